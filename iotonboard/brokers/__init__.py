@@ -1,0 +1,1 @@
+"""What a broker enforces, as pure text in and text out."""

@@ -1,0 +1,1 @@
+"""One file per verb: a Request, a Result and one function. Commands do not import each other."""

@@ -1,0 +1,78 @@
+"""The tree of errors that the program raises on purpose.
+
+Each class carries its exit code; each error carries what a person can do next. Anything else that
+escapes is a defect of the program and ends with exit code 1 and a traceback.
+"""
+
+
+class IotOnboardError(Exception):
+    """Base of every expected failure.
+
+    ``message`` is lower case, names the operand in quotes and says what is wrong.
+    ``hint`` says what to type next; empty when there is nothing useful to say.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(IotOnboardError):
+    """The command line itself is wrong."""
+
+    exit_code = 2
+
+
+class StateError(IotOnboardError):
+    """The state directory is not initialised, is damaged, or was made by a newer version."""
+
+    exit_code = 3
+
+
+class ConflictError(IotOnboardError):
+    """Something exists already, would be overwritten, or a revocation would be lost."""
+
+    exit_code = 4
+
+
+class NotFoundError(IotOnboardError):
+    """The device, certificate or file that was named is not there."""
+
+    exit_code = 5
+
+
+class PolicyError(IotOnboardError):
+    """Input that the rules refuse: a bad id, a bad CSV row, a bad CSR, a clock that went backwards."""
+
+    exit_code = 6
+
+
+class LintError(PolicyError):
+    """A certificate or CRL that broke a rule and was therefore not signed."""
+
+
+class KeyUnavailableError(IotOnboardError):
+    """A key or passphrase is missing, wrong, or does not match its certificate."""
+
+    exit_code = 7
+
+
+class BusyError(IotOnboardError):
+    """The database is locked by another process, or the disk refused: try again."""
+
+    exit_code = 8
+
+
+class FindingsError(IotOnboardError):
+    """A check ran and found something."""
+
+    exit_code = 9
+
+
+class InterruptedBatchError(IotOnboardError):
+    """A person or the system asked a batch to stop; what was committed stays."""
+
+    exit_code = 130

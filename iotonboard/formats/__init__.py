@@ -1,0 +1,1 @@
+"""One pure encoder per export format, listed in one table."""

@@ -1,0 +1,215 @@
+"""Types that cross borders between modules: identifiers, enumerations and records.
+
+Times are aware UTC datetimes in whole seconds. Certificates, CRLs and keys are DER; PEM exists only
+where a file is written. A ``DeviceId`` or ``SerialNumber`` that exists is valid.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Self
+
+from iotonboard.errors import PolicyError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_DEVICE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# Names that Windows reserves for devices, with or without an extension, in any case.
+_WINDOWS_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
+_MAX_SERIAL_BITS = 159  # RFC 5280 4.1.2.2: at most 20 octets, positive
+
+
+class DeviceId(str):
+    """A device's name: at once commonName, file name, MQTT user name, topic level and ACL token.
+
+    Grammar: ``[A-Za-z0-9][A-Za-z0-9._-]{0,63}``, not a Windows device name, not ending in a dot
+    (Windows drops it from file names). Uniqueness without regard to case is the store's business.
+
+    Raises:
+        PolicyError: the text is not in the grammar.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        if not _DEVICE_ID.fullmatch(text):
+            raise PolicyError(
+                f"{text[:80]!r} is not a device id",
+                hint="use 1 to 64 letters, digits, dots, dashes and underscores; start with a letter or digit",
+            )
+        if text.endswith(".") or _WINDOWS_DEVICE.fullmatch(text):
+            raise PolicyError(
+                f"{text!r} cannot be a file name everywhere", hint="choose an id that Windows accepts as a file name"
+            )
+        return super().__new__(cls, text)
+
+
+class SerialNumber(int):
+    """A certificate serial number: positive and at most 159 bits (RFC 5280 4.1.2.2)."""
+
+    def __new__(cls, value: int) -> Self:
+        if not 0 < value < 1 << _MAX_SERIAL_BITS:
+            raise PolicyError("a serial number must be positive and at most 159 bits long")
+        return super().__new__(cls, value)
+
+    @classmethod
+    def from_hex(cls, text: str) -> Self:
+        """Parse upper or lower case hexadecimal, colons allowed, as openssl prints it."""
+        digits = text.replace(":", "")
+        if not re.fullmatch(r"[0-9A-Fa-f]{1,40}", digits):
+            raise PolicyError(f"{text[:80]!r} is not a serial number", hint="serials are hexadecimal, as 'show' prints them")
+        return cls(int(digits, 16))
+
+    @classmethod
+    def from_random(cls, octets: bytes) -> Self:
+        """Make a serial of 159 bits from 20 random octets; the top bit pair is set so the length is constant."""
+        return cls((int.from_bytes(octets[:20]) >> 1) | 1 << (_MAX_SERIAL_BITS - 1))
+
+    @property
+    def octets(self) -> bytes:
+        """Big-endian, 20 octets: the store's key."""
+        return self.to_bytes(20)
+
+    @property
+    def hex(self) -> str:
+        """Upper-case hexadecimal with an even number of digits, as openssl prints it."""
+        digits = f"{int(self):X}"
+        return digits if len(digits) % 2 == 0 else "0" + digits
+
+
+class KeyType(StrEnum):
+    """Key types for the CA, devices and brokers."""
+
+    EC_P256 = "ec-p256"
+    EC_P384 = "ec-p384"
+    RSA_2048 = "rsa-2048"
+    RSA_3072 = "rsa-3072"
+    RSA_4096 = "rsa-4096"
+    ED25519 = "ed25519"
+
+
+class RevocationReason(StrEnum):
+    """CRLReason names (RFC 5280 5.3.1) that make sense for an end entity."""
+
+    UNSPECIFIED = "unspecified"
+    KEY_COMPROMISE = "keyCompromise"
+    AFFILIATION_CHANGED = "affiliationChanged"
+    SUPERSEDED = "superseded"
+    CESSATION_OF_OPERATION = "cessationOfOperation"
+    CERTIFICATE_HOLD = "certificateHold"
+    PRIVILEGE_WITHDRAWN = "privilegeWithdrawn"
+
+    @property
+    def code(self) -> int:
+        """The CRLReason number (RFC 5280 5.3.1)."""
+        return _REASON_CODES[self]
+
+
+_REASON_CODES = {
+    RevocationReason.UNSPECIFIED: 0,
+    RevocationReason.KEY_COMPROMISE: 1,
+    RevocationReason.AFFILIATION_CHANGED: 3,
+    RevocationReason.SUPERSEDED: 4,
+    RevocationReason.CESSATION_OF_OPERATION: 5,
+    RevocationReason.CERTIFICATE_HOLD: 6,
+    RevocationReason.PRIVILEGE_WITHDRAWN: 9,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """notBefore and notAfter, both inclusive (RFC 5280 4.1.2.5)."""
+
+    not_before: datetime
+    not_after: datetime
+
+    def __post_init__(self) -> None:
+        if self.not_after <= self.not_before:
+            raise PolicyError("a certificate must end after it begins")
+
+    def contains(self, moment: datetime) -> bool:
+        """Say whether ``moment`` lies inside, ends included."""
+        return self.not_before <= moment <= self.not_after
+
+
+class Access(StrEnum):
+    """What a topic rule grants or takes, in Mosquitto's words."""
+
+    READ = "read"
+    WRITE = "write"
+    READWRITE = "readwrite"
+    DENY = "deny"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicRule:
+    """One topic permission. ``topic`` may hold ``{device_id}`` when it is a template."""
+
+    access: Access
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who runs the program: recorded in the audit trail, taken from the system by the cli."""
+
+    operator: str
+    host: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationRecord:
+    """One revocation as the store keeps it."""
+
+    serial: SerialNumber
+    revocation_date: datetime
+    reason: RevocationReason
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRecord:
+    """One issued certificate with its revocation, if any."""
+
+    serial: SerialNumber
+    validity: Validity
+    der: bytes
+    fingerprint: str
+    created_at: datetime
+    revocation: RevocationRecord | None = None
+    has_key: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRecord:
+    """One device with all its certificates, newest first."""
+
+    device_id: DeviceId
+    name: str
+    attributes: Mapping[str, str]
+    created_at: datetime
+    certificates: tuple[CertificateRecord, ...] = field(default=())
+
+
+def whole_seconds(moment: datetime) -> datetime:
+    """Drop the fraction of a second; X.509 times have none (RFC 5280 4.1.2.5)."""
+    return moment.astimezone(UTC).replace(microsecond=0)
+
+
+def to_epoch(moment: datetime) -> int:
+    """Seconds since 1970 in UTC: how the store keeps times."""
+    return int(moment.timestamp())
+
+
+def from_epoch(seconds: int) -> datetime:
+    """Turn the store's seconds into an aware UTC datetime, on every platform and for every year."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+
+
+def rfc3339(moment: datetime) -> str:
+    """Write a time as ``2030-01-31T12:00:00Z`` (RFC 3339 5.6)."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
