@@ -1,0 +1,65 @@
+"""Textual encoding of DER (RFC 7468), fast enough for a CRL of a million entries."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from io import BytesIO
+from itertools import chain
+from struct import iter_unpack
+
+from iotonboard.errors import PolicyError
+
+_LINE_OCTETS = 48  # 64 base64 characters, RFC 7468 section 2
+# Not anchored to the start of a line: a literal prefix is searched ten times faster, and no dash is base64.
+_BOUNDARY = re.compile(rb"-----(BEGIN|END) ([A-Z0-9 ]{1,64})-----")
+_LINE_ENDS = b"\r\n"
+
+
+def pem_encode(label: str, der: bytes) -> bytes:
+    """Write one block with lines of 64 characters that end in LF (RFC 7468 section 3)."""
+    out = BytesIO()
+    out.write(b"-----BEGIN %b-----\n" % label.encode())
+    full = len(der) - len(der) % _LINE_OCTETS
+    view = memoryview(der)
+    # All of the loop runs in C: unpack 48 octets, encode them with their LF, append.
+    out.writelines(map(binascii.b2a_base64, chain.from_iterable(iter_unpack(f"{_LINE_OCTETS}s", view[:full]))))
+    if full < len(der):
+        out.write(binascii.b2a_base64(view[full:]))
+    out.write(b"-----END %b-----\n" % label.encode())
+    return out.getvalue()
+
+
+def pem_decode_all(label: str, data: bytes) -> list[bytes]:
+    """Read every block of ``data``; all of them must carry ``label``.
+
+    Text before, between and after the blocks is skipped, as RFC 7468 section 2 asks of a reader.
+
+    Raises:
+        PolicyError: no block at all, another label, a block without its end, or text in a block that is not
+            strict base64.
+    """
+    wanted = label.encode()
+    bounds = list(_BOUNDARY.finditer(data))
+    if not bounds:
+        raise PolicyError(f"no {label!r} block found", hint=f"a PEM file holds -----BEGIN {label}-----")
+    if len(bounds) % 2:
+        raise PolicyError(f"a {label!r} block is cut short", hint="copy the whole file again")
+    pairs = zip(bounds[::2], bounds[1::2], strict=True)
+    return [_decode_block(wanted, data, begin, end) for begin, end in pairs]
+
+
+def _decode_block(label: bytes, data: bytes, begin: re.Match[bytes], end: re.Match[bytes]) -> bytes:
+    """Decode what stands between two boundary lines."""
+    if (begin[1], end[1]) != (b"BEGIN", b"END") or begin[2] != end[2]:
+        raise PolicyError("the BEGIN and END lines of a PEM file do not pair", hint="copy the whole file again")
+    if begin[2] != label:
+        raise PolicyError(f"expected a {label.decode()!r} block, found {begin[2].decode()!r}")
+    text = data[begin.end() : end.start()].translate(None, _LINE_ENDS)
+    try:
+        der = binascii.a2b_base64(text, strict_mode=True)
+    except binascii.Error as error:
+        raise PolicyError(f"a {label.decode()!r} block is not base64", hint="copy the whole file again") from error
+    if not der:
+        raise PolicyError(f"a {label.decode()!r} block is empty", hint="copy the whole file again")
+    return der
