@@ -34,10 +34,11 @@ _EXTENSIONS = {reason: _reason_extensions(reason) for reason in RevocationReason
 def encode_entry(serial: SerialNumber, revocation_date: datetime, reason: RevocationReason) -> bytes:
     """Encode one revokedCertificates element as DER (RFC 5280 5.1.2.6, 5.3.1).
 
-    ``revocation_date`` is aware; fractions of a second are dropped. The reasonCode extension is not critical, and
-    absent for ``unspecified``.
+    ``revocation_date`` is aware; fractions of a second are dropped. The reasonCode extension is not critical,
+    and absent for ``unspecified``.
 
     Raises:
         PolicyError: the date cannot be written (see ``der.x509_time``).
+
     """
     return der.sequence(der.integer(serial), der.x509_time(revocation_date), _EXTENSIONS[reason])

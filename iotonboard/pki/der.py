@@ -33,7 +33,7 @@ _FIRST_UTC_YEAR = 1950  # RFC 5280 4.1.2.5.1: YY >= 50 means 19YY
 
 
 def header(tag: int, length: int) -> bytes:
-    """Identifier and length octets of an element with ``length`` content octets (X.690 8.1.3, 10.1)."""
+    """Write identifier and length octets of an element with ``length`` content octets (X.690 8.1.3, 10.1)."""
     if length < 0x80:
         return bytes((tag, length))
     octets = length.to_bytes((length.bit_length() + 7) // 8)
@@ -41,43 +41,43 @@ def header(tag: int, length: int) -> bytes:
 
 
 def tlv(tag: int, content: bytes) -> bytes:
-    """One complete element with a one-octet tag."""
+    """Write one complete element with a one-octet tag."""
     return header(tag, len(content)) + content
 
 
 def sequence(*parts: bytes) -> bytes:
-    """A SEQUENCE of elements that are encoded already."""
+    """Write a SEQUENCE of elements that are encoded already."""
     return tlv(SEQUENCE, b"".join(parts))
 
 
 def explicit(number: int, content: bytes) -> bytes:
-    """A context-specific, constructed ``[number] EXPLICIT`` element."""
+    """Write a context-specific, constructed ``[number] EXPLICIT`` element."""
     return tlv(0xA0 | number, content)
 
 
 def integer(value: int) -> bytes:
-    """An INTEGER in the fewest octets of two's complement (X.690 8.3.2)."""
+    """Write an INTEGER in the fewest octets of two's complement (X.690 8.3.2)."""
     magnitude = value if value >= 0 else ~value
     return tlv(INTEGER, value.to_bytes(magnitude.bit_length() // 8 + 1, signed=True))
 
 
 def enumerated(value: int) -> bytes:
-    """An ENUMERATED value between 0 and 127."""
+    """Write an ENUMERATED value between 0 and 127."""
     return bytes((ENUMERATED, 1, value))
 
 
 def octet_string(content: bytes) -> bytes:
-    """An OCTET STRING."""
+    """Write an OCTET STRING."""
     return tlv(OCTET_STRING, content)
 
 
 def bit_string(content: bytes) -> bytes:
-    """A BIT STRING of whole octets."""
+    """Write a BIT STRING of whole octets."""
     return tlv(BIT_STRING, b"\x00" + content)
 
 
 def oid(dotted: str) -> bytes:
-    """An OBJECT IDENTIFIER from its dotted form (X.690 8.19)."""
+    """Write an OBJECT IDENTIFIER from its dotted form (X.690 8.19)."""
     first, second, *rest = (int(arc) for arc in dotted.split("."))
     return tlv(OBJECT_IDENTIFIER, b"".join(_base128(arc) for arc in (first * 40 + second, *rest)))
 
@@ -90,10 +90,11 @@ def _base128(arc: int) -> bytes:
 
 
 def x509_time(moment: datetime) -> bytes:
-    """UTCTime until 2049 and GeneralizedTime from 2050, in UTC and whole seconds (RFC 5280 4.1.2.5).
+    """Write UTCTime until 2049 and GeneralizedTime from 2050, in UTC and whole seconds (RFC 5280 4.1.2.5).
 
     Raises:
         PolicyError: the year is before 1950, or the time has no time zone.
+
     """
     if moment.tzinfo is None:
         raise PolicyError("a time without a time zone cannot be encoded")
@@ -120,6 +121,7 @@ def read(octets: bytes | memoryview, start: int = 0, limit: int | None = None) -
 
     Raises:
         PolicyError: truncated, indefinite or not the shortest length, or a tag of several octets.
+
     """
     limit = len(octets) if limit is None else limit
     if limit - start < 2 or octets[start] & 0x1F == 0x1F:
@@ -146,6 +148,7 @@ def children(octets: bytes | memoryview, parent: Element) -> Iterator[Element]:
 
     Raises:
         PolicyError: an element is malformed or does not end where its parent ends.
+
     """
     position = parent.begin
     while position < parent.end:
@@ -159,6 +162,7 @@ def whole(octets: bytes | memoryview, tag: int = SEQUENCE) -> Element:
 
     Raises:
         PolicyError: another tag, or something follows the element.
+
     """
     element = read(octets)
     if element.tag != tag or element.end != len(octets):

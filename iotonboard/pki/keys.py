@@ -1,7 +1,7 @@
 """Key pairs: generated, stored as PKCS #8 (RFC 5958), encrypted with PBES2 (RFC 8018), recognised.
 
-The library fixes 2048 PBKDF2 iterations, too few for a passphrase that a person chose and needlessly many for a
-random secret; so EncryptedPrivateKeyInfo is assembled here.
+The library fixes 2048 PBKDF2 iterations, too few for a passphrase that a person chose and needlessly many
+for a random secret; so EncryptedPrivateKeyInfo is assembled here.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ PublicKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed
 
 # OWASP's figure of 2023 for PBKDF2-HMAC-SHA256: about a quarter of a second per guess on one core.
 HUMAN_ITERATIONS: Final = 600_000
-# For secrets of at least 128 random bits: stretching adds nothing to them (RFC 8018 section 4 stretches because
-# passwords are guessable), and thousands of device keys per second pay for every iteration.
+# For secrets of at least 128 random bits: stretching adds nothing to them (RFC 8018 section 4 stretches
+# because passwords are guessable), and thousands of device keys per second pay for every iteration.
 RANDOM_ITERATIONS: Final = 100
 
 _CURVES: Final = {KeyType.EC_P256: ec.SECP256R1(), KeyType.EC_P384: ec.SECP384R1()}
@@ -54,25 +54,28 @@ def generate_key(key_type: KeyType) -> PrivateKey:
 
 
 def dump_key(key: PrivateKey) -> bytes:
-    """Unencrypted PKCS #8 PrivateKeyInfo as DER (RFC 5958 section 2). The caller keeps it off the disk."""
+    """Write an unencrypted PKCS #8 PrivateKeyInfo as DER (RFC 5958 section 2). The caller keeps it off the disk."""
     return key.private_bytes(
         serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
 
 
 def spki_der(public_key: PublicKey) -> bytes:
-    """SubjectPublicKeyInfo as DER (RFC 5280 4.1.2.7); EC points uncompressed."""
-    return public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    """Write SubjectPublicKeyInfo as DER (RFC 5280 4.1.2.7); EC points uncompressed."""
+    return public_key.public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
 
 
 def encrypt_key(key_der: bytes, passphrase: bytes, *, iterations: int, salt: bytes, iv: bytes) -> bytes:
     """Encrypt a PrivateKeyInfo into a DER EncryptedPrivateKeyInfo (RFC 5958 section 3).
 
-    PBES2 with PBKDF2-HMAC-SHA256 and AES-256-CBC (RFC 8018 6.2, A.2, B.2.5). ``salt`` has at least 8 and ``iv``
-    exactly 16 octets, both random and never used before. ``openssl pkey -passin`` opens the result.
+    PBES2 with PBKDF2-HMAC-SHA256 and AES-256-CBC (RFC 8018 6.2, A.2, B.2.5). ``salt`` has at least 8 and
+    ``iv`` exactly 16 octets, both random and never used before. ``openssl pkey -passin`` opens the result.
 
     Raises:
         PolicyError: salt, iv, iterations or passphrase are out of range.
+
     """
     if len(salt) < 8 or len(iv) != _BLOCK_OCTETS or iterations < 1 or not passphrase:
         raise PolicyError("cannot encrypt a key: empty passphrase, short salt or bad iv")
@@ -86,7 +89,7 @@ def encrypt_key(key_der: bytes, passphrase: bytes, *, iterations: int, salt: byt
 
 
 def kdf_iterations(encrypted_key_der: bytes) -> int | None:
-    """PBKDF2 iterations of an EncryptedPrivateKeyInfo; None when it is anything else, such as scrypt."""
+    """Read the PBKDF2 iterations of an EncryptedPrivateKeyInfo; None when it is anything else, such as scrypt."""
     try:
         return _pbkdf2_iterations(encrypted_key_der)
     except (PolicyError, ValueError):
@@ -111,8 +114,9 @@ def load_key(data: bytes, passphrase: bytes | None) -> PrivateKey:
     """Read a private key, PEM or DER, encrypted or not; a passphrase that is not needed is ignored.
 
     Raises:
-        KeyUnavailableError: not a private key, wrong passphrase, encrypted and no passphrase given, or of a type
-            that is not supported.
+        KeyUnavailableError: not a private key, wrong passphrase, encrypted and no passphrase given, or of a
+            type that is not supported.
+
     """
     key = _load_any(data, passphrase or None)
     if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey):
@@ -153,6 +157,7 @@ def key_type_of(public_key: object) -> KeyType:
 
     Raises:
         PolicyError: an algorithm, curve or modulus size that is not in ``KeyType``.
+
     """
     found = None
     if isinstance(public_key, ec.EllipticCurvePublicKey):
@@ -171,6 +176,7 @@ def public_key_matches(cert_der: bytes, key: PrivateKey) -> bool:
 
     Raises:
         PolicyError: ``cert_der`` is not a certificate.
+
     """
     try:
         public_key = x509.load_der_x509_certificate(cert_der).public_key()
