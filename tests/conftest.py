@@ -1,0 +1,64 @@
+"""Options and fixtures that every test shares."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.broker import Broker
+from support.program import State, make_state
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the long versions of the tests too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--long"):
+        return
+    skip = pytest.mark.skip(reason="long; run with --long")
+    for item in items:
+        if "long" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment() -> Iterator[None]:
+    """No setting of the person who runs the tests reaches the program."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("IOTONBOARD", "_IOTONBOARD")):
+                patch.delenv(name)
+        for name in ("DATABASE_URL", "CERT_VALIDITY_DAYS", "CA_ROOT_PATH", "BROKER_ACL_FILE", "DOWNLOAD_EXPIRY_MINUTES"):
+            patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> State:
+    """A state fresh from ``init-ca`` with a random key file. Read only: copy it, or use ``state``."""
+    return make_state(tmp_path_factory.mktemp("pristine"))
+
+
+@pytest.fixture
+def state(pristine: State, tmp_path: Path) -> State:
+    """A state of the test's own, with a CA and no devices."""
+    return pristine.copy_to(tmp_path)
+
+
+@pytest.fixture
+def start_broker(tmp_path: Path) -> Iterator:
+    """Start real brokers; they end with the test."""
+    brokers: list[Broker] = []
+
+    def start(state: State, **options: object) -> Broker:
+        broker = Broker(state, tmp_path / f"broker-{len(brokers)}", **options)
+        brokers.append(broker)
+        broker.start()
+        return broker
+
+    yield start
+    for broker in brokers:
+        broker.stop()

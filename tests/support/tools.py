@@ -1,0 +1,77 @@
+"""Find the programs of others that the tests hold this one against."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+# The program, other names it goes by, and the Debian package that holds it.
+_TOOLS = {
+    "bsdtar": ((), "libarchive-tools"),
+    "certtool": (("gnutls-certtool",), "gnutls-bin"),
+    "faketime": ((), "faketime"),
+    "7zz": (("7z", "7zzs"), "7zip"),
+    "mosquitto": ((), "mosquitto"),
+    "mosquitto_pub": ((), "mosquitto-clients"),
+    "mosquitto_sub": ((), "mosquitto-clients"),
+    "openssl": ((), "openssl"),
+    "strace": ((), "strace"),
+    "bash": ((), "bash"),
+}
+_SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/opt/homebrew/sbin"])
+
+
+def find(tool: str) -> str | None:
+    """The path of a program of _TOOLS, or None."""
+    aliases, _ = _TOOLS[tool]
+    for name in (tool, *aliases):
+        if path := shutil.which(name, path=_SEARCH_PATH):
+            return path
+    return None
+
+
+def need(tool: str) -> str:
+    """The path of a program; without it the test is skipped, or fails where CI is set."""
+    if path := find(tool):
+        return path
+    reason = f"{tool} is not installed (package {_TOOLS[tool][1]} on Debian)"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def run_tool(
+    *argv: str | Path, expect: int | None = 0, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a program of others to its end; ``expect=None`` accepts any exit code.
+
+    The first word is looked up among the tools above when it has no slash in it.
+    """
+    program = str(argv[0]) if os.sep in str(argv[0]) else need(str(argv[0]))
+    result = subprocess.run(
+        [program, *map(str, argv[1:])],
+        capture_output=True,
+        text=True,
+        errors="backslashreplace",
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
+        cwd=cwd,
+        check=False,
+        timeout=120,
+    )
+    if expect is not None and result.returncode != expect:
+        words = " ".join(map(str, argv))
+        pytest.fail(f"exit {result.returncode}, not {expect}: {words}\n{result.stdout}{result.stderr}")
+    return result
+
+
+def run_linter(name: str, *args: str | Path) -> str:
+    """Run one of pkilint's linters and return its findings of weight; empty when there are none."""
+    result = run_tool(Path(sys.executable), "-m", f"pkilint.bin.{name}", "lint", "-s", "NOTICE", *args, expect=None)
+    return (result.stdout + result.stderr).strip()
