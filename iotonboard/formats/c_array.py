@@ -1,0 +1,23 @@
+"""Bytes and text as C99 source, shared by the formats that write C."""
+
+from __future__ import annotations
+
+_OCTETS_PER_LINE = 12
+# ISO C99 5.2.4.1: a string literal may have 4095 characters; compilers warn beyond.
+_MAX_LITERAL = 4095
+
+
+def render_octets(data: bytes, indent: str = "") -> str:
+    """Write octets as ``0x30, 0x82, ...`` in lines of twelve, without a comma at the end."""
+    rows = [data[start : start + _OCTETS_PER_LINE] for start in range(0, len(data), _OCTETS_PER_LINE)]
+    return ",\n".join(indent + ", ".join(f"0x{octet:02x}" for octet in row) for row in rows)
+
+
+def render_text(text: bytes) -> str:
+    """Write PEM text as an initialiser of a ``char`` array that ends in NUL.
+
+    A string literal, one source line per line, while ISO C allows its length; an octet list above that.
+    """
+    if len(text) <= _MAX_LITERAL:
+        return "\n".join(f'    "{line.decode("ascii")}\\n"' for line in text.splitlines())
+    return "{\n" + render_octets(text + b"\0", "    ") + "\n}"

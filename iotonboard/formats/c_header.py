@@ -1,0 +1,62 @@
+"""A C99 header with the credential as constants: DER for small stacks, PEM for the others.
+
+Names do not depend on the device, so that one firmware source fits all: only this file changes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iotonboard.formats.c_array import render_octets, render_text
+from iotonboard.formats.output import Options, OutputFile
+
+if TYPE_CHECKING:
+    from iotonboard.credential import Credential
+
+_HEAD = """\
+/* Device {device_id}, certificate {serial}. */
+#ifndef IOTONBOARD_CREDENTIAL_H
+#define IOTONBOARD_CREDENTIAL_H
+
+#define IOTONBOARD_DEVICE_ID "{device_id}"
+#define IOTONBOARD_SERIAL "{serial}"
+"""
+_DER = """
+#define IOTONBOARD_{upper}_DER_LEN {length}u
+static const unsigned char iotonboard_{lower}_der[IOTONBOARD_{upper}_DER_LEN] = {{
+{octets}
+}};
+"""
+_PEM = """
+/* The length counts the NUL at the end, as mbedTLS wants it. */
+#define IOTONBOARD_{upper}_PEM_LEN {length}u
+static const char iotonboard_{lower}_pem[IOTONBOARD_{upper}_PEM_LEN] =
+{text};
+"""
+_TAIL = "\n#endif\n"
+
+
+def encode(credential: Credential, options: Options) -> tuple[OutputFile, ...]:
+    """Write ``iotonboard_credential.h``.
+
+    For ``device_key`` (absent when the device made it), ``device_crt`` and ``ca_crt`` it defines
+    ``iotonboard_<name>_der``, ``iotonboard_<name>_pem`` and their lengths ``IOTONBOARD_<NAME>_DER_LEN`` and
+    ``..._PEM_LEN``. The PEM of ``device_crt`` holds intermediate issuers too, its DER only the certificate.
+    """
+    del options
+    parts = [_HEAD.format(device_id=credential.device_id, serial=credential.serial.hex)]
+    if credential.key_der is not None and credential.key_pem is not None:
+        parts += _constants("device_key", credential.key_der, credential.key_pem)
+    parts += _constants("device_crt", credential.certificate_der, credential.certificate_pem)
+    parts += _constants("ca_crt", credential.anchor_der, credential.anchor_pem)
+    parts.append(_TAIL)
+    data = "".join(parts).encode("ascii")
+    return (OutputFile("iotonboard_credential.h", data, secret=credential.key_der is not None),)
+
+
+def _constants(name: str, der: bytes, pem: bytes) -> list[str]:
+    names = {"lower": name, "upper": name.upper()}
+    return [
+        _DER.format(**names, length=len(der), octets=render_octets(der, "    ")),
+        _PEM.format(**names, length=len(pem) + 1, text=render_text(pem)),
+    ]
