@@ -50,8 +50,8 @@ def encode(credential: Credential, options: Options) -> tuple[OutputFile, ...]:
     """Write ``iotonboard_tls_credentials.h`` and the ``.inc`` files it includes.
 
     The octets are DER, which needs no PEM parser in the firmware; only a device certificate with intermediate
-    issuers is PEM with its NUL (``CONFIG_MBEDTLS_PEM_CERTIFICATE_FORMAT``). Zephyr calls one's own certificate
-    ``TLS_CREDENTIAL_SERVER_CERTIFICATE``, a client's too.
+    issuers is PEM with its NUL (``CONFIG_MBEDTLS_PEM_CERTIFICATE_FORMAT``). Zephyr's name for one's own
+    certificate is ``TLS_CREDENTIAL_SERVER_CERTIFICATE``, a client's too.
 
     Raises:
         PolicyError: the key is Ed25519, which mbedTLS does not know.
