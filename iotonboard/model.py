@@ -6,8 +6,9 @@ where a file is written. A ``DeviceId`` or ``SerialNumber`` that exists is valid
 
 from __future__ import annotations
 
+import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
@@ -178,10 +179,14 @@ class CertificateRecord:
     serial: SerialNumber
     validity: Validity
     der: bytes
-    fingerprint: str
     created_at: datetime
     revocation: RevocationRecord | None = None
     has_key: bool = False
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the DER certificate, lower-case hex."""
+        return hashlib.sha256(self.der).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +197,14 @@ class DeviceRecord:
     name: str
     attributes: Mapping[str, str]
     created_at: datetime
-    certificates: tuple[CertificateRecord, ...] = field(default=())
+    certificates: tuple[CertificateRecord, ...] = ()
+
+    def status(self, now: datetime) -> str:
+        """One of ``active``, ``expired`` and ``revoked``, judged over all certificates."""
+        unrevoked = [certificate for certificate in self.certificates if certificate.revocation is None]
+        if any(certificate.validity.not_after >= now for certificate in unrevoked):
+            return "active"
+        return "expired" if unrevoked else "revoked"
 
 
 def whole_seconds(moment: datetime) -> datetime:

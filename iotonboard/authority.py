@@ -1,0 +1,139 @@
+"""The unlocked CA: who may sign, and the two things that are signed beside certificates - CRLs and audit heads."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from iotonboard import audit, fsio, vault
+from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, NotFoundError
+from iotonboard.model import rfc3339
+from iotonboard.pki.crl import check_crl, crl_facts, sign_crl
+from iotonboard.pki.issuance import Issuer, load_issuer
+from iotonboard.pki.keys import PrivateKey, load_key
+from iotonboard.pki.statement import key_secret, sign_statement
+from iotonboard.store import CrlRow
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from iotonboard.passphrase import Passphrase
+    from iotonboard.statedir import State
+    from iotonboard.store import IssuerRow
+    from iotonboard.vault import Vault
+
+CRL_GENERATIONS_KEPT = 12
+
+
+@dataclass(frozen=True, slots=True)
+class SigningCa:
+    """One CA with its key: the row in the store, the issuer, and the bare key for statements."""
+
+    row: int
+    issuer: Issuer
+    key: PrivateKey = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """Every CA of the state, newest first, and the vault."""
+
+    signing: tuple[SigningCa, ...]
+    vault: Vault
+
+    @property
+    def active(self) -> SigningCa:
+        """The CA that issues."""
+        return self.signing[0]
+
+    @property
+    def chain(self) -> tuple[bytes, ...]:
+        """Certificates from the issuing CA to the trust anchor, DER."""
+        return (self.active.issuer.certificate_der,)
+
+
+def unlock(state: State, passphrase: Passphrase | None) -> Authority:
+    """Open the CA keys and the vault.
+
+    ``passphrase`` is ``None`` for a CA that was made with ``--no-passphrase``.
+
+    Raises:
+        KeyUnavailableError: a key is missing, the passphrase is wrong, or key and certificate do not match.
+    """
+    rows = state.store.issuers()
+    signing = tuple(_load_ca(state, row, passphrase) for row in rows)
+    wrapped = state.store.meta("vault")
+    if not signing or wrapped is None:
+        raise KeyUnavailableError("the state holds no CA", hint="restore the state from its latest backup")
+    return Authority(signing, vault.unwrap(wrapped, key_secret(signing[0].key)))
+
+
+def _load_ca(state: State, row: IssuerRow, passphrase: Passphrase | None) -> SigningCa:
+    path = os.path.join(state.paths.certs, row.key_file)
+    try:
+        content = fsio.read_file(path, limit=1 << 16)
+    except (NotFoundError, ConflictError):
+        raise KeyUnavailableError(
+            f"the CA key {path!r} is missing",
+            hint="bring back the disk or the backup that holds it; a new CA would lock every device out",
+        ) from None
+    key = load_key(content, passphrase.octets if passphrase else None)
+    return SigningCa(row.id, load_issuer(row.der, key), key)
+
+
+def key_is_encrypted(state: State) -> bool:
+    """Say whether the CA key file asks for a passphrase; a missing file counts as encrypted."""
+    try:
+        content = fsio.read_file(os.path.join(state.paths.certs, state.store.issuers()[0].key_file), limit=1 << 16)
+    except (NotFoundError, ConflictError, IndexError):
+        return True
+    return b"ENCRYPTED" in content
+
+
+def sign_crls(state: State, authority: Authority, now: datetime, *, next_update_days: int | None = None) -> list[CrlRow]:
+    """Sign one CRL for each CA as a new generation and record it, inside the caller's transaction.
+
+    Returns the recorded rows, the issuing CA's first.
+
+    Raises:
+        ConflictError: a revocation would be lost.
+        BusyError: so many CRLs were signed that thisUpdate would lie in the future.
+    """
+    days = next_update_days or state.config["crl_next_update_days"]
+    rows = state.store.crl_generation()
+    generation = rows[0].generation + 1 if rows else 1
+    signed = [_sign_one(state, ca, now, generation, days) for ca in authority.signing]
+    for row in signed:
+        state.store.add_crl(row, now)
+        detail = {"crl_number": row.number, "revoked": row.revoked, "next_update": rfc3339(row.next_update)}
+        state.record(now, "crl", detail=detail)
+    state.store.set_meta("unlisted_revocations", 0)
+    state.store.thin_crls(CRL_GENERATIONS_KEPT)
+    return signed
+
+
+def _sign_one(state: State, ca: SigningCa, now: datetime, generation: int, days: int) -> CrlRow:
+    last = state.store.last_crl(ca.row)
+    this_update = max(now - timedelta(minutes=state.config["not_before_skew_minutes"]), ca.issuer.validity.not_before)
+    if last is not None:
+        this_update = max(this_update, last.this_update + timedelta(seconds=1))
+    if this_update > now:
+        raise BusyError("thisUpdate would lie in the future", hint="wait a few seconds and run the command again")
+    next_update = now + timedelta(days=days)
+    number = last.number + 1 if last else 1
+    # RFC 5280 3.3: an entry stays until it was on one CRL issued after the certificate expired.
+    entries = list(state.store.crl_entries(ca.row, last.this_update if last else this_update))
+    der = sign_crl(ca.issuer, number=number, this_update=this_update, next_update=next_update, entries=entries)
+    check_crl(der, ca.issuer.certificate_der, number=number)
+    if crl_facts(der).count != len(entries):
+        raise ConflictError("the new CRL lacks revocations that the database holds", hint="run 'iotonboard health'")
+    return CrlRow(generation, ca.row, number, this_update, next_update, len(entries), der)
+
+
+def seal_audit(state: State, authority: Authority) -> None:
+    """Sign the head of the trail, inside the caller's transaction, so that a cut-off tail is noticed."""
+    newest = audit.head(state.store.connection)
+    signature = sign_statement(authority.active.key, audit.head_statement(newest))
+    state.store.set_audit_head(newest.seq, newest.hash, authority.active.row, signature)

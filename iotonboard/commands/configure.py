@@ -1,0 +1,59 @@
+"""``config`` and ``accept-clock``: what is set, where it came from, and how it is changed."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from typing import TYPE_CHECKING
+
+import tomli_w
+
+from iotonboard import config, fsio
+from iotonboard.errors import StateError
+from iotonboard.model import from_epoch
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from iotonboard.statedir import State
+
+_TOPIC_RULE_SETTINGS = ("acl.topics", "acl.style")
+
+
+def set_value(state: State, key: str, text: str) -> object:
+    """Check and write one setting into ``iotonboard.toml``; the ACL follows when it depends on it.
+
+    Raises:
+        UsageError: there is no such setting.
+        PolicyError: the value is not allowed; the file stays.
+    """
+    raw = text.split(",") if key == "acl.topics" else text
+    value = config.parse_value(key, raw, "command line")
+    current = fsio.read_file(state.paths.config).decode("utf-8") if os.path.exists(state.paths.config) else ""
+    tables = tomllib.loads(current)
+    table, _, name = key.rpartition(".")
+    target = tables.setdefault(table, {}) if table else tables
+    target[name] = list(value) if isinstance(value, tuple) else value
+    with state.transaction() as now:
+        state.record(now, key, detail={"value": text})
+        if key in _TOPIC_RULE_SETTINGS:
+            state.mark_acl()
+        fsio.write_atomic(state.paths.config, tomli_w.dumps(tables).encode("utf-8"), fsio.PRIVATE)
+    return value
+
+
+def accept_clock(state: State) -> tuple[datetime, datetime]:
+    """Go on from the clock as it is; returns the time of the last event before and the one now.
+
+    Raises:
+        StateError: the state has no last event.
+    """
+    last = state.store.meta("last_event")
+    if last is None:
+        raise StateError("the state records no event", hint="run 'iotonboard health'")
+    with state.store.transaction():
+        now = state.clock()
+        state.store.set_meta("last_event", int(now.timestamp()))
+        state.record(now, "clock", detail={"last_event": last})
+    return from_epoch(last), now
+

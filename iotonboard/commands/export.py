@@ -1,0 +1,102 @@
+"""``export``: a device's credentials in a format, to a place that the operator names."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from iotonboard import fsio
+from iotonboard.credential import Credential
+from iotonboard.errors import ConflictError, NotFoundError
+from iotonboard.formats import table
+from iotonboard.pki.keys import dump_key, load_key
+
+if TYPE_CHECKING:
+    from iotonboard.authority import Authority
+    from iotonboard.formats.table import OutputFile
+    from iotonboard.model import CertificateRecord
+    from iotonboard.statedir import State
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """Where the credentials went, and the password that opens them, if there is one."""
+
+    device_id: str
+    format: str
+    path: str
+    password: str | None
+
+
+def encode(state: State, authority: Authority, device_id: str, format_name: str) -> tuple[list[OutputFile], str | None]:
+    """A device's newest valid credentials as files of a format, with the password that opens them.
+
+    Raises:
+        NotFoundError: no such device, or none of its certificates is valid.
+        PolicyError: the format needs a key that is not here.
+    """
+    certificate = current_certificate(state, device_id)
+    key_der, password = open_key(state, authority, certificate)
+    credential = Credential(
+        state.store.device(device_id).device_id, certificate.serial, certificate.validity, certificate.der, key_der,
+        authority.chain,
+    )  # fmt: skip
+    return list(table.encode(format_name, credential, table.Options(password=password))), password
+
+
+def current_certificate(state: State, device_id: str) -> CertificateRecord:
+    """The newest certificate that is neither revoked nor expired.
+
+    Raises:
+        NotFoundError: no such device, or no valid certificate.
+    """
+    now = state.clock()
+    for certificate in state.store.device(device_id).certificates:
+        if certificate.revocation is None and certificate.validity.not_after >= now:
+            return certificate
+    raise NotFoundError(
+        f"device {device_id!r} has no valid certificate",
+        hint=f"'iotonboard register {device_id} --if-exists reissue' makes a new one",
+    )
+
+
+def open_key(state: State, authority: Authority, certificate: CertificateRecord) -> tuple[bytes | None, str | None]:
+    """The plain key (PKCS#8 DER) and bundle password of a certificate; both ``None`` when the device made its key."""
+    encrypted, salt = state.store.certificate_secret(certificate.serial)
+    if encrypted is None or salt is None:
+        return None, None
+    password = authority.vault.bundle_password(certificate.serial, salt)
+    return dump_key(load_key(encrypted, password.encode("ascii"))), password
+
+
+def write_files(files: list[OutputFile], out: str, *, is_folder: bool, force: bool) -> None:
+    """Write encoded files: one file to ``out``, or several below the folder ``out``.
+
+    Raises:
+        ConflictError: something is there already and ``force`` was not asked for, or a link stands in the way.
+        BusyError: the disk refuses.
+    """
+    targets = [(os.path.join(out, file.name) if is_folder else out, file) for file in files]
+    for path, _ in targets:
+        if os.path.islink(path) or (os.path.lexists(path) and not force):
+            raise ConflictError(f"{path!r} exists already", hint="choose another name, or --force to replace it")
+    if is_folder:
+        fsio.make_private_dir(out)
+    for path, file in targets:
+        placement = fsio.PRIVATE if file.secret else fsio.PUBLIC
+        if force:
+            fsio.write_atomic(path, file.data, placement)
+        else:
+            fsio.create_exclusive(path, file.data, placement)
+
+
+def record_export(state: State, device_id: str, format_name: str, place: str) -> None:
+    """Leave an audit row, before the credentials leave the program.
+
+    Raises:
+        BusyError: the state is locked or the disk refuses; then nothing is exported.
+    """
+    with state.transaction() as now:
+        certificate = current_certificate(state, device_id)
+        state.record(now, device_id, serial=certificate.serial.hex, detail={"format": format_name, "path": place})

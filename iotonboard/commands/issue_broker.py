@@ -1,0 +1,99 @@
+"""``issue-broker``: a server certificate for a broker, and a ``mosquitto.conf`` that enforces mTLS, CRL and ACL."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from iotonboard import fsio
+from iotonboard.authority import seal_audit
+from iotonboard.brokers import mosquitto
+from iotonboard.issuing import encrypt_secret
+from iotonboard.model import KeyType, SerialNumber
+from iotonboard.pki import pem
+from iotonboard.pki.issuance import issue_server, validity_for
+from iotonboard.pki.keys import dump_key, generate_key, spki_der
+from iotonboard.pki.profiles import ServerProfile
+from iotonboard.store import NewCertificate
+from iotonboard.vault import SALT_OCTETS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from iotonboard.authority import Authority
+    from iotonboard.model import Validity
+    from iotonboard.statedir import State
+
+PLAIN_KEY_FILE = "broker-plain.key"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The new broker certificate. ``key_password`` opens ``broker.key``."""
+
+    host: str
+    serial: SerialNumber
+    validity: Validity
+    fingerprint: str
+    config: str
+    config_written: bool
+    key_password: str = field(repr=False)
+
+
+def issue_broker(
+    state: State, authority: Authority, hosts: Sequence[str], *, port: int, validity_days: int | None, plain_key: bool
+) -> Result:
+    """Issue a certificate whose subjectAltName holds every one of ``hosts``; the first names the folder.
+
+    ``plain_key`` also writes the key unencrypted, for a broker that starts with nobody present.
+    A ``mosquitto.conf`` that is there already is the operator's and stays.
+
+    Raises:
+        PolicyError: a name is not a host name or address, or the broker would outlive the CA.
+    """
+    host = hosts[0]
+    validity = validity_for(
+        state.clock(),
+        validity_days or state.config["cert_validity_days"],
+        skew_minutes=state.config["not_before_skew_minutes"],
+        issuer_validity=authority.active.issuer.validity,
+    )
+    names = ("country", "organization", "organizational_unit")
+    extra = tuple((name, state.config[f"subject.{name}"]) for name in names if state.config[f"subject.{name}"])
+    key = generate_key(KeyType.EC_P256)
+    serial, salt = SerialNumber.from_random(os.urandom(20)), os.urandom(SALT_OCTETS)
+    der = issue_server(authority.active.issuer, key.public_key(), hosts, serial, validity, ServerProfile(extra))
+    password = authority.vault.bundle_password(serial, salt)
+    spki = hashlib.sha256(spki_der(key.public_key())).digest()
+    new = NewCertificate(serial, validity, der, spki, encrypt_secret(dump_key(key), password), salt)
+    with state.transaction(signing=True) as now:
+        row = state.store.add_certificate(new, issuer=authority.active.row, host=host, now=now)
+        state.store.add_pending(row, None)
+        state.record(now, host, serial=serial.hex, detail={"broker": list(hosts), "plain_key": plain_key})
+        seal_audit(state, authority)
+    state.publish()
+    folder = state.paths.broker(host)
+    if plain_key:
+        content = pem.pem_encode("PRIVATE KEY", dump_key(key))
+        fsio.write_atomic(os.path.join(folder, PLAIN_KEY_FILE), content, fsio.PRIVATE)
+    config, written = _write_config(state, folder, host, port, plain_key=plain_key)
+    return Result(host, serial, validity, new.fingerprint, config, written, password)
+
+
+def _write_config(state: State, folder: str, host: str, port: int, *, plain_key: bool) -> tuple[str, bool]:
+    path = os.path.join(folder, "mosquitto.conf")
+    if os.path.lexists(path):
+        return path, False
+    text = mosquitto.render_conf(
+        host=host,
+        port=port,
+        ca_path=state.paths.ca_certificate,
+        cert_path=os.path.join(folder, "broker.crt"),
+        key_path=os.path.join(folder, PLAIN_KEY_FILE if plain_key else "broker.key"),
+        crl_path=state.paths.crl,
+        acl_path=state.paths.acl,
+    )
+    fsio.create_exclusive(path, text.encode("utf-8"), fsio.PUBLIC)
+    return path, True

@@ -1,0 +1,38 @@
+"""``sync-acl``: bring ``mosquitto.acl`` to what the database says, or tell whether it differs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from iotonboard.statedir import State
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the ACL holds now; ``changed`` says that it differed before."""
+
+    path: str
+    style: str
+    devices: int
+    revoked: int
+    changed: bool
+
+
+def sync_acl(state: State, *, style: str | None = None, out: str | None = None, check: bool = False) -> Result:
+    """Write the ACL's managed region anew when it differs; with ``check`` write nothing.
+
+    Raises:
+        PolicyError: a topic rule or an operator's own line would break the broker; the old file stays.
+        BusyError: the state is locked or the disk refuses.
+    """
+    path = out or state.paths.acl
+    with state.store.transaction():
+        now = state.clock()
+        revoked = len(state.store.denied_ids(now, state.listed_since(now)))
+        changed = not state.acl_is_current(path, now, style=style)
+        if changed and not check:
+            state.write_acl(path, now, style=style)
+    devices = state.store.count_devices()
+    return Result(path, style or state.config["acl.style"], devices, revoked, changed)

@@ -1,0 +1,278 @@
+"""Files on disk: the only place with fsync, rename and modes.
+
+A published file is replaced by a finished one or not at all: temporary file in the same folder, mode
+and owner set, fsync, rename, fsync of the folder. Nothing here follows a symbolic link at the place it
+writes to. Every refusal of the disk becomes a ``BusyError`` (exit 8).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from iotonboard.errors import BusyError, ConflictError, IotOnboardError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+STAGING_PREFIX = ".iotonboard-"
+STAGING_SUFFIX = ".tmp"
+
+# O_BINARY exists on Windows only, O_NOFOLLOW and O_CLOEXEC on POSIX only.
+_CREATE = (
+    os.O_WRONLY
+    | os.O_CREAT
+    | os.O_EXCL
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Mode and owner that a published file gets before its rename; ``-1`` leaves an owner as it is."""
+
+    mode: int
+    uid: int = -1
+    gid: int = -1
+
+
+PRIVATE = Placement(0o600)
+PUBLIC = Placement(0o644)
+
+
+def disk_error(error: OSError, path: str) -> IotOnboardError:
+    """Turn an operating system error into the program's own, with what to do next."""
+    reason = error.strerror or str(error)
+    hints = {
+        errno.ENOSPC: "free some space on that disk and run the same command again",
+        errno.EDQUOT: "free some of your disk quota and run the same command again",
+        errno.EACCES: "run the command as the user who owns that folder, or correct its permissions",
+        errno.EPERM: "run the command as the user who owns that folder, or correct its permissions",
+        errno.EROFS: "the disk is read-only: mount it writable and run the same command again",
+        errno.EFBIG: "a limit on file sizes is in force (ulimit -f): lift it and run the same command again",
+    }
+    hint = hints.get(error.errno or 0, "nothing was lost; run the same command again when the disk is well")
+    return BusyError(f"cannot write {path!r}: {reason}", hint=hint)
+
+
+def read_file(path: str, *, limit: int = 1 << 26) -> bytes:
+    """Read a whole file of at most ``limit`` octets.
+
+    Raises:
+        NotFoundError: there is no such file.
+        BusyError: it cannot be read.
+        ConflictError: it is larger than ``limit``.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read(limit + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFoundError(f"there is no file {path!r}", hint="check the name") from None
+    except IsADirectoryError:
+        raise NotFoundError(f"{path!r} is a folder, not a file", hint="name a file in it") from None
+    except OSError as error:
+        raise BusyError(f"cannot read {path!r}: {error.strerror}", hint="check the file's permissions") from error
+    if len(content) > limit:
+        raise ConflictError(f"{path!r} is larger than {limit} bytes", hint="this is not the file that was meant")
+    return content
+
+
+def make_private_dir(path: str) -> bool:
+    """Create ``path`` with mode 0700 whatever the umask says; ``True`` when it was made.
+
+    Raises:
+        ConflictError: something that is not a folder (or a symbolic link) stands there.
+        BusyError: the disk refused.
+    """
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            raise ConflictError(f"{path!r} is not a folder", hint="move it away; links are not followed here") from None
+        return False
+    except OSError as error:
+        raise disk_error(error, path) from error
+    return True
+
+
+def create_exclusive(path: str, content: bytes, placement: Placement = PRIVATE) -> None:
+    """Create a new file, durable before this returns; never follows a link, never overwrites.
+
+    Raises:
+        ConflictError: the name is taken.
+        BusyError: the disk refused; no partial file is left.
+    """
+    try:
+        descriptor = os.open(path, _CREATE, 0o600)
+    except FileExistsError:
+        raise ConflictError(f"{path!r} exists already", hint="choose another name, or --force to replace it") from None
+    except OSError as error:
+        raise disk_error(error, path) from error
+    try:
+        _fill(descriptor, (content,), placement, durable=True)
+    except OSError as error:
+        _forget(path)
+        raise disk_error(error, path) from error
+    sync_dir(os.path.dirname(path) or ".")
+
+
+def write_atomic(
+    path: str, content: bytes | Iterable[bytes], placement: Placement = PRIVATE, *, durable: bool = True
+) -> None:
+    """Replace ``path`` by a whole new file.
+
+    ``content`` may be produced piece by piece; when producing it fails, the old file stays.
+    ``durable=False`` leaves the fsync to a later ``sync_all``.
+
+    Raises:
+        BusyError: the disk refused; the old file stays.
+    """
+    staged = _staging_name(path)
+    try:
+        descriptor = os.open(staged, _CREATE, 0o600)
+        _fill(descriptor, (content,) if isinstance(content, bytes) else content, placement, durable=durable)
+        os.replace(staged, path)
+    except OSError as error:
+        _forget(staged)
+        raise disk_error(error, path) from error
+    except BaseException:
+        _forget(staged)
+        raise
+    if durable:
+        sync_dir(os.path.dirname(path) or ".")
+
+
+def _staging_name(path: str) -> str:
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f"{STAGING_PREFIX}{name[:80]}-{os.urandom(6).hex()}{STAGING_SUFFIX}")
+
+
+def _fill(descriptor: int, pieces: Iterable[bytes], placement: Placement, *, durable: bool) -> None:
+    with os.fdopen(descriptor, "wb") as file:
+        for piece in pieces:
+            file.write(piece)
+        file.flush()
+        if hasattr(os, "fchown") and (placement.uid, placement.gid) != (-1, -1):
+            os.fchown(descriptor, placement.uid, placement.gid)
+        if hasattr(os, "fchmod"):
+            os.fchmod(descriptor, placement.mode)
+        if durable:
+            os.fsync(descriptor)
+
+
+def _forget(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+
+
+def sync_dir(path: str) -> None:
+    """Make renames and new names in a folder durable; a no-op where folders cannot be opened (Windows)."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise disk_error(error, path) from error
+
+
+def sync_all(paths: Iterable[str]) -> None:
+    """Make many files that were written with ``durable=False`` durable, at once where the system can."""
+    if hasattr(os, "sync"):
+        os.sync()
+        return
+    for path in paths:
+        descriptor = os.open(path, os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def remove_file(path: str) -> bool:
+    """Delete a file; ``True`` when it was there."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise disk_error(error, path) from error
+    return True
+
+
+def sweep_staging(folder: str) -> int:
+    """Delete what an interrupted write left in ``folder``; returns how many files went.
+
+    The caller holds the state's write lock, so no other writer's staging can be met.
+    """
+    try:
+        leftovers = [entry.path for entry in _entries(folder) if is_staging(entry.name)]
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    except OSError as error:
+        raise disk_error(error, folder) from error
+    return sum(remove_file(path) for path in leftovers)
+
+
+def is_staging(name: str) -> bool:
+    """Say whether a file name is one that ``write_atomic`` uses before the rename."""
+    return name.startswith(STAGING_PREFIX) and name.endswith(STAGING_SUFFIX)
+
+
+def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        yield from entries
+
+
+def placement_like(path: str, default: Placement) -> Placement:
+    """Mode and owner of the file at ``path`` when there is one, else ``default``."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return default
+    if not stat.S_ISREG(found.st_mode):
+        return default
+    if not hasattr(os, "geteuid"):
+        return Placement(stat.S_IMODE(found.st_mode))
+    return Placement(stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
+
+
+def user_number(name: str) -> int:
+    """Number of an operating system user.
+
+    Raises:
+        NotFoundError: there is no such user here.
+    """
+    return _number_of(name, "pwd", "getpwnam", "pw_uid")
+
+
+def group_number(name: str) -> int:
+    """Number of an operating system group.
+
+    Raises:
+        NotFoundError: there is no such group here.
+    """
+    return _number_of(name, "grp", "getgrnam", "gr_gid")
+
+
+def _number_of(name: str, module: str, function: str, field: str) -> int:
+    if name.isdecimal():
+        return int(name)
+    try:
+        # pwd and grp do not exist on Windows, where files have no such owner.
+        entry = getattr(importlib.import_module(module), function)(name)
+    except ImportError:
+        return -1
+    except KeyError:
+        raise NotFoundError(f"there is no {module} entry {name!r} on this machine", hint="check [broker] in iotonboard.toml") from None
+    return int(getattr(entry, field))

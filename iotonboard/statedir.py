@@ -1,0 +1,330 @@
+"""The state directory: where things are, who may change them, and how they are published.
+
+The database is the truth. A writing command records its change in one transaction and publishes in the
+next, both under SQLite's write lock: ``State.transaction()`` first, ``State.publish()`` last. Publishing is
+idempotent and made from committed rows only, so whatever a crash left undone is done by the next command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from iotonboard import audit, config, fsio
+from iotonboard.brokers import mosquitto
+from iotonboard.errors import ConflictError, PolicyError, StateError
+from iotonboard.fsio import Placement
+from iotonboard.model import DeviceId, RevocationReason, from_epoch, rfc3339, to_epoch, whole_seconds
+from iotonboard.pki import pem
+from iotonboard.pki.crlentry import encode_entry
+from iotonboard.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from datetime import datetime
+
+    from iotonboard.model import Caller, SerialNumber
+    from iotonboard.store import PendingFiles
+
+PUBLISH_GROUP = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Where everything is. ``certs`` and ``acl`` may lie outside of the state directory."""
+
+    root: str
+    config: str
+    database: str
+    certs: str
+    acl: str
+    outbox: str
+
+    @property
+    def ca_certificate(self) -> str:
+        """The trust anchors, PEM."""
+        return os.path.join(self.certs, "ca.crt")
+
+    @property
+    def crl(self) -> str:
+        """The published CRL, PEM."""
+        return os.path.join(self.certs, "crl.pem")
+
+    def device(self, device_id: str) -> str:
+        """Folder of one device; the id is checked again here, where it becomes a path."""
+        return os.path.join(self.certs, "devices", DeviceId(device_id))
+
+    def bundle(self, device_id: str) -> str:
+        """The device's AES-256 ZIP."""
+        return os.path.join(self.device(device_id), "creds.zip")
+
+    def broker(self, host: str) -> str:
+        """Folder of one broker; colons of IPv6 addresses become dashes, for Windows."""
+        return os.path.join(self.certs, "brokers", host.replace(":", "-").replace("*", "_"))
+
+
+def resolve_paths(root: str, settings: config.Config) -> Paths:
+    """Turn the configured names into absolute paths."""
+    root = os.path.abspath(root)
+    return Paths(
+        root=root,
+        config=os.path.join(root, config.FILE_NAME),
+        database=config.database_path(root, settings["database_url"]),
+        certs=config.resolve_path(root, settings["ca_root_path"]),
+        acl=config.resolve_path(root, settings["broker_acl_file"]),
+        outbox=os.path.join(root, "outbox"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """An open state directory. ``clock`` answers aware UTC times in whole seconds."""
+
+    paths: Paths
+    config: config.Config
+    store: Store
+    caller: Caller
+    clock: Callable[[], datetime]
+
+    @contextlib.contextmanager
+    def transaction(self, *, signing: bool = False) -> Iterator[datetime]:
+        """Hold the write lock around one change; yields the time of the event.
+
+        ``signing`` commands are stopped by a clock that cannot be right.
+
+        Raises:
+            PolicyError: the clock went back past the allowed skew, or far ahead.
+            BusyError: the lock was not to be had in time.
+        """
+        with self.store.transaction():
+            now = whole_seconds(self.clock())
+            last = self.store.meta("last_event")
+            if last is not None and signing:
+                check_clock(now, from_epoch(last), self.config)
+            self.store.set_meta("last_event", max(to_epoch(now), last or 0))
+            yield now
+
+    def record(
+        self, now: datetime, subject: str, *, serial: str = "", detail: Mapping[str, object] | None = None
+    ) -> None:
+        """Append a row to the audit trail, inside the caller's transaction."""
+        audit.append(self.store.connection, self.caller, now, subject=subject, serial=serial, detail=detail)
+
+    def mark_acl(self) -> None:
+        """Note, inside a transaction, that the ACL no longer says what the database says."""
+        self.store.set_meta("acl_changes", (self.store.meta("acl_changes") or 0) + 1)
+
+    def revoke(
+        self, serials: Iterable[SerialNumber], reason: RevocationReason, now: datetime, *, subject: str
+    ) -> None:
+        """Record revocations with their encoded CRL entries and audit rows, inside the caller's transaction."""
+        for serial in serials:
+            self.store.add_revocation(serial, now, reason, encode_entry(serial, now, reason))
+            self.record(now, subject, serial=serial.hex, detail={"revoked": reason.value})
+            self.store.set_meta("unlisted_revocations", self.store.unlisted_revocations() + 1)
+        self.mark_acl()
+
+    def supersede(self, device: int, subject: str, now: datetime) -> bool:
+        """Revoke a device's valid certificates because a new one takes their place; ``True`` when there were any."""
+        old = self.store.revocable(device, now)
+        if old:
+            self.revoke(old, RevocationReason.SUPERSEDED, now, subject=subject)
+        return bool(old)
+
+    def publish(self, *, acl: bool = True) -> None:
+        """Write every file that differs from the committed rows; leave all others alone.
+
+        ``acl=False`` leaves the ACL to a later call: a batch publishes it once.
+
+        Raises:
+            PolicyError: an operator's own ACL lines would break the broker; nothing was replaced.
+            BusyError: the disk refuses; the next command goes on from here.
+        """
+        while self._publish_pending():
+            pass
+        with self.store.transaction():
+            for folder in (self.paths.root, self.paths.certs, os.path.dirname(self.paths.acl)):
+                fsio.sweep_staging(folder)
+            self._publish_ca()
+            self._publish_crl()
+            if acl:
+                self._publish_acl()
+
+    def _publish_pending(self) -> bool:
+        """Write one group of device and broker files; ``True`` while there may be more."""
+        if not self.store.pending(1):
+            return False
+        with self.store.transaction():
+            group = self.store.pending(PUBLISH_GROUP)
+            durable = len(group) < PUBLISH_GROUP // 16
+            for files in group:
+                self._write_files(files, durable=durable)
+            if group and not durable:
+                fsio.sync_all(())
+            self.store.clear_pending(files.certificate for files in group)
+        return len(group) == PUBLISH_GROUP
+
+    def _write_files(self, files: PendingFiles, *, durable: bool) -> None:
+        folder = self.paths.broker(files.name) if files.is_broker else self.paths.device(files.name)
+        stem = "broker" if files.is_broker else "device"
+        for parent in (self.paths.certs, os.path.dirname(folder)):
+            fsio.make_private_dir(parent)
+        if not fsio.make_private_dir(folder):
+            fsio.sweep_staging(folder)
+        wanted = [(f"{stem}.crt", pem.pem_encode("CERTIFICATE", files.der), fsio.PUBLIC)]
+        if files.key_der is not None:
+            label = "ENCRYPTED PRIVATE KEY"
+            wanted.append((f"{stem}.key", pem.pem_encode(label, files.key_der), fsio.PRIVATE))
+        if files.bundle is not None:
+            wanted.append(("creds.zip", files.bundle, fsio.PRIVATE))
+        for name, content, placement in wanted:
+            fsio.write_atomic(os.path.join(folder, name), content, placement, durable=durable)
+        for name in (f"{stem}.key", "creds.zip"):
+            if name not in [name for name, _, _ in wanted]:
+                fsio.remove_file(os.path.join(folder, name))
+
+    def _publish_ca(self) -> None:
+        if os.path.exists(self.paths.ca_certificate) or not os.path.isdir(self.paths.certs):
+            return
+        anchors = b"".join(pem.pem_encode("CERTIFICATE", issuer.der) for issuer in self.store.issuers())
+        fsio.write_atomic(self.paths.ca_certificate, anchors, fsio.PUBLIC)
+
+    def _publish_crl(self) -> None:
+        rows = self.store.crl_generation()
+        newest = rows[0].generation if rows else 0
+        if newest == self.store.meta("crl_published") and os.path.exists(self.paths.crl):
+            return
+        ders = [row.der for row in rows if row.der is not None]
+        if not ders:
+            return
+        content = b"".join(pem.pem_encode("X509 CRL", der) for der in ders)
+        if pem.pem_decode_all("X509 CRL", content) != ders:
+            raise StateError("the CRL did not survive being written as PEM", hint="report this; nothing was replaced")
+        fsio.write_atomic(self.paths.crl, content, self.broker_placement(self.paths.crl))
+        self.store.set_meta("crl_published", newest)
+
+    def _publish_acl(self) -> None:
+        changes = self.store.meta("acl_changes") or 0
+        if changes == self.store.meta("acl_published") and os.path.exists(self.paths.acl):
+            return
+        self.write_acl(self.paths.acl, whole_seconds(self.clock()))
+        self.store.set_meta("acl_published", changes)
+
+    def write_acl(self, path: str, now: datetime, *, style: str | None = None) -> None:
+        """Replace the managed region of the ACL at ``path``, leaving every other octet as it is.
+
+        The caller holds the write lock.
+        """
+        fsio.write_atomic(path, self.render_acl(path, now, style=style), self.broker_placement(path))
+
+    def acl_is_current(self, path: str, now: datetime, *, style: str | None = None) -> bool:
+        """Compare the ACL at ``path`` with what would be written, piece by piece: never in memory twice."""
+        if not os.path.exists(path):
+            return False
+        current = memoryview(fsio.read_file(path, limit=1 << 30))
+        position = 0
+        for piece in self.render_acl(path, now, style=style):
+            if current[position : position + len(piece)] != piece:
+                return False
+            position += len(piece)
+        return position == len(current)
+
+    def render_acl(self, path: str, now: datetime, *, style: str | None = None) -> Iterator[bytes]:
+        """The whole new text of the ACL at ``path``, checked piece by piece as the broker would read it."""
+        current = fsio.read_file(path, limit=1 << 30) if os.path.exists(path) else b""
+        templates = [mosquitto.parse_topic_rule(text) for text in self.config["acl.topics"]]
+        extra = self.store.extra_topics()
+        if (style or self.config["acl.style"]) == "pattern":
+            denied = [DeviceId(name) for name in self.store.denied_ids(now, self.listed_since(now))]
+            own = ((DeviceId(name), rules) for name, rules in extra.items())
+            region = mosquitto.render_region_pattern(templates, denied, own)
+        else:
+            rows = ((name, extra.get(name, ())) for name in self.store.permitted_ids(now))
+            region = mosquitto.render_region_per_device(rows, templates)
+        return mosquitto.replace_region(current, region)
+
+    def listed_since(self, now: datetime) -> datetime:
+        """A revoked certificate that expired before this moment was on a CRL after its expiry (RFC 5280 3.3)."""
+        published = [row.this_update for row in self.store.crl_generation() if row.this_update <= now]
+        return max(published, default=from_epoch(0))
+
+    def broker_placement(self, path: str) -> Placement:
+        """Mode and owner of a file that the broker reads: as configured, else as the existing file has them."""
+        found = fsio.placement_like(path, fsio.PUBLIC)
+        mode = int(self.config["broker.mode"], 8) if self.config["broker.mode"] else found.mode
+        user, group = self.config["broker.user"], self.config["broker.group"]
+        return Placement(mode, fsio.user_number(user) if user else found.uid, fsio.group_number(group) if group else found.gid)
+
+
+def check_clock(now: datetime, last: datetime, settings: config.Config) -> None:
+    """Refuse a clock that cannot be right, seen from the time of the last recorded event.
+
+    Raises:
+        PolicyError: earlier than the last event by more than the skew, or later by more than the allowed jump.
+    """
+    skew = timedelta(minutes=max(settings["not_before_skew_minutes"], 1))
+    jump = timedelta(days=settings["max_clock_jump_days"])
+    if last - skew <= now <= last + jump:
+        return
+    direction = "behind" if now < last else "ahead of"
+    raise PolicyError(
+        f"the clock says {rfc3339(now)}, far {direction} the last event at {rfc3339(last)}",
+        hint="set the clock; when it is right, 'iotonboard accept-clock' goes on from there",
+    )
+
+
+def is_initialised(paths: Paths) -> bool:
+    """Say whether a finished ``init-ca`` made this state."""
+    return os.path.exists(paths.database)
+
+
+def load_settings(root: str, environment: Mapping[str, str]) -> config.Config:
+    """Read ``iotonboard.toml`` of a state directory, if any, and resolve every setting."""
+    path = os.path.join(root, config.FILE_NAME)
+    text = None
+    if os.path.exists(path):
+        try:
+            text = fsio.read_file(path, limit=1 << 20).decode("utf-8")
+        except UnicodeDecodeError:
+            raise PolicyError(f"{path!r} is not UTF-8 text", hint="correct the file, or restore it") from None
+    return config.load_config(text, environment)
+
+
+@contextlib.contextmanager
+def open_state(
+    root: str, environment: Mapping[str, str], caller: Caller, clock: Callable[[], datetime]
+) -> Iterator[State]:
+    """Open an existing state directory.
+
+    Raises:
+        StateError: there is none here, it was never finished, is damaged, or a newer version made it.
+    """
+    settings = load_settings(root, environment)
+    paths = resolve_paths(root, settings)
+    if not is_initialised(paths):
+        raise StateError(
+            f"there is no state in {root!r}",
+            hint="'iotonboard init-ca' makes one; or name the right folder with --state or IOTONBOARD_STATE",
+        )
+    store = Store.open(paths.database, timeout_s=settings["busy_timeout_seconds"], now=clock())
+    try:
+        if store.meta("initialised") is None:
+            raise StateError(
+                f"'init-ca' was interrupted in {root!r}", hint="run the same 'iotonboard init-ca' again to finish it"
+            )
+        yield State(paths, settings, store, caller, clock)
+    finally:
+        store.close()
+
+
+def refuse_existing(path: str) -> None:
+    """Refuse to write over something.
+
+    Raises:
+        ConflictError: ``path`` exists, even as a broken link.
+    """
+    if os.path.lexists(path):
+        raise ConflictError(f"{path!r} exists already", hint="choose another name, or --force to replace it")

@@ -1,0 +1,75 @@
+"""Issuing on all cores: orders go out, certificates come back in the same order, with a bounded number on the way."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import deque
+from concurrent.futures import ProcessPoolExecutor
+from typing import TYPE_CHECKING
+
+from iotonboard.issuing import Desk, issue_each
+from iotonboard.pki.issuance import load_issuer
+from iotonboard.pki.keys import dump_key, load_key
+from iotonboard.vault import Vault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from concurrent.futures import Future
+
+    from iotonboard.errors import IotOnboardError
+    from iotonboard.issuing import Issued, Order
+    from iotonboard.pki.keys import PrivateKey
+    from iotonboard.pki.profiles import DeviceProfile
+
+_desk: list[Desk] = []  # one per worker process, filled by _start
+
+
+def _start(
+    certificate_der: bytes, key_der: bytes, chain: tuple[bytes, ...], vault_key: bytes, profile: DeviceProfile
+) -> None:
+    # Ctrl-C reaches the whole process group; the parent alone decides when a batch ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _desk.append(Desk(load_issuer(certificate_der, load_key(key_der, None)), chain, Vault(vault_key), profile))
+
+
+def _issue_all(orders: list[Order]) -> list[Issued | IotOnboardError]:
+    return issue_each(_desk[0], orders)
+
+
+class WorkerPool:
+    """Worker processes that hold the CA key in memory for as long as a batch runs.
+
+    The key reaches them through the fork, or through a pipe where processes are not forked; never a file.
+    """
+
+    def __init__(self, desk: Desk, key: PrivateKey, jobs: int) -> None:
+        arguments = (desk.issuer.certificate_der, dump_key(key), desk.chain, desk.vault.key, desk.profile)
+        context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
+        self._jobs = jobs
+        self._pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=arguments)
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def issue(self, groups: Iterable[list[Order]]) -> Iterator[list[Issued | IotOnboardError]]:
+        """Issue group after group; at most two groups per worker are on the way."""
+        on_the_way: deque[Future[list[Issued | IotOnboardError]]] = deque()
+        for group in groups:
+            on_the_way.append(self._pool.submit(_issue_all, group))
+            if len(on_the_way) > 2 * self._jobs:
+                yield on_the_way.popleft().result()
+        while on_the_way:
+            yield on_the_way.popleft().result()
+
+
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0)) or 1
+    return os.cpu_count() or 1
