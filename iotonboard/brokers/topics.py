@@ -1,0 +1,118 @@
+"""Topic names and filters: what MQTT, Mosquitto and this program's own rules allow in them."""
+
+from __future__ import annotations
+
+import re
+
+from iotonboard.errors import PolicyError
+from iotonboard.model import Access, TopicRule
+
+PLACEHOLDER = "{device_id}"
+MAX_TOPIC_OCTETS = 65535  # MQTT 3.1.1 section 1.5.3: a string's length has two octets
+MAX_SEPARATORS = 200  # Mosquitto's TOPIC_HIERARCHY_LIMIT: one '/' more is a syntax error to it
+_LONGEST_ID = "x" * 64
+_FORM_HINT = "write ACCESS:TOPIC with read, write, readwrite or deny, as in 'read:plant/config'"
+_SCOPE_HINT = "name the topics one by one, or put the wildcard below a level that is {device_id}"
+
+
+def filter_problem(topic: str) -> str:
+    """Say why Mosquitto refuses ``topic`` as a topic filter; empty when it takes it.
+
+    The rules of MQTT 3.1.1 section 4.7.1 and of ``mosquitto_sub_topic_check``: a wildcard is a whole
+    level, ``#`` is the last one, at most 65535 octets and 200 separators.
+    """
+    if not topic:
+        return "the topic is empty"
+    for level in topic.split("/"):
+        if level not in {"+", "#"} and ("+" in level or "#" in level):
+            return "a wildcard must be a whole level"
+    if "#" in topic[:-1]:
+        return "'#' must be the last level"
+    if len(topic.encode("utf-8", "surrogateescape")) > MAX_TOPIC_OCTETS:
+        return f"the topic is longer than {MAX_TOPIC_OCTETS} octets"
+    if topic.count("/") > MAX_SEPARATORS:
+        return f"the topic has more than {MAX_SEPARATORS} separators"
+    return ""
+
+
+def topic_matches(topic_filter: str, topic: str) -> bool:
+    """Say whether a topic name matches a topic filter (MQTT 3.1.1 sections 4.7.1 and 4.7.2).
+
+    A filter that does not begin with ``$`` never matches a topic that does, and the other way round. An empty
+    filter or topic matches nothing, and so does a topic name that holds a wildcard: nobody can publish to it.
+    """
+    if not topic_filter or not topic or "+" in topic or "#" in topic:
+        return False
+    if (topic_filter[0] == "$") != (topic[0] == "$"):
+        return False
+    wanted, given = topic_filter.split("/"), topic.split("/")
+    for position, level in enumerate(wanted):
+        if level == "#":
+            return True  # also the parent: 'a/#' matches 'a'
+        if position == len(given) or (level not in {"+", given[position]}):
+            return False
+    return len(wanted) == len(given)
+
+
+def parse_topic_rule(text: str, *, template: bool = False) -> TopicRule:
+    """Parse ``access:topic``, as it is typed on the command line and kept in the configuration.
+
+    ``{device_id}`` stands for the device's id. With ``template`` false, the form for one device's own extra
+    topics, a wildcard is allowed only below a level that is ``{device_id}`` alone: such rules come from device
+    lists and line scripts, where ``devices/+/#`` opens every other device's topics and looks like a slip of the
+    pen. Templates are written once, by the officer, and may hold wildcards anywhere that MQTT allows them.
+
+    Raises:
+        PolicyError: not in that form, or a topic that ``check_topic_rule`` refuses.
+    """
+    access, separator, topic = text.partition(":")
+    if not separator or access not in set(Access):
+        raise PolicyError(f"{text[:80]!r} is not a topic rule", hint=_FORM_HINT)
+    return check_topic_rule(TopicRule(Access(access), topic), template=template)
+
+
+def check_topic_rule(rule: TopicRule | str, *, template: bool = False) -> TopicRule:
+    """Return ``rule``, parsed if it was text, once it is certain that it means one line of an ACL and no more.
+
+    Refused are: control and other unprintable characters, ``%`` (Mosquitto expands ``%u`` and ``%c``), blanks at
+    the ends (Mosquitto drops them, so the rule would mean another topic), placeholders other than
+    ``{device_id}``, and what ``filter_problem`` names, for the longest id. ``template`` is that of
+    ``parse_topic_rule``.
+
+    Raises:
+        PolicyError: one of these; the message quotes the topic.
+    """
+    if isinstance(rule, str):
+        return parse_topic_rule(rule, template=template)
+    topic = rule.topic
+    if problem := _text_problem(topic) or filter_problem(topic.replace(PLACEHOLDER, _LONGEST_ID)):
+        raise PolicyError(f"topic {topic[:80]!r}: {problem}", hint=_FORM_HINT)
+    if not template and not _is_scoped(topic):
+        raise PolicyError(
+            f"topic {topic[:80]!r}: a wildcard would reach other devices' topics", hint=_SCOPE_HINT
+        )
+    return rule
+
+
+def _text_problem(topic: str) -> str:
+    """Why the text itself cannot stand in a line of an ACL; empty when it can."""
+    if not topic.isprintable():
+        return "control and other unprintable characters are refused"
+    if topic != topic.strip(" "):
+        return "a blank at either end is refused, for Mosquitto drops it"
+    if "%" in topic:
+        return "'%' is refused, for Mosquitto expands %u and %c; write {device_id}"
+    if re.search(r"[{}]", topic.replace(PLACEHOLDER, "")):
+        return "the only placeholder is {device_id}"
+    return ""
+
+
+def _is_scoped(topic: str) -> bool:
+    """Say whether every wildcard stands below a level that is the device's id alone."""
+    levels = topic.split("/")
+    for level in levels:
+        if level == PLACEHOLDER:
+            return True
+        if level in {"+", "#"}:
+            return False
+    return True
