@@ -7,7 +7,7 @@ for a random secret; so EncryptedPrivateKeyInfo is assembled here.
 from __future__ import annotations
 
 import hashlib
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -54,7 +54,7 @@ def generate_key(key_type: KeyType) -> PrivateKey:
 
 
 def dump_key(key: PrivateKey) -> bytes:
-    """Write an unencrypted PKCS #8 PrivateKeyInfo as DER (RFC 5958 section 2). The caller keeps it off the disk."""
+    """Write an unencrypted PKCS #8 PrivateKeyInfo as DER (RFC 5958 section 2); keep it off the disk."""
     return key.private_bytes(
         serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -65,6 +65,33 @@ def spki_der(public_key: PublicKey) -> bytes:
     return public_key.public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
+
+
+def load_public_key(octets: bytes) -> PublicKey:
+    """Read a SubjectPublicKeyInfo (DER).
+
+    Raises:
+        PolicyError: not a public key, or of a type or size that is not supported.
+
+    """
+    try:
+        public_key = serialization.load_der_public_key(octets)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise PolicyError("this is not a public key that can be read", hint=_SUPPORTED) from error
+    key_type_of(public_key)
+    return cast("PublicKey", public_key)
+
+
+def key_identifier(subject_public_key_info: bytes) -> bytes:
+    """Identify a public key: the first 160 bits of SHA-256 over its BIT STRING (RFC 7093 section 2, method 1).
+
+    Raises:
+        PolicyError: not a SubjectPublicKeyInfo.
+
+    """
+    *_, key = der.children(subject_public_key_info, der.whole(subject_public_key_info))
+    # The first content octet counts unused bits; it is not part of the value (RFC 5280 4.2.1.2).
+    return hashlib.sha256(subject_public_key_info[key.begin + 1 : key.end]).digest()[:20]
 
 
 def encrypt_key(key_der: bytes, passphrase: bytes, *, iterations: int, salt: bytes, iv: bytes) -> bytes:
@@ -89,7 +116,7 @@ def encrypt_key(key_der: bytes, passphrase: bytes, *, iterations: int, salt: byt
 
 
 def kdf_iterations(encrypted_key_der: bytes) -> int | None:
-    """Read the PBKDF2 iterations of an EncryptedPrivateKeyInfo; None when it is anything else, such as scrypt."""
+    """Read the PBKDF2 iterations of an EncryptedPrivateKeyInfo; None for anything else, such as scrypt."""
     try:
         return _pbkdf2_iterations(encrypted_key_der)
     except (PolicyError, ValueError):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from iotonboard.pki.keys import PrivateKey, PublicKey
 
     # Raises when the octets must not be signed.
-    Inspect: TypeAlias = Callable[[Buffer], None]
+    Inspect: TypeAlias = Callable[[bytes], None]
 
 _SHA256_RSA: Final = der.sequence(der.oid("1.2.840.113549.1.1.11"), der.NULL)  # RFC 4055 section 5
 _ALGORITHMS: Final = {
@@ -39,7 +39,7 @@ _ALGORITHMS: Final = {
 
 
 def signature_algorithm(public_key: PublicKey) -> bytes:
-    """Name the algorithm, as a DER AlgorithmIdentifier, of the signatures that this key makes (RFC 5280 4.1.1.2).
+    """Write the AlgorithmIdentifier (DER) of the signatures that this key makes (RFC 5280 4.1.1.2).
 
     Raises:
         PolicyError: the key's type is not supported.
@@ -56,11 +56,11 @@ def signature_hash(public_key: PublicKey) -> hashes.SHA256 | hashes.SHA384 | Non
     return hashes.SHA384() if key_type is KeyType.EC_P384 else hashes.SHA256()
 
 
-def sign_tbs(key: PrivateKey, tbs: Buffer) -> bytes:
+def sign_tbs(key: PrivateKey, tbs: bytes) -> bytes:
     """Sign octets with the key's own algorithm; returns the content of the signatureValue BIT STRING."""
-    digest = signature_hash(key.public_key())
-    if isinstance(key, ed25519.Ed25519PrivateKey) or digest is None:
-        return key.sign(tbs)  # type: ignore[call-arg]  # only Ed25519 has no digest
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return key.sign(tbs)
+    digest = signature_hash(key.public_key()) or hashes.SHA256()
     if isinstance(key, rsa.RSAPrivateKey):
         return key.sign(tbs, padding.PKCS1v15(), digest)
     return key.sign(tbs, ec.ECDSA(digest))
@@ -119,7 +119,7 @@ class _InspectingEcKey(_SignsOnly, ec.EllipticCurvePrivateKey):
         return self._key.public_key()
 
     def sign(self, data: Buffer, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
-        self._inspect(data)
+        self._inspect(bytes(data))
         return self._key.sign(data, signature_algorithm)
 
 
@@ -136,7 +136,7 @@ class _InspectingRsaKey(_SignsOnly, rsa.RSAPrivateKey):
 
     def sign(
         self,
-        data: Buffer,
+        data: bytes,
         padding: padding.AsymmetricPadding,
         algorithm: utils.Prehashed | utils.NoDigestInfo | hashes.HashAlgorithm,
     ) -> bytes:
@@ -152,5 +152,5 @@ class _InspectingEd25519Key(_SignsOnly, ed25519.Ed25519PrivateKey):
         return self._key.public_key()
 
     def sign(self, data: Buffer) -> bytes:
-        self._inspect(data)
+        self._inspect(bytes(data))
         return self._key.sign(data)

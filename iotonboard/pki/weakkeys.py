@@ -23,7 +23,7 @@ _ROCA_GENERATOR: Final = 65537
 _ADVICE: Final = "make a new key pair with a current library"
 
 # Encodings of the points whose order divides 8 (the sign bit left out), also as integers that are not reduced
-# modulo p = 2^255 - 19. Such a key verifies signatures that nobody made (RFC 8032 section 8.9 on small subgroups).
+# modulo p = 2^255 - 19. Such a key verifies signatures that nobody made.
 _SMALL_ORDER_POINTS: Final = frozenset(
     bytes.fromhex(point)
     for point in (

@@ -1,0 +1,182 @@
+"""Certificates and CRLs taken apart for the lint: once, from their octets, before they are signed.
+
+What a rule must see as it is encoded (times, names, algorithms) comes from the octets; what is tedious to decode
+(extensions, keys) comes from the library, which also refuses malformed DER.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+
+from iotonboard.errors import LintError, PolicyError
+from iotonboard.pki import der
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from cryptography.x509.oid import ObjectIdentifier
+
+    from iotonboard.model import Validity
+    from iotonboard.pki.der import Element
+
+    Extensions = dict[ObjectIdentifier, x509.Extension[x509.ExtensionType]]
+
+_VERSION_TAG: Final = 0xA0
+_EXTENSIONS_TAG: Final = 0xA0
+_UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension)
+
+
+class Kind(StrEnum):
+    """What a certificate is for; decides the rules."""
+
+    CA = "ca"
+    DEVICE = "device"
+    SERVER = "server"
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerFacts:
+    """What the lint compares with: the issuing CA's name, key identifier, validity and signature algorithm."""
+
+    subject_der: bytes
+    key_id: bytes
+    validity: Validity
+    signature_algorithm: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedTime:
+    """A Time as it is encoded: tag and content."""
+
+    tag: int
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateCandidate:
+    """A certificate with the fields that rules look at (RFC 5280 4.1)."""
+
+    kind: Kind
+    issuer: IssuerFacts
+    certificate: x509.Certificate
+    version: bytes
+    serial: bytes
+    inner_algorithm: bytes
+    outer_algorithm: bytes
+    issuer_der: bytes
+    times: tuple[EncodedTime, EncodedTime]
+    not_before: datetime
+    not_after: datetime
+    subject_der: bytes
+    subject: x509.Name
+    spki_der: bytes
+    public_key: object
+    extensions: Extensions
+
+
+@dataclass(frozen=True, slots=True)
+class CrlCandidate:
+    """A CRL with the fields that rules look at (RFC 5280 5.1); ``entries`` is None when the list is absent."""
+
+    issuer: IssuerFacts
+    crl: x509.CertificateRevocationList
+    version: bytes | None
+    inner_algorithm: bytes
+    outer_algorithm: bytes
+    issuer_der: bytes
+    times: tuple[EncodedTime, ...]
+    entries: memoryview | None
+    extensions: Extensions
+
+
+def unsigned(tbs: bytes) -> bytes:
+    """Complete a TBSCertificate or TBSCertList with its own algorithm and an empty signature."""
+    fields = der.children(tbs, der.whole(tbs))
+    first = next(fields)
+    # TBSCertificate: [0] version, serial, signature. TBSCertList: version, signature.
+    algorithm = next(fields)
+    if first.tag == _VERSION_TAG:
+        algorithm = next(fields)
+    return der.sequence(tbs, tbs[algorithm.start : algorithm.end], der.EMPTY_BIT_STRING)
+
+
+def read_certificate(certificate_der: bytes, kind: Kind, issuer: IssuerFacts) -> CertificateCandidate:
+    """Take a certificate apart.
+
+    Raises:
+        LintError: it cannot be read: malformed DER, an extension twice, or a public key that is no key.
+
+    """
+    try:
+        return _read_certificate(certificate_der, kind, issuer)
+    except (*_UNREADABLE, PolicyError) as error:
+        raise LintError(f"the certificate cannot be read: {error}") from error
+
+
+def _read_certificate(octets: bytes, kind: Kind, issuer: IssuerFacts) -> CertificateCandidate:
+    tbs, outer, _signature = der.children(octets, der.whole(octets))
+    fields = list(der.children(octets, tbs))
+    version, serial, inner, issuer_name, validity, subject, spki = fields[:7]
+    not_before, not_after = der.children(octets, validity)
+    certificate = x509.load_der_x509_certificate(octets)
+    return CertificateCandidate(
+        kind=kind,
+        issuer=issuer,
+        certificate=certificate,
+        version=octets[version.begin : version.end],
+        serial=octets[serial.begin : serial.end],
+        inner_algorithm=octets[inner.start : inner.end],
+        outer_algorithm=octets[outer.start : outer.end],
+        issuer_der=octets[issuer_name.start : issuer_name.end],
+        times=(_time(octets, not_before), _time(octets, not_after)),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        subject_der=octets[subject.start : subject.end],
+        subject=certificate.subject,
+        spki_der=octets[spki.start : spki.end],
+        public_key=certificate.public_key(),
+        extensions={extension.oid: extension for extension in certificate.extensions},
+    )
+
+
+def read_crl(crl_der: bytes, issuer: IssuerFacts) -> CrlCandidate:
+    """Take a CRL apart; its entries are not copied.
+
+    Raises:
+        LintError: it cannot be read: malformed DER or an extension twice.
+
+    """
+    try:
+        return _read_crl(crl_der, issuer)
+    except (*_UNREADABLE, PolicyError, StopIteration) as error:
+        raise LintError(f"the CRL cannot be read: {error}") from error
+
+
+def _read_crl(octets: bytes, issuer: IssuerFacts) -> CrlCandidate:
+    tbs, outer, _signature = der.children(octets, der.whole(octets))
+    fields = list(der.children(octets, tbs))
+    version = fields.pop(0) if fields[0].tag == der.INTEGER else None
+    inner, issuer_name, *rest = fields
+    times = [field for field in rest if field.tag in (der.UTC_TIME, der.GENERALIZED_TIME)]
+    entries = next((field for field in rest if field.tag == der.SEQUENCE), None)
+    crl = x509.load_der_x509_crl(octets)
+    return CrlCandidate(
+        issuer=issuer,
+        crl=crl,
+        version=None if version is None else octets[version.begin : version.end],
+        inner_algorithm=octets[inner.start : inner.end],
+        outer_algorithm=octets[outer.start : outer.end],
+        issuer_der=octets[issuer_name.start : issuer_name.end],
+        times=tuple(_time(octets, field) for field in times),
+        entries=None if entries is None else memoryview(octets)[entries.begin : entries.end],
+        extensions={extension.oid: extension for extension in crl.extensions},
+    )
+
+
+def _time(octets: bytes, element: Element) -> EncodedTime:
+    return EncodedTime(element.tag, octets[element.begin : element.end])

@@ -1,0 +1,176 @@
+"""Certificate revocation lists (RFC 5280 section 5), assembled from entries that were encoded when they were revoked.
+
+A list of a million entries is joined once, linted, hashed and signed; no object is made per entry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, Final
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.x509.oid import ExtensionOID
+
+from iotonboard.errors import PolicyError
+from iotonboard.model import RevocationReason, SerialNumber
+from iotonboard.pki import der, lint, signer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from iotonboard.pki.issuance import Issuer
+
+_VERSION_2: Final = der.integer(1)
+_AUTHORITY_KEY_IDENTIFIER: Final = der.oid("2.5.29.35")
+_CRL_NUMBER: Final = der.oid("2.5.29.20")
+_KEY_IDENTIFIER_TAG: Final = 0x80  # AuthorityKeyIdentifier ::= SEQUENCE { keyIdentifier [0] IMPLICIT ... }
+_REASONS: Final = {reason.value: reason for reason in RevocationReason}
+_SEVERAL: Final = "make a new CRL with 'iotonboard gen-crl'"
+
+
+@dataclass(frozen=True, slots=True)
+class CrlFacts:
+    """What a CRL says about itself. ``count`` is the number of revoked certificates."""
+
+    number: int
+    this_update: datetime
+    next_update: datetime
+    issuer_der: bytes
+    count: int
+
+
+def sign_crl(
+    issuer: Issuer, *, number: int, this_update: datetime, next_update: datetime, entries: Iterable[bytes]
+) -> bytes:
+    """Sign a complete v2 CRL (DER) with authorityKeyIdentifier and cRLNumber, neither critical.
+
+    ``entries`` are revokedCertificates elements as ``crlentry.encode_entry`` writes them; without any, the list is
+    left out (RFC 5280 5.1.2.6). Times are aware UTC.
+
+    Raises:
+        LintError: a rule was broken; nothing was signed.
+
+    """
+    algorithm = issuer.facts.signature_algorithm
+    head = algorithm + issuer.subject_der + der.x509_time(this_update) + der.x509_time(next_update)
+    tbs = _tbs_cert_list(head, entries, _extensions(issuer.key_id, number))
+    key = signer.inspecting(issuer.key, lint.crl_inspector(issuer.facts))
+    signature = der.bit_string(signer.sign_tbs(key, tbs))
+    # One join: a CRL can be 50 MB.
+    size = len(tbs) + len(algorithm) + len(signature)
+    return b"".join((der.header(der.SEQUENCE, size), tbs, algorithm, signature))
+
+
+def _tbs_cert_list(head: bytes, entries: Iterable[bytes], extensions: bytes) -> bytes:
+    """Assemble TBSCertList (RFC 5280 5.1.2) around the entries, which are copied twice and never listed."""
+    revoked = BytesIO()
+    revoked.writelines(entries)
+    with revoked.getbuffer() as body:
+        list_header = der.header(der.SEQUENCE, len(body)) if len(body) else b""
+        size = len(_VERSION_2) + len(head) + len(list_header) + len(body) + len(extensions)
+        return b"".join((der.header(der.SEQUENCE, size), _VERSION_2, head, list_header, body, extensions))
+
+
+def _extensions(key_id: bytes, number: int) -> bytes:
+    """Encode crlExtensions ``[0] EXPLICIT`` (RFC 5280 5.2.1, 5.2.3)."""
+    authority = der.sequence(der.tlv(_KEY_IDENTIFIER_TAG, key_id))
+    return der.explicit(
+        0,
+        der.sequence(
+            der.sequence(_AUTHORITY_KEY_IDENTIFIER, der.octet_string(authority)),
+            der.sequence(_CRL_NUMBER, der.octet_string(der.integer(number))),
+        ),
+    )
+
+
+def _load(crl_der: bytes) -> x509.CertificateRevocationList:
+    try:
+        return x509.load_der_x509_crl(crl_der)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise PolicyError("this is not a CRL that can be read", hint=_SEVERAL) from error
+
+
+def _number(crl: x509.CertificateRevocationList) -> int:
+    try:
+        value = crl.extensions.get_extension_for_oid(ExtensionOID.CRL_NUMBER).value
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError) as error:
+        raise PolicyError("the CRL has no readable cRLNumber", hint=_SEVERAL) from error
+    if not isinstance(value, x509.CRLNumber):
+        raise PolicyError("the CRL has no readable cRLNumber", hint=_SEVERAL)
+    return value.crl_number
+
+
+def crl_facts(crl_der: bytes) -> CrlFacts:
+    """Read number, times, issuer and count of a CRL. The signature is not verified.
+
+    Raises:
+        PolicyError: it is not a CRL, or lacks nextUpdate or cRLNumber.
+
+    """
+    crl = _load(crl_der)
+    if crl.next_update_utc is None:
+        raise PolicyError("the CRL has no nextUpdate", hint=_SEVERAL)
+    return CrlFacts(
+        number=_number(crl),
+        this_update=crl.last_update_utc,
+        next_update=crl.next_update_utc,
+        issuer_der=_issuer_der(crl_der),
+        count=len(crl),
+    )
+
+
+def _issuer_der(crl_der: bytes) -> bytes:
+    """Cut the issuer's Name out of TBSCertList: the element after version, if any, and signature."""
+    tbs = next(der.children(crl_der, der.whole(crl_der)))
+    fields = (field for field in der.children(crl_der, tbs) if field.tag != der.INTEGER)
+    next(fields)
+    name = next(fields)
+    return crl_der[name.start : name.end]
+
+
+def check_crl(crl_der: bytes, issuer_certificate_der: bytes, *, number: int | None = None) -> None:
+    """Check that a CRL is the one that was meant: by this CA, with a good signature and, when given, this number.
+
+    Raises:
+        PolicyError: it cannot be read, or one of these is wrong.
+
+    """
+    crl = _load(crl_der)
+    try:
+        certificate = x509.load_der_x509_certificate(issuer_certificate_der)
+        is_valid = crl.is_signature_valid(certificate.public_key())  # type: ignore[arg-type]
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise PolicyError("the CRL's signature cannot be verified", hint=_SEVERAL) from error
+    if crl.issuer != certificate.subject:
+        raise PolicyError("the CRL was issued by another CA", hint=_SEVERAL)
+    if not is_valid:
+        raise PolicyError("the CRL's signature is wrong", hint=_SEVERAL)
+    if number is not None and _number(crl) != number:
+        raise PolicyError(f"the CRL has number {_number(crl)}, expected {number}", hint=_SEVERAL)
+
+
+def revoked_entries(crl_der: bytes) -> Iterator[tuple[SerialNumber, datetime, RevocationReason]]:
+    """Read serial number, revocation date (aware UTC) and reason of each entry, in the order of the list.
+
+    Raises:
+        PolicyError: it is not a CRL, or has a reason that an end entity cannot have.
+
+    """
+    for entry in _load(crl_der):
+        yield SerialNumber(entry.serial_number), entry.revocation_date_utc, _reason(entry)
+
+
+def _reason(entry: x509.RevokedCertificate) -> RevocationReason:
+    try:
+        value = entry.extensions.get_extension_for_class(x509.CRLReason).value
+    except x509.ExtensionNotFound:
+        return RevocationReason.UNSPECIFIED
+    except ValueError as error:
+        raise PolicyError("a CRL entry cannot be read", hint=_SEVERAL) from error
+    try:
+        return _REASONS[value.reason.value]
+    except KeyError:
+        raise PolicyError(f"the CRL reason {value.reason.value!r} is not supported") from None

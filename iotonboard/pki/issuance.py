@@ -1,0 +1,288 @@
+"""Certificates: requests and profiles in, signed DER out. Every TBSCertificate is linted before it is signed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
+
+from iotonboard.errors import KeyUnavailableError, PolicyError
+from iotonboard.model import DeviceId, Validity, whole_seconds
+from iotonboard.pki import lint, signer
+from iotonboard.pki.candidate import IssuerFacts, Kind
+from iotonboard.pki.facts import certificate_facts, fingerprint
+from iotonboard.pki.hostnames import parse_host_names
+from iotonboard.pki.keys import PublicKey, key_identifier, spki_der
+from iotonboard.pki.rules_certificate import urn_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from iotonboard.model import SerialNumber
+    from iotonboard.pki.keys import PrivateKey
+    from iotonboard.pki.profiles import CaProfile, DeviceProfile, ServerProfile
+
+__all__ = [
+    "Issuer",
+    "certificate_facts",
+    "fingerprint",
+    "issue_device",
+    "issue_server",
+    "load_issuer",
+    "make_ca",
+    "validity_for",
+]
+
+_COMMON_NAME_BOUND: Final = 64  # RFC 5280 appendix A.1, ub-common-name
+
+
+def _key_usage(*, is_ca: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not is_ca,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=is_ca,
+        crl_sign=is_ca,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+# RSA too: TLS 1.3 and the ECDHE suites of TLS 1.2 only sign.
+_CA_KEY_USAGE: Final = _key_usage(is_ca=True)
+_END_ENTITY_KEY_USAGE: Final = _key_usage(is_ca=False)
+_CLIENT_AUTH: Final = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+_SERVER_AUTH: Final = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+_CA: Final = x509.BasicConstraints(ca=True, path_length=0)
+_END_ENTITY: Final = x509.BasicConstraints(ca=False, path_length=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """A CA that can sign: certificate and key belong together. Made by ``load_issuer``, used many times."""
+
+    certificate_der: bytes
+    key: PrivateKey = field(repr=False)
+    facts: IssuerFacts = field(repr=False)
+    name: x509.Name = field(repr=False)
+    fingerprint: str
+
+    @property
+    def validity(self) -> Validity:
+        """The CA certificate's notBefore and notAfter."""
+        return self.facts.validity
+
+    @property
+    def subject_der(self) -> bytes:
+        """The CA's Name, octet for octet as in its certificate."""
+        return self.facts.subject_der
+
+    @property
+    def key_id(self) -> bytes:
+        """The CA's subjectKeyIdentifier."""
+        return self.facts.key_id
+
+
+def load_issuer(certificate_der: bytes, key: PrivateKey) -> Issuer:
+    """Bind a CA certificate to its key, parsing it once.
+
+    Raises:
+        PolicyError: it is not a certificate, or not one of a CA that may sign certificates and CRLs.
+        KeyUnavailableError: the key belongs to another certificate.
+
+    """
+    found = certificate_facts(certificate_der)
+    certificate = x509.load_der_x509_certificate(certificate_der)
+    public_key = key.public_key()
+    if found.spki_der != spki_der(public_key):
+        raise KeyUnavailableError(
+            "the private key does not belong to the CA certificate",
+            hint="bring back the key and the certificate that were made together",
+        )
+    if not found.is_ca or found.key_id is None or not _may_sign(certificate):
+        raise PolicyError("the certificate is not one of a CA that may sign certificates and CRLs")
+    algorithm = signer.signature_algorithm(public_key)
+    facts = IssuerFacts(found.subject_der, found.key_id, found.validity, algorithm)
+    return Issuer(certificate_der, key, facts, certificate.subject, found.fingerprint)
+
+
+def _may_sign(certificate: x509.Certificate) -> bool:
+    """Say whether keyUsage has keyCertSign and cRLSign (RFC 5280 4.2.1.3); brokers insist on the latter."""
+    try:
+        usage = certificate.extensions.get_extension_for_oid(ExtensionOID.KEY_USAGE).value
+    except x509.ExtensionNotFound:
+        return False
+    return isinstance(usage, x509.KeyUsage) and usage.key_cert_sign and usage.crl_sign
+
+
+def make_ca(profile: CaProfile, key: PrivateKey, serial: SerialNumber, validity: Validity) -> bytes:
+    """Make a self-signed v3 CA certificate (DER): pathLenConstraint 0, keyCertSign and cRLSign.
+
+    Raises:
+        LintError: a rule was broken; nothing was signed.
+
+    """
+    name = profile.subject.name()
+    key_id = key_identifier(spki_der(key.public_key()))
+    algorithm = signer.signature_algorithm(key.public_key())
+    facts = IssuerFacts(name.public_bytes(), key_id, validity, algorithm)
+    extensions: list[x509.Extension[x509.ExtensionType]] = [
+        _extension(_CA, critical=True),
+        _extension(_CA_KEY_USAGE, critical=True),
+        _extension(x509.SubjectKeyIdentifier(key_id), critical=False),
+    ]
+    builder = _builder(name, name, key.public_key(), serial, validity, extensions)
+    return _sign(builder, key, Kind.CA, facts)
+
+
+def issue_device(
+    issuer: Issuer,
+    public_key: PublicKey,
+    device_id: DeviceId,
+    serial: SerialNumber,
+    validity: Validity,
+    profile: DeviceProfile,
+) -> bytes:
+    """Issue a TLS client certificate (DER) whose commonName is the device id.
+
+    A UUID is also a subjectAltName ``urn:uuid:``. The key may come from outside: weak ones are refused.
+
+    Raises:
+        LintError: a rule was broken; nothing was signed.
+
+    """
+    extensions = _end_entity_extensions(issuer, public_key, _CLIENT_AUTH)
+    if urn := urn_of(device_id):
+        names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(urn)])
+        extensions.append(_extension(names, critical=False))
+    subject = profile.name(DeviceId(device_id))
+    builder = _builder(issuer.name, subject, public_key, serial, validity, extensions)
+    return _sign(builder, issuer.key, Kind.DEVICE, issuer.facts)
+
+
+def issue_server(
+    issuer: Issuer,
+    public_key: PublicKey,
+    names: Sequence[str],
+    serial: SerialNumber,
+    validity: Validity,
+    profile: ServerProfile,
+) -> bytes:
+    """Issue a TLS server certificate (DER) for host names and IPv4 or IPv6 addresses.
+
+    Every name is a subjectAltName; the first is the commonName too, unless it is longer than 64 characters.
+
+    Raises:
+        PolicyError: no name, or one that is neither host name nor address.
+        LintError: a rule was broken; nothing was signed.
+
+    """
+    hosts = parse_host_names(names)
+    first = str(hosts[0].value)
+    subject = profile.name(first if len(first) <= _COMMON_NAME_BOUND else None)
+    extensions = _end_entity_extensions(issuer, public_key, _SERVER_AUTH)
+    # RFC 5280 4.2.1.6: critical when the subject is empty.
+    extensions.append(_extension(x509.SubjectAlternativeName(hosts), critical=not list(subject)))
+    builder = _builder(issuer.name, subject, public_key, serial, validity, extensions)
+    return _sign(builder, issuer.key, Kind.SERVER, issuer.facts)
+
+
+def validity_for(
+    now: datetime, days: int, *, skew_minutes: int, issuer_validity: Validity | None
+) -> Validity:
+    """Choose notBefore and notAfter of a certificate made at ``now`` (aware UTC).
+
+    notBefore lies ``skew_minutes`` before ``now``, for clocks that are slow, but not before the CA's. notAfter lies
+    ``days`` after ``now``. ``issuer_validity`` is None for the CA itself.
+
+    Raises:
+        PolicyError: ``days`` is not positive or beyond the calendar, ``now`` is outside the CA's validity, or the
+            certificate would outlive its CA; the hint says how many whole days fit.
+
+    """
+    moment = whole_seconds(now)
+    not_before = moment - timedelta(minutes=skew_minutes)
+    try:
+        not_after = moment + timedelta(days=days)
+    except OverflowError:
+        not_after = None
+    if days < 1 or not_after is None:
+        raise PolicyError(f"{days} days is not a possible validity", hint="use a positive number of days")
+    if issuer_validity is None:
+        return Validity(not_before, not_after)
+    _check_lifetime(moment, days, not_after, issuer_validity)
+    return Validity(max(not_before, issuer_validity.not_before), not_after)
+
+
+def _check_lifetime(moment: datetime, days: int, not_after: datetime, issuer_validity: Validity) -> None:
+    """Refuse what the CA cannot vouch for (RFC 5280 6.1.3 (a)(2))."""
+    if moment < issuer_validity.not_before:
+        raise PolicyError("the clock is before the beginning of the CA", hint="set the workstation's clock")
+    if not_after <= issuer_validity.not_after:
+        return
+    fitting = (issuer_validity.not_after - moment).days
+    if fitting < 1:
+        raise PolicyError("the CA has expired or ends within a day", hint="make a new CA")
+    raise PolicyError(
+        f"a certificate of {days} days would outlive its CA, which has {fitting} whole days left",
+        hint=f"use {fitting} days or fewer",
+    )
+
+
+def _extension(value: x509.ExtensionType, *, critical: bool) -> x509.Extension[x509.ExtensionType]:
+    return x509.Extension(value.oid, critical, value)
+
+
+def _end_entity_extensions(
+    issuer: Issuer, public_key: PublicKey, purpose: x509.ExtendedKeyUsage
+) -> list[x509.Extension[x509.ExtensionType]]:
+    """List the extensions that devices and brokers share."""
+    key_id = key_identifier(spki_der(public_key))
+    return [
+        _extension(_END_ENTITY, critical=True),
+        _extension(_END_ENTITY_KEY_USAGE, critical=True),
+        _extension(purpose, critical=False),
+        _extension(x509.SubjectKeyIdentifier(key_id), critical=False),
+        _extension(x509.AuthorityKeyIdentifier(issuer.key_id, None, None), critical=False),
+    ]
+
+
+def _builder(  # noqa: PLR0913 - these are the fields of TBSCertificate
+    issuer: x509.Name,
+    subject: x509.Name,
+    public_key: PublicKey,
+    serial: SerialNumber,
+    validity: Validity,
+    extensions: list[x509.Extension[x509.ExtensionType]],
+) -> x509.CertificateBuilder:
+    builder = (
+        x509.CertificateBuilder()
+        .issuer_name(issuer)
+        .subject_name(subject)
+        .public_key(public_key)
+        .serial_number(int(serial))
+        .not_valid_before(validity.not_before)
+        .not_valid_after(validity.not_after)
+    )
+    for extension in extensions:
+        builder = builder.add_extension(extension.value, critical=extension.critical)
+    return builder
+
+
+def _sign(builder: x509.CertificateBuilder, key: PrivateKey, kind: Kind, issuer: IssuerFacts) -> bytes:
+    """Hand the library a key that lints the octets it is about to sign."""
+    inspecting = signer.inspecting(key, lint.certificate_inspector(kind, issuer))
+    digest = signer.signature_hash(key.public_key())
+    try:
+        certificate = builder.sign(inspecting, digest)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise PolicyError(f"the certificate cannot be encoded: {error}") from error
+    return certificate.public_bytes(serialization.Encoding.DER)

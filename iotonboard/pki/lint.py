@@ -1,0 +1,139 @@
+"""Which rules apply to what, and the two functions that apply them: nothing is signed that broke one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from iotonboard.errors import LintError
+from iotonboard.pki import rules_certificate as certificate
+from iotonboard.pki import rules_crl as crl
+from iotonboard.pki.candidate import (
+    CertificateCandidate,
+    CrlCandidate,
+    Kind,
+    read_certificate,
+    read_crl,
+    unsigned,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from iotonboard.pki.candidate import IssuerFacts
+    from iotonboard.pki.signer import Inspect
+
+    CertificateRule = Callable[[CertificateCandidate], str | None]
+    CrlRule = Callable[[CrlCandidate], str | None]
+
+_Candidate = TypeVar("_Candidate", CertificateCandidate, CrlCandidate)
+
+_EVERY_CERTIFICATE: Final[tuple[CertificateRule, ...]] = (
+    certificate.version_is_3,
+    certificate.serial_is_positive,
+    certificate.serial_fits_20_octets,
+    certificate.serial_has_64_bits,
+    certificate.algorithms_agree,
+    certificate.algorithm_fits_issuer,
+    certificate.issuer_is_ca_subject,
+    certificate.times_are_well_formed,
+    certificate.validity_is_ordered,
+    certificate.validity_is_inside_issuers,
+    certificate.subject_attributes_are_legal,
+    certificate.extensions_are_exact,
+    certificate.criticality_is_right,
+    certificate.basic_constraints_fit,
+    certificate.key_usage_fits,
+    certificate.subject_key_id_is_hash,
+    certificate.authority_key_id_is_issuers,
+    certificate.key_is_supported,
+    certificate.key_is_not_weak,
+)
+
+LINTS: Final[dict[Kind, tuple[CertificateRule, ...]]] = {
+    Kind.CA: (*_EVERY_CERTIFICATE, certificate.ca_is_self_issued, certificate.subject_has_common_name),
+    Kind.DEVICE: (
+        *_EVERY_CERTIFICATE,
+        certificate.subject_has_common_name,
+        certificate.common_name_is_device_id,
+        certificate.extended_key_usage_fits,
+        certificate.device_alt_name_is_urn,
+    ),
+    Kind.SERVER: (
+        *_EVERY_CERTIFICATE,
+        certificate.extended_key_usage_fits,
+        certificate.server_alt_names_are_hosts,
+    ),
+}
+
+CRL_LINTS: Final[tuple[CrlRule, ...]] = (
+    crl.version_is_2,
+    crl.algorithms_agree,
+    crl.algorithm_fits_issuer,
+    crl.issuer_is_ca_subject,
+    crl.times_are_well_formed,
+    crl.updates_are_ordered,
+    crl.extensions_are_exact,
+    crl.no_extension_is_critical,
+    crl.no_issuing_distribution_point,
+    crl.is_not_delta,
+    crl.authority_key_id_is_issuers,
+    crl.number_is_in_range,
+    crl.list_is_not_empty,
+    crl.entries_are_legal,
+)
+
+
+def lint_certificate(certificate_der: bytes, kind: Kind, issuer: IssuerFacts) -> None:
+    """Check a certificate, signed or with an empty signature; the signature itself is not verified.
+
+    Raises:
+        LintError: it cannot be read, or breaks a rule; the message names every broken rule.
+
+    """
+    candidate = read_certificate(certificate_der, kind, issuer)
+    _refuse("certificate", _findings(LINTS[kind], candidate))
+
+
+def lint_crl(crl_der: bytes, issuer: IssuerFacts) -> None:
+    """Check a CRL, signed or with an empty signature; the signature itself is not verified.
+
+    Raises:
+        LintError: it cannot be read, or breaks a rule; the message names every broken rule.
+
+    """
+    _refuse("CRL", _findings(CRL_LINTS, read_crl(crl_der, issuer)))
+
+
+def certificate_inspector(kind: Kind, issuer: IssuerFacts) -> Inspect:
+    """Make the function that a signer calls with each TBSCertificate before it signs."""
+    return lambda tbs: lint_certificate(_completed(tbs), kind, issuer)
+
+
+def crl_inspector(issuer: IssuerFacts) -> Inspect:
+    """Make the function that a signer calls with each TBSCertList before it signs."""
+    return lambda tbs: lint_crl(_completed(tbs), issuer)
+
+
+def _completed(tbs: bytes) -> bytes:
+    """Add an empty signature; what is too malformed for that is a finding, not a crash."""
+    try:
+        return unsigned(tbs)
+    except LintError:
+        raise
+    except Exception as error:
+        raise LintError(f"the octets to be signed cannot be read: {error}") from error
+
+
+def _findings(
+    rules: Iterable[Callable[[_Candidate], str | None]], candidate: _Candidate
+) -> list[tuple[str, str]]:
+    """Apply all rules; a pair of rule name and problem for each that does not hold."""
+    return [(getattr(rule, "__name__", "rule"), problem) for rule in rules if (problem := rule(candidate))]
+
+
+def _refuse(what: str, findings: list[tuple[str, str]]) -> None:
+    if findings:
+        problems = "; ".join(f"{problem} ({name})" for name, problem in findings)
+        raise LintError(
+            f"the {what} was not signed: {problems}", hint="this is a defect or a damaged CA: report it"
+        )
