@@ -1,7 +1,7 @@
 """Certificates and CRLs taken apart for the lint: once, from their octets, before they are signed.
 
-What a rule must see as it is encoded (times, names, algorithms) comes from the octets; what is tedious to decode
-(extensions, keys) comes from the library, which also refuses malformed DER.
+What a rule must see as it is encoded (times, names, algorithms) comes from the octets; what is tedious to
+decode (extensions, keys) comes from the library, which also refuses malformed DER.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class IssuerFacts:
-    """What the lint compares with: the issuing CA's name, key identifier, validity and signature algorithm."""
+    """What the lint compares with: the issuing CA's name, key id, validity and signature algorithm."""
 
     subject_der: bytes
     key_id: bytes
@@ -81,7 +81,7 @@ class CertificateCandidate:
 
 @dataclass(frozen=True, slots=True)
 class CrlCandidate:
-    """A CRL with the fields that rules look at (RFC 5280 5.1); ``entries`` is None when the list is absent."""
+    """A CRL with the fields that rules look at (RFC 5280 5.1); ``entries`` is None without the list."""
 
     issuer: IssuerFacts
     crl: x509.CertificateRevocationList

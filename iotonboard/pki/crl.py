@@ -1,4 +1,4 @@
-"""Certificate revocation lists (RFC 5280 section 5), assembled from entries that were encoded when they were revoked.
+"""Certificate revocation lists (RFC 5280 section 5), assembled from entries that are encoded already.
 
 A list of a million entries is joined once, linted, hashed and signed; no object is made per entry.
 """
@@ -28,7 +28,7 @@ _AUTHORITY_KEY_IDENTIFIER: Final = der.oid("2.5.29.35")
 _CRL_NUMBER: Final = der.oid("2.5.29.20")
 _KEY_IDENTIFIER_TAG: Final = 0x80  # AuthorityKeyIdentifier ::= SEQUENCE { keyIdentifier [0] IMPLICIT ... }
 _REASONS: Final = {reason.value: reason for reason in RevocationReason}
-_SEVERAL: Final = "make a new CRL with 'iotonboard gen-crl'"
+_NEXT: Final = "make a new CRL with 'iotonboard gen-crl'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,8 @@ def sign_crl(
 ) -> bytes:
     """Sign a complete v2 CRL (DER) with authorityKeyIdentifier and cRLNumber, neither critical.
 
-    ``entries`` are revokedCertificates elements as ``crlentry.encode_entry`` writes them; without any, the list is
-    left out (RFC 5280 5.1.2.6). Times are aware UTC.
+    ``entries`` are revokedCertificates elements as ``crlentry.encode_entry`` writes them; without any, the list
+    is left out (RFC 5280 5.1.2.6). Times are aware UTC.
 
     Raises:
         LintError: a rule was broken; nothing was signed.
@@ -90,16 +90,16 @@ def _load(crl_der: bytes) -> x509.CertificateRevocationList:
     try:
         return x509.load_der_x509_crl(crl_der)
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise PolicyError("this is not a CRL that can be read", hint=_SEVERAL) from error
+        raise PolicyError("this is not a CRL that can be read", hint=_NEXT) from error
 
 
 def _number(crl: x509.CertificateRevocationList) -> int:
     try:
         value = crl.extensions.get_extension_for_oid(ExtensionOID.CRL_NUMBER).value
     except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError) as error:
-        raise PolicyError("the CRL has no readable cRLNumber", hint=_SEVERAL) from error
+        raise PolicyError("the CRL has no readable cRLNumber", hint=_NEXT) from error
     if not isinstance(value, x509.CRLNumber):
-        raise PolicyError("the CRL has no readable cRLNumber", hint=_SEVERAL)
+        raise PolicyError("the CRL has no readable cRLNumber", hint=_NEXT)
     return value.crl_number
 
 
@@ -112,7 +112,7 @@ def crl_facts(crl_der: bytes) -> CrlFacts:
     """
     crl = _load(crl_der)
     if crl.next_update_utc is None:
-        raise PolicyError("the CRL has no nextUpdate", hint=_SEVERAL)
+        raise PolicyError("the CRL has no nextUpdate", hint=_NEXT)
     return CrlFacts(
         number=_number(crl),
         this_update=crl.last_update_utc,
@@ -132,7 +132,7 @@ def _issuer_der(crl_der: bytes) -> bytes:
 
 
 def check_crl(crl_der: bytes, issuer_certificate_der: bytes, *, number: int | None = None) -> None:
-    """Check that a CRL is the one that was meant: by this CA, with a good signature and, when given, this number.
+    """Check that a CRL is the one that was meant: of this CA, well signed and, when given, with this number.
 
     Raises:
         PolicyError: it cannot be read, or one of these is wrong.
@@ -143,13 +143,13 @@ def check_crl(crl_der: bytes, issuer_certificate_der: bytes, *, number: int | No
         certificate = x509.load_der_x509_certificate(issuer_certificate_der)
         is_valid = crl.is_signature_valid(certificate.public_key())  # type: ignore[arg-type]
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise PolicyError("the CRL's signature cannot be verified", hint=_SEVERAL) from error
+        raise PolicyError("the CRL's signature cannot be verified", hint=_NEXT) from error
     if crl.issuer != certificate.subject:
-        raise PolicyError("the CRL was issued by another CA", hint=_SEVERAL)
+        raise PolicyError("the CRL was issued by another CA", hint=_NEXT)
     if not is_valid:
-        raise PolicyError("the CRL's signature is wrong", hint=_SEVERAL)
+        raise PolicyError("the CRL's signature is wrong", hint=_NEXT)
     if number is not None and _number(crl) != number:
-        raise PolicyError(f"the CRL has number {_number(crl)}, expected {number}", hint=_SEVERAL)
+        raise PolicyError(f"the CRL has number {_number(crl)}, expected {number}", hint=_NEXT)
 
 
 def revoked_entries(crl_der: bytes) -> Iterator[tuple[SerialNumber, datetime, RevocationReason]]:
@@ -169,7 +169,7 @@ def _reason(entry: x509.RevokedCertificate) -> RevocationReason:
     except x509.ExtensionNotFound:
         return RevocationReason.UNSPECIFIED
     except ValueError as error:
-        raise PolicyError("a CRL entry cannot be read", hint=_SEVERAL) from error
+        raise PolicyError("a CRL entry cannot be read", hint=_NEXT) from error
     try:
         return _REASONS[value.reason.value]
     except KeyError:

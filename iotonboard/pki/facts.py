@@ -23,9 +23,9 @@ _UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtens
 
 @dataclass(frozen=True, slots=True)
 class CertificateFacts:
-    """One certificate. Names and keys are DER; ``fingerprint`` is lower-case hex, ``spki_sha256`` 32 octets.
+    """One certificate. Names and keys are DER, ``fingerprint`` is lower-case hex, ``spki_sha256`` octets.
 
-    ``subject_cn`` is the first commonName, or empty. ``alt_names`` are URIs, host names and addresses as text.
+    ``subject_cn`` is the first commonName, or empty. ``alt_names`` are URIs, host names and addresses.
     """
 
     serial: SerialNumber

@@ -22,7 +22,8 @@ _MAX_CHARACTERS: Final = 253  # RFC 1035 2.3.4: 255 octets with lengths and the 
 def parse_host_names(names: Sequence[str]) -> list[HostName]:
     """Read host names and addresses, in order and each once; host names become lower case.
 
-    An internationalised name is given in its ASCII form (RFC 5280 7.2). Wildcards are refused: a broker has a name.
+    An internationalised name is given in its ASCII form (RFC 5280 7.2). Wildcards are refused: a broker has a
+    name.
 
     Raises:
         PolicyError: no name, or one that is neither.

@@ -1,4 +1,4 @@
-"""Certificates: requests and profiles in, signed DER out. Every TBSCertificate is linted before it is signed."""
+"""Certificates: requests and profiles in, signed DER out; every TBSCertificate is linted before that."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def make_ca(profile: CaProfile, key: PrivateKey, serial: SerialNumber, validity:
     return _sign(builder, key, Kind.CA, facts)
 
 
-def issue_device(
+def issue_device(  # noqa: PLR0913, PLR0917 - this is what a certificate consists of
     issuer: Issuer,
     public_key: PublicKey,
     device_id: DeviceId,
@@ -168,7 +168,7 @@ def issue_device(
     return _sign(builder, issuer.key, Kind.DEVICE, issuer.facts)
 
 
-def issue_server(
+def issue_server(  # noqa: PLR0913, PLR0917 - this is what a certificate consists of
     issuer: Issuer,
     public_key: PublicKey,
     names: Sequence[str],
@@ -200,12 +200,12 @@ def validity_for(
 ) -> Validity:
     """Choose notBefore and notAfter of a certificate made at ``now`` (aware UTC).
 
-    notBefore lies ``skew_minutes`` before ``now``, for clocks that are slow, but not before the CA's. notAfter lies
-    ``days`` after ``now``. ``issuer_validity`` is None for the CA itself.
+    notBefore lies ``skew_minutes`` before ``now``, for clocks that are slow, but not before the CA's. notAfter
+    lies ``days`` after ``now``. ``issuer_validity`` is None for the CA itself.
 
     Raises:
-        PolicyError: ``days`` is not positive or beyond the calendar, ``now`` is outside the CA's validity, or the
-            certificate would outlive its CA; the hint says how many whole days fit.
+        PolicyError: ``days`` is not positive or beyond the calendar, ``now`` is outside the CA's validity, or
+            the certificate would outlive its CA; the hint says how many whole days fit.
 
     """
     moment = whole_seconds(now)
@@ -255,7 +255,7 @@ def _end_entity_extensions(
     ]
 
 
-def _builder(  # noqa: PLR0913 - these are the fields of TBSCertificate
+def _builder(  # noqa: PLR0913, PLR0917 - these are the fields of TBSCertificate
     issuer: x509.Name,
     subject: x509.Name,
     public_key: PublicKey,

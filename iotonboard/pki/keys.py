@@ -83,7 +83,7 @@ def load_public_key(octets: bytes) -> PublicKey:
 
 
 def key_identifier(subject_public_key_info: bytes) -> bytes:
-    """Identify a public key: the first 160 bits of SHA-256 over its BIT STRING (RFC 7093 section 2, method 1).
+    """Identify a public key: 160 bits of SHA-256 over its BIT STRING (RFC 7093 section 2, method 1).
 
     Raises:
         PolicyError: not a SubjectPublicKeyInfo.

@@ -1,7 +1,7 @@
 """What a certificate must be: one function per rule, each with its clause; ``None`` means that it holds.
 
-A rule sees one ``CertificateCandidate`` and returns what is wrong in a few words. ``lint.LINTS`` says which rules
-apply to which kind.
+A rule sees one ``CertificateCandidate`` and returns what is wrong in a few words. ``lint.LINTS`` says which
+rules apply to which kind.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _V3: Final = b"\x02\x01\x02"
 _MAX_SERIAL_OCTETS: Final = 20
 _MIN_SERIAL_OCTETS: Final = 8
-_BOUNDS: Final = {object_identifier: bound for object_identifier, bound in ATTRIBUTES.values()}
+_BOUNDS: Final = dict(ATTRIBUTES.values())
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME_FORMS: Final = {
     der.UTC_TIME: re.compile(rb"[0-9]{12}Z"),
@@ -118,7 +118,7 @@ def serial_fits_20_octets(candidate: CertificateCandidate) -> str | None:
 
 
 def serial_has_64_bits(candidate: CertificateCandidate) -> str | None:
-    """Refuse serials under 64 bits (CA/Browser Forum BR 7.1 asks for 64 from a CSPRNG): they would be guessable."""
+    """Refuse guessable serials (CA/Browser Forum BR 7.1 asks for 64 bits from a CSPRNG)."""
     return None if len(candidate.serial) >= _MIN_SERIAL_OCTETS else "serial number is shorter than 64 bits"
 
 
@@ -187,7 +187,7 @@ def subject_has_common_name(candidate: CertificateCandidate) -> str | None:
 
 
 def common_name_is_device_id(candidate: CertificateCandidate) -> str | None:
-    """A broker takes the commonName as user name: it must be safe as topic level and ACL token."""
+    """Require a DeviceId: a broker takes it as user name, topic level and ACL token."""
     try:
         DeviceId(_common_name(candidate) or "")
     except PolicyError:
@@ -237,7 +237,7 @@ def key_usage_fits(candidate: CertificateCandidate) -> str | None:
 
 
 def extended_key_usage_fits(candidate: CertificateCandidate) -> str | None:
-    """RFC 5280 4.2.1.12: clientAuth alone for a device, serverAuth alone for a broker: neither can play the other."""
+    """RFC 5280 4.2.1.12: clientAuth alone for a device, serverAuth alone for a broker."""
     found = _value(candidate, ExtensionOID.EXTENDED_KEY_USAGE)
     return None if found == _PURPOSE[candidate.kind] else "extKeyUsage does not fit the profile"
 
@@ -267,7 +267,7 @@ def device_alt_name_is_urn(candidate: CertificateCandidate) -> str | None:
 
 
 def server_alt_names_are_hosts(candidate: CertificateCandidate) -> str | None:
-    """RFC 5280 4.2.1.6, RFC 9525 6.1: at least one name, only dNSName and iPAddress; the commonName is one."""
+    """RFC 5280 4.2.1.6, RFC 9525 6.1: at least one dNSName or iPAddress, no other; the commonName is one."""
     found = _value(candidate, ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
     if not isinstance(found, x509.SubjectAlternativeName) or not list(found):
         return "subjectAltName is missing"

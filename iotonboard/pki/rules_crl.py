@@ -28,7 +28,7 @@ _TIME_OCTETS: Final = (15, 17)
 def _entry_pattern() -> re.Pattern[bytes]:
     """Match any number of entries, each exactly as ``crlentry`` writes them.
 
-    A million entries take a tenth of a second: the loop is the pattern's, possessive so that it keeps no memory.
+    A million entries take a tenth of a second: the loop is the pattern's, possessive so that it keeps no state.
     """
     reason = re.escape(_REASON_HEAD) + b"[" + re.escape(_REASON_CODES) + b"]"
     forms = [
@@ -69,7 +69,7 @@ def issuer_is_ca_subject(candidate: CrlCandidate) -> str | None:
 
 
 def times_are_well_formed(candidate: CrlCandidate) -> str | None:
-    """RFC 5280 5.1.2.4, 5.1.2.5: UTCTime through 2049, GeneralizedTime from 2050; nextUpdate MUST be there."""
+    """RFC 5280 5.1.2.4, 5.1.2.5: UTCTime through 2049, then GeneralizedTime; nextUpdate MUST be there."""
     if len(candidate.times) != 2:
         return "nextUpdate is missing"
     for name, time in zip(("thisUpdate", "nextUpdate"), candidate.times, strict=True):
@@ -79,7 +79,7 @@ def times_are_well_formed(candidate: CrlCandidate) -> str | None:
 
 
 def updates_are_ordered(candidate: CrlCandidate) -> str | None:
-    """RFC 5280 5.1.2.5: nextUpdate is later than thisUpdate; a broker refuses every client otherwise."""
+    """RFC 5280 5.1.2.5: nextUpdate is later than thisUpdate; brokers refuse every client otherwise."""
     next_update = candidate.crl.next_update_utc
     ordered = next_update is not None and candidate.crl.last_update_utc < next_update
     return None if ordered else "nextUpdate is not after thisUpdate"
@@ -97,7 +97,7 @@ def no_extension_is_critical(candidate: CrlCandidate) -> str | None:
 
 
 def no_issuing_distribution_point(candidate: CrlCandidate) -> str | None:
-    """RFC 5280 5.2.5: without this extension the CRL covers all that the CA issued; with a URL brokers refuse all."""
+    """RFC 5280 5.2.5: the CRL covers all that the CA issued; with a URL here brokers refuse all clients."""
     found = ExtensionOID.ISSUING_DISTRIBUTION_POINT in candidate.extensions
     return "issuingDistributionPoint is present" if found else None
 
