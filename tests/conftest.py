@@ -7,8 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from support.broker import Broker
 from support.program import State, make_state
+
+PLAIN_NAMES = (
+    "DATABASE_URL",
+    "CERT_VALIDITY_DAYS",
+    "CA_ROOT_PATH",
+    "BROKER_ACL_FILE",
+    "DOWNLOAD_EXPIRY_MINUTES",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,10 +38,8 @@ def _clean_environment() -> Iterator[None]:
     """No setting of the person who runs the tests reaches the program."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            if name.startswith(("IOTONBOARD", "_IOTONBOARD")):
+            if name.startswith(("IOTONBOARD", "_IOTONBOARD")) or name in PLAIN_NAMES:
                 patch.delenv(name)
-        for name in ("DATABASE_URL", "CERT_VALIDITY_DAYS", "CA_ROOT_PATH", "BROKER_ACL_FILE", "DOWNLOAD_EXPIRY_MINUTES"):
-            patch.delenv(name, raising=False)
         yield
 
 

@@ -72,10 +72,15 @@ class Broker:
             self.conf.write_text(self._adapted())
             with self.log_file.open("wb") as log:
                 self._process = subprocess.Popen(
-                    [self.mosquitto, "-v", "-c", str(self.conf)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                    [self.mosquitto, "-v", "-c", str(self.conf)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
                 )
             # Signals and sockets are ready when this line appears; a SIGHUP before that would end the broker.
-            wait_for(lambda: not self.is_running() or " running" in self.log, lambda: f"the broker:\n{self.log}")
+            wait_for(
+                lambda: not self.is_running() or " running" in self.log, lambda: f"the broker:\n{self.log}"
+            )
             if self.is_running():
                 return
             if "Address already in use" not in self.log:

@@ -61,7 +61,10 @@ def program_environment(
         "NO_COLOR": "1",
     }
     if isinstance(state, State):
-        merged |= {"IOTONBOARD_STATE": str(state.path), "IOTONBOARD_PASSPHRASE_FILE": str(state.passphrase_file)}
+        merged |= {
+            "IOTONBOARD_STATE": str(state.path),
+            "IOTONBOARD_PASSPHRASE_FILE": str(state.passphrase_file),
+        }
     elif state is not None:
         merged["IOTONBOARD_STATE"] = str(state)
     merged |= env or {}
@@ -198,4 +201,7 @@ def dump_database(path: Path) -> list[str]:
         if wal.exists():
             shutil.copy(wal, f"{copy}-wal")
         with contextlib.closing(sqlite3.connect(copy)) as connection:
-            return [*connection.iterdump(), f"user_version {connection.execute('PRAGMA user_version').fetchone()[0]}"]
+            return [
+                *connection.iterdump(),
+                f"user_version {connection.execute('PRAGMA user_version').fetchone()[0]}",
+            ]
