@@ -24,7 +24,7 @@ _SUBSTITUTION = re.compile(r"%[uc]")
 _MIXED_SUBSTITUTION = re.compile(r"[^/]%[uc]|%[uc][^/]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _Expand = Callable[["AclRule"], str | None]
-_FIX_HINT = "correct the line by hand; nothing was published"
+_FIX_HINT = "correct the line by hand, then publish again"
 
 
 class Effect(StrEnum):
@@ -106,9 +106,9 @@ class Acl:
     def explain(self, username: str | None, client_id: str, access: str, topic: str) -> Decision:
         """Decide as the broker does, and name the rule.
 
-        First the client's own ``topic`` lines (those of its user name; those before any ``user`` line for a client
-        without a name), then all ``pattern`` lines. In each of the two, every ``deny`` comes before every grant.
-        So a ``pattern deny`` does not take back what a ``topic`` line grants.
+        First the client's own ``topic`` lines (those of its user name; those before any ``user`` line for a
+        client without a name), then all ``pattern`` lines. In each of the two, every ``deny`` comes before
+        every grant. So a ``pattern deny`` does not take back what a ``topic`` line grants.
 
         Args:
             username: None for a client without one.
@@ -230,20 +230,25 @@ def _user_problem(name: str) -> tuple[str, Effect]:
 
 
 def _rule_problem(access: str, topic: str, rest: str, version: Version | None) -> tuple[str, Effect]:
-    """What is wrong with a rule; ``version`` is None for ``topic`` lines, where %u and %c mean nothing."""
+    """Say what is wrong with a rule; ``version`` is None for ``topic`` lines, which expand nothing."""
     if not rest:
         return "a rule without a topic", Effect.REFUSED
     if access not in set(Access):
         return f"{access[:40]!r} is none of read, write, readwrite, deny", Effect.REFUSED
     if reason := filter_problem(topic):
         return reason, Effect.REFUSED
+    return _odd_rule(topic, rest, version) or _text_problem(topic), Effect.ODD
+
+
+def _odd_rule(topic: str, rest: str, version: Version | None) -> str:
+    """Say what a rule means that it does not look like."""
     if rest in set(Access):
-        return f"the topic is missing: the broker reads this as readwrite for the topic {rest!r}", Effect.ODD
+        return f"the topic is missing: the broker reads this as readwrite for the topic {rest!r}"
     if version is None and _SUBSTITUTION.search(topic):
-        return "%u and %c are expanded in 'pattern' lines only", Effect.ODD
+        return "%u and %c are expanded in 'pattern' lines only"
     if version == "2.1" and _MIXED_SUBSTITUTION.search(topic):
-        return "%u and %c are expanded only where they are a whole level", Effect.ODD
-    return _text_problem(topic), Effect.ODD
+        return "%u and %c are expanded only where they are a whole level"
+    return ""
 
 
 def _keyword_problem(keyword: str) -> str:
@@ -265,7 +270,7 @@ def _text_problem(text: str) -> str:
 
 
 def _lines(text: bytes) -> Iterator[tuple[int, bytes]]:
-    """Number the lines from 1 without keeping them all."""
+    """Count the lines from 1 without keeping them all."""
     start, number = 0, 1
     while start < len(text):
         end = text.find(b"\n", start)
@@ -286,7 +291,7 @@ def _is_closed(access: str, topic: str) -> bool:
 
 
 def _first_match(rules: tuple[AclRule, ...], access: str, topic: str, expand: _Expand) -> Decision | None:
-    """The decision of one list of rules: every deny first, then the grants."""
+    """Decide by one list of rules: every deny first, then the grants."""
     for rule in rules:
         if rule.access is Access.DENY and topic_matches(expand(rule) or "", topic):
             return Decision(allowed=False, rule=rule, reason=f"denied by {rule}")

@@ -79,7 +79,7 @@ class _Section:
         return self.options.get(option, (self.line, ""))[0]
 
 
-def render_conf(
+def render_conf(  # noqa: PLR0913 - one argument per line of the file
     *,
     host: str,
     ca_path: str,
@@ -95,14 +95,28 @@ def render_conf(
 
     Args:
         host: the name in the broker's certificate; stands in a comment only.
+        ca_path: the root and every issuing CA.
+        cert_path: the broker's certificate.
+        key_path: the broker's private key, not encrypted: the broker asks nobody for a passphrase.
+        crl_path: one CRL per issuing CA.
+        acl_path: the ACL.
+        port: where to listen.
         bind_address: address or name to listen on; empty listens on all.
         pid_path: where the broker writes its process id; empty leaves it out.
 
     Raises:
         PolicyError: a value that would not stay on its line or would be read as another one.
     """
-    given = dict(host=host, ca_path=ca_path, cert_path=cert_path, key_path=key_path, crl_path=crl_path)
-    given |= dict(acl_path=acl_path, bind_address=bind_address, pid_path=pid_path)
+    given = {
+        "host": host,
+        "ca_path": ca_path,
+        "cert_path": cert_path,
+        "key_path": key_path,
+        "crl_path": crl_path,
+        "acl_path": acl_path,
+        "bind_address": bind_address,
+        "pid_path": pid_path,
+    }
     for name, value in given.items():
         _check_value(name, value, optional=name in {"bind_address", "pid_path"})
     if " " in bind_address:
@@ -201,9 +215,7 @@ def _listener_problems(listener: _Section) -> list[ConfProblem]:
         problems.append(ConfProblem(listener.line, "cafile", "is not set for this listener"))
     if listener.value("use_subject_as_username") == "true":
         line = listener.line_of("use_subject_as_username")
-        problems.append(
-            ConfProblem(line, "use_subject_as_username", "the ACL knows devices by their common name")
-        )
+        problems.append(ConfProblem(line, "use_subject_as_username", "the ACL knows devices by common name"))
     if listener.value("tls_version", "tlsv1.2") not in {"tlsv1.2", "tlsv1.3"}:
         problems.append(ConfProblem(listener.line_of("tls_version"), "tls_version", "is older than TLS 1.2"))
     return problems

@@ -15,25 +15,19 @@ from iotonboard.brokers.acl import (
     parse_acl,
 )
 from iotonboard.brokers.conf import ConfProblem, check_conf, render_conf
+from iotonboard.brokers.recheck import RegionFacts, check_published_acl, verify_region
 from iotonboard.brokers.region import (
     BEGIN,
     END,
     OperatorText,
-    Region,
-    RegionFacts,
     check_operator_text,
-    check_published_acl,
     devices_to_deny,
     dollar_roots,
     operator_acl,
-    read_operator_text,
-    render_region_pattern,
-    render_region_per_device,
-    replace_region,
     split_region,
     stream_operator_text,
-    verify_region,
 )
+from iotonboard.brokers.render import Region, render_region_pattern, render_region_per_device, replace_region
 from iotonboard.brokers.topics import check_topic_rule, filter_problem, parse_topic_rule, topic_matches
 
 __all__ = [
@@ -62,7 +56,6 @@ __all__ = [
     "operator_acl",
     "parse_acl",
     "parse_topic_rule",
-    "read_operator_text",
     "render_conf",
     "render_region_pattern",
     "render_region_per_device",

@@ -57,10 +57,11 @@ def topic_matches(topic_filter: str, topic: str) -> bool:
 def parse_topic_rule(text: str, *, template: bool = False) -> TopicRule:
     """Parse ``access:topic``, as it is typed on the command line and kept in the configuration.
 
-    ``{device_id}`` stands for the device's id. With ``template`` false, the form for one device's own extra
-    topics, a wildcard is allowed only below a level that is ``{device_id}`` alone: such rules come from device
-    lists and line scripts, where ``devices/+/#`` opens every other device's topics and looks like a slip of the
-    pen. Templates are written once, by the officer, and may hold wildcards anywhere that MQTT allows them.
+    ``{device_id}`` stands for the device's id. With ``template`` false, the form for one device's own
+    extra topics, a wildcard is allowed only below a level that is ``{device_id}`` alone: such rules come
+    from device lists and line scripts, where ``devices/+/#`` opens every other device's topics and looks
+    like a slip of the pen. Templates are written once, by the officer, and may hold wildcards anywhere
+    that MQTT allows them.
 
     Raises:
         PolicyError: not in that form, or a topic that ``check_topic_rule`` refuses.
@@ -72,11 +73,11 @@ def parse_topic_rule(text: str, *, template: bool = False) -> TopicRule:
 
 
 def check_topic_rule(rule: TopicRule | str, *, template: bool = False) -> TopicRule:
-    """Return ``rule``, parsed if it was text, once it is certain that it means one line of an ACL and no more.
+    """Return ``rule``, parsed if it was text, if it means one line of an ACL and no more.
 
-    Refused are: control and other unprintable characters, ``%`` (Mosquitto expands ``%u`` and ``%c``), blanks at
-    the ends (Mosquitto drops them, so the rule would mean another topic), placeholders other than
-    ``{device_id}``, and what ``filter_problem`` names, for the longest id. ``template`` is that of
+    Refused are: control and other unprintable characters, ``%`` (Mosquitto expands ``%u`` and ``%c``),
+    blanks at the ends (Mosquitto drops them, so the rule would mean another topic), placeholders other
+    than ``{device_id}``, and what ``filter_problem`` names, for the longest id. ``template`` is that of
     ``parse_topic_rule``.
 
     Raises:
@@ -94,8 +95,23 @@ def check_topic_rule(rule: TopicRule | str, *, template: bool = False) -> TopicR
     return rule
 
 
+def pattern_topic(topic: str) -> str:
+    """Write a template's topic for a ``pattern`` line: ``{device_id}`` as ``%u``.
+
+    Raises:
+        PolicyError: ``{device_id}`` is not alone in its level, where Mosquitto 2.1 does not expand it.
+    """
+    levels = ["%u" if level == PLACEHOLDER else level for level in topic.split("/")]
+    if any(PLACEHOLDER in level for level in levels):
+        raise PolicyError(
+            f"topic {topic[:80]!r} cannot be a pattern: {PLACEHOLDER} is not alone in its level",
+            hint="give it a level of its own, as in 'devices/{device_id}/#', or use the per-device style",
+        )
+    return "/".join(levels)
+
+
 def _text_problem(topic: str) -> str:
-    """Why the text itself cannot stand in a line of an ACL; empty when it can."""
+    """Say why the text itself cannot stand in a line of an ACL; empty when it can."""
     if not topic.isprintable():
         return "control and other unprintable characters are refused"
     if topic != topic.strip(" "):
