@@ -13,7 +13,9 @@ import io
 import json
 import os
 import stat
+import struct
 import sys
+import zlib
 from typing import TYPE_CHECKING, Any
 
 from iotonboard.errors import KeyUnavailableError, PolicyError
@@ -42,6 +44,18 @@ KEY, CERTIFICATE, ANCHOR, MANIFEST = "device.key", "device.crt", "ca.crt", "mani
 
 _MAX_BUNDLE_BYTES = 1 << 20  # a bundle with an RSA-4096 key and a chain of three is below 20 kB
 _MAX_ENTRY_BYTES = 1 << 18
+# What pyzipper raises on bytes that no ZIP program wrote: its own checks, and what lies below them.
+_UNREADABLE = (
+    pyzipper.BadZipFile,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    AttributeError,
+)
 _PBKDF2_ROUNDS = 1000  # fixed by the format
 _AES_256 = 3  # the format's number for the strength
 _SALT_BYTES, _KEY_BYTES, _VERIFIER_BYTES = 16, 32, 2  # for AES-256
@@ -109,10 +123,8 @@ def open_bundle(data: bytes, password: str) -> dict[str, bytes]:
             entries = archive.infolist()
             _check_entries(entries)
             files = _decrypt(archive, entries, password)
-    except (pyzipper.BadZipFile, pyzipper.LargeZipFile, ValueError, EOFError, OSError, IndexError) as error:
+    except _UNREADABLE as error:
         raise _damaged("it cannot be read as a ZIP archive") from error
-    except (NotImplementedError, KeyError) as error:
-        raise _damaged("it uses a ZIP feature that bundles do not") from error
     _check_manifest(files)
     return files
 
@@ -185,10 +197,10 @@ def _decrypt(archive: Any, entries: list[Any], password: str) -> dict[str, bytes
     for entry in entries:
         try:
             files[entry.filename] = archive.read(entry)
+        except _UNREADABLE:  # the HMAC differs, or the entry's own header
+            broken += 1
         except RuntimeError:  # the two bytes differ
             refused += 1
-        except pyzipper.BadZipFile:  # the HMAC differs, or the entry's own header
-            broken += 1
     if refused and not files:
         raise _wrong_password()
     if refused or broken:
@@ -200,7 +212,7 @@ def _check_manifest(files: dict[str, bytes]) -> None:
     try:
         manifest = json.loads(files[MANIFEST])
         schema, listed = manifest["schema"], dict(manifest["files"])
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise _damaged("its manifest cannot be read") from error
     if schema != SCHEMA:
         raise PolicyError(f"the bundle has schema {schema!r}", hint="open it with a newer iotonboard")

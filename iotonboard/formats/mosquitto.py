@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from iotonboard.credential import Credential
 
 _CLIENT = """\
-# Use: XDG_CONFIG_HOME={shown_directory} mosquitto_{verb} -t TOPIC ...
+# mosquitto_{verb} reads this file by itself when XDG_CONFIG_HOME names its folder.
 -h {host}
 -p {port}
 -i {device_id}
@@ -23,7 +23,7 @@ _CLIENT = """\
 --key {base}device.key
 """
 _BRIDGE = """\
-# Use: include_dir of the gateway's own mosquitto.conf, or append to it.
+# For the gateway's own mosquitto: append to its mosquitto.conf, or copy into its include_dir.
 connection {device_id}
 address {address}:{port}
 remote_clientid {device_id}
@@ -43,7 +43,6 @@ def encode(credential: Credential, options: Options) -> tuple[OutputFile, ...]:
     """
     base = options.directory.rstrip("/") + "/" if options.directory else ""
     client = {
-        "shown_directory": options.directory or ".",
         "host": options.broker_host,
         "port": options.broker_port,
         "device_id": credential.device_id,

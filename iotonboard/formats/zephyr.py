@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from iotonboard.credential import Credential
 
 _HEAD = """\
-/* Device {device_id}, certificate {serial}. Call iotonboard_add_credentials() before connecting. */
+/* Device {device_id}, certificate {serial}.
+   Call iotonboard_add_credentials() before connecting. */
 #ifndef IOTONBOARD_TLS_CREDENTIALS_H
 #define IOTONBOARD_TLS_CREDENTIALS_H
 
