@@ -71,6 +71,31 @@ def parse_csv(lines: Iterable[str], source: str) -> Iterator[Row | BadRow]:
             yield _parse_values(reader.line_num + 1, columns, values)
 
 
+def parse_targets(lines: Iterable[str], source: str) -> Iterator[tuple[int, str, str]]:
+    """Read devices that are to be revoked or confirmed: (line, device id, serial or empty).
+
+    A CSV with a column ``device_id`` and perhaps ``serial``, such as a results file; or one id a line.
+
+    Raises:
+        PolicyError: a row that is not well formed.
+    """
+    iterator = iter(lines)
+    first = next(iterator, "").removeprefix("\ufeff")
+    delimiter = _delimiter_of(first)
+    columns = [column.strip() for column in next(csv.reader([first], delimiter=delimiter), [])]
+    if not {"device_id", "id"} & set(columns):
+        yield from ((number, text.strip(), "") for number, text in enumerate((first, *iterator), start=1) if text.strip())
+        return
+    reader = csv.reader(iterator, delimiter=delimiter, strict=True)
+    try:
+        for values in reader:
+            fields = {column: value.strip() for column, value in zip(columns, values, strict=False)}
+            if any(fields.values()):
+                yield reader.line_num + 1, fields.get("device_id") or fields.get("id", ""), fields.get("serial", "")
+    except csv.Error as error:
+        raise PolicyError(f"{source}: line {reader.line_num + 1}: {error}", hint="correct that line") from None
+
+
 def _delimiter_of(header: str) -> str:
     return max((",", ";", "\t"), key=header.count)
 

@@ -84,6 +84,20 @@ def read_file(path: str, *, limit: int = 1 << 26) -> bytes:
     return content
 
 
+def read_pieces(path: str) -> Iterator[bytes]:
+    """Read a file of any size in pieces of a mebibyte.
+
+    Raises:
+        BusyError: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            while piece := file.read(1 << 20):
+                yield piece
+    except OSError as error:
+        raise BusyError(f"cannot read {path!r}: {error.strerror}", hint="check the file's permissions") from error
+
+
 def make_private_dir(path: str) -> bool:
     """Create ``path`` with mode 0700 whatever the umask says; ``True`` when it was made.
 

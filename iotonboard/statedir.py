@@ -234,17 +234,23 @@ class State:
 
     def render_acl(self, path: str, now: datetime, *, style: str | None = None) -> Iterator[bytes]:
         """The whole new text of the ACL at ``path``, checked piece by piece as the broker would read it."""
-        current = fsio.read_file(path, limit=1 << 30) if os.path.exists(path) else b""
-        templates = [mosquitto.parse_topic_rule(text) for text in self.config["acl.topics"]]
+        pieces = fsio.read_pieces(path) if os.path.exists(path) else ()
+        operator = mosquitto.stream_operator_text(pieces)
+        own_rules = mosquitto.operator_acl(operator)
+        templates = [mosquitto.parse_topic_rule(text, template=True) for text in self.config["acl.topics"]]
         extra = self.store.extra_topics()
+        denied = self.store.denied_ids(now, self.listed_since(now))
+        roots = mosquitto.dollar_roots(own_rules)
         if (style or self.config["acl.style"]) == "pattern":
-            denied = [DeviceId(name) for name in self.store.denied_ids(now, self.listed_since(now))]
-            own = ((DeviceId(name), rules) for name, rules in extra.items())
-            region = mosquitto.render_region_pattern(templates, denied, own)
+            region = mosquitto.render_region_pattern(templates, denied, extra.items(), deny_roots=roots)
         else:
-            rows = ((name, extra.get(name, ())) for name in self.store.permitted_ids(now))
-            region = mosquitto.render_region_per_device(rows, templates)
-        return mosquitto.replace_region(current, region)
+            region = mosquitto.render_region_per_device(
+                ((name, extra.get(name, ())) for name in self.store.permitted_ids(now)),
+                templates,
+                denied=mosquitto.devices_to_deny(own_rules, denied),
+                deny_roots=roots,
+            )
+        return mosquitto.replace_region(operator, region)
 
     def listed_since(self, now: datetime) -> datetime:
         """A revoked certificate that expired before this moment was on a CRL after its expiry (RFC 5280 3.3)."""

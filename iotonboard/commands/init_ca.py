@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from iotonboard import authority, fsio, vault
 from iotonboard.errors import ConflictError, KeyUnavailableError, PolicyError
 from iotonboard.model import KeyType, SerialNumber, Validity
+from iotonboard.passphrase import Passphrase
 from iotonboard.pki import pem
 from iotonboard.pki.issuance import make_ca
 from iotonboard.pki.keys import HUMAN_ITERATIONS, RANDOM_ITERATIONS, PrivateKey, dump_key, encrypt_key, generate_key, load_key
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.model import Caller
-    from iotonboard.passphrase import Passphrase
     from iotonboard.statedir import Paths
 
 KEY_FILE = "ca.key"
@@ -140,3 +140,15 @@ def encode_ca_key(key: PrivateKey, passphrase: Passphrase | None) -> bytes:
     iterations = RANDOM_ITERATIONS if passphrase.is_random_key else HUMAN_ITERATIONS
     der = encrypt_key(plain, passphrase.octets, iterations=iterations, salt=os.urandom(16), iv=os.urandom(16))
     return pem.pem_encode("ENCRYPTED PRIVATE KEY", der)
+
+
+def generate_key_file(path: str, noise: bytes) -> Passphrase:
+    """Write 32 random octets as hexadecimal into a new file (0600) and return them as the passphrase.
+
+    Raises:
+        ConflictError: the file exists.
+        BusyError: the disk refuses.
+    """
+    text = noise.hex().encode("ascii")
+    fsio.create_exclusive(path, text + b"\n")
+    return Passphrase(text, is_random_key=True)

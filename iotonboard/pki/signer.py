@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
@@ -64,6 +65,27 @@ def sign_tbs(key: PrivateKey, tbs: bytes) -> bytes:
     if isinstance(key, rsa.RSAPrivateKey):
         return key.sign(tbs, padding.PKCS1v15(), digest)
     return key.sign(tbs, ec.ECDSA(digest))
+
+
+def verify_tbs(public_key: object, algorithm: bytes, signature: bytes, tbs: bytes) -> bool:
+    """Say whether ``signature`` is one over ``tbs`` with the key's own algorithm, named by ``algorithm`` (DER).
+
+    Raises:
+        PolicyError: the key's type is not supported.
+
+    """
+    if algorithm != _ALGORITHMS[key_type_of(public_key)]:
+        return False
+    try:
+        if isinstance(public_key, ed25519.Ed25519PublicKey):
+            public_key.verify(signature, tbs)
+        elif isinstance(public_key, rsa.RSAPublicKey):
+            public_key.verify(signature, tbs, padding.PKCS1v15(), hashes.SHA256())
+        elif isinstance(public_key, ec.EllipticCurvePublicKey):
+            public_key.verify(signature, tbs, ec.ECDSA(signature_hash(public_key) or hashes.SHA256()))
+    except InvalidSignature:
+        return False
+    return True
 
 
 def inspecting(key: PrivateKey, inspect: Inspect) -> PrivateKey:

@@ -1,0 +1,125 @@
+"""The program's entry: verbs are found by name and loaded one at a time, errors become exit codes.
+
+Start-up is paid for every device of a shell loop, so a call imports the one module that holds its verb.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer._click.exceptions import ClickException  # typer ships click below this name; pinned in pyproject.toml
+from typer.core import TyperGroup
+from typer.main import get_command, get_command_from_info, get_group
+
+from iotonboard import __version__
+from iotonboard.cli.output import write_error
+from iotonboard.errors import IotOnboardError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# verb -> (module below iotonboard.cli, one line for the overview); the order is that of the overview.
+VERBS: dict[str, tuple[str, str]] = {
+    "init-ca": ("issue", "Make a state directory with a new CA."),
+    "issue-broker": ("issue", "Issue a server certificate and mosquitto.conf for a broker."),
+    "register": ("register", "Register devices: key, certificate and bundle."),
+    "show": ("fleet", "Show one device with its certificates."),
+    "list": ("fleet", "List devices."),
+    "export": ("fleet", "Write a device's credentials in a format."),
+    "revoke": ("revocation", "Revoke devices; CRL and ACL follow."),
+    "gen-crl": ("revocation", "Sign and publish a new CRL."),
+    "sync-acl": ("broker", "Bring mosquitto.acl to what the database says."),
+    "health": ("desk", "Check state, keys, CRL, ACL, files and clock."),
+    "config": ("desk", "Show and change settings."),
+    "accept-clock": ("desk", "Go on from a clock that was corrected."),
+}
+
+
+class VerbGroup(TyperGroup):
+    """A group whose commands are loaded when they are called."""
+
+    def list_commands(self, _ctx: Any) -> list[str]:  # noqa: ANN401 - typer's Context
+        """Every verb, in the order of the overview."""
+        return list(VERBS)
+
+    def get_command(self, _ctx: Any, name: str) -> Any:  # noqa: ANN401 - typer's Context and Command
+        """Load one verb; ``None`` when there is no such."""
+        if name not in VERBS:
+            return None
+        app: typer.Typer = import_module(f"iotonboard.cli.{VERBS[name][0]}").app
+        for group in app.registered_groups:
+            if group.name == name and group.typer_instance is not None:
+                command = get_group(group.typer_instance)
+                command.name = name
+                return command
+        info = next(info for info in app.registered_commands if info.name == name)
+        return get_command_from_info(info, pretty_exceptions_short=False, rich_markup_mode=None)
+
+    def format_commands(self, _ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - typer's Context and HelpFormatter
+        """Write the overview without loading any verb."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in VERBS.items()])
+
+
+app = typer.Typer(
+    cls=VerbGroup,
+    no_args_is_help=True,
+    rich_markup_mode=None,  # keeps rich out of start-up
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(value: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if value:
+        typer.echo(f"iotonboard {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog="Start with: iotonboard init-ca --common-name 'My Factory CA'")
+def overview(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Offline PKI for IoT devices: certificates, bundles, CRL and ACL for a Mosquitto broker."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the program and exit with the documented code."""
+    sys.exit(run(argv))
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; the only place where errors become exit codes."""
+    _make_streams_safe()
+    try:
+        code = get_command(app).main(args=None if argv is None else list(argv), prog_name="iotonboard", standalone_mode=False)
+    except IotOnboardError as error:
+        write_error(error.message, error.hint)
+        return error.exit_code
+    except ClickException as error:
+        context = getattr(error, "ctx", None)
+        hint = f"'{context.command_path} --help' shows the options" if context else ""
+        write_error(error.format_message(), hint)
+        return 2
+    except (typer.Abort, KeyboardInterrupt):
+        write_error("interrupted", "run the same command again: what was done stays done")
+        return 130
+    except BrokenPipeError:
+        # The reader went away (head, less); what was committed stays.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + getattr(signal, "SIGPIPE", 13)
+    return code if isinstance(code, int) else 0
+
+
+def _make_streams_safe() -> None:
+    """Never fail on a character that the terminal cannot show."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")

@@ -1,0 +1,93 @@
+"""Verbs that set up: ``init-ca`` and ``issue-broker``."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from iotonboard.cli.session import Session, clock, verb
+from iotonboard.errors import UsageError
+from iotonboard.model import KeyType, rfc3339
+
+app = typer.Typer()
+
+
+@verb(app, "init-ca", example="iotonboard init-ca --common-name 'Plant 4 CA' --generate-key-file /media/key/ca.pass")
+def init_ca(
+    session: Session,
+    common_name: Annotated[str, typer.Option("--common-name", help="The CA's name.")] = "IoT Onboarding CA",
+    organization: Annotated[str | None, typer.Option("--organization", help="The CA's organization.")] = None,
+    key_type: Annotated[KeyType, typer.Option("--key-type", help="The CA's key type.")] = KeyType.EC_P256,
+    validity_days: Annotated[int, typer.Option("--validity-days", min=1, max=36500, help="Life of the CA, in days.")] = 3650,
+    generate_key_file: Annotated[
+        str | None,
+        typer.Option("--generate-key-file", metavar="FILE", help="Make a random passphrase file there and use it."),
+    ] = None,
+    no_passphrase: Annotated[
+        bool, typer.Option("--no-passphrase", help="Leave the CA key unencrypted. Whoever copies it owns every device.")
+    ] = False,
+) -> int | None:
+    """Make a state directory: CA key and certificate, database, empty CRL and empty ACL.
+
+    An existing state is never touched. An interrupted call is finished by running it again.
+    """
+    from iotonboard.commands import init_ca as command
+
+    if sum((no_passphrase, generate_key_file is not None, session.passphrase_file is not None)) > 1:
+        raise UsageError("more than one way to the passphrase", hint="choose one of them")
+    if no_passphrase:
+        passphrase = None
+    elif generate_key_file is not None:
+        passphrase = command.generate_key_file(generate_key_file, os.urandom(32))
+    else:
+        passphrase = session.read_passphrase("New CA passphrase", repeat=True)
+    request = command.Request(common_name, organization, key_type, validity_days, passphrase)
+    result = command.init_ca(session.root, session.environment, session.caller, clock, request)
+    values = {
+        "state": result.state,
+        "ca_fingerprint": result.ca_fingerprint,
+        "not_after": rfc3339(result.not_after),
+        "crl_number": result.crl_number,
+    }
+    session.result(values, f"{result.state}\tCA {result.ca_fingerprint}\tvalid until {rfc3339(result.not_after)}")
+    if no_passphrase:
+        session.message("warning: the CA key is not encrypted; 'iotonboard passwd' gives it a passphrase")
+    session.message("next: iotonboard issue-broker HOST, then iotonboard register ID")
+    return None
+
+
+@verb(app, "issue-broker", example="iotonboard issue-broker broker.plant4.local 10.0.4.2 --passphrase-file ca.pass")
+def issue_broker(
+    session: Session,
+    hosts: Annotated[list[str], typer.Argument(metavar="HOST...", help="Host names and IP addresses of the broker.")],
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port in mosquitto.conf.")] = 8883,
+    validity_days: Annotated[int | None, typer.Option("--validity-days", min=1, max=36500, help="Life, in days.")] = None,
+    plain_key: Annotated[
+        bool, typer.Option("--plain-key", help="Also write broker-plain.key, for a broker that starts unattended.")
+    ] = False,
+) -> int | None:
+    """Issue a server certificate and write a mosquitto.conf that enforces mTLS, CRL and ACL."""
+    from iotonboard.commands import issue_broker as command
+
+    with session.open_state() as state:
+        authority = session.unlock(state)
+        result = command.issue_broker(
+            state, authority, hosts, port=port, validity_days=validity_days, plain_key=plain_key
+        )
+    values = {
+        "host": result.host,
+        "serial": result.serial.hex,
+        "not_after": rfc3339(result.validity.not_after),
+        "fingerprint": result.fingerprint,
+        "config": result.config,
+        "key_password": result.key_password,
+    }
+    session.result(values, f"{result.host}\tserial {result.serial.hex}\t{result.config}")
+    if not result.config_written:
+        session.message(f"{result.config!r} was there already and stays as it is")
+    if not plain_key:
+        session.message(f"broker.key is encrypted; its password: {result.key_password} (or use --plain-key)")
+    session.message(f"next: mosquitto -c {result.config}")
+    return None

@@ -1,0 +1,309 @@
+"""The verb ``register``: from options, a CSV or a stream to requests, and from answers to lines."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from iotonboard.cli import output
+from iotonboard.cli.lists import open_text
+from iotonboard.cli.session import Session, verb
+from iotonboard.errors import InterruptedBatchError, IotOnboardError, UsageError
+from iotonboard.fsio import read_file
+from iotonboard.model import DeviceId, KeyType, rfc3339
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from iotonboard.authority import Authority
+    from iotonboard.commands.register import Options, Refused, Registered, Request
+    from iotonboard.devicelist import Row
+    from iotonboard.statedir import State
+
+app = typer.Typer()
+_MAX_CSR = 1 << 16
+_IDLE_AFTER_S = 0.25
+
+
+@verb(app, "register", example="iotonboard register press-17 --set line=A3 --passphrase-file ca.pass --json")
+def register(
+    session: Session,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID...]", help="Device ids; none: a UUID is made.")] = None,
+    count: Annotated[int | None, typer.Option("--count", min=1, help="Register N devices with UUIDs.")] = None,
+    batch: Annotated[str | None, typer.Option("--batch", metavar="FILE", help="CSV with one device a line; '-': stdin.")] = None,
+    stream: Annotated[bool, typer.Option("--stream", help="Read ids or JSON from stdin, answer each at once.")] = False,
+    csr: Annotated[str | None, typer.Option("--csr", metavar="FILE", help="Certify the key of this request.")] = None,
+    name: Annotated[str, typer.Option("--name", help="A name for people.")] = "",
+    attributes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An attribute.")] = None,
+    topics: Annotated[
+        list[str] | None, typer.Option("--topic", metavar="ACCESS:TOPIC", help="An extra topic, e.g. read:plant/config.")
+    ] = None,
+    key_type: Annotated[KeyType | None, typer.Option("--key-type", help="Key type of the device.")] = None,
+    validity_days: Annotated[int | None, typer.Option("--validity-days", min=1, max=36500, help="Life, in days.")] = None,
+    if_exists: Annotated[
+        Literal["fail", "skip", "reissue"], typer.Option("--if-exists", help="What to do with a device that is there.")
+    ] = "fail",
+    no_bundle: Annotated[bool, typer.Option("--no-bundle", help="Make no creds.zip.")] = False,
+    passwords: Annotated[
+        str | None, typer.Option("--passwords", metavar="FILE", help="Append bundle passwords to this CSV (0600).")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop a batch at the first bad row.")] = False,
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Worker processes; default: all cores.")] = None,
+) -> int | None:
+    """Register devices: each gets a key, a certificate and a password-protected bundle.
+
+    A batch goes on past bad rows and can be run again with --if-exists skip: it then makes exactly what is missing.
+    """
+    from iotonboard.commands import register as command
+    from iotonboard.devicelist import Row, parse_attribute
+
+    if sum((bool(ids), count is not None, batch is not None, stream)) > 1:
+        raise UsageError("ids, --count, --batch and --stream exclude each other", hint="choose one of them")
+    if csr and (count or batch or stream or len(ids or ()) > 1):
+        raise UsageError("--csr goes with one device", hint="a CSV has a column 'csr' for many")
+    if session.passphrase_file == "-" and (stream or batch == "-"):
+        raise UsageError("stdin cannot be both passphrase and list", hint="put the passphrase into a file")
+    common = Row(
+        line=0,
+        device_id=None,
+        name=name,
+        attributes=tuple(parse_attribute(text) for text in attributes or ()),
+        csr=csr or "",
+        key_type=key_type,
+        validity_days=validity_days,
+        topics=tuple(topics or ()),
+    )
+    options = command.Options(
+        if_exists=if_exists, with_bundle=not no_bundle, strict=strict, jobs=jobs, group=1 if stream else command.GROUP
+    )
+    with session.open_state() as state, _passwords(passwords) as keep_password, _stop_signal() as stopped:
+        authority = session.unlock(state)
+        state.publish(acl=False)
+        if stream:
+            requests = _stream_requests(state, common, stopped)
+        elif batch is not None:
+            requests = _csv_requests(batch, common)
+        else:
+            requests = _id_requests(ids or [], count, common)
+        report = _Report(session, listed=batch is not None or stream, keep_password=keep_password)
+        report.run(state, authority, requests, options, stopped)
+    return report.exit_code
+
+
+# -- requests -------------------------------------------------------------------------------------------------------
+
+
+def _id_requests(ids: list[str], count: int | None, common: Row) -> Iterator[Request | Refused]:
+    wanted: list[str | None] = [*ids] or [None] * (count or 1)
+    parsed = [DeviceId(text) if text is not None else None for text in wanted]
+    folded = [text.lower() for text in parsed if text is not None]
+    if len(set(folded)) != len(folded):
+        raise UsageError("an id is named twice", hint="name every device once; case makes no difference")
+    return (_request(common, device_id, 0) for device_id in parsed)
+
+
+def _csv_requests(source: str, common: Row) -> Iterator[Request | Refused]:
+    from iotonboard.devicelist import parse_csv
+
+    folder = "." if source == "-" else os.path.dirname(source)
+    with open_text(source) as lines:
+        for row in parse_csv(lines, "stdin" if source == "-" else repr(source)):
+            yield _listed_request(common, row, folder)
+
+
+def _stream_requests(state: State, common: Row, stopped: Callable[[], bool]) -> Iterator[Request | Refused]:
+    from iotonboard.commands.register import Refused
+    from iotonboard.devicelist import parse_stream_line
+
+    for number, line in enumerate(_lines_of_stdin(state.publish, stopped), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = parse_stream_line(number, line.decode("utf-8"))
+        except UnicodeDecodeError:
+            yield Refused("", number, UsageError(f"line {number}: not UTF-8 text"))
+        except IotOnboardError as error:
+            yield Refused(line.decode("utf-8", "replace").strip()[:200], number, error)
+        else:
+            yield _listed_request(common, row, ".")
+
+
+def _listed_request(common: Row, row: object, folder: str) -> Request | Refused:
+    from iotonboard.commands.register import Refused
+    from iotonboard.devicelist import BadRow, Row
+
+    if isinstance(row, BadRow):
+        return Refused(row.text, row.line, row.error)
+    assert isinstance(row, Row)  # noqa: S101 - narrows for the type checker
+    merged = Row(
+        line=row.line,
+        device_id=row.device_id,
+        name=row.name or common.name,
+        attributes=tuple({**dict(common.attributes), **dict(row.attributes)}.items()),
+        csr=os.path.join(folder, row.csr) if row.csr else "",
+        key_type=row.key_type or common.key_type,
+        validity_days=row.validity_days or common.validity_days,
+        topics=(*common.topics, *row.topics),
+    )
+    try:
+        return _request(merged, row.device_id, row.line)
+    except IotOnboardError as error:
+        return Refused(row.device_id or "", row.line, type(error)(f"line {row.line}: {error.message}", hint=error.hint))
+
+
+def _request(row: Row, device_id: DeviceId | None, line: int) -> Request:
+    from iotonboard.commands.register import Request
+
+    request = None
+    if row.csr:
+        from iotonboard.pki.csr import parse_csr
+
+        request = parse_csr(sys.stdin.buffer.read(_MAX_CSR) if row.csr == "-" else read_file(row.csr, limit=_MAX_CSR))
+    return Request(device_id, row.name, row.attributes, row.topics, request, row.key_type, row.validity_days, line)
+
+
+def _lines_of_stdin(on_idle: Callable[[], None], stopped: Callable[[], bool]) -> Iterator[bytes]:
+    """Lines as they come; ``on_idle`` runs when none came for a moment, so that the ACL never waits for long."""
+    buffered = b""
+    changed = False
+    while True:
+        line, newline, rest = buffered.partition(b"\n")
+        if newline:
+            buffered = rest
+            yield line
+            changed = True
+            continue
+        while not _is_readable(sys.stdin.fileno()):
+            if stopped():
+                return
+            if changed:
+                on_idle()
+                changed = False
+        chunk = os.read(sys.stdin.fileno(), 1 << 16)
+        if not chunk:
+            break
+        buffered += chunk
+    if buffered:
+        yield buffered
+
+
+def _is_readable(descriptor: int) -> bool:
+    try:
+        return bool(select.select([descriptor], [], [], _IDLE_AFTER_S)[0])
+    except OSError:  # a pipe on Windows cannot be asked; reading it blocks instead
+        return True
+
+
+# -- answers --------------------------------------------------------------------------------------------------------
+
+
+class _Report:
+    """Prints each answer as it comes and remembers what decides the exit code."""
+
+    def __init__(self, session: Session, *, listed: bool, keep_password: Callable[[Registered], None] | None) -> None:
+        self._session = session
+        self._listed = listed
+        self._keep_password = keep_password
+        self._counts = {"created": 0, "reissued": 0, "skipped": 0, "failed": 0}
+        self._failed: list[str] = []
+        self.exit_code = 0
+
+    def run(
+        self,
+        state: State,
+        authority: Authority,
+        requests: Iterator[Request | Refused],
+        options: Options,
+        stopped: Callable[[], bool],
+    ) -> None:
+        """Register everything, print every answer, publish the ACL once."""
+        from iotonboard.commands.register import register as register_all
+
+        try:
+            for answer in register_all(state, authority, requests, options, stopped=stopped):
+                self._print(answer)
+        except IotOnboardError:
+            with suppress(IotOnboardError):  # the first error is the one to report
+                state.publish()
+            raise
+        state.publish()
+        if sum(self._counts.values()) > 1 or self._listed:
+            counts = ", ".join(f"{number} {outcome}" for outcome, number in self._counts.items() if number)
+            self._session.message(counts or "the list is empty")
+        if stopped():
+            raise InterruptedBatchError(
+                "stopped; everything answered so far is done", hint="run it again with --if-exists skip to go on"
+            )
+
+    def _print(self, answer: Registered) -> None:
+        self._counts[answer.outcome] += 1
+        if answer.error is not None:
+            self._print_failure(answer, answer.error)
+            return
+        if self._keep_password and answer.bundle_password:
+            self._keep_password(answer)
+        password = None if self._keep_password else answer.bundle_password
+        if self._session.json:
+            output.write_json("register", _values(answer, password))
+            return
+        shown = f"\tpassword {password}" if password else ""
+        place = f"\t{answer.bundle}" if answer.bundle else ""
+        output.write_line(f"{answer.device_id}\t{answer.outcome}\tserial {answer.serial.hex if answer.serial else ''}{place}{shown}")
+
+    def _print_failure(self, answer: Registered, error: IotOnboardError) -> None:
+        self.exit_code = self.exit_code or error.exit_code
+        if self._session.json and self._listed:
+            values = {"device_id": answer.device_id, "line": answer.line, "status": "failed"}
+            output.write_json("register", {**values, "error": output.error_values(error)})
+        output.write_error(error.message, error.hint)
+
+
+def _values(answer: Registered, password: str | None) -> dict[str, object]:
+    validity = answer.validity
+    return {
+        "device_id": answer.device_id,
+        "status": answer.outcome,
+        "serial": answer.serial.hex if answer.serial else None,
+        "not_before": rfc3339(validity.not_before) if validity else None,
+        "not_after": rfc3339(validity.not_after) if validity else None,
+        "fingerprint": answer.fingerprint,
+        "bundle": answer.bundle,
+        "bundle_password": password,
+        "created": answer.outcome != "skipped",
+    }
+
+
+@contextmanager
+def _passwords(path: str | None) -> Iterator[Callable[[Registered], None] | None]:
+    """The file that takes the bundle passwords, if one is asked for."""
+    if path is None:
+        yield None
+        return
+    from iotonboard.passwordfile import PasswordFile
+
+    with PasswordFile(path) as file:
+        yield lambda answer: file.add(answer.device_id, answer.serial.hex if answer.serial else "", answer.bundle_password or "")
+
+
+@contextmanager
+def _stop_signal() -> Iterator[Callable[[], bool]]:
+    """Turn Ctrl-C and SIGTERM into a question that is asked between groups; a second one ends at once."""
+    received: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

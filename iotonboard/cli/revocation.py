@@ -1,0 +1,129 @@
+"""Verbs of the security officer: ``revoke`` and ``gen-crl``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from iotonboard.cli import output
+from iotonboard.cli.complete import complete_device_id
+from iotonboard.cli.session import Session, verb
+from iotonboard.errors import UsageError
+from iotonboard.model import RevocationReason, SerialNumber, rfc3339
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from iotonboard.commands.revoke import Revoked, Target
+    from iotonboard.store import CrlRow
+
+app = typer.Typer()
+
+WHAT_THE_BROKER_NEEDS = (
+    "next: copy CRL and ACL to the broker if it runs elsewhere, then reload it (kill -HUP, or systemctl reload"
+    " mosquitto). A connected device stays connected: after the reload the ACL mutes it, a new connection is refused"
+)
+
+
+@verb(app, "revoke", example="iotonboard revoke press-17 --reason keyCompromise --passphrase-file ca.pass")
+def revoke(
+    session: Session,
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID...]", help="Devices.", autocompletion=complete_device_id)
+    ] = None,
+    reason: Annotated[RevocationReason, typer.Option("--reason", help="Why (RFC 5280).")] = RevocationReason.UNSPECIFIED,
+    serials: Annotated[list[str] | None, typer.Option("--serial", metavar="HEX", help="One certificate only.")] = None,
+    batch: Annotated[str | None, typer.Option("--batch", metavar="FILE", help="CSV with device_id; '-': stdin.")] = None,
+    defer: Annotated[bool, typer.Option("--defer", help="Record now, publish with the next gen-crl; needs no key.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Revoke nothing when one target is unknown.")] = False,
+) -> int | None:
+    """Revoke devices: recorded, on the CRL and out of the ACL in one step."""
+    from iotonboard.commands import revoke as command
+
+    if not ids and not serials and batch is None:
+        raise UsageError("nothing to revoke", hint="name devices, --serial or --batch")
+    if batch == "-" and session.passphrase_file == "-":
+        raise UsageError("stdin cannot be both passphrase and list", hint="put the passphrase into a file")
+    targets = list(_targets(ids or [], serials or [], batch))
+    with session.open_state() as state:
+        authority = None if defer else session.unlock(state)
+        state.publish(acl=False)
+        answers = command.revoke(state, targets, reason, strict=strict)
+        if authority is None:
+            state.publish()
+            number = None
+        else:
+            from iotonboard.commands.gen_crl import gen_crl
+
+            number = gen_crl(state, authority).number
+        done = [answer for answer in answers if answer.error is None]
+        for answer in done:
+            _print(session, answer, reason, number)
+    exit_code = 0
+    for answer in answers:
+        if answer.error is not None:
+            exit_code = exit_code or answer.error.exit_code
+            place = f"line {answer.line}: " if answer.line else ""
+            output.write_error(place + answer.error.message, answer.error.hint)
+    if done:
+        session.message(WHAT_THE_BROKER_NEEDS if number else "next: iotonboard gen-crl, to put it on the CRL")
+    return exit_code
+
+
+def _targets(ids: list[str], serials: list[str], batch: str | None) -> Iterator[Target]:
+    from iotonboard.commands.revoke import Target
+
+    for text in serials:
+        yield Target(ids[0] if len(ids) == 1 else "", SerialNumber.from_hex(text))
+    if not serials:
+        yield from (Target(text) for text in ids)
+    if batch is not None:
+        from iotonboard.cli.lists import open_text
+        from iotonboard.devicelist import parse_targets
+
+        with open_text(batch) as lines:
+            for line, device_id, serial in parse_targets(lines, batch):
+                yield Target(device_id, SerialNumber.from_hex(serial) if serial else None, line)
+
+
+def _print(session: Session, answer: Revoked, reason: RevocationReason, number: int | None) -> None:
+    values = {
+        "device_id": answer.device_id,
+        "serials": [serial.hex for serial in answer.serials],
+        "reason": reason.value,
+        "revocation_date": rfc3339(answer.revocation_date) if answer.revocation_date else None,
+        "crl_number": number,
+    }
+    what = f"{len(answer.serials)} certificate(s) revoked" if answer.serials else "was revoked already"
+    session.result(values, f"{answer.device_id}\t{what}\t{f'CRL {number}' if number else 'not yet on the CRL'}")
+
+
+@verb(app, "gen-crl", example="iotonboard gen-crl --next-update-days 30 --passphrase-file ca.pass")
+def gen_crl(
+    session: Session,
+    next_update_days: Annotated[
+        int | None, typer.Option("--next-update-days", min=1, max=3650, help="Life of the CRL, in days.")
+    ] = None,
+) -> int | None:
+    """Sign a new CRL and publish it, with the ACL."""
+    from iotonboard.commands.gen_crl import gen_crl as sign
+
+    with session.open_state() as state:
+        authority = session.unlock(state)
+        state.publish(acl=False)
+        row = sign(state, authority, next_update_days=next_update_days)
+        _print_crl(session, row, state.paths.crl)
+    session.message("next: reload the broker (kill -HUP, or systemctl reload mosquitto)")
+    return None
+
+
+def _print_crl(session: Session, row: CrlRow, path: str) -> None:
+    values = {
+        "crl_number": row.number,
+        "this_update": rfc3339(row.this_update),
+        "next_update": rfc3339(row.next_update),
+        "revoked": row.revoked,
+        "path": path,
+    }
+    session.result(values, f"CRL {row.number}\t{row.revoked} revoked\tuntil {rfc3339(row.next_update)}\t{path}")

@@ -1,0 +1,176 @@
+"""What every verb shares: its common options, and the clock, environment, operator and passphrase behind them."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import os
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from iotonboard.cli import output
+from iotonboard.errors import KeyUnavailableError, UsageError
+from iotonboard.fsio import read_file
+from iotonboard.model import Caller
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from iotonboard.authority import Authority
+    from iotonboard.passphrase import Passphrase
+    from iotonboard.statedir import State
+
+DEFAULT_STATE = "./iotonboard-state"
+_MAX_PASSPHRASE_FILE = 1 << 16
+
+StateOption = Annotated[
+    str, typer.Option("--state", envvar="IOTONBOARD_STATE", metavar="DIR", help="The state directory.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no messages, only results and errors.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say more about what is done.")]
+PassphraseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--passphrase-file",
+        envvar="IOTONBOARD_PASSPHRASE_FILE",
+        metavar="FILE",
+        help="File whose first line opens the CA key; '-' reads stdin.",
+    ),
+]
+COMMON = {
+    "state": (StateOption, DEFAULT_STATE),
+    "json": (JsonOption, False),
+    "quiet": (QuietOption, False),
+    "verbose": (VerboseOption, False),
+    "passphrase_file": (PassphraseOption, None),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One call of one verb: the common options, resolved."""
+
+    command: str
+    root: str
+    json: bool
+    quiet: bool
+    verbose: bool
+    passphrase_file: str | None
+    environment: Mapping[str, str]
+
+    @property
+    def caller(self) -> Caller:
+        """Who runs the program, for the audit trail."""
+        return Caller(_operator(self.environment), _host(self.environment), self.command)
+
+    @contextlib.contextmanager
+    def open_state(self) -> Iterator[State]:
+        """Open the state directory for the time of the command."""
+        from iotonboard.statedir import open_state
+
+        with open_state(self.root, self.environment, self.caller, clock) as state:
+            yield state
+
+    def unlock(self, state: State) -> Authority:
+        """Open the CA key with the passphrase from file, environment or terminal."""
+        from iotonboard import authority
+
+        if not authority.key_is_encrypted(state):
+            return authority.unlock(state, None)
+        return authority.unlock(state, self.read_passphrase("CA passphrase"))
+
+    def read_passphrase(self, prompt: str, *, repeat: bool = False) -> Passphrase:
+        """Find the passphrase: file, environment, then a prompt on a terminal.
+
+        Raises:
+            KeyUnavailableError: none was given and nobody is there to ask, or it is not usable.
+        """
+        from iotonboard.passphrase import parse_passphrase, parse_passphrase_file
+
+        if self.passphrase_file == "-":
+            return parse_passphrase(sys.stdin.buffer.readline(_MAX_PASSPHRASE_FILE).rstrip(b"\r\n"))
+        if self.passphrase_file is not None:
+            return parse_passphrase_file(read_file(self.passphrase_file, limit=_MAX_PASSPHRASE_FILE))
+        if "IOTONBOARD_PASSPHRASE" in self.environment:
+            return parse_passphrase(self.environment["IOTONBOARD_PASSPHRASE"].encode("utf-8", "surrogateescape"))
+        if not sys.stdin.isatty():
+            raise KeyUnavailableError(
+                "the CA passphrase is needed and nobody is there to type it",
+                hint="name its file with --passphrase-file or IOTONBOARD_PASSPHRASE_FILE",
+            )
+        return parse_passphrase(_prompt(prompt, repeat=repeat).encode("utf-8"))
+
+    def result(self, values: Mapping[str, object], text: str) -> None:
+        """Print a result: as JSON, or as text for people."""
+        if self.json:
+            output.write_json(self.command, values)
+        else:
+            output.write_line(text)
+
+    def message(self, text: str) -> None:
+        """Tell people something that is not the result."""
+        if not self.quiet:
+            output.write_message(f"iotonboard: {text}")
+
+
+def clock() -> datetime:
+    """The time now, aware UTC, in whole seconds."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def _operator(environment: Mapping[str, str]) -> str:
+    try:
+        import pwd
+
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except (ImportError, KeyError):
+        name = environment.get("USERNAME", "unknown")
+    sudo = environment.get("SUDO_USER", "")
+    return output.printable(f"{name} (sudo {sudo})" if sudo and sudo != name else name)[:128]
+
+
+def _host(environment: Mapping[str, str]) -> str:
+    name = os.uname().nodename if hasattr(os, "uname") else environment.get("COMPUTERNAME", "unknown")
+    return output.printable(name)[:128]
+
+
+def _prompt(text: str, *, repeat: bool) -> str:
+    from getpass import getpass
+
+    answer = getpass(f"{text}: ", stream=sys.stderr)
+    if repeat and getpass(f"{text} (again): ", stream=sys.stderr) != answer:
+        raise UsageError("the two passphrases differ", hint="type the same one twice")
+    return answer
+
+
+def verb(app: typer.Typer, name: str, *, example: str) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
+    """Register a handler under ``name`` and give it the common options, handed over as a ``Session``."""
+
+    def decorate(handler: Callable[..., int | None]) -> Callable[..., int | None]:
+        signature = inspect.signature(handler, eval_str=True)
+        own = [parameter for parameter in signature.parameters.values() if parameter.name != "session"]
+        common = [
+            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+            for key, (annotation, default) in COMMON.items()
+        ]
+        parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + common
+
+        @functools.wraps(handler)
+        def run(**values: Any) -> int | None:  # noqa: ANN401 - typer's parsed values
+            given = {key: values.pop(key) for key in COMMON}
+            root = given.pop("state")
+            session = Session(name, root, environment=os.environ, **given)
+            return handler(session, **values)
+
+        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        app.command(name, epilog=f"Example: {example}", context_settings={"help_option_names": ["-h", "--help"]})(run)
+        return handler
+
+    return decorate
