@@ -87,7 +87,7 @@ def _extensions(key_id: bytes, number: int) -> bytes:
 
 
 def _verify(crl_der: bytes, public_key: object) -> bool:
-    """Verify over the octets as they are: the library encodes a large list again first, for a second or more."""
+    """Verify over the octets as they are: the library would encode a large list again, for a second."""
     tbs, algorithm, signature = der.children(crl_der, der.whole(crl_der))
     return signer.verify_tbs(
         public_key,

@@ -82,7 +82,5 @@ def _read(octets: bytes) -> CertificateFacts:
         key_type=key_type_of(certificate.public_key()),
         key_id=key_id.digest if isinstance(key_id, x509.SubjectKeyIdentifier) else None,
         is_ca=isinstance(constraints, x509.BasicConstraints) and constraints.ca,
-        alt_names=tuple(str(name.value) for name in names)
-        if isinstance(names, x509.SubjectAlternativeName)
-        else (),
+        alt_names=tuple(str(name.value) for name in names) if isinstance(names, x509.SubjectAlternativeName) else (),
     )

@@ -195,13 +195,11 @@ def issue_server(  # noqa: PLR0913, PLR0917 - this is what a certificate consist
     return _sign(builder, issuer.key, Kind.SERVER, issuer.facts)
 
 
-def validity_for(
-    now: datetime, days: int, *, skew_minutes: int, issuer_validity: Validity | None
-) -> Validity:
+def validity_for(now: datetime, days: int, *, skew_minutes: int, issuer_validity: Validity | None) -> Validity:
     """Choose notBefore and notAfter of a certificate made at ``now`` (aware UTC).
 
-    notBefore lies ``skew_minutes`` before ``now``, for clocks that are slow, but not before the CA's. notAfter
-    lies ``days`` after ``now``. ``issuer_validity`` is None for the CA itself.
+    notBefore lies ``skew_minutes`` before ``now``, for slow clocks, but not before the CA's. notAfter lies
+    ``days`` after ``now``. ``issuer_validity`` is None for the CA itself.
 
     Raises:
         PolicyError: ``days`` is not positive or beyond the calendar, ``now`` is outside the CA's validity, or

@@ -62,9 +62,7 @@ def dump_key(key: PrivateKey) -> bytes:
 
 def spki_der(public_key: PublicKey) -> bytes:
     """Write SubjectPublicKeyInfo as DER (RFC 5280 4.1.2.7); EC points uncompressed."""
-    return public_key.public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    return public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def load_public_key(octets: bytes) -> PublicKey:

@@ -124,9 +124,7 @@ def _completed(tbs: bytes) -> bytes:
         raise LintError(f"the octets to be signed cannot be read: {error}") from error
 
 
-def _findings(
-    rules: Iterable[Callable[[_Candidate], str | None]], candidate: _Candidate
-) -> list[tuple[str, str]]:
+def _findings(rules: Iterable[Callable[[_Candidate], str | None]], candidate: _Candidate) -> list[tuple[str, str]]:
     """Apply all rules; a pair of rule name and problem for each that does not hold."""
     return [(getattr(rule, "__name__", "rule"), problem) for rule in rules if (problem := rule(candidate))]
 
@@ -134,6 +132,4 @@ def _findings(
 def _refuse(what: str, findings: list[tuple[str, str]]) -> None:
     if findings:
         problems = "; ".join(f"{problem} ({name})" for name, problem in findings)
-        raise LintError(
-            f"the {what} was not signed: {problems}", hint="this is a defect or a damaged CA: report it"
-        )
+        raise LintError(f"the {what} was not signed: {problems}", hint="this is a defect or a damaged CA: report it")

@@ -23,9 +23,7 @@ def pem_encode(label: str, der: bytes) -> bytes:
     full = len(der) - len(der) % _LINE_OCTETS
     view = memoryview(der)
     # All of the loop runs in C: unpack 48 octets, encode them with their LF, append.
-    out.writelines(
-        map(binascii.b2a_base64, chain.from_iterable(iter_unpack(f"{_LINE_OCTETS}s", view[:full])))
-    )
+    out.writelines(map(binascii.b2a_base64, chain.from_iterable(iter_unpack(f"{_LINE_OCTETS}s", view[:full]))))
     if full < len(der):
         out.write(binascii.b2a_base64(view[full:]))
     out.write(b"-----END %b-----\n" % label.encode())
@@ -55,18 +53,14 @@ def pem_decode_all(label: str, data: bytes) -> list[bytes]:
 def _decode_block(label: bytes, data: bytes, begin: re.Match[bytes], end: re.Match[bytes]) -> bytes:
     """Decode what stands between two boundary lines."""
     if (begin[1], end[1]) != (b"BEGIN", b"END") or begin[2] != end[2]:
-        raise PolicyError(
-            "the BEGIN and END lines of a PEM file do not pair", hint="copy the whole file again"
-        )
+        raise PolicyError("the BEGIN and END lines of a PEM file do not pair", hint="copy the whole file again")
     if begin[2] != label:
         raise PolicyError(f"expected a {label.decode()!r} block, found {begin[2].decode()!r}")
     text = data[begin.end() : end.start()].translate(None, _LINE_ENDS)
     try:
         der = binascii.a2b_base64(text, strict_mode=True)
     except binascii.Error as error:
-        raise PolicyError(
-            f"a {label.decode()!r} block is not base64", hint="copy the whole file again"
-        ) from error
+        raise PolicyError(f"a {label.decode()!r} block is not base64", hint="copy the whole file again") from error
     if not der:
         raise PolicyError(f"a {label.decode()!r} block is empty", hint="copy the whole file again")
     return der

@@ -39,14 +39,10 @@ def name_attribute(attribute: str, value: str) -> x509.NameAttribute[str]:
 
     """
     if attribute not in ATTRIBUTES:
-        raise PolicyError(
-            f"{attribute!r} is not a subject attribute", hint="use one of: " + ", ".join(ATTRIBUTES)
-        )
+        raise PolicyError(f"{attribute!r} is not a subject attribute", hint="use one of: " + ", ".join(ATTRIBUTES))
     object_identifier, bound = ATTRIBUTES[attribute]
     if not 1 <= len(value) <= bound or value != value.strip() or not value.isprintable():
-        raise PolicyError(
-            f"{value[:80]!r} cannot be a {attribute!r}", hint=f"use 1 to {bound} printable characters"
-        )
+        raise PolicyError(f"{value[:80]!r} cannot be a {attribute!r}", hint=f"use 1 to {bound} printable characters")
     if attribute == "country" and not _COUNTRY.fullmatch(value):
         raise PolicyError(f"{value!r} is not a country", hint="use two upper-case letters, such as DE")
     return x509.NameAttribute(object_identifier, value)
@@ -77,9 +73,7 @@ class Subject:
             ("organizational_unit", self.organizational_unit),
             (COMMON_NAME, self.common_name),
         )
-        return x509.Name(
-            [name_attribute(attribute, value) for attribute, value in pairs if value is not None]
-        )
+        return x509.Name([name_attribute(attribute, value) for attribute, value in pairs if value is not None])
 
 
 @dataclass(frozen=True, slots=True)

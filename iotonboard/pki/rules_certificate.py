@@ -96,9 +96,7 @@ def time_problem(time: EncodedTime) -> str | None:
     """Say what is wrong with the form of a Time (RFC 5280 4.1.2.5: UTCTime until 2049, seconds, Z)."""
     form = _TIME_FORMS.get(time.tag)
     return (
-        None
-        if form and form.fullmatch(time.content)
-        else "is not a UTCTime until 2049 or a GeneralizedTime from 2050"
+        None if form and form.fullmatch(time.content) else "is not a UTCTime until 2049 or a GeneralizedTime from 2050"
     )
 
 
@@ -199,9 +197,7 @@ def extensions_are_exact(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 4.2: only the extensions of the profile, all of those that it requires."""
     required, found = _REQUIRED[candidate.kind], candidate.extensions.keys()
     optional = (
-        ExtensionOID.AUTHORITY_KEY_IDENTIFIER
-        if candidate.kind is Kind.CA
-        else ExtensionOID.SUBJECT_ALTERNATIVE_NAME
+        ExtensionOID.AUTHORITY_KEY_IDENTIFIER if candidate.kind is Kind.CA else ExtensionOID.SUBJECT_ALTERNATIVE_NAME
     )
     if missing := required.keys() - found:
         return "extension is missing: " + ", ".join(sorted(oid.dotted_string for oid in missing))

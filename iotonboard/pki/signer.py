@@ -68,7 +68,7 @@ def sign_tbs(key: PrivateKey, tbs: bytes) -> bytes:
 
 
 def verify_tbs(public_key: object, algorithm: bytes, signature: bytes, tbs: bytes) -> bool:
-    """Say whether ``signature`` is one over ``tbs`` with the key's own algorithm, named by ``algorithm`` (DER).
+    """Say whether ``signature`` is over ``tbs`` with the key's own algorithm, named by ``algorithm`` (DER).
 
     Raises:
         PolicyError: the key's type is not supported.
