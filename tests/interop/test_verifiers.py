@@ -191,10 +191,6 @@ def test_a_human_passphrase_opens_the_ca_key_too(tmp_path: Path) -> None:
     run_cli("register", "press-1", state=tmp_path / "state", env=env)
 
 
-def asn1(path: Path) -> str:
-    return run_tool("openssl", "asn1parse", "-in", path).stdout
-
-
 def x509_text(path: Path) -> str:
     return run_tool("openssl", "x509", "-in", path, "-noout", "-text").stdout
 

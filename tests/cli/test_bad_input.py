@@ -1,0 +1,518 @@
+"""Bad input: a clear error with a hint, the documented exit code, nothing changed, the next device registers."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from support.program import Result, State, run_cli, snapshot
+from support.tools import run_tool
+
+BAD_IDS = {
+    "blank": "a b",
+    "slash": "a/b",
+    "backslash": "a\\b",
+    "parent folder": "..",
+    "hidden file": ".hidden",
+    "hash": "#",
+    "plus": "+",
+    "plus inside": "a+b",
+    "percent": "%u",
+    "dollar": "$SYS",
+    "newline": "a\nuser admin",
+    "trailing newline": "a\n",
+    "carriage return": "a\r",
+    "tab": "a\tb",
+    "trailing blank": "a ",
+    "leading blank": " a",
+    "empty": "",
+    "too long": "a" * 65,
+    "umlaut": "ä",
+    "cyrillic look-alike": "p\u0430ss",
+    "right-to-left mark": "a\u202eb",
+    "windows device": "NUL",
+    "windows device with an extension": "com1.txt",
+    "trailing dot": "a.",
+    "quote": 'a"b',
+    "comma": "a,b",
+    "colon": "user:x",
+}
+
+
+@contextmanager
+def unchanged(state: State, *, then_registers: bool = True) -> Iterator[None]:
+    """Prove that nothing in the state changes inside the block, and that the next registration works."""
+    before = state.snapshot()
+    yield
+    assert state.snapshot() == before
+    if then_registers:
+        (answer,) = state.register("the-next-one")
+        assert answer["created"] is True
+
+
+def check_error(result: Result, *words: str) -> None:
+    """An error that a person can act on."""
+    assert result.stdout == "", result
+    assert "iotonboard: error: " in result.stderr, result
+    assert "iotonboard: hint: " in result.stderr, result
+    assert "Traceback" not in result.stderr, result
+    for word in words:
+        assert word in result.stderr, (word, result)
+
+
+@pytest.mark.parametrize("bad_id", BAD_IDS.values(), ids=BAD_IDS)
+def test_a_bad_id_is_refused(state: State, bad_id: str) -> None:
+    with unchanged(state):
+        check_error(state.run("register", "--", bad_id, expect=6))
+
+
+def test_an_id_that_looks_like_an_option_is_usage(state: State) -> None:
+    with unchanged(state):
+        state.run("register", "--press-1", expect=2)
+    state.run("register", "--", "-press-1", expect=6)
+
+
+@pytest.mark.parametrize("bad_id", ["a/../../x", "+", "a\nuser admin"])
+@pytest.mark.parametrize("verb", ["show", "revoke", "export"])
+def test_a_bad_id_is_not_found_or_refused_by_the_other_verbs(state: State, verb: str, bad_id: str) -> None:
+    with unchanged(state):
+        words = ("--out", "-", "--format", "pem") if verb == "export" else ()
+        result = state.run(verb, *words, "--", bad_id, expect=None)
+        assert result.exit_code in (5, 6), result
+        check_error(result)
+
+
+def test_a_duplicate_id_is_refused_also_by_case(state: State) -> None:
+    state.register("Press-1")
+    with unchanged(state):
+        check_error(state.run("register", "Press-1", expect=4), "Press-1")
+        check_error(state.run("register", "press-1", expect=4), "Press-1")
+        check_error(state.run("register", "PRESS-1", "--if-exists", "reissue", expect=4), "Press-1")
+
+
+def test_a_duplicate_within_one_call_is_refused(state: State) -> None:
+    result = state.run("register", "press-1", "PRESS-1", "--json", expect=None)
+    assert result.exit_code in (2, 4), result
+    found = [answer["device_id"] for answer in state.run("list", "--json").json_lines]
+    assert len({name.lower() for name in found}) == len(found) <= 1
+    state.register("the-next-one")
+
+
+def test_a_revoked_id_is_not_free_again(state: State) -> None:
+    state.register("press-1")
+    state.run("revoke", "press-1")
+    with unchanged(state):
+        check_error(state.run("register", "press-1", expect=4), "press-1")
+
+
+@pytest.mark.parametrize("verb", ["show", "revoke", "export"])
+def test_an_unknown_device_is_exit_5(state: State, verb: str) -> None:
+    with unchanged(state):
+        words = ("--out", "-", "--format", "pem") if verb == "export" else ()
+        check_error(state.run(verb, "press-404", *words, expect=5), "press-404")
+
+
+def test_an_unknown_serial_is_exit_5(state: State) -> None:
+    with unchanged(state):
+        check_error(state.run("revoke", "--serial", "0123456789ABCDEF", expect=5), "0123456789ABCDEF")
+        check_error(state.run("revoke", "--serial", "not hexadecimal", expect=6))
+
+
+@pytest.mark.parametrize("reissue", [(), ("--if-exists", "reissue")])
+def test_one_unknown_device_does_not_stop_the_revocation_of_another(state: State, reissue: tuple[str, ...]) -> None:
+    state.register("press-1", *reissue)
+    result = state.run("revoke", "press-404", "press-1", expect=5)
+    assert "press-404" in result.stderr
+    assert state.json("show", "press-1")["status"] == "revoked"
+    assert "press-1" not in state.acl.read_text()
+
+
+# -- lists -------------------------------------------------------------------------------------------------
+
+UNUSABLE_CSV = {
+    "empty": b"",
+    "no header": b"press-1,4\npress-2,5\n",
+    "header without an id": b"name,line\nPress,4\n",
+    "column twice": b"device_id,line,line\npress-1,4,5\n",
+    "column without a name": b"device_id,,line\npress-1,4,5\n",
+    "not UTF-8": "device_id,name\npress-1,Größe\n".encode("latin-1"),
+    "UTF-16": "device_id,name\npress-1,x\n".encode("utf-16"),
+    "NUL octets": b"device_id,name\n\x00\x00\x00\n",
+    "a ZIP archive": b"PK\x03\x04\x14\x00\x00\x00\x08\x00\x93",
+}
+
+
+@pytest.mark.parametrize("content", UNUSABLE_CSV.values(), ids=UNUSABLE_CSV)
+def test_an_unusable_csv_changes_nothing(state: State, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "devices.csv").write_bytes(content)
+    with unchanged(state):
+        result = state.run("register", "--batch", tmp_path / "devices.csv", expect=6)
+        assert "iotonboard: error: " in result.stderr
+        assert "Traceback" not in result.stderr
+        assert "devices.csv" in result.stderr or "line " in result.stderr
+
+
+def test_a_csv_that_is_not_there(state: State, tmp_path: Path) -> None:
+    with unchanged(state):
+        check_error(state.run("register", "--batch", tmp_path / "no.csv", expect=5), "no.csv")
+        check_error(state.run("register", "--batch", tmp_path, expect=None))
+        check_error(state.run("revoke", "--batch", tmp_path / "no.csv", expect=5), "no.csv")
+
+
+BAD_ROWS = {
+    "bad id": "a/b,,",
+    "unknown key type": "press-9,rsa-512,",
+    "days that are no number": "press-9,,soon",
+    "days below one": "press-9,,0",
+    "longer than the CA lives": "press-9,,36500",
+    "too many values": "press-9,,,surplus",
+}
+
+
+@pytest.mark.parametrize("row", BAD_ROWS.values(), ids=BAD_ROWS)
+def test_a_bad_row_is_named_by_its_line_and_harms_no_other(state: State, tmp_path: Path, row: str) -> None:
+    csv = tmp_path / "devices.csv"
+    csv.write_text(f"device_id,key_type,validity_days\npress-1,,\n{row}\npress-2,,\n")
+    result = state.run("register", "--batch", csv, expect=6)
+    assert "line 3" in result.stderr
+    assert sorted(one["device_id"] for one in state.run("list", "--json").json_lines) == [
+        "press-1",
+        "press-2",
+    ]
+    assert "press-9" not in state.acl.read_text()
+    state.register("the-next-one")
+
+
+# -- requests ----------------------------------------------------------------------------------------------
+
+
+def make_request(folder: Path, *options: str, name: str = "request") -> Path:
+    request = folder / f"{name}.csr"
+    run_tool(
+        "openssl",
+        "req",
+        "-new",
+        "-nodes",
+        *options,
+        "-keyout",
+        folder / f"{name}.key",
+        "-out",
+        request,
+        "-subj",
+        "/CN=x",
+    )
+    return request
+
+
+P256 = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
+
+
+@pytest.fixture
+def tampered_request(tmp_path: Path) -> Path:
+    """A request whose signature does not fit: somebody asks for a certificate over a key he does not hold."""
+    request = make_request(tmp_path, *P256)
+    der = tmp_path / "request.der"
+    run_tool("openssl", "req", "-in", request, "-outform", "DER", "-out", der)
+    content = bytearray(der.read_bytes())
+    content[-1] ^= 1
+    der.write_bytes(content)
+    return der
+
+
+def write(name: str, content: bytes) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        (folder / name).write_bytes(content)
+        return folder / name
+
+    return make
+
+
+BAD_REQUESTS: dict[str, Callable[[Path], Path]] = {
+    "empty": write("empty.csr", b""),
+    "no request": write("no.csr", b"hello"),
+    "broken PEM": write(
+        "broken.csr", b"-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n"
+    ),
+    "a short RSA key": lambda folder: make_request(folder, "-newkey", "rsa:1024"),
+    "a curve that is not ours": lambda folder: make_request(
+        folder, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp256k1"
+    ),
+}
+
+
+@pytest.mark.parametrize("make", BAD_REQUESTS.values(), ids=BAD_REQUESTS)
+def test_a_bad_request_is_refused(state: State, tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    request = make(tmp_path)
+    with unchanged(state):
+        check_error(state.run("register", "press-1", "--csr", request, expect=6))
+
+
+def test_a_request_without_proof_of_possession_is_refused(state: State, tampered_request: Path) -> None:
+    with unchanged(state):
+        check_error(state.run("register", "press-1", "--csr", tampered_request, expect=6))
+
+
+def test_a_request_that_is_not_there(state: State, tmp_path: Path) -> None:
+    with unchanged(state):
+        check_error(state.run("register", "press-1", "--csr", tmp_path / "no.csr", expect=5), "no.csr")
+
+
+def test_a_public_key_of_another_device_is_refused(state: State, tmp_path: Path) -> None:
+    request = make_request(tmp_path, *P256)
+    state.register("press-1", "--csr", str(request))
+    with unchanged(state):
+        check_error(state.run("register", "press-2", "--csr", request, expect=6), "press-1")
+    state.register("press-1", "--csr", str(request), "--if-exists", "reissue")
+
+
+# -- passphrases and keys ----------------------------------------------------------------------------------
+
+NEEDS_THE_KEY = [
+    ("register", "press-2"),
+    ("revoke", "press-1"),
+    ("gen-crl",),
+    ("issue-broker", "broker.example"),
+]
+
+
+@pytest.mark.parametrize("words", NEEDS_THE_KEY)
+def test_a_wrong_passphrase(state: State, tmp_path: Path, words: tuple[str, ...]) -> None:
+    state.register("press-1")
+    wrong = tmp_path / "wrong"
+    wrong.write_text("0123456789abcdef" * 4)
+    with unchanged(state):
+        result = state.run(*words, "--passphrase-file", wrong, expect=7)
+        check_error(result)
+        assert "0123456789abcdef" not in result.stderr
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\n", b"\xff\xfe", b"a\0b\n"])
+def test_an_unusable_passphrase_file(state: State, tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "passphrase"
+    if content is not None:
+        path.write_bytes(content)
+    with unchanged(state):
+        check_error(state.run("register", "press-1", "--passphrase-file", path, expect=7))
+
+
+@pytest.mark.parametrize("words", NEEDS_THE_KEY)
+def test_a_missing_ca_key_never_leads_to_a_new_one(state: State, words: tuple[str, ...]) -> None:
+    state.register("press-1")
+    key = state.certs / "ca.key"
+    moved = key.rename(state.path.parent / "ca.key")
+    before = state.snapshot()
+    check_error(state.run(*words, expect=7), "ca.key")
+    assert state.snapshot() == before
+    assert not key.exists()
+    moved.rename(key)
+    state.register("the-next-one")
+
+
+def test_the_key_of_another_ca_is_refused(state: State, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = State(tmp_path / "other" / "state", state.passphrase_file)
+    other.run("init-ca")
+    own = (state.certs / "ca.key").read_bytes()
+    (state.certs / "ca.key").write_bytes((other.certs / "ca.key").read_bytes())
+    before = state.snapshot()
+    check_error(state.run("register", "press-1", expect=7))
+    check_error(state.run("gen-crl", expect=7))
+    assert state.snapshot() == before
+    (state.certs / "ca.key").write_bytes(own)
+    state.register("press-1")
+
+
+# -- states ------------------------------------------------------------------------------------------------
+
+ALL_VERBS = [
+    ("register", "press-1"),
+    ("show", "press-1"),
+    ("list",),
+    ("revoke", "press-1"),
+    ("revoke", "press-1", "--defer"),
+    ("export", "press-1", "--format", "pem", "--out", "-"),
+    ("gen-crl",),
+    ("sync-acl",),
+    ("health",),
+    ("issue-broker", "broker.example"),
+]
+
+
+@pytest.mark.parametrize("words", ALL_VERBS, ids=" ".join)
+def test_a_state_that_is_not_there(state: State, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Neither the folder nor a new CA comes into being."""
+    elsewhere = State(tmp_path / "typo" / "state", state.passphrase_file)
+    check_error(elsewhere.run(*words, expect=3), "init-ca")
+    assert not (tmp_path / "typo").exists()
+    (tmp_path / "empty").mkdir()
+    check_error(State(tmp_path / "empty", state.passphrase_file).run(*words, expect=3))
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+@pytest.mark.parametrize("words", ALL_VERBS, ids=" ".join)
+def test_a_state_from_a_newer_version(state: State, words: tuple[str, ...]) -> None:
+    state.register("press-1")
+    with closing(sqlite3.connect(state.path / "devices.db")) as database:
+        (known,) = database.execute("PRAGMA user_version").fetchone()
+        database.execute(f"PRAGMA user_version = {known + 1}")
+    before = state.snapshot()
+    check_error(state.run(*words, expect=3), "newer")
+    assert state.snapshot() == before
+    with closing(sqlite3.connect(state.path / "devices.db")) as database:
+        database.execute(f"PRAGMA user_version = {known}")
+    state.register("the-next-one")
+
+
+@pytest.mark.parametrize("words", ALL_VERBS, ids=" ".join)
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"this is no database" * 300, b"SQLite format 3\0" + b"\xff" * 5000],
+    ids=["empty", "text", "torn"],
+)
+def test_a_damaged_database(state: State, words: tuple[str, ...], content: bytes) -> None:
+    database = state.path / "devices.db"
+    intact = database.read_bytes()
+    database.write_bytes(content)
+    before = snapshot_without_database(state)
+    check_error(state.run(*words, expect=3))
+    assert database.read_bytes() == content
+    assert snapshot_without_database(state) == before
+    database.write_bytes(intact)
+    state.register("the-next-one")
+
+
+def snapshot_without_database(state: State) -> dict[str, str]:
+    return {
+        path.relative_to(state.path).as_posix(): path.read_bytes().hex() if path.is_file() else ""
+        for path in state.path.rglob("*")
+        if not path.name.startswith("devices.db")
+    }
+
+
+def test_a_foreign_database_is_left_alone(state: State) -> None:
+    database = state.path / "devices.db"
+    intact = database.read_bytes()
+    database.unlink()
+    with closing(sqlite3.connect(database)) as other, other:
+        other.execute("CREATE TABLE cooking_recipe (name TEXT)")
+        other.execute("PRAGMA user_version = 1")
+    before = state.snapshot()
+    check_error(state.run("register", "press-1", expect=3))
+    assert state.snapshot() == before
+    database.write_bytes(intact)
+    state.register("press-1")
+
+
+def test_a_missing_database_never_leads_to_a_new_ca(state: State) -> None:
+    state.register("press-1")
+    database = (state.path / "devices.db").rename(state.path.parent / "devices.db")
+    before = state.snapshot()
+    check_error(state.run("register", "press-2", expect=3))
+    check_error(state.run("init-ca", expect=4))
+    assert state.snapshot() == before
+    database.rename(state.path / "devices.db")
+    state.register("the-next-one")
+
+
+# -- places, rules and values ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["file", "folder with the file", "broken link"])
+def test_an_output_that_exists(state: State, tmp_path: Path, kind: str) -> None:
+    state.register("press-1")
+    out = tmp_path / "out.zip"
+    if kind == "broken link":
+        out.symlink_to(tmp_path / "nowhere")
+    elif kind == "file":
+        out.write_text("precious")
+    else:
+        out.mkdir()
+    outside = snapshot(tmp_path)
+    with unchanged(state):
+        check_error(state.run("export", "press-1", "--format", "zip", "--out", out, expect=4), "out.zip")
+    assert {path: found for path, found in snapshot(tmp_path).items() if path.startswith("out")} == {
+        path: found for path, found in outside.items() if path.startswith("out")
+    }
+
+
+def test_a_device_that_would_outlive_its_ca(state: State) -> None:
+    with unchanged(state):
+        result = state.run("register", "press-1", "--validity-days", "5000", expect=6)
+        check_error(result)
+        assert "3649" in result.stderr or "3650" in result.stderr, "the number of days that would fit"
+
+
+@pytest.mark.parametrize("host", ["-x.example", "a b", "exa_mple..com", "http://broker.example", "1.2.3.4/24", ""])
+def test_a_bad_host_name(state: State, host: str) -> None:
+    with unchanged(state):
+        check_error(state.run("issue-broker", "--", host, expect=6))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("cert_validity_days", "many"),
+        ("cert_validity_days", "0"),
+        ("cert_validity_days", "-5"),
+        ("key_type", "rsa-512"),
+        ("database_url", "postgresql://host/db"),
+        ("acl.topics", "readwrite:devices/{device_id}#"),
+        ("acl.topics", "anything:x"),
+        ("acl.topics", "readwrite:x\nuser admin"),
+    ],
+)
+def test_a_bad_setting(state: State, key: str, value: str) -> None:
+    with unchanged(state):
+        check_error(state.run("config", "set", key, value, expect=6))
+    before = state.snapshot()
+    variable = "IOTONBOARD_" + key.upper().replace(".", "_")
+    check_error(state.run("register", "press-9", env={variable: value}, expect=6))
+    assert state.snapshot() == before
+
+
+@pytest.mark.parametrize("text", ["no toml", "no_such_key = 1\n", "cert_validity_days = 'many'\n"])
+def test_a_broken_configuration_file(state: State, text: str) -> None:
+    path = state.path / "iotonboard.toml"
+    intact = path.read_bytes() if path.exists() else None
+    path.write_text(text)
+    before = state.snapshot()
+    check_error(state.run("register", "press-1", expect=6))
+    assert state.snapshot() == before
+    path.unlink() if intact is None else path.write_bytes(intact)
+    state.register("the-next-one")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"usr x\n",
+        b"topic readwrite a#b\n",
+        b"\ttopic x\n",
+        b"topic readwriteonly x y\n",
+        b"  # indented\n",
+        b"user\n",
+    ],
+)
+def test_an_operators_line_that_would_break_the_broker_is_not_published(state: State, line: bytes) -> None:
+    """The broker would let everybody in. What is committed stays, and the ACL keeps its old text."""
+    broken = line + state.acl.read_bytes()
+    state.acl.write_bytes(broken)
+    result = state.run("sync-acl", expect=6)
+    check_error(result, "line 1")
+    assert state.acl.read_bytes() == broken
+    state.acl.write_bytes(broken.removeprefix(line))
+    state.register("the-next-one")
+    assert "the-next-one" in state.acl.read_text()
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink") or os.name == "nt", reason="needs symbolic links")
+def test_a_state_that_is_a_file(state: State, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    result = run_cli("list", state=tmp_path / "file", expect=3)
+    check_error(result)
+    assert (tmp_path / "file").read_text() == "x"
