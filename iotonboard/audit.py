@@ -88,8 +88,8 @@ def append(
 def rows(connection: sqlite3.Connection, *, since_seq: int = 0) -> Iterator[AuditRow]:
     """All rows after ``since_seq``, oldest first."""
     query = f"SELECT {_COLUMNS} FROM audit WHERE seq > ? ORDER BY seq"  # noqa: S608 - constant column list
-    for seq, time, *texts, digest in connection.execute(query, (since_seq,)):
-        yield AuditRow(seq, from_epoch(time), *texts, digest)
+    for row in connection.execute(query, (since_seq,)):
+        yield AuditRow(row[0], from_epoch(row[1]), *row[2:])
 
 
 def first_broken(connection: sqlite3.Connection) -> int | None:

@@ -92,7 +92,9 @@ def key_is_encrypted(state: State) -> bool:
     return b"ENCRYPTED" in content
 
 
-def sign_crls(state: State, authority: Authority, now: datetime, *, next_update_days: int | None = None) -> list[CrlRow]:
+def sign_crls(
+    state: State, authority: Authority, now: datetime, *, next_update_days: int | None = None
+) -> list[CrlRow]:
     """Sign one CRL for each CA as a new generation and record it, inside the caller's transaction.
 
     Returns the recorded rows, the issuing CA's first.

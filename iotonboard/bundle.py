@@ -69,14 +69,10 @@ class _Encrypter(zipfile_aes.AESZipEncrypter):  # type: ignore[misc]
         self.aes_strength = _AES_256
         self.force_wz_aes_version = zipfile_aes.WZ_AES_V2
         self.salt = os.urandom(_SALT_BYTES)
-        stretched = hashlib.pbkdf2_hmac(
-            "sha1", password, self.salt, _PBKDF2_ROUNDS, 2 * _KEY_BYTES + _VERIFIER_BYTES
-        )
+        stretched = hashlib.pbkdf2_hmac("sha1", password, self.salt, _PBKDF2_ROUNDS, 2 * _KEY_BYTES + _VERIFIER_BYTES)
         self.encpwdverify = stretched[2 * _KEY_BYTES :]
         counter = zipfile_aes.Counter.new(nbits=128, little_endian=True)
-        self.encrypter = zipfile_aes.AES.new(
-            stretched[:_KEY_BYTES], zipfile_aes.AES.MODE_CTR, counter=counter
-        )
+        self.encrypter = zipfile_aes.AES.new(stretched[:_KEY_BYTES], zipfile_aes.AES.MODE_CTR, counter=counter)
         self.hmac = hmac.new(stretched[_KEY_BYTES : 2 * _KEY_BYTES], digestmod="sha1")
 
 

@@ -9,17 +9,25 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from iotonboard.errors import PolicyError, UsageError
 from iotonboard.model import KeyType
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
 FILE_NAME = "iotonboard.toml"
 ENV_PREFIX = "IOTONBOARD_"
 # The portal's names, kept so that its users' environments go on working.
-PLAIN_NAMES = ("DATABASE_URL", "CERT_VALIDITY_DAYS", "CA_ROOT_PATH", "BROKER_ACL_FILE", "DOWNLOAD_EXPIRY_MINUTES")
+PLAIN_NAMES = (
+    "DATABASE_URL",
+    "CERT_VALIDITY_DAYS",
+    "CA_ROOT_PATH",
+    "BROKER_ACL_FILE",
+    "DOWNLOAD_EXPIRY_MINUTES",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +104,12 @@ def _topics(value: object) -> tuple[str, ...]:
 SETTINGS: Mapping[str, Setting] = {
     setting.key: setting
     for setting in (
-        Setting("database_url", _database_url, "sqlite:///devices.db", "the database; relative to the state directory"),
+        Setting(
+            "database_url",
+            _database_url,
+            "sqlite:///devices.db",
+            "the database; relative to the state directory",
+        ),
         Setting("cert_validity_days", _whole(1, 36500), 365, "validity of a new device certificate, in days"),
         Setting("ca_root_path", _text, "certs", "folder of the CA files; may be a removable disk"),
         Setting("broker_acl_file", _text, "mosquitto.acl", "where the ACL is published"),
@@ -105,7 +118,12 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("not_before_skew_minutes", _whole(0, 1440), 60, "how far notBefore and thisUpdate are backdated"),
         Setting("crl_next_update_days", _whole(1, 3650), 30, "life of a CRL, in days"),
         Setting("busy_timeout_seconds", _whole(0, 3600), 30, "how long a command waits for another one"),
-        Setting("max_clock_jump_days", _whole(1, 36500), 400, "a clock further ahead of the last event is not believed"),
+        Setting(
+            "max_clock_jump_days",
+            _whole(1, 36500),
+            400,
+            "a clock further ahead of the last event is not believed",
+        ),
         Setting("subject.organization", _text, "", "O in device and broker subjects; empty leaves it out"),
         Setting("subject.organizational_unit", _text, "", "OU in device and broker subjects; empty leaves it out"),
         Setting("subject.country", _country, "", "C in device and broker subjects; empty leaves it out"),
@@ -125,7 +143,7 @@ class Config:
     values: Mapping[str, Any]
     sources: Mapping[str, str] = field(default_factory=dict)
 
-    def __getitem__(self, key: str) -> Any:  # noqa: ANN401 - typed by SETTINGS
+    def __getitem__(self, key: str) -> Any:
         return self.values[key]
 
 
@@ -158,7 +176,7 @@ def _find(key: str, in_file: Mapping[str, object], environment: Mapping[str, str
     return None, "default"
 
 
-def parse_value(key: str, raw: object, source: str) -> Any:  # noqa: ANN401 - typed by SETTINGS
+def parse_value(key: str, raw: object, source: str) -> Any:
     """Check one value.
 
     Raises:
@@ -183,7 +201,9 @@ def parse_file(text: str) -> dict[str, object]:
     try:
         tables = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise PolicyError(f"{FILE_NAME} is not valid TOML: {error}", hint="correct that line, or restore the file") from None
+        raise PolicyError(
+            f"{FILE_NAME} is not valid TOML: {error}", hint="correct that line, or restore the file"
+        ) from None
     flat: dict[str, object] = {}
     for key, value in tables.items():
         if isinstance(value, dict):
@@ -192,7 +212,9 @@ def parse_file(text: str) -> dict[str, object]:
             flat[key] = value
     for key in flat:
         if key not in SETTINGS:
-            raise PolicyError(f"{FILE_NAME} names an unknown setting {key!r}", hint="'iotonboard config --help' lists them")
+            raise PolicyError(
+                f"{FILE_NAME} names an unknown setting {key!r}", hint="'iotonboard config --help' lists them"
+            )
     return flat
 
 

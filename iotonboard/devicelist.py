@@ -84,14 +84,20 @@ def parse_targets(lines: Iterable[str], source: str) -> Iterator[tuple[int, str,
     delimiter = _delimiter_of(first)
     columns = [column.strip() for column in next(csv.reader([first], delimiter=delimiter), [])]
     if not {"device_id", "id"} & set(columns):
-        yield from ((number, text.strip(), "") for number, text in enumerate((first, *iterator), start=1) if text.strip())
+        yield from (
+            (number, text.strip(), "") for number, text in enumerate((first, *iterator), start=1) if text.strip()
+        )
         return
     reader = csv.reader(iterator, delimiter=delimiter, strict=True)
     try:
         for values in reader:
             fields = {column: value.strip() for column, value in zip(columns, values, strict=False)}
             if any(fields.values()):
-                yield reader.line_num + 1, fields.get("device_id") or fields.get("id", ""), fields.get("serial", "")
+                yield (
+                    reader.line_num + 1,
+                    fields.get("device_id") or fields.get("id", ""),
+                    fields.get("serial", ""),
+                )
     except csv.Error as error:
         raise PolicyError(f"{source}: line {reader.line_num + 1}: {error}", hint="correct that line") from None
 
@@ -114,7 +120,10 @@ def _check_header(columns: list[str], source: str) -> None:
 def _parse_values(line: int, columns: list[str], values: list[str]) -> Row | BadRow:
     text = ",".join(values)[:200]
     if len(values) > len(columns):
-        error = PolicyError(f"line {line}: {len(values)} values for {len(columns)} columns", hint="quote the value that holds a separator")
+        error = PolicyError(
+            f"line {line}: {len(values)} values for {len(columns)} columns",
+            hint="quote the value that holds a separator",
+        )
         return BadRow(line, text, error)
     fields = {column: value.strip() for column, value in zip(columns, values, strict=False)}
     try:
@@ -198,7 +207,10 @@ def check_attribute_name(name: str) -> str:
         PolicyError: not 1 to 64 letters, digits, dots, dashes and underscores.
     """
     if not _ATTRIBUTE_NAME.fullmatch(name):
-        raise PolicyError(f"{name[:80]!r} is not an attribute name", hint="use letters, digits, dots, dashes and underscores")
+        raise PolicyError(
+            f"{name[:80]!r} is not an attribute name",
+            hint="use letters, digits, dots, dashes and underscores",
+        )
     return name
 
 

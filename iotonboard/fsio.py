@@ -288,5 +288,7 @@ def _number_of(name: str, module: str, function: str, field: str) -> int:
     except ImportError:
         return -1
     except KeyError:
-        raise NotFoundError(f"there is no {module} entry {name!r} on this machine", hint="check [broker] in iotonboard.toml") from None
+        raise NotFoundError(
+            f"there is no {module} entry {name!r} on this machine", hint="check [broker] in iotonboard.toml"
+        ) from None
     return int(getattr(entry, field))

@@ -11,7 +11,14 @@ from iotonboard import bundle
 from iotonboard.credential import Credential
 from iotonboard.errors import IotOnboardError
 from iotonboard.pki.issuance import issue_device
-from iotonboard.pki.keys import RANDOM_ITERATIONS, dump_key, encrypt_key, generate_key, load_public_key, spki_der
+from iotonboard.pki.keys import (
+    RANDOM_ITERATIONS,
+    dump_key,
+    encrypt_key,
+    generate_key,
+    load_public_key,
+    spki_der,
+)
 from iotonboard.store import NewCertificate
 from iotonboard.vault import SALT_OCTETS
 
@@ -83,7 +90,7 @@ def issue_each(desk: Desk, orders: list[Order]) -> list[Issued | IotOnboardError
     for order in orders:
         try:
             results.append(desk.issue(order))
-        except IotOnboardError as error:  # noqa: PERF203 - one refusal must not spoil the group
+        except IotOnboardError as error:
             results.append(error)
     return results
 

@@ -44,7 +44,8 @@ class DeviceId(str):
             )
         if text.endswith(".") or _WINDOWS_DEVICE.fullmatch(text):
             raise PolicyError(
-                f"{text!r} cannot be a file name everywhere", hint="choose an id that Windows accepts as a file name"
+                f"{text!r} cannot be a file name everywhere",
+                hint="choose an id that Windows accepts as a file name",
             )
         return super().__new__(cls, text)
 
@@ -62,7 +63,9 @@ class SerialNumber(int):
         """Parse upper or lower case hexadecimal, colons allowed, as openssl prints it."""
         digits = text.replace(":", "")
         if not re.fullmatch(r"[0-9A-Fa-f]{1,40}", digits):
-            raise PolicyError(f"{text[:80]!r} is not a serial number", hint="serials are hexadecimal, as 'show' prints them")
+            raise PolicyError(
+                f"{text[:80]!r} is not a serial number", hint="serials are hexadecimal, as 'show' prints them"
+            )
         return cls(int(digits, 16))
 
     @classmethod

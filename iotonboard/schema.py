@@ -81,9 +81,7 @@ def migrate(connection: sqlite3.Connection, now: int) -> None:
         _apply(connection, number, change, now)
 
 
-def _apply(
-    connection: sqlite3.Connection, number: int, change: Callable[[sqlite3.Connection], None], now: int
-) -> None:
+def _apply(connection: sqlite3.Connection, number: int, change: Callable[[sqlite3.Connection], None], now: int) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Another process may have done it while this one waited for the lock.

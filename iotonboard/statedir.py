@@ -117,9 +117,7 @@ class State:
         """Note, inside a transaction, that the ACL no longer says what the database says."""
         self.store.set_meta("acl_changes", (self.store.meta("acl_changes") or 0) + 1)
 
-    def revoke(
-        self, serials: Iterable[SerialNumber], reason: RevocationReason, now: datetime, *, subject: str
-    ) -> None:
+    def revoke(self, serials: Iterable[SerialNumber], reason: RevocationReason, now: datetime, *, subject: str) -> None:
         """Record revocations with their encoded CRL entries and audit rows, inside the caller's transaction."""
         for serial in serials:
             self.store.add_revocation(serial, now, reason, encode_entry(serial, now, reason))
@@ -262,7 +260,11 @@ class State:
         found = fsio.placement_like(path, fsio.PUBLIC)
         mode = int(self.config["broker.mode"], 8) if self.config["broker.mode"] else found.mode
         user, group = self.config["broker.user"], self.config["broker.group"]
-        return Placement(mode, fsio.user_number(user) if user else found.uid, fsio.group_number(group) if group else found.gid)
+        return Placement(
+            mode,
+            fsio.user_number(user) if user else found.uid,
+            fsio.group_number(group) if group else found.gid,
+        )
 
 
 def check_clock(now: datetime, last: datetime, settings: config.Config) -> None:
@@ -319,7 +321,8 @@ def open_state(
     try:
         if store.meta("initialised") is None:
             raise StateError(
-                f"'init-ca' was interrupted in {root!r}", hint="run the same 'iotonboard init-ca' again to finish it"
+                f"'init-ca' was interrupted in {root!r}",
+                hint="run the same 'iotonboard init-ca' again to finish it",
             )
         yield State(paths, settings, store, caller, clock)
     finally:

@@ -199,7 +199,7 @@ class Store:
         except sqlite3.Error as error:
             raise database_error(error, self.path) from error
 
-    def _one(self, query: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> Any:  # noqa: ANN401
+    def _one(self, query: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> Any:
         try:
             return self.connection.execute(query, parameters).fetchone()
         except sqlite3.Error as error:
@@ -207,7 +207,7 @@ class Store:
 
     # -- meta ---------------------------------------------------------------------------------------------------
 
-    def meta(self, key: str) -> Any:  # noqa: ANN401 - an int, a text or octets
+    def meta(self, key: str) -> Any:
         """A single value, or ``None``."""
         row = self._one("SELECT value FROM meta WHERE key = ?", (key,))
         return row[0] if row else None
@@ -226,7 +226,14 @@ class Store:
         return int(
             self.connection.execute(
                 "INSERT INTO issuer (serial, not_before, not_after, der, key_file, created_at) VALUES (?, ?, ?, ?, ?, ?)",
-                (serial.octets, to_epoch(validity.not_before), to_epoch(validity.not_after), der, key_file, to_epoch(now)),
+                (
+                    serial.octets,
+                    to_epoch(validity.not_before),
+                    to_epoch(validity.not_after),
+                    der,
+                    key_file,
+                    to_epoch(now),
+                ),
             ).lastrowid
             or 0
         )
@@ -277,7 +284,13 @@ class Store:
         return int(cursor.lastrowid or 0)
 
     def add_certificate(
-        self, new: NewCertificate, *, issuer: int, now: datetime, device: int | None = None, host: str | None = None
+        self,
+        new: NewCertificate,
+        *,
+        issuer: int,
+        now: datetime,
+        device: int | None = None,
+        host: str | None = None,
     ) -> int:
         """Record a certificate of a device or a broker and return its row number."""
         cursor = self.connection.execute(
@@ -328,7 +341,7 @@ class Store:
     def _device_records(self, rows: Sequence[tuple[int, str, str, str, int]]) -> list[DeviceRecord]:
         marks = ",".join("?" * len(rows))
         certificates: dict[int, list[CertificateRecord]] = {}
-        query = f"SELECT c.device, {_CERTIFICATE} WHERE c.device IN ({marks}) ORDER BY c.id DESC"  # noqa: S608 - marks
+        query = f"SELECT c.device, {_CERTIFICATE} WHERE c.device IN ({marks}) ORDER BY c.id DESC"
         for device, *certificate in self._all(query, [row[0] for row in rows]):
             certificates.setdefault(device, []).append(_certificate_record(*certificate))
         return [
@@ -368,7 +381,7 @@ class Store:
 
     def broker_certificates(self, host: str) -> list[CertificateRecord]:
         """All certificates of a broker host, newest first."""
-        rows = self._all(f"SELECT {_CERTIFICATE} WHERE c.host = ? ORDER BY c.id DESC", (host,))  # noqa: S608
+        rows = self._all(f"SELECT {_CERTIFICATE} WHERE c.host = ? ORDER BY c.id DESC", (host,))
         return [_certificate_record(*row) for row in rows]
 
     def certificate_by_serial(self, serial: SerialNumber) -> tuple[CertificateRecord, str]:
@@ -506,7 +519,9 @@ class Store:
 
     def add_pending(self, certificate: int, bundle: bytes | None) -> None:
         """Note that a certificate's files are to be written."""
-        self.connection.execute("INSERT OR REPLACE INTO pending (certificate, bundle) VALUES (?, ?)", (certificate, bundle))
+        self.connection.execute(
+            "INSERT OR REPLACE INTO pending (certificate, bundle) VALUES (?, ?)", (certificate, bundle)
+        )
 
     def pending(self, limit: int) -> list[PendingFiles]:
         """Files that are to be written, oldest certificate first."""
@@ -534,7 +549,12 @@ def _certificate_record(
         else None
     )
     return CertificateRecord(
-        number, Validity(from_epoch(begin), from_epoch(end)), der, from_epoch(created_at), revocation, bool(has_key)
+        number,
+        Validity(from_epoch(begin), from_epoch(end)),
+        der,
+        from_epoch(created_at),
+        revocation,
+        bool(has_key),
     )
 
 

@@ -15,7 +15,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 from iotonboard.errors import KeyUnavailableError
-from iotonboard.model import SerialNumber
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from iotonboard.model import SerialNumber
 
 VAULT_KEY_OCTETS = 32
 SALT_OCTETS = 16
@@ -51,7 +54,8 @@ def unwrap(wrapped: bytes, ca_secret: bytes) -> Vault:
         return Vault(aes_key_unwrap(_wrapping_key(ca_secret), wrapped))
     except InvalidUnwrap:
         raise KeyUnavailableError(
-            "the CA key does not open this state's vault", hint="bring back the key that belongs to this state"
+            "the CA key does not open this state's vault",
+            hint="bring back the key that belongs to this state",
         ) from None
 
 

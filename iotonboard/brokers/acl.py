@@ -180,8 +180,8 @@ def _read(text: bytes, version: Version, first_line: int = 1) -> tuple[list[AclP
     problems: list[AclProblem] = []
     rules: list[AclRule] = []
     user: str | None = None
-    cut = _swallowed_from(text)
-    for offset, keyword, rest in rule_lines(text if cut is None else text[:cut]):
+    cut = text.find(b"\0")
+    for offset, keyword, rest in rule_lines(_readable(text, cut)):
         number = offset + first_line - 1
         shown = f"{keyword} {rest}".rstrip()
         if keyword == "user":
@@ -198,23 +198,18 @@ def _read(text: bytes, version: Version, first_line: int = 1) -> tuple[list[AclP
             reason, effect = _keyword_problem(keyword), Effect.REFUSED
         if reason:
             problems.append(AclProblem(number, reason, shown, effect))
-    if cut is not None:
+    if cut >= 0:
         line = text.count(b"\n", 0, cut) + first_line
         reason = "a NUL octet: the broker silently ignores the rest of the file"
         problems.append(AclProblem(line, reason, "", Effect.LOST))
     return problems, rules
 
 
-def _swallowed_from(text: bytes) -> int | None:
-    """Where the broker stops reading: at a NUL that is not the first octet of its line."""
-    position = text.find(b"\0")
-    while position >= 0:
-        if position > 0 and text[position - 1] != 0x0A:
-            return position
-        # The C string is empty: the line, and nothing but the line, is skipped.
-        end = text.find(b"\n", position)
-        position = text.find(b"\0", end) if end >= 0 else -1
-    return None
+def _readable(text: bytes, nul: int) -> bytes:
+    """Cut off what the broker does not read behind a NUL: its line counts only if the file ends without a newline."""
+    if nul < 0:
+        return text
+    return text[: text.rfind(b"\n", 0, nul) + 1 if text.endswith(b"\n") else nul]
 
 
 def _access_and_topic(rest: str) -> tuple[str, str]:

@@ -159,7 +159,7 @@ def check_conf(text: str | bytes) -> list[ConfProblem]:
 
 
 def _sections(text: str) -> list[_Section]:
-    """Cut into global options and listeners, as Mosquitto does: an option belongs to the listener above it."""
+    """Cut into global options and listeners: an option belongs to the listener above it."""
     sections = [_Section()]
     for number, line in enumerate(text.split("\n"), 1):
         if line.startswith("#"):

@@ -12,7 +12,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer._click.exceptions import ClickException  # typer ships click below this name; pinned in pyproject.toml
+from typer._click.exceptions import (
+    ClickException,
+)  # typer ships click below this name; pinned in pyproject.toml
 from typer.core import TyperGroup
 from typer.main import get_command, get_command_from_info, get_group
 
@@ -43,11 +45,11 @@ VERBS: dict[str, tuple[str, str]] = {
 class VerbGroup(TyperGroup):
     """A group whose commands are loaded when they are called."""
 
-    def list_commands(self, _ctx: Any) -> list[str]:  # noqa: ANN401 - typer's Context
+    def list_commands(self, _ctx: Any) -> list[str]:
         """Every verb, in the order of the overview."""
         return list(VERBS)
 
-    def get_command(self, _ctx: Any, name: str) -> Any:  # noqa: ANN401 - typer's Context and Command
+    def get_command(self, _ctx: Any, name: str) -> Any:
         """Load one verb; ``None`` when there is no such."""
         if name not in VERBS:
             return None
@@ -60,7 +62,7 @@ class VerbGroup(TyperGroup):
         info = next(info for info in app.registered_commands if info.name == name)
         return get_command_from_info(info, pretty_exceptions_short=False, rich_markup_mode=None)
 
-    def format_commands(self, _ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - typer's Context and HelpFormatter
+    def format_commands(self, _ctx: Any, formatter: Any) -> None:
         """Write the overview without loading any verb."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, about) for name, (_, about) in VERBS.items()])
@@ -75,7 +77,7 @@ app = typer.Typer(
 )
 
 
-def _print_version(value: bool) -> None:  # noqa: FBT001 - typer calls it so
+def _print_version(value: bool) -> None:
     if value:
         typer.echo(f"iotonboard {__version__}")
         raise typer.Exit
@@ -84,7 +86,8 @@ def _print_version(value: bool) -> None:  # noqa: FBT001 - typer calls it so
 @app.callback(epilog="Start with: iotonboard init-ca --common-name 'My Factory CA'")
 def overview(
     _version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
     """Offline PKI for IoT devices: certificates, bundles, CRL and ACL for a Mosquitto broker."""
@@ -99,7 +102,9 @@ def run(argv: Sequence[str] | None = None) -> int:
     """Run one command line; the only place where errors become exit codes."""
     _make_streams_safe()
     try:
-        code = get_command(app).main(args=None if argv is None else list(argv), prog_name="iotonboard", standalone_mode=False)
+        code = get_command(app).main(
+            args=None if argv is None else list(argv), prog_name="iotonboard", standalone_mode=False
+        )
     except IotOnboardError as error:
         write_error(error.message, error.hint)
         return error.exit_code

@@ -15,11 +15,16 @@ app = typer.Typer()
 def sync_acl(
     session: Session,
     style: Annotated[
-        Literal["per-device", "pattern"] | None, typer.Option("--style", help="Another style than the configured one.")
+        Literal["per-device", "pattern"] | None,
+        typer.Option("--style", help="Another style than the configured one."),
     ] = None,
-    out: Annotated[str | None, typer.Option("--out", metavar="PATH", help="Another file than the configured one.")] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", metavar="PATH", help="Another file than the configured one.")
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 9 when the file differs.")] = False,
-    reload: Annotated[bool, typer.Option("--reload", help="Make the broker read it, by the configured command.")] = False,
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Make the broker read it, by the configured command.")
+    ] = False,
 ) -> int | None:
     """Bring the ACL's managed region to what the database says. Everything outside of it stays."""
     from iotonboard.commands.sync_acl import reload_broker

@@ -13,7 +13,11 @@ from iotonboard.model import rfc3339
 
 app = typer.Typer()
 config_app = typer.Typer(
-    name="config", help="Show and change settings.", rich_markup_mode=None, no_args_is_help=True, add_completion=False
+    name="config",
+    help="Show and change settings.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    add_completion=False,
 )
 app.add_typer(config_app, name="config")
 

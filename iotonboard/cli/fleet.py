@@ -54,12 +54,16 @@ def show(session: Session, device_id: DeviceArgument) -> int | None:
 def list_devices(
     session: Session,
     status: Annotated[
-        Literal["active", "revoked", "expired"] | None, typer.Option("--status", help="Only devices of this status.")
+        Literal["active", "revoked", "expired"] | None,
+        typer.Option("--status", help="Only devices of this status."),
     ] = None,
     expiring_within: Annotated[
-        int | None, typer.Option("--expiring-within", min=0, metavar="DAYS", help="Only devices that expire within DAYS.")
+        int | None,
+        typer.Option("--expiring-within", min=0, metavar="DAYS", help="Only devices that expire within DAYS."),
     ] = None,
-    attributes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Only with this attribute.")] = None,
+    attributes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Only with this attribute.")
+    ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most N devices.")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> int | None:
@@ -80,9 +84,7 @@ def list_devices(
         elif as_csv:
             _write_csv(devices, now)
         else:
-            output.write_table(
-                ("DEVICE", "STATUS", "NOT AFTER", "NAME"), (_columns(device, now) for device in devices)
-            )
+            output.write_table(("DEVICE", "STATUS", "NOT AFTER", "NAME"), (_columns(device, now) for device in devices))
     return None
 
 
@@ -133,12 +135,17 @@ def _certificate_status(certificate: CertificateRecord, now: datetime) -> str:
     return "active" if certificate.validity.not_after >= now else "expired"
 
 
-@verb(app, "export", example="iotonboard export press-17 --format pem --out ./press-17 --passphrase-file ca.pass")
+@verb(
+    app,
+    "export",
+    example="iotonboard export press-17 --format pem --out ./press-17 --passphrase-file ca.pass",
+)
 def export(
     session: Session,
     device_id: DeviceArgument,
     format_name: Annotated[
-        str, typer.Option("--format", help="zip, pem, ...; 'zip' is encrypted.", autocompletion=complete_format)
+        str,
+        typer.Option("--format", help="zip, pem, ...; 'zip' is encrypted.", autocompletion=complete_format),
     ] = "zip",
     out: Annotated[str | None, typer.Option("--out", metavar="PATH", help="File or folder; '-' is stdout.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
@@ -176,5 +183,3 @@ def _refuse_stdout(session: Session, *, binary: bool, single_file: bool) -> None
         raise UsageError("this format is a folder and does not fit stdout", hint="name a folder with --out")
     if binary and sys.stdout.isatty():
         raise UsageError("this format is binary and would garble the terminal", hint="write to a file or a pipe")
-
-

@@ -14,19 +14,26 @@ from iotonboard.model import KeyType, rfc3339
 app = typer.Typer()
 
 
-@verb(app, "init-ca", example="iotonboard init-ca --common-name 'Plant 4 CA' --generate-key-file /media/key/ca.pass")
+@verb(
+    app,
+    "init-ca",
+    example="iotonboard init-ca --common-name 'Plant 4 CA' --generate-key-file /media/key/ca.pass",
+)
 def init_ca(
     session: Session,
     common_name: Annotated[str, typer.Option("--common-name", help="The CA's name.")] = "IoT Onboarding CA",
     organization: Annotated[str | None, typer.Option("--organization", help="The CA's organization.")] = None,
     key_type: Annotated[KeyType, typer.Option("--key-type", help="The CA's key type.")] = KeyType.EC_P256,
-    validity_days: Annotated[int, typer.Option("--validity-days", min=1, max=36500, help="Life of the CA, in days.")] = 3650,
+    validity_days: Annotated[
+        int, typer.Option("--validity-days", min=1, max=36500, help="Life of the CA, in days.")
+    ] = 3650,
     generate_key_file: Annotated[
         str | None,
         typer.Option("--generate-key-file", metavar="FILE", help="Make a random passphrase file there and use it."),
     ] = None,
     no_passphrase: Annotated[
-        bool, typer.Option("--no-passphrase", help="Leave the CA key unencrypted. Whoever copies it owns every device.")
+        bool,
+        typer.Option("--no-passphrase", help="Leave the CA key unencrypted. Whoever copies it owns every device."),
     ] = False,
 ) -> int | None:
     """Make a state directory: CA key and certificate, database, empty CRL and empty ACL.
@@ -58,14 +65,21 @@ def init_ca(
     return None
 
 
-@verb(app, "issue-broker", example="iotonboard issue-broker broker.plant4.local 10.0.4.2 --passphrase-file ca.pass")
+@verb(
+    app,
+    "issue-broker",
+    example="iotonboard issue-broker broker.plant4.local 10.0.4.2 --passphrase-file ca.pass",
+)
 def issue_broker(
     session: Session,
     hosts: Annotated[list[str], typer.Argument(metavar="HOST...", help="Host names and IP addresses of the broker.")],
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port in mosquitto.conf.")] = 8883,
-    validity_days: Annotated[int | None, typer.Option("--validity-days", min=1, max=36500, help="Life, in days.")] = None,
+    validity_days: Annotated[
+        int | None, typer.Option("--validity-days", min=1, max=36500, help="Life, in days.")
+    ] = None,
     plain_key: Annotated[
-        bool, typer.Option("--plain-key", help="Also write broker-plain.key, for a broker that starts unattended.")
+        bool,
+        typer.Option("--plain-key", help="Also write broker-plain.key, for a broker that starts unattended."),
     ] = False,
 ) -> int | None:
     """Issue a server certificate and write a mosquitto.conf that enforces mTLS, CRL and ACL."""

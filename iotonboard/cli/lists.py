@@ -37,5 +37,6 @@ def _decoded(lines: Iterable[bytes], source: str) -> Iterator[str]:
             yield line.decode("utf-8")
         except UnicodeDecodeError:
             raise PolicyError(
-                f"{source}: line {number} is not UTF-8 text", hint="save the list as 'CSV UTF-8' in the spreadsheet"
+                f"{source}: line {number} is not UTF-8 text",
+                hint="save the list as 'CSV UTF-8' in the spreadsheet",
             ) from None

@@ -34,24 +34,33 @@ _IDLE_AFTER_S = 0.25
 @verb(app, "register", example="iotonboard register press-17 --set line=A3 --passphrase-file ca.pass --json")
 def register(
     session: Session,
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID...]", help="Device ids; none: a UUID is made.")] = None,
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID...]", help="Device ids; none: a UUID is made.")
+    ] = None,
     count: Annotated[int | None, typer.Option("--count", min=1, help="Register N devices with UUIDs.")] = None,
-    batch: Annotated[str | None, typer.Option("--batch", metavar="FILE", help="CSV with one device a line; '-': stdin.")] = None,
+    batch: Annotated[
+        str | None, typer.Option("--batch", metavar="FILE", help="CSV with one device a line; '-': stdin.")
+    ] = None,
     stream: Annotated[bool, typer.Option("--stream", help="Read ids or JSON from stdin, answer each at once.")] = False,
     csr: Annotated[str | None, typer.Option("--csr", metavar="FILE", help="Certify the key of this request.")] = None,
     name: Annotated[str, typer.Option("--name", help="A name for people.")] = "",
     attributes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An attribute.")] = None,
     topics: Annotated[
-        list[str] | None, typer.Option("--topic", metavar="ACCESS:TOPIC", help="An extra topic, e.g. read:plant/config.")
+        list[str] | None,
+        typer.Option("--topic", metavar="ACCESS:TOPIC", help="An extra topic, e.g. read:plant/config."),
     ] = None,
     key_type: Annotated[KeyType | None, typer.Option("--key-type", help="Key type of the device.")] = None,
-    validity_days: Annotated[int | None, typer.Option("--validity-days", min=1, max=36500, help="Life, in days.")] = None,
+    validity_days: Annotated[
+        int | None, typer.Option("--validity-days", min=1, max=36500, help="Life, in days.")
+    ] = None,
     if_exists: Annotated[
-        Literal["fail", "skip", "reissue"], typer.Option("--if-exists", help="What to do with a device that is there.")
+        Literal["fail", "skip", "reissue"],
+        typer.Option("--if-exists", help="What to do with a device that is there."),
     ] = "fail",
     no_bundle: Annotated[bool, typer.Option("--no-bundle", help="Make no creds.zip.")] = False,
     passwords: Annotated[
-        str | None, typer.Option("--passwords", metavar="FILE", help="Append bundle passwords to this CSV (0600).")
+        str | None,
+        typer.Option("--passwords", metavar="FILE", help="Append bundle passwords to this CSV (0600)."),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop a batch at the first bad row.")] = False,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Worker processes; default: all cores.")] = None,
@@ -80,7 +89,11 @@ def register(
         topics=tuple(topics or ()),
     )
     options = command.Options(
-        if_exists=if_exists, with_bundle=not no_bundle, strict=strict, jobs=jobs, group=1 if stream else command.GROUP
+        if_exists=if_exists,
+        with_bundle=not no_bundle,
+        strict=strict,
+        jobs=jobs,
+        group=1 if stream else command.GROUP,
     )
     with session.open_state() as state, _passwords(passwords) as keep_password, _stop_signal() as stopped:
         authority = session.unlock(state)
@@ -238,7 +251,8 @@ class _Report:
             self._session.message(counts or "the list is empty")
         if stopped():
             raise InterruptedBatchError(
-                "stopped; everything answered so far is done", hint="run it again with --if-exists skip to go on"
+                "stopped; everything answered so far is done",
+                hint="run it again with --if-exists skip to go on",
             )
 
     def _print(self, answer: Registered) -> None:
@@ -254,7 +268,9 @@ class _Report:
             return
         shown = f"\tpassword {password}" if password else ""
         place = f"\t{answer.bundle}" if answer.bundle else ""
-        output.write_line(f"{answer.device_id}\t{answer.outcome}\tserial {answer.serial.hex if answer.serial else ''}{place}{shown}")
+        output.write_line(
+            f"{answer.device_id}\t{answer.outcome}\tserial {answer.serial.hex if answer.serial else ''}{place}{shown}"
+        )
 
     def _print_failure(self, answer: Registered, error: IotOnboardError) -> None:
         self.exit_code = self.exit_code or error.exit_code
@@ -288,7 +304,9 @@ def _passwords(path: str | None) -> Iterator[Callable[[Registered], None] | None
     from iotonboard.passwordfile import PasswordFile
 
     with PasswordFile(path) as file:
-        yield lambda answer: file.add(answer.device_id, answer.serial.hex if answer.serial else "", answer.bundle_password or "")
+        yield lambda answer: file.add(
+            answer.device_id, answer.serial.hex if answer.serial else "", answer.bundle_password or ""
+        )
 
 
 @contextmanager

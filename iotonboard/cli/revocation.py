@@ -30,12 +30,19 @@ WHAT_THE_BROKER_NEEDS = (
 def revoke(
     session: Session,
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID...]", help="Devices.", autocompletion=complete_device_id)
+        list[str] | None,
+        typer.Argument(metavar="[ID...]", help="Devices.", autocompletion=complete_device_id),
     ] = None,
-    reason: Annotated[RevocationReason, typer.Option("--reason", help="Why (RFC 5280).")] = RevocationReason.UNSPECIFIED,
+    reason: Annotated[
+        RevocationReason, typer.Option("--reason", help="Why (RFC 5280).")
+    ] = RevocationReason.UNSPECIFIED,
     serials: Annotated[list[str] | None, typer.Option("--serial", metavar="HEX", help="One certificate only.")] = None,
-    batch: Annotated[str | None, typer.Option("--batch", metavar="FILE", help="CSV with device_id; '-': stdin.")] = None,
-    defer: Annotated[bool, typer.Option("--defer", help="Record now, publish with the next gen-crl; needs no key.")] = False,
+    batch: Annotated[
+        str | None, typer.Option("--batch", metavar="FILE", help="CSV with device_id; '-': stdin.")
+    ] = None,
+    defer: Annotated[
+        bool, typer.Option("--defer", help="Record now, publish with the next gen-crl; needs no key.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Revoke nothing when one target is unknown.")] = False,
 ) -> int | None:
     """Revoke devices: recorded, on the CRL and out of the ACL in one step."""

@@ -149,7 +149,9 @@ def _prompt(text: str, *, repeat: bool) -> str:
     return answer
 
 
-def verb(app: typer.Typer, name: str, *, example: str) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
+def verb(
+    app: typer.Typer, name: str, *, example: str
+) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
     """Register a handler under ``name`` and give it the common options, handed over as a ``Session``."""
 
     def decorate(handler: Callable[..., int | None]) -> Callable[..., int | None]:
@@ -162,7 +164,7 @@ def verb(app: typer.Typer, name: str, *, example: str) -> Callable[[Callable[...
         parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + common
 
         @functools.wraps(handler)
-        def run(**values: Any) -> int | None:  # noqa: ANN401 - typer's parsed values
+        def run(**values: Any) -> int | None:
             given = {key: values.pop(key) for key in COMMON}
             root = given.pop("state")
             session = Session(name, root, environment=os.environ, **given)

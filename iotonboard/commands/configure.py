@@ -56,4 +56,3 @@ def accept_clock(state: State) -> tuple[datetime, datetime]:
         state.store.set_meta("last_event", int(now.timestamp()))
         state.record(now, "clock", detail={"last_event": last})
     return from_epoch(last), now
-

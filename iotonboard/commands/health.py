@@ -78,7 +78,11 @@ def _ca_certificate(state: State) -> tuple[str, str, str]:
     issuer, now = state.store.issuers()[0], state.clock()
     left = (issuer.validity.not_after - now).days
     if left < 0:
-        return FAILED, f"the CA certificate expired on {rfc3339(issuer.validity.not_after)}", "set up a new CA"
+        return (
+            FAILED,
+            f"the CA certificate expired on {rfc3339(issuer.validity.not_after)}",
+            "set up a new CA",
+        )
     if left < state.config["cert_validity_days"]:
         return WARNING, f"{left} days left: shorter than a new device certificate", "plan a new CA"
     return OK, f"{left} days left", ""
@@ -90,7 +94,11 @@ def _crl(state: State) -> tuple[str, str, str]:
         return FAILED, "there is no CRL", "type: iotonboard gen-crl"
     last = max(rows, key=lambda row: row.next_update)
     if last.next_update <= now:
-        return FAILED, f"the CRL ended on {rfc3339(last.next_update)}: every device is refused", "type: iotonboard gen-crl"
+        return (
+            FAILED,
+            f"the CRL ended on {rfc3339(last.next_update)}: every device is refused",
+            "type: iotonboard gen-crl",
+        )
     on_disk = pem.pem_decode_all("X509 CRL", fsio.read_file(state.paths.crl, limit=1 << 30))
     if on_disk != [row.der for row in rows]:
         return FAILED, f"{state.paths.crl!r} is not the CRL that was signed last", "type: iotonboard gen-crl"
@@ -114,14 +122,22 @@ def _acl(state: State) -> tuple[str, str, str]:
     if not state.acl_is_current(path, state.clock()):
         return FAILED, f"{path!r} is not what the database says", "type: iotonboard sync-acl"
     if state.config["acl.style"] == "per-device" and devices >= PER_DEVICE_LIMIT:
-        return WARNING, f"{devices} blocks slow the broker down", "type: iotonboard config set acl.style pattern"
+        return (
+            WARNING,
+            f"{devices} blocks slow the broker down",
+            "type: iotonboard config set acl.style pattern",
+        )
     return OK, "as the database says", ""
 
 
 def _audit(state: State) -> tuple[str, str, str]:
     broken = audit.first_broken(state.store.connection)
     if broken is not None:
-        return FAILED, f"the audit trail is broken at row {broken}", "compare with a backup; somebody changed the database"
+        return (
+            FAILED,
+            f"the audit trail is broken at row {broken}",
+            "compare with a backup; somebody changed the database",
+        )
     return OK, f"{audit.head(state.store.connection).seq} rows, chained", ""
 
 

@@ -18,7 +18,15 @@ from iotonboard.model import KeyType, SerialNumber, Validity
 from iotonboard.passphrase import Passphrase
 from iotonboard.pki import pem
 from iotonboard.pki.issuance import make_ca
-from iotonboard.pki.keys import HUMAN_ITERATIONS, RANDOM_ITERATIONS, PrivateKey, dump_key, encrypt_key, generate_key, load_key
+from iotonboard.pki.keys import (
+    HUMAN_ITERATIONS,
+    RANDOM_ITERATIONS,
+    PrivateKey,
+    dump_key,
+    encrypt_key,
+    generate_key,
+    load_key,
+)
 from iotonboard.pki.profiles import CaProfile, Subject
 from iotonboard.pki.statement import key_secret
 from iotonboard.statedir import State, load_settings, resolve_paths
@@ -80,7 +88,8 @@ def init_ca(
         with state.transaction():
             if store.meta("initialised") is not None:
                 raise ConflictError(
-                    f"there is a state in {paths.root!r} already", hint="use it, or choose another folder with --state"
+                    f"there is a state in {paths.root!r} already",
+                    hint="use it, or choose another folder with --state",
                 )
             return _fill(state, request, subject)
     finally:
@@ -96,7 +105,12 @@ def _make_folders(paths: Paths) -> None:
         )
     with suppress(OSError):  # the parent may be anything; what matters is that the next line succeeds
         os.makedirs(os.path.dirname(paths.root), exist_ok=True)
-    for folder in (paths.root, os.path.dirname(paths.database), paths.certs, os.path.join(paths.certs, "devices")):
+    for folder in (
+        paths.root,
+        os.path.dirname(paths.database),
+        paths.certs,
+        os.path.join(paths.certs, "devices"),
+    ):
         fsio.make_private_dir(folder)
 
 

@@ -43,7 +43,13 @@ class Result:
 
 
 def issue_broker(
-    state: State, authority: Authority, hosts: Sequence[str], *, port: int, validity_days: int | None, plain_key: bool
+    state: State,
+    authority: Authority,
+    hosts: Sequence[str],
+    *,
+    port: int,
+    validity_days: int | None,
+    plain_key: bool,
 ) -> Result:
     """Issue a certificate whose subjectAltName holds every one of ``hosts``; the first names the folder.
 

@@ -143,7 +143,9 @@ def _groups(requests: Iterable[Request | Refused], size: int) -> Iterator[list[R
         yield group
 
 
-def _chain(first: list[Request | Refused], rest: Iterator[list[Request | Refused]]) -> Iterator[list[Request | Refused]]:
+def _chain(
+    first: list[Request | Refused], rest: Iterator[list[Request | Refused]]
+) -> Iterator[list[Request | Refused]]:
     yield first
     yield from rest
 
@@ -205,7 +207,8 @@ class _Run:
         found = store.find_device(device_id)
         if found and found[1] != device_id:
             raise ConflictError(
-                f"{str(device_id)!r} exists already, spelled {found[1]!r}", hint="ids differ by more than their case"
+                f"{str(device_id)!r} exists already, spelled {found[1]!r}",
+                hint="ids differ by more than their case",
             )
         if found and self._options.if_exists != "reissue":
             return self._existing(device_id, request.line)
@@ -242,9 +245,7 @@ class _Run:
 
     # -- record -------------------------------------------------------------------------------------------------
 
-    def _record(
-        self, plans: list[_Plan | Registered], issued: Iterator[Issued | IotOnboardError]
-    ) -> list[Registered]:
+    def _record(self, plans: list[_Plan | Registered], issued: Iterator[Issued | IotOnboardError]) -> list[Registered]:
         """Commit a group in one transaction; a row that is refused is rolled back alone."""
         answers: list[Registered] = []
         if not any(isinstance(plan, _Plan) for plan in plans):
@@ -297,13 +298,18 @@ class _Run:
             device = store.add_device(plan.device_id, request.name, dict(request.attributes), now)
         elif self._state.supersede(device, plan.device_id, now):
             self._superseded = True
-        certificate = store.add_certificate(issued.certificate, issuer=self._authority.active.row, device=device, now=now)
+        certificate = store.add_certificate(
+            issued.certificate, issuer=self._authority.active.row, device=device, now=now
+        )
         for rule in plan.topics:
             store.add_topic(device, rule)
         store.add_pending(certificate, issued.bundle)
         if plan.topics or self._state.config["acl.style"] == "per-device":
             self._state.mark_acl()
-        detail = {"key": "device" if request.csr else "workstation", "not_after": rfc3339(plan.order.validity.not_after)}
+        detail = {
+            "key": "device" if request.csr else "workstation",
+            "not_after": rfc3339(plan.order.validity.not_after),
+        }
         self._state.record(now, plan.device_id, serial=serial.hex, detail=detail)
 
     def _publish_crl(self) -> None:
@@ -320,11 +326,13 @@ def _refuse_used_key(holder: tuple[str, bool] | None, device_id: DeviceId) -> No
     name, compromised = holder
     if compromised:
         raise PolicyError(
-            f"this public key was revoked as keyCompromise (device {name!r})", hint="make a new key on the device"
+            f"this public key was revoked as keyCompromise (device {name!r})",
+            hint="make a new key on the device",
         )
     if name != device_id:
         raise PolicyError(
-            f"this public key already has a certificate for {name!r}", hint="every device needs a key of its own"
+            f"this public key already has a certificate for {name!r}",
+            hint="every device needs a key of its own",
         )
 
 

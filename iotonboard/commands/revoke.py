@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import IotOnboardError, NotFoundError
-from iotonboard.model import RevocationReason, SerialNumber
 
 if TYPE_CHECKING:
+    from iotonboard.model import RevocationReason, SerialNumber
     from collections.abc import Iterable
     from datetime import datetime
 
@@ -38,9 +38,7 @@ class Revoked:
     line: int = 0
 
 
-def revoke(
-    state: State, targets: Iterable[Target], reason: RevocationReason, *, strict: bool = False
-) -> list[Revoked]:
+def revoke(state: State, targets: Iterable[Target], reason: RevocationReason, *, strict: bool = False) -> list[Revoked]:
     """Record revocations in one transaction; an unknown target harms no other unless ``strict``.
 
     Revoking again is not an error: the first date and reason stay. The caller signs and publishes.
@@ -69,7 +67,7 @@ def _revoke_one(state: State, target: Target, reason: RevocationReason, now: dat
                 hint="leave the id out, or correct it",
             )
         date = certificate.revocation.revocation_date if certificate.revocation else now
-        serials = () if certificate.revocation else (certificate.serial,)
+        serials: tuple[SerialNumber, ...] = () if certificate.revocation else (certificate.serial,)
     else:
         holder, date = target.device_id, now
         serials = tuple(state.store.revocable(state.store.device_named(holder), now))

@@ -12,7 +12,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 from iotonboard.errors import PolicyError
-from iotonboard.pki.keys import PrivateKey
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from iotonboard.pki.keys import PrivateKey
 
 _LABEL = b"iotonboard "
 
