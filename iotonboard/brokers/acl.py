@@ -206,7 +206,7 @@ def _read(text: bytes, version: Version, first_line: int = 1) -> tuple[list[AclP
 
 
 def _readable(text: bytes, nul: int) -> bytes:
-    """Cut off what the broker does not read behind a NUL: its line counts only if the file ends without a newline."""
+    """Cut off what a NUL hides from the broker: its own line too, if the file ends with a newline."""
     if nul < 0:
         return text
     return text[: text.rfind(b"\n", 0, nul) + 1 if text.endswith(b"\n") else nul]

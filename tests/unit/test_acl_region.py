@@ -1,0 +1,360 @@
+"""The managed region: markers, both styles, the operator's lines, and the check of what is written."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from iotonboard.brokers.acl import AclSyntaxError, parse_acl
+from iotonboard.brokers.recheck import check_published_acl, verify_region
+from iotonboard.brokers.region import (
+    BEGIN,
+    END,
+    check_operator_text,
+    devices_to_deny,
+    dollar_roots,
+    operator_acl,
+    split_region,
+    stream_operator_text,
+)
+from iotonboard.brokers.render import render_region_pattern, render_region_per_device, replace_region
+from iotonboard.brokers.topics import check_topic_rule, parse_topic_rule
+from iotonboard.errors import PolicyError
+from iotonboard.model import Access, TopicRule
+
+OWN = parse_topic_rule("readwrite:devices/{device_id}/#")
+LOCKED = parse_topic_rule("deny:devices/{device_id}/locked")
+CONFIG = parse_topic_rule("read:plant/config")
+
+
+def published(before: bytes = b"", after: bytes = b"", body: bytes = b"user a\ntopic read x\n") -> bytes:
+    return before + BEGIN + b"\n" + body + END + b"\n" + after
+
+
+@pytest.mark.parametrize(
+    ("text", "access", "topic"),
+    [
+        ("read:plant/config", "read", "plant/config"),
+        ("readwrite:devices/{device_id}/#", "readwrite", "devices/{device_id}/#"),
+        ("deny:a b/c", "deny", "a b/c"),
+        ("write:a:b", "write", "a:b"),
+        ("read:größe/ä", "read", "größe/ä"),
+        ("read:devices/{device_id}/+/x/#", "read", "devices/{device_id}/+/x/#"),
+        ("read:x{device_id}", "read", "x{device_id}"),
+    ],
+)
+def test_a_topic_rule_is_parsed(text: str, access: str, topic: str) -> None:
+    assert parse_topic_rule(text) == TopicRule(Access(access), topic)
+    assert check_topic_rule(text) == TopicRule(Access(access), topic)
+
+
+BAD_TOPICS = [
+    "",
+    " a",
+    "a ",
+    "a\n",
+    "a\nuser eve\ntopic readwrite #",
+    "a\rb",
+    "a\tb",
+    "a\0b",
+    "\x7f",
+    "a\u0085b",
+    "a\u2028b",
+    "a\u00a0",
+    "\ufeffa",
+    "a\ud800",
+    "%u/x",
+    "100%",
+    "+x",
+    "x+",
+    "a/#/b",
+    "a#",
+    "{device}",
+    "{device_id",
+    "{}",
+    "{{device_id}}",
+    "{device_id.name}",
+    "x" * 65536,
+    "x" * 65500 + "{device_id}",
+    "/" * 201,
+]
+
+
+@pytest.mark.parametrize("topic", BAD_TOPICS)
+@pytest.mark.parametrize("template", [True, False])
+def test_a_topic_that_is_not_one_rule_is_refused(topic: str, template: bool) -> None:
+    with pytest.raises(PolicyError) as caught:
+        parse_topic_rule(f"read:{topic}", template=template)
+    assert caught.value.hint
+    with pytest.raises(PolicyError):
+        check_topic_rule(TopicRule(Access.READ, topic), template=template)
+
+
+@pytest.mark.parametrize("text", ["", "read", "plant/config", "READ:a", "all:a", " read:a", "read :a", ":a", "user:a"])
+def test_a_rule_in_another_form_is_refused(text: str) -> None:
+    with pytest.raises(PolicyError, match="is not a topic rule"):
+        parse_topic_rule(text)
+
+
+@pytest.mark.parametrize("topic", ["#", "+", "plant/#", "devices/+/x", "+/{device_id}", "x{device_id}/#"])
+def test_wildcards_that_reach_other_devices_are_for_templates_only(topic: str) -> None:
+    with pytest.raises(PolicyError, match="other devices"):
+        parse_topic_rule(f"read:{topic}")
+    assert parse_topic_rule(f"read:{topic}", template=True).topic == topic
+
+
+def test_the_per_device_style() -> None:
+    rows = [("a", ()), ("b", (CONFIG, parse_topic_rule("write:up/{device_id}")))]
+    assert b"".join(render_region_per_device(rows, [OWN, LOCKED], denied=["z"])).decode() == (
+        "user a\ntopic readwrite devices/a/#\ntopic deny devices/a/locked\n"
+        "user b\ntopic readwrite devices/b/#\ntopic deny devices/b/locked\ntopic read plant/config\ntopic write up/b\n"
+        "user z\ntopic deny #\ntopic deny $SYS/#\n"
+    )
+
+
+def test_the_pattern_style() -> None:
+    extra = [("b", (CONFIG,)), ("c", ()), ("z", (CONFIG,))]
+    assert b"".join(render_region_pattern([OWN, LOCKED], ["z", "z"], extra)).decode() == (
+        "pattern readwrite devices/%u/#\npattern deny devices/%u/locked\n"
+        "user z\ntopic deny #\ntopic deny $SYS/#\n"
+        "user b\ntopic deny devices/b/locked\ntopic read plant/config\n"
+    )
+
+
+def test_a_denied_device_loses_the_dollar_topics_too() -> None:
+    templates = [parse_topic_rule("write:$iot/{device_id}/#"), parse_topic_rule("read:$SYS/broker/uptime")]
+    operator = b"pattern read $other/#\npattern read $SYS/#\n"
+    acl = operator_acl(stream_operator_text([operator]))
+    assert dollar_roots(acl) == ("$other",)
+    region = render_region_pattern(templates, ["z"], (), deny_roots=dollar_roots(acl))
+    whole = parse_acl(b"".join(replace_region(operator, region)))
+    for topic in ("$iot/z/x", "$SYS/broker/uptime", "$SYS/x", "$other/x", "devices/z/x"):
+        assert not any(whole.allows("z", "z", access, topic) for access in ("read", "write"))
+    assert whole.allows("y", "y", "write", "$iot/y/x")
+
+
+def test_a_device_without_rules_gets_no_block() -> None:
+    region = render_region_per_device([("a", ()), ("b", (CONFIG,))], [])
+    assert b"".join(region) == b"user b\ntopic read plant/config\n"
+    assert region.users == 1
+    assert b"".join(render_region_pattern([], [], [])) == b""
+
+
+def test_a_template_that_no_pattern_can_say_is_refused() -> None:
+    template = parse_topic_rule("read:devices/x-{device_id}/#", template=True)
+    with pytest.raises(PolicyError, match="not alone in its level") as caught:
+        render_region_pattern([template], [], [])
+    assert "per-device" in caught.value.hint
+    assert b"devices/x-a/#" in b"".join(render_region_per_device([("a", ())], [template]))
+
+
+BAD_IDS = ["", "+", "#", "a/b", "a b", "a ", " a", "a\n", "a\nuser eve", "a\r", "%u", "a:", "é", "-a", "x" * 65, "con"]
+
+
+@pytest.mark.parametrize("name", BAD_IDS[:-1])
+def test_a_bad_id_is_refused_where_the_text_is_rendered(name: str) -> None:
+    with pytest.raises(PolicyError):
+        list(render_region_per_device([("ok", ()), (name, ())], [OWN]))
+    with pytest.raises(PolicyError):
+        list(render_region_pattern([OWN], [name], []))
+    with pytest.raises(PolicyError):
+        list(render_region_pattern([OWN], [], [(name, (CONFIG,))]))
+
+
+@pytest.mark.parametrize("topic", [topic for topic in BAD_TOPICS if topic])
+def test_a_bad_stored_topic_is_refused_where_the_text_is_rendered(topic: str) -> None:
+    rule = TopicRule(Access.READ, topic)
+    with pytest.raises(PolicyError):
+        list(render_region_per_device([("a", (rule,))], [OWN]))
+    with pytest.raises(PolicyError):
+        render_region_per_device([], [rule])
+    with pytest.raises(PolicyError):
+        list(render_region_pattern([OWN], [], [("a", (rule,))]))
+
+
+def test_a_new_region_goes_to_the_end_and_the_next_one_takes_its_place() -> None:
+    operator = b"# mine\r\nuser op\r\ntopic read #"
+    first = b"".join(replace_region(operator, render_region_per_device([("a", ())], [OWN])))
+    assert first.startswith(operator + b"\n" + BEGIN)
+    second = b"".join(replace_region(first, render_region_per_device([("b", ())], [OWN])))
+    assert second == first.replace(b"user a\n", b"user b\n").replace(b"devices/a/", b"devices/b/")
+    assert split_region(second) == (operator + b"\n", b"user b\ntopic readwrite devices/b/#\n", b"")
+
+
+def test_text_below_the_region_stays_below_it() -> None:
+    after = b"\n# dashboards\nuser grafana\ntopic read #"
+    text = published(b"topic read free\n", after)
+    whole = b"".join(replace_region(text, render_region_pattern([OWN], [], [])))
+    assert whole.startswith(b"topic read free\n" + BEGIN)
+    assert whole.endswith(END + b"\n" + after)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 7, 50, 1000])
+def test_markers_are_found_in_pieces_cut_anywhere(step: int) -> None:
+    text = published(b"# BEGINNING\nuser op\ntopic read #\n", b"#END\nuser x\ntopic read #")
+    operator = stream_operator_text(text[start : start + step] for start in range(0, len(text), step))
+    assert (operator.before, operator.after) == (split_region(text)[0], split_region(text)[2])
+    assert text.split(b"\n")[operator.after_line - 1] == b"#END"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"user a\n" + BEGIN + b"\nuser b\n", "line 2: BEGIN has no END"),
+        (b"user a\n" + END + b"\n", "line 2: END without BEGIN"),
+        (END + b"\n" + BEGIN + b"\n", "line 1: END without BEGIN"),
+        (BEGIN + b"\n" + BEGIN + b"\n" + END + b"\n", "line 2: BEGIN a second time"),
+        (published() + END + b"\n", "line 5: a marker too many"),
+        (published() + published(), "line 5: a marker too many"),
+        (published().replace(BEGIN, b"#BEGIN iotonboard"), "line 1: .* nearly a marker"),
+        (published().replace(END, b"# end iotonboard"), "line 4: .* nearly a marker"),
+        (published().replace(END, b"# END iotonboard-region"), "line 4: .* nearly a marker"),
+    ],
+)
+def test_damaged_markers_are_refused(text: bytes, reason: str) -> None:
+    for read in (split_region, lambda text: replace_region(text, ())):
+        with pytest.raises(PolicyError, match=reason) as caught:
+            read(text)
+        assert "delete both" in caught.value.hint
+
+
+def test_an_indented_marker_is_a_bad_line_of_the_operator() -> None:
+    with pytest.raises(AclSyntaxError, match=r"line 4: .*first column"):
+        replace_region(b"#\n#\n#\n " + BEGIN + b"\n", ())
+
+
+def test_markers_with_the_line_ends_of_dos_are_markers() -> None:
+    text = published(b"user op\r\n").replace(b"iotonboard\n", b"iotonboard\r\n")
+    assert split_region(text)[0] == b"user op\r\n"
+    assert split_region(text)[2] == b""
+
+
+def test_a_topic_line_below_the_region_without_a_user_line_is_refused() -> None:
+    text = published(b"user op\ntopic read #\n", b"# note\npattern read x\ntopic read y\ntopic read z\n")
+    with pytest.raises(AclSyntaxError, match=r"line 9: .*last device.*\(and lines 10\)") as caught:
+        replace_region(text, ())
+    assert "user NAME" in caught.value.hint
+    replace_region(published(b"", b"pattern read x\nuser op\ntopic read y\n"), ())
+
+
+def test_the_operators_bad_lines_are_reported_with_their_place_in_the_file() -> None:
+    text = published(b"user op\nbad one\n", b"user x\n # two\ntopic read a#\n")
+    with pytest.raises(AclSyntaxError) as caught:
+        replace_region(text, render_region_per_device([], []))
+    assert [problem.line for problem in caught.value.problems] == [2, 8, 9]
+    assert caught.value.exit_code == 6
+
+
+def test_the_region_neither_captures_nor_is_captured() -> None:
+    operator = b"topic read anonymous\nuser op\ntopic read ops\n"
+    for region in (
+        render_region_per_device([("a", ())], [OWN]),
+        render_region_pattern([OWN], ["a"], [("b", (CONFIG,))]),
+    ):
+        acl = parse_acl(b"".join(replace_region(operator, region)))
+        assert [rule.topic for rule in acl.users["op"]] == ["ops"]
+        assert [rule.topic for rule in acl.general] == ["anonymous"]
+
+
+def test_devices_that_the_operators_lines_still_let_in() -> None:
+    def names(text: bytes) -> list[str]:
+        return list(devices_to_deny(parse_acl(text), ["a", "b"]))
+
+    assert names(b"user a\ntopic read x\n") == ["a"]
+    assert names(b"pattern read x/%u\n") == ["a", "b"]
+    assert names(b"pattern deny x/%u\nuser c\ntopic read x\n") == []
+
+
+GOOD = b"pattern read a/%u\nuser a\ntopic read x/+/#\ntopic deny #\nuser b\ntopic write a b\n"
+
+
+@pytest.mark.parametrize("step", [1, 5, 17, 1000])
+def test_a_good_region_passes(step: int) -> None:
+    facts = verify_region(GOOD[start : start + step] for start in range(0, len(GOOD), step))
+    assert (facts.users, facts.lines) == (2, 6)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        (b"user b\n", b"user +\n", 5),
+        (b"user b\n", b"user b \n", 5),
+        (b"user b\n", b"user b:\n", 5),
+        (b"user b\n", b"user b\r\n", 5),
+        (b"user b\n", b"user b\nuser c\n", 6),
+        (b"topic deny #\n", b"topic deny ##\n", 4),
+        (b"topic deny #\n", b"topic #\n", 4),
+        (b"topic deny #\n", b"topic  deny #\n", 4),
+        (b"topic deny #\n", b" topic deny #\n", 4),
+        (b"topic deny #\n", b"topic deny # \n", 4),
+        (b"topic deny #\n", b"topic deny x\xff\n", 4),
+        (b"topic deny #\n", b"topic deny %u\n", 4),
+        (b"topic deny #\n", b"topic deny x\0\n", 4),
+        (b"topic deny #\n", b"# note\n", 4),
+        (b"topic deny #\n", b"\n", 4),
+        (b"topic write a b\n", b"topic write a b", 6),
+        (b"topic write a b\n", b"", 6),
+        (b"topic write a b\n", b"pattern read x\n", 6),
+        (b"topic write a b\n", b"topic write +b\n", 6),
+        (b"pattern read a/%u\n", b"topic read a/x\n", 1),
+        (b"pattern read a/%u\n", b"pattern read a%u\n", 1),
+        (b"pattern read a/%u\n", b"pattern read a/%c\n", 1),
+    ],
+)
+def test_a_region_with_a_bad_line_is_refused_with_its_number(old: bytes, new: bytes, line: int) -> None:
+    assert old in GOOD
+    with pytest.raises(PolicyError, match=f"line {line} of the ACL region"):
+        verify_region([GOOD.replace(old, new)])
+
+
+@pytest.mark.parametrize("style", ["per-device", "pattern"])
+def test_a_region_that_is_legal_but_not_meant_is_refused(style: str) -> None:
+    templates = [OWN, LOCKED]
+    if style == "pattern":
+        text = b"".join(render_region_pattern(templates, ["z"], [("a", (CONFIG,)), ("b", (CONFIG,))]))
+        wrong = [(b"pattern deny devices/%u/locked\n", b""), (b"pattern", b"pattern read x\npattern")]
+    else:
+        rows = [("a", (CONFIG,)), ("b", (CONFIG,))]
+        text = b"".join(render_region_per_device(rows, templates, denied=["z"]))
+        wrong = [(b"devices/b/#", b"devices/a/#"), (b"readwrite devices/b", b"read devices/b")]
+    wrong += [
+        (b"deny devices/b/locked", b"deny devices/a/locked"),
+        (b"topic deny devices/b/locked\n", b""),
+        (b"topic deny #\n", b"topic read x\n"),
+        (b"topic deny $SYS/#\n", b""),
+    ]
+    assert verify_region([text], style=style, templates=templates, users=3).users == 3
+    for old, new in wrong:
+        assert old in text
+        changed = re.sub(re.escape(old), new.replace(b"\\", rb"\\"), text, count=1)
+        verify_region([changed])
+        with pytest.raises(PolicyError, match=r"line \d+ of the ACL region"):
+            verify_region([changed], style=style, templates=templates, users=3)
+
+
+def test_a_region_with_too_few_blocks_is_refused() -> None:
+    text = b"".join(render_region_per_device([("a", ())], [OWN]))
+    with pytest.raises(PolicyError, match="holds 1 user blocks where 2 were meant"):
+        verify_region([text], users=2)
+
+
+def test_missing_patterns_are_noticed() -> None:
+    with pytest.raises(PolicyError, match="lacks the patterns"):
+        verify_region([], style="pattern", templates=[OWN])
+
+
+def test_replacing_checks_what_passes_through() -> None:
+    with pytest.raises(PolicyError, match="line 1 of the ACL region"):
+        list(replace_region(b"", [b"topic readwrite #\n"]))
+
+
+def test_a_published_file_is_read_back() -> None:
+    whole = b"".join(replace_region(b"user op\ntopic read #\n", render_region_per_device([("a", ())], [OWN])))
+    assert check_published_acl([whole], style="per-device", templates=[OWN], users=1).lines == 2
+    with pytest.raises(PolicyError, match="no managed region"):
+        check_published_acl([b"user op\n"])
+    with pytest.raises(AclSyntaxError, match="line 1"):
+        check_published_acl([b"x" + whole])
+    with pytest.raises(PolicyError):
+        check_published_acl([whole[:-30]])
+    check_operator_text(stream_operator_text([whole]))
