@@ -37,6 +37,7 @@ class DeviceId(str):
     __slots__ = ()
 
     def __new__(cls, text: str) -> Self:
+        """Check ``text`` against the grammar."""
         if not _DEVICE_ID.fullmatch(text):
             raise PolicyError(
                 f"{text[:80]!r} is not a device id",
@@ -54,6 +55,7 @@ class SerialNumber(int):
     """A certificate serial number: positive and at most 159 bits (RFC 5280 4.1.2.2)."""
 
     def __new__(cls, value: int) -> Self:
+        """Check the range of ``value``."""
         if not 0 < value < 1 << _MAX_SERIAL_BITS:
             raise PolicyError("a serial number must be positive and at most 159 bits long")
         return super().__new__(cls, value)

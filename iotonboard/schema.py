@@ -48,15 +48,20 @@ _TABLES_1 = (
         id INTEGER PRIMARY KEY, generation INTEGER NOT NULL, issuer INTEGER NOT NULL REFERENCES issuer(id),
         number INTEGER NOT NULL, this_update INTEGER NOT NULL, next_update INTEGER NOT NULL,
         revoked INTEGER NOT NULL, der BLOB, created_at INTEGER NOT NULL, UNIQUE (issuer, number))""",
-    "CREATE TABLE topic (device INTEGER NOT NULL REFERENCES device(id), access TEXT NOT NULL, topic TEXT NOT NULL,"
-    " PRIMARY KEY (device, access, topic))",
+    (
+        "CREATE TABLE topic (device INTEGER NOT NULL REFERENCES device(id), access TEXT NOT NULL, topic TEXT NOT NULL,"
+        " PRIMARY KEY (device, access, topic))"
+    ),
     # Devices whose files are to be written from the committed rows; empty when everything is published.
     "CREATE TABLE pending (certificate INTEGER PRIMARY KEY REFERENCES certificate(id), bundle BLOB)",
     """CREATE TABLE audit (
         seq INTEGER PRIMARY KEY, time INTEGER NOT NULL, operator TEXT NOT NULL, host TEXT NOT NULL,
-        command TEXT NOT NULL, subject TEXT NOT NULL, serial TEXT NOT NULL, detail TEXT NOT NULL, hash BLOB NOT NULL)""",
-    "CREATE TABLE audit_head (seq INTEGER PRIMARY KEY, hash BLOB NOT NULL, issuer INTEGER NOT NULL,"
-    " signature BLOB NOT NULL)",
+        command TEXT NOT NULL, subject TEXT NOT NULL, serial TEXT NOT NULL, detail TEXT NOT NULL,
+        hash BLOB NOT NULL)""",
+    (
+        "CREATE TABLE audit_head (seq INTEGER PRIMARY KEY, hash BLOB NOT NULL, issuer INTEGER NOT NULL,"
+        " signature BLOB NOT NULL)"
+    ),
 )
 
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_version_1,)

@@ -225,7 +225,8 @@ class Store:
         """Record a CA certificate and return its row number."""
         return int(
             self.connection.execute(
-                "INSERT INTO issuer (serial, not_before, not_after, der, key_file, created_at) VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO issuer (serial, not_before, not_after, der, key_file, created_at)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
                 (
                     serial.octets,
                     to_epoch(validity.not_before),
@@ -320,7 +321,8 @@ class Store:
         The memory is a temporary table, which SQLite moves to disk when it grows.
         """
         self.connection.execute(
-            "CREATE TEMP TABLE IF NOT EXISTS seen (device_id TEXT PRIMARY KEY COLLATE NOCASE, line INTEGER) WITHOUT ROWID"
+            "CREATE TEMP TABLE IF NOT EXISTS seen"
+            " (device_id TEXT PRIMARY KEY COLLATE NOCASE, line INTEGER) WITHOUT ROWID"
         )
         row = self._one("SELECT line FROM seen WHERE device_id = ?", (str(device_id),))
         if row is None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 from iotonboard.errors import KeyUnavailableError
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from iotonboard.model import SerialNumber

@@ -7,7 +7,7 @@ import os
 import signal
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from iotonboard.issuing import Desk, issue_each
 from iotonboard.pki.issuance import load_issuer
@@ -51,7 +51,7 @@ class WorkerPool:
         self._jobs = jobs
         self._pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=arguments)
 
-    def __enter__(self) -> WorkerPool:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -75,9 +75,10 @@ def init_ca(
     """
     settings = load_settings(root, environment)
     paths = resolve_paths(root, settings)
-    if request.validity_days < settings["cert_validity_days"]:
+    device_days = settings["cert_validity_days"]
+    if request.validity_days < device_days:
         raise PolicyError(
-            f"a CA of {request.validity_days} days cannot issue device certificates of {settings['cert_validity_days']} days",
+            f"a CA of {request.validity_days} days cannot issue device certificates of {device_days} days",
             hint="raise --validity-days, or lower CERT_VALIDITY_DAYS",
         )
     subject = Subject(request.common_name, request.organization)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from iotonboard.errors import IotOnboardError, NotFoundError
 
 if TYPE_CHECKING:
-    from iotonboard.model import RevocationReason, SerialNumber
     from collections.abc import Iterable
     from datetime import datetime
 
+    from iotonboard.model import RevocationReason, SerialNumber
     from iotonboard.statedir import State
 
 

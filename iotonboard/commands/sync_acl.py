@@ -40,7 +40,7 @@ def sync_acl(state: State, *, style: str | None = None, out: str | None = None, 
     return Result(path, style or state.config["acl.style"], devices, revoked, changed)
 
 
-def reload_broker(state: State) -> None:
+def reload_broker(_state: State) -> None:
     """Tell the broker to read its files again, by the configured command.
 
     Raises:

@@ -6,13 +6,14 @@ for a certificate (whose first octet is 0x30).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 from iotonboard.errors import PolicyError
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from iotonboard.pki.keys import PrivateKey
