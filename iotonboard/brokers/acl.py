@@ -117,9 +117,7 @@ class Acl:
             topic: a topic name, without wildcards.
         """
         if _is_closed(access, topic):
-            return Decision(
-                allowed=False, rule=None, reason="the broker keeps this topic closed whatever the ACL says"
-            )
+            return Decision(allowed=False, rule=None, reason="the broker keeps this topic closed whatever the ACL says")
         own = self.general if username is None else self.users.get(username, ())
         if decision := _first_match(own, access, topic, lambda rule: rule.topic):
             return decision

@@ -120,13 +120,9 @@ def render_conf(  # noqa: PLR0913 - one argument per line of the file
     for name, value in given.items():
         _check_value(name, value, optional=name in {"bind_address", "pid_path"})
     if " " in bind_address:
-        raise PolicyError(
-            f"{bind_address[:80]!r} is not an address to listen on", hint="give one name or address"
-        )
+        raise PolicyError(f"{bind_address[:80]!r} is not an address to listen on", hint="give one name or address")
     if not 0 < port < 65536:
-        raise PolicyError(
-            f"{port} is not a port", hint="use a number from 1 to 65535; MQTT over TLS has 8883"
-        )
+        raise PolicyError(f"{port} is not a port", hint="use a number from 1 to 65535; MQTT over TLS has 8883")
     lines = {
         "pid_file": f"pid_file {pid_path}\n" if pid_path else "",
         "bind_address": f" {bind_address}" if bind_address else "",
@@ -194,9 +190,7 @@ def _access_problems(section: _Section) -> list[ConfProblem]:
         reason = "clients without a name get in"
         problems.append(ConfProblem(section.line_of("allow_anonymous"), "allow_anonymous", reason))
     if not section.value("acl_file") and not section.value("plugin_opt_acl_file"):
-        problems.append(
-            ConfProblem(section.line, "acl_file", "no ACL is in force: every client may do everything")
-        )
+        problems.append(ConfProblem(section.line, "acl_file", "no ACL is in force: every client may do everything"))
     return problems
 
 

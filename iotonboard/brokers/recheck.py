@@ -83,9 +83,7 @@ class RegionCheck:
         if not self._in_blocks and not self._head.fullmatch(b""):
             raise PolicyError("the ACL region lacks the patterns that were meant", hint=_REPORT)
         if users is not None and users != self._users:
-            raise PolicyError(
-                f"the ACL region holds {self._users} user blocks where {users} were meant", hint=_REPORT
-            )
+            raise PolicyError(f"the ACL region holds {self._users} user blocks where {users} were meant", hint=_REPORT)
         return RegionFacts(self._users, self._lines)
 
     def _check(self, text: bytes) -> None:

@@ -89,9 +89,7 @@ def check_topic_rule(rule: TopicRule | str, *, template: bool = False) -> TopicR
     if problem := _text_problem(topic) or filter_problem(topic.replace(PLACEHOLDER, _LONGEST_ID)):
         raise PolicyError(f"topic {topic[:80]!r}: {problem}", hint=_FORM_HINT)
     if not template and not _is_scoped(topic):
-        raise PolicyError(
-            f"topic {topic[:80]!r}: a wildcard would reach other devices' topics", hint=_SCOPE_HINT
-        )
+        raise PolicyError(f"topic {topic[:80]!r}: a wildcard would reach other devices' topics", hint=_SCOPE_HINT)
     return rule
 
 

@@ -73,9 +73,7 @@ def find_format(name: str) -> Format:
     try:
         return FORMATS[name]
     except KeyError:
-        raise UsageError(
-            f"{name[:80]!r} is not a format", hint=f"choose one of {', '.join(FORMATS)}"
-        ) from None
+        raise UsageError(f"{name[:80]!r} is not a format", hint=f"choose one of {', '.join(FORMATS)}") from None
 
 
 def encode(name: str, credential: Credential, options: Options) -> tuple[OutputFile, ...]:
@@ -94,7 +92,5 @@ def encode(name: str, credential: Credential, options: Options) -> tuple[OutputF
             f"format {name!r} needs the private key, and {str(credential.device_id)!r} keeps its own",
             hint="export the certificates alone, for example with --format pem",
         )
-    files: tuple[OutputFile, ...] = import_module(f"iotonboard.formats.{chosen.module}").encode(
-        credential, options
-    )
+    files: tuple[OutputFile, ...] = import_module(f"iotonboard.formats.{chosen.module}").encode(credential, options)
     return files

@@ -66,18 +66,14 @@ def encode(credential: Credential, options: Options) -> tuple[OutputFile, ...]:
     ]
     if credential.key_der is not None:
         entries.append(("device_key", "TLS_CREDENTIAL_PRIVATE_KEY", credential.key_der))
-    head = _HEAD.format(
-        device_id=credential.device_id, serial=credential.serial.hex, security_tag=options.security_tag
-    )
+    head = _HEAD.format(device_id=credential.device_id, serial=credential.serial.hex, security_tag=options.security_tag)
     arrays = "".join(_ARRAY.format(name=name) for name, _, _ in entries)
     calls = "".join(_CALL.format(name=name, kind=kind) for name, kind, _ in entries)
     header = head + arrays + _FUNCTION.format(calls=calls.lstrip("\n"))
     return (
         OutputFile("iotonboard_tls_credentials.h", header.encode("ascii")),
         *(
-            OutputFile(
-                f"{name}.inc", render_octets(data).encode("ascii") + b"\n", secret=name == "device_key"
-            )
+            OutputFile(f"{name}.inc", render_octets(data).encode("ascii") + b"\n", secret=name == "device_key")
             for name, _, data in entries
         ),
     )

@@ -27,9 +27,7 @@ OPERATORS_RULES_BEFORE = (
     "user scada\n"
     "topic write devices/press-1/command\n\n"
 ).encode()
-OPERATORS_RULES_AFTER = (
-    b"\n# the bridge to plant 5\nuser bridge\ntopic readwrite plants/5/#\n#end, without a newline"
-)
+OPERATORS_RULES_AFTER = b"\n# the bridge to plant 5\nuser bridge\ntopic readwrite plants/5/#\n#end, without a newline"
 
 
 @dataclass
@@ -55,9 +53,7 @@ def watch_everything(state: State, device_id: str) -> None:
 
 
 @pytest.mark.parametrize("protocol", [MQTTProtocolVersion.MQTTv311, MQTTProtocolVersion.MQTTv5])
-def test_a_device_publishes_and_receives_on_its_own_topics(
-    plant: Plant, protocol: MQTTProtocolVersion
-) -> None:
+def test_a_device_publishes_and_receives_on_its_own_topics(plant: Plant, protocol: MQTTProtocolVersion) -> None:
     with connected(plant.broker, plant.devices["press-1"], protocol=protocol) as [press]:
         press.subscribe("devices/press-1/#")
         press.publish("devices/press-1/temperature", "21.5")
@@ -199,9 +195,7 @@ def test_a_revoked_live_session_receives_nothing_that_is_sent_to_it(plant: Plant
 def test_a_reissued_device_goes_on_with_its_new_certificate_only(plant: Plant) -> None:
     (again,) = plant.state.register("press-1", "--if-exists", "reissue")
     fresh = unpack(again, plant.folder)
-    old = next(
-        one for one in plant.state.json("show", "press-1")["certificates"] if one["serial"] != again["serial"]
-    )
+    old = next(one for one in plant.state.json("show", "press-1")["certificates"] if one["serial"] != again["serial"])
     plant.state.run("revoke", "--serial", old["serial"], "--reason", "superseded")
     plant.broker.reload()
     assert connect_answer(plant.broker, plant.devices["press-1"]).startswith("refused")
@@ -272,9 +266,7 @@ def test_the_operators_own_rules_stay_byte_for_byte_and_work(plant: Plant) -> No
 
 @pytest.mark.parametrize("before", [b"", b"# only a comment", b"user dashboard\ntopic read devices/#"])
 @pytest.mark.parametrize("after", [b"", b"\n\n# nothing but a comment\n\n", b"user bridge\ntopic read x"])
-def test_no_writing_command_touches_what_stands_outside_the_region(
-    state: State, before: bytes, after: bytes
-) -> None:
+def test_no_writing_command_touches_what_stands_outside_the_region(state: State, before: bytes, after: bytes) -> None:
     region = state.acl.read_bytes()
     separator = b"\n" if before and not before.endswith(b"\n") else b""
     state.acl.write_bytes(before + separator + region + after)
@@ -288,9 +280,7 @@ def test_no_writing_command_touches_what_stands_outside_the_region(
     assert text.count(b"user press-2\n") == 1
 
 
-def test_an_acl_file_that_the_operator_began_is_taken_over_whole(
-    state: State, start_broker, tmp_path: Path
-) -> None:
+def test_an_acl_file_that_the_operator_began_is_taken_over_whole(state: State, start_broker, tmp_path: Path) -> None:
     """A plant that already has an ACL: its text stays and the region is added."""
     plants_own = b"user dashboard\ntopic read devices/#"
     state.acl.write_bytes(plants_own)

@@ -97,9 +97,7 @@ def test_pkilint_finds_nothing(pki: Pki) -> None:
 
 def test_openssl_opens_the_ca_key_with_the_passphrase(pki: Pki) -> None:
     key = pki.state.certs / "ca.key"
-    opened = run_tool(
-        "openssl", "pkey", "-in", key, "-passin", f"file:{pki.state.passphrase_file}", "-pubout"
-    )
+    opened = run_tool("openssl", "pkey", "-in", key, "-passin", f"file:{pki.state.passphrase_file}", "-pubout")
     certified = run_tool("openssl", "x509", "-in", pki.state.ca_cert, "-noout", "-pubkey")
     assert opened.stdout == certified.stdout
     run_tool("openssl", "pkey", "-in", key, "-passin", "pass:wrong", "-noout", expect=1)
@@ -126,9 +124,7 @@ def test_the_bundle_holds_what_its_manifest_says(pki: Pki, tmp_path: Path) -> No
 
         key = tmp_path / f"{device_id}.key"
         key.write_bytes(files["device.key"])
-        public = run_tool(
-            "openssl", "pkey", "-in", key, "-passin", f"pass:{registered['bundle_password']}", "-pubout"
-        )
+        public = run_tool("openssl", "pkey", "-in", key, "-passin", f"pass:{registered['bundle_password']}", "-pubout")
         certified = run_tool("openssl", "x509", "-in", pki.cert(device_id), "-noout", "-pubkey")
         assert public.stdout == certified.stdout
 
@@ -140,16 +136,12 @@ def test_the_published_key_is_encrypted_and_is_the_devices(state: State) -> None
     assert key.stat().st_mode & 0o777 == 0o600
     password = f"pass:{registered['bundle_password']}"
     opened = run_tool("openssl", "pkey", "-in", key, "-passin", password, "-pubout")
-    certified = run_tool(
-        "openssl", "x509", "-in", state.device("press-1") / "device.crt", "-noout", "-pubkey"
-    )
+    certified = run_tool("openssl", "x509", "-in", state.device("press-1") / "device.crt", "-noout", "-pubkey")
     assert opened.stdout == certified.stdout
 
 
 @pytest.mark.parametrize("unpacker", ["7zz", "bsdtar"])
-def test_unpackers_open_the_bundle_with_its_password_only(
-    state: State, tmp_path: Path, unpacker: str
-) -> None:
+def test_unpackers_open_the_bundle_with_its_password_only(state: State, tmp_path: Path, unpacker: str) -> None:
     need(unpacker)
     (registered,) = state.register("press-1")
     bundle, password = Path(registered["bundle"]), registered["bundle_password"]
@@ -173,9 +165,7 @@ def test_every_entry_of_a_bundle_is_aes_256(state: State) -> None:
     (registered,) = state.register("press-1")
     listing = run_tool("7zz", "l", "-slt", registered["bundle"]).stdout
     entries = listing.partition("----------")[2]
-    assert entries.count("Path = ") == len(
-        open_bundle(Path(registered["bundle"]), registered["bundle_password"])
-    )
+    assert entries.count("Path = ") == len(open_bundle(Path(registered["bundle"]), registered["bundle_password"]))
     assert entries.count("Encrypted = +") == entries.count("Path = ")
     assert entries.count("AES-256") == entries.count("Path = ")
 

@@ -78,9 +78,7 @@ class Broker:
                     stderr=log,
                 )
             # Signals and sockets are ready when this line appears; a SIGHUP before that would end the broker.
-            wait_for(
-                lambda: not self.is_running() or " running" in self.log, lambda: f"the broker:\n{self.log}"
-            )
+            wait_for(lambda: not self.is_running() or " running" in self.log, lambda: f"the broker:\n{self.log}")
             if self.is_running():
                 return
             if "Address already in use" not in self.log:

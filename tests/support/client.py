@@ -93,9 +93,7 @@ class Client:
         self._mqtt.on_disconnect = lambda _c, _u, _f, code, _p: self._note(ended=str(code))
         self._mqtt.on_subscribe = lambda _c, _u, mid, _codes, _p: self._note(answered=mid)
         self._mqtt.on_publish = lambda _c, _u, mid, _code, _p: self._note(answered=mid)
-        self._mqtt.on_message = lambda _c, _u, message: self._note(
-            received=(message.topic, message.payload.decode())
-        )
+        self._mqtt.on_message = lambda _c, _u, message: self._note(received=(message.topic, message.payload.decode()))
 
     def _note(
         self,

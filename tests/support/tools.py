@@ -24,9 +24,7 @@ _TOOLS = {
     "strace": ((), "strace"),
     "bash": ((), "bash"),
 }
-_SEARCH_PATH = os.pathsep.join(
-    [os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/opt/homebrew/sbin"]
-)
+_SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/opt/homebrew/sbin"])
 
 
 def find(tool: str) -> str | None:
@@ -75,7 +73,5 @@ def run_tool(
 
 def run_linter(name: str, *args: str | Path) -> str:
     """Run one of pkilint's linters and return its findings of weight; empty when there are none."""
-    result = run_tool(
-        Path(sys.executable), "-m", f"pkilint.bin.{name}", "lint", "-s", "NOTICE", *args, expect=None
-    )
+    result = run_tool(Path(sys.executable), "-m", f"pkilint.bin.{name}", "lint", "-s", "NOTICE", *args, expect=None)
     return (result.stdout + result.stderr).strip()

@@ -32,9 +32,7 @@ def data() -> bytes:
     return build_bundle(make_credential(), PASSWORD)
 
 
-def make_foreign(
-    files: dict[str, bytes], *, nbits: int = 256, compression: int = pyzipper.ZIP_STORED
-) -> bytes:
+def make_foreign(files: dict[str, bytes], *, nbits: int = 256, compression: int = pyzipper.ZIP_STORED) -> bytes:
     """An archive of someone else, under the right password."""
     target = io.BytesIO()
     with pyzipper.AESZipFile(target, "w", compression=compression, encryption=pyzipper.WZ_AES) as archive:

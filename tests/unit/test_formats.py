@@ -132,9 +132,7 @@ def holds_key(file: OutputFile, key_der: bytes, key_pem: bytes) -> bool:
 def test_each_encoder_has_one_table_line() -> None:
     folder = Path(iotonboard.formats.__path__[0])
     shared = {"__init__", "table", "output", "c_array"}
-    assert sorted(line.module for line in FORMATS.values()) == sorted(
-        {p.stem for p in folder.glob("*.py")} - shared
-    )
+    assert sorted(line.module for line in FORMATS.values()) == sorted({p.stem for p in folder.glob("*.py")} - shared)
 
 
 def test_unknown_format_names_the_known_ones() -> None:
