@@ -143,7 +143,7 @@ def make_ca(profile: CaProfile, key: PrivateKey, serial: SerialNumber, validity:
     return _sign(builder, key, Kind.CA, facts)
 
 
-def issue_device(  # noqa: PLR0913, PLR0917 - this is what a certificate consists of
+def issue_device(
     issuer: Issuer,
     public_key: PublicKey,
     device_id: DeviceId,
@@ -168,7 +168,7 @@ def issue_device(  # noqa: PLR0913, PLR0917 - this is what a certificate consist
     return _sign(builder, issuer.key, Kind.DEVICE, issuer.facts)
 
 
-def issue_server(  # noqa: PLR0913, PLR0917 - this is what a certificate consists of
+def issue_server(
     issuer: Issuer,
     public_key: PublicKey,
     names: Sequence[str],
@@ -253,7 +253,7 @@ def _end_entity_extensions(
     ]
 
 
-def _builder(  # noqa: PLR0913, PLR0917 - these are the fields of TBSCertificate
+def _builder(
     issuer: x509.Name,
     subject: x509.Name,
     public_key: PublicKey,
