@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from iotonboard.cli.session import Session, clock, verb
 from iotonboard.errors import UsageError
 from iotonboard.model import KeyType, rfc3339
+
+if TYPE_CHECKING:
+    from iotonboard.passphrase import Passphrase
 
 app = typer.Typer()
 
@@ -44,12 +47,14 @@ def init_ca(
 
     if sum((no_passphrase, generate_key_file is not None, session.passphrase_file is not None)) > 1:
         raise UsageError("more than one way to the passphrase", hint="choose one of them")
-    if no_passphrase:
-        passphrase = None
-    elif generate_key_file is not None:
-        passphrase = command.generate_key_file(generate_key_file, os.urandom(32))
-    else:
-        passphrase = session.read_passphrase("New CA passphrase", repeat=True)
+
+    def passphrase(is_resumed: bool) -> Passphrase | None:
+        if no_passphrase:
+            return None
+        if generate_key_file is not None:
+            return command.generate_key_file(generate_key_file, os.urandom(32), is_resumed=is_resumed)
+        return session.read_passphrase("New CA passphrase", repeat=True)
+
     request = command.Request(common_name, organization, key_type, validity_days, passphrase)
     result = command.init_ca(session.root, session.environment, session.caller, clock, request)
     values = {

@@ -104,7 +104,9 @@ def register(
             requests = _csv_requests(batch, common)
         else:
             requests = _id_requests(ids or [], count, common)
-        report = _Report(session, listed=batch is not None or stream, keep_password=keep_password)
+        report = _Report(
+            session, is_json=session.json or stream, is_list=batch is not None or stream, keep_password=keep_password
+        )
         report.run(state, authority, requests, options, stopped)
     return report.exit_code
 
@@ -219,9 +221,12 @@ def _is_readable(descriptor: int) -> bool:
 class _Report:
     """Prints each answer as it comes and remembers what decides the exit code."""
 
-    def __init__(self, session: Session, *, listed: bool, keep_password: Callable[[Registered], None] | None) -> None:
+    def __init__(
+        self, session: Session, *, is_json: bool, is_list: bool, keep_password: Callable[[Registered], None] | None
+    ) -> None:
         self._session = session
-        self._listed = listed
+        self._is_json = is_json
+        self._is_list = is_list
         self._keep_password = keep_password
         self._counts = {"created": 0, "reissued": 0, "skipped": 0, "failed": 0}
         self._failed: list[str] = []
@@ -246,7 +251,7 @@ class _Report:
                 state.publish()
             raise
         state.publish()
-        if sum(self._counts.values()) > 1 or self._listed:
+        if sum(self._counts.values()) > 1 or self._is_list:
             counts = ", ".join(f"{number} {outcome}" for outcome, number in self._counts.items() if number)
             self._session.message(counts or "the list is empty")
         if stopped():
@@ -263,7 +268,7 @@ class _Report:
         if self._keep_password and answer.bundle_password:
             self._keep_password(answer)
         password = None if self._keep_password else answer.bundle_password
-        if self._session.json:
+        if self._is_json:
             output.write_json("register", _values(answer, password))
             return
         shown = f"\tpassword {password}" if password else ""
@@ -274,7 +279,7 @@ class _Report:
 
     def _print_failure(self, answer: Registered, error: IotOnboardError) -> None:
         self.exit_code = self.exit_code or error.exit_code
-        if self._session.json and self._listed:
+        if self._is_json and self._is_list:
             values = {"device_id": answer.device_id, "line": answer.line, "status": "failed"}
             output.write_json("register", {**values, "error": output.error_values(error)})
         output.write_error(error.message, error.hint)

@@ -57,14 +57,13 @@ def revoke(
         authority = None if defer else session.unlock(state)
         state.publish(acl=False)
         answers = command.revoke(state, targets, reason, strict=strict)
-        if authority is None:
-            state.publish()
-            number = None
-        else:
+        done = [answer for answer in answers if answer.error is None]
+        number = None
+        if done and authority is not None:
             from iotonboard.commands.gen_crl import gen_crl
 
             number = gen_crl(state, authority).number
-        done = [answer for answer in answers if answer.error is None]
+        state.publish()
         for answer in done:
             _print(session, answer, reason, number)
     exit_code = 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard import fsio
 from iotonboard.credential import Credential
-from iotonboard.errors import ConflictError, NotFoundError
+from iotonboard.errors import ConflictError, NotFoundError, PolicyError
 from iotonboard.formats import table
 from iotonboard.pki.keys import dump_key, load_key
 
@@ -38,6 +38,11 @@ def encode(state: State, authority: Authority, device_id: str, format_name: str)
     """
     certificate = current_certificate(state, device_id)
     key_der, password = open_key(state, authority, certificate)
+    if key_der is None and table.find_format(format_name).needs_password:
+        raise PolicyError(
+            f"the key of {device_id!r} never left the device: there is nothing for {format_name!r} to protect",
+            hint="'--format pem' writes its certificate and the CA's",
+        )
     credential = Credential(
         state.store.device(device_id).device_id, certificate.serial, certificate.validity, certificate.der, key_der,
         authority.chain,

@@ -13,9 +13,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from iotonboard import authority, fsio, vault
-from iotonboard.errors import ConflictError, KeyUnavailableError, PolicyError
+from iotonboard.errors import ConflictError, PolicyError
 from iotonboard.model import KeyType, SerialNumber, Validity
-from iotonboard.passphrase import Passphrase
+from iotonboard.passphrase import Passphrase, parse_passphrase_file
 from iotonboard.pki import pem
 from iotonboard.pki.issuance import make_ca
 from iotonboard.pki.keys import (
@@ -44,13 +44,17 @@ KEY_FILE = "ca.key"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the CA shall be. ``passphrase`` ``None`` leaves the key in the clear, which must be asked for by name."""
+    """What the CA shall be.
+
+    ``passphrase`` is asked once nothing stands in the way; it is told whether an interrupted call is being
+    finished. Its answer ``None`` leaves the key in the clear, which must be asked for by name.
+    """
 
     common_name: str
     organization: str | None
     key_type: KeyType
     validity_days: int
-    passphrase: Passphrase | None = field(repr=False)
+    passphrase: Callable[[bool], Passphrase | None] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ def init_ca(
             hint="raise --validity-days, or lower CERT_VALIDITY_DAYS",
         )
     subject = Subject(request.common_name, request.organization)
+    is_resumed = os.path.exists(paths.database)
     _make_folders(paths)
     store = Store.open(paths.database, timeout_s=settings["busy_timeout_seconds"], now=clock(), create=True)
     try:
@@ -92,9 +97,11 @@ def init_ca(
                     f"there is a state in {paths.root!r} already",
                     hint="use it, or choose another folder with --state",
                 )
-            return _fill(state, request, subject)
+            result = _fill(state, request, subject, request.passphrase(is_resumed))
+        state.publish()
     finally:
         store.close()
+    return result
 
 
 def _make_folders(paths: Paths) -> None:
@@ -115,17 +122,17 @@ def _make_folders(paths: Paths) -> None:
         fsio.make_private_dir(folder)
 
 
-def _fill(state: State, request: Request, subject: Subject) -> Result:
-    """Inside one transaction: key file, CA certificate, vault, first CRL; then everything is published."""
+def _fill(state: State, request: Request, subject: Subject, passphrase: Passphrase | None) -> Result:
+    """Inside one transaction: key file, CA certificate, vault, first CRL."""
     now = state.clock()
-    key = _ca_key(os.path.join(state.paths.certs, KEY_FILE), request)
+    key = _ca_key(os.path.join(state.paths.certs, KEY_FILE), request.key_type, passphrase)
     begin = now - timedelta(minutes=state.config["not_before_skew_minutes"])
     validity = Validity(begin, now + timedelta(days=request.validity_days))
     serial = SerialNumber.from_random(os.urandom(20))
     der = make_ca(CaProfile(subject), key, serial, validity)
     state.store.add_issuer(serial, validity, der, KEY_FILE, now)
     state.store.set_meta("vault", vault.Vault(os.urandom(vault.VAULT_KEY_OCTETS)).wrap(key_secret(key)))
-    opened = authority.unlock(state, request.passphrase)
+    opened = authority.unlock(state, passphrase)
     state.record(now, "ca", serial=serial.hex, detail={"fingerprint": opened.active.issuer.fingerprint})
     crl = authority.sign_crls(state, opened, now)[0]
     authority.seal_audit(state, opened)
@@ -134,16 +141,12 @@ def _fill(state: State, request: Request, subject: Subject) -> Result:
     return Result(state.paths.root, opened.active.issuer.fingerprint, validity.not_after, crl.number)
 
 
-def _ca_key(path: str, request: Request) -> PrivateKey:
+def _ca_key(path: str, key_type: KeyType, passphrase: Passphrase | None) -> PrivateKey:
     """The key that an interrupted call left, or a new one, durable on disk before anything refers to it."""
-    secret = request.passphrase.octets if request.passphrase else None
     if os.path.exists(path):
-        key = load_key(fsio.read_file(path, limit=1 << 16), secret)
-        if request.passphrase is None:
-            raise KeyUnavailableError(f"{path!r} is there already", hint="move it away, or give its passphrase")
-        return key
-    key = generate_key(request.key_type)
-    fsio.create_exclusive(path, encode_ca_key(key, request.passphrase))
+        return load_key(fsio.read_file(path, limit=1 << 16), passphrase.octets if passphrase else None)
+    key = generate_key(key_type)
+    fsio.create_exclusive(path, encode_ca_key(key, passphrase))
     return key
 
 
@@ -157,13 +160,17 @@ def encode_ca_key(key: PrivateKey, passphrase: Passphrase | None) -> bytes:
     return pem.pem_encode("ENCRYPTED PRIVATE KEY", der)
 
 
-def generate_key_file(path: str, noise: bytes) -> Passphrase:
+def generate_key_file(path: str, noise: bytes, *, is_resumed: bool) -> Passphrase:
     """Write 32 random octets as hexadecimal into a new file (0600) and return them as the passphrase.
+
+    ``is_resumed``: the file may be there from a call that was interrupted, and is then used.
 
     Raises:
         ConflictError: the file exists.
         BusyError: the disk refuses.
     """
+    if is_resumed and os.path.exists(path):
+        return parse_passphrase_file(fsio.read_file(path, limit=1 << 16))
     text = noise.hex().encode("ascii")
     fsio.create_exclusive(path, text + b"\n")
     return Passphrase(text, is_random_key=True)
