@@ -101,7 +101,7 @@ class RegionCheck:
         self._lines += text.count(b"\n")
 
     def _refusal(self, text: bytes, start: int) -> PolicyError:
-        """Name the line, with the exact reader's reason if it has one: it may be legal, yet not meant."""
+        """Name the line and the exact reader's reason; for what is legal, yet not meant, the block's line."""
         while match := self._block.match(text, start):
             start = match.end()
         problems = acl_problems(text)
