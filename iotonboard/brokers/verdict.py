@@ -7,13 +7,12 @@ listener as ``render_conf`` writes it, with OpenSSL below it (``X509_verify_cert
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from datetime import datetime
 
     from iotonboard.brokers.acl import Acl, Version
@@ -112,7 +111,7 @@ class Verdict:
     reason: str
 
 
-def connect_verdict(  # noqa: PLR0913 - the facts are independent of each other
+def connect_verdict(
     cert: CertView,
     *,
     cas: Sequence[CaView],

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from iotonboard.brokers.acl import parse_acl
-from iotonboard.brokers.verdict import CaView, Cause, CertView, CrlView, connect_verdict, message_verdict
+from iotonboard.brokers.verdict import Cause, CaView, CertView, CrlView, connect_verdict, message_verdict
 
 NOW = datetime(2030, 1, 31, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
