@@ -183,7 +183,7 @@ def _read(text: bytes, version: Version, first_line: int = 1) -> tuple[list[AclP
         number = offset + first_line - 1
         shown = f"{keyword} {rest}".rstrip()
         if keyword == "user":
-            user = rest or user
+            user = rest
             reason, effect = _user_problem(rest)
         elif keyword in {"topic", "pattern"}:
             access, topic = _access_and_topic(rest)

@@ -148,7 +148,25 @@ def test_a_template_that_no_pattern_can_say_is_refused() -> None:
     assert b"devices/x-a/#" in b"".join(render_region_per_device([("a", ())], [template]))
 
 
-BAD_IDS = ["", "+", "#", "a/b", "a b", "a ", " a", "a\n", "a\nuser eve", "a\r", "%u", "a:", "é", "-a", "x" * 65, "con"]
+BAD_IDS = [
+    "",
+    "+",
+    "#",
+    "a/b",
+    "a b",
+    "a ",
+    " a",
+    "a\n",
+    "a\nb",
+    "a\nuser eve",
+    "a\r",
+    "%u",
+    "a:",
+    "é",
+    "-a",
+    "x" * 65,
+    "con",
+]
 
 
 @pytest.mark.parametrize("name", BAD_IDS[:-1])
@@ -347,6 +365,22 @@ def test_missing_patterns_are_noticed() -> None:
 def test_replacing_checks_what_passes_through() -> None:
     with pytest.raises(PolicyError, match="line 1 of the ACL region"):
         list(replace_region(b"", [b"topic readwrite #\n"]))
+
+
+def test_templates_that_deny_everything_are_not_taken_for_a_silenced_device() -> None:
+    templates = [parse_topic_rule(f"deny:{topic}", template=True) for topic in ("#", "$x/#")]
+    for region in (
+        render_region_per_device([("a", (CONFIG,))], templates, denied=["z"]),
+        render_region_pattern(templates, ["z"], [("a", (CONFIG,))]),
+    ):
+        assert b"topic deny $x/#\ntopic read plant/config\n" in b"".join(replace_region(b"", region))
+
+
+def test_replacing_counts_the_blocks() -> None:
+    region = render_region_per_device([("a", ())], [OWN])
+    region.users = 1
+    with pytest.raises(PolicyError, match="holds 1 user blocks where 2 were meant"):
+        list(replace_region(b"", region))
 
 
 def test_a_published_file_is_read_back() -> None:
