@@ -152,6 +152,7 @@ topic deny devices/dev1/secret/#
 topic write up/+/dev1
 topic read down
 topic read $iot/dev1
+topic write $SYS/#
 user dev2
 topic deny own/dev2/deep/+
 topic read own/dev2/deep/a
