@@ -67,16 +67,24 @@ _TABLES_1 = (
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_version_1,)
 
 
-def migrate(connection: sqlite3.Connection, now: int) -> None:
+def migrate(connection: sqlite3.Connection, now: int, *, create: bool) -> None:
     """Bring a database to the newest schema; nothing happens when it is there already.
 
     Raises:
-        StateError: the database was made by a newer version, or is not this program's.
+        StateError: the database was made by a newer version, is not this program's, or is empty and ``create``
+            did not say that it may be.
     """
+    # Asked before the version: another process may be filling the database at this moment.
+    is_empty = not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     application = connection.execute("PRAGMA application_id").fetchone()[0]
-    if application not in (0, APPLICATION_ID) or (application == 0 and version != 0):
+    if application not in (0, APPLICATION_ID) or (application == 0 and not (version == 0 and is_empty)):
         raise StateError("the database is not an iotonboard database", hint="check 'database_url' in the configuration")
+    if version == 0 and not create:
+        raise StateError(
+            "the database is empty",
+            hint="restore it from the latest backup; after an interrupted 'init-ca', run that again",
+        )
     if version > len(MIGRATIONS):
         raise StateError(
             f"the state was made by a newer version (schema {version}, this program knows {len(MIGRATIONS)})",

@@ -153,7 +153,7 @@ class Store:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA secure_delete = ON")
-            schema.migrate(connection, to_epoch(now))
+            schema.migrate(connection, to_epoch(now), create=create)
         except sqlite3.Error as error:
             raise database_error(error, path) from error
         except OSError as error:

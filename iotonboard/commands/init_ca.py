@@ -105,10 +105,15 @@ def init_ca(
 
 
 def _make_folders(paths: Paths) -> None:
-    """Create the folders; a CA without its database is never taken for a place to start anew."""
-    if not os.path.exists(paths.database) and os.path.exists(paths.ca_certificate):
+    """Create the folders; a CA without its database is never taken for a place to start anew.
+
+    An interrupted call leaves at most a key, and never one without a database.
+    """
+    has_database = os.path.exists(paths.database) and os.path.getsize(paths.database) > 0
+    left = next(filter(os.path.exists, (paths.ca_certificate, os.path.join(paths.certs, KEY_FILE))), None)
+    if not has_database and left is not None:
         raise ConflictError(
-            f"{paths.ca_certificate!r} belongs to a CA whose database is missing",
+            f"{left!r} belongs to a CA whose database is missing",
             hint="restore the database from a backup, or move the old CA's folder away",
         )
     with suppress(OSError):  # the parent may be anything; what matters is that the next line succeeds
