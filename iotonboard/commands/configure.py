@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import tomli_w
 
 from iotonboard import config, fsio
+from iotonboard.brokers import mosquitto
 from iotonboard.errors import StateError
 from iotonboard.model import from_epoch
 
@@ -29,6 +30,9 @@ def set_value(state: State, key: str, text: str) -> object:
     """
     raw = text.split(",") if key == "acl.topics" else text
     value = config.parse_value(key, raw, "command line")
+    if key == "acl.topics":
+        for rule in value:
+            mosquitto.parse_topic_rule(rule, template=True)
     current = fsio.read_file(state.paths.config).decode("utf-8") if os.path.exists(state.paths.config) else ""
     tables = tomllib.loads(current)
     table, _, name = key.rpartition(".")
