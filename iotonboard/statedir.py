@@ -104,8 +104,10 @@ class State:
             last = self.store.meta("last_event")
             if last is not None and signing:
                 check_clock(now, from_epoch(last), self.config)
-            self.store.set_meta("last_event", max(to_epoch(now), last or 0))
+            before = self.store.connection.total_changes
             yield now
+            if self.store.connection.total_changes != before:
+                self.store.set_meta("last_event", max(to_epoch(now), last or 0))
 
     def record(
         self, now: datetime, subject: str, *, serial: str = "", detail: Mapping[str, object] | None = None
@@ -290,7 +292,11 @@ def is_initialised(paths: Paths) -> bool:
 
 
 def load_settings(root: str, environment: Mapping[str, str]) -> config.Config:
-    """Read ``iotonboard.toml`` of a state directory, if any, and resolve every setting."""
+    """Read ``iotonboard.toml`` of a state directory, if any, and resolve every setting.
+
+    Raises:
+        PolicyError: a value is not allowed, or a topic rule would break the broker.
+    """
     path = os.path.join(root, config.FILE_NAME)
     text = None
     if os.path.exists(path):
@@ -298,7 +304,10 @@ def load_settings(root: str, environment: Mapping[str, str]) -> config.Config:
             text = fsio.read_file(path, limit=1 << 20).decode("utf-8")
         except UnicodeDecodeError:
             raise PolicyError(f"{path!r} is not UTF-8 text", hint="correct the file, or restore it") from None
-    return config.load_config(text, environment)
+    settings = config.load_config(text, environment)
+    for rule in settings["acl.topics"]:  # before anything is committed that could then not be published
+        mosquitto.parse_topic_rule(rule, template=True)
+    return settings
 
 
 @contextlib.contextmanager
