@@ -161,13 +161,14 @@ def export(
     with session.open_state() as state:
         authority = session.unlock(state)
         files, password = command.encode(state, authority, device_id, format_name)
-        place = "stdout" if path == "-" else os.path.abspath(path)
-        command.record_export(state, device_id, format_name, place)
         if path == "-":
+            command.record_export(state, device_id, format_name, "stdout")
             sys.stdout.buffer.write(files[0].data)
             sys.stdout.buffer.flush()
             return None
-        command.write_files(files, path, is_folder=not chosen.single_file, force=force)
+        targets = command.prepare_targets(files, path, is_folder=not chosen.single_file, force=force)
+        command.record_export(state, device_id, format_name, os.path.abspath(path))
+        command.write_files(targets, force=force)
     shown = password if chosen.needs_password else None
     values = {"device_id": device_id, "format": format_name, "path": path, "password": shown}
     session.result(values, f"{device_id}\t{format_name}\t{path}" + (f"\tpassword {shown}" if shown else ""))

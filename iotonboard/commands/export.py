@@ -75,19 +75,33 @@ def open_key(state: State, authority: Authority, certificate: CertificateRecord)
     return dump_key(load_key(encrypted, password.encode("ascii"))), password
 
 
-def write_files(files: list[OutputFile], out: str, *, is_folder: bool, force: bool) -> None:
-    """Write encoded files: one file to ``out``, or several below the folder ``out``.
+def prepare_targets(files: list[OutputFile], out: str, *, is_folder: bool, force: bool) -> list[tuple[str, OutputFile]]:
+    """Where each encoded file goes: the one file to ``out``, or several below the folder ``out``, which is made.
 
     Raises:
-        ConflictError: something is there already and ``force`` was not asked for, or a link stands in the way.
+        NotFoundError: the folder that would hold ``out`` is not there.
+        ConflictError: something is there already and ``force`` was not asked for, or a link or folder is.
         BusyError: the disk refuses.
     """
+    parent = os.path.dirname(os.path.abspath(out))
+    if not os.path.isdir(parent):
+        raise NotFoundError(f"there is no folder {parent!r}", hint="make it, or name another place with --out")
     targets = [(os.path.join(out, file.name) if is_folder else out, file) for file in files]
     for path, _ in targets:
-        if os.path.islink(path) or (os.path.lexists(path) and not force):
-            raise ConflictError(f"{path!r} exists already", hint="choose another name, or --force to replace it")
+        if os.path.islink(path) or os.path.isdir(path) or (os.path.lexists(path) and not force):
+            raise ConflictError(f"{path!r} exists already", hint="choose another name, or --force to replace a file")
     if is_folder:
         fsio.make_private_dir(out)
+    return targets
+
+
+def write_files(targets: list[tuple[str, OutputFile]], *, force: bool) -> None:
+    """Write encoded files to their prepared places.
+
+    Raises:
+        ConflictError: something came into being there meanwhile and ``force`` was not asked for.
+        BusyError: the disk refuses.
+    """
     for path, file in targets:
         placement = fsio.PRIVATE if file.secret else fsio.PUBLIC
         if force:
