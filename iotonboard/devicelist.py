@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import IotOnboardError, PolicyError
+from iotonboard.errors import IotOnboardError, PolicyError, UsageError
 from iotonboard.model import DeviceId, KeyType
 
 if TYPE_CHECKING:
@@ -231,9 +231,10 @@ def parse_attribute(text: str) -> tuple[str, str]:
     """Parse ``KEY=VALUE``.
 
     Raises:
-        PolicyError: no equals sign, or a name or value that is not allowed.
+        UsageError: no equals sign, or a name that has a meaning of its own.
+        PolicyError: a name or value that is not allowed.
     """
     name, equals, value = text.partition("=")
     if not equals or name in _RESERVED:
-        raise PolicyError(f"{text[:80]!r} is not KEY=VALUE", hint="for example --set line=A3")
+        raise UsageError(f"{text[:80]!r} is not KEY=VALUE", hint="for example --set line=A3")
     return check_attribute_name(name), check_value(name, value)

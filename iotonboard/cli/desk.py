@@ -15,6 +15,7 @@ app = typer.Typer()
 config_app = typer.Typer(
     name="config",
     help="Show and change settings.",
+    epilog="Example: iotonboard config show",
     rich_markup_mode=None,
     no_args_is_help=True,
     add_completion=False,
