@@ -81,7 +81,7 @@ def test_an_id_that_looks_like_an_option_is_usage(state: State) -> None:
 @pytest.mark.parametrize("verb", ["show", "revoke", "export"])
 def test_a_bad_id_is_not_found_or_refused_by_the_other_verbs(state: State, verb: str, bad_id: str) -> None:
     with unchanged(state):
-        words = ("--out", "-", "--format", "pem") if verb == "export" else ()
+        words = ("--out", "-") if verb == "export" else ()
         result = state.run(verb, *words, "--", bad_id, expect=None)
         assert result.exit_code in (5, 6), result
         check_error(result)
@@ -113,7 +113,7 @@ def test_a_revoked_id_is_not_free_again(state: State) -> None:
 @pytest.mark.parametrize("verb", ["show", "revoke", "export"])
 def test_an_unknown_device_is_exit_5(state: State, verb: str) -> None:
     with unchanged(state):
-        words = ("--out", "-", "--format", "pem") if verb == "export" else ()
+        words = ("--out", "-") if verb == "export" else ()
         check_error(state.run(verb, "press-404", *words, expect=5), "press-404")
 
 
@@ -291,11 +291,15 @@ def test_a_wrong_passphrase(state: State, tmp_path: Path, words: tuple[str, ...]
         assert "0123456789abcdef" not in result.stderr
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\n", b"\xff\xfe", b"a\0b\n"])
-def test_an_unusable_passphrase_file(state: State, tmp_path: Path, content: bytes | None) -> None:
+def test_a_passphrase_file_that_is_not_there(state: State, tmp_path: Path) -> None:
+    with unchanged(state):
+        check_error(state.run("register", "press-1", "--passphrase-file", tmp_path / "no-key", expect=5), "no-key")
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe", b"a\0b\n"])
+def test_an_unusable_passphrase_file(state: State, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "passphrase"
-    if content is not None:
-        path.write_bytes(content)
+    path.write_bytes(content)
     with unchanged(state):
         check_error(state.run("register", "press-1", "--passphrase-file", path, expect=7))
 
@@ -335,7 +339,7 @@ ALL_VERBS = [
     ("list",),
     ("revoke", "press-1"),
     ("revoke", "press-1", "--defer"),
-    ("export", "press-1", "--format", "pem", "--out", "-"),
+    ("export", "press-1", "--out", "-"),
     ("gen-crl",),
     ("sync-acl",),
     ("health",),
@@ -394,15 +398,31 @@ def snapshot_without_database(state: State) -> dict[str, str]:
     }
 
 
-def test_a_foreign_database_is_left_alone(state: State) -> None:
+@pytest.mark.parametrize("left", ["ca.crt and ca.key", "ca.key", "ca.crt"])
+@pytest.mark.parametrize("database", ["missing", "empty"])
+def test_what_is_left_of_a_ca_never_becomes_a_new_one(state: State, left: str, database: str) -> None:
+    """An interrupted init-ca leaves a key with its database; a key without one belongs to a CA that was lost."""
+    (state.path / "devices.db").unlink()
+    if database == "empty":
+        (state.path / "devices.db").touch(0o600)
+    for name in {"ca.crt", "ca.key"} - set(left.split(" and ")):
+        (state.certs / name).unlink()
+    before = snapshot(state.path)
+    check_error(state.run("init-ca", expect=4), "database is missing")
+    assert snapshot(state.path) == before
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_a_foreign_database_is_left_alone(state: State, version: int) -> None:
     database = state.path / "devices.db"
     intact = database.read_bytes()
     database.unlink()
     with closing(sqlite3.connect(database)) as other, other:
         other.execute("CREATE TABLE cooking_recipe (name TEXT)")
-        other.execute("PRAGMA user_version = 1")
+        other.execute(f"PRAGMA user_version = {version}")
     before = state.snapshot()
     check_error(state.run("register", "press-1", expect=3))
+    check_error(state.run("init-ca", expect=3))
     assert state.snapshot() == before
     database.write_bytes(intact)
     state.register("press-1")
@@ -468,7 +488,7 @@ def test_a_bad_host_name(state: State, host: str) -> None:
 )
 def test_a_bad_setting(state: State, key: str, value: str) -> None:
     with unchanged(state):
-        check_error(state.run("config", "set", key, value, expect=6))
+        check_error(state.run("config", "set", key, "--", value, expect=6))
     before = state.snapshot()
     variable = "IOTONBOARD_" + key.upper().replace(".", "_")
     check_error(state.run("register", "press-9", env={variable: value}, expect=6))

@@ -120,7 +120,7 @@ def test_a_client_refuses_a_device_that_poses_as_the_broker(plant: Plant) -> Non
     broker_files = plant.state.certs / "brokers" / "localhost"
     posing = {
         str(broker_files / "broker.crt"): str(device / "device.crt"),
-        str(broker_files / "broker.key"): str(plant.devices["press-2"].key),
+        str(broker_files / "broker-plain.key"): str(plant.devices["press-2"].key),
     }
     fake = Broker(plant.state, plant.folder / "fake", replace=posing)
     fake.start()

@@ -169,8 +169,8 @@ def make_state(folder: Path, *options: str) -> State:
 def snapshot(folder: Path) -> dict[str, str]:
     """A folder's contents as relative path -> kind, mode and SHA-256.
 
-    SQLite's own side files are left out and a database counts by its dump: opening one may move pages
-    between the files without changing what they say.
+    SQLite's own side files are left out and a database counts by its dump, one entry for each row: opening
+    one may move pages between the files without changing what they say.
     """
     found = {}
     for root, folders, files in os.walk(folder):
@@ -185,7 +185,8 @@ def snapshot(folder: Path) -> dict[str, str]:
             elif stat.S_ISDIR(status.st_mode):
                 content = "folder"
             elif path.suffix == ".db" and path.read_bytes().startswith(b"SQLite format 3\0"):
-                content = hashlib.sha256("\n".join(dump_database(path)).encode()).hexdigest()
+                content = "database"
+                found |= {f"{name}: {statement}": "" for statement in dump_database(path)}
             else:
                 content = hashlib.sha256(path.read_bytes()).hexdigest()
             found[path.relative_to(folder).as_posix()] = f"{mode} {content}"
