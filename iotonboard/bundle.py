@@ -15,7 +15,6 @@ import os
 import stat
 import struct
 import sys
-import zlib
 from typing import TYPE_CHECKING, Any
 
 from iotonboard.errors import KeyUnavailableError, PolicyError
@@ -45,17 +44,7 @@ KEY, CERTIFICATE, ANCHOR, MANIFEST = "device.key", "device.crt", "ca.crt", "mani
 _MAX_BUNDLE_BYTES = 1 << 20  # a bundle with an RSA-4096 key and a chain of three is below 20 kB
 _MAX_ENTRY_BYTES = 1 << 18
 # What pyzipper raises on bytes that no ZIP program wrote: its own checks, and what lies below them.
-_UNREADABLE = (
-    pyzipper.BadZipFile,
-    NotImplementedError,
-    struct.error,
-    zlib.error,
-    EOFError,
-    OSError,
-    ValueError,
-    LookupError,
-    AttributeError,
-)
+_UNREADABLE = (pyzipper.BadZipFile, NotImplementedError, struct.error, EOFError, OSError, ValueError)
 _PBKDF2_ROUNDS = 1000  # fixed by the format
 _AES_256 = 3  # the format's number for the strength
 _SALT_BYTES, _KEY_BYTES, _VERIFIER_BYTES = 16, 32, 2  # for AES-256
@@ -173,7 +162,8 @@ def _check_entries(entries: list[Any]) -> None:
     if MANIFEST not in names:
         raise _damaged("it has no manifest")
     for entry in entries:
-        if (entry.wz_aes_version, entry.wz_aes_strength) != (zipfile_aes.WZ_AES_V2, _AES_256):
+        is_encrypted = entry.flag_bits & 1  # APPNOTE 4.4.4
+        if not is_encrypted or (entry.wz_aes_version, entry.wz_aes_strength) != (zipfile_aes.WZ_AES_V2, _AES_256):
             raise _damaged(f"{entry.filename!r} is not encrypted as bundles are")
         if entry.compress_type != pyzipper.ZIP_STORED or entry.file_size > _MAX_ENTRY_BYTES:
             raise _damaged(f"{entry.filename!r} is compressed or too large")

@@ -247,18 +247,24 @@ def test_refuses_other_archives(data: bytes) -> None:
         with pyzipper.AESZipFile(twice, "a", encryption=pyzipper.WZ_AES) as archive:
             archive.setpassword(PASSWORD.encode())
             archive.writestr("device.key", b"another")
-    for foreign in (
-        b"",
-        b"PK",
-        bytes(3000),
-        plain.getvalue(),
-        twice.getvalue(),
-        make_foreign(files, nbits=128),
-        make_foreign(files, compression=pyzipper.ZIP_DEFLATED),
-        make_foreign({**files, "ca.crt": bytes(1 << 19)}),
-        data + bytes(1 << 20),
-    ):
-        with pytest.raises(PolicyError):
+    newer = bytearray(data)
+    newer[data.index(b"PK\x01\x02") + 6] = 255  # the version of ZIP needed to read an entry
+    unflagged = bytearray(data)
+    unflagged[data.index(b"PK\x01\x02") + 8] = 0  # says that the entry is not encrypted
+    for foreign, reason in {
+        b"": "cannot be read",
+        b"PK": "cannot be read",
+        bytes(3000): "cannot be read",
+        bytes(newer): "cannot be read",
+        bytes(unflagged): "not encrypted as bundles are",
+        plain.getvalue(): "not encrypted as bundles are",
+        twice.getvalue(): "a file twice",
+        make_foreign(files, nbits=128): "not encrypted as bundles are",
+        make_foreign(files, compression=pyzipper.ZIP_DEFLATED): "compressed or too large",
+        make_foreign({**files, "ca.crt": bytes(1 << 19)}): "compressed or too large",
+        data + bytes(1 << 20): "larger than any bundle",
+    }.items():
+        with pytest.raises(PolicyError, match=reason):
             open_bundle(foreign, PASSWORD)
 
 

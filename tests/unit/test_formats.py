@@ -109,7 +109,7 @@ def test_the_table_line_tells_the_truth(name: str) -> None:
     else:
         encode(name, make_credential(), Options())
     if line.needs_key:
-        with pytest.raises(KeyUnavailableError):
+        with pytest.raises(KeyUnavailableError, match="keeps its own"):
             encode(name, make_credential(with_key=False), OPTIONS)
     else:
         assert not any(file.secret for file in encode(name, make_credential(with_key=False), OPTIONS))
