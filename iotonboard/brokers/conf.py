@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from iotonboard.errors import PolicyError
 
@@ -51,8 +51,7 @@ _MUST_BE_TRUE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ConfProblem:
+class ConfProblem(NamedTuple):
     """One thing that a mosquitto.conf does not enforce. ``line`` is 0 for a line that is missing."""
 
     line: int
@@ -64,13 +63,13 @@ class ConfProblem:
         return f"{place}{self.option}: {self.reason}"
 
 
-@dataclass(slots=True)
 class _Section:
     """The options before the first listener, or of one listener; the last of equal ones counts."""
 
-    line: int = 0
-    listener: str = ""
-    options: dict[str, tuple[int, str]] = field(default_factory=dict)
+    def __init__(self, line: int = 0, listener: str = "") -> None:
+        self.line = line
+        self.listener = listener
+        self.options: dict[str, tuple[int, str]] = {}
 
     def value(self, option: str, default: str = "") -> str:
         return self.options.get(option, (0, default))[1]

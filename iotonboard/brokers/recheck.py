@@ -7,8 +7,7 @@ to find the line and the reason.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from iotonboard.brokers.acl import Version, acl_problems
 from iotonboard.brokers.region import check_operator_text, stream_operator_text
@@ -36,8 +35,7 @@ _PATTERN_LINE = rb"pattern " + _ACCESS + _topic_shape(_PATTERN_LEVEL)
 _SILENCE = rb"topic deny \#\n(?:topic deny \$[^\x00-\x1f\x7f%+#/]*+/\#\n)++"
 
 
-@dataclass(frozen=True, slots=True)
-class RegionFacts:
+class RegionFacts(NamedTuple):
     """What a check found in a region: ``user`` blocks, and lines in all."""
 
     users: int

@@ -12,9 +12,8 @@ wrote it. A ``user`` line rules the ``topic`` lines below it up to the next ``us
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from iotonboard.brokers.acl import (
     Acl,
@@ -44,8 +43,7 @@ _MARKER_HINT = (
 _CAPTURE_HINT = "move the line above the region, or put 'user NAME' above it"
 
 
-@dataclass(frozen=True, slots=True)
-class OperatorText:
+class OperatorText(NamedTuple):
     """What the operator wrote around the region; ``after`` begins on line ``after_line`` of the file."""
 
     before: bytes
@@ -137,14 +135,14 @@ def dollar_roots(acl: Acl) -> tuple[str, ...]:
     return tuple(sorted(root for root in roots if "%" not in root and root != "$SYS"))
 
 
-@dataclass(slots=True)
 class _Scan:
     """Follows the markers through whole lines."""
 
-    inside: Callable[[bytes], None]
-    kept: tuple[list[bytes], list[bytes]] = field(default_factory=lambda: ([], []))
-    line: int = 1
-    marker_lines: list[int] = field(default_factory=list)
+    def __init__(self, inside: Callable[[bytes], None]) -> None:
+        self.inside = inside
+        self.kept: tuple[list[bytes], list[bytes]] = ([], [])
+        self.line = 1
+        self.marker_lines: list[int] = []
 
     def feed(self, text: bytes) -> None:
         """Send whole lines to where they belong."""
