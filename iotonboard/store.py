@@ -145,15 +145,16 @@ class Store:
         if not create and not os.path.exists(path):
             raise StateError(f"there is no database {path!r}", hint="'iotonboard init-ca' makes a new state directory")
         try:
+            if create and not os.path.exists(path):
+                os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
             connection = sqlite3.connect(path, timeout=timeout_s, isolation_level=None)
-            if create:
-                os.chmod(path, 0o600)
-                connection.execute("PRAGMA journal_mode = WAL")
             # FULL: a COMMIT that returned survives a power cut. secure_delete: erased rows leave no octets.
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA secure_delete = ON")
             schema.migrate(connection, to_epoch(now), create=create)
+            if create:
+                connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.Error as error:
             raise database_error(error, path) from error
         except OSError as error:
