@@ -14,7 +14,7 @@ import typer
 from iotonboard.cli import output
 from iotonboard.cli.lists import open_text
 from iotonboard.cli.session import Session, verb
-from iotonboard.errors import InterruptedBatchError, IotOnboardError, UsageError
+from iotonboard.errors import InterruptedBatchError, IotOnboardError, PolicyError, UsageError
 from iotonboard.fsio import read_file
 from iotonboard.model import DeviceId, KeyType, rfc3339
 
@@ -94,6 +94,7 @@ def register(
         strict=strict,
         jobs=jobs,
         group=1 if stream else command.GROUP,
+        is_list=batch is not None,
     )
     with session.open_state() as state, _passwords(passwords) as keep_password, _stop_signal() as stopped:
         authority = session.unlock(state)
@@ -142,7 +143,8 @@ def _stream_requests(state: State, common: Row, stopped: Callable[[], bool]) -> 
         try:
             row = parse_stream_line(number, line.decode("utf-8"))
         except UnicodeDecodeError:
-            yield Refused("", number, UsageError(f"line {number}: not UTF-8 text"))
+            shown = line.decode("utf-8", "backslashreplace").strip()[:200]
+            yield Refused(shown, number, PolicyError(f"line {number}: not UTF-8 text", hint="send UTF-8"))
         except IotOnboardError as error:
             yield Refused(line.decode("utf-8", "replace").strip()[:200], number, error)
         else:

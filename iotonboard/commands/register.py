@@ -66,13 +66,17 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a whole call is done. ``if_exists`` is ``fail``, ``skip`` or ``reissue``."""
+    """How a whole call is done. ``if_exists`` is ``fail``, ``skip`` or ``reissue``.
+
+    ``is_list`` requests must name every device once; on a stream a script that lost an answer asks again.
+    """
 
     if_exists: str = "fail"
     with_bundle: bool = True
     strict: bool = False
     jobs: int | None = None
     group: int = GROUP
+    is_list: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +206,7 @@ class _Run:
 
     def _plan_device(self, request: Request, device_id: DeviceId) -> _Plan | Registered:
         store, config = self._state.store, self._state.config
-        if request.line and (earlier := store.note_seen(device_id, request.line)):
+        if self._options.is_list and request.line and (earlier := store.note_seen(device_id, request.line)):
             raise ConflictError(f"{str(device_id)!r} stands in line {earlier} already", hint="remove one of the two")
         found = store.find_device(device_id)
         if found and found[1] != device_id:
