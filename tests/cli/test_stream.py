@@ -1,0 +1,211 @@
+"""``register --stream``: a line script keeps it open and gets one answer for each line, when it is durable."""
+
+from __future__ import annotations
+
+import json
+import select
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from support.broker import wait_for
+from support.program import PROGRAM, State, program_environment
+
+_WAIT_S = 60
+
+
+class Stream:
+    """The co-process as a script holds it: write a line, read a line."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self._buffered = b""
+
+    def send(self, *lines: str | bytes) -> None:
+        assert self.process.stdin is not None
+        for line in lines:
+            self.process.stdin.write((line.encode() if isinstance(line, str) else line) + b"\n")
+        self.process.stdin.flush()
+
+    def answer(self) -> dict[str, Any]:
+        """The next answer; it must come although stdin stays open."""
+        assert self.process.stdout is not None
+        while b"\n" not in self._buffered:
+            if not select.select([self.process.stdout], [], [], _WAIT_S)[0]:
+                pytest.fail("no answer: the program waits for more input, or does not flush")
+            chunk = self.process.stdout.read1(1 << 16)  # type: ignore[attr-defined]
+            if not chunk:
+                pytest.fail(f"the stream ended: {self.process.stderr.read().decode()}")  # type: ignore[union-attr]
+            self._buffered += chunk
+        line, _, self._buffered = self._buffered.partition(b"\n")
+        return json.loads(line)
+
+    def ask(self, line: str | bytes) -> dict[str, Any]:
+        self.send(line)
+        return self.answer()
+
+    def close(self) -> tuple[int, str]:
+        """Close stdin; the exit code and stderr."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.stdin = None
+        rest, errors = self.process.communicate(timeout=_WAIT_S)
+        assert self._buffered + rest == b""
+        return self.process.returncode, errors.decode()
+
+
+@contextmanager
+def opened(state: State, *options: str) -> Iterator[Stream]:
+    process = subprocess.Popen(
+        [*PROGRAM, "register", "--stream", *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=program_environment(state=state),
+    )
+    try:
+        yield Stream(process)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_each_line_is_answered_when_its_device_is_committed(state: State) -> None:
+    with opened(state) as stream:
+        for number in range(3):
+            answer = stream.ask(f"press-{number}")
+            assert (answer["schema"], answer["command"]) == (1, "register")
+            assert answer["device_id"] == f"press-{number}"
+            assert answer["created"] is True
+            # The stream is still open: what was answered can be seen, and revoked, by another process.
+            assert state.json("show", f"press-{number}")["certificates"][0]["serial"] == answer["serial"]
+            assert (state.device(f"press-{number}") / "creds.zip").exists()
+        state.run("revoke", "press-0")
+        assert stream.ask("press-3")["created"] is True
+        assert stream.close()[0] == 0
+    acl = state.acl.read_text()
+    assert [f"user press-{number}\n" in acl for number in range(4)] == [False, True, True, True]
+
+
+def test_a_line_is_an_id_or_an_object(state: State) -> None:
+    with opened(state) as stream:
+        asked = {"device_id": "press-1", "name": "Press", "validity_days": 30, "attributes": {"line": "4"}, "hall": "7"}
+        assert stream.ask(json.dumps(asked))["device_id"] == "press-1"
+        assert stream.ask("{}")["created"] is True
+        assert stream.ask('{"id": "press-2", "topics": ["read:plant/config"]}')["device_id"] == "press-2"
+        assert stream.close()[0] == 0
+    shown = state.json("show", "press-1")
+    assert shown["attributes"] == {"line": "4", "hall": "7"}
+    assert shown["name"] == "Press"
+    assert "topic read plant/config" in state.acl.read_text()
+
+
+BAD_LINES = {
+    "bad id": (b"a/b", 6),
+    "an id that is there": (b"there", 4),
+    "an id in another case": (b"THERE", 4),
+    "broken JSON": (b'{"device_id": ', 6),
+    "an array inside": (b'{"device_id": ["x"]}', 6),
+    "true is no text": (b'{"device_id": true}', 6),
+    "attributes that are no object": (b'{"device_id": "x", "attributes": [1]}', 6),
+    "not UTF-8": (b"caf\xe9", 6),
+    "a NUL octet": (b"a\0b", 6),
+    "deep nesting": (b'{"device_id":' + b"[" * 100_000, 6),
+    "unknown key type": (b'{"device_id": "x", "key_type": "rsa-512"}', 6),
+    "a request that is not there": (b'{"device_id": "x", "csr": "no.csr"}', 5),
+    "longer than the CA": (b'{"device_id": "x", "validity_days": 36500}', 6),
+    "a topic that is every device's": (b'{"device_id": "x", "topics": ["readwrite:devices/+/#"]}', 6),
+}
+
+
+@pytest.mark.parametrize(("line", "exit_code"), BAD_LINES.values(), ids=BAD_LINES)
+def test_a_bad_line_gets_an_error_object_and_the_stream_goes_on(state: State, line: bytes, exit_code: int) -> None:
+    state.register("there")
+    with opened(state) as stream:
+        assert stream.ask("before")["created"] is True
+        refused = stream.ask(line)
+        assert (refused["schema"], refused["command"]) == (1, "register")
+        assert refused["error"]["exit_code"] == exit_code, refused
+        assert refused["error"]["message"]
+        assert stream.ask("after")["created"] is True
+        code, errors = stream.close()
+    assert code == exit_code
+    assert "Traceback" not in errors
+    assert {one["device_id"] for one in state.run("list", "--json").json_lines} == {"there", "before", "after"}
+
+
+def test_empty_lines_are_nothing_and_the_last_line_needs_no_end(state: State) -> None:
+    result = state.run("register", "--stream", input="\n\r\npress-1\r\n\n  \npress-2")
+    assert [answer["device_id"] for answer in result.json_lines] == ["press-1", "press-2"]
+
+
+def test_an_empty_stream_is_no_error(state: State) -> None:
+    assert state.run("register", "--stream", input="").stdout == ""
+
+
+def test_many_lines_at_once_are_answered_in_their_order(state: State) -> None:
+    ids = [f"press-{number:03}" for number in range(60)]
+    result = state.run("register", "--stream", input="\n".join(ids))
+    assert [answer["device_id"] for answer in result.json_lines] == ids
+
+
+def test_a_line_sent_twice_may_be_skipped(state: State) -> None:
+    """What a script does that lost the answer: it asks again."""
+    with opened(state, "--if-exists", "skip") as stream:
+        first, again = stream.ask("press-1"), stream.ask("press-1")
+        assert (first["created"], again["created"]) == (True, False)
+        assert again["serial"] == first["serial"]
+        assert stream.close()[0] == 0
+
+
+def test_the_acl_follows_while_the_stream_is_open(state: State) -> None:
+    """Nobody closes a stream that serves a whole shift; its devices must not wait for that."""
+    with opened(state) as stream:
+        stream.ask("press-1")
+        wait_for(lambda: "user press-1\n" in state.acl.read_text(), "the ACL")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_stream_with_everything_done(state: State, number: signal.Signals) -> None:
+    with opened(state) as stream:
+        stream.ask("press-1")
+        stream.process.send_signal(number)
+        _, errors = stream.process.communicate(timeout=_WAIT_S)
+        assert stream.process.returncode == 130
+        assert "hint:" in errors.decode()
+    assert "user press-1\n" in state.acl.read_text()
+    state.register("press-2")
+
+
+def test_a_reader_that_goes_away_harms_nothing(state: State) -> None:
+    with opened(state) as stream:
+        stream.ask("press-1")
+        assert stream.process.stdout is not None
+        stream.process.stdout.close()
+        stream.send("press-2")
+        assert stream.process.stdin is not None
+        stream.process.stdin.close()
+        stream.process.stdin = None
+        assert stream.process.wait(_WAIT_S) != 0
+        assert b"Traceback" not in stream.process.stderr.read()  # type: ignore[union-attr]
+        stream.process.stderr = stream.process.stdout = None
+    state.run("register", "press-2", "--if-exists", "skip")
+    assert state.json("health")["status"] == "ok"
+
+
+def test_two_streams_side_by_side(state: State) -> None:
+    with opened(state) as one, opened(state) as two:
+        for number in range(5):
+            one.send(f"one-{number}")
+            two.send(f"two-{number}")
+        for number in range(5):
+            assert one.answer()["device_id"] == f"one-{number}"
+            assert two.answer()["device_id"] == f"two-{number}"
+        assert one.close()[0] == 0
+        assert two.close()[0] == 0
+    acl = state.acl.read_text()
+    assert all(f"user {name}-{number}\n" in acl for name in ("one", "two") for number in range(5))
