@@ -11,10 +11,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 
 from iotonboard.errors import LintError, PolicyError
 from iotonboard.pki import der
+from iotonboard.pki.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _VERSION_TAG: Final = 0xA0
 _EXTENSIONS_TAG: Final = 0xA0
-_UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension)
 
 
 class Kind(StrEnum):
@@ -114,7 +113,7 @@ def read_certificate(certificate_der: bytes, kind: Kind, issuer: IssuerFacts) ->
     """
     try:
         return _read_certificate(certificate_der, kind, issuer)
-    except (*_UNREADABLE, PolicyError) as error:
+    except (*UNREADABLE, PolicyError) as error:
         raise LintError(f"the certificate cannot be read: {error}") from error
 
 
@@ -153,7 +152,7 @@ def read_crl(crl_der: bytes, issuer: IssuerFacts) -> CrlCandidate:
     """
     try:
         return _read_crl(crl_der, issuer)
-    except (*_UNREADABLE, PolicyError, StopIteration) as error:
+    except (*UNREADABLE, PolicyError, IndexError) as error:
         raise LintError(f"the CRL cannot be read: {error}") from error
 
 

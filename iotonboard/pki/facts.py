@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import NameOID
 
 from iotonboard.errors import PolicyError
 from iotonboard.model import SerialNumber, Validity
 from iotonboard.pki import der
 from iotonboard.pki.keys import key_type_of
+from iotonboard.pki.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
     from iotonboard.model import KeyType
-
-_UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ def certificate_facts(certificate_der: bytes) -> CertificateFacts:
     """
     try:
         return _read(certificate_der)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise PolicyError("this is not a certificate that can be read") from error
 
 

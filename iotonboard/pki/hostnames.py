@@ -36,7 +36,8 @@ def parse_host_names(names: Sequence[str]) -> list[HostName]:
 
 def _parse(text: str) -> HostName:
     try:
-        return x509.IPAddress(ip_address(text))
+        if "%" not in text:  # a zone means something on one host only (RFC 4007 section 6)
+            return x509.IPAddress(ip_address(text))
     except ValueError:
         pass
     name = text.lower()

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC
 from iotonboard.errors import KeyUnavailableError, PolicyError
 from iotonboard.model import KeyType
 from iotonboard.pki import der
+from iotonboard.pki.unreadable import UNREADABLE
 
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 PublicKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
@@ -74,7 +75,7 @@ def load_public_key(octets: bytes) -> PublicKey:
     """
     try:
         public_key = serialization.load_der_public_key(octets)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise PolicyError("this is not a public key that can be read", hint=_SUPPORTED) from error
     key_type_of(public_key)
     return cast("PublicKey", public_key)
@@ -205,7 +206,7 @@ def public_key_matches(cert_der: bytes, key: PrivateKey) -> bool:
     """
     try:
         public_key = x509.load_der_x509_certificate(cert_der).public_key()
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise PolicyError("this is not a certificate that can be read") from error
     if not isinstance(public_key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey):
         return False

@@ -1,0 +1,41 @@
+"""A CA and certificates for tests of the pki package: made once per process, with fixed times."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import cache
+
+from iotonboard.model import DeviceId, KeyType, SerialNumber, Validity
+from iotonboard.pki.issuance import Issuer, issue_device, issue_server, load_issuer, make_ca
+from iotonboard.pki.keys import PrivateKey, generate_key
+from iotonboard.pki.profiles import CaProfile, DeviceProfile, ServerProfile, Subject
+
+NOW = datetime(2030, 6, 1, 12, 0, 0, tzinfo=UTC)
+CA_VALIDITY = Validity(NOW - timedelta(hours=1), NOW + timedelta(days=3650))
+VALIDITY = Validity(NOW, NOW + timedelta(days=365))
+CA_SERIAL = SerialNumber.from_random(bytes(range(1, 21)))
+SERIAL = SerialNumber.from_random(bytes(range(21, 41)))
+UUID = "6A0ECF65-4f83-4c3b-8f21-0e8e1ab13b6c"
+
+
+@cache
+def key(key_type: KeyType, role: str = "ca") -> PrivateKey:
+    """The same key for the same role in every test of a process."""
+    return generate_key(key_type)
+
+
+@cache
+def issuer(key_type: KeyType = KeyType.EC_P256) -> Issuer:
+    profile = CaProfile(Subject("Test Root", "Example Works", "Factory 7", "DE"))
+    return load_issuer(make_ca(profile, key(key_type), CA_SERIAL, CA_VALIDITY), key(key_type))
+
+
+def device(key_type: KeyType = KeyType.EC_P256, device_id: str = "sensor-1", **extra: str) -> bytes:
+    profile = DeviceProfile(tuple(extra.items()))
+    public_key = key(key_type, "device").public_key()
+    return issue_device(issuer(key_type), public_key, DeviceId(device_id), SERIAL, VALIDITY, profile)
+
+
+def server(key_type: KeyType = KeyType.EC_P256, *names: str) -> bytes:
+    public_key = key(key_type, "server").public_key()
+    return issue_server(issuer(key_type), public_key, names, SERIAL, VALIDITY, ServerProfile())

@@ -1,0 +1,373 @@
+"""Every lint rule with a good vector and at least one bad one, made by editing the octets of good objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from iotonboard.errors import LintError
+from iotonboard.model import KeyType, RevocationReason, SerialNumber
+from iotonboard.pki import der
+from iotonboard.pki.candidate import Kind, read_certificate, read_crl, unsigned
+from iotonboard.pki.crl import sign_crl
+from iotonboard.pki.crlentry import encode_entry
+from iotonboard.pki.keys import key_identifier, spki_der
+from iotonboard.pki.lint import CRL_LINTS, LINTS, certificate_inspector, lint_certificate, lint_crl
+from iotonboard.pki.profiles import Subject
+
+from support.pki import CA_VALIDITY, NOW, UUID, device, issuer, key, server
+
+EC = KeyType.EC_P256
+FIELDS = ("version", "serial", "algorithm", "issuer", "validity", "subject", "spki", "extensions")
+BASIC, USAGE, PURPOSE, SKI, AKI, SAN = (
+    der.oid("2.5.29." + arc) for arc in ("19", "15", "37", "14", "35", "17")
+)  # fmt: skip
+TRUE = b"\x01\x01\xff"
+GOOD = {Kind.CA: issuer().certificate_der, Kind.DEVICE: device(), Kind.SERVER: server(EC, "broker.example", "10.0.0.1")}
+
+
+def parts(octets: bytes) -> list[bytes]:
+    return [octets[child.start : child.end] for child in der.children(octets, der.read(octets))]
+
+
+def edited(good: bytes, *, outer: bytes | None = None, **fields: bytes) -> bytes:
+    """Replace fields of TBSCertificate; the signature stays what it was, the lint does not look at it."""
+    tbs, algorithm, signature = parts(good)
+    found = dict(zip(FIELDS, parts(tbs), strict=True)) | fields
+    return der.sequence(der.sequence(*found.values()), outer or algorithm, signature)
+
+
+def with_extensions(good: bytes, change: Callable[[dict[bytes, bytes]], None]) -> bytes:
+    """Edit the extensions as a mapping from OID to the whole Extension."""
+    listed = parts(parts(parts(parts(good)[0])[7])[0])
+    extensions = {parts(extension)[0]: extension for extension in listed}
+    change(extensions)
+    return edited(good, extensions=der.explicit(3, der.sequence(*extensions.values())))
+
+
+def setting(oid: bytes, value: str, *, critical: bool) -> Callable[[dict[bytes, bytes]], None]:
+    flag = TRUE if critical else b""
+    return lambda extensions: extensions.update({oid: der.sequence(oid, flag, der.octet_string(bytes.fromhex(value)))})
+
+
+def dropping(oid: bytes) -> Callable[[dict[bytes, bytes]], None]:
+    return lambda extensions: extensions.update({oid: b""})
+
+
+def with_extension(kind: Kind, oid: bytes, value: str, *, critical: bool) -> bytes:
+    return with_extensions(GOOD[kind], setting(oid, value, critical=critical))
+
+
+def without(kind: Kind, oid: bytes) -> bytes:
+    return with_extensions(GOOD[kind], dropping(oid))
+
+
+def validity(*times: bytes) -> bytes:
+    return der.sequence(*times)
+
+
+def utc(text: str) -> bytes:
+    return der.tlv(der.UTC_TIME, text.encode())
+
+
+def generalized(text: str) -> bytes:
+    return der.tlv(der.GENERALIZED_TIME, text.encode())
+
+
+def name(*attributes: tuple[str, str]) -> bytes:
+    sets = []
+    for oid, value in attributes:
+        pair = der.sequence(der.oid(oid), der.tlv(0x0C, value.encode()))
+        sets.append(der.tlv(0x31, pair))
+    return der.sequence(*sets)
+
+
+CN, O_, EMAIL = "2.5.4.3", "2.5.4.10", "1.2.840.113549.1.9.1"
+BEGIN, END = der.x509_time(NOW), der.x509_time(NOW + timedelta(days=1))
+OTHER_NAME = Subject("Other Root").name().public_bytes()
+SHA384 = der.sequence(der.oid("1.2.840.10045.4.3.3"))
+RSA = device(KeyType.RSA_2048)
+DEVICE, CA, SERVER = Kind.DEVICE, Kind.CA, Kind.SERVER
+
+
+def device_with(**fields: bytes) -> bytes:
+    return edited(GOOD[DEVICE], **fields)
+
+
+def with_key(spki: bytes) -> bytes:
+    """A device certificate for another key, with the key identifier that belongs to it."""
+    identifier = "0414" + key_identifier(spki).hex()
+    return edited(with_extension(DEVICE, SKI, identifier, critical=False), spki=spki)
+
+
+def rsa_spki(modulus: int, exponent: int) -> bytes:
+    algorithm = der.sequence(der.oid("1.2.840.113549.1.1.1"), der.NULL)
+    return der.sequence(algorithm, der.bit_string(der.sequence(der.integer(modulus), der.integer(exponent))))
+
+
+MODULUS = key(KeyType.RSA_2048).public_key().public_numbers().n  # type: ignore[union-attr]
+SMALL_ED25519 = der.sequence(der.sequence(der.oid("1.3.101.112")), der.bit_string(b"\x01" + bytes(31)))
+
+BAD_CERTIFICATES = [
+    ("serial_is_positive", DEVICE, device_with(serial=der.integer(0))),
+    ("serial_is_positive", DEVICE, device_with(serial=der.integer(-(1 << 100)))),
+    ("serial_fits_20_octets", DEVICE, device_with(serial=der.integer(1 << 160))),
+    ("serial_has_64_bits", DEVICE, device_with(serial=der.integer(1 << 40))),
+    ("algorithms_agree", DEVICE, edited(GOOD[DEVICE], outer=SHA384)),
+    ("algorithm_fits_issuer", DEVICE, edited(GOOD[DEVICE], algorithm=SHA384, outer=SHA384)),
+    ("issuer_is_ca_subject", DEVICE, device_with(issuer=OTHER_NAME)),
+    ("times_are_well_formed", DEVICE, device_with(validity=validity(BEGIN, generalized("20310601120000Z")))),
+    ("validity_is_ordered", DEVICE, device_with(validity=validity(END, BEGIN))),
+    ("validity_is_ordered", DEVICE, device_with(validity=validity(BEGIN, BEGIN))),
+    ("validity_is_inside_issuers", DEVICE, device_with(validity=validity(utc("300601105959Z"), END))),
+    (
+        "validity_is_inside_issuers",
+        DEVICE,
+        device_with(validity=validity(BEGIN, der.x509_time(CA_VALIDITY.not_after + timedelta(seconds=1)))),
+    ),
+    ("ca_is_self_issued", CA, edited(GOOD[CA], subject=OTHER_NAME)),
+    ("subject_attributes_are_legal", DEVICE, device_with(subject=name((EMAIL, "a@b"), (CN, "sensor-1")))),
+    ("subject_attributes_are_legal", DEVICE, device_with(subject=name((O_, "a"), (O_, "b"), (CN, "sensor-1")))),
+    ("subject_attributes_are_legal", DEVICE, device_with(subject=name((O_, "x" * 65), (CN, "sensor-1")))),
+    ("subject_has_common_name", DEVICE, device_with(subject=name((O_, "a")))),
+    ("subject_has_common_name", DEVICE, device_with(subject=name())),
+    ("subject_has_common_name", DEVICE, device_with(subject=name((CN, "sensor-1"), (CN, "sensor-2")))),
+    ("subject_has_common_name", CA, edited(GOOD[CA], subject=name((O_, "a")))),
+    ("common_name_is_device_id", DEVICE, device_with(subject=name((CN, "a/b")))),
+    ("common_name_is_device_id", DEVICE, device_with(subject=name((CN, "+")))),
+    ("common_name_is_device_id", DEVICE, device_with(subject=name((CN, "a\nb")))),
+    *(("extensions_are_exact", DEVICE, without(DEVICE, oid)) for oid in (BASIC, USAGE, PURPOSE, SKI, AKI)),
+    *(("extensions_are_exact", CA, without(CA, oid)) for oid in (BASIC, USAGE, SKI)),
+    ("extensions_are_exact", DEVICE, with_extension(DEVICE, der.oid("2.5.29.99"), "0500", critical=False)),
+    ("extensions_are_exact", CA, with_extension(CA, PURPOSE, "300a06082b06010505070302", critical=False)),
+    ("criticality_is_right", DEVICE, with_extension(DEVICE, BASIC, "3000", critical=False)),
+    ("criticality_is_right", DEVICE, with_extension(DEVICE, USAGE, "03020780", critical=False)),
+    ("criticality_is_right", DEVICE, with_extension(DEVICE, PURPOSE, "300a06082b06010505070302", critical=True)),
+    ("criticality_is_right", CA, with_extension(CA, USAGE, "03020106", critical=False)),
+    (
+        "criticality_is_right",
+        SERVER,
+        with_extension(SERVER, SAN, "3010820e62726f6b65722e6578616d706c65", critical=True),
+    ),
+    ("criticality_is_right", SERVER, edited(GOOD[SERVER], subject=name())),
+    ("basic_constraints_fit", DEVICE, with_extension(DEVICE, BASIC, "30030101ff", critical=True)),
+    ("basic_constraints_fit", CA, with_extension(CA, BASIC, "30030101ff", critical=True)),
+    ("basic_constraints_fit", CA, with_extension(CA, BASIC, "30060101ff020101", critical=True)),
+    ("basic_constraints_fit", CA, with_extension(CA, BASIC, "3000", critical=True)),
+    ("key_usage_fits", DEVICE, with_extension(DEVICE, USAGE, "030205a0", critical=True)),
+    ("key_usage_fits", DEVICE, with_extension(DEVICE, USAGE, "03020106", critical=True)),
+    ("key_usage_fits", CA, with_extension(CA, USAGE, "03020204", critical=True)),
+    ("key_usage_fits", SERVER, with_extension(SERVER, USAGE, "030205a0", critical=True)),
+    ("extended_key_usage_fits", DEVICE, with_extension(DEVICE, PURPOSE, "300a06082b06010505070301", critical=False)),
+    (
+        "extended_key_usage_fits",
+        DEVICE,
+        with_extension(DEVICE, PURPOSE, "301406082b0601050507030206082b06010505070301", critical=False),
+    ),
+    ("extended_key_usage_fits", DEVICE, with_extension(DEVICE, PURPOSE, "30060604551d2500", critical=False)),
+    ("extended_key_usage_fits", SERVER, with_extension(SERVER, PURPOSE, "300a06082b06010505070302", critical=False)),
+    ("subject_key_id_is_hash", DEVICE, with_extension(DEVICE, SKI, "0414" + "00" * 20, critical=False)),
+    ("subject_key_id_is_hash", CA, with_extension(CA, SKI, "0401aa", critical=False)),
+    ("authority_key_id_is_issuers", DEVICE, with_extension(DEVICE, AKI, "30168014" + "00" * 20, critical=False)),
+    ("authority_key_id_is_issuers", DEVICE, with_extension(DEVICE, AKI, "3000", critical=False)),
+    ("authority_key_id_is_issuers", CA, with_extension(CA, AKI, "30168014" + "00" * 20, critical=False)),
+    ("device_alt_name_is_urn", DEVICE, with_extension(DEVICE, SAN, "3003820161", critical=False)),
+    ("device_alt_name_is_urn", DEVICE, edited(device(EC, UUID), subject=name((CN, "sensor-1")))),
+    ("device_alt_name_is_urn", DEVICE, device_with(subject=name((CN, UUID)))),
+    ("server_alt_names_are_hosts", SERVER, without(SERVER, SAN)),
+    ("server_alt_names_are_hosts", SERVER, with_extension(SERVER, SAN, "3000", critical=False)),
+    ("server_alt_names_are_hosts", SERVER, with_extension(SERVER, SAN, "3003860161", critical=False)),
+    ("server_alt_names_are_hosts", SERVER, edited(GOOD[SERVER], subject=name((CN, "other.example")))),
+    ("key_is_supported", DEVICE, with_key(rsa_spki(MODULUS | 1 << 2050, 65537))),
+    ("key_is_supported", DEVICE, with_key(rsa_spki(MODULUS >> 1024 | 1, 65537))),
+    ("key_is_not_weak", DEVICE, with_key(rsa_spki(MODULUS, 3))),
+    ("key_is_not_weak", DEVICE, with_key(SMALL_ED25519)),
+]
+
+
+def broken(rules: tuple[Callable[..., str | None], ...], candidate: object) -> set[str]:
+    return {rule.__name__ for rule in rules if rule(candidate)}
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_good_certificates_break_no_rule(kind: Kind) -> None:
+    assert broken(LINTS[kind], read_certificate(GOOD[kind], kind, issuer().facts)) == set()
+    lint_certificate(GOOD[kind], kind, issuer().facts)
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")  # the library's opinion of the same vector
+@pytest.mark.parametrize(("rule", "kind", "certificate"), BAD_CERTIFICATES)
+def test_a_bad_certificate_is_named_by_its_rule(rule: str, kind: Kind, certificate: bytes) -> None:
+    with pytest.raises(LintError, match=rule):
+        lint_certificate(certificate, kind, issuer().facts)
+
+
+def test_every_certificate_rule_has_a_bad_vector() -> None:
+    rules = {rule.__name__ for table in LINTS.values() for rule in table}
+    assert rules == {rule for rule, _, _ in BAD_CERTIFICATES} | {"version_is_3"}
+    assert all("RFC" in (rule.__doc__ or "") or "Refuse" in (rule.__doc__ or "") or "Require" in (rule.__doc__ or "")
+               for table in LINTS.values() for rule in table)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "certificate",
+    [
+        b"",
+        b"garbage",
+        GOOD[DEVICE] + b"\x00",
+        GOOD[DEVICE][:-1],
+        device_with(version=b""),
+        device_with(version=der.explicit(0, der.integer(1))),
+        device_with(validity=validity(BEGIN, utc("310601120000"))),
+        device_with(validity=validity(BEGIN, utc("3106011200Z"))),
+        device_with(validity=validity(BEGIN, generalized("20510601120000.5Z"))),
+        device_with(spki=spki_der(key(EC).public_key())[:-1] + b"\x00"),
+        device_with(extensions=b""),
+        with_extensions(GOOD[DEVICE], lambda found: found.update({b"again": found[BASIC]})),
+    ],
+)
+def test_what_cannot_be_read_is_a_lint_error(certificate: bytes) -> None:
+    """Malformed DER, times without seconds or with fractions, a point off the curve, an extension twice."""
+    with pytest.raises(LintError):
+        lint_certificate(certificate, DEVICE, issuer().facts)
+
+
+def test_kinds_do_not_pass_for_each_other() -> None:
+    for kind in Kind:
+        for other in Kind:
+            if other is not kind:
+                with pytest.raises(LintError):
+                    lint_certificate(GOOD[kind], other, issuer().facts)
+
+
+def test_all_findings_are_told_at_once() -> None:
+    certificate = device_with(issuer=OTHER_NAME, serial=der.integer(1))
+    with pytest.raises(LintError) as caught:
+        lint_certificate(certificate, DEVICE, issuer().facts)
+    assert "issuer_is_ca_subject" in caught.value.message
+    assert "serial_has_64_bits" in caught.value.message
+    assert caught.value.exit_code == 6
+
+
+def test_the_inspector_sees_a_tbs_as_a_certificate_without_signature() -> None:
+    inspect = certificate_inspector(DEVICE, issuer().facts)
+    tbs = parts(GOOD[DEVICE])[0]
+    inspect(tbs)
+    assert parts(unsigned(tbs))[0] == tbs
+    for octets in (b"", b"garbage", tbs[:-1], tbs + b"\x00", der.sequence(), der.sequence(der.integer(1))):
+        with pytest.raises(LintError):
+            inspect(octets)
+
+
+# CRLs
+
+NEXT = NOW + timedelta(days=30)
+ENTRY = encode_entry(SerialNumber.from_random(b"\x5a" * 20), NOW, RevocationReason.KEY_COMPROMISE)
+GOOD_CRL = sign_crl(issuer(), number=3, this_update=NOW, next_update=NEXT, entries=[ENTRY])
+CRL_FIELDS = ("version", "algorithm", "issuer", "this_update", "next_update", "entries", "extensions")
+NUMBER, IDP, DELTA = der.oid("2.5.29.20"), der.oid("2.5.29.28"), der.oid("2.5.29.27")
+
+
+def edited_crl(*, outer: bytes | None = None, **fields: bytes) -> bytes:
+    tbs, algorithm, signature = parts(GOOD_CRL)
+    found = dict(zip(CRL_FIELDS, parts(tbs), strict=True)) | fields
+    return der.sequence(der.sequence(*found.values()), outer or algorithm, signature)
+
+
+def crl_extension(oid: bytes, value: str, *, critical: bool = False) -> bytes:
+    """Add or replace one extension."""
+    listed = parts(parts(parts(parts(GOOD_CRL)[0])[6])[0])
+    extensions = {parts(extension)[0]: extension for extension in listed}
+    setting(oid, value, critical=critical)(extensions)
+    return edited_crl(extensions=der.explicit(0, der.sequence(*extensions.values())))
+
+
+def crl_entries(*entries: bytes) -> bytes:
+    return edited_crl(entries=der.sequence(*entries))
+
+
+def reason(code: str) -> bytes:
+    return ENTRY.replace(bytes.fromhex("0a0101"), bytes.fromhex(code))
+
+
+DATE = der.x509_time(NOW)
+CRITICAL_REASON = der.sequence(der.sequence(der.oid("2.5.29.21"), TRUE, der.octet_string(der.enumerated(1))))
+
+BAD_CRLS = [
+    ("algorithm_fits_issuer", edited_crl(algorithm=SHA384, outer=SHA384)),
+    ("issuer_is_ca_subject", edited_crl(issuer=OTHER_NAME)),
+    ("times_are_well_formed", edited_crl(next_update=generalized("20300701120000Z"))),
+    ("times_are_well_formed", edited_crl(next_update=b"")),
+    ("updates_are_ordered", edited_crl(next_update=der.x509_time(NOW))),
+    ("updates_are_ordered", edited_crl(next_update=der.x509_time(NOW - timedelta(seconds=1)))),
+    ("updates_are_ordered", edited_crl(next_update=b"")),
+    ("extensions_are_exact", edited_crl(extensions=b"")),
+    ("extensions_are_exact", crl_extension(der.oid("2.5.29.99"), "0500")),
+    ("no_extension_is_critical", crl_extension(NUMBER, "020103", critical=True)),
+    ("no_issuing_distribution_point", crl_extension(IDP, "30038101ff", critical=True)),
+    ("is_not_delta", crl_extension(DELTA, "020101", critical=True)),
+    ("authority_key_id_is_issuers", crl_extension(AKI, "30168014" + "00" * 20)),
+    ("number_is_in_range", crl_extension(NUMBER, der.integer(1 << 159).hex())),
+    ("number_is_in_range", edited_crl(extensions=b"")),
+    ("list_is_not_empty", crl_entries()),
+    ("entries_are_legal", crl_entries(reason("0a0107"))),
+    ("entries_are_legal", crl_entries(ENTRY, reason("0a0100"))),
+    ("entries_are_legal", crl_entries(der.sequence(der.integer(5), DATE, CRITICAL_REASON))),
+    ("entries_are_legal", crl_entries(der.sequence(der.integer(0), DATE))),
+    ("entries_are_legal", crl_entries(der.sequence(der.integer(-5), DATE))),
+    ("entries_are_legal", crl_entries(der.sequence(der.integer(1 << 160), DATE))),
+]  # fmt: skip
+
+
+def test_good_crls_break_no_rule() -> None:
+    for octets in (GOOD_CRL, edited_crl(entries=b""), crl_entries(ENTRY, der.sequence(der.integer(1), DATE))):
+        assert broken(CRL_LINTS, read_crl(octets, issuer().facts)) == set()
+        lint_crl(octets, issuer().facts)
+
+
+@pytest.mark.parametrize("length", range(1, 160, 7))
+def test_entries_of_every_length_are_legal(length: int) -> None:
+    for when in (NOW, NOW.replace(year=2060)):
+        for why in RevocationReason:
+            entry = encode_entry(SerialNumber((1 << length) - 1), when, why)
+            lint_crl(crl_entries(entry, ENTRY, entry), issuer().facts)
+
+
+@pytest.mark.parametrize(("rule", "crl"), BAD_CRLS)
+def test_a_bad_crl_is_named_by_its_rule(rule: str, crl: bytes) -> None:
+    with pytest.raises(LintError, match=rule):
+        lint_crl(crl, issuer().facts)
+
+
+def test_every_crl_rule_has_a_bad_vector() -> None:
+    unreachable = {"version_is_2", "algorithms_agree"}
+    assert {rule.__name__ for rule in CRL_LINTS} == {rule for rule, _ in BAD_CRLS} | unreachable
+    assert all("RFC" in (rule.__doc__ or "") for rule in CRL_LINTS)
+
+
+@pytest.mark.parametrize("version", [b"", der.integer(0), der.integer(2)])
+def test_a_crl_of_another_version_is_refused(version: bytes) -> None:
+    with pytest.raises(LintError):
+        lint_crl(edited_crl(version=version), issuer().facts)
+
+
+def test_rules_that_the_library_applies_first_hold_by_themselves_too() -> None:
+    """It does not read other versions nor CRLs whose algorithms differ; a later one may."""
+    certificate = read_certificate(GOOD[DEVICE], DEVICE, issuer().facts)
+    assert broken(LINTS[DEVICE], replace(certificate, version=der.integer(1))) == {"version_is_3"}
+    crl = read_crl(GOOD_CRL, issuer().facts)
+    assert broken(CRL_LINTS, replace(crl, version=b"\x02")) == {"version_is_2"}
+    assert broken(CRL_LINTS, replace(crl, version=None)) == {"version_is_2"}
+    assert broken(CRL_LINTS, replace(crl, outer_algorithm=SHA384)) == {"algorithms_agree"}
+    with pytest.raises(LintError):
+        lint_crl(edited_crl(outer=SHA384), issuer().facts)
+
+
+@pytest.mark.parametrize(
+    "crl", [b"", b"garbage", GOOD_CRL + b"\x00", GOOD_CRL[:-1], crl_entries(ENTRY[:-1]), der.sequence()]
+)
+def test_a_crl_that_cannot_be_read_is_a_lint_error(crl: bytes) -> None:
+    with pytest.raises(LintError):
+        lint_crl(crl, issuer().facts)
