@@ -63,6 +63,12 @@ def head(connection: sqlite3.Connection) -> AuditHead:
     return AuditHead(row[0], row[1]) if row else AuditHead(0, GENESIS)
 
 
+def hash_of(connection: sqlite3.Connection, seq: int) -> bytes | None:
+    """Hash of one row; ``None`` when it is not there."""
+    row = connection.execute("SELECT hash FROM audit WHERE seq = ?", (seq,)).fetchone()
+    return row[0] if row else None
+
+
 def append(
     connection: sqlite3.Connection,
     caller: Caller,

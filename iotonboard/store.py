@@ -183,6 +183,17 @@ class Store:
             raise
 
     @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """See one consistent state through several queries, without keeping writers waiting."""
+        self.connection.execute("BEGIN")
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise database_error(error, self.path) from error
+        finally:
+            self.connection.execute("ROLLBACK")
+
+    @contextlib.contextmanager
     def savepoint(self) -> Iterator[None]:
         """Inside a transaction: undo what the block did, and nothing else, when it raises."""
         self.connection.execute("SAVEPOINT row")
@@ -242,7 +253,14 @@ class Store:
 
     def issuers(self) -> list[IssuerRow]:
         """All CAs that are not retired, newest first: the first one issues."""
-        query = "SELECT id, der, not_before, not_after, key_file FROM issuer WHERE retired_at IS NULL ORDER BY id DESC"
+        return self._issuers("WHERE retired_at IS NULL")
+
+    def all_issuers(self) -> list[IssuerRow]:
+        """All CAs that this state ever had, newest first."""
+        return self._issuers("")
+
+    def _issuers(self, clause: str) -> list[IssuerRow]:
+        query = f"SELECT id, der, not_before, not_after, key_file FROM issuer {clause} ORDER BY id DESC"  # noqa: S608
         return [
             IssuerRow(row, der, Validity(from_epoch(begin), from_epoch(end)), key_file)
             for row, der, begin, end, key_file in self._all(query)
@@ -477,6 +495,11 @@ class Store:
             "UPDATE crl SET der = NULL WHERE der IS NOT NULL AND generation <= (SELECT max(generation) FROM crl) - ?",
             (keep,),
         )
+
+    def audit_head(self) -> tuple[int, bytes, int, bytes] | None:
+        """The newest signed head of the trail: row number, hash, issuer and signature."""
+        row = self._one("SELECT seq, hash, issuer, signature FROM audit_head ORDER BY seq DESC LIMIT 1")
+        return (row[0], row[1], row[2], row[3]) if row else None
 
     def set_audit_head(self, seq: int, digest: bytes, issuer: int, signature: bytes) -> None:
         """Keep the newest signed head of the audit trail in place of the one before."""

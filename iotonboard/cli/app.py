@@ -37,6 +37,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "gen-crl": ("revocation", "Sign and publish a new CRL."),
     "sync-acl": ("broker", "Bring mosquitto.acl to what the database says."),
     "health": ("desk", "Check state, keys, CRL, ACL, files and clock."),
+    "audit": ("trail", "Read, verify and carry the audit trail."),
     "config": ("desk", "Show and change settings."),
     "accept-clock": ("desk", "Go on from a clock that was corrected."),
 }

@@ -77,7 +77,12 @@ def issue_broker(
     with state.transaction(signing=True) as now:
         row = state.store.add_certificate(new, issuer=authority.active.row, host=host, now=now)
         state.store.add_pending(row, None)
-        state.record(now, host, serial=serial.hex, detail={"broker": list(hosts), "plain_key": plain_key})
+        state.record(
+            now,
+            host,
+            serial=serial.hex,
+            detail={"fingerprint": new.fingerprint, "broker": list(hosts), "plain_key": plain_key},
+        )
         seal_audit(state, authority)
     state.publish()
     folder = state.paths.broker(host)

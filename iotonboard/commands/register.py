@@ -311,6 +311,7 @@ class _Run:
         if plan.topics or self._state.config["acl.style"] == "per-device":
             self._state.mark_acl()
         detail = {
+            "fingerprint": issued.certificate.fingerprint,
             "key": "device" if request.csr else "workstation",
             "not_after": rfc3339(plan.order.validity.not_after),
         }

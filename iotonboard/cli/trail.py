@@ -1,0 +1,116 @@
+"""The verb ``audit``: ``show``, ``verify`` and ``head``."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from iotonboard.cli import output
+from iotonboard.cli.session import Session, verb
+from iotonboard.errors import UsageError
+from iotonboard.model import rfc3339
+
+if TYPE_CHECKING:
+    from iotonboard.audit import AuditRow
+
+app = typer.Typer()
+audit_app = typer.Typer(
+    name="audit",
+    help="Read, verify and carry the audit trail.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    add_completion=False,
+)
+app.add_typer(audit_app, name="audit")
+_COLUMNS = ("seq", "time", "operator", "host", "command", "subject", "serial", "detail")
+
+
+@verb(audit_app, "show", example="iotonboard audit show --subject press-17 --json")
+def show(
+    session: Session,
+    subject: Annotated[str, typer.Option("--subject", help="Only rows about this device, broker or setting.")] = "",
+    command: Annotated[str, typer.Option("--command", help="Only rows of this verb.")] = "",
+    since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="From this time on, UTC.")] = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Up to this time, UTC.")] = None,
+    last: Annotated[int | None, typer.Option("--last", min=1, help="Look at the newest N rows only.")] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, safe to open in a spreadsheet.")] = False,
+) -> int | None:
+    """Show who changed what, oldest first."""
+    from iotonboard.commands.audit_trail import Filter, select_rows
+
+    if as_csv and session.json:
+        raise UsageError("--csv and --json exclude each other", hint="choose one of them")
+    chosen = Filter(subject, command, _parse_time(since), _parse_time(until))
+    with session.open_state() as state:
+        rows = select_rows(state, chosen, last=last)
+        if session.json:
+            for row in rows:
+                output.write_json("audit show", _values(row))
+        elif as_csv:
+            writer = csv.writer(sys.stdout, lineterminator="\n")
+            writer.writerow(_COLUMNS)
+            writer.writerows([output.cell(output.printable(text)) for text in _texts(row)] for row in rows)
+        else:
+            output.write_table([column.upper() for column in _COLUMNS], (_texts(row) for row in rows))
+    return None
+
+
+def _texts(row: AuditRow) -> tuple[str, ...]:
+    return (str(row.seq), rfc3339(row.time), row.operator, row.host, row.command, row.subject, row.serial, row.detail)
+
+
+def _values(row: AuditRow) -> dict[str, object]:
+    return {
+        **dict(zip(_COLUMNS, _texts(row), strict=True)),
+        "command": "audit show",
+        "verb": row.command,
+        "seq": row.seq,
+        "detail": json.loads(row.detail),
+    }
+
+
+def _parse_time(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text[:80]!r} is not a time", hint="write 2030-01-31 or 2030-01-31T12:00:00Z") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+@verb(audit_app, "verify", example="iotonboard audit verify --head 12:AB12-CD34-EF56-0789-1122")
+def verify(
+    session: Session,
+    head: Annotated[str, typer.Option("--head", help="A head that was written down earlier.")] = "",
+) -> int | None:
+    """Check the chain, the head that the CA signed, and one that was carried away. Exit 9 when one is broken."""
+    from iotonboard.commands.audit_trail import verify as check
+
+    with session.open_state() as state:
+        verdict = check(state, head)
+    values = {"rows": verdict.rows, "broken_row": verdict.broken_row or None, "problem": verdict.problem}
+    if not verdict.problem:
+        session.result(values, f"{verdict.rows} rows\twhole")
+        return None
+    session.result(values, f"{verdict.rows} rows\tbroken at row {verdict.broken_row}\t{verdict.problem}")
+    session.message("somebody changed the database; compare it with a backup ('iotonboard health --deep' names more)")
+    return 9
+
+
+@verb(audit_app, "head", example="iotonboard audit head")
+def head_of_trail(session: Session) -> int | None:
+    """Print the head of the trail, to be written down: 'audit verify --head' finds what was changed since."""
+    from iotonboard import audit
+    from iotonboard.commands.audit_trail import printable_head
+
+    with session.open_state() as state:
+        newest = audit.head(state.store.connection)
+    text = printable_head(newest)
+    session.result({"head": text, "seq": newest.seq, "hash": newest.hash.hex()}, text)
+    return None

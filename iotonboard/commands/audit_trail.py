@@ -1,0 +1,113 @@
+"""``audit``: read the trail, prove it whole, and give its head to carry away."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from iotonboard import audit
+from iotonboard.errors import PolicyError
+from iotonboard.pki.statement import statement_holds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from iotonboard.audit import AuditHead, AuditRow
+    from iotonboard.statedir import State
+
+_HEAD_DIGITS = 20  # 80 bits: short enough to write down, long enough that nobody makes a second trail for it
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which rows are shown; empty or ``None`` means any. Times include their ends."""
+
+    subject: str = ""
+    command: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check of the trail found; ``broken_row`` is 0 and ``problem`` empty when all is well."""
+
+    rows: int
+    broken_row: int = 0
+    problem: str = ""
+
+
+def select_rows(state: State, chosen: Filter, *, last: int | None = None) -> Iterator[AuditRow]:
+    """Rows that match, oldest first; with ``last``, only that many of the newest rows are looked at."""
+    since_seq = 0 if last is None else max(audit.head(state.store.connection).seq - last, 0)
+    for row in audit.rows(state.store.connection, since_seq=since_seq):
+        if chosen.subject and row.subject != chosen.subject:
+            continue
+        if chosen.command and row.command != chosen.command:
+            continue
+        if (chosen.since and row.time < chosen.since) or (chosen.until and row.time > chosen.until):
+            continue
+        yield row
+
+
+def verify(state: State, carried_head: str = "") -> Verdict:
+    """Check the chain, the head that the CA signed last, and a head that somebody carried away.
+
+    A trail whose tail was cut off still chains; the signed head and the carried one name rows that are gone.
+
+    Raises:
+        PolicyError: ``carried_head`` is not one that ``audit head`` printed.
+    """
+    with state.store.reading():
+        newest = audit.head(state.store.connection)
+        broken = audit.first_broken(state.store.connection)
+        if broken is not None:
+            return Verdict(newest.seq, broken, f"row {broken} does not follow from the one before")
+        problem = _signed_head_problem(state, newest)
+        if problem:
+            return Verdict(newest.seq, newest.seq + 1, problem)
+        if carried_head:
+            seq, digits = _parse_head(carried_head)
+            found = audit.hash_of(state.store.connection, seq)
+            if found is None:
+                return Verdict(
+                    newest.seq, newest.seq + 1, f"row {seq}, which was carried away, is gone: the tail was cut off"
+                )
+            if not found.hex().upper().startswith(digits):
+                return Verdict(newest.seq, seq, f"row {seq} is not the one whose head was carried away")
+    return Verdict(newest.seq)
+
+
+def _signed_head_problem(state: State, newest: AuditHead) -> str:
+    signed = state.store.audit_head()
+    if signed is None:
+        return "the signed head of the trail is missing"
+    seq, digest, issuer, signature = signed
+    certificates = {row.id: row.der for row in state.store.all_issuers()}
+    if issuer not in certificates or not statement_holds(
+        certificates[issuer], audit.head_statement(audit.AuditHead(seq, digest)), signature
+    ):
+        return "the head of the trail was not signed by this CA"
+    if seq > newest.seq:
+        return f"row {seq}, whose head the CA signed, is gone: the tail was cut off"
+    if audit.hash_of(state.store.connection, seq) != digest:
+        return f"row {seq} is not the one that the CA signed: the trail was rewritten"
+    return ""
+
+
+def printable_head(newest: AuditHead) -> str:
+    """A head as people write it down: ``NUMBER:XXXX-XXXX-XXXX-XXXX-XXXX``."""
+    digits = newest.hash.hex().upper()[:_HEAD_DIGITS]
+    return f"{newest.seq}:" + "-".join(digits[start : start + 4] for start in range(0, _HEAD_DIGITS, 4))
+
+
+def _parse_head(text: str) -> tuple[int, str]:
+    number, _, digits = text.strip().partition(":")
+    digits = re.sub("[- ]", "", digits).upper()
+    if not re.fullmatch("[0-9]{1,18}", number) or not re.fullmatch(f"[0-9A-F]{{{_HEAD_DIGITS}}}", digits):
+        raise PolicyError(
+            f"{text[:80]!r} is not a head of the trail", hint="type it as 'iotonboard audit head' printed it"
+        )
+    return int(number), digits
