@@ -12,13 +12,14 @@ from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, Not
 from iotonboard.model import rfc3339
 from iotonboard.pki.crl import check_crl, crl_facts, sign_crl
 from iotonboard.pki.issuance import Issuer, load_issuer
-from iotonboard.pki.keys import PrivateKey, load_key
+from iotonboard.pki.keys import PrivateKey, dump_key, load_key
 from iotonboard.pki.statement import key_secret, sign_statement
 from iotonboard.store import CrlRow
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from iotonboard.model import SerialNumber
     from iotonboard.passphrase import Passphrase
     from iotonboard.statedir import State
     from iotonboard.store import IssuerRow
@@ -90,6 +91,15 @@ def key_is_encrypted(state: State) -> bool:
     except (NotFoundError, ConflictError, IndexError):
         return True
     return b"ENCRYPTED" in content
+
+
+def open_secret(state: State, authority: Authority, serial: SerialNumber) -> tuple[bytes | None, str | None]:
+    """Plain key (PKCS#8 DER) and bundle password of a certificate; both ``None`` when the workstation has no key."""
+    encrypted, salt = state.store.certificate_secret(serial)
+    if encrypted is None or salt is None:
+        return None, None
+    password = authority.vault.bundle_password(serial, salt)
+    return dump_key(load_key(encrypted, password.encode("ascii"))), password
 
 
 def sign_crls(

@@ -400,6 +400,10 @@ class Store:
             )
         ]
 
+    def broker_hosts(self) -> list[str]:
+        """Hosts that have a broker certificate."""
+        return [row[0] for row in self._all("SELECT DISTINCT host FROM certificate WHERE host IS NOT NULL")]
+
     def broker_certificates(self, host: str) -> list[CertificateRecord]:
         """All certificates of a broker host, newest first."""
         rows = self._all(f"SELECT {_CERTIFICATE} WHERE c.host = ? ORDER BY c.id DESC", (host,))
@@ -418,6 +422,10 @@ class Store:
         if row is None:
             raise NotFoundError(f"there is no certificate {serial.hex}", hint="'iotonboard show ID' prints serials")
         return _certificate_record(*row[2:]), row[0] or row[1]
+
+    def certificate_row(self, serial: SerialNumber) -> int:
+        """Row number of a certificate that is known to be there."""
+        return int(self._one("SELECT id FROM certificate WHERE serial = ?", (serial.octets,))[0])
 
     def certificate_secret(self, serial: SerialNumber) -> tuple[bytes | None, bytes | None]:
         """Encrypted key (PKCS#8 DER) and bundle salt of a certificate; both ``None`` when it has none."""

@@ -28,8 +28,16 @@ def health(
     session: Session,
     check: Annotated[list[str] | None, typer.Option("--check", metavar="NAME", help="Run this check only.")] = None,
     list_checks: Annotated[bool, typer.Option("--list", help="List the checks and exit.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Rebuild everything from certificates and trail; name each difference.")
+    ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="As --deep, and rewrite what can be rebuilt; needs the passphrase.")
+    ] = False,
 ) -> int | None:
     """Check state, keys, CRL, ACL, files and clock. Exit 9 when something is wrong."""
+    if deep or repair:
+        return _inspect(session, repair=repair)
     from iotonboard.commands.health import CHECKS, FAILED, OK, run_checks
 
     if list_checks:
@@ -50,6 +58,27 @@ def health(
         rows = [(one.name, one.status, one.message, one.hint) for one in findings]
         output.write_table(("CHECK", "STATUS", "WHAT", "WHAT TO DO"), rows)
     return 9 if status == FAILED else None
+
+
+def _inspect(session: Session, *, repair: bool) -> int | None:
+    from iotonboard.commands import repair as command
+
+    with session.open_state() as state:
+        differences = command.find_differences(state)
+        if repair and differences:
+            before = len(differences)
+            differences = command.repair(state, session.unlock(state), differences)
+            session.message(f"{before} differences found, {len(differences)} left")
+    if session.json:
+        rows = [{"kind": one.kind, "subject": one.subject, "message": one.message} for one in differences]
+        output.write_json("health", {"status": "failed" if differences else "ok", "differences": rows})
+    elif differences:
+        output.write_table(("KIND", "WHERE", "WHAT"), ((one.kind, one.subject, one.message) for one in differences))
+    else:
+        output.write_line("everything is as it was recorded")
+    if differences and not repair:
+        session.message("hint: 'iotonboard health --repair' rewrites what can be rebuilt; a backup has the rest")
+    return 9 if differences else None
 
 
 @verb(config_app, "show", example="iotonboard config show --json")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard import audit
 from iotonboard.errors import PolicyError
-from iotonboard.pki.statement import statement_holds
+from iotonboard.trailcheck import Verdict, check_trail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,15 +30,6 @@ class Filter:
     until: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a check of the trail found; ``broken_row`` is 0 and ``problem`` empty when all is well."""
-
-    rows: int
-    broken_row: int = 0
-    problem: str = ""
-
-
 def select_rows(state: State, chosen: Filter, *, last: int | None = None) -> Iterator[AuditRow]:
     """Rows that match, oldest first; with ``last``, only that many of the newest rows are looked at."""
     since_seq = 0 if last is None else max(audit.head(state.store.connection).seq - last, 0)
@@ -53,48 +44,23 @@ def select_rows(state: State, chosen: Filter, *, last: int | None = None) -> Ite
 
 
 def verify(state: State, carried_head: str = "") -> Verdict:
-    """Check the chain, the head that the CA signed last, and a head that somebody carried away.
-
-    A trail whose tail was cut off still chains; the signed head and the carried one name rows that are gone.
+    """Check the trail, and a head that somebody carried away earlier.
 
     Raises:
         PolicyError: ``carried_head`` is not one that ``audit head`` printed.
     """
     with state.store.reading():
-        newest = audit.head(state.store.connection)
-        broken = audit.first_broken(state.store.connection)
-        if broken is not None:
-            return Verdict(newest.seq, broken, f"row {broken} does not follow from the one before")
-        problem = _signed_head_problem(state, newest)
-        if problem:
-            return Verdict(newest.seq, newest.seq + 1, problem)
-        if carried_head:
-            seq, digits = _parse_head(carried_head)
-            found = audit.hash_of(state.store.connection, seq)
-            if found is None:
-                return Verdict(
-                    newest.seq, newest.seq + 1, f"row {seq}, which was carried away, is gone: the tail was cut off"
-                )
-            if not found.hex().upper().startswith(digits):
-                return Verdict(newest.seq, seq, f"row {seq} is not the one whose head was carried away")
-    return Verdict(newest.seq)
-
-
-def _signed_head_problem(state: State, newest: AuditHead) -> str:
-    signed = state.store.audit_head()
-    if signed is None:
-        return "the signed head of the trail is missing"
-    seq, digest, issuer, signature = signed
-    certificates = {row.id: row.der for row in state.store.all_issuers()}
-    if issuer not in certificates or not statement_holds(
-        certificates[issuer], audit.head_statement(audit.AuditHead(seq, digest)), signature
-    ):
-        return "the head of the trail was not signed by this CA"
-    if seq > newest.seq:
-        return f"row {seq}, whose head the CA signed, is gone: the tail was cut off"
-    if audit.hash_of(state.store.connection, seq) != digest:
-        return f"row {seq} is not the one that the CA signed: the trail was rewritten"
-    return ""
+        verdict = check_trail(state.store)
+        if verdict.problem or not carried_head:
+            return verdict
+        seq, digits = _parse_head(carried_head)
+        found = audit.hash_of(state.store.connection, seq)
+        if found is None:
+            problem = f"row {seq}, which was carried away, is gone: the tail was cut off"
+            return Verdict(verdict.rows, verdict.rows + 1, problem)
+        if not found.hex().upper().startswith(digits):
+            return Verdict(verdict.rows, seq, f"row {seq} is not the one whose head was carried away")
+        return verdict
 
 
 def printable_head(newest: AuditHead) -> str:

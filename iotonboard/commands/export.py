@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard import fsio
+from iotonboard.authority import open_secret
 from iotonboard.credential import Credential
 from iotonboard.errors import ConflictError, NotFoundError, PolicyError
 from iotonboard.formats import table
-from iotonboard.pki.keys import dump_key, load_key
 
 if TYPE_CHECKING:
     from iotonboard.authority import Authority
@@ -37,7 +37,7 @@ def encode(state: State, authority: Authority, device_id: str, format_name: str)
         PolicyError: the format needs a key that is not here.
     """
     certificate = current_certificate(state, device_id)
-    key_der, password = open_key(state, authority, certificate)
+    key_der, password = open_secret(state, authority, certificate.serial)
     if key_der is None and table.find_format(format_name).needs_password:
         raise PolicyError(
             f"the key of {device_id!r} never left the device: there is nothing for {format_name!r} to protect",
@@ -64,15 +64,6 @@ def current_certificate(state: State, device_id: str) -> CertificateRecord:
         f"device {device_id!r} has no valid certificate",
         hint=f"'iotonboard register {device_id} --if-exists reissue' makes a new one",
     )
-
-
-def open_key(state: State, authority: Authority, certificate: CertificateRecord) -> tuple[bytes | None, str | None]:
-    """The plain key (PKCS#8 DER) and bundle password of a certificate; both ``None`` when the device made its key."""
-    encrypted, salt = state.store.certificate_secret(certificate.serial)
-    if encrypted is None or salt is None:
-        return None, None
-    password = authority.vault.bundle_password(certificate.serial, salt)
-    return dump_key(load_key(encrypted, password.encode("ascii"))), password
 
 
 def prepare_targets(files: list[OutputFile], out: str, *, is_folder: bool, force: bool) -> list[tuple[str, OutputFile]]:

@@ -11,6 +11,7 @@ The way of one device, and of each group of a batch:
 
 from __future__ import annotations
 
+import hashlib
 import os
 import uuid
 from collections import deque
@@ -315,6 +316,8 @@ class _Run:
             "key": "device" if request.csr else "workstation",
             "not_after": rfc3339(plan.order.validity.not_after),
         }
+        if issued.bundle:
+            detail["bundle"] = hashlib.sha256(issued.bundle).hexdigest()
         self._state.record(now, plan.device_id, serial=serial.hex, detail=detail)
 
     def _publish_crl(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 
 from iotonboard.errors import PolicyError
@@ -56,6 +57,25 @@ def certificate_facts(certificate_der: bytes) -> CertificateFacts:
         return _read(certificate_der)
     except UNREADABLE as error:
         raise PolicyError("this is not a certificate that can be read") from error
+
+
+def is_issued_by(certificate_der: bytes, issuer_der: bytes) -> bool:
+    """Say whether an issuer's name and key stand behind a certificate (RFC 5280 6.1.3 a, signature and name only).
+
+    Raises:
+        PolicyError: one of them is not a certificate.
+
+    """
+    try:
+        certificate = x509.load_der_x509_certificate(certificate_der)
+        certificate.verify_directly_issued_by(x509.load_der_x509_certificate(issuer_der))
+    except InvalidSignature:
+        return False
+    except UNREADABLE as error:
+        if "does not match" in str(error):
+            return False
+        raise PolicyError("this is not a certificate that can be read") from error
+    return True
 
 
 def _read(octets: bytes) -> CertificateFacts:

@@ -1,0 +1,80 @@
+"""``health --deep`` and ``--repair``: name what differs from what was recorded, and rebuild what can be rebuilt."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING
+
+from iotonboard import bundle
+from iotonboard.authority import open_secret, seal_audit, sign_crls
+from iotonboard.credential import Credential
+from iotonboard.errors import IotOnboardError
+from iotonboard.inspection import inspect_state
+from iotonboard.model import DeviceId, RevocationReason
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from iotonboard.authority import Authority
+    from iotonboard.inspection import Difference
+    from iotonboard.model import SerialNumber
+    from iotonboard.statedir import State
+
+
+def find_differences(state: State) -> list[Difference]:
+    """Everything that is not as it was recorded, by kind and subject."""
+    return sorted(inspect_state(state), key=lambda one: (one.kind, one.subject, one.message))
+
+
+def repair(state: State, authority: Authority, differences: list[Difference]) -> list[Difference]:
+    """Rebuild what the certificates, the trail and the CA key can rebuild; returns what is left afterwards.
+
+    Revocations that the database forgot are recorded again, files are written from the database, modes are
+    set, CRL and ACL are published anew. Edited and vanished rows stay: only a backup knows what they said.
+
+    Raises:
+        PolicyError: the clock cannot be right.
+        BusyError: the state is locked or the disk refuses.
+    """
+    with state.transaction(signing=True) as now:
+        for serial in {one.serial for one in differences if one.repair == "revoke" and one.serial}:
+            _revoke_again(state, serial, now)
+        for serial in {one.serial for one in differences if one.repair == "files" and one.serial}:
+            _queue_files(state, authority, serial, now)
+        sign_crls(state, authority, now)
+        state.mark_acl()
+        seal_audit(state, authority)
+    for difference in differences:
+        if difference.repair == "mode":
+            os.chmod(difference.subject, 0o700 if os.path.isdir(difference.subject) else 0o600)
+    state.publish()
+    return find_differences(state)
+
+
+def _revoke_again(state: State, serial: SerialNumber, now: datetime) -> None:
+    _, holder = state.store.certificate_by_serial(serial)
+    query = "SELECT revoked FROM temp.trail WHERE serial = ?"
+    reason = RevocationReason(state.store.connection.execute(query, (serial.octets,)).fetchone()[0])
+    state.revoke([serial], reason, now, subject=holder)
+
+
+def _queue_files(state: State, authority: Authority, serial: SerialNumber, now: datetime) -> None:
+    """Queue a certificate's files for publication, with a new bundle when it had one."""
+    certificate, holder = state.store.certificate_by_serial(serial)
+    content = None
+    query = "SELECT bundle FROM temp.trail WHERE serial = ?"
+    row = state.store.connection.execute(query, (serial.octets,)).fetchone()
+    if row and row[0]:
+        try:
+            key_der, password = open_secret(state, authority, serial)
+        except IotOnboardError:
+            key_der, password = None, None
+        if key_der and password:
+            credential = Credential(
+                DeviceId(holder), serial, certificate.validity, certificate.der, key_der, authority.chain
+            )
+            content = bundle.build_bundle(credential, password)
+    detail = {"repaired": "files"} | ({"bundle": hashlib.sha256(content).hexdigest()} if content else {})
+    state.record(now, holder, serial=serial.hex, detail=detail)
+    state.store.add_pending(state.store.certificate_row(serial), content)
