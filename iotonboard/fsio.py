@@ -19,6 +19,7 @@ from iotonboard.errors import BusyError, ConflictError, IotOnboardError, NotFoun
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import BinaryIO
 
 STAGING_PREFIX = ".iotonboard-"
 STAGING_SUFFIX = ".tmp"
@@ -130,7 +131,9 @@ def create_exclusive(path: str, content: bytes, placement: Placement = PRIVATE) 
     except OSError as error:
         raise disk_error(error, path) from error
     try:
-        _fill(descriptor, (content,), placement, durable=True)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            _settle(file, placement, durable=True)
     except OSError as error:
         _forget(path)
         raise disk_error(error, path) from error
@@ -148,10 +151,23 @@ def write_atomic(
     Raises:
         BusyError: the disk refused; the old file stays.
     """
+    with replacing(path, placement, durable=durable) as file:
+        for piece in (content,) if isinstance(content, bytes) else content:
+            file.write(piece)
+
+
+@contextlib.contextmanager
+def replacing(path: str, placement: Placement = PRIVATE, *, durable: bool = True) -> Iterator[BinaryIO]:
+    """Open a temporary file in ``path``'s folder; when the block ends well it takes the place of ``path``.
+
+    Raises:
+        BusyError: the disk refused; the old file stays.
+    """
     staged = _staging_name(path)
     try:
-        descriptor = os.open(staged, _CREATE, 0o600)
-        _fill(descriptor, (content,) if isinstance(content, bytes) else content, placement, durable=durable)
+        with os.fdopen(os.open(staged, _CREATE, 0o600), "w+b") as file:
+            yield file
+            _settle(file, placement, durable=durable)
         os.replace(staged, path)
     except OSError as error:
         _forget(staged)
@@ -168,17 +184,15 @@ def _staging_name(path: str) -> str:
     return os.path.join(folder, f"{STAGING_PREFIX}{name[:80]}-{os.urandom(6).hex()}{STAGING_SUFFIX}")
 
 
-def _fill(descriptor: int, pieces: Iterable[bytes], placement: Placement, *, durable: bool) -> None:
-    with os.fdopen(descriptor, "wb") as file:
-        for piece in pieces:
-            file.write(piece)
-        file.flush()
-        if hasattr(os, "fchown") and (placement.uid, placement.gid) != (-1, -1):
-            os.fchown(descriptor, placement.uid, placement.gid)
-        if hasattr(os, "fchmod"):
-            os.fchmod(descriptor, placement.mode)
-        if durable:
-            os.fsync(descriptor)
+def _settle(file: BinaryIO, placement: Placement, *, durable: bool) -> None:
+    """Give a written file its owner and mode, and make it durable."""
+    file.flush()
+    if hasattr(os, "fchown") and (placement.uid, placement.gid) != (-1, -1):
+        os.fchown(file.fileno(), placement.uid, placement.gid)
+    if hasattr(os, "fchmod"):
+        os.fchmod(file.fileno(), placement.mode)
+    if durable:
+        os.fsync(file.fileno())
 
 
 def _forget(path: str) -> None:

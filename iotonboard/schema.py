@@ -44,6 +44,8 @@ _TABLES_1 = (
     """CREATE TABLE revocation (
         certificate INTEGER PRIMARY KEY REFERENCES certificate(id), revocation_date INTEGER NOT NULL,
         reason TEXT NOT NULL, not_after INTEGER NOT NULL, entry_der BLOB NOT NULL)""",
+    # Revocations of certificates that a restored backup does not know; known from a newer CRL only.
+    "CREATE TABLE foreign_revocation (issuer INTEGER NOT NULL, serial BLOB PRIMARY KEY, entry_der BLOB NOT NULL)",
     """CREATE TABLE crl (
         id INTEGER PRIMARY KEY, generation INTEGER NOT NULL, issuer INTEGER NOT NULL REFERENCES issuer(id),
         number INTEGER NOT NULL, this_update INTEGER NOT NULL, next_update INTEGER NOT NULL,

@@ -423,6 +423,43 @@ class Store:
             raise NotFoundError(f"there is no certificate {serial.hex}", hint="'iotonboard show ID' prints serials")
         return _certificate_record(*row[2:]), row[0] or row[1]
 
+    def has_certificate(self, serial: SerialNumber) -> bool:
+        """Say whether this state knows a certificate."""
+        return self._one("SELECT 1 FROM certificate WHERE serial = ?", (serial.octets,)) is not None
+
+    def is_revoked(self, serial: SerialNumber) -> bool:
+        """Say whether a serial is revoked, be its certificate known or not."""
+        query = (
+            "SELECT 1 FROM revocation r JOIN certificate c ON c.id = r.certificate WHERE c.serial = ?"
+            " UNION ALL SELECT 1 FROM foreign_revocation WHERE serial = ?"
+        )
+        return self._one(query, (serial.octets, serial.octets)) is not None
+
+    def add_foreign_revocation(self, issuer: int, serial: SerialNumber, entry_der: bytes) -> None:
+        """Keep a revocation whose certificate this state does not know: it stays on every CRL."""
+        self.connection.execute(
+            "INSERT INTO foreign_revocation (issuer, serial, entry_der) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            (issuer, serial.octets, entry_der),
+        )
+
+    def copy_to(self, path: str) -> None:
+        """Write a consistent copy into the empty file ``path``, while others go on writing.
+
+        Raises:
+            BusyError: the disk refuses.
+        """
+        try:
+            self.connection.execute("VACUUM INTO ?", (path,))
+        except sqlite3.Error as error:
+            raise database_error(error, path) from error
+
+    def keep_log(self) -> None:
+        """Switch a copied database to the write-ahead log that every state uses."""
+        try:
+            self.connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.Error as error:
+            raise database_error(error, self.path) from error
+
     def certificate_row(self, serial: SerialNumber) -> int:
         """Row number of a certificate that is known to be there."""
         return int(self._one("SELECT id FROM certificate WHERE serial = ?", (serial.octets,))[0])
@@ -464,6 +501,8 @@ class Store:
         )
         parameters = (to_epoch(listed_since), issuer)[: query.count("?")]
         for (entry,) in self.connection.execute(query, parameters):
+            yield entry
+        for (entry,) in self.connection.execute("SELECT entry_der FROM foreign_revocation WHERE issuer = ?", (issuer,)):
             yield entry
 
     def unlisted_revocations(self) -> int:

@@ -37,6 +37,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "gen-crl": ("revocation", "Sign and publish a new CRL."),
     "sync-acl": ("broker", "Bring mosquitto.acl to what the database says."),
     "health": ("desk", "Check state, keys, CRL, ACL, files and clock."),
+    "backup": ("safe", "Write one encrypted file that holds the whole state."),
+    "restore": ("safe", "Bring a state back from a backup, with every revocation."),
     "audit": ("trail", "Read, verify and carry the audit trail."),
     "config": ("desk", "Show and change settings."),
     "accept-clock": ("desk", "Go on from a clock that was corrected."),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from iotonboard.commands.revoke import Revoked, Target
+    from iotonboard.statedir import State
     from iotonboard.store import CrlRow
 
 app = typer.Typer()
@@ -40,6 +41,9 @@ def revoke(
     batch: Annotated[
         str | None, typer.Option("--batch", metavar="FILE", help="CSV with device_id; '-': stdin.")
     ] = None,
+    certificates: Annotated[
+        list[str] | None, typer.Option("--cert", metavar="FILE", help="A certificate file, known here or not.")
+    ] = None,
     defer: Annotated[
         bool, typer.Option("--defer", help="Record now, publish with the next gen-crl; needs no key.")
     ] = False,
@@ -48,14 +52,16 @@ def revoke(
     """Revoke devices: recorded, on the CRL and out of the ACL in one step."""
     from iotonboard.commands import revoke as command
 
-    if not ids and not serials and batch is None:
-        raise UsageError("nothing to revoke", hint="name devices, --serial or --batch")
+    if not ids and not serials and not certificates and batch is None:
+        raise UsageError("nothing to revoke", hint="name devices, --serial, --cert or --batch")
     if batch == "-" and session.passphrase_file == "-":
         raise UsageError("stdin cannot be both passphrase and list", hint="put the passphrase into a file")
     targets = list(_targets(ids or [], serials or [], batch))
     with session.open_state() as state:
         authority = None if defer else session.unlock(state)
         state.publish(acl=False)
+        if certificates:
+            targets += _adopted(state, certificates)
         answers = command.revoke(state, targets, reason, strict=strict)
         done = [answer for answer in answers if answer.error is None]
         number = None
@@ -91,6 +97,15 @@ def _targets(ids: list[str], serials: list[str], batch: str | None) -> Iterator[
         with open_text(batch) as lines:
             for line, device_id, serial in parse_targets(lines, batch):
                 yield Target(device_id, SerialNumber.from_hex(serial) if serial else None, line)
+
+
+def _adopted(state: State, paths: list[str]) -> list[Target]:
+    """Targets for certificate files; one that a restored backup forgot is taken into the database first."""
+    from iotonboard.commands.adopt import adopt
+    from iotonboard.commands.revoke import Target
+    from iotonboard.fsio import read_file
+
+    return [Target(serial=adopt(state, read_file(path, limit=1 << 20))) for path in paths]
 
 
 def _print(session: Session, answer: Revoked, reason: RevocationReason, number: int | None) -> None:

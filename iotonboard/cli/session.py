@@ -77,10 +77,12 @@ class Session:
         with open_state(self.root, self.environment, self.caller, clock) as state:
             yield state
 
-    def unlock(self, state: State) -> Authority:
-        """Open the CA key with the passphrase from file, environment or terminal."""
+    def unlock(self, state: State, passphrase: Passphrase | None = None) -> Authority:
+        """Open the CA key with ``passphrase``, or with that from file, environment or terminal."""
         from iotonboard import authority
 
+        if passphrase is not None:
+            return authority.unlock(state, passphrase)
         if not authority.key_is_encrypted(state):
             return authority.unlock(state, None)
         return authority.unlock(state, self.read_passphrase("CA passphrase"))
@@ -153,6 +155,7 @@ def verb(
     app: typer.Typer, name: str, *, example: str
 ) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
     """Register a handler under ``name`` and give it the common options, handed over as a ``Session``."""
+    command = f"{app.info.name} {name}" if isinstance(app.info.name, str) else name
 
     def decorate(handler: Callable[..., int | None]) -> Callable[..., int | None]:
         signature = inspect.signature(handler, eval_str=True)
@@ -167,7 +170,7 @@ def verb(
         def run(**values: Any) -> int | None:
             given = {key: values.pop(key) for key in COMMON}
             root = given.pop("state")
-            session = Session(name, root, environment=os.environ, **given)
+            session = Session(command, root, environment=os.environ, **given)
             return handler(session, **values)
 
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]

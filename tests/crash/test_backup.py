@@ -1,0 +1,121 @@
+"""A restored backup never forgets a revocation and never uses a CRL number twice."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support.program import PROGRAM, State, program_environment, run_cli
+
+
+def serials_on(crl: Path) -> set[str]:
+    text = subprocess.run(["openssl", "crl", "-in", crl, "-noout", "-text"], capture_output=True, text=True, check=True)
+    return {line.split(":")[1].strip() for line in text.stdout.splitlines() if "Serial Number:" in line}
+
+
+@pytest.fixture
+def grown(state: State, tmp_path: Path) -> tuple[State, Path]:
+    """A backup of {a revoked, b}, and a state that went on: b and c revoked, d registered."""
+    state.register("a", "b")
+    state.run("revoke", "a")
+    state.run("backup", tmp_path / "backup.zip")
+    state.run("revoke", "b")
+    state.register("c", "d")
+    state.run("revoke", "c")
+    return state, tmp_path / "backup.zip"
+
+
+def restore(state: State, backup: Path, *options: str | Path) -> State:
+    other = State(backup.parent / "restored", state.passphrase_file)
+    run_cli("restore", backup, *options, state=other)
+    return other
+
+
+def test_restore_takes_up_the_newest_crl(grown: tuple[State, Path]) -> None:
+    state, backup = grown
+    known = state.json("gen-crl")["crl_number"]
+    other = restore(state, backup, "--crl", state.crl)
+    assert serials_on(other.crl) == serials_on(state.crl)
+    assert len(serials_on(other.crl)) == 3
+    assert other.json("gen-crl")["crl_number"] == known + 2
+    assert other.json("show", "b")["status"] == "revoked"
+    assert "user b" not in other.acl.read_text()
+    other.run("audit", "verify")
+
+
+def test_restore_without_a_crl_must_be_asked_for_and_jumps(grown: tuple[State, Path]) -> None:
+    state, backup = grown
+    other = State(backup.parent / "x", state.passphrase_file)
+    assert "--crl" in run_cli("restore", backup, state=other, expect=2).stderr
+    other = restore(state, backup, "--no-crl")
+    assert other.json("gen-crl")["crl_number"] > 1_000_000
+
+
+def test_a_certificate_issued_after_the_backup_can_be_revoked_from_its_file(grown: tuple[State, Path]) -> None:
+    state, backup = grown
+    other = restore(state, backup, "--crl", state.crl)
+    serial = state.json("show", "d")["serial"]
+    other.run("revoke", "--cert", state.device("d") / "device.crt")
+    assert serial in serials_on(other.crl)
+    assert other.json("show", "d")["status"] == "revoked"
+    assert other.run("health", "--repair", "--json").json["differences"] == []
+
+
+def test_a_foreign_certificate_is_not_adopted(state: State, tmp_path: Path) -> None:
+    key, certificate = tmp_path / "k.pem", tmp_path / "c.pem"
+    words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    subprocess.run([*words, "-subj", "/CN=b", "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    before = state.snapshot()
+    state.run("revoke", "--cert", certificate, expect=6)
+    state.run("revoke", "--cert", state.ca_cert, expect=6)
+    assert state.snapshot() == before
+
+
+def test_bad_restores_leave_nothing_behind(grown: tuple[State, Path], tmp_path: Path) -> None:
+    state, backup = grown
+    place = State(tmp_path / "place", state.passphrase_file)
+    wrong = {"IOTONBOARD_PASSPHRASE_FILE": None, "IOTONBOARD_PASSPHRASE": "wrong"}
+    run_cli("restore", backup, "--no-crl", state=place, env=wrong, expect=7)
+    damaged = tmp_path / "damaged.zip"
+    octets = bytearray(backup.read_bytes())
+    octets[len(octets) // 3] ^= 1
+    damaged.write_bytes(octets)
+    run_cli("restore", damaged, "--no-crl", state=place, expect=6)
+    damaged.write_bytes(b"not a backup")
+    run_cli("restore", damaged, "--no-crl", state=place, expect=6)
+    run_cli("init-ca", "--generate-key-file", tmp_path / "k", state=tmp_path / "other")
+    other_crl = tmp_path / "other" / "certs" / "crl.pem"
+    run_cli("restore", backup, "--crl", other_crl, state=place, expect=6)
+    assert not place.path.exists()
+    run_cli("restore", backup, "--no-crl", state=state, expect=4)
+
+
+def test_backup_refuses_an_existing_file_and_holds_no_clear_text(grown: tuple[State, Path]) -> None:
+    state, backup = grown
+    before = backup.read_bytes()
+    state.run("backup", backup, expect=4)
+    assert backup.read_bytes() == before
+    assert b"SQLite format" not in before
+    assert b"PRIVATE KEY" not in before
+    assert backup.stat().st_mode & 0o777 == 0o600
+    assert [entry.name for entry in state.path.iterdir() if entry.name.startswith(".")] == []
+
+
+def test_backup_is_consistent_while_devices_are_registered(state: State, tmp_path: Path) -> None:
+    writer = subprocess.Popen(
+        [*PROGRAM, "register", "--count", "400", "--no-bundle", "--json"],
+        env=program_environment(state=state),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert writer.stdout is not None
+    writer.stdout.readline()
+    state.run("backup", tmp_path / "backup.zip")
+    registered = 1 + len(writer.stdout.readlines())
+    assert writer.wait() == 0
+    assert registered == 400
+    other = restore(state, tmp_path / "backup.zip", "--crl", state.crl)
+    assert 0 < len(other.run("list", "--json").json_lines) <= 400
+    other.run("audit", "verify")
