@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 from iotonboard.model import from_epoch, to_epoch
 
 GENESIS = bytes(32)
+HEAD_DIGITS = 20  # 80 bits: short enough to write down, long enough that nobody makes a second trail for it
 _COLUMNS = "seq, time, operator, host, command, subject, serial, detail, hash"
 
 
@@ -61,6 +62,12 @@ def head(connection: sqlite3.Connection) -> AuditHead:
     """Number and hash of the newest row."""
     row = connection.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
     return AuditHead(row[0], row[1]) if row else AuditHead(0, GENESIS)
+
+
+def printable_head(newest: AuditHead) -> str:
+    """A head as people write it down: ``NUMBER:XXXX-XXXX-XXXX-XXXX-XXXX``."""
+    digits = newest.hash.hex().upper()[:HEAD_DIGITS]
+    return f"{newest.seq}:" + "-".join(digits[start : start + 4] for start in range(0, HEAD_DIGITS, 4))
 
 
 def hash_of(connection: sqlite3.Connection, seq: int) -> bytes | None:

@@ -54,6 +54,11 @@ class IssuerRow:
     validity: Validity
     key_file: str
 
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the DER certificate, lower-case hex."""
+        return hashlib.sha256(self.der).hexdigest()
+
 
 @dataclass(frozen=True, slots=True)
 class NewCertificate:

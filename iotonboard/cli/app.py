@@ -39,6 +39,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "health": ("desk", "Check state, keys, CRL, ACL, files and clock."),
     "backup": ("safe", "Write one encrypted file that holds the whole state."),
     "restore": ("safe", "Bring a state back from a backup, with every revocation."),
+    "report": ("report", "Write a page to look at: the fleet, what expires, what changed."),
     "audit": ("trail", "Read, verify and carry the audit trail."),
     "config": ("desk", "Show and change settings."),
     "accept-clock": ("desk", "Go on from a clock that was corrected."),

@@ -107,10 +107,9 @@ def verify(
 def head_of_trail(session: Session) -> int | None:
     """Print the head of the trail, to be written down: 'audit verify --head' finds what was changed since."""
     from iotonboard import audit
-    from iotonboard.commands.audit_trail import printable_head
 
     with session.open_state() as state:
         newest = audit.head(state.store.connection)
-    text = printable_head(newest)
+    text = audit.printable_head(newest)
     session.result({"head": text, "seq": newest.seq, "hash": newest.hash.hex()}, text)
     return None

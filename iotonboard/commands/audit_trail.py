@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from iotonboard.audit import AuditHead, AuditRow
+    from iotonboard.audit import AuditRow
     from iotonboard.statedir import State
-
-_HEAD_DIGITS = 20  # 80 bits: short enough to write down, long enough that nobody makes a second trail for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +61,10 @@ def verify(state: State, carried_head: str = "") -> Verdict:
         return verdict
 
 
-def printable_head(newest: AuditHead) -> str:
-    """A head as people write it down: ``NUMBER:XXXX-XXXX-XXXX-XXXX-XXXX``."""
-    digits = newest.hash.hex().upper()[:_HEAD_DIGITS]
-    return f"{newest.seq}:" + "-".join(digits[start : start + 4] for start in range(0, _HEAD_DIGITS, 4))
-
-
 def _parse_head(text: str) -> tuple[int, str]:
     number, _, digits = text.strip().partition(":")
     digits = re.sub("[- ]", "", digits).upper()
-    if not re.fullmatch("[0-9]{1,18}", number) or not re.fullmatch(f"[0-9A-F]{{{_HEAD_DIGITS}}}", digits):
+    if not re.fullmatch("[0-9]{1,18}", number) or not re.fullmatch(f"[0-9A-F]{{{audit.HEAD_DIGITS}}}", digits):
         raise PolicyError(
             f"{text[:80]!r} is not a head of the trail", hint="type it as 'iotonboard audit head' printed it"
         )
