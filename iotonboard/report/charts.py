@@ -1,6 +1,6 @@
 """Charts as inline SVG. Every bar carries its number as text, so colour never stands alone.
 
-Sizes are in the SVG's own units; the page scales the drawing to its column.
+Sizes are in the SVG's own units, about one to a pixel: the page has columns of two widths.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     from iotonboard.report.facts import Count, CrlSpan
 
-WIDTH = 640
+WIDTH, WIDE = 470, 960
 _ROW, _BAR = 26, 16
-_LABEL_WIDTH, _NUMBER_WIDTH = 170, 70
-_COLUMN_HEIGHT, _AXIS = 130, 22
-_LONGEST_LABEL = 24
+_LABEL_WIDTH, _NUMBER_WIDTH = 150, 84
+_COLUMN_HEIGHT, _AXIS = 130, 36
+_LONGEST_LABEL = 20
 
 
 def bars(counts: Sequence[Count], title: str, classes: Sequence[str] = ()) -> str:
@@ -38,15 +38,17 @@ def bars(counts: Sequence[Count], title: str, classes: Sequence[str] = ()) -> st
     return _drawing("".join(rows), len(counts) * _ROW, title)
 
 
-def columns(labels: Sequence[str], series: Sequence[tuple[str, str, Sequence[int]]], title: str) -> str:
-    """Columns side by side for each label. ``series`` holds (name, class, numbers)."""
+def columns(months: Sequence[str], series: Sequence[tuple[str, str, Sequence[int]]], title: str) -> str:
+    """Columns side by side for each month (``2030-01``). ``series`` holds (name, class, numbers)."""
     most = max((number for _, _, numbers in series for number in numbers), default=0) or 1
-    step = WIDTH / max(len(labels), 1)
+    step = WIDTH / max(len(months), 1)
     width = min(step * 0.8 / max(len(series), 1), 34)
     marks = [f'<line x1="0" y1="{_COLUMN_HEIGHT + 14}" x2="{WIDTH}" y2="{_COLUMN_HEIGHT + 14}" class="axis"/>']
-    for position, label in enumerate(labels):
+    for position, (year, month) in enumerate(month.split("-") for month in months):
         middle = step * (position + 0.5)
-        marks.append(f'<text x="{middle:.1f}" y="{_COLUMN_HEIGHT + 30}" class="label middle">{escape(label)}</text>')
+        marks.append(f'<text x="{middle:.1f}" y="{_COLUMN_HEIGHT + 30}" class="label middle">{month}</text>')
+        if position == 0 or month == "01":
+            marks.append(f'<text x="{middle:.1f}" y="{_COLUMN_HEIGHT + 45}" class="label middle">{year}</text>')
         for index, (_, colour, numbers) in enumerate(series):
             x = middle + (index - len(series) / 2) * width
             marks.append(_column(x, width, numbers[position], most, colour))
@@ -69,7 +71,7 @@ def timeline(spans: Sequence[CrlSpan], now: datetime, title: str) -> str:
     begin = min([now, *(span.this_update for span in spans)])
     end = max([now, *(span.next_update for span in spans)])
     whole = max((end - begin).total_seconds(), 1)
-    room = WIDTH - _LABEL_WIDTH - _NUMBER_WIDTH
+    room = WIDE - _LABEL_WIDTH - _NUMBER_WIDTH
 
     def place(moment: datetime) -> float:
         return _LABEL_WIDTH + room * (moment - begin).total_seconds() / whole
@@ -89,12 +91,12 @@ def timeline(spans: Sequence[CrlSpan], now: datetime, title: str) -> str:
     height = max(len(spans), 1) * _ROW
     rows.append(f'<line x1="{place(now):.1f}" y1="0" x2="{place(now):.1f}" y2="{height}" class="now"/>')
     rows.append(f'<text x="{place(now):.1f}" y="{height + 12}" class="label middle">today</text>')
-    return _drawing("".join(rows), height + 16, title)
+    return _drawing("".join(rows), height + 16, title, WIDE)
 
 
-def _drawing(content: str, height: float, title: str) -> str:
+def _drawing(content: str, height: float, title: str, width: int = WIDTH) -> str:
     return (
-        f'<svg viewBox="0 0 {WIDTH} {max(height, 1):.0f}" role="img" aria-label="{escape(title)}">'
+        f'<svg viewBox="0 0 {width} {max(height, 1):.0f}" role="img" aria-label="{escape(title)}">'
         f"<title>{escape(title)}</title>{content}</svg>"
     )
 

@@ -50,7 +50,8 @@ svg .axis { stroke: var(--line); } svg .now { stroke: var(--text); stroke-dashar
 .swatch { display: inline-block; width: 11px; height: 11px; border-radius: 2px; margin-right: 6px; }
 table { border-collapse: collapse; width: 100%; font-size: 13px; }
 th { text-align: left; color: var(--soft); font-weight: 600; } th, td { padding: 5px 10px 5px 0; vertical-align: top; }
-tr + tr td { border-top: 1px solid var(--line); } td.wrap { overflow-wrap: anywhere; }
+tr + tr td { border-top: 1px solid var(--line); } td.wrap { overflow-wrap: anywhere; min-width: 90px; }
+td.keep { white-space: nowrap; }
 .mark { font-weight: 700; white-space: nowrap; }
 td.ok { color: var(--good); } td.failed { color: var(--bad); } td.attention { color: var(--warning); }
 @media print { @page { size: A4; margin: 14mm; }
@@ -136,7 +137,7 @@ def _checks(checks: Sequence[CheckLine]) -> str:
 
 def _audit(lines: Sequence[AuditLine], head: str) -> str:
     rows = (
-        f"<tr><td>{line.seq}</td><td>{rfc3339(line.time)}</td><td class=wrap>{escape(line.operator)}</td>"
+        f"<tr><td>{line.seq}</td><td class=keep>{rfc3339(line.time)}</td><td class=wrap>{escape(line.operator)}</td>"
         f"<td>{escape(line.command)}</td><td class=wrap>{escape(line.subject)}</td>"
         f'<td class="wrap mono">{escape(line.detail)}</td></tr>'
         for line in lines

@@ -23,6 +23,10 @@ _TOOLS = {
     "openssl": ((), "openssl"),
     "strace": ((), "strace"),
     "bash": ((), "bash"),
+    "chromium": ((), "chromium"),
+    "pdftotext": ((), "poppler-utils"),
+    "pdftoppm": ((), "poppler-utils"),
+    "pdfinfo": ((), "poppler-utils"),
 }
 _SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/opt/homebrew/sbin"])
 

@@ -1,0 +1,163 @@
+"""The report as a person sees it: drawn by a real browser, read back from what was drawn."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import secrets
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support.program import State
+from support.tools import need
+
+QUIET = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+]
+DAY = 86400
+
+
+def browse(tmp_path: Path, page: Path, *options: str) -> None:
+    words = [need("chromium"), *QUIET, f"--user-data-dir={tmp_path / 'profile'}", *options, page.as_uri()]
+    subprocess.run(words, check=True, capture_output=True, timeout=120)
+
+
+def printed_text(tmp_path: Path, page: Path) -> tuple[str, str]:
+    """What is on the paper, and the size of the paper."""
+    pdf = tmp_path / "report.pdf"
+    browse(tmp_path, page, "--no-pdf-header-footer", f"--print-to-pdf={pdf}")
+    text = subprocess.run([need("pdftotext"), "-layout", pdf, "-"], check=True, capture_output=True, text=True).stdout
+    info = subprocess.run([need("pdfinfo"), pdf], check=True, capture_output=True, text=True).stdout
+    return text, next(line for line in info.splitlines() if line.startswith("Page size"))
+
+
+def colours(tmp_path: Path, page: Path, scheme: int) -> dict[tuple[int, int, int], int]:
+    """How often each colour stands on the screen; scheme 0 is dark, 1 is light."""
+    shot, raw = tmp_path / "shot.png", tmp_path / "shot"
+    browse(
+        tmp_path,
+        page,
+        f"--blink-settings=preferredColorScheme={scheme}",
+        "--window-size=1120,900",
+        f"--screenshot={shot}",
+    )
+    picture = f"<html><body style='margin:0'><img src='{shot.as_uri()}'></body></html>"
+    (tmp_path / "shot.html").write_text(picture)
+    style = "<style>@page{size:1120px 900px;margin:0}</style>"
+    (tmp_path / "shot.html").write_text(style + picture)
+    pdf = tmp_path / "shot.pdf"
+    browse(
+        tmp_path,
+        tmp_path / "shot.html",
+        "--no-pdf-header-footer",
+        "--allow-file-access-from-files",
+        f"--print-to-pdf={pdf}",
+    )
+    subprocess.run([need("pdftoppm"), "-r", "96", "-singlefile", pdf, raw], check=True, capture_output=True)
+    octets = raw.with_suffix(".ppm").read_bytes()
+    match = re.match(rb"P6\s+(\d+)\s+(\d+)\s+255\s", octets)
+    assert match
+    pixels = octets[match.end() :]
+    counts: dict[tuple[int, int, int], int] = {}
+    for start in range(0, len(pixels), 3 * 7):
+        colour = (pixels[start], pixels[start + 1], pixels[start + 2])
+        counts[colour] = counts.get(colour, 0) + 1
+    return counts
+
+
+def near(counts: dict[tuple[int, int, int], int], wanted: tuple[int, int, int]) -> int:
+    return sum(n for colour, n in counts.items() if all(abs(a - b) < 12 for a, b in zip(colour, wanted, strict=True)))
+
+
+def grow(state: State, number: int) -> None:
+    """Add devices straight to the database: the report counts rows, whoever wrote them."""
+    chance = random.Random(4)  # noqa: S311 - the same fleet every time
+    connection = sqlite3.connect(state.path / "devices.db")
+    now = connection.execute("SELECT value FROM meta WHERE key = 'last_event'").fetchone()[0]
+    der = connection.execute("SELECT der FROM issuer").fetchone()[0]
+    with connection:
+        for index in range(number):
+            made = now - chance.randint(0, 300 * DAY)
+            attributes = json.dumps({"line": chance.choice("ABC"), "<b>model</b>": "press & \u001b[31m"})
+            row = (f"dev-{index:06}", "", attributes, made)
+            device = connection.execute(
+                "INSERT INTO device (device_id, name, attributes, created_at) VALUES (?, ?, ?, ?)", row
+            ).lastrowid
+            values = (secrets.token_bytes(20), device, made, made + 365 * DAY, der, os.urandom(32), made)
+            connection.execute(
+                "INSERT INTO certificate (serial, issuer, device, not_before, not_after, der, spki_sha256, created_at)"
+                " VALUES (?, 1, ?, ?, ?, ?, ?, ?)",
+                values,
+            )
+    connection.close()
+
+
+def write_report(state: State, tmp_path: Path) -> Path:
+    page = tmp_path / "report.html"
+    state.run("report", "--out", page)
+    return page
+
+
+def test_an_empty_fleet_is_drawn(state: State, tmp_path: Path) -> None:
+    text, paper = printed_text(tmp_path, write_report(state, tmp_path))
+    assert "A4" in paper
+    assert "No device has an attribute" in text
+    assert re.search(r"checks are well", text)
+    assert "CRL 1" in text
+
+
+def test_what_is_drawn_is_what_the_state_holds(state: State, tmp_path: Path) -> None:
+    state.register(*(f"press-{index}" for index in range(8)), "oven-1", "oven-2")
+    state.run("revoke", "oven-1", "oven-2")
+    page = write_report(state, tmp_path)
+    text, _ = printed_text(tmp_path, page)
+    values = state.json("report")
+    assert [(count["label"], count["number"]) for count in values["statuses"]] == [
+        ("active", 8),
+        ("expired", 0),
+        ("revoked", 2),
+    ]
+    assert re.search(r"active\s+8\b", text)
+    assert re.search(r"revoked\s+2\b", text)
+    assert values["audit_head"] == state.json("audit", "head")["head"]
+    assert values["audit_head"] in text
+    light, dark = colours(tmp_path, page, 1), colours(tmp_path, page, 0)
+    assert near(light, (0x2B, 0x7A, 0x4B)) > 100  # the bar of active devices
+    assert near(light, (0xFF, 0xFF, 0xFF)) > near(light, (0x14, 0x17, 0x1B))
+    assert near(dark, (0x6C, 0xC4, 0x8F)) > 100
+    assert near(dark, (0x14, 0x17, 0x1B)) > near(dark, (0xFF, 0xFF, 0xFF))
+
+
+@pytest.mark.parametrize("number", [1000, pytest.param(100_000, marks=pytest.mark.long)])
+def test_a_large_fleet_with_hostile_attributes_is_drawn(state: State, tmp_path: Path, number: int) -> None:
+    grow(state, number)
+    page = write_report(state, tmp_path)
+    html = page.read_text()
+    assert "<b>model</b>" not in html
+    assert "&lt;b&gt;model&lt;/b&gt;" in html
+    assert not re.search(r"""(src|href)=|url\(|<script|https?:""", html)
+    assert page.stat().st_mode & 0o777 == 0o600
+    text, _ = printed_text(tmp_path, page)
+    assert f"{number:,}" in text
+    assert "<b>model</b>" in text  # as text, not as markup
+
+
+def test_an_existing_page_is_not_replaced_unasked(state: State, tmp_path: Path) -> None:
+    page = write_report(state, tmp_path)
+    state.run("report", "--out", page, expect=4)
+    state.run("report", "--out", page, "--force")
+    state.run("report", expect=2)
+    assert state.run("report", "--out", "-").stdout.startswith("<!doctype html>")
