@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     import sqlite3

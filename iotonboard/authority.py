@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from iotonboard.pki.crl import check_crl, crl_facts, sign_crl
 from iotonboard.pki.issuance import Issuer, load_issuer
 from iotonboard.pki.keys import PrivateKey, dump_key, load_key
 from iotonboard.pki.statement import key_secret, sign_statement
+from iotonboard.record import dataclass, field
 from iotonboard.store import CrlRow
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from iotonboard.errors import PolicyError, UsageError
 from iotonboard.model import KeyType
+from iotonboard.record import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -6,11 +6,11 @@ Nothing here needs cryptography, so text formats cost no start-up.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import PolicyError
 from iotonboard.pki.pem import pem_encode
+from iotonboard.record import dataclass, field
 
 if TYPE_CHECKING:
     from iotonboard.model import DeviceId, SerialNumber, Validity

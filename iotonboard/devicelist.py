@@ -10,11 +10,11 @@ from __future__ import annotations
 import csv
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import IotOnboardError, PolicyError, UsageError
 from iotonboard.model import DeviceId, KeyType
+from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

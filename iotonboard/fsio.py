@@ -12,10 +12,10 @@ import errno
 import importlib
 import os
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import BusyError, ConflictError, IotOnboardError, NotFoundError
+from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from iotonboard.model import SerialNumber, rfc3339, to_epoch
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, crl_facts, revoked_entries
 from iotonboard.pki.facts import certificate_facts, is_issued_by
+from iotonboard.record import dataclass
 from iotonboard.trailcheck import check_trail, fill_trail_table
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from iotonboard import bundle
@@ -19,6 +18,7 @@ from iotonboard.pki.keys import (
     load_public_key,
     spki_der,
 )
+from iotonboard.record import dataclass, field
 from iotonboard.store import NewCertificate
 from iotonboard.vault import SALT_OCTETS
 

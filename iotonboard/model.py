@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
 from iotonboard.errors import PolicyError
+from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 
 from iotonboard.errors import KeyUnavailableError
+from iotonboard.record import dataclass, field
 
 RANDOM_OCTETS = 32
 _HEX_KEY = re.compile(rf"[0-9a-fA-F]{{{RANDOM_OCTETS * 2},}}")

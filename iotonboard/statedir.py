@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from iotonboard.fsio import Placement
 from iotonboard.model import DeviceId, RevocationReason, from_epoch, rfc3339, to_epoch, whole_seconds
 from iotonboard.pki import pem
 from iotonboard.pki.crlentry import encode_entry
+from iotonboard.record import dataclass
 from iotonboard.store import Store
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import sqlite3
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from iotonboard import schema
@@ -29,6 +28,7 @@ from iotonboard.model import (
     from_epoch,
     to_epoch,
 )
+from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard import audit
 from iotonboard.model import SerialNumber
 from iotonboard.pki.statement import statement_holds
+from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from iotonboard.audit import AuditHead

@@ -8,7 +8,6 @@ gives a password away.
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 from iotonboard.errors import KeyUnavailableError
+from iotonboard.record import dataclass, field
 
 if TYPE_CHECKING:
     from iotonboard.model import SerialNumber

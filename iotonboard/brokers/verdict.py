@@ -7,9 +7,10 @@ listener as ``render_conf`` writes it, with OpenSSL below it (``X509_verify_cert
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
+
+from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence

@@ -7,7 +7,6 @@ import functools
 import inspect
 import os
 import sys
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +16,7 @@ from iotonboard.cli import output
 from iotonboard.errors import KeyUnavailableError, UsageError
 from iotonboard.fsio import read_file
 from iotonboard.model import Caller
+from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard import audit
 from iotonboard.errors import PolicyError
+from iotonboard.record import dataclass
 from iotonboard.trailcheck import Verdict, check_trail
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ import json
 import os
 import re
 import shutil
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from iotonboard.model import from_epoch
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, crl_facts, revoked_entries
 from iotonboard.pki.crlentry import encode_entry
+from iotonboard.record import dataclass
 from iotonboard.statedir import State, load_settings, refuse_existing, resolve_paths
 from iotonboard.store import CrlRow, Store
 from iotonboard.trailcheck import check_trail

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard import fsio
@@ -11,6 +10,7 @@ from iotonboard.authority import open_secret
 from iotonboard.credential import Credential
 from iotonboard.errors import ConflictError, NotFoundError, PolicyError
 from iotonboard.formats import table
+from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from iotonboard.authority import Authority

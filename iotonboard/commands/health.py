@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from iotonboard import audit, fsio
 from iotonboard.errors import IotOnboardError
 from iotonboard.model import from_epoch, rfc3339
 from iotonboard.pki import pem
+from iotonboard.record import dataclass
 from iotonboard.statedir import check_clock
 
 if TYPE_CHECKING:

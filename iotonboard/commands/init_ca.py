@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -29,6 +28,7 @@ from iotonboard.pki.keys import (
 )
 from iotonboard.pki.profiles import CaProfile, Subject
 from iotonboard.pki.statement import key_secret
+from iotonboard.record import dataclass, field
 from iotonboard.statedir import State, load_settings, resolve_paths
 from iotonboard.store import Store
 

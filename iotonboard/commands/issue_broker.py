@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from iotonboard import fsio
@@ -16,6 +15,7 @@ from iotonboard.pki import pem
 from iotonboard.pki.issuance import issue_server, validity_for
 from iotonboard.pki.keys import dump_key, generate_key, spki_der
 from iotonboard.pki.profiles import ServerProfile
+from iotonboard.record import dataclass, field
 from iotonboard.store import NewCertificate
 from iotonboard.vault import SALT_OCTETS
 

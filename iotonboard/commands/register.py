@@ -15,7 +15,6 @@ import hashlib
 import os
 import uuid
 from collections import deque
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -26,6 +25,7 @@ from iotonboard.issuing import Desk, Order, issue_each
 from iotonboard.model import DeviceId, KeyType, SerialNumber, rfc3339
 from iotonboard.pki.issuance import validity_for
 from iotonboard.pki.profiles import DeviceProfile
+from iotonboard.record import dataclass, field
 from iotonboard.workers import WorkerPool, usable_cores
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ With ``defer`` only the record is made, which needs no key; the next ``gen-crl``
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import IotOnboardError, NotFoundError
+from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import UsageError
+from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from iotonboard.statedir import State

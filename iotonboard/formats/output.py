@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import PolicyError, UsageError
+from iotonboard.record import dataclass, field
 
 if TYPE_CHECKING:
     from iotonboard.credential import Credential

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import KeyUnavailableError, UsageError
 from iotonboard.formats.output import Options, OutputFile
+from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,7 +6,6 @@ decode (extensions, keys) comes from the library, which also refuses malformed D
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +14,7 @@ from cryptography import x509
 from iotonboard.errors import LintError, PolicyError
 from iotonboard.pki import der
 from iotonboard.pki.unreadable import UNREADABLE
+from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from datetime import datetime

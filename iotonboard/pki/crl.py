@@ -5,7 +5,6 @@ A list of a million entries is joined once, linted, hashed and signed; no object
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +15,7 @@ from iotonboard.errors import PolicyError
 from iotonboard.model import RevocationReason, SerialNumber
 from iotonboard.pki import der, lint, signer
 from iotonboard.pki.unreadable import UNREADABLE
+from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

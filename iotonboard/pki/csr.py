@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from cryptography import x509
@@ -14,6 +13,7 @@ from iotonboard.pki import weakkeys
 from iotonboard.pki.keys import key_type_of, spki_der
 from iotonboard.pki.pem import pem_decode_all
 from iotonboard.pki.unreadable import UNREADABLE
+from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from iotonboard.model import KeyType

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -15,6 +14,7 @@ from iotonboard.model import SerialNumber, Validity
 from iotonboard.pki import der
 from iotonboard.pki.keys import key_type_of
 from iotonboard.pki.unreadable import UNREADABLE
+from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from iotonboard.model import KeyType

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +18,7 @@ from iotonboard.pki.facts import certificate_facts, fingerprint
 from iotonboard.pki.hostnames import parse_host_names
 from iotonboard.pki.keys import PublicKey, key_identifier, spki_der
 from iotonboard.pki.rules_certificate import urn_of
+from iotonboard.record import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,13 +6,13 @@ A profile is checked when it is constructed, from configuration; issuing then on
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from iotonboard.errors import PolicyError
+from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from cryptography.x509.oid import ObjectIdentifier
