@@ -1,0 +1,53 @@
+#!/bin/sh
+# On a connected machine: make one folder that installs iotonboard on a machine without a network.
+#
+#     examples/airgap/build.sh OUT [PYTHON-VERSION [MACHINE]]     # for example: build.sh /media/usb/iotonboard 3.11 x86_64
+#
+# OUT then holds the program and every dependency as wheels for the target's Python (CPython on Linux with glibc),
+# requirements.txt with a hash for each, licences.txt, sbom.json (CycloneDX), install.sh and SHA256SUMS.
+# What is downloaded is pinned by requirements.lock beside this script; a wheel with another hash is refused.
+# Two builds of the same commit are the same, octet by octet.
+set -eu
+umask 022
+die() { printf 'build.sh: error: %s\n' "$*" >&2; exit 1; }
+
+here=$(cd "$(dirname "$0")" && pwd)
+project=$(cd "$here/../.." && pwd)
+out=${1:-}
+version=${2:-3.11}
+machine=${3:-x86_64}
+[ -n "$out" ] || die "name the folder to make; see the first lines of this script"
+[ ! -e "$out" ] || die "'$out' exists already: choose another name"
+case $version in 3.1[1-9]) ;; *) die "'$version' is not a Python version from 3.11 on" ;; esac
+case $machine in x86_64 | aarch64) ;; *) die "'$machine' is neither x86_64 nor aarch64" ;; esac
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+python3 -m venv "$work/venv"
+pip() { "$work/venv/bin/python" -m pip --quiet --disable-pip-version-check "$@"; }
+
+mkdir -p "$out/wheels"
+out=$(cd "$out" && pwd)
+
+# The program: a wheel depends on nothing but the commit. 1980 is the earliest date that ZIP knows.
+SOURCE_DATE_EPOCH=$(git -C "$project" log -1 --format=%ct 2>/dev/null || echo 315532800)
+export SOURCE_DATE_EPOCH
+pip wheel --no-deps --wheel-dir "$out/wheels" "$project"
+
+# The dependencies, for the target and not for this machine.
+set --
+for glibc in 2_17 2_28 2_34; do set -- "$@" --platform "manylinux_${glibc}_$machine"; done
+pip download --require-hashes --no-deps --only-binary :all: --dest "$out/wheels" \
+    --python-version "$version" --implementation cp "$@" --platform "manylinux2014_$machine" \
+    --requirement "$here/requirements.lock"
+
+"$work/venv/bin/python" "$here/describe.py" "$out" "$here/requirements.lock"
+pip install 'cyclonedx-bom>=5,<8'
+"$work/venv/bin/cyclonedx-py" requirements --output-reproducible --of JSON -o "$out/sbom.json" "$out/requirements.txt"
+
+cp "$here/install.sh" "$out/install.sh"
+chmod 755 "$out/install.sh"
+(cd "$out" && find . -type f ! -name SHA256SUMS | LC_ALL=C sort | xargs sha256sum >SHA256SUMS)
+printf 'made %s: carry the whole folder over, then run ./install.sh there\n' "$out"
+printf 'SHA-256 of SHA256SUMS, to compare by another way: '
+sha256sum "$out/SHA256SUMS" | cut -d' ' -f1

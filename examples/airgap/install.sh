@@ -1,0 +1,43 @@
+#!/bin/sh
+# On the machine without a network: check the folder, install from it, try the program.
+#
+#     ./install.sh [TARGET]        # TARGET: the environment to make, ~/iotonboard unless named
+#
+# Needs Python 3.11 or later with the venv module, nothing else.
+set -eu
+die() { printf 'install.sh: error: %s\n' "$*" >&2; exit 1; }
+
+folder=$(cd "$(dirname "$0")" && pwd)
+target=${1:-$HOME/iotonboard}
+[ ! -e "$target" ] || die "'$target' exists already: choose another name, or move it away"
+cd "$folder"
+sha256sum --check --strict --quiet SHA256SUMS || die "this folder is damaged or was changed: do not install from it"
+listed=$(cut -c67- SHA256SUMS | LC_ALL=C sort)
+present=$(find . -type f ! -name SHA256SUMS | LC_ALL=C sort)
+[ "$listed" = "$present" ] || die "there are files here that SHA256SUMS does not list: do not install from it"
+
+python=
+for name in python3 python3.11 python3.12 python3.13; do
+    if "$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
+        python=$name
+        break
+    fi
+done
+[ -n "$python" ] || die "no Python from 3.11 on with venv; on Debian: apt-get install python3 python3-venv"
+"$python" -m venv "$target"
+PIP_CONFIG_FILE=/dev/null "$target/bin/python" -m pip --isolated --quiet --disable-pip-version-check install \
+    --no-index --require-hashes --find-links wheels --compile --requirement requirements.txt ||
+    { rm -rf "$target"; die "the wheels do not fit this Python ($("$python" --version)): build the folder for it"; }
+
+"$target/bin/iotonboard" --version
+trial=$(mktemp -d)
+trap 'rm -rf "$trial"' EXIT
+"$target/bin/iotonboard" init-ca --quiet --state "$trial/state" --generate-key-file "$trial/pass" >/dev/null
+"$target/bin/iotonboard" register --quiet --state "$trial/state" --passphrase-file "$trial/pass" trial >/dev/null
+"$target/bin/iotonboard" health --quiet --state "$trial/state" >/dev/null || die "the program does not work here"
+echo "tried: a CA, a device and every check are well"
+if [ -n "${IOTONBOARD_STATE:-}" ] && [ -d "$IOTONBOARD_STATE" ]; then
+    "$target/bin/iotonboard" health
+else
+    echo "no state yet: $target/bin/iotonboard init-ca makes one; IOTONBOARD_STATE names it for 'health'"
+fi
