@@ -22,7 +22,11 @@ def build(out: Path) -> None:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     words = [BUILD, out, version, os.uname().machine]
     done = subprocess.run(words, capture_output=True, text=True, env=clean(), timeout=600, check=False)
-    if done.returncode and "CI" not in os.environ and re.search(r"connection|resolve|No matching", done.stderr, re.IGNORECASE):
+    if (
+        done.returncode
+        and "CI" not in os.environ
+        and re.search(r"connection|resolve|No matching", done.stderr, re.IGNORECASE)
+    ):
         pytest.skip(f"no package registry to build from: {done.stderr[-200:]}")
     assert done.returncode == 0, done.stderr
 
