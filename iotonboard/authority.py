@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from iotonboard import audit, fsio, vault
+from iotonboard import audit, continuity, fsio, vault
 from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, NotFoundError
 from iotonboard.model import rfc3339
 from iotonboard.pki.crl import check_crl, crl_facts, sign_crl
@@ -17,6 +18,7 @@ from iotonboard.record import dataclass, field
 from iotonboard.store import CrlRow
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from iotonboard.model import SerialNumber
@@ -55,23 +57,24 @@ class Authority:
         return (self.active.issuer.certificate_der,)
 
 
-def unlock(state: State, passphrase: Passphrase | None) -> Authority:
+def unlock(state: State, passphrase: Passphrase | None, *others: Passphrase | None) -> Authority:
     """Open the CA keys and the vault.
 
-    ``passphrase`` is ``None`` for a CA that was made with ``--no-passphrase``.
+    ``passphrase`` is ``None`` for a CA that was made with ``--no-passphrase``. A key that it does not open is
+    tried with the ``others``: a change of the passphrase may have been interrupted.
 
     Raises:
         KeyUnavailableError: a key is missing, the passphrase is wrong, or key and certificate do not match.
     """
     rows = state.store.issuers()
-    signing = tuple(_load_ca(state, row, passphrase) for row in rows)
+    signing = tuple(_load_ca(state, row, (passphrase, *others)) for row in rows)
     wrapped = state.store.meta("vault")
     if not signing or wrapped is None:
         raise KeyUnavailableError("the state holds no CA", hint="restore the state from its latest backup")
     return Authority(signing, vault.unwrap(wrapped, key_secret(signing[0].key)))
 
 
-def _load_ca(state: State, row: IssuerRow, passphrase: Passphrase | None) -> SigningCa:
+def _load_ca(state: State, row: IssuerRow, passphrases: Sequence[Passphrase | None]) -> SigningCa:
     path = os.path.join(state.paths.certs, row.key_file)
     try:
         content = fsio.read_file(path, limit=1 << 16)
@@ -80,8 +83,18 @@ def _load_ca(state: State, row: IssuerRow, passphrase: Passphrase | None) -> Sig
             f"the CA key {path!r} is missing",
             hint="bring back the disk or the backup that holds it; a new CA would lock every device out",
         ) from None
-    key = load_key(content, passphrase.octets if passphrase else None)
-    return SigningCa(row.id, load_issuer(row.der, key), key)
+    return SigningCa(row.id, *_matching(row, content, passphrases))
+
+
+def _matching(row: IssuerRow, content: bytes, passphrases: Sequence[Passphrase | None]) -> tuple[Issuer, PrivateKey]:
+    """Open a key with the first passphrase that fits, and hold it against its certificate."""
+    *first, last = passphrases
+    for passphrase in first:
+        with contextlib.suppress(KeyUnavailableError):
+            key = load_key(content, passphrase.octets if passphrase else None)
+            return load_issuer(row.der, key), key
+    key = load_key(content, last.octets if last else None)
+    return load_issuer(row.der, key), key
 
 
 def key_is_encrypted(state: State) -> bool:
@@ -114,6 +127,8 @@ def sign_crls(
         BusyError: so many CRLs were signed that thisUpdate would lie in the future.
     """
     days = next_update_days or state.config["crl_next_update_days"]
+    for ca in authority.signing:
+        continuity.check_continuity(state, ca.row, ca.issuer.certificate_der)
     rows = state.store.crl_generation()
     generation = rows[0].generation + 1 if rows else 1
     signed = [_sign_one(state, ca, now, generation, days) for ca in authority.signing]

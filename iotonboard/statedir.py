@@ -208,9 +208,13 @@ class State:
 
     def _publish_acl(self) -> None:
         changes = self.store.meta("acl_changes") or 0
-        if changes == self.store.meta("acl_published") and os.path.exists(self.paths.acl):
+        # The settings may have been edited by hand, or by a 'config set' that was killed before its COMMIT.
+        settings = "\n".join((self.config["acl.style"], *self.config["acl.topics"]))
+        is_current = changes == self.store.meta("acl_published") and settings == self.store.meta("acl_settings")
+        if is_current and os.path.exists(self.paths.acl):
             return
         self.write_acl(self.paths.acl, whole_seconds(self.clock()))
+        self.store.set_meta("acl_settings", settings)
         self.store.set_meta("acl_published", changes)
 
     def write_acl(self, path: str, now: datetime, *, style: str | None = None) -> None:

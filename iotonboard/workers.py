@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Self
@@ -32,7 +33,16 @@ def _start(
     # Ctrl-C reaches the whole process group; the parent alone decides when a batch ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _desk.append(Desk(load_issuer(certificate_der, load_key(key_der, None)), chain, Vault(vault_key), profile))
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for orders for ever, with the CA key in its memory."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _issue_all(orders: list[Order]) -> list[Issued | IotOnboardError]:

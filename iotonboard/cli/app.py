@@ -42,6 +42,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "report": ("report", "Write a page to look at: the fleet, what expires, what changed."),
     "audit": ("trail", "Read, verify and carry the audit trail."),
     "config": ("desk", "Show and change settings."),
+    "passwd": ("keys", "Change the passphrase of the CA key."),
     "accept-clock": ("desk", "Go on from a clock that was corrected."),
 }
 

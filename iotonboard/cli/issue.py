@@ -52,7 +52,9 @@ def init_ca(
         if no_passphrase:
             return None
         if generate_key_file is not None:
-            return command.generate_key_file(generate_key_file, os.urandom(32), is_resumed=is_resumed)
+            from iotonboard.keyfile import generate_key_file as make_key_file
+
+            return make_key_file(generate_key_file, os.urandom(32), is_resumed=is_resumed)
         return session.read_passphrase("New CA passphrase", repeat=True)
 
     request = command.Request(common_name, organization, key_type, validity_days, passphrase)

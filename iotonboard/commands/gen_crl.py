@@ -8,7 +8,7 @@ from iotonboard import fsio
 from iotonboard.authority import seal_audit, sign_crls
 from iotonboard.errors import StateError
 from iotonboard.pki import pem
-from iotonboard.pki.crl import check_crl
+from iotonboard.pki.crl import check_crl, crl_facts
 
 if TYPE_CHECKING:
     from iotonboard.authority import Authority
@@ -31,4 +31,6 @@ def gen_crl(state: State, authority: Authority, *, next_update_days: int | None 
     if not written:
         raise StateError(f"{state.paths.crl!r} holds no CRL", hint="run 'iotonboard gen-crl' again")
     check_crl(written[0], authority.active.issuer.certificate_der)
+    if crl_facts(written[0]).number < row.number:  # another process may have published a newer one by now
+        raise StateError(f"{state.paths.crl!r} is not the CRL that was signed", hint="run 'iotonboard gen-crl' again")
     return row

@@ -13,19 +13,10 @@ from typing import TYPE_CHECKING
 
 from iotonboard import authority, fsio, vault
 from iotonboard.errors import ConflictError, PolicyError
+from iotonboard.keyfile import CA_KEY_FILE, encode_ca_key
 from iotonboard.model import KeyType, SerialNumber, Validity
-from iotonboard.passphrase import Passphrase, parse_passphrase_file
-from iotonboard.pki import pem
 from iotonboard.pki.issuance import make_ca
-from iotonboard.pki.keys import (
-    HUMAN_ITERATIONS,
-    RANDOM_ITERATIONS,
-    PrivateKey,
-    dump_key,
-    encrypt_key,
-    generate_key,
-    load_key,
-)
+from iotonboard.pki.keys import PrivateKey, generate_key, load_key
 from iotonboard.pki.profiles import CaProfile, Subject
 from iotonboard.pki.statement import key_secret
 from iotonboard.record import dataclass, field
@@ -37,9 +28,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.model import Caller
+    from iotonboard.passphrase import Passphrase
     from iotonboard.statedir import Paths
-
-KEY_FILE = "ca.key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +100,7 @@ def _make_folders(paths: Paths) -> None:
     An interrupted call leaves at most a key, and never one without a database.
     """
     has_database = os.path.exists(paths.database) and os.path.getsize(paths.database) > 0
-    left = next(filter(os.path.exists, (paths.ca_certificate, os.path.join(paths.certs, KEY_FILE))), None)
+    left = next(filter(os.path.exists, (paths.ca_certificate, os.path.join(paths.certs, CA_KEY_FILE))), None)
     if not has_database and left is not None:
         raise ConflictError(
             f"{left!r} belongs to a CA whose database is missing",
@@ -130,12 +120,12 @@ def _make_folders(paths: Paths) -> None:
 def _fill(state: State, request: Request, subject: Subject, passphrase: Passphrase | None) -> Result:
     """Inside one transaction: key file, CA certificate, vault, first CRL."""
     now = state.clock()
-    key = _ca_key(os.path.join(state.paths.certs, KEY_FILE), request.key_type, passphrase)
+    key = _ca_key(os.path.join(state.paths.certs, CA_KEY_FILE), request.key_type, passphrase)
     begin = now - timedelta(minutes=state.config["not_before_skew_minutes"])
     validity = Validity(begin, now + timedelta(days=request.validity_days))
     serial = SerialNumber.from_random(os.urandom(20))
     der = make_ca(CaProfile(subject), key, serial, validity)
-    state.store.add_issuer(serial, validity, der, KEY_FILE, now)
+    state.store.add_issuer(serial, validity, der, CA_KEY_FILE, now)
     state.store.set_meta("vault", vault.Vault(os.urandom(vault.VAULT_KEY_OCTETS)).wrap(key_secret(key)))
     opened = authority.unlock(state, passphrase)
     state.record(now, "ca", serial=serial.hex, detail={"fingerprint": opened.active.issuer.fingerprint})
@@ -151,31 +141,6 @@ def _ca_key(path: str, key_type: KeyType, passphrase: Passphrase | None) -> Priv
     if os.path.exists(path):
         return load_key(fsio.read_file(path, limit=1 << 16), passphrase.octets if passphrase else None)
     key = generate_key(key_type)
-    fsio.create_exclusive(path, encode_ca_key(key, passphrase))
+    # The write lock is held and nothing stands there; whole or not at all, so that the next call can open it.
+    fsio.write_atomic(path, encode_ca_key(key, passphrase), fsio.PRIVATE)
     return key
-
-
-def encode_ca_key(key: PrivateKey, passphrase: Passphrase | None) -> bytes:
-    """The CA key as PEM: PBES2 with a slow KDF for a human's passphrase, a fast one for a random key file."""
-    plain = dump_key(key)
-    if passphrase is None:
-        return pem.pem_encode("PRIVATE KEY", plain)
-    iterations = RANDOM_ITERATIONS if passphrase.is_random_key else HUMAN_ITERATIONS
-    der = encrypt_key(plain, passphrase.octets, iterations=iterations, salt=os.urandom(16), iv=os.urandom(16))
-    return pem.pem_encode("ENCRYPTED PRIVATE KEY", der)
-
-
-def generate_key_file(path: str, noise: bytes, *, is_resumed: bool) -> Passphrase:
-    """Write 32 random octets as hexadecimal into a new file (0600) and return them as the passphrase.
-
-    ``is_resumed``: the file may be there from a call that was interrupted, and is then used.
-
-    Raises:
-        ConflictError: the file exists.
-        BusyError: the disk refuses.
-    """
-    if is_resumed and os.path.exists(path):
-        return parse_passphrase_file(fsio.read_file(path, limit=1 << 16))
-    text = noise.hex().encode("ascii")
-    fsio.create_exclusive(path, text + b"\n")
-    return Passphrase(text, is_random_key=True)

@@ -1,0 +1,42 @@
+"""``passwd``: give the CA key another passphrase. The key itself, and all that it signed, stay as they are."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from iotonboard import authority, fsio
+from iotonboard.errors import KeyUnavailableError
+from iotonboard.keyfile import encode_ca_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from iotonboard.passphrase import Passphrase
+    from iotonboard.statedir import State
+
+
+def change_passphrase(state: State, old: Passphrase | None, new: Callable[[], Passphrase]) -> list[str]:
+    """Encrypt every CA key of the state anew and return the files' paths.
+
+    ``new`` is asked once the old passphrase was seen to be right. The old file stays until the new one is
+    whole and durable. An interrupted change leaves keys of which each opens with the old or with the new
+    passphrase; the same call again finishes it, because either is accepted.
+
+    Raises:
+        KeyUnavailableError: a key is missing, does not match its certificate, or opens with neither passphrase.
+        BusyError: the state is locked or the disk refuses.
+    """
+    paths = [os.path.join(state.paths.certs, row.key_file) for row in state.store.issuers()]
+    try:
+        opened, fresh = authority.unlock(state, old), new()
+    except KeyUnavailableError:
+        fresh = new()
+        opened = authority.unlock(state, old, fresh)
+    with state.transaction() as now:
+        placed = [fsio.placement_like(path, fsio.PRIVATE) for path in paths]
+        for path, ca, place in zip(paths, opened.signing, placed, strict=True):
+            fsio.write_atomic(path, encode_ca_key(ca.key, fresh), fsio.Placement(0o600, place.uid, place.gid))
+        state.record(now, "ca", detail={"passphrase": "key file" if fresh.is_random_key else "typed"})
+        authority.seal_audit(state, opened)
+    return paths

@@ -1,0 +1,98 @@
+"""CRL continuity: no new CRL may forget what the last one said.
+
+The comparison is with the signed octets of the last CRL, not with the rows from which it was made, so rows
+that were deleted or edited behind the program's back are noticed. It costs one pass over the old list.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iotonboard import fsio
+from iotonboard.errors import ConflictError, NotFoundError, PolicyError
+from iotonboard.model import RevocationReason
+from iotonboard.pki import pem
+from iotonboard.pki.crl import check_crl, crl_facts, listed_entries, serial_and_reason
+from iotonboard.pki.facts import certificate_facts
+
+if TYPE_CHECKING:
+    from iotonboard.model import SerialNumber
+    from iotonboard.statedir import State
+    from iotonboard.store import CrlRow
+
+_RESTORE = "'iotonboard health --deep' names what was changed; 'health --repair' or 'restore --crl' mends it"
+
+
+def check_continuity(state: State, issuer: int, issuer_certificate_der: bytes) -> None:
+    """Compare what the next CRL of an issuer would hold with the last one, before it is signed.
+
+    Raises:
+        ConflictError: a revoked, unexpired serial would be dropped, or the published CRL is newer than the last
+            one that the database knows.
+    """
+    last = state.store.last_crl(issuer)
+    _refuse_older_database(state, last, issuer_certificate_der)
+    if last is None:
+        return
+    if last.der is None:
+        raise ConflictError(f"the database lost CRL {last.number}", hint=_RESTORE)
+    _check_stored(last, issuer_certificate_der)
+    current = set(state.store.crl_entries(issuer, last.this_update))
+    missing = [serial_and_reason(entry) for entry in listed_entries(last.der) if entry not in current]
+    if not missing:
+        return
+    # An entry whose reason was changed is on the new list in another form.
+    serials = {serial_and_reason(entry)[0] for entry in current}
+    for serial, reason in missing:
+        if serial not in serials and not _may_leave(state, last, serial, reason):
+            raise ConflictError(f"the new CRL would lack the revoked serial {serial.hex}", hint=_RESTORE)
+
+
+def _check_stored(last: CrlRow, issuer_certificate_der: bytes) -> None:
+    """Hold the row of the last CRL against its own signed octets."""
+    try:
+        check_crl(last.der or b"", issuer_certificate_der, number=last.number)
+        agrees = crl_facts(last.der or b"").this_update == last.this_update
+    except PolicyError:
+        agrees = False
+    if not agrees:
+        raise ConflictError(f"CRL {last.number} in the database is not the one that was signed", hint=_RESTORE)
+
+
+def _may_leave(state: State, last: CrlRow, serial: SerialNumber, reason: RevocationReason) -> bool:
+    """A serial may leave the list when a hold ends, or after it was on a CRL past its expiry (RFC 5280 5.3.1, 3.3)."""
+    if reason is RevocationReason.CERTIFICATE_HOLD:
+        return True
+    if not state.store.has_certificate(serial):
+        return False
+    certificate, _ = state.store.certificate_by_serial(serial)
+    found = certificate_facts(certificate.der)  # the signed octets: the row beside them may have been edited
+    return found.serial == serial and found.validity.not_after < last.this_update
+
+
+def _refuse_older_database(state: State, last: CrlRow | None, issuer_certificate_der: bytes) -> None:
+    """A published CRL that is newer than the database's last one: the database was put back without ``restore``."""
+    number = last.number if last else 0
+    for der in _published(state.paths.crl):
+        if (last is None or der != last.der) and (newer := _number_of(der, issuer_certificate_der)) > number:
+            raise ConflictError(
+                f"{state.paths.crl!r} has number {newer}, but the database knows {number} only: it is an older copy",
+                hint=f"bring it back with 'iotonboard restore FILE --crl {state.paths.crl}', which forgets nothing",
+            )
+
+
+def _published(path: str) -> list[bytes]:
+    """The CRLs on disk; none when there is no readable file, which will be written anew."""
+    try:
+        return pem.pem_decode_all("X509 CRL", fsio.read_file(path, limit=1 << 30))
+    except (NotFoundError, PolicyError):
+        return []
+
+
+def _number_of(der: bytes, issuer_certificate_der: bytes) -> int:
+    """Number of a CRL of this CA; 0 for one that another CA, or nobody, signed."""
+    try:
+        check_crl(der, issuer_certificate_der)
+        return crl_facts(der).number
+    except PolicyError:
+        return 0

@@ -1,0 +1,148 @@
+"""Every writing command, killed at every one of its steps: the next command works and nothing is lost."""
+
+from __future__ import annotations
+
+import errno
+import secrets
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from support.faults import KILLED, must, refuse, run_forked
+from support.invariants import check_invariants
+from support.program import State
+
+_MOST_STEPS = 2000
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command, what is there before it, and how it is repeated (by default: as it was)."""
+
+    words: tuple[str, ...]
+    prepare: Callable[[State], object] = lambda _: None
+    again: tuple[str, ...] = ()
+    stride: int = 1  # CI tries every n-th step, the long version all of them
+
+
+def _touch_acl(state: State) -> None:
+    state.acl.write_text("user nobody\ntopic read x\n")
+
+
+_BATCH = ("register", "--count", "30", "--jobs", "2")
+CASES = {
+    "issue-broker": Case(("issue-broker", "broker.test", "10.0.0.1"), stride=7),
+    "register": Case(("register", "c"), again=("register", "c", "--if-exists", "skip"), stride=7),
+    "reissue": Case(("register", "a", "--if-exists", "reissue"), stride=9),
+    "batch": Case(_BATCH, stride=151),
+    "revoke": Case(("revoke", "a"), stride=7),
+    "revoke deferred": Case(("revoke", "a", "--defer"), stride=5),
+    "gen-crl": Case(("gen-crl",), prepare=lambda state: must(run_forked(state, "revoke", "a", "--defer")), stride=2),
+    "sync-acl": Case(("sync-acl",), prepare=_touch_acl),
+    "config set": Case(("config", "set", "acl.style", "pattern")),
+    "accept-clock": Case(("accept-clock",)),
+    "passwd": Case(("passwd", "--new-passphrase-file", "NEW")),
+}
+
+
+@pytest.fixture(scope="session")
+def fleet(pristine: State, tmp_path_factory: pytest.TempPathFactory) -> State:
+    """Two devices, one of them revoked."""
+    state = pristine.copy_to(tmp_path_factory.mktemp("fleet"))
+    state.register("a", "b")
+    state.run("revoke", "b")
+    return state
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_killed_at_every_step(fleet: State, tmp_path: Path, request: pytest.FixtureRequest, name: str) -> None:
+    case = CASES[name]
+    stride = 1 if request.config.getoption("--long") else case.stride
+    fresh = tmp_path / "new-pass"
+    fresh.write_text(secrets.token_hex(32) + "\n")
+    words = [str(fresh) if word == "NEW" else word for word in case.words]
+    killed = 0
+    for step in range(1, _MOST_STEPS, stride):
+        state = _copy(fleet, tmp_path / str(step))
+        case.prepare(state)
+        result = run_forked(state, *words, stop_at=step)
+        if result.exit_code != KILLED:
+            must(result)
+            break
+        killed += 1
+        answered = () if name != "batch" else tuple(_serials(result.stdout))
+        if name == "passwd":
+            must(run_forked(state, *words))
+            state = State(state.path, fresh)
+        check_invariants(state, answered=answered, with_openssl=killed == 1)
+        if name != "passwd":
+            must(run_forked(state, *(case.again or words)))
+            check_invariants(state, answered=answered)
+        shutil.rmtree(state.path.parent)
+    assert killed >= 3
+
+
+def _copy(fleet: State, folder: Path) -> State:
+    folder.mkdir()
+    return fleet.copy_to(folder)
+
+
+def _serials(stdout: str) -> list[str]:
+    return [line.split("serial ")[1].split("\t")[0] for line in stdout.splitlines() if line.count("\t") >= 3]
+
+
+def test_init_ca_killed_at_every_step(tmp_path: Path) -> None:
+    """The same command finishes what was begun: with the key that was made, never with a second one."""
+    for step in range(1, _MOST_STEPS):
+        folder = tmp_path / str(step)
+        folder.mkdir()
+        state = State(folder / "state", folder / "key-file")
+        words = ("init-ca", "--generate-key-file", str(state.passphrase_file), "--common-name", "Crash CA")
+        without = {"IOTONBOARD_PASSPHRASE_FILE": None}
+        result = run_forked(state, *words, stop_at=step, env=without)
+        if result.exit_code != KILLED:
+            must(result)
+            break
+        kept = [path.read_bytes() if path.exists() else b"" for path in (state.certs / "ca.key", state.passphrase_file)]
+        again = run_forked(state, *words, env=without)
+        # Once its COMMIT is done the state exists; the next command publishes what is missing.
+        must(again, 0, 4)
+        if again.exit_code == 4:
+            assert "there is a state in" in again.stderr, again
+        made = [(state.certs / "ca.key").read_bytes(), state.passphrase_file.read_bytes()]
+        assert all(before in (b"", after) for before, after in zip(kept, made, strict=True)), "a second key"
+        check_invariants(state, with_openssl=step % 10 == 0)
+        shutil.rmtree(folder)
+    assert step > 20
+
+
+_REFUSALS = {"ENOSPC": errno.ENOSPC, "EACCES": errno.EACCES, "EROFS": errno.EROFS, "EIO": errno.EIO}
+
+
+@pytest.mark.parametrize("name", ["register", "revoke", "issue-broker", "sync-acl", "gen-crl", "passwd", "config set"])
+@pytest.mark.parametrize("refusal", _REFUSALS)
+def test_a_disk_that_refuses_at_every_step(
+    fleet: State, tmp_path: Path, request: pytest.FixtureRequest, name: str, refusal: str
+) -> None:
+    """Exit 8 with a hint; the same command then succeeds."""
+    case = CASES[name]
+    fresh = tmp_path / "new-pass"
+    fresh.write_text(secrets.token_hex(32) + "\n")
+    words = [str(fresh) if word == "NEW" else word for word in case.words]
+    stride = 1 if request.config.getoption("--long") else 9
+    refused = 0
+    for step in range(1, _MOST_STEPS, stride):
+        state = _copy(fleet, tmp_path / str(step))
+        case.prepare(state)
+        result = run_forked(state, *words, stop_at=step, action=refuse(_REFUSALS[refusal]), files_only=True)
+        must(result, 0, 8)
+        if result.exit_code == 0:
+            break
+        refused += 1
+        assert "iotonboard: hint: " in result.stderr, result
+        must(run_forked(state, *(case.again or words)))
+        check_invariants(State(state.path, fresh) if name == "passwd" else state)
+        shutil.rmtree(state.path.parent)
+    assert refused >= 1
