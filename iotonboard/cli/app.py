@@ -33,6 +33,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "show": ("fleet", "Show one device with its certificates."),
     "list": ("fleet", "List devices."),
     "export": ("fleet", "Write a device's credentials in a format."),
+    "labels": ("labels", "Write sheets of QR labels for devices."),
     "revoke": ("revocation", "Revoke devices; CRL and ACL follow."),
     "gen-crl": ("revocation", "Sign and publish a new CRL."),
     "sync-acl": ("broker", "Bring mosquitto.acl to what the database says."),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from support.faults import KILLED, must, refuse, run_forked
 from support.invariants import check_invariants
 from support.program import State

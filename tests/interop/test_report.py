@@ -13,26 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from support.browser import browse
 from support.program import State
 from support.tools import need
 
-QUIET = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-]
 DAY = 86400
-
-
-def browse(tmp_path: Path, page: Path, *options: str) -> None:
-    words = [need("chromium"), *QUIET, f"--user-data-dir={tmp_path / 'profile'}", *options, page.as_uri()]
-    subprocess.run(words, check=True, capture_output=True, timeout=120)
 
 
 def printed_text(tmp_path: Path, page: Path) -> tuple[str, str]:

@@ -18,17 +18,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.program import Result, State, program_environment
-
 # Loaded before the first fork, so that no child pays for it.
 import iotonboard.cli.app
 import iotonboard.cli.fleet
 import iotonboard.cli.issue
 import iotonboard.cli.keys
 import iotonboard.cli.register
-import iotonboard.cli.revocation  # noqa: F401
+import iotonboard.cli.revocation
 from iotonboard import bundle, config  # noqa: F401
 from iotonboard.commands import gen_crl, health, init_ca, passwd, register, revoke, sync_acl  # noqa: F401
+
+from support.program import Result, State, program_environment
 
 KILLED = -signal.SIGKILL
 _WRITING = ("BEGIN", "COMMIT", "INSERT", "UPDATE", "DELETE", "CREATE", "PRAGMA user_version =", "PRAGMA journal_mode")

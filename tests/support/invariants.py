@@ -10,12 +10,12 @@ import tempfile
 from pathlib import Path
 
 from cryptography import x509
+from iotonboard import audit
+from iotonboard.brokers.acl import acl_problems
+
 from support.faults import must, run_forked
 from support.program import State
 from support.tools import find, run_tool
-
-from iotonboard import audit
-from iotonboard.brokers.acl import acl_problems
 
 _PLAIN_KEYS = (b"BEGIN PRIVATE KEY", b"BEGIN RSA PRIVATE KEY", b"BEGIN EC PRIVATE KEY")
 

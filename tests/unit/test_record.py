@@ -129,7 +129,7 @@ def test_every_record_class_of_the_program_is_one_of_these():
         for path in package.rglob("*.py")
         if path.name != "record.py"
         and re.search(
-            r"^\s*(from dataclasses import .*\bdataclass\b|import dataclasses)", path.read_text("utf-8"), re.M
+            r"^\s*(from dataclasses import .*\bdataclass\b|import dataclasses)", path.read_text("utf-8"), re.MULTILINE
         )
     ]
     assert users == []

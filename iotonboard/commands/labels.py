@@ -1,0 +1,55 @@
+"""``labels``: sheets of QR labels for devices."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from iotonboard import fsio, labels
+from iotonboard.errors import NotFoundError
+from iotonboard.record import dataclass
+from iotonboard.statedir import refuse_existing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from iotonboard.labels import Sheet
+    from iotonboard.statedir import State
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The files that were written, in the order of their pages."""
+
+    labels: int
+    pages: int
+    paths: tuple[str, ...]
+
+
+def make_labels(state: State, ids: Sequence[str], sheet: Sheet, out: str, *, force: bool) -> Result:
+    """Write one label for each device's newest certificate; ``out`` ends in ``.svg``, ``.png`` or ``.pdf``.
+
+    Raises:
+        NotFoundError: a device is not there, or has no certificate.
+        ConflictError: a file is there already and ``force`` was not asked for.
+        UsageError: the libraries are missing, the labels too small or the kind unknown.
+    """
+    wanted = [_label(state, device_id) for device_id in ids]
+    pages = list(labels.lay_out(wanted, sheet))
+    stem, dot_kind = os.path.splitext(out)
+    files = labels.render(pages, sheet, dot_kind.removeprefix(".").lower(), state.clock())
+    paths = [out, *(f"{stem}-{number}{dot_kind}" for number in range(2, len(files) + 1))]
+    for path in paths:
+        if not force:
+            refuse_existing(path)
+    for path, content in zip(paths, files, strict=True):
+        fsio.write_atomic(path, content, fsio.PUBLIC)
+    return Result(len(wanted), len(pages), tuple(paths))
+
+
+def _label(state: State, device_id: str) -> labels.Label:
+    device = state.store.device(device_id)
+    if not device.certificates:
+        raise NotFoundError(f"device {device_id!r} has no certificate", hint="register it first")
+    newest = device.certificates[0]
+    return labels.Label(device.device_id, newest.serial, newest.fingerprint)
