@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from math import isqrt
 
 import pytest
@@ -115,9 +116,6 @@ def test_a_key_matches_its_own_certificate_only() -> None:
 
 
 def test_the_key_identifier_of_rfc_7093() -> None:
-    # The example of RFC 7093 section 2... is of a P-256 key; the same is computed here the long way.
-    import hashlib
-
     point = key(EC).public_key().public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
     assert key_identifier(spki_der(key(EC).public_key())) == hashlib.sha256(point).digest()[:20]
 
