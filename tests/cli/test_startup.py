@@ -1,0 +1,131 @@
+"""Which heavy modules a command loads: a shell loop pays for them once for each device."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.program import State, program_environment, run_cli
+
+# In milliseconds of import, as measured: cryptography 70, pyzipper 66, rich.console 51, importlib.metadata 45.
+HEAVY = {
+    "asyncio",
+    "cryptography",
+    "email",
+    "http",
+    "importlib.metadata",
+    "multiprocessing",
+    "pydantic",
+    "pyzipper",
+    "rich",
+    "sqlite3",
+    "ssl",
+    "tomli_w",
+    "urllib.request",
+    "xml",
+}
+SIGNING = {"sqlite3", "cryptography", "email"}  # cryptography.x509 itself imports email
+REPORT = """
+import sys
+from iotonboard.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    print("modules:", *sorted(set(sys.modules) & {heavy}), file=sys.stderr)
+"""
+
+
+def loaded(state: State, *words: str | Path) -> set[str]:
+    """The heavy modules that one call loads, as a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", REPORT.format(heavy=HEAVY), *map(str, words)],
+        env=program_environment(state=state),
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("modules:")]
+    return set(line.split()[1:])
+
+
+@pytest.fixture
+def populated(state: State) -> State:
+    state.register("press-1", "press-2")
+    return state
+
+
+@pytest.mark.parametrize("words", [("--version",), ("--help",)])
+def test_version_and_help_load_nothing_heavy(state: State, words: tuple[str, ...]) -> None:
+    assert loaded(state, *words) == set()
+
+
+@pytest.mark.parametrize("verb", ["init-ca", "issue-broker", "register", "show", "list", "revoke", "export", "health"])
+def test_the_help_of_a_verb_loads_nothing_heavy(state: State, verb: str) -> None:
+    assert loaded(state, verb, "--help") == set()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("show", "press-1"),
+        ("show", "press-1", "--json"),
+        ("list",),
+        ("list", "--json", "--status", "active"),
+        ("list", "--csv"),
+        ("revoke", "press-1", "--defer"),
+        ("sync-acl",),
+        ("sync-acl", "--check"),
+    ],
+    ids=" ".join,
+)
+def test_what_needs_no_key_loads_no_cryptography(populated: State, words: tuple[str, ...]) -> None:
+    assert loaded(populated, *words) == {"sqlite3"}
+
+
+def test_config_loads_no_cryptography(populated: State) -> None:
+    assert loaded(populated, "config", "show", "--json") == {"sqlite3"}
+
+
+def test_register_loads_what_it_signs_and_packs_with(populated: State) -> None:
+    assert loaded(populated, "register", "press-3", "--json") <= SIGNING | {"pyzipper", "multiprocessing"}
+
+
+def test_signing_a_crl_packs_nothing(populated: State) -> None:
+    assert loaded(populated, "gen-crl", "--json") == SIGNING
+    assert loaded(populated, "revoke", "press-1", "--json") == SIGNING
+
+
+def test_completion_loads_nothing_heavy_but_the_database(populated: State) -> None:
+    start = REPORT.format(heavy=HEAVY).replace("main(sys.argv[1:])", "main()")
+    done = subprocess.run(
+        [sys.executable, "-c", start],
+        env=program_environment(
+            state=populated,
+            env={
+                "_IOTONBOARD_COMPLETE": "complete_bash",
+                "COMP_WORDS": "iotonboard show pre",
+                "COMP_CWORD": "2",
+            },
+        ),
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert "press-1" in done.stdout, done.stderr
+    assert {"cryptography", "pyzipper", "rich"}.isdisjoint(done.stderr.split())
+
+
+def test_the_package_itself_loads_nothing() -> None:
+    """``iotonboard.__version__`` costs no import: build tools and scripts read it."""
+    code = "import sys; before = set(sys.modules); import iotonboard; print(sorted(set(sys.modules) - before))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=program_environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "['iotonboard']"
+    run_cli("--version")
