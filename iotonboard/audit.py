@@ -106,10 +106,10 @@ def rows(connection: sqlite3.Connection, *, since_seq: int = 0) -> Iterator[Audi
         yield AuditRow(row[0], from_epoch(row[1]), *row[2:])
 
 
-def first_broken(connection: sqlite3.Connection) -> int | None:
-    """Number of the first row that does not follow from the one before; ``None`` when the chain holds."""
-    previous, expected = GENESIS, 1
-    for row in rows(connection):
+def first_broken(connection: sqlite3.Connection, *, since_seq: int = 0) -> int | None:
+    """Number of the first row after ``since_seq`` that does not follow from the one before, or ``None``."""
+    previous, expected = GENESIS if since_seq == 0 else hash_of(connection, since_seq) or b"", since_seq + 1
+    for row in rows(connection, since_seq=since_seq):
         texts = (row.operator, row.host, row.command, row.subject, row.serial, row.detail)
         if row.seq != expected or row.hash != chain(previous, row.seq, to_epoch(row.time), *texts):
             return expected

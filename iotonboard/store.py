@@ -405,6 +405,14 @@ class Store:
             )
         ]
 
+    def newest_device_certificates(self, limit: int) -> list[tuple[str, bytes]]:
+        """Device id and DER of the devices that were certified last."""
+        query = (
+            "SELECT d.device_id, c.der FROM certificate c JOIN device d ON d.id = c.device"
+            " WHERE c.id = (SELECT max(id) FROM certificate o WHERE o.device = c.device) ORDER BY c.id DESC LIMIT ?"
+        )
+        return [(row[0], row[1]) for row in self._all(query, (limit,))]
+
     def broker_hosts(self) -> list[str]:
         """Hosts that have a broker certificate."""
         return [row[0] for row in self._all("SELECT DISTINCT host FROM certificate WHERE host IS NOT NULL")]

@@ -24,17 +24,17 @@ class Verdict:
     problem: str = ""
 
 
-def check_trail(store: Store) -> Verdict:
-    """Check the chain and the head that the CA signed last.
+def check_trail(store: Store, *, newest: int | None = None) -> Verdict:
+    """Check the chain, or that of its ``newest`` rows, and the head that the CA signed last.
 
     A trail whose tail was cut off still chains; the signed head then names a row that is gone.
     """
-    newest = audit.head(store.connection)
-    broken = audit.first_broken(store.connection)
+    head = audit.head(store.connection)
+    broken = audit.first_broken(store.connection, since_seq=max(head.seq - newest, 0) if newest else 0)
     if broken is not None:
-        return Verdict(newest.seq, broken, f"row {broken} does not follow from the one before")
-    problem = _signed_head_problem(store, newest)
-    return Verdict(newest.seq, newest.seq + 1 if problem else 0, problem)
+        return Verdict(head.seq, broken, f"row {broken} does not follow from the one before")
+    problem = _signed_head_problem(store, head)
+    return Verdict(head.seq, head.seq + 1 if problem else 0, problem)
 
 
 def _signed_head_problem(store: Store, newest: AuditHead) -> str:

@@ -80,6 +80,7 @@ def back_up(state: State, opened: authority.Authority, passphrase: Passphrase, p
     """
     refuse_existing(path)
     with state.transaction() as now:
+        state.store.set_meta("last_backup", int(now.timestamp()))
         state.record(now, "backup", detail={"path": os.path.abspath(path)})
         authority.seal_audit(state, opened)
     copy = os.path.join(state.paths.root, f"{_COPY_PREFIX}{noise.hex()}{_COPY_SUFFIX}")

@@ -1,0 +1,213 @@
+"""The checks of ``health``: each looks at one thing and answers status, message and what to type.
+
+All of them stay cheap with a million devices; ``health --deep`` looks at everything.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from iotonboard import fsio
+from iotonboard.model import from_epoch, rfc3339
+from iotonboard.pki import pem
+from iotonboard.pki.keys import HUMAN_ITERATIONS, RANDOM_ITERATIONS, kdf_iterations
+from iotonboard.record import dataclass
+from iotonboard.statedir import check_clock
+from iotonboard.trailcheck import check_trail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from iotonboard.statedir import State
+
+PER_DEVICE_LIMIT = 5000  # measured on Mosquitto 2.0: 10 000 blocks freeze the broker for 0.6 s at every reload
+AUDIT_ROWS = 10_000  # rows whose chain is checked each time: 0.1 s; the whole chain is for --deep
+SAMPLE = 50  # newest certificates whose files are compared
+BACKUP_DAYS = 30
+FREE_BYTES = 64 << 20  # a thousand registrations, a checkpoint of the database's log, and some room
+OK, WARNING, FAILED = "ok", "warning", "failed"
+Answer = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One named check: returns status, message and hint."""
+
+    name: str
+    about: str
+    run: Callable[[State], Answer]
+
+
+def _database(state: State) -> Answer:
+    answer = state.store.connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if answer != "ok":
+        return FAILED, f"the database is damaged: {answer}", "restore it from the latest backup"
+    return OK, f"{state.store.count_devices()} devices", ""
+
+
+def _ca_key(state: State) -> Answer:
+    issuer = state.store.issuers()[0]
+    path = os.path.join(state.paths.certs, issuer.key_file)
+    if not os.path.exists(path):
+        return FAILED, f"the CA key {path!r} is missing", "bring back the disk or the backup that holds it"
+    if b"ENCRYPTED" not in fsio.read_file(path, limit=1 << 16):
+        return WARNING, "the CA key is not encrypted", "'iotonboard passwd' gives it a passphrase"
+    if os.name == "posix" and stat.S_IMODE(os.stat(path).st_mode) & 0o077:
+        return FAILED, f"others may read {path!r}", f"type: chmod 600 {path}"
+    return OK, "encrypted, readable by its owner only", ""
+
+
+def _ca_certificate(state: State) -> Answer:
+    issuer, now = state.store.issuers()[0], state.clock()
+    left = (issuer.validity.not_after - now).days
+    if left < 0:
+        return (
+            FAILED,
+            f"the CA certificate expired on {rfc3339(issuer.validity.not_after)}",
+            "set up a new CA",
+        )
+    if left < state.config["cert_validity_days"]:
+        return WARNING, f"{left} days left: shorter than a new device certificate", "plan a new CA"
+    return OK, f"{left} days left", ""
+
+
+def _crl(state: State) -> Answer:
+    rows, now = state.store.crl_generation(), state.clock()
+    if not rows:
+        return FAILED, "there is no CRL", "type: iotonboard gen-crl"
+    last = max(rows, key=lambda row: row.next_update)
+    if last.next_update <= now:
+        return (
+            FAILED,
+            f"the CRL ended on {rfc3339(last.next_update)}: every device is refused",
+            "type: iotonboard gen-crl",
+        )
+    on_disk = pem.pem_decode_all("X509 CRL", fsio.read_file(state.paths.crl, limit=1 << 30))
+    if on_disk != [row.der for row in rows]:
+        return FAILED, f"{state.paths.crl!r} is not the CRL that was signed last", "type: iotonboard gen-crl"
+    left = last.next_update - now
+    if left < timedelta(days=state.config["crl_next_update_days"]) / 3:
+        return WARNING, f"the CRL ends on {rfc3339(last.next_update)}", "type: iotonboard gen-crl"
+    return OK, f"number {last.number}, {left.days} days left", ""
+
+
+def _unpublished(state: State) -> Answer:
+    deferred = state.store.unlisted_revocations()
+    if deferred:
+        return FAILED, f"{deferred} revocations are on no CRL yet", "type: iotonboard gen-crl"
+    if state.store.pending(1):
+        return WARNING, "device files are still to be written", "type: iotonboard sync-acl"
+    return OK, "everything recorded is published", ""
+
+
+def _acl(state: State) -> Answer:
+    path, devices = state.paths.acl, state.store.count_devices()
+    if not state.acl_is_current(path, state.clock()):
+        return FAILED, f"{path!r} is not what the database says", "type: iotonboard sync-acl"
+    if state.config["acl.style"] == "per-device" and devices >= PER_DEVICE_LIMIT:
+        return (
+            WARNING,
+            f"{devices} blocks slow the broker down",
+            "type: iotonboard config set acl.style pattern",
+        )
+    return OK, "as the database says", ""
+
+
+def _audit(state: State) -> Answer:
+    verdict = check_trail(state.store, newest=AUDIT_ROWS)
+    if verdict.problem:
+        return FAILED, verdict.problem, "type: iotonboard health --deep"
+    return OK, f"{verdict.rows} rows; the newest {min(AUDIT_ROWS, verdict.rows)} are chained, the head is signed", ""
+
+
+def _clock(state: State) -> Answer:
+    last = state.store.meta("last_event")
+    check_clock(state.clock(), from_epoch(last), state.config)
+    return OK, "agrees with the last event", ""
+
+
+def _modes(state: State) -> Answer:
+    if os.name != "posix":
+        return OK, "not checked on this system", ""
+    for path in (state.paths.root, state.paths.certs):
+        if stat.S_IMODE(os.stat(path).st_mode) & 0o077:
+            return WARNING, f"others may enter {path!r}", f"type: chmod 700 {path}"
+    return OK, "folders are private", ""
+
+
+def _passphrase(state: State) -> Answer:
+    path = os.path.join(state.paths.certs, state.store.issuers()[0].key_file)
+    content = fsio.read_file(path, limit=1 << 16)
+    if b"ENCRYPTED" not in content:
+        return WARNING, "the CA key has no passphrase", "type: iotonboard passwd"
+    rounds = kdf_iterations(pem.pem_decode_all("ENCRYPTED PRIVATE KEY", content)[0])
+    if rounds == RANDOM_ITERATIONS:
+        return OK, "a random key file", ""
+    if rounds is None or rounds < HUMAN_ITERATIONS:
+        return WARNING, f"the passphrase can be guessed quickly ({rounds} rounds)", "type: iotonboard passwd"
+    return OK, f"{rounds} rounds of PBKDF2", ""
+
+
+def _files(state: State) -> Answer:
+    for name, der in state.store.newest_device_certificates(SAMPLE):
+        path = os.path.join(state.paths.device(name), "device.crt")
+        if not os.path.exists(path) or fsio.read_file(path, limit=1 << 16) != pem.pem_encode("CERTIFICATE", der):
+            return FAILED, f"{path!r} is not what the database says", "type: iotonboard health --repair"
+    return OK, f"the newest {SAMPLE} certificates are as recorded (--deep looks at all)", ""
+
+
+def _disk(state: State) -> Answer:
+    sizes = [os.path.getsize(path) for path in (state.paths.crl, state.paths.acl) if os.path.exists(path)]
+    needed = FREE_BYTES + 2 * sum(sizes)
+    free = shutil.disk_usage(state.paths.root).free
+    if free < needed:
+        return FAILED, f"{free >> 20} MiB free, {needed >> 20} MiB are needed", "free some space on that disk"
+    return OK, f"{free >> 20} MiB free", ""
+
+
+def _backup(state: State) -> Answer:
+    last, now = state.store.meta("last_backup"), state.clock()
+    if last is None:
+        if now - state.store.issuers()[-1].validity.not_before < timedelta(days=7):
+            return OK, "none yet, and the CA is new", ""
+        return WARNING, "there is no backup", "type: iotonboard backup /path/to/backup.zip"
+    days = (now - from_epoch(last)).days
+    if days > BACKUP_DAYS:
+        return WARNING, f"the last backup is {days} days old", "type: iotonboard backup /path/to/backup.zip"
+    return OK, f"{days} days old", ""
+
+
+def _broker_files(state: State) -> Answer:
+    if os.name != "posix" or not state.config["broker.user"]:
+        return OK, "not checked: no [broker] user is configured", ""
+    uid = fsio.user_number(state.config["broker.user"])
+    gid = fsio.group_number(state.config["broker.group"]) if state.config["broker.group"] else -1
+    for path in (state.paths.acl, state.paths.crl):
+        found = os.stat(path)
+        bits = 0o400 if found.st_uid == uid else 0o040 if found.st_gid == gid else 0o004
+        if not found.st_mode & bits:
+            hint = "type: iotonboard config set broker.group GROUP, broker.mode 0640, and iotonboard sync-acl"
+            return FAILED, f"the broker's user cannot read {path!r}: at a reload it would let everyone in", hint
+    return OK, "readable for the broker's user", ""
+
+
+CHECKS = (
+    Check("database", "SQLite finds the database sound", _database),
+    Check("clock", "the clock agrees with the last recorded event", _clock),
+    Check("ca-key", "the CA key is there, encrypted and private", _ca_key),
+    Check("ca-certificate", "the CA lives longer than what it issues", _ca_certificate),
+    Check("crl", "crl.pem is the last one signed and has time left", _crl),
+    Check("unpublished", "no revocation or file waits to be published", _unpublished),
+    Check("acl", "mosquitto.acl says what the database says", _acl),
+    Check("audit", "the newest rows of the trail are chained and its head is signed", _audit),
+    Check("files", "the newest devices' files are what the database says", _files),
+    Check("modes", "folders are private", _modes),
+    Check("broker-files", "the broker's user can read ACL and CRL", _broker_files),
+    Check("passphrase", "the passphrase costs a guesser enough", _passphrase),
+    Check("disk", "there is room for what comes next", _disk),
+    Check("backup", "there is a backup, and it is not old", _backup),
+)
