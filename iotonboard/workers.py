@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from iotonboard.pki.keys import PrivateKey
     from iotonboard.pki.profiles import DeviceProfile
 
+_GROUPS_AHEAD = 3
+_PART = 32  # orders for one worker at a time: some 30 ms of work
+_RSA_PART = 2  # an RSA key takes 60 ms and more
+
 _desk: list[Desk] = []  # one per worker process, filled by _start
 
 
@@ -68,14 +72,24 @@ class WorkerPool:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def issue(self, groups: Iterable[list[Order]]) -> Iterator[list[Issued | IotOnboardError]]:
-        """Issue group after group; at most two groups per worker are on the way."""
-        on_the_way: deque[Future[list[Issued | IotOnboardError]]] = deque()
+        """Issue group after group, each on all cores; at most four groups are on the way."""
+        on_the_way: deque[list[Future[list[Issued | IotOnboardError]]]] = deque()
         for group in groups:
-            on_the_way.append(self._pool.submit(_issue_all, group))
-            if len(on_the_way) > 2 * self._jobs:
-                yield on_the_way.popleft().result()
+            on_the_way.append([self._pool.submit(_issue_all, part) for part in _parts(group)])
+            if len(on_the_way) > _GROUPS_AHEAD:
+                yield _results(on_the_way.popleft())
         while on_the_way:
-            yield on_the_way.popleft().result()
+            yield _results(on_the_way.popleft())
+
+
+def _parts(group: list[Order]) -> Iterator[list[Order]]:
+    """Cut a group so that no core waits long for another one at the end."""
+    size = _RSA_PART if any(order.key_type.startswith("rsa") for order in group) else _PART
+    return (group[start : start + size] for start in range(0, len(group), size))
+
+
+def _results(parts: list[Future[list[Issued | IotOnboardError]]]) -> list[Issued | IotOnboardError]:
+    return [issued for part in parts for issued in part.result()]
 
 
 def usable_cores() -> int:

@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from iotonboard.authority import Authority
-    from iotonboard.commands.register import Options, Refused, Registered, Request
+    from iotonboard.commands.register import Options, Refused, Registered, Request, StartWorkers
     from iotonboard.devicelist import Row
+    from iotonboard.issuing import Desk
+    from iotonboard.pki.keys import PrivateKey
     from iotonboard.statedir import State
+    from iotonboard.workers import WorkerPool
 
 app = typer.Typer()
 _MAX_CSR = 1 << 16
@@ -92,7 +95,6 @@ def register(
         if_exists=if_exists,
         with_bundle=not no_bundle,
         strict=strict,
-        jobs=jobs,
         group=1 if stream else command.GROUP,
         is_list=batch is not None,
     )
@@ -106,7 +108,11 @@ def register(
         else:
             requests = _id_requests(ids or [], count, common)
         report = _Report(
-            session, is_json=session.json or stream, is_list=batch is not None or stream, keep_password=keep_password
+            session,
+            is_json=session.json or stream,
+            is_list=batch is not None or stream,
+            jobs=jobs,
+            keep_password=keep_password,
         )
         report.run(state, authority, requests, options, stopped)
     return report.exit_code
@@ -224,9 +230,16 @@ class _Report:
     """Prints each answer as it comes and remembers what decides the exit code."""
 
     def __init__(
-        self, session: Session, *, is_json: bool, is_list: bool, keep_password: Callable[[Registered], None] | None
+        self,
+        session: Session,
+        *,
+        is_json: bool,
+        is_list: bool,
+        jobs: int | None,
+        keep_password: Callable[[Registered], None] | None,
     ) -> None:
         self._session = session
+        self._start_workers = None if jobs == 1 else _workers(jobs)
         self._is_json = is_json
         self._is_list = is_list
         self._keep_password = keep_password
@@ -246,7 +259,9 @@ class _Report:
         from iotonboard.commands.register import register as register_all
 
         try:
-            for answer in register_all(state, authority, requests, options, stopped=stopped):
+            for answer in register_all(
+                state, authority, requests, options, stopped=stopped, start_workers=self._start_workers
+            ):
                 self._print(answer)
         except IotOnboardError:
             with suppress(IotOnboardError):  # the first error is the one to report
@@ -285,6 +300,17 @@ class _Report:
             values = {"device_id": answer.device_id, "line": answer.line, "status": "failed"}
             output.write_json("register", {**values, "error": output.error_values(error)})
         output.write_error(error.message, error.hint)
+
+
+def _workers(jobs: int | None) -> StartWorkers:
+    """Worker processes for a batch; one device never loads what they need."""
+
+    def start(desk: Desk, key: PrivateKey) -> WorkerPool:
+        from iotonboard.workers import WorkerPool, usable_cores
+
+        return WorkerPool(desk, key, jobs or usable_cores())
+
+    return start
 
 
 def _values(answer: Registered, password: str | None) -> dict[str, object]:

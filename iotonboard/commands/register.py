@@ -26,7 +26,6 @@ from iotonboard.model import DeviceId, KeyType, SerialNumber, rfc3339
 from iotonboard.pki.issuance import validity_for
 from iotonboard.pki.profiles import DeviceProfile
 from iotonboard.record import dataclass, field
-from iotonboard.workers import WorkerPool, usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -36,10 +35,15 @@ if TYPE_CHECKING:
     from iotonboard.issuing import Issued
     from iotonboard.model import TopicRule, Validity
     from iotonboard.pki.csr import Csr
+    from iotonboard.pki.keys import PrivateKey
     from iotonboard.statedir import State
+    from iotonboard.workers import WorkerPool
+
+    StartWorkers = Callable[[Desk, PrivateKey], WorkerPool]
 
 GROUP = 128  # devices per commit in a batch: enough to share one fsync, few enough to answer several times a second
 _POOL_FROM = 24  # a batch shorter than this is issued faster than worker processes start
+_POOL_FROM_RSA = 2  # an RSA key takes longer than that start
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,6 @@ class Options:
     if_exists: str = "fail"
     with_bundle: bool = True
     strict: bool = False
-    jobs: int | None = None
     group: int = GROUP
     is_list: bool = True
 
@@ -113,11 +116,13 @@ def register(
     options: Options,
     *,
     stopped: Callable[[], bool] = lambda: False,
+    start_workers: StartWorkers | None = None,
 ) -> Iterator[Registered]:
     """Register devices and yield one answer for each, in the order of the requests, once it is durable.
 
     A refused request is answered with ``failed`` and harms no other; with ``strict`` it ends the batch.
-    ``stopped`` is asked before each group. The ACL is published by the caller, at the end of its batch.
+    ``stopped`` is asked before each group. ``start_workers`` gives a long batch more cores.
+    The ACL is published by the caller, at the end of its batch.
 
     Raises:
         PolicyError: the clock cannot be right.
@@ -126,13 +131,19 @@ def register(
     desk = desk_of(state, authority)
     groups = _groups(requests, options.group)
     first = next(groups, [])
-    jobs = options.jobs or usable_cores()
     run = _Run(state, authority, desk, options, stopped)
-    if len(first) < _POOL_FROM or jobs == 1:
+    if start_workers is None or not _is_long(first, KeyType(state.config["key_type"])):
         yield from run.through(_chain(first, groups), lambda orders: (issue_each(desk, group) for group in orders))
         return
-    with WorkerPool(desk, authority.active.key, jobs) as pool:
+    with start_workers(desk, authority.active.key) as pool:
         yield from run.through(_chain(first, groups), pool.issue)
+
+
+def _is_long(first: list[Request | Refused], default: KeyType) -> bool:
+    """Say whether a batch that begins like this is worth worker processes."""
+    key_types = [request.key_type or default for request in first if isinstance(request, Request) and not request.csr]
+    has_rsa = any(key_type.startswith("rsa") for key_type in key_types)
+    return len(first) >= (_POOL_FROM_RSA if has_rsa else _POOL_FROM)
 
 
 def desk_of(state: State, authority: Authority) -> Desk:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
@@ -25,6 +26,7 @@ _TIME_PATTERNS: Final = (rb"\x17\x0d[0-9]{12}Z", rb"\x18\x0f[0-9]{14}Z")
 _TIME_OCTETS: Final = (15, 17)
 
 
+@cache  # compiled when a CRL is signed: most calls sign none
 def _entry_pattern() -> re.Pattern[bytes]:
     """Match any number of entries, each exactly as ``crlentry`` writes them.
 
@@ -42,9 +44,6 @@ def _entry_pattern() -> re.Pattern[bytes]:
         for ending, extra in ((reason, len(_REASON_HEAD) + 1), (b"", 0))
     ]
     return re.compile(b"(?:" + b"|".join(forms) + b")*+", re.DOTALL)
-
-
-_ENTRIES: Final = _entry_pattern()
 
 
 def version_is_2(candidate: CrlCandidate) -> str | None:
@@ -130,6 +129,6 @@ def list_is_not_empty(candidate: CrlCandidate) -> str | None:
 
 def entries_are_legal(candidate: CrlCandidate) -> str | None:
     """RFC 5280 5.1.2.6, 5.3.1: positive serials, well-formed dates, legal reason codes and nothing else."""
-    if candidate.entries is None or _ENTRIES.fullmatch(candidate.entries):
+    if candidate.entries is None or _entry_pattern().fullmatch(candidate.entries):
         return None
     return "an entry of revokedCertificates is malformed or has an illegal reason"

@@ -16,8 +16,9 @@ from datetime import UTC, datetime
 
 import pytest
 import pyzipper
-from iotonboard import bundle
-from iotonboard.bundle import build_bundle, open_bundle
+from iotonboard import archive
+from iotonboard.bundle import build_bundle
+from iotonboard.bundlereader import open_bundle
 from iotonboard.errors import KeyUnavailableError, PolicyError
 from iotonboard.model import Validity
 from pyzipper import zipfile_aes
@@ -124,7 +125,7 @@ def test_only_the_salts_differ(monkeypatch: pytest.MonkeyPatch) -> None:
         salts.append(len(salts).to_bytes(size))
         return salts[-1]
 
-    monkeypatch.setattr(bundle.os, "urandom", counted)
+    monkeypatch.setattr(archive.os, "urandom", counted)
     first = build_bundle(make_credential(), PASSWORD)
     assert [len(salt) for salt in salts] == [16] * 4
     salts.clear()
@@ -276,34 +277,22 @@ def test_stretches_each_key_once_and_with_openssl(monkeypatch: pytest.MonkeyPatc
         calls.append((name, rounds, length))
         return real(name, password, salt, rounds, length)
 
-    monkeypatch.setattr(bundle.hashlib, "pbkdf2_hmac", counted)
+    monkeypatch.setattr(archive.hashlib, "pbkdf2_hmac", counted)
     monkeypatch.setattr(zipfile_aes, "PBKDF2", None)
     build_bundle(make_credential(), PASSWORD)
     assert calls == [("sha1", 1000, 66)] * 4
 
 
-def test_the_encrypter_is_pyzippers_but_for_its_key_stretching(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pins what the subclass relies on: a release of pyzipper that breaks it fails here."""
-    salt = bytes(range(16))
-    monkeypatch.setattr(bundle.os, "urandom", lambda size: salt[:size])
+@pytest.mark.parametrize("size", [0, 1, 15, 16, 17, 4100])
+def test_entries_are_encrypted_as_pyzipper_does(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    salt, content = bytes(range(16)), bytes(range(256)) * 20
+    monkeypatch.setattr(archive.os, "urandom", lambda octets: salt[:octets])
     monkeypatch.setattr(zipfile_aes.Random, "new", lambda: io.BytesIO(salt))
-    ours = bundle._Encrypter(PASSWORD.encode())
     theirs = zipfile_aes.AESZipEncrypter(PASSWORD.encode(), nbits=256, force_wz_aes_version=2)
-
-    unread = {"salt_length", "conditionally_include_crc", "min_bytes_to_include_crc"}
-    assert set(vars(ours)) == set(vars(theirs)) - unread
-    assert ours.encryption_header() == theirs.encryption_header()
-    assert [ours.encrypt(b"a" * 100), ours.flush()] == [theirs.encrypt(b"a" * 100), theirs.flush()]
-    for encrypter in (ours, theirs):
-        entry = zipfile_aes.AESZipInfo("a")
-        encrypter.update_zipinfo(entry)
-        encrypter.finalize_zipinfo(entry)
-        assert (entry.wz_aes_vendor_id, entry.wz_aes_strength, entry.wz_aes_version) == (b"AE", 3, 2)
+    expected = theirs.encryption_header() + theirs.encrypt(content[:size]) + theirs.flush()
+    assert archive._encrypt(content[:size], PASSWORD.encode()) == expected
 
 
-def test_import_leaves_out_cffi_and_leaves_it_importable() -> None:
-    code = (
-        "import sys, iotonboard.bundle as b; assert not {'cffi', 'pycparser'} & set(sys.modules);"
-        "import cffi, pyzipper; assert cffi.FFI"
-    )
+def test_making_a_bundle_loads_no_archive_library() -> None:
+    code = "import sys, iotonboard.bundle; assert not {'pyzipper', 'zipfile', 'Cryptodome', 'cffi'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
-from iotonboard.bundle import open_bundle
+from iotonboard.bundlereader import open_bundle
 from iotonboard.credential import Credential
 from iotonboard.errors import KeyUnavailableError, PolicyError, UsageError
 from iotonboard.formats.table import FORMATS, Options, OutputFile, encode, find_format
