@@ -16,6 +16,8 @@ from iotonboard.pki.crl import check_crl, crl_facts, listed_entries, serial_and_
 from iotonboard.pki.facts import certificate_facts
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from iotonboard.model import SerialNumber
     from iotonboard.statedir import State
     from iotonboard.store import CrlRow
@@ -32,19 +34,20 @@ def check_continuity(state: State, issuer: int, issuer_certificate_der: bytes) -
     """
     last = state.store.last_crl(issuer)
     _refuse_older_database(state, last, issuer_certificate_der)
+    listed = state.store.last_listed_crl(issuer)
     if last is None:
         return
-    if last.der is None:
+    if listed is None or listed.der is None or (last.der is None and last.revoked):
         raise ConflictError(f"the database lost CRL {last.number}", hint=_RESTORE)
-    _check_stored(last, issuer_certificate_der)
+    _check_stored(listed, issuer_certificate_der)
     current = set(state.store.crl_entries(issuer, last.this_update))
-    missing = [serial_and_reason(entry) for entry in listed_entries(last.der) if entry not in current]
+    missing = [serial_and_reason(entry) for entry in listed_entries(listed.der) if entry not in current]
     if not missing:
         return
     # An entry whose reason was changed is on the new list in another form.
     serials = {serial_and_reason(entry)[0] for entry in current}
     for serial, reason in missing:
-        if serial not in serials and not _may_leave(state, last, serial, reason):
+        if serial not in serials and not _may_leave(state, last.this_update, serial, reason):
             raise ConflictError(f"the new CRL would lack the revoked serial {serial.hex}", hint=_RESTORE)
 
 
@@ -59,15 +62,16 @@ def _check_stored(last: CrlRow, issuer_certificate_der: bytes) -> None:
         raise ConflictError(f"CRL {last.number} in the database is not the one that was signed", hint=_RESTORE)
 
 
-def _may_leave(state: State, last: CrlRow, serial: SerialNumber, reason: RevocationReason) -> bool:
+def _may_leave(state: State, listed_since: datetime, serial: SerialNumber, reason: RevocationReason) -> bool:
     """A serial may leave the list when a hold ends, or after it was on a CRL past its expiry (RFC 5280 5.3.1, 3.3)."""
     if reason is RevocationReason.CERTIFICATE_HOLD:
         return True
-    if not state.store.has_certificate(serial):
+    try:
+        certificate, _ = state.store.certificate_by_serial(serial)
+        found = certificate_facts(certificate.der)  # the signed octets: the row beside them may have been edited
+    except (NotFoundError, PolicyError):
         return False
-    certificate, _ = state.store.certificate_by_serial(serial)
-    found = certificate_facts(certificate.der)  # the signed octets: the row beside them may have been edited
-    return found.serial == serial and found.validity.not_after < last.this_update
+    return found.serial == serial and found.validity.not_after < listed_since
 
 
 def _refuse_older_database(state: State, last: CrlRow | None, issuer_certificate_der: bytes) -> None:

@@ -195,7 +195,13 @@ class State:
     def _publish_crl(self) -> None:
         rows = self.store.crl_generation()
         newest = rows[0].generation if rows else 0
-        if newest == self.store.meta("crl_published") and os.path.exists(self.paths.crl):
+        published = self.store.meta("crl_published") or 0
+        if newest < published:
+            raise ConflictError(
+                f"the database lost CRL generation {published}, which was published",
+                hint="'iotonboard health --deep' names what was changed; bring the state back with 'restore --crl'",
+            )
+        if newest == published and os.path.exists(self.paths.crl):
             return
         ders = [row.der for row in rows if row.der is not None]
         if not ders:

@@ -538,6 +538,11 @@ class Store:
         rows = self._crls("WHERE issuer = ? ORDER BY number DESC LIMIT 1", (issuer,))
         return rows[0] if rows else None
 
+    def last_listed_crl(self, issuer: int) -> CrlRow | None:
+        """The newest CRL of an issuer whose octets are kept; a number that ``restore`` only passed has none."""
+        rows = self._crls("WHERE issuer = ? AND der IS NOT NULL ORDER BY number DESC LIMIT 1", (issuer,))
+        return rows[0] if rows else None
+
     def crl_generation(self) -> list[CrlRow]:
         """Every CRL of the newest generation: what ``crl.pem`` holds."""
         return self._crls("WHERE generation = (SELECT max(generation) FROM crl) ORDER BY id", ())

@@ -1,0 +1,92 @@
+"""A CRL never forgets: whatever happens to the rows behind it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support.faults import must, run_forked
+from support.program import PROGRAM, State, program_environment
+from support.tools import need
+
+TAMPERINGS = {
+    "all revocations deleted": "DELETE FROM revocation",
+    "one revocation deleted": "DELETE FROM revocation WHERE certificate = 1",
+    "expiry moved into the past": "UPDATE revocation SET not_after = 1 WHERE certificate = 1",
+    "both expiries moved": "UPDATE certificate SET not_after = 1; UPDATE revocation SET not_after = 1",
+    "entry of another serial": "UPDATE revocation SET entry_der = (SELECT entry_der FROM revocation"
+    " WHERE certificate = 2) WHERE certificate = 1",
+    "certificate deleted": "DELETE FROM revocation; DELETE FROM pending; DELETE FROM certificate",
+    "number lowered": "UPDATE crl SET number = 1 WHERE number = (SELECT max(number) FROM crl) - 1;"
+    " UPDATE crl SET number = number + 5",
+    "last CRL deleted": "DELETE FROM crl WHERE number = (SELECT max(number) FROM crl)",
+    "last CRL emptied": "UPDATE crl SET der = NULL",
+    "thisUpdate moved": "UPDATE crl SET this_update = this_update - 9",
+}
+
+
+def _edit(state: State, script: str) -> None:
+    with contextlib.closing(sqlite3.connect(state.path / "devices.db")) as database:
+        database.executescript(script)
+
+
+@pytest.fixture(scope="module")
+def revoked(pristine: State, tmp_path_factory: pytest.TempPathFactory) -> State:
+    state = pristine.copy_to(tmp_path_factory.mktemp("revoked"))
+    state.register("a", "b", "c")
+    state.run("revoke", "a", "b")
+    return state
+
+
+@pytest.mark.parametrize("name", TAMPERINGS)
+def test_a_crl_that_forgets_is_refused(revoked: State, tmp_path: Path, name: str) -> None:
+    state = revoked.copy_to(tmp_path)
+    _edit(state, TAMPERINGS[name])
+    published = state.crl.read_bytes()
+    result = must(run_forked(state, "gen-crl"), 4)
+    assert "iotonboard: hint: " in result.stderr
+    assert state.crl.read_bytes() == published
+
+
+def test_an_older_database_is_refused(revoked: State, tmp_path: Path) -> None:
+    state = revoked.copy_to(tmp_path)
+    older = tmp_path / "older.db"
+    shutil.copy(state.path / "devices.db", older)
+    state.run("revoke", "c")
+    published = state.crl.read_bytes()
+    for suffix in ("-wal", "-shm"):
+        (state.path / f"devices.db{suffix}").unlink(missing_ok=True)
+    shutil.copy(older, state.path / "devices.db")
+    result = state.run("gen-crl", expect=4)
+    assert "iotonboard restore" in result.stderr
+    assert state.crl.read_bytes() == published
+
+
+def test_ordinary_changes_are_not_refused(revoked: State, tmp_path: Path) -> None:
+    state = revoked.copy_to(tmp_path)
+    for words in (("gen-crl",), ("revoke", "c"), ("register", "a", "--if-exists", "reissue"), ("gen-crl",)):
+        must(run_forked(state, *words))
+
+
+def test_an_expired_revocation_leaves_after_one_more_crl(pristine: State, tmp_path: Path) -> None:
+    state = pristine.copy_to(tmp_path)
+    state.register("short", "long")
+    state.run("revoke", "short", "long")
+    assert state.json("gen-crl")["revoked"] == 2
+    # Two certificates of a year: the clock moves past their end, as far as the clock guard allows.
+    faketime = need("faketime")
+
+    def revoked_at(offset: str) -> int:
+        command = [faketime, "-f", offset, *PROGRAM, "gen-crl", "--json"]
+        done = subprocess.run(command, env=program_environment(state=state), capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)["revoked"]
+
+    assert revoked_at("+366d") == 2  # on one CRL after the expiry (RFC 5280 3.3)
+    assert revoked_at("+367d") == 0
