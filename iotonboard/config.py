@@ -68,6 +68,12 @@ def _one_of(*words: str) -> Callable[[object], str]:
     return parse
 
 
+def _keep_keys(value: object) -> str:
+    if value not in ("always", "until-confirmed") and not re.fullmatch(r"days:[1-9][0-9]{0,4}", _text(value)):
+        raise ValueError("must be always, until-confirmed or days:N")
+    return str(value)
+
+
 def _country(value: object) -> str:
     if value != "" and not re.fullmatch(r"[A-Z]{2}", _text(value)):
         raise ValueError("must be two capital letters (ISO 3166)")
@@ -116,6 +122,10 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("download_expiry_minutes", _whole(1, 525600), 30, "life of a temporary delivery link, in minutes"),
         Setting("key_type", _one_of(*KeyType), KeyType.EC_P256.value, "key type of a new device"),
         Setting("not_before_skew_minutes", _whole(0, 1440), 60, "how far notBefore and thisUpdate are backdated"),
+        Setting(
+            "keep_keys", _keep_keys, "always", "how long keys and bundles are kept: always, until-confirmed, days:N"
+        ),
+        Setting("key_origin", _one_of("any", "device", "workstation"), "any", "where device keys should be made"),
         Setting("crl_next_update_days", _whole(1, 3650), 30, "life of a CRL, in days"),
         Setting("busy_timeout_seconds", _whole(0, 3600), 30, "how long a command waits for another one"),
         Setting(

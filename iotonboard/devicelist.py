@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import IotOnboardError, PolicyError, UsageError
@@ -47,6 +48,16 @@ class BadRow:
     error: IotOnboardError
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A device of a list that is to be revoked, confirmed or exported; empty where the list does not say."""
+
+    line: int
+    device_id: str
+    serial: str = ""
+    fingerprint: str = ""
+
+
 def parse_csv(lines: Iterable[str], source: str) -> Iterator[Row | BadRow]:
     """Read a device list, line by line.
 
@@ -71,33 +82,54 @@ def parse_csv(lines: Iterable[str], source: str) -> Iterator[Row | BadRow]:
             yield _parse_values(reader.line_num + 1, columns, values)
 
 
-def parse_targets(lines: Iterable[str], source: str) -> Iterator[tuple[int, str, str]]:
-    """Read devices that are to be revoked or confirmed: (line, device id, serial or empty).
+def parse_targets(lines: Iterable[str], source: str) -> Iterator[Target]:
+    """Read devices that are to be revoked, confirmed or exported.
 
-    A CSV with a column ``device_id`` and perhaps ``serial``, such as a results file; or one id a line.
+    A CSV with a column ``device_id`` and perhaps ``serial`` and ``fingerprint``; a results file, CSV or JSON lines,
+    whose failed rows are passed over; or one id a line.
 
     Raises:
         PolicyError: a row that is not well formed.
     """
     iterator = iter(lines)
     first = next(iterator, "").removeprefix("\ufeff")
+    if first.lstrip().startswith("{"):
+        rows = _json_targets(chain((first,), iterator), source)
+    else:
+        rows = _csv_targets(first, iterator, source)
+    for line, fields in rows:
+        if fields.get("status") != "failed":
+            name = fields.get("device_id") or fields.get("id") or fields.get("device", "")
+            yield Target(line, name, fields.get("serial", ""), fields.get("fingerprint", ""))
+
+
+def _json_targets(lines: Iterable[str], source: str) -> Iterator[tuple[int, dict[str, str]]]:
+    for number, text in enumerate(lines, start=1):
+        if not text.strip():
+            continue
+        try:
+            fields = json.loads(text)
+        except (ValueError, RecursionError):
+            fields = None
+        if not isinstance(fields, dict):
+            raise PolicyError(f"{source}: line {number} is not a JSON object", hint="correct that line")
+        yield number, {str(key): value for key, value in fields.items() if isinstance(value, str)}
+
+
+def _csv_targets(first: str, lines: Iterator[str], source: str) -> Iterator[tuple[int, dict[str, str]]]:
     delimiter = _delimiter_of(first)
     columns = [column.strip() for column in next(csv.reader([first], delimiter=delimiter), [])]
-    if not {"device_id", "id"} & set(columns):
-        yield from (
-            (number, text.strip(), "") for number, text in enumerate((first, *iterator), start=1) if text.strip()
-        )
+    if not {"device_id", "id", "device"} & set(columns):
+        for number, text in enumerate(chain((first,), lines), start=1):
+            if text.strip():
+                yield number, {"id": text.strip()}
         return
-    reader = csv.reader(iterator, delimiter=delimiter, strict=True)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
         for values in reader:
             fields = {column: value.strip() for column, value in zip(columns, values, strict=False)}
             if any(fields.values()):
-                yield (
-                    reader.line_num + 1,
-                    fields.get("device_id") or fields.get("id", ""),
-                    fields.get("serial", ""),
-                )
+                yield reader.line_num + 1, fields
     except csv.Error as error:
         raise PolicyError(f"{source}: line {reader.line_num + 1}: {error}", hint="correct that line") from None
 

@@ -238,6 +238,48 @@ def remove_file(path: str) -> bool:
     return True
 
 
+def erase_file(path: str) -> bool:
+    """Overwrite a file with zeros and delete it; ``True`` when it was there.
+
+    A disk that writes elsewhere (SSD, copy-on-write, journal) may keep the old octets. A file with a second
+    name, or one that is no plain file, is only unlinked.
+    """
+    try:
+        found = os.lstat(path)
+        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+            descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+            with os.fdopen(descriptor, "wb", buffering=0) as file:
+                file.write(bytes(found.st_size))
+                os.fsync(descriptor)
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise disk_error(error, path) from error
+    return True
+
+
+def remove_empty_dir(path: str) -> bool:
+    """Delete a folder; ``False`` when it was not there or something lies in it."""
+    try:
+        os.rmdir(path)
+    except OSError:
+        return False
+    return True
+
+
+def read_back(path: str, *, limit: int = 1 << 26) -> bytes:
+    """Read a file that was just written, from the medium where the system can drop its cached copy."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            return file.read(limit)
+    except OSError as error:
+        raise disk_error(error, path) from error
+
+
 def sweep_staging(folder: str) -> int:
     """Delete what an interrupted write left in ``folder``; returns how many files went.
 

@@ -33,7 +33,8 @@ _CERTIFICATES = """SELECT c.serial, c.issuer, coalesce(d.device_id, c.host), c.h
     c.not_after, c.der, c.spki_sha256, r.reason, t.subject, t.fingerprint, t.revoked
     FROM certificate c LEFT JOIN device d ON d.id = c.device LEFT JOIN revocation r ON r.certificate = c.id
     LEFT JOIN temp.trail t ON t.serial = c.serial ORDER BY c.id"""
-_NEWEST = """SELECT coalesce(d.device_id, c.host), c.host IS NOT NULL, c.serial, c.der, c.key_der, t.bundle
+_NEWEST = """SELECT coalesce(d.device_id, c.host), c.host IS NOT NULL, c.serial, c.der,
+    nullif(c.key_der, zeroblob(length(c.key_der))), t.bundle
     FROM certificate c LEFT JOIN device d ON d.id = c.device LEFT JOIN temp.trail t ON t.serial = c.serial
     WHERE c.id IN (SELECT max(id) FROM certificate GROUP BY device, host) ORDER BY c.id"""
 

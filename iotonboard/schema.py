@@ -56,6 +56,18 @@ _TABLES_1 = (
     ),
     # Devices whose files are to be written from the committed rows; empty when everything is published.
     "CREATE TABLE pending (certificate INTEGER PRIMARY KEY REFERENCES certificate(id), bundle BLOB)",
+    # A copy of a bundle that was handed over: below outbox/ (token, expires_at) or on a disk (place).
+    """CREATE TABLE delivery (
+        id INTEGER PRIMARY KEY, certificate INTEGER NOT NULL REFERENCES certificate(id), token TEXT UNIQUE,
+        place TEXT NOT NULL, sha256 BLOB NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER,
+        written_at INTEGER, outcome TEXT, erased_at INTEGER)""",
+    "CREATE INDEX delivery_certificate ON delivery(certificate)",
+    "CREATE INDEX delivery_open ON delivery(expires_at) WHERE token IS NOT NULL AND erased_at IS NULL",
+    # Tables of their own: a certificate's row never changes its size, so SQLite never moves it (custody.py).
+    """CREATE TABLE receipt (
+        id INTEGER PRIMARY KEY, certificate INTEGER NOT NULL UNIQUE REFERENCES certificate(id),
+        confirmed_at INTEGER NOT NULL, proved INTEGER NOT NULL)""",
+    "CREATE TABLE purge (certificate INTEGER PRIMARY KEY REFERENCES certificate(id), purged_at INTEGER NOT NULL)",
     """CREATE TABLE audit (
         seq INTEGER PRIMARY KEY, time INTEGER NOT NULL, operator TEXT NOT NULL, host TEXT NOT NULL,
         command TEXT NOT NULL, subject TEXT NOT NULL, serial TEXT NOT NULL, detail TEXT NOT NULL,

@@ -12,11 +12,12 @@ import os
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from iotonboard import audit, config, fsio
+from iotonboard import audit, config, custody, fsio
 from iotonboard.brokers import mosquitto
-from iotonboard.errors import ConflictError, PolicyError, StateError
+from iotonboard.errors import BusyError, ConflictError, PolicyError, StateError
 from iotonboard.fsio import Placement
 from iotonboard.model import DeviceId, RevocationReason, from_epoch, rfc3339, to_epoch, whole_seconds
+from iotonboard.outbox import Outbox
 from iotonboard.pki import pem
 from iotonboard.pki.crlentry import encode_entry
 from iotonboard.record import dataclass
@@ -143,8 +144,11 @@ class State:
             PolicyError: an operator's own ACL lines would break the broker; nothing was replaced.
             BusyError: the disk refuses; the next command goes on from here.
         """
+        self._apply_keep_keys()
         while self._publish_pending():
             pass
+        self.outbox.settle(whole_seconds(self.clock()))
+        custody.scrub_log(self.store)
         with self.store.transaction():
             for folder in (self.paths.root, self.paths.certs, os.path.dirname(self.paths.acl)):
                 fsio.sweep_staging(folder)
@@ -152,6 +156,46 @@ class State:
             self._publish_crl()
             if acl:
                 self._publish_acl()
+
+    @property
+    def outbox(self) -> Outbox:
+        """The temporary deliveries."""
+        return Outbox(self.store, self.paths.outbox, self.paths.bundle, self.record)
+
+    def sweep_outbox(self) -> None:
+        """Clear expired deliveries away, whatever the command; one look when there are none.
+
+        A reader does not wait for a writer, nor fail because the disk is read-only: the next command does it then.
+        """
+        now = whole_seconds(self.clock())
+        if custody.has_expired(self.store, now):
+            with contextlib.suppress(BusyError), self.store.without_waiting():
+                self.outbox.settle(now)
+
+    def purge(self, kept: custody.Kept, now: datetime, why: str) -> None:
+        """Record that a certificate's secrets are erased, and erase them, inside the caller's transaction."""
+        custody.add_purge(self.store, kept.row, now)
+        self.record(now, kept.device_id, serial=kept.serial.hex, detail={"purged": why})
+
+    def _apply_keep_keys(self) -> None:
+        """Purge what the policy ``keep_keys`` says, from where the last call ended."""
+        policy = str(self.config["keep_keys"])
+        if policy == "always":
+            return
+        mark = f"keep_keys {policy.partition(':')[0]}"
+        while group := self._due(policy, int(self.store.meta(mark) or 0)):
+            last, due = group
+            with self.transaction() as now:
+                for kept in due:
+                    if custody.purged_at(self.store, kept.row) is None:
+                        self.purge(kept, now, policy)
+                self.store.set_meta(mark, last)
+
+    def _due(self, policy: str, after: int) -> tuple[int, list[custody.Kept]] | None:
+        if policy == "until-confirmed":
+            return custody.kept_confirmed(self.store, after)
+        days = int(policy.removeprefix("days:"))
+        return custody.kept_before(self.store, after, whole_seconds(self.clock()) - timedelta(days=days))
 
     def _publish_pending(self) -> bool:
         """Write one group of device and broker files; ``True`` while there may be more."""
@@ -184,7 +228,7 @@ class State:
             fsio.write_atomic(os.path.join(folder, name), content, placement, durable=durable)
         for name in (f"{stem}.key", "creds.zip"):
             if name not in [name for name, _, _ in wanted]:
-                fsio.remove_file(os.path.join(folder, name))
+                fsio.erase_file(os.path.join(folder, name))
 
     def _publish_ca(self) -> None:
         if os.path.exists(self.paths.ca_certificate) or not os.path.isdir(self.paths.certs):

@@ -34,8 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+# A purged key or salt was overwritten with zeros in its place (custody.py); it reads as none.
+_KEY = "nullif(c.key_der, zeroblob(length(c.key_der)))"
+_SALT = "nullif(c.salt, zeroblob(length(c.salt)))"
 _CERTIFICATE = (
-    "c.id, c.serial, c.not_before, c.not_after, c.der, c.created_at, c.key_der IS NOT NULL,"
+    f"c.id, c.serial, c.not_before, c.not_after, c.der, c.created_at, {_KEY} IS NOT NULL,"
     " r.revocation_date, r.reason FROM certificate c LEFT JOIN revocation r ON r.certificate = c.id"
 )
 # A device whose every certificate is revoked; computed from the revocations, which are few.
@@ -197,6 +200,16 @@ class Store:
             raise database_error(error, self.path) from error
         finally:
             self.connection.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def without_waiting(self) -> Iterator[None]:
+        """For the block, give up at once when another command holds the lock."""
+        wait_ms = self.connection.execute("PRAGMA busy_timeout").fetchone()[0]
+        self.connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            yield
+        finally:
+            self.connection.execute(f"PRAGMA busy_timeout = {wait_ms:d}")
 
     @contextlib.contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -479,7 +492,7 @@ class Store:
 
     def certificate_secret(self, serial: SerialNumber) -> tuple[bytes | None, bytes | None]:
         """Encrypted key (PKCS#8 DER) and bundle salt of a certificate; both ``None`` when it has none."""
-        row = self._one("SELECT key_der, salt FROM certificate WHERE serial = ?", (serial.octets,))
+        row = self._one(f"SELECT {_KEY}, {_SALT} FROM certificate c WHERE serial = ?", (serial.octets,))  # noqa: S608
         return (row[0], row[1]) if row else (None, None)
 
     def count_devices(self) -> int:
@@ -617,7 +630,7 @@ class Store:
     def pending(self, limit: int) -> list[PendingFiles]:
         """Files that are to be written, oldest certificate first."""
         rows = self._all(
-            "SELECT p.certificate, coalesce(d.device_id, c.host), c.host IS NOT NULL, c.der, c.key_der, p.bundle"
+            f"SELECT p.certificate, coalesce(d.device_id, c.host), c.host IS NOT NULL, c.der, {_KEY}, p.bundle"  # noqa: S608
             " FROM pending p JOIN certificate c ON c.id = p.certificate LEFT JOIN device d ON d.id = c.device"
             " ORDER BY p.certificate LIMIT ?",
             (limit,),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from iotonboard.cli import output
-from iotonboard.cli.complete import complete_device_id, complete_format
+from iotonboard.cli.complete import complete_device_id
 from iotonboard.cli.session import Session, verb
 from iotonboard.errors import UsageError
 from iotonboard.model import rfc3339
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.model import CertificateRecord, DeviceRecord
+    from iotonboard.store import Store
 
 app = typer.Typer()
 
@@ -27,14 +27,22 @@ DeviceArgument = Annotated[str, typer.Argument(metavar="ID", help="The device.",
 
 @verb(app, "show", example="iotonboard show press-17 --json")
 def show(session: Session, device_id: DeviceArgument) -> int | None:
-    """Show one device with all its certificates."""
+    """Show one device with all its certificates and deliveries."""
+    from iotonboard import custody
+
     with session.open_state() as state:
         device = state.store.device(device_id)
         row = state.store.device_named(device_id)
         topics = [f"{rule.access.value}:{rule.topic}" for rule in state.store.device_topics(row)]
         now = state.clock()
-    values = {**_device_values(device, now), "topics": topics}
-    values["certificates"] = [_certificate_values(certificate, now) for certificate in device.certificates]
+        handed = [
+            custody.delivery_values(one, custody.status_of(one, now)) for one in custody.deliveries_of(state.store, row)
+        ]
+        fates = {one.serial: _fate(state.store, one) for one in device.certificates}
+    values = {**_device_values(device, now), "topics": topics, "deliveries": handed}
+    values["certificates"] = [
+        _certificate_values(certificate, now) | fates[certificate.serial] for certificate in device.certificates
+    ]
     if session.json:
         output.write_json("show", values)
         return None
@@ -46,8 +54,25 @@ def show(session: Session, device_id: DeviceArgument) -> int | None:
         output.write_line(f"topic\t{topic}")
     for certificate in device.certificates:
         state_text = f"{_certificate_status(certificate, now)}\tuntil {rfc3339(certificate.validity.not_after)}"
-        output.write_line(f"certificate\t{certificate.serial.hex}\t{state_text}")
+        fate = "".join(
+            f"\t{key.removesuffix('_at')} {moment}" for key, moment in fates[certificate.serial].items() if moment
+        )
+        output.write_line(f"certificate\t{certificate.serial.hex}\t{state_text}{fate}")
+    for delivery in handed:
+        output.write_line(f"delivery\t{delivery['status']}\t{delivery['created_at']}\t{delivery['path']}")
     return None
+
+
+def _fate(store: Store, certificate: CertificateRecord) -> dict[str, object]:
+    """When a certificate was confirmed and when its secrets were purged."""
+    from iotonboard import custody
+
+    row = store.certificate_row(certificate.serial)
+    confirmed, purged = custody.confirmed_at(store, row), custody.purged_at(store, row)
+    return {
+        "confirmed_at": rfc3339(confirmed) if confirmed else None,
+        "purged_at": rfc3339(purged) if purged else None,
+    }
 
 
 @verb(app, "list", example="iotonboard list --status active --expiring-within 30 --json")
@@ -133,54 +158,3 @@ def _certificate_status(certificate: CertificateRecord, now: datetime) -> str:
     if certificate.revocation:
         return "revoked"
     return "active" if certificate.validity.not_after >= now else "expired"
-
-
-@verb(
-    app,
-    "export",
-    example="iotonboard export press-17 --format pem --out ./press-17 --passphrase-file ca.pass",
-)
-def export(
-    session: Session,
-    device_id: DeviceArgument,
-    format_name: Annotated[
-        str,
-        typer.Option("--format", help="zip, pem, ...; 'zip' is encrypted.", autocompletion=complete_format),
-    ] = "zip",
-    out: Annotated[str | None, typer.Option("--out", metavar="PATH", help="File or folder; '-' is stdout.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
-) -> int | None:
-    """Write a device's credentials in a format. Formats other than zip and p12 hold the key in the clear."""
-    from iotonboard.commands import export as command
-    from iotonboard.formats.table import find_format
-
-    chosen = find_format(format_name)
-    path = out or (f"{device_id}.{format_name}" if chosen.single_file else device_id)
-    if path == "-":
-        _refuse_stdout(session, binary=chosen.binary, single_file=chosen.single_file)
-    with session.open_state() as state:
-        authority = session.unlock(state)
-        files, password = command.encode(state, authority, device_id, format_name)
-        if path == "-":
-            command.record_export(state, device_id, format_name, "stdout")
-            sys.stdout.buffer.write(files[0].data)
-            sys.stdout.buffer.flush()
-            return None
-        targets = command.prepare_targets(files, path, is_folder=not chosen.single_file, force=force)
-        command.record_export(state, device_id, format_name, os.path.abspath(path))
-        command.write_files(targets, force=force)
-    shown = password if chosen.needs_password else None
-    values = {"device_id": device_id, "format": format_name, "path": path, "password": shown}
-    session.result(values, f"{device_id}\t{format_name}\t{path}" + (f"\tpassword {shown}" if shown else ""))
-    if chosen.plain_key:
-        session.message("the key in there is not encrypted: delete it when the device has it")
-    return None
-
-
-def _refuse_stdout(session: Session, *, binary: bool, single_file: bool) -> None:
-    if session.json:
-        raise UsageError("--json and --out - would mix on stdout", hint="write to a file")
-    if not single_file:
-        raise UsageError("this format is a folder and does not fit stdout", hint="name a folder with --out")
-    if binary and sys.stdout.isatty():
-        raise UsageError("this format is binary and would garble the terminal", hint="write to a file or a pipe")

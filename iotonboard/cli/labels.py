@@ -46,7 +46,7 @@ def labels(
     wanted = list(ids or [])
     if batch is not None:
         with open_text(batch) as lines:
-            wanted += [device_id for _, device_id, _ in parse_targets(lines, batch)]
+            wanted += [target.device_id for target in parse_targets(lines, batch)]
     if not wanted:
         raise UsageError("no device is named", hint="name devices or --batch FILE")
     width, height = _size(page)

@@ -95,8 +95,8 @@ def _targets(ids: list[str], serials: list[str], batch: str | None) -> Iterator[
         from iotonboard.devicelist import parse_targets
 
         with open_text(batch) as lines:
-            for line, device_id, serial in parse_targets(lines, batch):
-                yield Target(device_id, SerialNumber.from_hex(serial) if serial else None, line)
+            for row in parse_targets(lines, batch):
+                yield Target(row.device_id, SerialNumber.from_hex(row.serial) if row.serial else None, row.line)
 
 
 def _adopted(state: State, paths: list[str]) -> list[Target]:

@@ -75,6 +75,7 @@ class Session:
         from iotonboard.statedir import open_state
 
         with open_state(self.root, self.environment, self.caller, clock) as state:
+            state.sweep_outbox()
             yield state
 
     def unlock(self, state: State, passphrase: Passphrase | None = None) -> Authority:

@@ -1,112 +1,72 @@
-"""``export``: a device's credentials in a format, to a place that the operator names."""
+"""``export``: credentials in a format, to a place that the operator names; for one device or a list."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
 
-from iotonboard import fsio
-from iotonboard.authority import open_secret
-from iotonboard.credential import Credential
-from iotonboard.errors import ConflictError, NotFoundError, PolicyError
-from iotonboard.formats import table
-from iotonboard.record import dataclass
+from iotonboard.errors import IotOnboardError
+from iotonboard.exporting import encode, prepare_targets, record_export, target_path, write_files
+from iotonboard.formats.table import find_format
+from iotonboard.record import dataclass, field
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from iotonboard.authority import Authority
-    from iotonboard.formats.table import OutputFile
-    from iotonboard.model import CertificateRecord
     from iotonboard.statedir import State
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """Where the credentials went, and the password that opens them, if there is one."""
+    """Where a device's credentials went, and the password that opens them if there is one; or why they did not."""
 
     device_id: str
-    format: str
-    path: str
-    password: str | None
+    path: str = ""
+    password: str | None = field(default=None, repr=False)
+    line: int = 0
+    error: IotOnboardError | None = None
 
 
-def encode(state: State, authority: Authority, device_id: str, format_name: str) -> tuple[list[OutputFile], str | None]:
-    """A device's newest valid credentials as files of a format, with the password that opens them.
-
-    Raises:
-        NotFoundError: no such device, or none of its certificates is valid.
-        PolicyError: the format needs a key that is not here.
-    """
-    certificate = current_certificate(state, device_id)
-    key_der, password = open_secret(state, authority, certificate.serial)
-    if key_der is None and table.find_format(format_name).needs_password:
-        raise PolicyError(
-            f"the key of {device_id!r} never left the device: there is nothing for {format_name!r} to protect",
-            hint="'--format pem' writes its certificate and the CA's",
-        )
-    credential = Credential(
-        state.store.device(device_id).device_id, certificate.serial, certificate.validity, certificate.der, key_der,
-        authority.chain,
-    )  # fmt: skip
-    return list(table.encode(format_name, credential, table.Options(password=password))), password
-
-
-def current_certificate(state: State, device_id: str) -> CertificateRecord:
-    """The newest certificate that is neither revoked nor expired.
+def export(state: State, authority: Authority, device_id: str, format_name: str, path: str, *, force: bool) -> Exported:
+    """Write one device's credentials to ``path``: a file, or a folder for formats of several files.
 
     Raises:
-        NotFoundError: no such device, or no valid certificate.
+        NotFoundError: no such device, folder or valid certificate, or the secrets were purged.
+        ConflictError: something is in the way.
+        PolicyError: the format cannot hold this device's credentials.
+        BusyError: the state is locked or the disk refuses.
     """
-    now = state.clock()
-    for certificate in state.store.device(device_id).certificates:
-        if certificate.revocation is None and certificate.validity.not_after >= now:
-            return certificate
-    raise NotFoundError(
-        f"device {device_id!r} has no valid certificate",
-        hint=f"'iotonboard register {device_id} --if-exists reissue' makes a new one",
-    )
+    chosen = find_format(format_name)
+    files, password = encode(state, authority, device_id, format_name)
+    targets = prepare_targets(files, path, is_folder=not chosen.single_file, force=force)
+    record_export(state, device_id, format_name, os.path.abspath(path))
+    write_files(targets, force=force)
+    return Exported(device_id, path, password if chosen.needs_password else None)
 
 
-def prepare_targets(files: list[OutputFile], out: str, *, is_folder: bool, force: bool) -> list[tuple[str, OutputFile]]:
-    """Where each encoded file goes: the one file to ``out``, or several below the folder ``out``, which is made.
-
-    Raises:
-        NotFoundError: the folder that would hold ``out`` is not there.
-        ConflictError: something is there already and ``force`` was not asked for, or a link or folder is.
-        BusyError: the disk refuses.
-    """
-    parent = os.path.dirname(os.path.abspath(out))
-    if not os.path.isdir(parent):
-        raise NotFoundError(f"there is no folder {parent!r}", hint="make it, or name another place with --out")
-    targets = [(os.path.join(out, file.name) if is_folder else out, file) for file in files]
-    for path, _ in targets:
-        if os.path.islink(path) or os.path.isdir(path) or (os.path.lexists(path) and not force):
-            raise ConflictError(f"{path!r} exists already", hint="choose another name, or --force to replace a file")
-    if is_folder:
-        fsio.make_private_dir(out)
-    return targets
+def export_stream(state: State, authority: Authority, device_id: str, format_name: str) -> bytes:
+    """One device's credentials in a format of one file, for stdout; recorded before they are returned."""
+    files, _ = encode(state, authority, device_id, format_name)
+    record_export(state, device_id, format_name, "stdout")
+    return files[0].data
 
 
-def write_files(targets: list[tuple[str, OutputFile]], *, force: bool) -> None:
-    """Write encoded files to their prepared places.
-
-    Raises:
-        ConflictError: something came into being there meanwhile and ``force`` was not asked for.
-        BusyError: the disk refuses.
-    """
-    for path, file in targets:
-        placement = fsio.PRIVATE if file.secret else fsio.PUBLIC
-        if force:
-            fsio.write_atomic(path, file.data, placement)
+def export_batch(
+    state: State,
+    authority: Authority,
+    targets: Iterable[tuple[int, str]],
+    format_name: str,
+    folder: str,
+    *,
+    force: bool,
+) -> Iterator[Exported]:
+    """Write many devices' credentials below ``folder``; a device that is refused harms no other."""
+    for line, device_id in targets:
+        try:
+            path = target_path(folder, device_id, format_name)
+            done = export(state, authority, device_id, format_name, path, force=force)
+        except IotOnboardError as error:
+            yield Exported(device_id, line=line, error=error)
         else:
-            fsio.create_exclusive(path, file.data, placement)
-
-
-def record_export(state: State, device_id: str, format_name: str, place: str) -> None:
-    """Leave an audit row, before the credentials leave the program.
-
-    Raises:
-        BusyError: the state is locked or the disk refuses; then nothing is exported.
-    """
-    with state.transaction() as now:
-        certificate = current_certificate(state, device_id)
-        state.record(now, device_id, serial=certificate.serial.hex, detail={"format": format_name, "path": place})
+            yield Exported(device_id, done.path, done.password, line)

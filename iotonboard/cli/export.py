@@ -1,0 +1,127 @@
+"""The verb ``export``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from iotonboard.cli import output
+from iotonboard.cli.complete import complete_device_id, complete_format
+from iotonboard.cli.session import Session, verb
+from iotonboard.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from iotonboard.commands.export import Exported
+
+app = typer.Typer()
+
+
+@verb(app, "export", example="iotonboard export press-17 --format pem --out ./press-17 --passphrase-file ca.pass")
+def export(
+    session: Session,
+    device_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="The device.", autocompletion=complete_device_id)
+    ] = None,
+    batch: Annotated[
+        str | None, typer.Option("--batch", metavar="FILE", help="CSV with device_id, or a results file; '-': stdin.")
+    ] = None,
+    format_name: Annotated[
+        str,
+        typer.Option("--format", help="zip, pem, ...; 'zip' is encrypted.", autocompletion=complete_format),
+    ] = "zip",
+    out: Annotated[
+        str | None, typer.Option("--out", metavar="PATH", help="File or folder; '-' is stdout; for a list a folder.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+) -> int | None:
+    """Write credentials in a format. Formats other than zip and p12 hold the key in the clear."""
+    from iotonboard.formats.table import find_format
+
+    chosen = find_format(format_name)
+    if (device_id is None) == (batch is None):
+        raise UsageError("name one device, or a list with --batch", hint="for example: iotonboard export press-17")
+    if batch is not None:
+        exit_code = _export_list(session, batch, format_name, out, force=force)
+    else:
+        path = out or (f"{device_id}.{format_name}" if chosen.single_file else str(device_id))
+        exit_code = _export_one(session, str(device_id), format_name, path, force=force)
+        if path == "-":
+            return exit_code
+    if chosen.plain_key:
+        session.message("the key in there is not encrypted: delete it when the device has it")
+    return exit_code
+
+
+def _export_one(session: Session, device_id: str, format_name: str, path: str, *, force: bool) -> int | None:
+    from iotonboard.commands import export as command
+
+    if path == "-":
+        _refuse_stdout(session, format_name)
+    with session.open_state() as state:
+        authority = session.unlock(state)
+        if path == "-":
+            sys.stdout.buffer.write(command.export_stream(state, authority, device_id, format_name))
+            sys.stdout.buffer.flush()
+            return None
+        _print(session, command.export(state, authority, device_id, format_name, path, force=force), format_name)
+    return None
+
+
+def _export_list(session: Session, batch: str, format_name: str, out: str | None, *, force: bool) -> int | None:
+    from iotonboard.commands.export import export_batch
+    from iotonboard.fsio import make_private_dir
+
+    if out is None or out == "-":
+        raise UsageError("a list needs a folder", hint="name it with --out DIR")
+    if batch == "-" and session.passphrase_file == "-":
+        raise UsageError("stdin cannot be both passphrase and list", hint="put the passphrase into a file")
+    exit_code = 0
+    with session.open_state() as state:
+        authority = session.unlock(state)
+        make_private_dir(out)
+        for answer in export_batch(state, authority, _targets(batch), format_name, out, force=force):
+            if answer.error is None:
+                _print(session, answer, format_name)
+                continue
+            exit_code = exit_code or answer.error.exit_code
+            if session.json:
+                values = {"device_id": answer.device_id, "line": answer.line, "status": "failed"}
+                output.write_json("export", {**values, "error": output.error_values(answer.error)})
+            output.write_error(f"line {answer.line}: {answer.error.message}", answer.error.hint)
+    return exit_code
+
+
+def _targets(batch: str) -> Iterator[tuple[int, str]]:
+    from iotonboard.cli.lists import open_text
+    from iotonboard.devicelist import parse_targets
+
+    with open_text(batch) as lines:
+        for target in parse_targets(lines, batch):
+            yield target.line, target.device_id
+
+
+def _print(session: Session, answer: Exported, format_name: str) -> None:
+    values = {
+        "device_id": answer.device_id,
+        "format": format_name,
+        "path": answer.path,
+        "password": answer.password,
+    }
+    shown = f"\tpassword {answer.password}" if answer.password else ""
+    session.result(values, f"{answer.device_id}\t{format_name}\t{answer.path}{shown}")
+
+
+def _refuse_stdout(session: Session, format_name: str) -> None:
+    from iotonboard.formats.table import find_format
+
+    chosen = find_format(format_name)
+    if session.json:
+        raise UsageError("--json and --out - would mix on stdout", hint="write to a file")
+    if not chosen.single_file:
+        raise UsageError("this format is a folder and does not fit stdout", hint="name a folder with --out")
+    if chosen.binary and sys.stdout.isatty():
+        raise UsageError("this format is binary and would garble the terminal", hint="write to a file or a pipe")

@@ -1,0 +1,144 @@
+"""``deliver``: hand a bundle over, for a limited time below the outbox or as a copy on a disk.
+
+The delivery is recorded before a byte is written, so a crash leaves a recorded delivery or none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from iotonboard import bundle, custody, fsio
+from iotonboard.authority import open_secret
+from iotonboard.credential import Credential
+from iotonboard.errors import BusyError, ConflictError, IotOnboardError, NotFoundError, PolicyError
+from iotonboard.exporting import current_certificate, refuse_purged
+from iotonboard.record import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from iotonboard.authority import Authority
+    from iotonboard.model import CertificateRecord
+    from iotonboard.statedir import State
+
+_TOKEN_OCTETS = 16
+_MAX_BUNDLE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """One bundle that was handed over. ``expires_at`` is ``None`` for a copy on a disk."""
+
+    device_id: str
+    certificate: CertificateRecord
+    path: str
+    sha256: str
+    expires_at: datetime | None
+    is_new: bool = True
+
+
+def deliver(state: State, device_id: str, unlock: Callable[[], Authority], *, minutes: int) -> Delivered:
+    """Put a device's bundle below the outbox until ``minutes`` from now.
+
+    ``unlock`` is called only when the bundle has to be made.
+
+    Raises:
+        NotFoundError: no such device or valid certificate, or its secrets were purged.
+        PolicyError: the device made its own key: there is no bundle.
+        BusyError: the state is locked or the disk refuses.
+    """
+    certificate, content = _bundle(state, device_id, unlock)
+    token = secrets.token_hex(_TOKEN_OCTETS)
+    path, digest = state.outbox.path(token), hashlib.sha256(content).digest()
+    with state.transaction() as now:
+        expires_at = now + timedelta(minutes=minutes)
+        row = state.store.certificate_row(certificate.serial)
+        refuse_purged(state, device_id, certificate.serial)
+        custody.add_delivery(
+            state.store, row, token=token, place=path, sha256=digest, now=now, expires_at=expires_at
+        )  # fmt: skip
+        detail = {"delivery": "outbox", "minutes": minutes, "sha256": digest.hex()}
+        state.record(now, device_id, serial=certificate.serial.hex, detail=detail)
+    state.publish()
+    return Delivered(device_id, certificate, path, digest.hex(), expires_at)
+
+
+def deliver_to(state: State, device_id: str, unlock: Callable[[], Authority], folder: str) -> Delivered:
+    """Copy a device's bundle to ``folder`` as ``ID.zip``, read it back and record the copy.
+
+    A copy that is there already, octet for octet, is left and answered.
+
+    Raises:
+        ConflictError: another file, or a link, has that name.
+        NotFoundError: no such folder, device or valid certificate, or its secrets were purged.
+        BusyError: the disk refuses, or gave back other octets than were written.
+    """
+    if not os.path.isdir(folder):
+        raise NotFoundError(f"there is no folder {folder!r}", hint="mount the disk, or make the folder")
+    certificate, content = _bundle(state, device_id, unlock)
+    path, digest = os.path.join(os.path.abspath(folder), f"{device_id}.zip"), hashlib.sha256(content).digest()
+    if os.path.lexists(path):
+        if os.path.islink(path) or not os.path.isfile(path) or fsio.read_file(path, limit=_MAX_BUNDLE) != content:
+            raise ConflictError(f"{path!r} exists already", hint="move it away, or choose another folder")
+        return Delivered(device_id, certificate, path, digest.hex(), None, is_new=False)
+    with state.transaction() as now:
+        refuse_purged(state, device_id, certificate.serial)
+        row = state.store.certificate_row(certificate.serial)
+        delivery = custody.add_delivery(
+            state.store, row, token="", place=path, sha256=digest, now=now, expires_at=None
+        )  # fmt: skip
+        detail = {"delivery": "copy", "path": path, "sha256": digest.hex()}
+        state.record(now, device_id, serial=certificate.serial.hex, detail=detail)
+    try:
+        fsio.create_exclusive(path, content)
+        if hashlib.sha256(fsio.read_back(path)).digest() != digest:
+            fsio.remove_file(path)
+            raise BusyError(f"{path!r} reads back differently: the disk is bad", hint="use another disk")
+    except IotOnboardError:
+        _close(state, delivery, device_id, certificate, "failed")
+        raise
+    _close(state, delivery, device_id, certificate, "copied")
+    return Delivered(device_id, certificate, path, digest.hex(), None)
+
+
+def _close(state: State, delivery: int, device_id: str, certificate: CertificateRecord, outcome: str) -> None:
+    with state.transaction() as now:
+        custody.set_written(state.store, delivery, now)
+        custody.set_outcome(state.store, delivery, outcome)
+        state.record(now, device_id, serial=certificate.serial.hex, detail={"delivery": outcome})
+
+
+def _bundle(state: State, device_id: str, unlock: Callable[[], Authority]) -> tuple[CertificateRecord, bytes]:
+    """The device's published bundle; made and published first when there is none."""
+    certificate = current_certificate(state, device_id)
+    refuse_purged(state, device_id, certificate.serial)
+    if not certificate.has_key:
+        raise PolicyError(
+            f"the key of {device_id!r} never left the device: there is no bundle",
+            hint="'iotonboard export ID --format pem' writes its certificate and the CA's",
+        )
+    path = state.paths.bundle(device_id)
+    is_newest = state.store.device(device_id).certificates[0].serial == certificate.serial
+    if not is_newest or not os.path.exists(path):
+        _make_bundle(state, device_id, certificate, unlock())
+    return certificate, fsio.read_file(path, limit=_MAX_BUNDLE)
+
+
+def _make_bundle(state: State, device_id: str, certificate: CertificateRecord, authority: Authority) -> None:
+    key_der, password = open_secret(state, authority, certificate.serial)
+    credential = Credential(
+        state.store.device(device_id).device_id, certificate.serial, certificate.validity, certificate.der, key_der,
+        authority.chain,
+    )  # fmt: skip
+    content = bundle.build_bundle(credential, password or "")
+    with state.transaction() as now:
+        refuse_purged(state, device_id, certificate.serial)
+        state.store.add_pending(state.store.certificate_row(certificate.serial), content)
+        detail = {"bundle": hashlib.sha256(content).hexdigest()}
+        state.record(now, device_id, serial=certificate.serial.hex, detail=detail)
+    state.publish(acl=False)

@@ -1,0 +1,35 @@
+"""``password``: show a bundle's password again, to whoever holds the passphrase."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iotonboard.authority import open_secret, seal_audit
+from iotonboard.errors import PolicyError
+from iotonboard.exporting import current_certificate, refuse_purged
+
+if TYPE_CHECKING:
+    from iotonboard.authority import Authority
+    from iotonboard.model import SerialNumber
+    from iotonboard.statedir import State
+
+
+def show_password(state: State, authority: Authority, device_id: str) -> tuple[SerialNumber, str]:
+    """The password of a device's bundle, once the audit row that says so is durable.
+
+    Raises:
+        NotFoundError: no such device or valid certificate, or its secrets were purged.
+        PolicyError: the device made its own key: there is no bundle.
+    """
+    with state.transaction() as now:
+        certificate = current_certificate(state, device_id)
+        refuse_purged(state, device_id, certificate.serial)
+        password = open_secret(state, authority, certificate.serial)[1]
+        if password is None:
+            raise PolicyError(
+                f"the key of {device_id!r} never left the device: there is no bundle and no password",
+                hint="nothing is needed; the certificate is in 'iotonboard export ID --format pem'",
+            )
+        state.record(now, device_id, serial=certificate.serial.hex, detail={"password": "shown"})
+        seal_audit(state, authority)
+    return certificate.serial, password

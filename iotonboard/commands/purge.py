@@ -1,0 +1,62 @@
+"""``purge``: erase key, salt and bundle everywhere; certificate and record stay."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from iotonboard import custody
+from iotonboard.record import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from iotonboard.model import SerialNumber
+    from iotonboard.statedir import State
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """One device and the certificates whose secrets were erased now; none when they were gone before."""
+
+    device_id: str
+    serials: tuple[SerialNumber, ...]
+    purged_at: datetime
+
+
+def purge(state: State, ids: Sequence[str], *, older_than: int | None) -> list[Purged]:
+    """Erase the secrets of devices: of all their certificates, or only those made ``older_than`` days ago.
+
+    One transaction for all that are named: an unknown one stops it before anything is erased. The caller publishes,
+    which erases the files.
+
+    Raises:
+        NotFoundError: a device is not there; nothing was erased.
+    """
+    with state.transaction() as now:
+        rows = {device_id: state.store.device_named(device_id) for device_id in ids}
+        moment = now - timedelta(days=older_than or 0)
+        return [_purge(state, device_id, row, now, moment) for device_id, row in rows.items()]
+
+
+def _purge(state: State, device_id: str, row: int, now: datetime, moment: datetime) -> Purged:
+    young = {one.serial for one in state.store.device(device_id).certificates if one.created_at > moment}
+    due = [kept for kept in custody.kept_of(state.store, row) if kept.serial not in young]
+    for kept in due:
+        state.purge(kept, now, "asked for")
+    return Purged(device_id, tuple(kept.serial for kept in due), now)
+
+
+def purge_all(state: State, older_than: int) -> Iterator[Purged]:
+    """Erase the secrets of every certificate made ``older_than`` days ago or earlier, in groups."""
+    after, moment = 0, state.clock() - timedelta(days=older_than)
+    while group := custody.kept_before(state.store, after, moment):
+        after, due = group
+        if not due:
+            continue
+        with state.transaction() as now:
+            for kept in due:
+                if custody.purged_at(state.store, kept.row) is None:
+                    state.purge(kept, now, "asked for")
+        yield from (Purged(kept.device_id, (kept.serial,), now) for kept in due)
