@@ -117,6 +117,18 @@ def make_private_dir(path: str) -> bool:
     return True
 
 
+def make_private(path: str) -> None:
+    """Take the rights of everybody but the owner from a file (0600) or a folder (0700) that is there.
+
+    Raises:
+        BusyError: the disk refused.
+    """
+    try:
+        os.chmod(path, 0o700 if os.path.isdir(path) else 0o600)
+    except OSError as error:
+        raise disk_error(error, path) from error
+
+
 def create_exclusive(path: str, content: bytes, placement: Placement = PRIVATE) -> None:
     """Create a new file, durable before this returns; never follows a link, never overwrites.
 

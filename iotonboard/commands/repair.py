@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from typing import TYPE_CHECKING
 
-from iotonboard import bundle
+from iotonboard import bundle, fsio
 from iotonboard.authority import open_secret, seal_audit, sign_crls
 from iotonboard.credential import Credential
 from iotonboard.errors import IotOnboardError
@@ -47,7 +46,7 @@ def repair(state: State, authority: Authority, differences: list[Difference]) ->
         seal_audit(state, authority)
     for difference in differences:
         if difference.repair == "mode":
-            os.chmod(difference.subject, 0o700 if os.path.isdir(difference.subject) else 0o600)
+            fsio.make_private(difference.subject)
     state.publish()
     return find_differences(state)
 
