@@ -14,7 +14,7 @@ import typer
 from iotonboard.cli import output
 from iotonboard.cli.lists import open_text
 from iotonboard.cli.session import Session, verb
-from iotonboard.errors import InterruptedBatchError, IotOnboardError, PolicyError, UsageError
+from iotonboard.errors import InterruptedBatchError, IotOnboardError, NotFoundError, PolicyError, UsageError
 from iotonboard.fsio import read_file
 from iotonboard.model import DeviceId, KeyType, rfc3339
 
@@ -46,6 +46,10 @@ def register(
     ] = None,
     stream: Annotated[bool, typer.Option("--stream", help="Read ids or JSON from stdin, answer each at once.")] = False,
     csr: Annotated[str | None, typer.Option("--csr", metavar="FILE", help="Certify the key of this request.")] = None,
+    csr_dir: Annotated[
+        str | None,
+        typer.Option("--csr-dir", metavar="DIR", help="Certify each request in a folder; a file's stem is the id."),
+    ] = None,
     name: Annotated[str, typer.Option("--name", help="A name for people.")] = "",
     attributes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An attribute.")] = None,
     topics: Annotated[
@@ -75,9 +79,9 @@ def register(
     from iotonboard.commands import register as command
     from iotonboard.devicelist import Row, parse_attribute
 
-    if sum((bool(ids), count is not None, batch is not None, stream)) > 1:
-        raise UsageError("ids, --count, --batch and --stream exclude each other", hint="choose one of them")
-    if csr and (count or batch or stream or len(ids or ()) > 1):
+    if sum((bool(ids), count is not None, batch is not None, stream, csr_dir is not None)) > 1:
+        raise UsageError("ids, --count, --batch, --stream and --csr-dir exclude each other", hint="choose one of them")
+    if csr and (count or batch or stream or csr_dir or len(ids or ()) > 1):
         raise UsageError("--csr goes with one device", hint="a CSV has a column 'csr' for many")
     if session.passphrase_file == "-" and (stream or batch == "-"):
         raise UsageError("stdin cannot be both passphrase and list", hint="put the passphrase into a file")
@@ -100,17 +104,22 @@ def register(
     )
     with session.open_state() as state, _passwords(passwords) as keep_password, _stop_signal() as stopped:
         authority = session.unlock(state)
+        _say_where_keys_belong(
+            session, state.config["key_origin"], csr=bool(csr or csr_dir), is_list=bool(batch or stream)
+        )
         state.publish(acl=False)
         if stream:
             requests = _stream_requests(state, common, stopped)
         elif batch is not None:
             requests = _csv_requests(batch, common)
+        elif csr_dir is not None:
+            requests = _folder_requests(csr_dir, common)
         else:
             requests = _id_requests(ids or [], count, common)
         report = _Report(
             session,
             is_json=session.json or stream,
-            is_list=batch is not None or stream,
+            is_list=batch is not None or stream or csr_dir is not None,
             jobs=jobs,
             keep_password=keep_password,
         )
@@ -128,6 +137,35 @@ def _id_requests(ids: list[str], count: int | None, common: Row) -> Iterator[Req
     if len(set(folded)) != len(folded):
         raise UsageError("an id is named twice", hint="name every device once; case makes no difference")
     return (_request(common, device_id, 0) for device_id in parsed)
+
+
+def _folder_requests(folder: str, common: Row) -> Iterator[Request | Refused]:
+    """One device for each request in a folder, in the order of the names; other files are passed over."""
+    from iotonboard.devicelist import BadRow, parse_fields
+
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.lower().endswith((".csr", ".pem", ".der", ".p10")))
+    except OSError as error:
+        raise NotFoundError(f"cannot read {folder!r}: {error.strerror}", hint="name a folder of requests") from None
+    if not names:
+        raise NotFoundError(f"there is no request in {folder!r}", hint="name the files ID.csr, ID.pem or ID.der")
+    for number, name in enumerate(names, start=1):
+        stem = os.path.splitext(name)[0]
+        try:
+            row: object = parse_fields(number, {"device_id": stem, "csr": name})
+        except IotOnboardError as error:
+            row = BadRow(number, stem, error)
+        yield _listed_request(common, row, folder)
+
+
+def _say_where_keys_belong(session: Session, key_origin: str, *, csr: bool, is_list: bool) -> None:
+    """Say once per call that keys are not made where the operator wants them."""
+    if key_origin == "device" and not csr and not is_list:
+        session.message("key_origin is 'device', and this key is made on the workstation: use --csr or --csr-dir")
+    elif key_origin == "device" and is_list:
+        session.message("key_origin is 'device': a row without 'csr' gets a key that is made on the workstation")
+    elif key_origin == "workstation" and csr:
+        session.message("key_origin is 'workstation', and this key was made on the device")
 
 
 def _csv_requests(source: str, common: Row) -> Iterator[Request | Refused]:
