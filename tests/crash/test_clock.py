@@ -1,0 +1,87 @@
+"""A clock that cannot be right stops what signs, and nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support.program import PROGRAM, Result, State, make_state, program_environment
+from support.tools import need, run_tool
+
+# What the clock says; the last event is now.
+WRONG = {
+    "1970": "@1970-01-02 00:00:00",
+    "a year back": "-365d",
+    "two hours back": "-7200s",
+    "30 years ahead": "+30y",
+    "after 2038": "@2038-01-20 00:00:00",
+    "2049": "@2049-12-31 23:59:50",
+    "2050": "@2050-01-01 00:00:01",
+}
+SIGNING = {
+    "register": ("register", "x"),
+    "reissue": ("register", "a", "--if-exists", "reissue"),
+    "gen-crl": ("gen-crl",),
+    "issue-broker": ("issue-broker", "broker.test"),
+}
+
+
+def _at(state: State, moment: str, *words: str, zone: str = "UTC") -> Result:
+    env = program_environment(state=state, env={"TZ": zone})
+    command = [need("faketime"), "-f", moment, *PROGRAM, *words]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    return Result(words, done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="module")
+def one_device(pristine: State, tmp_path_factory: pytest.TempPathFactory) -> State:
+    state = pristine.copy_to(tmp_path_factory.mktemp("one"))
+    state.register("a")
+    return state
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_clock_stops_every_signature(one_device: State, tmp_path: Path, name: str) -> None:
+    state = one_device.copy_to(tmp_path)
+    before = (state.crl.read_bytes(), len(state.run("list", "--json").json_lines))
+    for words in SIGNING.values():
+        result = _at(state, WRONG[name], *words)
+        assert result.exit_code == 6, result
+        assert "Traceback" not in result.stderr
+    assert (state.crl.read_bytes(), len(state.run("list", "--json").json_lines)) == before
+    deferred = _at(state, WRONG[name], "revoke", "a", "--defer")
+    assert deferred.exit_code == 0, deferred
+
+
+def test_going_on_deliberately(one_device: State, tmp_path: Path) -> None:
+    state = one_device.copy_to(tmp_path)
+    assert "accept-clock" in _at(state, "+3y", "gen-crl").stderr
+    assert _at(state, "+3y", "accept-clock").exit_code == 0
+    assert _at(state, "+3y", "gen-crl").exit_code == 0
+
+
+# Ten seconds before the change and ten seconds after it, as the wall clock of that zone shows them.
+CHANGES = {
+    "spring": ("@2027-03-28 01:59:50", "@2027-03-28 03:00:10"),
+    "autumn": ("@2027-10-31 01:59:50", "@2027-10-31 03:00:10"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_daylight_saving_stops_nothing(one_device: State, tmp_path: Path, name: str) -> None:
+    state = one_device.copy_to(tmp_path)
+    for moment in CHANGES[name]:
+        result = _at(state, moment, "gen-crl", zone="Europe/Berlin")
+        assert result.exit_code == 0, result
+
+
+def test_validities_past_2050_verify_with_openssl(tmp_path: Path) -> None:
+    """UTCTime through 2049, GeneralizedTime from 2050 on (RFC 5280 4.1.2.5)."""
+    state = make_state(tmp_path, "--validity-days", "20000")
+    state.register("far", "--validity-days", "15000")
+    device = state.device("far") / "device.crt"
+    run_tool("openssl", "verify", "-CAfile", state.ca_cert, device)
+    for path in (state.ca_cert, device):
+        assert "GENERALIZEDTIME" in run_tool("openssl", "asn1parse", "-in", path).stdout

@@ -1,0 +1,157 @@
+"""Keys: missing, swapped or mismatched ones are named; secrets are nowhere in the clear; modes ignore the umask."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+from iotonboard.pki.keys import dump_key, load_key
+
+from support.faults import must, run_forked
+from support.program import PROGRAM, State, make_state, program_environment
+from support.tools import need, run_tool
+
+# strace writes the name of what a descriptor is; workers answer through pipes, which are no files.
+_PIPE_HEX = "".join(f"\\\\x{octet:02x}" for octet in b"pipe:")
+_TO_A_PERSON_OR_PIPE = re.compile(rf"write\([12]<|<pipe:|<{_PIPE_HEX}")
+_SIGNING = (("register", "x"), ("gen-crl",), ("issue-broker", "broker.test"), ("passwd", "--generate-key-file", "NEW"))
+
+
+def _words(words: tuple[str, ...], folder: Path) -> list[str]:
+    return [str(folder / "fresh-key-file") if word == "NEW" else word for word in words]
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> State:
+    """Another CA, whose key opens with a passphrase of its own."""
+    return make_state(tmp_path_factory.mktemp("other"))
+
+
+def _missing(state: State, _: State) -> None:
+    (state.certs / "ca.key").unlink()
+
+
+def _of_another_ca(state: State, other: State) -> None:
+    shutil.copy(other.certs / "ca.key", state.certs / "ca.key")
+    shutil.copy(other.passphrase_file, state.passphrase_file)
+
+
+def _of_a_broker(state: State, _: State) -> None:
+    password = state.json("issue-broker", "b.test")["key_password"]
+    shutil.copy(state.certs / "brokers" / "b.test" / "broker.key", state.certs / "ca.key")
+    state.passphrase_file.write_text(password + "\n")
+
+
+def _garbage(state: State, _: State) -> None:
+    (state.certs / "ca.key").write_bytes(
+        b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n"
+    )
+
+
+def _wrong_passphrase(state: State, _: State) -> None:
+    state.passphrase_file.write_text(secrets.token_hex(32))
+
+
+@pytest.mark.parametrize("damage", [_missing, _of_another_ca, _of_a_broker, _garbage, _wrong_passphrase])
+def test_a_key_that_does_not_fit_is_exit_7(state: State, other: State, tmp_path: Path, damage: object) -> None:
+    damage(state, other)
+    before = state.snapshot()
+    for words in _SIGNING:
+        result = must(run_forked(state, *_words(words, tmp_path)), 7)
+        assert "iotonboard: hint: " in result.stderr, result
+    assert state.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    "key_type", ["ec-p256", "ec-p384", "ed25519", pytest.param("rsa-4096", marks=pytest.mark.long)]
+)
+def test_passwd_changes_the_passphrase_and_nothing_else(tmp_path: Path, key_type: str) -> None:
+    state = make_state(tmp_path, "--key-type", key_type)
+    state.register("a")
+    key = state.certs / "ca.key"
+    old = state.passphrase_file.read_bytes().strip()
+    plain = dump_key(load_key(key.read_bytes(), old))
+    human = tmp_path / "human"
+    human.write_text("correct horse battery\n")
+    state.run("passwd", "--new-passphrase-file", human)
+    assert dump_key(load_key(key.read_bytes(), b"correct horse battery")) == plain
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    shown = run_tool("openssl", "asn1parse", "-in", key).stdout
+    assert "PBES2" in shown
+    assert "aes-256-cbc" in shown
+    assert ":0927C0" in shown, "600 000 rounds for a human's passphrase"
+    state.run("register", "b", expect=7)
+    State(state.path, human).register("b")
+    made = tmp_path / "made"
+    State(state.path, human).run("passwd", "--generate-key-file", made)
+    assert stat.S_IMODE(made.stat().st_mode) == 0o600
+    State(state.path, made).register("c")
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o077])
+def test_modes_do_not_follow_the_umask(tmp_path: Path, mask: int) -> None:
+    state = State(tmp_path / "state", tmp_path / "key-file")
+
+    def masked() -> None:
+        os.umask(mask)
+
+    made = ("init-ca", "--generate-key-file", str(state.passphrase_file))
+    must(run_forked(state, *made, env={"IOTONBOARD_PASSPHRASE_FILE": None}, before=masked))
+    for words in (("register", "a"), ("issue-broker", "b.test"), ("revoke", "a")):
+        must(run_forked(state, *words, before=masked))
+    modes = {
+        path.relative_to(tmp_path).as_posix(): stat.S_IMODE(path.stat().st_mode)
+        for path in tmp_path.rglob("*")
+        if not path.name.endswith(("-wal", "-shm"))
+    }
+    public = {"ca.crt", "crl.pem", "device.crt", "broker.crt", "mosquitto.acl", "mosquitto.conf"}
+    for name, mode in modes.items():
+        folder = (tmp_path / name).is_dir()
+        wanted = 0o700 if folder else 0o644 if Path(name).name in public else 0o600
+        assert mode == wanted, (name, oct(mode))
+
+
+def test_no_secret_is_ever_written_in_the_clear(tmp_path: Path) -> None:
+    """Every write(2) of every verb, temporary files and SQLite's log included, as strace sees it."""
+    strace = need("strace")
+    state = make_state(tmp_path)
+    log = tmp_path / "log"
+    passphrase = state.passphrase_file.read_text().strip()
+    calls = [("register", "a", "--verbose"), ("register", "--count", "30"), ("revoke", "a", "--verbose"), ("gen-crl",)]
+    calls += [("register", "a", "--if-exists", "reissue"), ("issue-broker", "b.test"), ("sync-acl", "--verbose")]
+    for words in calls:
+        traced = [
+            strace,
+            "-f",
+            "-y",
+            "-o",
+            log,
+            "-xx",
+            "-s",
+            "1000000",
+            "-e",
+            "trace=write,pwrite64,writev,execve",
+            "--",
+        ]
+        env = {"PYTHONFAULTHANDLER": "1", "PYTHONDEVMODE": None}
+        done = run_tool(
+            Path(strace), *traced[1:], *PROGRAM, *words, env=program_environment(state=state, env=env), expect=None
+        )
+        if "ptrace" in done.stderr and done.returncode:
+            pytest.skip("strace may not trace here")
+        assert done.returncode == 0, done.stderr
+        assert passphrase not in done.stdout + done.stderr
+        key = load_key((state.certs / "ca.key").read_bytes(), passphrase.encode())
+        secret = key.private_numbers().private_value.to_bytes(32)
+        # Passwords go to stdout, where they were asked for; nowhere else.
+        passwords = re.findall(r"[0-9A-Z]{5}(?:-[0-9A-Z]{5}){3}-[0-9A-Z]{6}", done.stdout)
+        text = log.read_text()
+        to_files = "\n".join(line for line in text.splitlines() if not _TO_A_PERSON_OR_PIPE.search(line))
+        for octets in (secret, passphrase.encode(), *(one.encode() for one in passwords)):
+            assert "".join(f"\\x{octet:02x}" for octet in octets) not in to_files, words
+            assert octets.hex() not in text
