@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,7 +81,6 @@ class State:
 
     def __init__(self, folder: Path) -> None:
         self.path, self.key_file, self.folder = folder / "state", folder / "key", folder
-        self.number = 0
         if not folder.exists():
             folder.mkdir()
             self.call("init-ca", "--generate-key-file", self.key_file, unlocked=False)
@@ -93,8 +93,7 @@ class State:
         return process(*PROGRAM, verb, *args, env=env)
 
     def fresh(self) -> str:
-        self.number += 1
-        return f"bench-{os.getpid()}-{self.number}"
+        return f"bench-{uuid.uuid4().hex[:12]}"
 
     def copy(self, folder: Path) -> State:
         shutil.copytree(self.folder, folder)
