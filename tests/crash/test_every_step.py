@@ -45,6 +45,9 @@ CASES = {
     "config set": Case(("config", "set", "acl.style", "pattern")),
     "accept-clock": Case(("accept-clock",)),
     "passwd": Case(("passwd", "--new-passphrase-file", "NEW")),
+    "deliver": Case(("deliver", "a"), stride=5),
+    "confirm": Case(("confirm", "a"), prepare=lambda state: must(run_forked(state, "deliver", "a")), stride=5),
+    "purge": Case(("purge", "a"), prepare=lambda state: must(run_forked(state, "deliver", "a")), stride=7),
 }
 
 
