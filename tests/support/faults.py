@@ -67,7 +67,10 @@ def _arm(countdown: _Countdown, *, files_only: bool) -> None:
         def stepping(*args: object, **options: object) -> object:
             if when(*args):
                 countdown.step()
-            return original(*args, **options)
+            answer = original(*args, **options)
+            if name == "open" and not files_only and when(*args):
+                countdown.step()  # the file is there and empty
+            return answer
 
         setattr(os, name, stepping)
 
