@@ -12,6 +12,28 @@ if TYPE_CHECKING:
     from iotonboard.errors import IotOnboardError
 
 SCHEMA = 1
+# Words that stand in a table by themselves; colour only repeats what the word says.
+_STYLES = {
+    "ok": "green",
+    "active": "green",
+    "whole": "green",
+    "warning": "yellow",
+    "expired": "yellow",
+    "on-hold": "yellow",
+    "failed": "bold red",
+    "revoked": "red",
+}
+_chosen = {"plain": False}
+
+
+def use_plain() -> None:
+    """Print plain, tab-separated lines on a terminal too."""
+    _chosen["plain"] = True
+
+
+def is_for_people() -> bool:
+    """Say whether stdout is a terminal on which a person reads."""
+    return sys.stdout.isatty() and not _chosen["plain"]
 
 
 def write_json(command: str, values: Mapping[str, object]) -> None:
@@ -23,7 +45,8 @@ def write_json(command: str, values: Mapping[str, object]) -> None:
 
 def write_line(text: str) -> None:
     """Print one line of a result."""
-    sys.stdout.write(printable(text) + "\n")
+    text = printable(text)
+    sys.stdout.write((text.replace("\t", "  ") if is_for_people() else text) + "\n")
     sys.stdout.flush()
 
 
@@ -54,7 +77,7 @@ def printable(text: str) -> str:
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Draw a table on a terminal, tab-separated lines elsewhere."""
-    if not sys.stdout.isatty():
+    if not is_for_people():
         for row in rows:
             write_line("\t".join(row))
         return
@@ -62,10 +85,12 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")  # an id that does not fit goes on below; nothing is cut
     for row in rows:
-        table.add_row(*[Text(printable(value)) for value in row])
-    Console().print(table)
+        table.add_row(*[Text(printable(value), style=_STYLES.get(value, "")) for value in row])
+    Console(highlight=False).print(table)
 
 
 def cell(value: str) -> str:

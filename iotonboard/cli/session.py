@@ -34,6 +34,7 @@ StateOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no messages, only results and errors.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say more about what is done.")]
+PlainOption = Annotated[bool, typer.Option("--plain", help="Plain, tab-separated lines on a terminal too.")]
 PassphraseOption = Annotated[
     str | None,
     typer.Option(
@@ -48,6 +49,7 @@ COMMON = {
     "json": (JsonOption, False),
     "quiet": (QuietOption, False),
     "verbose": (VerboseOption, False),
+    "plain": (PlainOption, False),
     "passphrase_file": (PassphraseOption, None),
 }
 
@@ -171,6 +173,8 @@ def verb(
         def run(**values: Any) -> int | None:
             given = {key: values.pop(key) for key in COMMON}
             root = given.pop("state")
+            if given.pop("plain"):
+                output.use_plain()
             session = Session(command, root, environment=os.environ, **given)
             return handler(session, **values)
 

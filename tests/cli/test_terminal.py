@@ -1,0 +1,120 @@
+"""On a real pseudo-terminal: tables fit, nothing is cut, colour never stands alone, passphrases are not shown."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import sys
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from support.program import PROGRAM, State, program_environment
+
+pty = pytest.importorskip("pty")
+pyte = pytest.importorskip("pyte")
+
+LONG_ID = "a-rather-long-device-name." + "x" * 38
+TIMEOUT_S = 20
+
+
+def on_terminal(
+    state: State, *words: str, columns: int = 80, answers: Sequence[str] = (), env: dict[str, str | None] | None = None
+) -> tuple[str, list[str], int]:
+    """Run the program on a terminal; returns the raw output, the lines on the screen and the exit code."""
+    variables = program_environment(
+        state=state,
+        env={"COLUMNS": str(columns), "LINES": "60", "TERM": "xterm-256color", "NO_COLOR": None, **(env or {})},
+    )
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execvpe(PROGRAM[0], [*PROGRAM, *words], variables)  # noqa: S606 - the program on trial
+    import fcntl
+    import struct
+    import termios
+
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 60, columns, 0, 0))
+    raw, left, deadline = b"", list(answers), time.monotonic() + TIMEOUT_S
+    while time.monotonic() < deadline:
+        if select.select([terminal], [], [], 0.1)[0]:
+            try:
+                piece = os.read(terminal, 1 << 16)
+            except OSError:  # the child closed its end
+                break
+            if not piece:
+                break
+            raw += piece
+            if left and raw.rstrip().endswith(b":"):
+                os.write(terminal, (left.pop(0) + "\n").encode())
+    else:
+        os.kill(child, signal.SIGKILL)
+    os.close(terminal)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    screen = pyte.Screen(columns, 60)
+    pyte.ByteStream(screen).feed(raw)
+    return raw.decode(), [line.rstrip() for line in screen.display if line.strip()], code
+
+
+@pytest.fixture
+def fleet(state: State) -> State:
+    state.register(LONG_ID, "press-17", "oven-4")
+    state.run("revoke", "oven-4")
+    return state
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX")
+@pytest.mark.parametrize("columns", [80, 200])
+def test_tables_fit_and_nothing_is_cut(fleet: State, columns: int) -> None:
+    for words in (("list",), ("health",), ("config", "show"), ("audit", "show")):
+        raw, lines, code = on_terminal(fleet, *words, columns=columns)
+        assert code == 0, raw
+        text = re.sub(r"\x1b\[[0-9;]*m", "", raw)
+        assert max(len(line) for line in text.splitlines()) <= columns, words
+        assert "…" not in text
+    raw, lines, _ = on_terminal(fleet, "list", columns=columns)
+    assert lines[0].split() == ["DEVICE", "STATUS", "NOT", "AFTER", "NAME"]
+    column = "".join(line[: lines[0].index("STATUS")].strip() for line in lines[1:])
+    assert LONG_ID in column, "an id was cut"
+
+
+def test_colour_repeats_words_and_can_be_switched_off(fleet: State) -> None:
+    coloured, _, _ = on_terminal(fleet, "list")
+    assert "\x1b[3" in coloured
+    for env in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        bare, lines, _ = on_terminal(fleet, "list", env=env)
+        assert not re.search(r"\x1b\[3[0-9]", bare)
+        assert [line for line in lines if "oven-4" in line and "revoked" in line]
+    plain, _, _ = on_terminal(fleet, "list", "--plain")
+    assert "\x1b" not in plain
+    assert "oven-4\trevoked\t" in plain
+
+
+def test_hostile_names_stay_text(state: State) -> None:
+    state.run("register", "x", "--set", "note=[red]boo[/red]", "--name", "[bold]n[/bold]")
+    _, lines, _ = on_terminal(state, "list", columns=120)
+    assert any("[bold]n[/bold]" in line for line in lines)
+
+
+def test_the_passphrase_is_asked_for_and_not_shown(state: State) -> None:
+    secret = state.passphrase_file.read_text().strip()
+    env = {"IOTONBOARD_PASSPHRASE_FILE": None}
+    raw, _, code = on_terminal(state, "register", "asked", answers=[secret], env=env)
+    assert code == 0, raw
+    assert secret not in raw
+    assert "asked" in raw
+    raw, _, code = on_terminal(state, "register", "wrong", answers=["guess"], env=env)
+    assert code == 7
+    assert "hint" in raw
+
+
+def test_a_new_passphrase_is_asked_for_twice(state: State, tmp_path: os.PathLike[str]) -> None:
+    env = {"IOTONBOARD_PASSPHRASE_FILE": None, "IOTONBOARD_STATE": str(tmp_path) + "/new"}
+    raw, _, code = on_terminal(state, "init-ca", answers=["one two", "one twp"], env=env)
+    assert code == 2, raw
+    assert not os.path.exists(str(tmp_path) + "/new/certs/ca.key")
+    raw, _, code = on_terminal(state, "init-ca", answers=["one two", "one two"], env=env)
+    assert code == 0, raw
+    assert "one two" not in raw
