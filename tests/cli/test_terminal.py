@@ -37,6 +37,7 @@ def on_terminal(
     import termios
 
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 60, columns, 0, 0))
+    answered = 0
     raw, left, deadline = b"", list(answers), time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline:
         if select.select([terminal], [], [], 0.1)[0]:
@@ -47,7 +48,8 @@ def on_terminal(
             if not piece:
                 break
             raw += piece
-            if left and raw.rstrip().endswith(b":"):
+            if left and re.search(rb"passphrase[^\n]*: $", raw[answered:]):
+                answered = len(raw)
                 os.write(terminal, (left.pop(0) + "\n").encode())
     else:
         os.kill(child, signal.SIGKILL)
