@@ -35,6 +35,7 @@ class Cause(StrEnum):
     NOT_YET_VALID = "not-yet-valid"
     EXPIRED = "expired"
     NOT_FOR_CLIENTS = "not-for-clients"
+    TOO_WEAK = "too-weak"
     CRL_UNREADABLE = "crl-unreadable"
     CRL_MISSING = "crl-missing"
     CRL_NOT_YET_VALID = "crl-not-yet-valid"
@@ -58,6 +59,7 @@ class CertView:
     authority_key_id: bytes = b""
     allows_client_auth: bool = True
     signature_ok: bool = True
+    weakness: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class CaView:
     is_ca: bool = True
     allows_crl_sign: bool = True
     signature_ok: bool = True
+    weakness: str = ""
 
     @property
     def is_root(self) -> bool:
@@ -188,6 +191,7 @@ def _same_key(one: bytes, other: bytes) -> bool:
 
 
 def _certificate_refusal(cert: CertView, chain: list[CaView], moment: datetime) -> Verdict | None:
+    weakness = cert.weakness or next((ca.weakness for ca in chain if ca.weakness), "")
     checks = (
         (chain, Cause.UNKNOWN_ISSUER, "its issuer, or an issuer above that, is not in the broker's cafile"),
         (all(ca.is_ca for ca in chain), Cause.NOT_A_CA, "an issuer in the broker's cafile is not a CA"),
@@ -200,6 +204,7 @@ def _certificate_refusal(cert: CertView, chain: list[CaView], moment: datetime) 
         (cert.not_before <= moment, Cause.NOT_YET_VALID, "its certificate is not valid yet"),
         (moment < cert.not_after, Cause.EXPIRED, "its certificate has expired"),
         (cert.allows_client_auth, Cause.NOT_FOR_CLIENTS, "its certificate is not meant for clients"),
+        (not weakness, Cause.TOO_WEAK, weakness),
         (cert.common_name, Cause.NO_COMMON_NAME, "its certificate has no common name to be the user name"),
     )
     return next((_refused(cause, reason) for good, cause, reason in checks if not good), None)

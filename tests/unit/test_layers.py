@@ -47,6 +47,7 @@ FLOORS = (
     # What puts parts together for the commands.
     {
         "authority",
+        "brokercheck",
         "checks",
         "continuity",
         "exporting",
