@@ -22,6 +22,7 @@ app = typer.Typer()
 audit_app = typer.Typer(
     name="audit",
     help="Read, verify and carry the audit trail.",
+    epilog="Example: iotonboard audit verify",
     rich_markup_mode=None,
     no_args_is_help=True,
     add_completion=False,
