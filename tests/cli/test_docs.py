@@ -1,0 +1,226 @@
+"""What the documents say is what the program does: commands, options, help texts and the run-through.
+
+``PYTHONPATH=.:tests python tests/cli/test_docs.py`` writes the help texts into the README, between their markers
+``<!-- help: VERB -->``.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.program import PROJECT, program_environment, run_cli
+
+README = PROJECT / "README.md"
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+HELP = re.compile(r"(<!-- help: (?P<verb>[\w -]*?) ?-->\n+```\w*\n)(?P<text>.*?)(^```$)", re.MULTILINE | re.DOTALL)
+# What is a command on the workstation of an operator, and not here.
+ELSEWHERE = re.compile(r"/media/|\.\.\.|XXXX")
+
+
+def load_group() -> Any:
+    from iotonboard.cli.app import app
+    from typer.main import get_command
+
+    return get_command(app)
+
+
+def help_text(verb: str) -> str:
+    text = run_cli(*verb.split(), "--help", env={"COLUMNS": "80"}).stdout
+    return "\n".join(line.rstrip() for line in text.splitlines()).strip() + "\n"
+
+
+def verb_names() -> list[str]:
+    group = load_group()
+    return list(group.list_commands(None))
+
+
+def parse(words: list[str]) -> None:
+    """Let the program's own parser read a command line, without running it."""
+    command, name = load_group(), "iotonboard"
+    context = None
+    while hasattr(command, "get_command"):
+        if words[:1] in (["--version"], ["--help"], ["--install-completion"], ["--show-completion"]):
+            return
+        following = command.get_command(context, words[0]) if words else None
+        assert following is not None, f"{name} has no verb {words[:1]}"
+        command, name, words = following, f"{name} {words[0]}", words[1:]
+    if "--help" in words:
+        return
+    command.make_context(name, list(words))
+
+
+def commands_in(text: str) -> list[str]:
+    """Every ``iotonboard ...`` command line of a shell text, continuation lines joined, comments cut."""
+    found = []
+    for line in text.replace("\\\n", " ").splitlines():
+        for piece in re.split(r"&&|\|\||;|(?<!\\)\||\$\(|\)", line.strip().removeprefix("$ ")):
+            words = re.sub(r"(?:^|\s)#\s.*$|\s*&?[<>]+.*$", "", piece).strip()
+            match = re.match(r"(?:\S*=\S*\s+|exec\s+)*(?:\S*/)?iotonboard\s+(.*)", words)
+            if match:
+                found.append(match.group(1))
+    return found
+
+
+def documented() -> list[tuple[str, str]]:
+    """(where, command line) of every command in the documents and examples."""
+    found = []
+    for path in [README, *sorted((PROJECT / "docs").rglob("*.md")), *sorted((PROJECT / "examples").rglob("*.md"))]:
+        for language, block in BLOCK.findall(path.read_text(encoding="utf-8")):
+            if language in ("sh", "console", "bash"):
+                found += [(path.name, line) for line in commands_in(block)]
+    for path in sorted((PROJECT / "examples").rglob("*.sh")):
+        found += [(path.name, line) for line in commands_in(path.read_text(encoding="utf-8"))]
+    return found
+
+
+DOCUMENTED = documented()
+
+
+def test_commands_are_found_in_a_text() -> None:
+    text = "$ iotonboard list --json | head # all\nA=1 iotonboard gen-crl && x/iotonboard show \\\n  a >out\n"
+    text += "# iotonboard no\nexit 1 # iotonboard no\n"
+    assert commands_in(text) == ["list --json", "gen-crl", "show    a"]
+    assert len([where for where, _ in DOCUMENTED if where == "README.md"]) >= 10
+
+
+@pytest.mark.parametrize(("where", "line"), DOCUMENTED, ids=[f"{where}: {line}"[:70] for where, line in DOCUMENTED])
+def test_a_documented_command_is_one(where: str, line: str) -> None:
+    words = shlex.split(line)
+    if any(word.startswith("$") or "$@" in word for word in words[:1]):
+        pytest.skip(f"{where} computes this one")
+    parse(words)
+
+
+@pytest.mark.parametrize("verb", verb_names())
+def test_the_example_in_a_help_text_is_a_command(verb: str) -> None:
+    group = load_group()
+    command = group.get_command(None, verb)
+    inner = [command.get_command(None, name) for name in getattr(command, "commands", {})]
+    for each in (command, *inner):
+        lines = commands_in((each.epilog or "").replace("Example: ", "\n"))
+        assert lines, f"{each.name} has no example"
+        for line in lines:
+            parse(shlex.split(line))
+
+
+def hints_in_the_source() -> list[tuple[str, str]]:
+    """Commands that messages tell people to type: ``'iotonboard ...'`` and ``type: iotonboard ...``."""
+    found = []
+    for path in sorted((PROJECT / "iotonboard").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                for quoted in re.findall(r"'iotonboard ([^']+)'|(?:type|next): iotonboard ([\w -]+)", node.value):
+                    found.append((path.relative_to(PROJECT).as_posix(), "".join(quoted)))
+    return found
+
+
+HINTS = hints_in_the_source()
+
+
+@pytest.mark.parametrize(("where", "line"), HINTS, ids=[f"{where}: {line}"[:80] for where, line in HINTS])
+def test_a_command_in_a_hint_is_one(where: str, line: str) -> None:
+    """At least its verb and its options are there; the rest of the line may come from what was typed."""
+    words = line.split()
+    group = load_group()
+    command = group.get_command(None, words[0])
+    assert command is not None, f"{where} tells people to type a verb that is not there: {line}"
+    if hasattr(command, "commands") and len(words) > 1 and not words[1].startswith("-"):
+        command = command.get_command(None, words[1])
+        assert command is not None, f"{where}: {line}"
+    options = {option for parameter in command.params for option in parameter.opts} | {"--help", "-h"}
+    for word in words:
+        if word.startswith("--"):
+            assert word.rstrip(",.") in options, f"{where} names {word}, which {words[0]} does not have"
+
+
+def test_every_option_the_readme_names_exists() -> None:
+    group = load_group()
+    options = {"--help", "--version", "--install-completion", "--show-completion"}
+    for verb in verb_names():
+        command = group.get_command(None, verb)
+        for each in (command, *(command.get_command(None, name) for name in getattr(command, "commands", {}))):
+            options |= {option for parameter in each.params for option in parameter.opts}
+    prose = BLOCK.sub("", README.read_text(encoding="utf-8"))
+    named = {
+        word for span in re.findall(r"`([^`\n]+)`", prose) for word in re.findall(r"(?<![\w-])--[a-z][a-z-]+", span)
+    }
+    # Options of other programs: pip, mosquitto, and the project's own scripts.
+    foreign = {"--quick", "--require-hashes", "--find-links", "--no-index", "--test-config", "--long"}
+    assert named - foreign <= options
+
+
+def test_the_readme_names_every_verb() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert [verb for verb in verb_names() if f"`{verb}" not in text and f"iotonboard {verb}" not in text] == []
+
+
+@pytest.mark.parametrize("verb", ["", *verb_names()])
+def test_the_help_text_in_the_readme_is_the_programs(verb: str) -> None:
+    blocks = {match["verb"]: match["text"] for match in HELP.finditer(README.read_text(encoding="utf-8"))}
+    if verb not in blocks:
+        pytest.skip(f"the README does not show the help of {verb}")
+    assert blocks[verb] == help_text(verb), "type: PYTHONPATH=.:tests python tests/cli/test_docs.py"
+
+
+def test_the_exit_codes_in_the_readme_are_the_programs() -> None:
+    from iotonboard import errors
+
+    named = {int(code) for code in re.findall(r"^\| (\d+) \|", README.read_text(encoding="utf-8"), re.MULTILINE)}
+    raised = {each.exit_code for each in vars(errors).values() if hasattr(each, "exit_code")}
+    assert named >= raised | {0, 130}
+
+
+def test_the_settings_in_the_readme_are_the_programs() -> None:
+    from iotonboard.config import PLAIN_NAMES, SETTINGS
+
+    rows = re.findall(r"^\| `([A-Z_]+)` \| `(\w+)` \| `?([^|`]+)", README.read_text(encoding="utf-8"), re.MULTILINE)
+    assert [name for name, _, _ in rows] == list(PLAIN_NAMES)
+    for name, key, default in rows:
+        assert key == name.lower()
+        assert default.split()[0] == str(SETTINGS[key].default)
+
+
+def test_the_run_through_works_as_it_is_written(tmp_path: Path) -> None:
+    """A newcomer types the first day's commands, one after the other, in a fresh folder."""
+    text = README.read_text(encoding="utf-8")
+    day = text[text.index("## First day") :]
+    day = day[: day.index("\n## ", 5)]
+    lines = [line for language, block in BLOCK.findall(day) if language == "console" for line in block.splitlines()]
+    typed = [line.removeprefix("$ ") for line in lines if line.startswith("$ ") and not ELSEWHERE.search(line)]
+    assert len(typed) >= 8
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "iotonboard").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m iotonboard "$@"\n')
+    (folder / "iotonboard").chmod(0o755)
+    (tmp_path / "devices.csv").write_bytes((PROJECT / "examples" / "devices.csv").read_bytes())
+    environment = program_environment()
+    done = subprocess.run(
+        ["/bin/sh", "-exc", "\n".join(typed)],
+        env={**environment, "PATH": f"{folder}{os.pathsep}{environment['PATH']}"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def write_help_texts() -> None:
+    """Put the program's help texts between the markers of the README."""
+    text = README.read_text(encoding="utf-8")
+    README.write_text(HELP.sub(lambda match: match[1] + help_text(match["verb"]) + match[4], text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_help_texts()
