@@ -6,6 +6,7 @@ Files are read and become views; problems and verdicts come back. Nothing is wri
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -201,13 +202,18 @@ def _is_signed(seen: trust.SeenCertificate, issuers: tuple[trust.SeenCertificate
 def _ca_problems(path: str, cas: tuple[CaView, ...], at: datetime) -> Iterator[Problem]:
     for ca in cas:
         if not ca.is_ca:
-            yield Problem(path, "not-a-ca", f"{ca.subject} is not a CA", _REFUSES, _REFUSES)
+            yield Problem(path, "not-a-ca", f"{_shown(ca.subject)} is not a CA", _REFUSES, _REFUSES)
         if not ca.not_before <= at < ca.not_after:
             when = f"{rfc3339(ca.not_before)} to {rfc3339(ca.not_after)}"
-            yield Problem(path, "ca-not-valid", f"{ca.subject} is valid from {when} only", _REFUSES, _REFUSES)
+            yield Problem(path, "ca-not-valid", f"{_shown(ca.subject)} is valid from {when} only", _REFUSES, _REFUSES)
         if not ca.is_root and all(other.subject != ca.issuer for other in cas):
-            message = f"{ca.issuer}, the issuer of {ca.subject}, is not in the file"
+            message = f"{_shown(ca.issuer)}, the issuer of {_shown(ca.subject)}, is not in the file"
             yield Problem(path, "ca-incomplete", message, _REFUSES, _REFUSES)
+
+
+def _shown(name: str) -> str:
+    """A name's values without their attribute types, for people."""
+    return ", ".join(re.findall(r"='([^']*)'", name)) or name
 
 
 def _crl_problems(path: str, crls: tuple[CrlView, ...], cas: tuple[CaView, ...], at: datetime) -> Iterator[Problem]:
@@ -221,7 +227,7 @@ def _crl_problems(path: str, crls: tuple[CrlView, ...], cas: tuple[CaView, ...],
         if ca.not_before <= at < ca.not_after:
             found = connect_verdict(probe, cas=(anchor,), crls=crls, moment=at)
             if not found.accepted:
-                yield Problem(path, found.cause.value, f"{found.reason} ({ca.subject})", _REFUSES, _REFUSES)
+                yield Problem(path, found.cause.value, f"{found.reason} ({_shown(ca.subject)})", _REFUSES, _REFUSES)
     for crl in crls:
         if all(ca.subject != crl.issuer for ca in cas):
             yield Problem(path, "crl-foreign", f"CRL {crl.number} is of no CA in the cafile", warning=True)

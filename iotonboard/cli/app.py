@@ -43,6 +43,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "revoke": ("revocation", "Revoke devices; CRL and ACL follow."),
     "gen-crl": ("revocation", "Sign and publish a new CRL."),
     "sync-acl": ("broker", "Bring mosquitto.acl to what the database says."),
+    "verify": ("verify", "Say beforehand what a broker will do with files and devices."),
     "health": ("desk", "Check state, keys, CRL, ACL, files and clock."),
     "backup": ("safe", "Write one encrypted file that holds the whole state."),
     "restore": ("safe", "Bring a state back from a backup, with every revocation."),

@@ -1,0 +1,112 @@
+"""The verb ``verify``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from iotonboard.cli import output
+from iotonboard.cli.complete import complete_device_id
+from iotonboard.cli.session import Session, clock, verb
+from iotonboard.errors import NotFoundError, UsageError
+from iotonboard.model import rfc3339
+
+if TYPE_CHECKING:
+    from iotonboard.brokers.verdict import Verdict
+    from iotonboard.commands.verify import Result
+
+app = typer.Typer()
+
+
+@verb(app, "verify", example="iotonboard verify press-17 --topic devices/press-17/state --access write")
+def verify(
+    session: Session,
+    device_ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID]...", help="Devices to judge too.", autocompletion=complete_device_id),
+    ] = None,
+    topic: Annotated[str, typer.Option("--topic", help="A topic to try; {device_id} stands for the device.")] = "",
+    access: Annotated[Literal["read", "write"], typer.Option("--access", help="What to try on it.")] = "write",
+    broker: Annotated[
+        Literal["mosquitto-2.0", "mosquitto-2.1"], typer.Option("--broker", help="Which broker reads the files.")
+    ] = "mosquitto-2.0",
+    acl: Annotated[
+        str | None, typer.Option("--acl", metavar="FILE", help="Another ACL than the published one.")
+    ] = None,
+    crl: Annotated[str | None, typer.Option("--crl", metavar="FILE", help="Another CRL file.")] = None,
+    ca: Annotated[str | None, typer.Option("--ca", metavar="FILE", help="Another CA file.")] = None,
+    at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="The moment, as 2030-01-31T12:00:00Z.")] = None,
+) -> int | None:
+    """Say before publishing what a broker will do with ACL, CRL and CA file. Exit 9 when something would fail."""
+    from iotonboard.commands.verify import Request
+    from iotonboard.commands.verify import verify as run
+
+    moment = _moment(at) if at else clock()
+    version: Literal["2.0", "2.1"] = "2.1" if broker == "mosquitto-2.1" else "2.0"
+    if acl and crl and ca and not device_ids:
+        result = run(Request(acl, crl, ca, moment, version, topic, access), ())
+    else:
+        with session.open_state() as state:
+            paths = state.paths
+            files = acl or paths.acl, crl or paths.crl, ca or paths.ca_certificate
+            devices = [state.store.device(name) for name in device_ids or ()]
+        for device in devices:
+            if not device.certificates:
+                raise NotFoundError(f"{device.device_id!r} has no certificate", hint="register it again")
+        chosen = [(device.device_id, device.certificates[0].der) for device in devices]
+        result = run(Request(*files, moment, version, topic, access), chosen)
+    _print(session, result, broker, moment)
+    return 9 if result.fails else None
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is not a time", hint="write it as 2030-01-31T12:00:00Z") from None
+    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+
+
+def _print(session: Session, result: Result, broker: str, moment: datetime) -> None:
+    if session.json:
+        problems = [
+            {
+                "path": one.path,
+                "code": one.code,
+                "status": "warning" if one.warning else "failed",
+                "message": one.message,
+                "at_start": one.at_start,
+                "at_reload": one.at_reload,
+            }
+            for one in result.problems
+        ]
+        devices = [
+            {
+                "device_id": one.device_id,
+                "at_start": _values(one.at_start),
+                "at_reload": _values(one.at_reload),
+                "message": _values(one.message) if one.message else None,
+            }
+            for one in result.devices
+        ]
+        status = "failed" if result.fails else "ok"
+        values = {"status": status, "broker": broker, "at": rfc3339(moment), "problems": problems, "devices": devices}
+        output.write_json("verify", values)
+        return
+    for problem in result.problems:
+        effects = (("at a start", problem.at_start), ("at a reload", problem.at_reload))
+        what = "; ".join(f"{when}: {effect}" for when, effect in effects if effect)
+        output.write_line(f"{problem.path}\t{problem.code}\t{problem.message}\t{what}")
+    for device in result.devices:
+        for when, verdict in (("start", device.at_start), ("reload", device.at_reload), ("message", device.message)):
+            if verdict is not None and (when != "reload" or verdict != device.at_start):
+                decided = "accepted" if verdict.accepted else "refused"
+                output.write_line(f"{device.device_id}\t{when}\t{decided}\t{verdict.reason}")
+    if not result.problems:
+        session.message("the broker takes all three files")
+
+
+def _values(verdict: Verdict) -> dict[str, object]:
+    return {"accepted": verdict.accepted, "cause": verdict.cause.value, "reason": verdict.reason}

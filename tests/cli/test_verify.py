@@ -1,0 +1,37 @@
+"""``verify`` as a script meets it: exit codes, JSON, and files without a state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from support.program import State, run_cli
+
+
+def test_a_named_device_is_judged_with_its_message(state: State) -> None:
+    state.register("a", "b")
+    state.run("revoke", "b")
+    answer = state.json("verify", "a", "--topic", "devices/{device_id}/x")
+    assert (answer["status"], answer["problems"]) == ("ok", [])
+    assert answer["devices"][0]["at_start"]["accepted"]
+    assert answer["devices"][0]["message"]["cause"] == "ok"
+    assert state.json("verify", "b", expect=9)["devices"][0]["at_start"]["cause"] == "revoked"
+    assert (
+        state.json("verify", "a", "--topic", "devices/b/x", expect=9)["devices"][0]["message"]["cause"] == "acl-denied"
+    )
+
+
+def test_files_are_judged_without_a_state(state: State, tmp_path: Path) -> None:
+    words = ("verify", "--acl", state.acl, "--crl", state.crl, "--ca", state.ca_cert)
+    run_cli(*words, state=tmp_path / "none")
+    assert "crl-expired" in run_cli(*words, "--at", "2035-01-01T00:00:00Z", expect=9).stdout
+    state.crl.write_bytes(b"")
+    (problem,) = run_cli(*words, "--json", expect=9).json["problems"]
+    assert problem["code"] == "crl-unreadable"
+    assert problem["at_reload"] == "the broker admits revoked devices"
+    (ends,) = run_cli(*words, "--broker", "mosquitto-2.1", "--json", expect=9).json["problems"]
+    assert ends["at_reload"] == "the broker ends"
+
+
+def test_a_bad_time_and_an_unknown_device_are_refused(state: State) -> None:
+    state.run("verify", "--at", "tomorrow", expect=2)
+    state.run("verify", "nobody", expect=5)
