@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from datetime import timedelta
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from iotonboard import audit, continuity, fsio, vault
-from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, NotFoundError
+from iotonboard.crlplan import CALENDAR, first_update, load_calendar, plan_periods
+from iotonboard.errors import ConflictError, KeyUnavailableError, NotFoundError
 from iotonboard.model import rfc3339
 from iotonboard.pki.crl import check_crl, crl_facts, sign_crl
 from iotonboard.pki.issuance import Issuer, load_issuer
@@ -118,9 +119,10 @@ def open_secret(state: State, authority: Authority, serial: SerialNumber) -> tup
 def sign_crls(
     state: State, authority: Authority, now: datetime, *, next_update_days: int | None = None
 ) -> list[CrlRow]:
-    """Sign one CRL for each CA as a new generation and record it, inside the caller's transaction.
+    """Sign the CRLs of each CA as a new generation and record them, inside the caller's transaction.
 
-    Returns the recorded rows, the issuing CA's first.
+    Where a calendar is kept, all of it is signed anew: a list left as it was would un-revoke when its time
+    comes. Returns the recorded rows, the issuing CA's first and of those the one in force first.
 
     Raises:
         ConflictError: a revocation would be lost.
@@ -130,8 +132,10 @@ def sign_crls(
     for ca in authority.signing:
         continuity.check_continuity(state, ca.row, ca.issuer.certificate_der)
     rows = state.store.crl_generation()
-    generation = rows[0].generation + 1 if rows else 1
-    signed = [_sign_one(state, ca, now, generation, days) for ca in authority.signing]
+    calendar = load_calendar(state.store.meta(CALENDAR))
+    signed = [row for ca in authority.signing for row in _sign_one(state, ca, now, rows, days)]
+    if calendar is not None:
+        state.store.set_meta(CALENDAR, replace(calendar, round=calendar.round + 1).dump())
     for row in signed:
         state.store.add_crl(row, now)
         detail = {"crl_number": row.number, "revoked": row.revoked, "next_update": rfc3339(row.next_update)}
@@ -141,22 +145,33 @@ def sign_crls(
     return signed
 
 
-def _sign_one(state: State, ca: SigningCa, now: datetime, generation: int, days: int) -> CrlRow:
-    last = state.store.last_crl(ca.row)
-    this_update = max(now - timedelta(minutes=state.config["not_before_skew_minutes"]), ca.issuer.validity.not_before)
-    if last is not None:
-        this_update = max(this_update, last.this_update + timedelta(seconds=1))
-    if this_update > now:
-        raise BusyError("thisUpdate would lie in the future", hint="wait a few seconds and run the command again")
-    next_update = now + timedelta(days=days)
-    number = last.number + 1 if last else 1
+def _sign_one(state: State, ca: SigningCa, now: datetime, published: list[CrlRow], days: int) -> list[CrlRow]:
+    issuer, last = ca.issuer, state.store.last_crl(ca.row)
+    generation = published[0].generation + 1 if published else 1
+    calendar = load_calendar(state.store.meta(CALENDAR))
+    number = last.number if last else 0
+    in_force = _in_force([row for row in published if row.issuer == ca.row], now) or last
+    in_force_since = in_force.this_update if in_force else None
+    skew = state.config["not_before_skew_minutes"]
+    first = first_update(now, in_force_since, issuer.validity.not_before, skew_minutes=skew)
     # RFC 5280 3.3: an entry stays until it was on one CRL issued after the certificate expired.
-    entries = list(state.store.crl_entries(ca.row, last.this_update if last else this_update))
-    der = sign_crl(ca.issuer, number=number, this_update=this_update, next_update=next_update, entries=entries)
-    check_crl(der, ca.issuer.certificate_der, number=number)
-    if crl_facts(der).count != len(entries):
-        raise ConflictError("the new CRL lacks revocations that the database holds", hint="run 'iotonboard health'")
-    return CrlRow(generation, ca.row, number, this_update, next_update, len(entries), der)
+    entries = list(state.store.crl_entries(ca.row, in_force_since or first))
+    signed = []
+    for period in plan_periods(first, now, days=days, calendar=calendar):
+        number += 1
+        begin, end = period.this_update, period.next_update
+        der = sign_crl(issuer, number=number, this_update=begin, next_update=end, entries=entries)
+        check_crl(der, issuer.certificate_der, number=number)
+        if crl_facts(der).count != len(entries):
+            raise ConflictError("the new CRL lacks revocations that the database holds", hint="run 'iotonboard health'")
+        signed.append(CrlRow(generation, ca.row, number, begin, end, len(entries), der))
+    return signed
+
+
+def _in_force(published: list[CrlRow], now: datetime) -> CrlRow | None:
+    """The list that brokers use now; of a calendar the newest that has begun, else the only one."""
+    begun = [row for row in published if row.this_update <= now]
+    return max(begun or published[:1], key=lambda row: row.this_update, default=None)
 
 
 def seal_audit(state: State, authority: Authority) -> None:

@@ -12,6 +12,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from iotonboard import fsio
+from iotonboard.brokers import mosquitto
+from iotonboard.crlplan import CALENDAR, load_calendar
 from iotonboard.model import from_epoch, rfc3339
 from iotonboard.pki import pem
 from iotonboard.pki.keys import HUMAN_ITERATIONS, RANDOM_ITERATIONS, kdf_iterations
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
     from iotonboard.statedir import State
 
-PER_DEVICE_LIMIT = 5000  # measured on Mosquitto 2.0: 10 000 blocks freeze the broker for 0.6 s at every reload
 AUDIT_ROWS = 10_000  # rows whose chain is checked each time: 0.1 s; the whole chain is for --deep
 SAMPLE = 50  # newest certificates whose files are compared
 BACKUP_DAYS = 30
@@ -80,6 +81,7 @@ def _crl(state: State) -> Answer:
     if not rows:
         return FAILED, "there is no CRL", "type: iotonboard gen-crl"
     last = max(rows, key=lambda row: row.next_update)
+    current = max((row for row in rows if row.this_update <= now), key=lambda row: row.this_update, default=last)
     if last.next_update <= now:
         return (
             FAILED,
@@ -90,8 +92,14 @@ def _crl(state: State) -> Answer:
     if on_disk != [row.der for row in rows]:
         return FAILED, f"{state.paths.crl!r} is not the CRL that was signed last", "type: iotonboard gen-crl"
     left = last.next_update - now
-    if left < timedelta(days=state.config["crl_next_update_days"]) / 3:
-        return WARNING, f"the CRL ends on {rfc3339(last.next_update)}", "type: iotonboard gen-crl"
+    calendar = load_calendar(state.store.meta(CALENDAR))
+    life = calendar.horizon_days if calendar else state.config["crl_next_update_days"]
+    if left < timedelta(days=life) / 3:
+        what = "calendar" if calendar else "CRL"
+        return WARNING, f"the {what} ends on {rfc3339(last.next_update)}", "type: iotonboard gen-crl"
+    if calendar:
+        horizon = f"calendar of {calendar.count} x {calendar.every_days} days until {rfc3339(last.next_update)}"
+        return OK, f"number {current.number}, {horizon}, {left.days} days left", ""
     return OK, f"number {last.number}, {left.days} days left", ""
 
 
@@ -108,12 +116,8 @@ def _acl(state: State) -> Answer:
     path, devices = state.paths.acl, state.store.count_devices()
     if not state.acl_is_current(path, state.clock()):
         return FAILED, f"{path!r} is not what the database says", "type: iotonboard sync-acl"
-    if state.config["acl.style"] == "per-device" and devices >= PER_DEVICE_LIMIT:
-        return (
-            WARNING,
-            f"{devices} blocks slow the broker down",
-            "type: iotonboard config set acl.style pattern",
-        )
+    if state.config["acl.style"] == "per-device" and mosquitto.style_warning(devices):
+        return WARNING, mosquitto.style_warning(devices), "type: iotonboard config set acl.style pattern"
     return OK, "as the database says", ""
 
 

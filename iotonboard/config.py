@@ -119,6 +119,7 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("cert_validity_days", _whole(1, 36500), 365, "validity of a new device certificate, in days"),
         Setting("ca_root_path", _text, "certs", "folder of the CA files; may be a removable disk"),
         Setting("broker_acl_file", _text, "mosquitto.acl", "where the ACL is published"),
+        Setting("broker_crl_file", _text, "", "where the CRL is published; empty: crl.pem in the CA folder"),
         Setting("download_expiry_minutes", _whole(1, 525600), 30, "life of a temporary delivery link, in minutes"),
         Setting("key_type", _one_of(*KeyType), KeyType.EC_P256.value, "key type of a new device"),
         Setting("not_before_skew_minutes", _whole(0, 1440), 60, "how far notBefore and thisUpdate are backdated"),
@@ -127,6 +128,7 @@ SETTINGS: Mapping[str, Setting] = {
         ),
         Setting("key_origin", _one_of("any", "device", "workstation"), "any", "where device keys should be made"),
         Setting("crl_next_update_days", _whole(1, 3650), 30, "life of a CRL, in days"),
+        Setting("crl_calendar_max_days", _whole(1, 3650), 180, "how far ahead a CRL calendar may reach, in days"),
         Setting("busy_timeout_seconds", _whole(0, 3600), 30, "how long a command waits for another one"),
         Setting(
             "max_clock_jump_days",
@@ -141,6 +143,9 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("acl.topics", _topics, ("readwrite:devices/{device_id}/#",), "topic rules that every device gets"),
         Setting("broker.user", _text, "", "owner of published ACL and CRL; empty keeps the existing file's"),
         Setting("broker.group", _text, "", "group of published ACL and CRL; empty keeps the existing file's"),
+        Setting("broker.reload", _text, "", "how --reload reaches the broker: pid:FILE, systemd:UNIT or command:WORDS"),
+        Setting("broker.listener", _text, "", "HOST:PORT where --reload sees whether the broker answers TLS"),
+        Setting("broker.reload_timeout_seconds", _whole(1, 3600), 60, "how long --reload waits for the broker"),
         Setting("broker.mode", _octal, "", "mode of published ACL and CRL; empty keeps the existing file's"),
     )
 }

@@ -40,14 +40,15 @@ def check_continuity(state: State, issuer: int, issuer_certificate_der: bytes) -
     if listed is None or listed.der is None or (last.der is None and last.revoked):
         raise ConflictError(f"the database lost CRL {last.number}", hint=_RESTORE)
     _check_stored(listed, issuer_certificate_der)
-    current = set(state.store.crl_entries(issuer, last.this_update))
+    since = min(last.this_update, state.clock())  # the last list of a calendar begins in the future
+    current = set(state.store.crl_entries(issuer, since))
     missing = [serial_and_reason(entry) for entry in listed_entries(listed.der) if entry not in current]
     if not missing:
         return
     # An entry whose reason was changed is on the new list in another form.
     serials = {serial_and_reason(entry)[0] for entry in current}
     for serial, reason in missing:
-        if serial not in serials and not _may_leave(state, last.this_update, serial, reason):
+        if serial not in serials and not _may_leave(state, since, serial, reason):
             raise ConflictError(f"the new CRL would lack the revoked serial {serial.hex}", hint=_RESTORE)
 
 

@@ -18,7 +18,7 @@ from iotonboard.errors import BusyError, ConflictError, IotOnboardError, NotFoun
 from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from typing import BinaryIO
 
 STAGING_PREFIX = ".iotonboard-"
@@ -360,3 +360,27 @@ def _number_of(name: str, module: str, function: str, field: str) -> int:
             f"there is no {module} entry {name!r} on this machine", hint="check [broker] in iotonboard.toml"
         ) from None
     return int(getattr(entry, field))
+
+
+def obstacle_to_reading(path: str, uid: int, groups: Collection[int]) -> str:
+    """Say why a user cannot read a file: its mode, or that of a folder on the way; empty when it can."""
+    if uid == 0:
+        return ""
+    path = os.path.realpath(path)
+    folder = os.path.dirname(path)
+    while True:
+        if not _may(folder, uid, groups, 0o1):
+            return f"it may not enter {folder!r}"
+        if folder == os.path.dirname(folder):
+            break
+        folder = os.path.dirname(folder)
+    return "" if _may(path, uid, groups, 0o4) else "the file's mode does not allow it"
+
+
+def _may(path: str, uid: int, groups: Collection[int], wanted: int) -> bool:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return False
+    shift = 6 if found.st_uid == uid else 3 if found.st_gid in groups else 0
+    return bool(found.st_mode >> shift & wanted)

@@ -35,24 +35,20 @@ PUBLISH_GROUP = 256
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Where everything is. ``certs`` and ``acl`` may lie outside of the state directory."""
+    """Where everything is. ``certs``, ``acl`` and ``crl`` may lie outside of the state directory."""
 
     root: str
     config: str
     database: str
     certs: str
     acl: str
+    crl: str
     outbox: str
 
     @property
     def ca_certificate(self) -> str:
         """The trust anchors, PEM."""
         return os.path.join(self.certs, "ca.crt")
-
-    @property
-    def crl(self) -> str:
-        """The published CRL, PEM."""
-        return os.path.join(self.certs, "crl.pem")
 
     def device(self, device_id: str) -> str:
         """Folder of one device; the id is checked again here, where it becomes a path."""
@@ -70,12 +66,14 @@ class Paths:
 def resolve_paths(root: str, settings: config.Config) -> Paths:
     """Turn the configured names into absolute paths."""
     root = os.path.abspath(root)
+    certs = config.resolve_path(root, settings["ca_root_path"])
     return Paths(
         root=root,
         config=os.path.join(root, config.FILE_NAME),
         database=config.database_path(root, settings["database_url"]),
-        certs=config.resolve_path(root, settings["ca_root_path"]),
+        certs=certs,
         acl=config.resolve_path(root, settings["broker_acl_file"]),
+        crl=config.resolve_path(root, settings["broker_crl_file"] or os.path.join(certs, "crl.pem")),
         outbox=os.path.join(root, "outbox"),
     )
 
@@ -150,7 +148,7 @@ class State:
         self.outbox.settle(whole_seconds(self.clock()))
         custody.scrub_log(self.store)
         with self.store.transaction():
-            for folder in (self.paths.root, self.paths.certs, os.path.dirname(self.paths.acl)):
+            for folder in {self.paths.root, self.paths.certs, *map(os.path.dirname, (self.paths.acl, self.paths.crl))}:
                 fsio.sweep_staging(folder)
             self._publish_ca()
             self._publish_crl()

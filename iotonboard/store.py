@@ -619,6 +619,11 @@ class Store:
             (device, rule.access.value, rule.topic),
         )
 
+    def remove_topic(self, device: int, rule: TopicRule) -> bool:
+        """Take one of a device's own topic rules; ``True`` when it was there."""
+        query = "DELETE FROM topic WHERE device = ? AND access = ? AND topic = ?"
+        return self.connection.execute(query, (device, rule.access.value, rule.topic)).rowcount > 0
+
     # -- publication --------------------------------------------------------------------------------------------
 
     def add_pending(self, certificate: int, bundle: bytes | None) -> None:

@@ -15,6 +15,7 @@ from iotonboard.brokers.acl import (
     parse_acl,
 )
 from iotonboard.brokers.conf import ConfProblem, check_conf, render_conf
+from iotonboard.brokers.cost import style_warning
 from iotonboard.brokers.recheck import RegionFacts, check_published_acl, verify_region
 from iotonboard.brokers.region import (
     BEGIN,
@@ -62,6 +63,7 @@ __all__ = [
     "replace_region",
     "split_region",
     "stream_operator_text",
+    "style_warning",
     "topic_matches",
     "verify_region",
 ]

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from iotonboard.cli.reloading import ReloadOption, reload_now
 from iotonboard.cli.session import Session, verb
 
 app = typer.Typer()
@@ -22,12 +23,9 @@ def sync_acl(
         str | None, typer.Option("--out", metavar="PATH", help="Another file than the configured one.")
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 9 when the file differs.")] = False,
-    reload: Annotated[
-        bool, typer.Option("--reload", help="Make the broker read it, by the configured command.")
-    ] = False,
+    reload: ReloadOption = False,
 ) -> int | None:
     """Bring the ACL's managed region to what the database says. Everything outside of it stays."""
-    from iotonboard.commands.sync_acl import reload_broker
     from iotonboard.commands.sync_acl import sync_acl as sync
 
     with session.open_state() as state:
@@ -35,16 +33,19 @@ def sync_acl(
             state.publish(acl=False)
         result = sync(state, style=style, out=out, check=check)
         if reload and not check:
-            reload_broker(state)
+            reload_now(session, state)
     values = {
         "path": result.path,
         "style": result.style,
         "devices": result.devices,
         "revoked": result.revoked,
         "changed": result.changed,
+        "warning": result.warning,
     }
     what = ("differs" if check else "written") if result.changed else "is current"
     session.result(values, f"{result.path}\t{what}\t{result.devices} devices\t{result.revoked} denied")
+    if result.warning:
+        session.message(f"warning: {result.warning}; 'iotonboard config set acl.style pattern' has no such cost")
     if result.changed and not check and not reload:
         session.message("next: reload the broker (kill -HUP, or systemctl reload mosquitto)")
     return 9 if check and result.changed else None

@@ -8,6 +8,7 @@ import typer
 
 from iotonboard.cli import output
 from iotonboard.cli.complete import complete_device_id
+from iotonboard.cli.reloading import ReloadOption, reload_now
 from iotonboard.cli.session import Session, verb
 from iotonboard.errors import UsageError
 from iotonboard.model import RevocationReason, SerialNumber, rfc3339
@@ -48,6 +49,7 @@ def revoke(
         bool, typer.Option("--defer", help="Record now, publish with the next gen-crl; needs no key.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Revoke nothing when one target is unknown.")] = False,
+    reload: ReloadOption = False,
 ) -> int | None:
     """Revoke devices: recorded, on the CRL and out of the ACL in one step."""
     from iotonboard.commands import revoke as command
@@ -56,6 +58,8 @@ def revoke(
         raise UsageError("nothing to revoke", hint="name devices, --serial, --cert or --batch")
     if batch == "-" and session.passphrase_file == "-":
         raise UsageError("stdin cannot be both passphrase and list", hint="put the passphrase into a file")
+    if defer and reload:
+        raise UsageError("--defer publishes nothing to reload", hint="leave one of the two out")
     targets = list(_targets(ids or [], serials or [], batch))
     with session.open_state() as state:
         authority = None if defer else session.unlock(state)
@@ -68,17 +72,19 @@ def revoke(
         if done and authority is not None:
             from iotonboard.commands.gen_crl import gen_crl
 
-            number = gen_crl(state, authority).number
+            number = gen_crl(state, authority)[0].number
         state.publish()
         for answer in done:
             _print(session, answer, reason, number)
+        if reload and done and not defer:
+            reload_now(session, state)
     exit_code = 0
     for answer in answers:
         if answer.error is not None:
             exit_code = exit_code or answer.error.exit_code
             place = f"line {answer.line}: " if answer.line else ""
             output.write_error(place + answer.error.message, answer.error.hint)
-    if done:
+    if done and not (reload and number):
         session.message(WHAT_THE_BROKER_NEEDS if number else "next: iotonboard gen-crl, to put it on the CRL")
     return exit_code
 
@@ -120,31 +126,73 @@ def _print(session: Session, answer: Revoked, reason: RevocationReason, number: 
     session.result(values, f"{answer.device_id}\t{what}\t{f'CRL {number}' if number else 'not yet on the CRL'}")
 
 
-@verb(app, "gen-crl", example="iotonboard gen-crl --next-update-days 30 --passphrase-file ca.pass")
+@verb(app, "gen-crl", example="iotonboard gen-crl --calendar 8 --every 7 --passphrase-file ca.pass")
 def gen_crl(
     session: Session,
     next_update_days: Annotated[
         int | None, typer.Option("--next-update-days", min=1, max=3650, help="Life of the CRL, in days.")
     ] = None,
+    calendar: Annotated[
+        int | None,
+        typer.Option("--calendar", min=0, max=520, metavar="N", help="Sign N lists ahead of time; 0 ends it."),
+    ] = None,
+    every: Annotated[
+        int | None, typer.Option("--every", min=1, max=3650, metavar="DAYS", help="A list of the calendar each N days.")
+    ] = None,
+    reload: ReloadOption = False,
 ) -> int | None:
-    """Sign a new CRL and publish it, with the ACL."""
+    """Sign a new CRL and publish it, with the ACL.
+
+    With --calendar the file holds the lists of the next weeks too, and a broker that nobody visits moves from
+    one to the next by itself. It is kept: every later revocation signs all of it anew. Its price is replay:
+    whoever puts an old calendar back un-revokes, until it ends, what was revoked since; the ACL's deny remains.
+    """
+    from iotonboard.commands.gen_crl import CalendarRequest
     from iotonboard.commands.gen_crl import gen_crl as sign
 
+    if every is not None and calendar is None:
+        raise UsageError("--every goes with --calendar", hint="for one list use --next-update-days")
+    if next_update_days is not None and calendar:
+        raise UsageError(
+            "--next-update-days and --calendar exclude each other", hint="a calendar's lists last 2 x --every"
+        )
+    request = CalendarRequest(calendar, every) if calendar is not None else None
     with session.open_state() as state:
         authority = session.unlock(state)
         state.publish(acl=False)
-        row = sign(state, authority, next_update_days=next_update_days)
-        _print_crl(session, row, state.paths.crl)
-    session.message("next: reload the broker (kill -HUP, or systemctl reload mosquitto)")
+        rows = sign(state, authority, next_update_days=next_update_days, calendar=request)
+        _print_crl(session, [row for row in rows if row.issuer == rows[0].issuer], state.paths.crl)
+        if reload:
+            reload_now(session, state)
+    if len(rows) > 1 and rows[0].issuer == rows[1].issuer:
+        session.message(
+            f"the calendar ends on {rfc3339(rows[-1].next_update)}; until then an old copy of it, put back, un-revokes"
+            " what was revoked since it was signed: keep it no longer than your visits need"
+        )
+    if not reload:
+        session.message("next: reload the broker (kill -HUP, or systemctl reload mosquitto)")
     return None
 
 
-def _print_crl(session: Session, row: CrlRow, path: str) -> None:
+def _print_crl(session: Session, rows: list[CrlRow], path: str) -> None:
+    row = rows[0]
     values = {
         "crl_number": row.number,
         "this_update": rfc3339(row.this_update),
         "next_update": rfc3339(row.next_update),
         "revoked": row.revoked,
         "path": path,
+        "calendar": [
+            {
+                "crl_number": one.number,
+                "this_update": rfc3339(one.this_update),
+                "next_update": rfc3339(one.next_update),
+            }
+            for one in rows
+        ],
+        "horizon": rfc3339(rows[-1].next_update),
     }
-    session.result(values, f"CRL {row.number}\t{row.revoked} revoked\tuntil {rfc3339(row.next_update)}\t{path}")
+    more = f" to {rows[-1].number}" if len(rows) > 1 else ""
+    session.result(
+        values, f"CRL {row.number}{more}\t{row.revoked} revoked\tuntil {rfc3339(rows[-1].next_update)}\t{path}"
+    )

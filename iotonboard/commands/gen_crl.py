@@ -1,4 +1,4 @@
-"""``gen-crl``: sign and publish a new CRL; also how ``revoke`` puts its revocations on one."""
+"""``gen-crl``: sign and publish new CRLs; also how ``revoke`` puts its revocations on one."""
 
 from __future__ import annotations
 
@@ -6,31 +6,69 @@ from typing import TYPE_CHECKING
 
 from iotonboard import fsio
 from iotonboard.authority import seal_audit, sign_crls
-from iotonboard.errors import StateError
+from iotonboard.crlplan import CALENDAR, new_calendar
+from iotonboard.errors import StateError, UsageError
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, crl_facts
+from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from iotonboard.authority import Authority
     from iotonboard.statedir import State
     from iotonboard.store import CrlRow
 
+DEFAULT_EVERY_DAYS = 7
 
-def gen_crl(state: State, authority: Authority, *, next_update_days: int | None = None) -> CrlRow:
-    """Sign a CRL from the committed revocations, publish it with the ACL, and read back what was written.
+
+@dataclass(frozen=True, slots=True)
+class CalendarRequest:
+    """Keep a calendar of ``count`` lists from now on; 0 ends the one that is kept."""
+
+    count: int
+    every_days: int | None = None
+
+
+def gen_crl(
+    state: State,
+    authority: Authority,
+    *,
+    next_update_days: int | None = None,
+    calendar: CalendarRequest | None = None,
+) -> list[CrlRow]:
+    """Sign CRLs from the committed revocations, publish them with the ACL, and read back what was written.
+
+    Returns every list that was signed, the issuing CA's first, the one in force before the later ones.
 
     Raises:
-        PolicyError: the clock cannot be right, or an operator's ACL line would break the broker.
+        PolicyError: the clock cannot be right, the calendar is too long, or an operator's ACL line would
+            break the broker.
         StateError: the file on disk is not what was signed.
     """
     with state.transaction(signing=True) as now:
-        row = sign_crls(state, authority, now, next_update_days=next_update_days)[0]
+        if calendar is not None:
+            _keep_calendar(state, calendar, now)
+        rows = sign_crls(state, authority, now, next_update_days=next_update_days)
         seal_audit(state, authority)
     state.publish()
     written = pem.pem_decode_all("X509 CRL", fsio.read_file(state.paths.crl, limit=1 << 30))
     if not written:
         raise StateError(f"{state.paths.crl!r} holds no CRL", hint="run 'iotonboard gen-crl' again")
     check_crl(written[0], authority.active.issuer.certificate_der)
-    if crl_facts(written[0]).number < row.number:  # another process may have published a newer one by now
+    if crl_facts(written[0]).number < rows[0].number:  # another process may have published a newer one by now
         raise StateError(f"{state.paths.crl!r} is not the CRL that was signed", hint="run 'iotonboard gen-crl' again")
-    return row
+    return rows
+
+
+def _keep_calendar(state: State, request: CalendarRequest, now: datetime) -> None:
+    if request.count == 0:
+        if request.every_days is not None:
+            raise UsageError("--every goes with a calendar", hint="leave it out: --calendar 0 ends the calendar")
+        state.store.set_meta(CALENDAR, "")
+        state.record(now, "crl", detail={"calendar": 0})
+        return
+    every_days = request.every_days or DEFAULT_EVERY_DAYS
+    planned = new_calendar(request.count, every_days, now, max_days=state.config["crl_calendar_max_days"])
+    state.store.set_meta(CALENDAR, planned.dump())
+    state.record(now, "crl", detail={"calendar": request.count, "every_days": every_days})

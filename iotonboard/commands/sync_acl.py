@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import UsageError
+from iotonboard.brokers import mosquitto
 from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ class Result:
     devices: int
     revoked: int
     changed: bool
+    warning: str = ""
 
 
 def sync_acl(state: State, *, style: str | None = None, out: str | None = None, check: bool = False) -> Result:
@@ -37,13 +38,6 @@ def sync_acl(state: State, *, style: str | None = None, out: str | None = None, 
         if changed and not check:
             state.write_acl(path, now, style=style)
     devices = state.store.count_devices()
-    return Result(path, style or state.config["acl.style"], devices, revoked, changed)
-
-
-def reload_broker(_state: State) -> None:
-    """Tell the broker to read its files again, by the configured command.
-
-    Raises:
-        UsageError: no command is configured.
-    """
-    raise UsageError("no way to reload the broker is configured", hint="reload it yourself: systemctl reload mosquitto")
+    chosen = style or state.config["acl.style"]
+    warning = mosquitto.style_warning(devices) if chosen == "per-device" else ""
+    return Result(path, chosen, devices, revoked, changed, warning)

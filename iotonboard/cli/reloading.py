@@ -1,0 +1,26 @@
+"""The option ``--reload`` of every verb that publishes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from iotonboard.cli.session import Session
+    from iotonboard.statedir import State
+
+ReloadOption = Annotated[
+    bool, typer.Option("--reload", help="Make the broker read it, as 'broker.reload' says, and check the outcome.")
+]
+
+
+def reload_now(session: Session, state: State) -> None:
+    """Reload the configured broker and say what was seen."""
+    from iotonboard.reload import parse_method, reload_broker
+
+    method = parse_method(state.config["broker.reload"], state.config["broker.listener"])
+    seen = reload_broker(
+        method, (state.paths.acl, state.paths.crl), timeout_s=state.config["broker.reload_timeout_seconds"]
+    )
+    session.message(seen)

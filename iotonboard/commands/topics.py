@@ -1,0 +1,61 @@
+"""``topics``: the topic rules that one device has beside the templates that all of them get."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iotonboard.brokers import mosquitto
+from iotonboard.errors import NotFoundError
+from iotonboard.record import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from iotonboard.statedir import State
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A device's own rules as ``access:topic``, what all devices get, and whether anything changed."""
+
+    device_id: str
+    topics: tuple[str, ...]
+    templates: tuple[str, ...]
+    changed: bool = False
+
+
+def list_topics(state: State, device_id: str, *, changed: bool = False) -> Result:
+    """Show the rules of a device.
+
+    Raises:
+        NotFoundError: there is no such device.
+    """
+    rules = state.store.device_topics(state.store.device_named(device_id))
+    own = tuple(f"{rule.access}:{rule.topic}" for rule in rules)
+    return Result(device_id, own, state.config["acl.topics"], changed)
+
+
+def change_topics(state: State, device_id: str, texts: Sequence[str], *, remove: bool) -> Result:
+    """Add or remove rules and publish the ACL; all of them or none.
+
+    Raises:
+        PolicyError: a rule that the ACL's grammar or the reach of one device does not allow.
+        NotFoundError: no such device, or a rule that is to be removed is not there.
+    """
+    rules = [mosquitto.parse_topic_rule(text) for text in texts]
+    with state.transaction() as now:
+        device = state.store.device_named(device_id)
+        before = state.store.device_topics(device)
+        for text, rule in zip(texts, rules, strict=True):
+            if not remove:
+                state.store.add_topic(device, rule)
+            elif not state.store.remove_topic(device, rule):
+                raise NotFoundError(
+                    f"{device_id!r} has no topic {text!r}", hint=f"'iotonboard topics {device_id} list' shows them"
+                )
+        changed = before != state.store.device_topics(device)
+        if changed:
+            state.mark_acl()
+            state.record(now, device_id, detail={"topics": {"remove" if remove else "add": list(texts)}})
+    state.publish()
+    return list_topics(state, device_id, changed=changed)

@@ -1,0 +1,99 @@
+"""CRL calendar, topics of one device and --reload, on a real Mosquitto."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from iotonboard.pki.crl import crl_facts, revoked_entries
+from iotonboard.pki.pem import pem_decode_all
+from support.client import connect_answer, connected, unpack
+from support.program import State
+
+
+def lists(state: State) -> list[bytes]:
+    return pem_decode_all("X509 CRL", state.crl.read_bytes())
+
+
+def test_a_calendar_overlaps_and_every_revocation_signs_all_of_it_anew(state: State) -> None:
+    state.register("press-1")
+    answer = state.json("gen-crl", "--calendar", "4", "--every", "7")
+    before = [crl_facts(der) for der in lists(state)]
+    assert [one.number for one in before] == [entry["crl_number"] for entry in answer["calendar"]]
+    for one, following in zip(before, before[1:], strict=False):
+        assert one.this_update < following.this_update < one.next_update
+    assert before[0].this_update <= datetime.now(UTC) <= before[-1].next_update - timedelta(days=27)
+    (serial,) = state.json("revoke", "press-1")["serials"]
+    after = [crl_facts(der) for der in lists(state)]
+    assert all(serial in [entry[0].hex for entry in revoked_entries(der)] for der in lists(state))
+    assert all(new.this_update > old.this_update for old, new in zip(before, after, strict=True))
+    assert min(one.number for one in after) > max(one.number for one in before)
+    assert "calendar of 4 x 7 days" in state.run("health", "--check", "crl").stdout
+    state.run("gen-crl", "--calendar", "0")
+    assert len(lists(state)) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["--calendar", "60", "--every", "7"], 6),
+        (["--every", "7"], 2),
+        (["--calendar", "4", "--next-update-days", "9"], 2),
+        (["--calendar", "0", "--every", "7"], 2),
+        (["--calendar", "-1"], 2),
+    ],
+)
+def test_a_calendar_that_makes_no_sense_is_refused(state: State, words: list[str], code: int) -> None:
+    before = state.snapshot()
+    state.run("gen-crl", *words, expect=code)
+    assert state.snapshot() == before
+
+
+def test_topics_of_one_device_are_added_checked_and_removed(state: State) -> None:
+    state.register("press-1", "press-2")
+    assert state.json("topics", "press-1", "add", "read:plant/config")["changed"] is True
+    assert b"user press-1\ntopic readwrite devices/press-1/#\ntopic read plant/config\n" in state.acl.read_bytes()
+    assert state.json("topics", "press-1", "add", "read:plant/config")["changed"] is False
+    before = state.snapshot()
+    for bad in ("read:devices/+/x", "write:#", "read:a\nuser b", "read:%u", "all:x", "read: x", "plant"):
+        state.run("topics", "press-1", "add", "read:fine", bad, expect=6)
+    state.run("topics", "press-1", "remove", "read:other", expect=5)
+    state.run("topics", "nobody", expect=5)
+    state.run("topics", "press-1", "add", expect=2)
+    assert state.snapshot() == before
+    assert state.json("topics", "press-1", "remove", "read:plant/config")["topics"] == []
+    assert b"plant/config" not in state.acl.read_bytes()
+
+
+@pytest.mark.parametrize("style", ["per-device", "pattern"])
+def test_reload_mutes_a_live_revoked_session_in_both_styles(
+    state: State, start_broker, tmp_path: Path, style: str
+) -> None:
+    state.run("config", "set", "acl.style", style)
+    one, two = (unpack(found, tmp_path) for found in state.register("press-1", "press-2"))
+    broker = start_broker(state)
+    pid_file = tmp_path / "mosquitto.pid"
+    pid_file.write_text(f"{broker._process.pid}\n")
+    state.run("config", "set", "broker.reload", f"pid:{pid_file}")
+    state.run("config", "set", "broker.listener", f"127.0.0.1:{broker.port}")
+    with connected(broker, one, two) as [revoked, other]:
+        for client in (revoked, other):
+            client.subscribe("devices/press-1/#", "devices/press-2/#")
+        revoked.publish("devices/press-1/x", "alive")
+        assert revoked.received() == [("devices/press-1/x", "alive")]
+        done = state.run("revoke", "press-1", "--reload")
+        assert "the broker has reloaded" in done.stderr
+        revoked.publish("devices/press-1/x", "still talking")
+        other.publish("devices/press-2/x", "works on")
+        assert revoked.received() == []
+        assert other.received() == [("devices/press-2/x", "works on")]
+    assert connect_answer(broker, one).startswith("refused")
+
+
+def test_reload_says_when_nothing_is_configured_or_nobody_runs(state: State, tmp_path: Path) -> None:
+    state.run("sync-acl", "--reload", expect=2)
+    state.run("sync-acl", "--reload", env={"IOTONBOARD_BROKER_RELOAD": f"pid:{tmp_path}/none"}, expect=5)
+    state.run("sync-acl", "--reload", env={"IOTONBOARD_BROKER_RELOAD": "systemd:a b"}, expect=2)
+    state.run("sync-acl", "--reload", env={"IOTONBOARD_BROKER_RELOAD": "command:false"}, expect=8)
