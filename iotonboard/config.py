@@ -144,7 +144,6 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("broker.user", _text, "", "owner of published ACL and CRL; empty keeps the existing file's"),
         Setting("broker.group", _text, "", "group of published ACL and CRL; empty keeps the existing file's"),
         Setting("broker.reload", _text, "", "how --reload reaches the broker: pid:FILE, systemd:UNIT or command:WORDS"),
-        Setting("broker.listener", _text, "", "HOST:PORT where --reload sees whether the broker answers TLS"),
         Setting("broker.reload_timeout_seconds", _whole(1, 3600), 60, "how long --reload waits for the broker"),
         Setting("broker.mode", _octal, "", "mode of published ACL and CRL; empty keeps the existing file's"),
     )

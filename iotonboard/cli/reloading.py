@@ -19,7 +19,7 @@ def reload_now(session: Session, state: State) -> None:
     """Reload the configured broker and say what was seen."""
     from iotonboard.reload import parse_method, reload_broker
 
-    method = parse_method(state.config["broker.reload"], state.config["broker.listener"])
+    method = parse_method(state.config["broker.reload"])
     seen = reload_broker(
         method, (state.paths.acl, state.paths.crl), timeout_s=state.config["broker.reload_timeout_seconds"]
     )

@@ -54,12 +54,8 @@ def revoke(
     """Revoke devices: recorded, on the CRL and out of the ACL in one step."""
     from iotonboard.commands import revoke as command
 
-    if not ids and not serials and not certificates and batch is None:
-        raise UsageError("nothing to revoke", hint="name devices, --serial, --cert or --batch")
-    if batch == "-" and session.passphrase_file == "-":
-        raise UsageError("stdin cannot be both passphrase and list", hint="put the passphrase into a file")
-    if defer and reload:
-        raise UsageError("--defer publishes nothing to reload", hint="leave one of the two out")
+    names_any = bool(ids or serials or certificates)
+    _check_usage(session, names_any=names_any, batch=batch, defer=defer, reload=reload)
     targets = list(_targets(ids or [], serials or [], batch))
     with session.open_state() as state:
         authority = None if defer else session.unlock(state)
@@ -87,6 +83,15 @@ def revoke(
     if done and not (reload and number):
         session.message(WHAT_THE_BROKER_NEEDS if number else "next: iotonboard gen-crl, to put it on the CRL")
     return exit_code
+
+
+def _check_usage(session: Session, *, names_any: bool, batch: str | None, defer: bool, reload: bool) -> None:
+    if not names_any and batch is None:
+        raise UsageError("nothing to revoke", hint="name devices, --serial, --cert or --batch")
+    if batch == "-" and session.passphrase_file == "-":
+        raise UsageError("stdin cannot be both passphrase and list", hint="put the passphrase into a file")
+    if defer and reload:
+        raise UsageError("--defer publishes nothing to reload", hint="leave one of the two out")
 
 
 def _targets(ids: list[str], serials: list[str], batch: str | None) -> Iterator[Target]:
