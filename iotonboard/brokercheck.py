@@ -57,19 +57,27 @@ class BrokerFiles:
     problems: tuple[Problem, ...]
 
 
-def check_files(acl_path: str, crl_path: str, ca_path: str, *, at: datetime, version: Version = "2.0") -> list[Problem]:
+def check_files(
+    acl_path: str, crl_path: str, ca_path: str, *, at: datetime, version: Version = "2.0", user: str = ""
+) -> list[Problem]:
     """Say what a broker with these files would stumble over at the time ``at``."""
-    return list(read_broker_files(acl_path, crl_path, ca_path, at=at, version=version).problems)
+    return list(read_broker_files(acl_path, crl_path, ca_path, at=at, version=version, user=user).problems)
 
 
 def read_broker_files(
-    acl_path: str, crl_path: str, ca_path: str, *, at: datetime, version: Version = "2.0"
+    acl_path: str, crl_path: str, ca_path: str, *, at: datetime, version: Version = "2.0", user: str = ""
 ) -> BrokerFiles:
-    """Read the files and judge them at the time ``at``; a file that cannot be read is a problem, not an error."""
+    """Read the files and judge them at the time ``at``; a file that cannot be read is a problem, not an error.
+
+    ``user`` is whom the broker runs as; empty leaves owners and modes alone.
+    """
     problems: list[Problem] = []
     issuers = _read_cas(ca_path, problems)
     crls = _read_crls(crl_path, issuers, version, problems)
     acl = _read_acl(acl_path, version, problems)
+    if user:
+        acl = acl if _is_readable(acl_path, "acl-unreadable", _ACL_OPEN, user, version, problems) else None
+        crls = crls if _is_readable(crl_path, "crl-unreadable", _CRL_OPEN, user, version, problems) else None
     cas = tuple(_ca_view(one, issuers) for one in issuers)
     if issuers:
         problems += _ca_problems(ca_path, cas, at)
@@ -161,6 +169,12 @@ def _read_acl(path: str, version: Version, problems: list[Problem]) -> Acl | Non
         return parse_acl(text, version=version)
     except AclSyntaxError:
         return None
+
+
+def _is_readable(path: str, code: str, effect: str, user: str, version: Version, problems: list[Problem]) -> bool:
+    if reason := fsio.unreadable_for(path, user):
+        problems.append(Problem(path, code, reason, _DOWN, effect if version == "2.0" else _ENDS))
+    return not reason
 
 
 def _ca_view(seen: trust.SeenCertificate, issuers: tuple[trust.SeenCertificate, ...]) -> CaView:

@@ -384,3 +384,16 @@ def _may(path: str, uid: int, groups: Collection[int], wanted: int) -> bool:
         return False
     shift = 6 if found.st_uid == uid else 3 if found.st_gid in groups else 0
     return bool(found.st_mode >> shift & wanted)
+
+
+def unreadable_for(path: str, user: str) -> str:
+    """Say why an operating system user, found by name, cannot read a file; empty when it can.
+
+    Raises:
+        NotFoundError: there is no such user here.
+    """
+    if not hasattr(os, "getgrouplist") or not os.path.exists(path):
+        return ""  # Windows decides by other means; what is missing is told elsewhere
+    groups = [] if user.isdecimal() else os.getgrouplist(user, _number_of(user, "pwd", "getpwnam", "pw_gid"))
+    reason = obstacle_to_reading(path, user_number(user), groups)
+    return f"the broker's user {user!r} cannot read it: {reason}" if reason else ""

@@ -37,6 +37,7 @@ def verify(
     ] = None,
     crl: Annotated[str | None, typer.Option("--crl", metavar="FILE", help="Another CRL file.")] = None,
     ca: Annotated[str | None, typer.Option("--ca", metavar="FILE", help="Another CA file.")] = None,
+    user: Annotated[str, typer.Option("--user", help="Whom the broker runs as: owners and modes count then.")] = "",
     at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="The moment, as 2030-01-31T12:00:00Z.")] = None,
 ) -> int | None:
     """Say before publishing what a broker will do with ACL, CRL and CA file. Exit 9 when something would fail."""
@@ -46,7 +47,7 @@ def verify(
     moment = _moment(at) if at else clock()
     version: Literal["2.0", "2.1"] = "2.1" if broker == "mosquitto-2.1" else "2.0"
     if acl and crl and ca and not device_ids:
-        result = run(Request(acl, crl, ca, moment, version, topic, access), ())
+        result = run(Request(acl, crl, ca, moment, version, topic, access, user), ())
     else:
         with session.open_state() as state:
             paths = state.paths
@@ -56,7 +57,7 @@ def verify(
             if not device.certificates:
                 raise NotFoundError(f"{device.device_id!r} has no certificate", hint="register it again")
         chosen = [(device.device_id, device.certificates[0].der) for device in devices]
-        result = run(Request(*files, moment, version, topic, access), chosen)
+        result = run(Request(*files, moment, version, topic, access, user), chosen)
     _print(session, result, broker, moment)
     return 9 if result.fails else None
 

@@ -28,6 +28,7 @@ class Request:
     version: Version = "2.0"
     topic: str = ""
     access: str = "write"
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,9 @@ def verify(request: Request, certificates: Iterable[tuple[str, bytes]]) -> Resul
     Raises:
         PolicyError: a certificate cannot be read.
     """
-    files = brokercheck.read_broker_files(request.acl, request.crl, request.ca, at=request.at, version=request.version)
+    files = brokercheck.read_broker_files(
+        request.acl, request.crl, request.ca, at=request.at, version=request.version, user=request.user
+    )
     devices = tuple(_judge(request, files, name, der) for name, der in certificates)
     return Result(files.problems, devices)
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import tempfile
 from pathlib import Path
+
+import pytest
 
 from support.program import State, run_cli
 
@@ -35,3 +41,19 @@ def test_files_are_judged_without_a_state(state: State, tmp_path: Path) -> None:
 def test_a_bad_time_and_an_unknown_device_are_refused(state: State) -> None:
     state.run("verify", "--at", "tomorrow", expect=2)
     state.run("verify", "nobody", expect=5)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="changes owners: needs root")
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o600])
+def test_what_the_brokers_user_cannot_read_is_named(state: State, mode: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        acl = Path(shutil.copy(state.acl, folder))
+        crl = Path(shutil.copy(state.crl, folder))
+        crl.chmod(0o644)
+        acl.chmod(mode)
+        words = ("verify", "--user", "nobody", "--acl", acl, "--crl", crl, "--ca", state.ca_cert, "--json")
+        said = [one["code"] for one in run_cli(*words, expect=None).json["problems"]]
+        read = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "cat", str(acl)]
+        can_read = subprocess.run(read, capture_output=True, check=False).returncode == 0
+        assert said == ([] if can_read else ["acl-unreadable"])
