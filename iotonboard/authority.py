@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from iotonboard import audit, continuity, fsio, vault
+from iotonboard import audit, continuity, fsio, lifecycle, vault
 from iotonboard.crlplan import CALENDAR, first_update, load_calendar, plan_periods
 from iotonboard.errors import ConflictError, KeyUnavailableError, NotFoundError
 from iotonboard.model import rfc3339
@@ -121,6 +121,7 @@ def sign_crls(
 ) -> list[CrlRow]:
     """Sign the CRLs of each CA as a new generation and record them, inside the caller's transaction.
 
+    Overlaps of renewals that are over end first: their certificates are on these CRLs.
     Where a calendar is kept, all of it is signed anew: a list left as it was would un-revoke when its time
     comes. Returns the recorded rows, the issuing CA's first and of those the one in force first.
 
@@ -129,6 +130,7 @@ def sign_crls(
         BusyError: so many CRLs were signed that thisUpdate would lie in the future.
     """
     days = next_update_days or state.config["crl_next_update_days"]
+    lifecycle.end_overlaps(state, now)
     for ca in authority.signing:
         continuity.check_continuity(state, ca.row, ca.issuer.certificate_der)
     rows = state.store.crl_generation()

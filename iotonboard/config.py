@@ -127,6 +127,7 @@ SETTINGS: Mapping[str, Setting] = {
             "keep_keys", _keep_keys, "always", "how long keys and bundles are kept: always, until-confirmed, days:N"
         ),
         Setting("key_origin", _one_of("any", "device", "workstation"), "any", "where device keys should be made"),
+        Setting("renewal_overlap_days", _whole(1, 3650), 14, "how long a renewed certificate stays valid, in days"),
         Setting("crl_next_update_days", _whole(1, 3650), 30, "life of a CRL, in days"),
         Setting("crl_calendar_max_days", _whole(1, 3650), 180, "how far ahead a CRL calendar may reach, in days"),
         Setting("busy_timeout_seconds", _whole(0, 3600), 30, "how long a command waits for another one"),

@@ -125,7 +125,8 @@ def _vanished(store: Store) -> Iterator[Difference]:
 def _two_active(store: Store, now: datetime) -> Iterator[Difference]:
     query = (
         "SELECT d.device_id, count(*) FROM certificate c JOIN device d ON d.id = c.device WHERE c.not_after >= ?"
-        " AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.certificate = c.id) GROUP BY c.device HAVING count(*) > 1"
+        " AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.certificate = c.id)"
+        " AND NOT EXISTS (SELECT 1 FROM overlap o WHERE o.certificate = c.id) GROUP BY c.device HAVING count(*) > 1"
     )
     for name, count in store.connection.execute(query, (to_epoch(now),)):
         yield Difference("two-active", name, f"{count} certificates are valid at once")

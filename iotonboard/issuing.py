@@ -15,6 +15,7 @@ from iotonboard.pki.keys import (
     dump_key,
     encrypt_key,
     generate_key,
+    load_key,
     load_public_key,
     spki_der,
 )
@@ -25,6 +26,7 @@ from iotonboard.vault import SALT_OCTETS
 if TYPE_CHECKING:
     from iotonboard.model import DeviceId, KeyType, SerialNumber, Validity
     from iotonboard.pki.issuance import Issuer
+    from iotonboard.pki.keys import PrivateKey
     from iotonboard.pki.profiles import DeviceProfile
     from iotonboard.vault import Vault
 
@@ -32,8 +34,20 @@ _BLOCK_OCTETS = 16
 
 
 @dataclass(frozen=True, slots=True)
+class KeptKey:
+    """The key of an earlier certificate, encrypted as it lies in the store, with what its password is made from."""
+
+    encrypted: bytes = field(repr=False)
+    serial: SerialNumber
+    salt: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
-    """One certificate that is to be issued: for the key in ``csr_spki_der``, or for a new key of ``key_type``."""
+    """One certificate that is to be issued.
+
+    For the public key in ``csr_spki_der``, for the key of an earlier certificate, or for a new key of ``key_type``.
+    """
 
     device_id: DeviceId
     serial: SerialNumber
@@ -41,6 +55,7 @@ class Order:
     key_type: KeyType
     csr_spki_der: bytes | None = None
     with_bundle: bool = True
+    kept_key: KeptKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +82,7 @@ class Desk:
         Raises:
             LintError: the certificate would break a rule; nothing was signed.
         """
-        key = None if order.csr_spki_der else generate_key(order.key_type)
+        key = None if order.csr_spki_der else self._key(order)
         public_key = key.public_key() if key else load_public_key(order.csr_spki_der or b"")
         der = issue_device(self.issuer, public_key, order.device_id, order.serial, order.validity, self.profile)
         spki = hashlib.sha256(spki_der(public_key)).digest()
@@ -82,6 +97,12 @@ class Desk:
             return Issued(certificate, None, password)
         credential = Credential(order.device_id, order.serial, order.validity, der, key_der, self.chain)
         return Issued(certificate, bundle.build_bundle(credential, password), password)
+
+    def _key(self, order: Order) -> PrivateKey:
+        kept = order.kept_key
+        if kept is None:
+            return generate_key(order.key_type)
+        return load_key(kept.encrypted, self.vault.bundle_password(kept.serial, kept.salt).encode("ascii"))
 
 
 def issue_each(desk: Desk, orders: list[Order]) -> list[Issued | IotOnboardError]:

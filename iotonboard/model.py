@@ -203,9 +203,12 @@ class DeviceRecord:
     attributes: Mapping[str, str]
     created_at: datetime
     certificates: tuple[CertificateRecord, ...] = ()
+    retired_at: datetime | None = None
 
     def status(self, now: datetime) -> str:
-        """One of ``active``, ``expired`` and ``revoked``, judged over all certificates."""
+        """One of ``active``, ``expired``, ``revoked`` and ``retired``, judged over all certificates."""
+        if self.retired_at is not None:
+            return "retired"
         unrevoked = [certificate for certificate in self.certificates if certificate.revocation is None]
         if any(certificate.validity.not_after >= now for certificate in unrevoked):
             return "active"

@@ -30,7 +30,7 @@ _TABLES_1 = (
         der BLOB NOT NULL, key_file TEXT NOT NULL, created_at INTEGER NOT NULL, retired_at INTEGER)""",
     """CREATE TABLE device (
         id INTEGER PRIMARY KEY, device_id TEXT NOT NULL COLLATE NOCASE UNIQUE, name TEXT NOT NULL,
-        attributes TEXT NOT NULL, created_at INTEGER NOT NULL)""",
+        attributes TEXT NOT NULL, created_at INTEGER NOT NULL, retired_at INTEGER)""",
     """CREATE TABLE certificate (
         id INTEGER PRIMARY KEY, serial BLOB NOT NULL UNIQUE, issuer INTEGER NOT NULL REFERENCES issuer(id),
         device INTEGER REFERENCES device(id), host TEXT, not_before INTEGER NOT NULL, not_after INTEGER NOT NULL,
@@ -44,6 +44,9 @@ _TABLES_1 = (
     """CREATE TABLE revocation (
         certificate INTEGER PRIMARY KEY REFERENCES certificate(id), revocation_date INTEGER NOT NULL,
         reason TEXT NOT NULL, not_after INTEGER NOT NULL, entry_der BLOB NOT NULL)""",
+    # Certificates that a renewal left valid beside the new one: until ends_at, or until they expire when it is NULL.
+    "CREATE TABLE overlap (certificate INTEGER PRIMARY KEY REFERENCES certificate(id), ends_at INTEGER)",
+    "CREATE INDEX overlap_ends_at ON overlap(ends_at) WHERE ends_at IS NOT NULL",
     # Revocations of certificates that a restored backup does not know; known from a newer CRL only.
     "CREATE TABLE foreign_revocation (issuer INTEGER NOT NULL, serial BLOB PRIMARY KEY, entry_der BLOB NOT NULL)",
     """CREATE TABLE crl (

@@ -128,7 +128,7 @@ class State:
 
     def supersede(self, device: int, subject: str, now: datetime) -> bool:
         """Revoke a device's valid certificates because a new one takes their place; ``True`` when there were any."""
-        old = self.store.revocable(device, now)
+        old = self.store.revocable(device, now, also_held=True)
         if old:
             self.revoke(old, RevocationReason.SUPERSEDED, now, subject=subject)
         return bool(old)

@@ -374,10 +374,10 @@ class Store:
         """
         row = self.device_named(device_id)
         return self._device_records(
-            self._all("SELECT id, device_id, name, attributes, created_at FROM device WHERE id = ?", (row,))
+            self._all("SELECT id, device_id, name, attributes, created_at, retired_at FROM device WHERE id = ?", (row,))
         )[0]
 
-    def _device_records(self, rows: Sequence[tuple[int, str, str, str, int]]) -> list[DeviceRecord]:
+    def _device_records(self, rows: Sequence[tuple[int, str, str, str, int, int | None]]) -> list[DeviceRecord]:
         marks = ",".join("?" * len(rows))
         certificates: dict[int, list[CertificateRecord]] = {}
         query = f"SELECT c.device, {_CERTIFICATE} WHERE c.device IN ({marks}) ORDER BY c.id DESC"
@@ -386,9 +386,9 @@ class Store:
         return [
             DeviceRecord(
                 DeviceId(device_id), name, json.loads(attributes), from_epoch(created_at),
-                tuple(certificates.get(row, ())),
+                tuple(certificates.get(row, ())), None if retired_at is None else from_epoch(retired_at),
             )
-            for row, device_id, name, attributes, created_at in rows
+            for row, device_id, name, attributes, created_at, retired_at in rows
         ]  # fmt: skip
 
     def devices(self, chosen: DeviceFilter, now: datetime) -> Iterator[DeviceRecord]:
@@ -398,7 +398,7 @@ class Store:
         while left is None or left > 0:
             size = 500 if left is None else min(500, left)
             rows = self._all(
-                "SELECT d.id, d.device_id, d.name, d.attributes, d.created_at FROM device d"  # noqa: S608 - constants
+                "SELECT d.id, d.device_id, d.name, d.attributes, d.created_at, d.retired_at FROM device d"  # noqa: S608 - constants
                 f" WHERE d.device_id > :after {clauses} ORDER BY d.device_id LIMIT :size",
                 {**parameters, "after": after, "size": size},
             )
@@ -502,18 +502,24 @@ class Store:
     # -- revocations and CRLs -----------------------------------------------------------------------------------
 
     def add_revocation(self, serial: SerialNumber, date: datetime, reason: RevocationReason, entry_der: bytes) -> None:
-        """Record a revocation; one that is there already stays as it was."""
+        """Record a revocation; one that is there already stays as it was, unless it is a hold."""
         self.connection.execute(
             "INSERT INTO revocation (certificate, revocation_date, reason, not_after, entry_der)"
-            " SELECT id, ?, ?, not_after, ? FROM certificate WHERE serial = ? ON CONFLICT DO NOTHING",
+            " SELECT id, ?, ?, not_after, ? FROM certificate WHERE serial = ? ON CONFLICT (certificate)"
+            " DO UPDATE SET reason = excluded.reason, revocation_date = excluded.revocation_date,"
+            " entry_der = excluded.entry_der WHERE revocation.reason = 'certificateHold'",
             (to_epoch(date), reason.value, entry_der, serial.octets),
         )
 
-    def revocable(self, device: int, now: datetime) -> list[SerialNumber]:
-        """Serials of a device's certificates that are neither revoked nor expired, oldest first."""
+    def revocable(self, device: int, now: datetime, *, also_held: bool = False) -> list[SerialNumber]:
+        """Serials of a device's certificates that are neither revoked nor expired, oldest first.
+
+        ``also_held``: those on hold too, which can still be revoked for good.
+        """
+        spared = " AND r.reason <> 'certificateHold'" if also_held else ""
         query = (
-            "SELECT serial FROM certificate c WHERE device = ? AND not_after >= ? AND NOT EXISTS"
-            " (SELECT 1 FROM revocation r WHERE r.certificate = c.id) ORDER BY id"
+            "SELECT serial FROM certificate c WHERE device = ? AND not_after >= ? AND NOT EXISTS"  # noqa: S608 - constants
+            f" (SELECT 1 FROM revocation r WHERE r.certificate = c.id{spared}) ORDER BY id"
         )
         return [SerialNumber(int.from_bytes(row[0])) for row in self._all(query, (device, to_epoch(now)))]
 
@@ -590,8 +596,11 @@ class Store:
     # -- what the broker gets -----------------------------------------------------------------------------------
 
     def permitted_ids(self, now: datetime) -> Iterator[str]:
-        """Ids of devices, in their order, but for those that hold a revoked certificate and no valid one."""
-        query = f"SELECT device_id FROM device WHERE id NOT IN ({_FULLY_REVOKED}) ORDER BY device_id"  # noqa: S608
+        """Ids of devices, in their order, but for the retired and those with a revoked certificate and no valid one."""
+        query = (
+            f"SELECT device_id FROM device WHERE retired_at IS NULL AND id NOT IN ({_FULLY_REVOKED})"  # noqa: S608
+            " ORDER BY device_id"
+        )
         return (row[0] for row in self.connection.execute(query, {"now": to_epoch(now), "listed_since": 0}))
 
     def denied_ids(self, now: datetime, listed_since: datetime) -> list[str]:
@@ -693,7 +702,9 @@ _VALID = f"EXISTS (SELECT 1 FROM certificate c WHERE c.device = d.id AND c.not_a
 _STATUS_CLAUSES = {
     "active": _VALID,
     "expired": "d.id IN (SELECT c.device FROM certificate c WHERE c.not_after < :now AND"  # noqa: S608 - constants
-    f" {_UNREVOKED}) AND NOT {_VALID}",
+    f" {_UNREVOKED}) AND NOT {_VALID} AND d.retired_at IS NULL",
     "revoked": "d.id IN (SELECT c.device FROM revocation r JOIN certificate c ON c.id = r.certificate)"  # noqa: S608
-    f" AND NOT {_VALID} AND NOT EXISTS (SELECT 1 FROM certificate c WHERE c.device = d.id AND {_UNREVOKED})",
+    f" AND NOT {_VALID} AND NOT EXISTS (SELECT 1 FROM certificate c WHERE c.device = d.id AND {_UNREVOKED})"
+    " AND d.retired_at IS NULL",
+    "retired": "d.retired_at IS NOT NULL",
 }

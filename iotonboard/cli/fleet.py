@@ -79,7 +79,7 @@ def _fate(store: Store, certificate: CertificateRecord) -> dict[str, object]:
 def list_devices(
     session: Session,
     status: Annotated[
-        Literal["active", "revoked", "expired"] | None,
+        Literal["active", "revoked", "expired", "retired"] | None,
         typer.Option("--status", help="Only devices of this status."),
     ] = None,
     expiring_within: Annotated[

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from iotonboard.authority import Authority
-    from iotonboard.commands.register import Options, Refused, Registered, Request, StartWorkers
+    from iotonboard.commands.register import Options, Refused, Registered, Request
+    from iotonboard.commands.renew import Renewed
     from iotonboard.devicelist import Row
+    from iotonboard.enrolment import StartWorkers
     from iotonboard.issuing import Desk
     from iotonboard.pki.keys import PrivateKey
     from iotonboard.statedir import State
@@ -78,6 +80,7 @@ def register(
     """
     from iotonboard.commands import register as command
     from iotonboard.devicelist import Row, parse_attribute
+    from iotonboard.enrolment import GROUP
 
     if sum((bool(ids), count is not None, batch is not None, stream, csr_dir is not None)) > 1:
         raise UsageError("ids, --count, --batch, --stream and --csr-dir exclude each other", hint="choose one of them")
@@ -99,10 +102,10 @@ def register(
         if_exists=if_exists,
         with_bundle=not no_bundle,
         strict=strict,
-        group=1 if stream else command.GROUP,
+        group=1 if stream else GROUP,
         is_list=batch is not None,
     )
-    with session.open_state() as state, _passwords(passwords) as keep_password, _stop_signal() as stopped:
+    with session.open_state() as state, passwords_file(passwords) as keep_password, stop_signal() as stopped:
         authority = session.unlock(state)
         _say_where_keys_belong(
             session, state.config["key_origin"], csr=bool(csr or csr_dir), is_list=bool(batch or stream)
@@ -277,7 +280,7 @@ class _Report:
         keep_password: Callable[[Registered], None] | None,
     ) -> None:
         self._session = session
-        self._start_workers = None if jobs == 1 else _workers(jobs)
+        self._start_workers = None if jobs == 1 else worker_starter(jobs)
         self._is_json = is_json
         self._is_list = is_list
         self._keep_password = keep_password
@@ -340,7 +343,7 @@ class _Report:
         output.write_error(error.message, error.hint)
 
 
-def _workers(jobs: int | None) -> StartWorkers:
+def worker_starter(jobs: int | None) -> StartWorkers:
     """Worker processes for a batch; one device never loads what they need."""
 
     def start(desk: Desk, key: PrivateKey) -> WorkerPool:
@@ -367,7 +370,7 @@ def _values(answer: Registered, password: str | None) -> dict[str, object]:
 
 
 @contextmanager
-def _passwords(path: str | None) -> Iterator[Callable[[Registered], None] | None]:
+def passwords_file(path: str | None) -> Iterator[Callable[[Registered | Renewed], None] | None]:
     """The file that takes the bundle passwords, if one is asked for."""
     if path is None:
         yield None
@@ -381,7 +384,7 @@ def _passwords(path: str | None) -> Iterator[Callable[[Registered], None] | None
 
 
 @contextmanager
-def _stop_signal() -> Iterator[Callable[[], bool]]:
+def stop_signal() -> Iterator[Callable[[], bool]]:
     """Turn Ctrl-C and SIGTERM into a question that is asked between groups; a second one ends at once."""
     received: list[int] = []
 

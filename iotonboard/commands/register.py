@@ -11,20 +11,19 @@ The way of one device, and of each group of a batch:
 
 from __future__ import annotations
 
-import hashlib
 import os
 import uuid
-from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from iotonboard.authority import seal_audit, sign_crls
+from iotonboard.authority import seal_audit
 from iotonboard.brokers import mosquitto
-from iotonboard.errors import ConflictError, IotOnboardError, PolicyError
-from iotonboard.issuing import Desk, Order, issue_each
-from iotonboard.model import DeviceId, KeyType, SerialNumber, rfc3339
+from iotonboard.enrolment import GROUP, at_line, desk_of, issue_groups, publish_crl, record_certificate
+from iotonboard.errors import ConflictError, IotOnboardError
+from iotonboard.issuing import Order
+from iotonboard.lifecycle import refuse_retired
+from iotonboard.model import DeviceId, KeyType, SerialNumber
 from iotonboard.pki.issuance import validity_for
-from iotonboard.pki.profiles import DeviceProfile
 from iotonboard.record import dataclass, field
 
 if TYPE_CHECKING:
@@ -32,18 +31,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.authority import Authority
+    from iotonboard.enrolment import StartWorkers
     from iotonboard.issuing import Issued
     from iotonboard.model import TopicRule, Validity
     from iotonboard.pki.csr import Csr
-    from iotonboard.pki.keys import PrivateKey
     from iotonboard.statedir import State
-    from iotonboard.workers import WorkerPool
-
-    StartWorkers = Callable[[Desk, PrivateKey], WorkerPool]
-
-GROUP = 128  # devices per commit in a batch: enough to share one fsync, few enough to answer several times a second
-_POOL_FROM = 24  # a batch shorter than this is issued faster than worker processes start
-_POOL_FROM_RSA = 2  # an RSA key takes longer than that start
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,81 +120,46 @@ def register(
         PolicyError: the clock cannot be right.
         BusyError: the state is locked or the disk refuses; what was answered is durable.
     """
-    desk = desk_of(state, authority)
-    groups = _groups(requests, options.group)
-    first = next(groups, [])
-    run = _Run(state, authority, desk, options, stopped)
-    if start_workers is None or not _is_long(first, KeyType(state.config["key_type"])):
-        yield from run.through(_chain(first, groups), lambda orders: (issue_each(desk, group) for group in orders))
-        return
-    with start_workers(desk, authority.active.key) as pool:
-        yield from run.through(_chain(first, groups), pool.issue)
-
-
-def _is_long(first: list[Request | Refused], default: KeyType) -> bool:
-    """Say whether a batch that begins like this is worth worker processes."""
-    key_types = [request.key_type or default for request in first if isinstance(request, Request) and not request.csr]
-    has_rsa = any(key_type.startswith("rsa") for key_type in key_types)
-    return len(first) >= (_POOL_FROM_RSA if has_rsa else _POOL_FROM)
-
-
-def desk_of(state: State, authority: Authority) -> Desk:
-    """The issuing desk of a state, with the subject fields that the operator configured."""
-    names = ("country", "organization", "organizational_unit")
-    extra = tuple((name, state.config[f"subject.{name}"]) for name in names if state.config[f"subject.{name}"])
-    return Desk(authority.active.issuer, authority.chain, authority.vault, DeviceProfile(extra))
-
-
-def _groups(requests: Iterable[Request | Refused], size: int) -> Iterator[list[Request | Refused]]:
-    iterator = iter(requests)
-    while group := list(islice(iterator, size)):
-        yield group
-
-
-def _chain(
-    first: list[Request | Refused], rest: Iterator[list[Request | Refused]]
-) -> Iterator[list[Request | Refused]]:
-    yield first
-    yield from rest
+    yield from _Run(state, authority, options, stopped, start_workers).through(requests)
 
 
 class _Run:
     """One call of ``register``: plans ahead of the workers, records behind them."""
 
     def __init__(
-        self, state: State, authority: Authority, desk: Desk, options: Options, stopped: Callable[[], bool]
+        self,
+        state: State,
+        authority: Authority,
+        options: Options,
+        stopped: Callable[[], bool],
+        start_workers: StartWorkers | None,
     ) -> None:
         self._state = state
         self._authority = authority
-        self._desk = desk
+        self._desk = desk_of(state, authority)
         self._options = options
         self._stopped = stopped
+        self._start_workers = start_workers
         self._halted = False
         self._superseded = False
 
-    def through(
-        self,
-        groups: Iterator[list[Request | Refused]],
-        issue: Callable[[Iterator[list[Order]]], Iterator[list[Issued | IotOnboardError]]],
-    ) -> Iterator[Registered]:
+    def through(self, requests: Iterable[Request | Refused]) -> Iterator[Registered]:
         """Take all groups through plan, issue, record, publish and answer."""
-        planned: deque[list[_Plan | Registered]] = deque()
-
-        def orders() -> Iterator[list[Order]]:
-            for group in groups:
-                if self._halted or self._stopped():
-                    return
-                planned.append([self._plan(request) for request in group])
-                yield [plan.order for plan in planned[-1] if isinstance(plan, _Plan)]
-
-        for issued in issue(orders()):
-            answers = self._record(planned.popleft(), iter(issued))
+        groups = self._planned(iter(requests))
+        for plans, issued in issue_groups(self._desk, self._authority, groups, _order_of, self._start_workers):
+            answers = self._record(plans, issued)
             self._state.publish(acl=False)
             yield from answers
             if self._halted:
                 break
         if self._superseded:
-            self._publish_crl()
+            publish_crl(self._state, self._authority)
+
+    def _planned(self, requests: Iterator[Request | Refused]) -> Iterator[list[_Plan | Registered]]:
+        while group := list(islice(requests, self._options.group)):
+            if self._halted or self._stopped():
+                return
+            yield [self._plan(request) for request in group]
 
     # -- plan ---------------------------------------------------------------------------------------------------
 
@@ -214,7 +171,7 @@ class _Run:
         try:
             return self._plan_device(request, device_id)
         except IotOnboardError as error:
-            return Registered("failed", device_id, request.line, error=_at_line(error, request.line))
+            return Registered("failed", device_id, request.line, error=at_line(error, request.line))
 
     def _plan_device(self, request: Request, device_id: DeviceId) -> _Plan | Registered:
         store, config = self._state.store, self._state.config
@@ -226,6 +183,8 @@ class _Run:
                 f"{str(device_id)!r} exists already, spelled {found[1]!r}",
                 hint="ids differ by more than their case",
             )
+        if found:
+            refuse_retired(store, found[0], device_id)
         if found and self._options.if_exists != "reissue":
             return self._existing(device_id, request.line)
         now = self._state.clock()
@@ -292,7 +251,7 @@ class _Run:
             with self._state.store.savepoint():
                 self._insert(plan, issued, now)
         except IotOnboardError as error:
-            return Registered("failed", plan.device_id, plan.request.line, error=_at_line(error, plan.request.line))
+            return Registered("failed", plan.device_id, plan.request.line, error=at_line(error, plan.request.line))
         order = plan.order
         return Registered(
             outcome="created" if plan.device_row is None else "reissued",
@@ -306,56 +265,20 @@ class _Run:
         )
 
     def _insert(self, plan: _Plan, issued: Issued, now: datetime) -> None:
-        store, request, serial = self._state.store, plan.request, plan.order.serial
-        if request.csr:
-            _refuse_used_key(store.key_holder(issued.certificate.spki_sha256), plan.device_id)
+        store, request = self._state.store, plan.request
         device = plan.device_row
         if device is None:
             device = store.add_device(plan.device_id, request.name, dict(request.attributes), now)
-        elif self._state.supersede(device, plan.device_id, now):
-            self._superseded = True
-        certificate = store.add_certificate(
-            issued.certificate, issuer=self._authority.active.row, device=device, now=now
-        )
+        else:
+            refuse_retired(store, device, plan.device_id)
+            if self._state.supersede(device, plan.device_id, now):
+                self._superseded = True
+        record_certificate(self._state, self._authority, plan.order, issued, device=device, now=now)
         for rule in plan.topics:
             store.add_topic(device, rule)
-        store.add_pending(certificate, issued.bundle)
         if plan.topics or self._state.config["acl.style"] == "per-device":
             self._state.mark_acl()
-        detail = {
-            "fingerprint": issued.certificate.fingerprint,
-            "key": "device" if request.csr else "workstation",
-            "not_after": rfc3339(plan.order.validity.not_after),
-        }
-        if issued.bundle:
-            detail["bundle"] = hashlib.sha256(issued.bundle).hexdigest()
-        self._state.record(now, plan.device_id, serial=serial.hex, detail=detail)
-
-    def _publish_crl(self) -> None:
-        """A reissued device's old certificates are revoked as superseded: one CRL for the whole call."""
-        with self._state.transaction(signing=True) as now:
-            sign_crls(self._state, self._authority, now)
-            seal_audit(self._state, self._authority)
-        self._state.publish(acl=False)
 
 
-def _refuse_used_key(holder: tuple[str, bool] | None, device_id: DeviceId) -> None:
-    if holder is None:
-        return
-    name, compromised = holder
-    if compromised:
-        raise PolicyError(
-            f"this public key was revoked as keyCompromise (device {name!r})",
-            hint="make a new key on the device",
-        )
-    if name != device_id:
-        raise PolicyError(
-            f"this public key already has a certificate for {name!r}",
-            hint="every device needs a key of its own",
-        )
-
-
-def _at_line(error: IotOnboardError, line: int) -> IotOnboardError:
-    if not line or error.message.startswith("line "):
-        return error
-    return type(error)(f"line {line}: {error.message}", hint=error.hint)
+def _order_of(plan: _Plan | Registered) -> Order | None:
+    return plan.order if isinstance(plan, _Plan) else None

@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import IotOnboardError, NotFoundError
+from iotonboard.model import RevocationReason
 from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from iotonboard.model import RevocationReason, SerialNumber
+    from iotonboard.model import SerialNumber
     from iotonboard.statedir import State
 
 
@@ -59,6 +60,7 @@ def revoke(state: State, targets: Iterable[Target], reason: RevocationReason, *,
 
 
 def _revoke_one(state: State, target: Target, reason: RevocationReason, now: datetime) -> Revoked:
+    for_good = reason is not RevocationReason.CERTIFICATE_HOLD
     if target.serial is not None:
         certificate, holder = state.store.certificate_by_serial(target.serial)
         if target.device_id and holder != target.device_id:
@@ -66,11 +68,13 @@ def _revoke_one(state: State, target: Target, reason: RevocationReason, now: dat
                 f"certificate {target.serial.hex} belongs to {holder!r}, not to {target.device_id!r}",
                 hint="leave the id out, or correct it",
             )
-        date = certificate.revocation.revocation_date if certificate.revocation else now
-        serials: tuple[SerialNumber, ...] = () if certificate.revocation else (certificate.serial,)
+        is_held = certificate.revocation and certificate.revocation.reason is RevocationReason.CERTIFICATE_HOLD
+        is_done = certificate.revocation and not (is_held and for_good)
+        date = certificate.revocation.revocation_date if certificate.revocation and is_done else now
+        serials: tuple[SerialNumber, ...] = () if is_done else (certificate.serial,)
     else:
         holder, date = target.device_id, now
-        serials = tuple(state.store.revocable(state.store.device_named(holder), now))
+        serials = tuple(state.store.revocable(state.store.device_named(holder), now, also_held=for_good))
         if not serials:
             dates = [c.revocation.revocation_date for c in state.store.device(holder).certificates if c.revocation]
             date = max(dates, default=now)

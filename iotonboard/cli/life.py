@@ -1,0 +1,229 @@
+"""Verbs for the years after registration: ``renew``, ``release`` and ``retire``."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from iotonboard.cli import output
+from iotonboard.cli.complete import complete_device_id
+from iotonboard.cli.register import passwords_file, stop_signal, worker_starter
+from iotonboard.cli.session import Session, verb
+from iotonboard.errors import InterruptedBatchError, IotOnboardError, UsageError
+from iotonboard.model import KeyType, rfc3339
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from iotonboard.commands.renew import Options, Renewed, Request
+    from iotonboard.model import SerialNumber
+    from iotonboard.statedir import State
+
+app = typer.Typer()
+_MAX_CSR = 1 << 16
+
+IdsArgument = Annotated[
+    list[str], typer.Argument(metavar="ID...", help="Devices.", autocompletion=complete_device_id)
+]  # fmt: skip
+
+
+@verb(app, "renew", example="iotonboard renew --expiring-within 30 --passwords renewed.csv --passphrase-file ca.pass")
+def renew(
+    session: Session,
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID...]", help="Devices.", autocompletion=complete_device_id),
+    ] = None,
+    batch: Annotated[
+        str | None, typer.Option("--batch", metavar="FILE", help="CSV with device_id; '-': stdin.")
+    ] = None,
+    expiring_within: Annotated[
+        int | None,
+        typer.Option("--expiring-within", min=0, metavar="DAYS", help="Only devices that expire within DAYS."),
+    ] = None,
+    rekey: Annotated[
+        bool, typer.Option("--rekey", help="Make a new key here, also when the device made its own.")
+    ] = False,
+    same_key: Annotated[bool, typer.Option("--same-key", help="Certify the old key again.")] = False,
+    csr: Annotated[str | None, typer.Option("--csr", metavar="FILE", help="Certify the key of this request.")] = None,
+    revoke_old: Annotated[
+        Literal["now", "after-overlap", "never"],
+        typer.Option("--revoke-old", help="When the old certificate is revoked."),
+    ] = "after-overlap",
+    key_type: Annotated[
+        KeyType | None, typer.Option("--key-type", help="Type of a new key; default: as before.")
+    ] = None,
+    validity_days: Annotated[
+        int | None, typer.Option("--validity-days", min=1, max=36500, help="Life, in days.")
+    ] = None,
+    no_bundle: Annotated[bool, typer.Option("--no-bundle", help="Make no creds.zip.")] = False,
+    passwords: Annotated[
+        str | None,
+        typer.Option("--passwords", metavar="FILE", help="Append bundle passwords to this CSV (0600)."),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first device that is refused.")] = False,
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Worker processes; default: all cores.")] = None,
+) -> int | None:
+    """Give devices a new certificate. The old one stays valid for an overlap, then is revoked as superseded.
+
+    A key that was made here is replaced by a new one; a key that the device made is certified again.
+    """
+    from iotonboard.commands import renew as command
+
+    if not ids and batch is None and expiring_within is None:
+        raise UsageError("nothing to renew", hint="name devices, --batch or --expiring-within")
+    if (ids and batch is not None) or sum((rekey, same_key, csr is not None)) > 1:
+        raise UsageError("these options exclude each other", hint="ids or --batch; --rekey, --same-key or --csr")
+    if csr and len(ids or ()) != 1:
+        raise UsageError("--csr goes with one device", hint="name that device")
+    if session.passphrase_file == "-" and "-" in (batch, csr):
+        raise UsageError("stdin cannot be both passphrase and list", hint="put the passphrase into a file")
+    if len({text.lower() for text in ids or ()}) != len(ids or ()):
+        raise UsageError("an id is named twice", hint="name every device once")
+    with session.open_state() as state, passwords_file(passwords) as keep_password, stop_signal() as stopped:
+        before = None if expiring_within is None else state.clock() + timedelta(days=expiring_within)
+        options = command.Options(
+            key="new" if rekey else "same" if same_key else "auto",
+            key_type=key_type,
+            revoke_old=revoke_old,
+            expiring_before=before,
+            validity_days=validity_days,
+            with_bundle=not no_bundle,
+            strict=strict,
+        )
+        requests = _requests(state, ids or [], batch, csr, options)
+        authority = session.unlock(state)
+        state.publish(acl=False)
+        exit_code = 0
+        try:
+            start_workers = None if jobs == 1 else worker_starter(jobs)
+            for answer in command.renew(
+                state, authority, requests, options, stopped=stopped, start_workers=start_workers
+            ):
+                exit_code = exit_code or (answer.error.exit_code if answer.error else 0)
+                if keep_password and answer.bundle_password:
+                    keep_password(answer)
+                _print_renewed(session, answer, None if keep_password else answer.bundle_password)
+        finally:
+            state.publish()
+        if stopped():
+            raise InterruptedBatchError(
+                "stopped; everything answered so far is done",
+                hint="'--expiring-within DAYS' leaves out what was renewed already",
+            )
+    return exit_code
+
+
+def _requests(
+    state: State, ids: Sequence[str], batch: str | None, csr: str | None, options: Options
+) -> Iterator[Request]:
+    """The devices that were named, or all that expire soon."""
+    from iotonboard.commands.renew import Request
+    from iotonboard.store import DeviceFilter
+
+    if csr is not None:
+        from iotonboard.fsio import read_file
+        from iotonboard.pki.csr import parse_csr
+
+        content = sys.stdin.buffer.read(_MAX_CSR) if csr == "-" else read_file(csr, limit=_MAX_CSR)
+        return iter((Request(ids[0], 0, parse_csr(content)),))
+    if batch is not None:
+        return _listed(batch)
+    if ids:
+        return (Request(text) for text in ids)
+    chosen = DeviceFilter(expiring_before=options.expiring_before)
+    return (Request(device.device_id) for device in state.store.devices(chosen, state.clock()))
+
+
+def _listed(batch: str) -> Iterator[Request]:
+    from iotonboard.cli.lists import open_text
+    from iotonboard.commands.renew import Request
+    from iotonboard.devicelist import parse_targets
+
+    with open_text(batch) as lines:
+        for target in parse_targets(lines, batch):
+            yield Request(target.device_id, target.line)
+
+
+def _print_renewed(session: Session, answer: Renewed, password: str | None) -> None:
+    if answer.error is not None:
+        _print_refused(session, answer, answer.error)
+        return
+    validity = answer.validity
+    values = {
+        "device_id": answer.device_id,
+        "status": answer.outcome,
+        "serial": answer.serial.hex if answer.serial else None,
+        "not_before": rfc3339(validity.not_before) if validity else None,
+        "not_after": rfc3339(validity.not_after) if validity else None,
+        "fingerprint": answer.fingerprint,
+        "bundle": answer.bundle,
+        "bundle_password": password,
+        "renews": answer.renews.hex if answer.renews else None,
+        "revoke_after": rfc3339(answer.revoke_after) if answer.revoke_after else None,
+    }
+    until = f"\told one until {values['revoke_after']}" if answer.revoke_after else ""
+    shown = f"\tpassword {password}" if password else ""
+    place = f"\t{answer.bundle}" if answer.bundle else ""
+    session.result(values, f"{answer.device_id}\t{answer.outcome}\tserial {values['serial']}{until}{place}{shown}")
+
+
+def _print_refused(session: Session, answer: Renewed, error: IotOnboardError) -> None:
+    if session.json:
+        values = {"device_id": answer.device_id, "line": answer.line, "status": "failed"}
+        output.write_json("renew", {**values, "error": output.error_values(error)})
+    output.write_error(error.message, error.hint)
+
+
+@verb(app, "release", example="iotonboard release press-17 --passphrase-file ca.pass")
+def release(session: Session, ids: IdsArgument) -> int | None:
+    """End a hold (revoke --reason certificateHold): CRL and ACL let the devices in again."""
+    from iotonboard.commands.release import release as end_hold
+
+    with session.open_state() as state:
+        authority = session.unlock(state)
+        state.publish(acl=False)
+        answers = end_hold(state, ids)
+        from iotonboard.commands.gen_crl import gen_crl
+
+        number = gen_crl(state, authority).number
+    for answer in answers:
+        values = {"device_id": answer.device_id, "serials": _hex(answer.serials), "crl_number": number}
+        session.result(values, f"{answer.device_id}\t{len(answer.serials)} certificate(s) released\tCRL {number}")
+    session.message("next: copy CRL and ACL to the broker if it runs elsewhere, then reload it")
+    return None
+
+
+@verb(app, "retire", example="iotonboard retire press-17 --passphrase-file ca.pass")
+def retire(session: Session, ids: IdsArgument) -> int | None:
+    """Take devices out of service: revoked as cessationOfOperation, out of the ACL, their ids never given again."""
+    from iotonboard.commands.retire import retire as end_service
+
+    with session.open_state() as state:
+        authority = session.unlock(state)
+        state.publish(acl=False)
+        answers = end_service(state, ids)
+        number = None
+        if any(answer.changed for answer in answers):
+            from iotonboard.commands.gen_crl import gen_crl
+
+            number = gen_crl(state, authority).number
+    for answer in answers:
+        values = {
+            "device_id": answer.device_id,
+            "serials": _hex(answer.serials),
+            "changed": answer.changed,
+            "crl_number": number,
+        }
+        what = f"retired, {len(answer.serials)} certificate(s) revoked" if answer.changed else "was retired already"
+        session.result(values, f"{answer.device_id}\t{what}" + (f"\tCRL {number}" if number else ""))
+    if number:
+        session.message("next: copy CRL and ACL to the broker if it runs elsewhere, then reload it")
+    return None
+
+
+def _hex(serials: Sequence[SerialNumber]) -> list[str]:
+    return [serial.hex for serial in serials]

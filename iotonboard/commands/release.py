@@ -1,0 +1,50 @@
+"""``release``: end a hold. The certificates are valid again, and leave the CRL with the next one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iotonboard import lifecycle
+from iotonboard.errors import ConflictError
+from iotonboard.record import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from iotonboard.model import SerialNumber
+    from iotonboard.statedir import State
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The certificates of one device that are no longer on hold."""
+
+    device_id: str
+    serials: tuple[SerialNumber, ...]
+
+
+def release(state: State, device_ids: Iterable[str]) -> list[Released]:
+    """Take all certificates of the devices off hold, in one transaction: all devices or none.
+
+    The caller signs and publishes.
+
+    Raises:
+        NotFoundError: there is no such device.
+        ConflictError: a device has no certificate on hold, or was retired.
+        BusyError: the state is locked or the disk refuses.
+    """
+    answers: list[Released] = []
+    with state.transaction() as now:
+        for device_id in device_ids:
+            device = state.store.device_named(device_id)
+            lifecycle.refuse_retired(state.store, device, device_id)
+            serials = tuple(lifecycle.held(state.store, device))
+            if not serials:
+                raise ConflictError(
+                    f"device {device_id!r} is not on hold",
+                    hint=f"only 'revoke --reason certificateHold' can be undone; see 'iotonboard show {device_id}'",
+                )
+            for serial in serials:
+                lifecycle.release(state, serial, now, subject=device_id)
+            answers.append(Released(device_id, serials))
+    return answers

@@ -1,0 +1,48 @@
+"""``retire``: the end of a device. All its certificates are revoked for good, and its id is never given again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iotonboard import lifecycle
+from iotonboard.model import RevocationReason
+from iotonboard.record import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from iotonboard.model import SerialNumber
+    from iotonboard.statedir import State
+
+
+@dataclass(frozen=True, slots=True)
+class Retired:
+    """One device that is retired; ``changed`` says whether it was this call that did it."""
+
+    device_id: str
+    serials: tuple[SerialNumber, ...]
+    changed: bool
+
+
+def retire(state: State, device_ids: Iterable[str]) -> list[Retired]:
+    """Retire devices in one transaction: all or none. A certificate that was revoked before keeps its reason.
+
+    The caller signs and publishes.
+
+    Raises:
+        NotFoundError: there is no such device.
+        BusyError: the state is locked or the disk refuses.
+    """
+    answers: list[Retired] = []
+    with state.transaction() as now:
+        for device_id in device_ids:
+            device = state.store.device_named(device_id)
+            if lifecycle.is_retired(state.store, device):
+                answers.append(Retired(device_id, (), changed=False))
+                continue
+            serials = tuple(state.store.revocable(device, now, also_held=True))
+            state.revoke(serials, RevocationReason.CESSATION_OF_OPERATION, now, subject=device_id)
+            lifecycle.retire(state.store, device, now)
+            state.record(now, device_id, detail={"retired": True})
+            answers.append(Retired(device_id, serials, changed=True))
+    return answers

@@ -1,0 +1,175 @@
+"""The years after registration: renewal with an overlap, holds, retirement."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from support.program import State
+from support.tools import need, run_tool
+
+
+def statuses(state: State, device_id: str) -> dict[str, str | None]:
+    """serial -> reason of each certificate."""
+    return {each["serial"]: each["reason"] for each in state.json("show", device_id)["certificates"]}
+
+
+def listed(state: State) -> str:
+    """The CRL as openssl prints it."""
+    return run_tool("openssl", "crl", "-in", state.crl, "-noout", "-text").stdout
+
+
+def end_overlaps_now(state: State) -> None:
+    """Let every overlap be over since the epoch."""
+    with closing(sqlite3.connect(state.path / "devices.db")) as connection:
+        connection.execute("UPDATE overlap SET ends_at = 1 WHERE ends_at IS NOT NULL")
+        connection.commit()
+
+
+def deep_kinds(state: State) -> set[str]:
+    lines = state.run("health", "--deep", "--json", expect=None).json_lines
+    return {one["kind"] for line in lines for one in line.get("differences", [])}
+
+
+def test_a_renewed_certificate_lives_on_for_the_overlap_and_is_then_superseded(state: State) -> None:
+    (old,) = state.register("press-17")
+    new = state.json("renew", "press-17")
+    assert new["renews"] == old["serial"]
+    assert new["revoke_after"] is not None
+    assert new["bundle_password"] != old["bundle_password"]
+    assert statuses(state, "press-17") == {new["serial"]: None, old["serial"]: None}
+    assert "two-active" not in deep_kinds(state)
+    state.run("gen-crl")
+    assert statuses(state, "press-17")[old["serial"]] is None
+    end_overlaps_now(state)
+    state.run("gen-crl")
+    assert statuses(state, "press-17") == {new["serial"]: None, old["serial"]: "superseded"}
+    assert old["serial"] in listed(state)
+    assert new["serial"] not in listed(state)
+    assert "user press-17\n" in state.acl.read_text()
+
+
+def test_an_overlap_does_not_take_the_last_certificate_of_a_device(state: State) -> None:
+    (old,) = state.register("press-17")
+    new = state.json("renew", "press-17")
+    state.run("revoke", "--serial", new["serial"])
+    end_overlaps_now(state)
+    state.run("gen-crl")
+    assert statuses(state, "press-17")[old["serial"]] is None
+
+
+@pytest.mark.parametrize(("when", "reason"), [("now", "superseded"), ("never", None)])
+def test_revoke_old(state: State, when: str, reason: str | None) -> None:
+    (old,) = state.register("press-17")
+    new = state.json("renew", "press-17", "--revoke-old", when)
+    assert new["revoke_after"] is None
+    assert statuses(state, "press-17")[old["serial"]] == reason
+    assert (old["serial"] in listed(state)) == (when == "now")
+    end_overlaps_now(state)
+    state.run("gen-crl")
+    assert statuses(state, "press-17")[old["serial"]] == reason
+    state.run("revoke", "press-17", "--reason", "keyCompromise")
+    assert None not in statuses(state, "press-17").values()
+
+
+def public_key(state: State, device_id: str) -> str:
+    certificate = state.device(device_id) / "device.crt"
+    return run_tool("openssl", "x509", "-in", certificate, "-noout", "-pubkey").stdout
+
+
+def test_which_key_is_certified(state: State, tmp_path) -> None:
+    state.register("press-17")
+    first = public_key(state, "press-17")
+    same = state.json("renew", "press-17", "--same-key")
+    assert public_key(state, "press-17") == first
+    key = state.device("press-17") / "device.key"
+    opened = run_tool("openssl", "pkey", "-in", key, "-passin", f"pass:{same['bundle_password']}", "-pubout").stdout
+    assert opened == first
+    state.run("renew", "press-17")
+    assert public_key(state, "press-17") != first
+
+    need("openssl")
+    csr = tmp_path / "own.csr"
+    words = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", tmp_path / "own.key")
+    run_tool("openssl", "req", "-new", *words, "-subj", "/CN=own", "-out", csr)
+    state.run("register", "own", "--csr", csr)
+    own = public_key(state, "own")
+    assert state.json("renew", "own")["bundle"] is None
+    assert public_key(state, "own") == own
+    assert state.json("renew", "own", "--rekey")["bundle"] is not None
+    assert public_key(state, "own") != own
+
+
+def test_a_list_is_renewed_on_all_cores_and_only_what_expires_soon(state: State, tmp_path) -> None:
+    state.run("register", "--count", "30", "--validity-days", "10")
+    state.register("fresh")
+    renewed = state.run("renew", "--expiring-within", "30", "--json").json_lines
+    assert {line["status"] for line in renewed} == {"renewed"}
+    assert len(renewed) == 30
+    assert state.run("renew", "--expiring-within", "30", "--json").json_lines == []
+    batch = tmp_path / "list.csv"
+    batch.write_text("device_id\nfresh\nnobody\n")
+    result = state.run("renew", "--batch", batch, "--json", expect=5)
+    assert [line["status"] for line in result.json_lines] == ["renewed", "failed"]
+    assert "line 3" in result.stderr
+
+
+def test_a_revoked_held_or_retired_device_is_not_renewed(state: State) -> None:
+    state.register("revoked", "held", "retired")
+    state.run("revoke", "revoked")
+    state.run("revoke", "held", "--reason", "certificateHold")
+    state.run("retire", "retired")
+    before = state.snapshot()
+    for device_id, hint in (("revoked", "reissue"), ("held", "release held"), ("retired", "another id")):
+        assert hint in state.run("renew", device_id, expect=4).stderr
+    state.run("renew", "nobody", expect=5)
+    state.run("renew", expect=2)
+    assert state.snapshot() == before
+
+
+def test_a_hold_ends_on_crl_and_acl_and_the_trail_keeps_both(state: State) -> None:
+    (device,) = state.register("press-17")
+    state.run("revoke", "press-17", "--reason", "certificateHold")
+    assert "Certificate Hold" in listed(state)
+    assert "user press-17\n" not in state.acl.read_text()
+    released = state.json("release", "press-17")
+    assert released["serials"] == [device["serial"]]
+    assert device["serial"] not in listed(state)
+    assert "user press-17\n" in state.acl.read_text()
+    details = [row["detail"] for row in state.run("audit", "show", "--json").json_lines]
+    assert {"revoked": "certificateHold"} in details
+    assert {"released": True} in details
+    assert "un-revoked" not in deep_kinds(state)
+    before = state.snapshot()
+    assert "not on hold" in state.run("release", "press-17", expect=4).stderr
+    state.run("release", "nobody", expect=5)
+    assert state.snapshot() == before
+
+
+def test_a_held_certificate_can_be_revoked_for_good(state: State) -> None:
+    (device,) = state.register("press-17")
+    state.run("revoke", "press-17", "--reason", "certificateHold")
+    state.run("revoke", "press-17", "--reason", "keyCompromise")
+    assert statuses(state, "press-17") == {device["serial"]: "keyCompromise"}
+    assert "Key Compromise" in listed(state)
+    state.run("release", "press-17", expect=4)
+    state.run("revoke", "press-17", "--reason", "certificateHold")
+    assert statuses(state, "press-17") == {device["serial"]: "keyCompromise"}
+
+
+def test_a_retired_id_is_never_given_again(state: State) -> None:
+    (device,) = state.register("press-17")
+    state.register("press-18")
+    assert state.json("retire", "press-17")["serials"] == [device["serial"]]
+    assert "Cessation Of Operation" in listed(state)
+    assert "user press-17\n" not in state.acl.read_text()
+    assert [row["device_id"] for row in state.run("list", "--status", "retired", "--json").json_lines] == ["press-17"]
+    assert [row["device_id"] for row in state.run("list", "--status", "revoked", "--json").json_lines] == []
+    assert state.json("show", "press-17")["status"] == "retired"
+    before = state.snapshot()
+    for answer in ("fail", "skip", "reissue"):
+        assert "retired" in state.run("register", "press-17", "--if-exists", answer, expect=4).stderr
+    assert state.json("retire", "press-17")["changed"] is False
+    assert state.snapshot() == before
