@@ -189,7 +189,7 @@ def release(session: Session, ids: IdsArgument) -> int | None:
         answers = end_hold(state, ids)
         from iotonboard.commands.gen_crl import gen_crl
 
-        number = gen_crl(state, authority).number
+        number = gen_crl(state, authority)[0].number
     for answer in answers:
         values = {"device_id": answer.device_id, "serials": _hex(answer.serials), "crl_number": number}
         session.result(values, f"{answer.device_id}\t{len(answer.serials)} certificate(s) released\tCRL {number}")
@@ -210,7 +210,7 @@ def retire(session: Session, ids: IdsArgument) -> int | None:
         if any(answer.changed for answer in answers):
             from iotonboard.commands.gen_crl import gen_crl
 
-            number = gen_crl(state, authority).number
+            number = gen_crl(state, authority)[0].number
     for answer in answers:
         values = {
             "device_id": answer.device_id,
