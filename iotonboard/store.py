@@ -184,11 +184,16 @@ class Store:
             yield
             self.connection.execute("COMMIT")
         except BaseException as error:
-            if self.connection.in_transaction:
-                self.connection.execute("ROLLBACK")
+            self._roll_back()
             if isinstance(error, sqlite3.Error):
                 raise database_error(error, self.path) from error
             raise
+
+    def _roll_back(self) -> None:
+        """Undo the open transaction; SQLite did it by itself when the disk refused, and never keeps a part of it."""
+        if self.connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                self.connection.execute("ROLLBACK")
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
@@ -199,7 +204,7 @@ class Store:
         except sqlite3.Error as error:
             raise database_error(error, self.path) from error
         finally:
-            self.connection.execute("ROLLBACK")
+            self._roll_back()
 
     @contextlib.contextmanager
     def without_waiting(self) -> Iterator[None]:
@@ -218,10 +223,11 @@ class Store:
         try:
             yield
         except BaseException:
-            self.connection.execute("ROLLBACK TO row")
+            if self.connection.in_transaction:  # a full disk ends the transaction with all its savepoints
+                self.connection.execute("ROLLBACK TO row")
+                self.connection.execute("RELEASE row")
             raise
-        finally:
-            self.connection.execute("RELEASE row")
+        self.connection.execute("RELEASE row")
 
     def _all(self, query: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[Any]:
         try:

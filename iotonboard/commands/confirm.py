@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from iotonboard import custody
-from iotonboard.errors import IotOnboardError, NotFoundError, PolicyError
+from iotonboard.errors import BusyError, IotOnboardError, NotFoundError, PolicyError
 from iotonboard.exporting import current_certificate
 from iotonboard.record import dataclass
 
@@ -62,6 +62,8 @@ def confirm(state: State, receipts: Iterable[Receipt]) -> Iterator[Confirmed]:
 def _confirm(state: State, receipt: Receipt, now: datetime) -> Confirmed:
     try:
         certificate = _find(state, receipt)
+    except BusyError:
+        raise  # the disk and not the row: SQLite may have ended the whole transaction
     except IotOnboardError as error:
         return Confirmed(receipt.device_id, receipt.line, error=error)
     row = state.store.certificate_row(certificate.serial)

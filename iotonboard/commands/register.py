@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from iotonboard.authority import seal_audit
 from iotonboard.brokers import mosquitto
 from iotonboard.enrolment import GROUP, at_line, desk_of, issue_groups, publish_crl, record_certificate
-from iotonboard.errors import ConflictError, IotOnboardError
+from iotonboard.errors import BusyError, ConflictError, IotOnboardError
 from iotonboard.issuing import Order
 from iotonboard.lifecycle import refuse_retired
 from iotonboard.model import DeviceId, KeyType, SerialNumber
@@ -250,6 +250,8 @@ class _Run:
                 raise issued
             with self._state.store.savepoint():
                 self._insert(plan, issued, now)
+        except BusyError:
+            raise  # the disk and not the row: SQLite may have ended the whole transaction
         except IotOnboardError as error:
             return Registered("failed", plan.device_id, plan.request.line, error=at_line(error, plan.request.line))
         order = plan.order

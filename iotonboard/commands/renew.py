@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from iotonboard import lifecycle
 from iotonboard.authority import seal_audit
 from iotonboard.enrolment import GROUP, at_line, desk_of, issue_groups, publish_crl, record_certificate
-from iotonboard.errors import ConflictError, IotOnboardError
+from iotonboard.errors import BusyError, ConflictError, IotOnboardError
 from iotonboard.issuing import KeptKey, Order
 from iotonboard.model import KeyType, RevocationReason, SerialNumber, rfc3339
 from iotonboard.pki.facts import certificate_facts
@@ -210,6 +210,8 @@ class _Run:
                 raise issued
             with self._state.store.savepoint():
                 self._insert(plan, issued, now, revoke_after)
+        except BusyError:
+            raise  # the disk and not the row: SQLite may have ended the whole transaction
         except IotOnboardError as error:
             return Renewed("failed", plan.device.device_id, plan.request.line, error=at_line(error, plan.request.line))
         bundle = self._state.paths.bundle(plan.device.device_id) if issued.bundle else None

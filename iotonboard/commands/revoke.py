@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import IotOnboardError, NotFoundError
+from iotonboard.errors import BusyError, IotOnboardError, NotFoundError
 from iotonboard.model import RevocationReason
 from iotonboard.record import dataclass
 
@@ -53,7 +53,7 @@ def revoke(state: State, targets: Iterable[Target], reason: RevocationReason, *,
             try:
                 answers.append(_revoke_one(state, target, reason, now))
             except IotOnboardError as error:
-                if strict:
+                if strict or isinstance(error, BusyError):  # SQLite may have ended the whole transaction
                     raise
                 answers.append(Revoked(target.device_id, error=error, line=target.line))
     return answers
