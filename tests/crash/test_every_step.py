@@ -33,6 +33,7 @@ def _touch_acl(state: State) -> None:
 
 
 _BATCH = ("register", "--count", "30", "--jobs", "2")
+_EXPORT_PEM = ("export", "a", "--format", "pem", "--out", "OUT")
 CASES = {
     "issue-broker": Case(("issue-broker", "broker.test", "10.0.0.1"), stride=7),
     "register": Case(("register", "c"), again=("register", "c", "--if-exists", "skip"), stride=7),
@@ -48,6 +49,9 @@ CASES = {
     "deliver": Case(("deliver", "a"), stride=5),
     "confirm": Case(("confirm", "a"), prepare=lambda state: must(run_forked(state, "deliver", "a")), stride=5),
     "purge": Case(("purge", "a"), prepare=lambda state: must(run_forked(state, "deliver", "a")), stride=7),
+    "export": Case(("export", "a", "--out", "OUT"), again=("export", "a", "--out", "OUT", "--force"), stride=4),
+    "export pem": Case(_EXPORT_PEM, again=(*_EXPORT_PEM, "--force"), stride=6),
+    "backup": Case(("backup", "OUT"), again=("backup", "AGAIN"), stride=11),
 }
 
 
@@ -66,10 +70,12 @@ def test_killed_at_every_step(fleet: State, tmp_path: Path, request: pytest.Fixt
     stride = 1 if request.config.getoption("--long") else case.stride
     fresh = tmp_path / "new-pass"
     fresh.write_text(secrets.token_hex(32) + "\n")
-    words = [str(fresh) if word == "NEW" else word for word in case.words]
     killed = 0
     for step in range(1, _MOST_STEPS, stride):
         state = _copy(fleet, tmp_path / str(step))
+        out = state.path.parent / "out"
+        places = {"NEW": str(fresh), "OUT": str(out), "AGAIN": str(out) + "-2"}
+        words, again = ([places.get(word, word) for word in part] for part in (case.words, case.again or case.words))
         case.prepare(state)
         result = run_forked(state, *words, stop_at=step)
         if result.exit_code != KILLED:
@@ -82,10 +88,23 @@ def test_killed_at_every_step(fleet: State, tmp_path: Path, request: pytest.Fixt
             state = State(state.path, fresh)
         check_invariants(state, answered=answered, with_openssl=killed == 1)
         if name != "passwd":
-            must(run_forked(state, *(case.again or words)))
+            must(run_forked(state, *again))
             check_invariants(state, answered=answered)
+        if name.startswith("export"):
+            assert not [path for path in out.parent.rglob("*.tmp")], "staging is left beside the export"
+        if name == "backup":
+            _check_backups(state, out)
         shutil.rmtree(state.path.parent)
     assert killed >= 3
+
+
+def _check_backups(state: State, out: Path) -> None:
+    """A backup is whole or not there; the one that was made again brings the state back."""
+    for backup in [path for path in (out, Path(f"{out}-2")) if path.exists()]:
+        restored = State(backup.with_suffix(".restored"), state.passphrase_file)
+        must(run_forked(restored, "restore", str(backup), "--crl", str(state.crl)))
+        must(run_forked(restored, "show", "a"))
+    assert backup.name == "out-2"
 
 
 def _copy(fleet: State, folder: Path) -> State:
