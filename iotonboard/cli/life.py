@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from iotonboard.cli import output
+from iotonboard.cli.answers import passwords_file, stop_signal, worker_starter
 from iotonboard.cli.complete import complete_device_id
-from iotonboard.cli.register import passwords_file, stop_signal, worker_starter
 from iotonboard.cli.session import Session, verb
 from iotonboard.errors import InterruptedBatchError, IotOnboardError, UsageError
 from iotonboard.model import KeyType, rfc3339

@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from iotonboard.cli import output
+from iotonboard.cli.answers import Report, passwords_file, stop_signal
+from iotonboard.cli.complete import complete_format
 from iotonboard.cli.lists import open_text
 from iotonboard.cli.session import Session, verb
-from iotonboard.errors import InterruptedBatchError, IotOnboardError, NotFoundError, PolicyError, UsageError
+from iotonboard.errors import IotOnboardError, NotFoundError, PolicyError, UsageError
 from iotonboard.fsio import read_file
-from iotonboard.model import DeviceId, KeyType, rfc3339
+from iotonboard.model import DeviceId, KeyType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from iotonboard.authority import Authority
-    from iotonboard.commands.register import Options, Refused, Registered, Request
-    from iotonboard.commands.renew import Renewed
+    from iotonboard.commands.register import Refused, Request
     from iotonboard.devicelist import Row
-    from iotonboard.enrolment import StartWorkers
-    from iotonboard.issuing import Desk
-    from iotonboard.pki.keys import PrivateKey
+    from iotonboard.results import ResultsFile
     from iotonboard.statedir import State
-    from iotonboard.workers import WorkerPool
 
 app = typer.Typer()
 _MAX_CSR = 1 << 16
@@ -70,6 +66,17 @@ def register(
     passwords: Annotated[
         str | None,
         typer.Option("--passwords", metavar="FILE", help="Append bundle passwords to this CSV (0600)."),
+    ] = None,
+    format_name: Annotated[
+        str | None,
+        typer.Option("--format", help="Write credentials in this format too.", autocompletion=complete_format),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", metavar="DIR", help="Where --format writes; one file or folder a device.")
+    ] = None,
+    results: Annotated[
+        str | None,
+        typer.Option("--results", metavar="FILE", help="Results of this call, .csv or .jsonl; a batch has one anyway."),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop a batch at the first bad row.")] = False,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Worker processes; default: all cores.")] = None,
@@ -119,14 +126,18 @@ def register(
             requests = _folder_requests(csr_dir, common)
         else:
             requests = _id_requests(ids or [], count, common)
-        report = _Report(
+        report = Report(
             session,
             is_json=session.json or stream,
             is_list=batch is not None or stream or csr_dir is not None,
             jobs=jobs,
             keep_password=keep_password,
+            results=None,
+            write_format=_format_writer(state, authority, format_name, out),
         )
-        report.run(state, authority, requests, options, stopped)
+        is_many = batch is not None or csr_dir is not None or (count or len(ids or ())) > 1
+        with _results(state, authority, results, is_many=is_many) as report.results:
+            report.run(state, authority, requests, options, stopped)
     return report.exit_code
 
 
@@ -264,138 +275,37 @@ def _is_readable(descriptor: int) -> bool:
         return True
 
 
-# -- answers --------------------------------------------------------------------------------------------------------
+def _format_writer(
+    state: State, authority: Authority, format_name: str | None, out: str | None
+) -> Callable[[str], str] | None:
+    """What writes a device's credentials in a format as soon as it is registered, and returns where."""
+    if (format_name is None) != (out is None):
+        raise UsageError("--format and --out go together", hint="for example: --format p12 --out ./credentials")
+    if format_name is None or out is None:
+        return None
+    from iotonboard.commands.export import export
+    from iotonboard.exporting import target_path
+    from iotonboard.formats.table import find_format
+    from iotonboard.fsio import make_private_dir
 
+    find_format(format_name)
+    make_private_dir(out)
 
-class _Report:
-    """Prints each answer as it comes and remembers what decides the exit code."""
+    def write(device_id: str) -> str:
+        path = target_path(out, device_id, format_name)
+        return export(state, authority, device_id, format_name, path, force=False).path
 
-    def __init__(
-        self,
-        session: Session,
-        *,
-        is_json: bool,
-        is_list: bool,
-        jobs: int | None,
-        keep_password: Callable[[Registered], None] | None,
-    ) -> None:
-        self._session = session
-        self._start_workers = None if jobs == 1 else worker_starter(jobs)
-        self._is_json = is_json
-        self._is_list = is_list
-        self._keep_password = keep_password
-        self._counts = {"created": 0, "reissued": 0, "skipped": 0, "failed": 0}
-        self._failed: list[str] = []
-        self.exit_code = 0
-
-    def run(
-        self,
-        state: State,
-        authority: Authority,
-        requests: Iterator[Request | Refused],
-        options: Options,
-        stopped: Callable[[], bool],
-    ) -> None:
-        """Register everything, print every answer, publish the ACL once."""
-        from iotonboard.commands.register import register as register_all
-
-        try:
-            for answer in register_all(
-                state, authority, requests, options, stopped=stopped, start_workers=self._start_workers
-            ):
-                self._print(answer)
-        except IotOnboardError:
-            with suppress(IotOnboardError):  # the first error is the one to report
-                state.publish()
-            raise
-        state.publish()
-        if sum(self._counts.values()) > 1 or self._is_list:
-            counts = ", ".join(f"{number} {outcome}" for outcome, number in self._counts.items() if number)
-            self._session.message(counts or "the list is empty")
-        if stopped():
-            raise InterruptedBatchError(
-                "stopped; everything answered so far is done",
-                hint="run it again with --if-exists skip to go on",
-            )
-
-    def _print(self, answer: Registered) -> None:
-        self._counts[answer.outcome] += 1
-        if answer.error is not None:
-            self._print_failure(answer, answer.error)
-            return
-        if self._keep_password and answer.bundle_password:
-            self._keep_password(answer)
-        password = None if self._keep_password else answer.bundle_password
-        if self._is_json:
-            output.write_json("register", _values(answer, password))
-            return
-        shown = f"\tpassword {password}" if password else ""
-        place = f"\t{answer.bundle}" if answer.bundle else ""
-        output.write_line(
-            f"{answer.device_id}\t{answer.outcome}\tserial {answer.serial.hex if answer.serial else ''}{place}{shown}"
-        )
-
-    def _print_failure(self, answer: Registered, error: IotOnboardError) -> None:
-        self.exit_code = self.exit_code or error.exit_code
-        if self._is_json and self._is_list:
-            values = {"device_id": answer.device_id, "line": answer.line, "status": "failed"}
-            output.write_json("register", {**values, "error": output.error_values(error)})
-        output.write_error(error.message, error.hint)
-
-
-def worker_starter(jobs: int | None) -> StartWorkers:
-    """Worker processes for a batch; one device never loads what they need."""
-
-    def start(desk: Desk, key: PrivateKey) -> WorkerPool:
-        from iotonboard.workers import WorkerPool, usable_cores
-
-        return WorkerPool(desk, key, jobs or usable_cores())
-
-    return start
-
-
-def _values(answer: Registered, password: str | None) -> dict[str, object]:
-    validity = answer.validity
-    return {
-        "device_id": answer.device_id,
-        "status": answer.outcome,
-        "serial": answer.serial.hex if answer.serial else None,
-        "not_before": rfc3339(validity.not_before) if validity else None,
-        "not_after": rfc3339(validity.not_after) if validity else None,
-        "fingerprint": answer.fingerprint,
-        "bundle": answer.bundle,
-        "bundle_password": password,
-        "created": answer.outcome != "skipped",
-    }
+    return write
 
 
 @contextmanager
-def passwords_file(path: str | None) -> Iterator[Callable[[Registered | Renewed], None] | None]:
-    """The file that takes the bundle passwords, if one is asked for."""
-    if path is None:
+def _results(state: State, authority: Authority, path: str | None, *, is_many: bool) -> Iterator[ResultsFile | None]:
+    """The results file: where the operator says, below the state for a batch, none for a single device."""
+    if path is None and not is_many:
         yield None
         return
-    from iotonboard.passwordfile import PasswordFile
+    from iotonboard.results import default_path, open_results
 
-    with PasswordFile(path) as file:
-        yield lambda answer: file.add(
-            answer.device_id, answer.serial.hex if answer.serial else "", answer.bundle_password or ""
-        )
-
-
-@contextmanager
-def stop_signal() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and SIGTERM into a question that is asked between groups; a second one ends at once."""
-    received: list[int] = []
-
-    def note(number: int, _frame: object) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    place = path or default_path(state.paths.root, "register", state.clock())
+    with open_results(place, authority.active.key) as results:
+        yield results

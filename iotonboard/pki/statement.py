@@ -6,7 +6,7 @@ for a certificate (whose first octet is 0x30).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -30,20 +30,21 @@ def key_secret(key: PrivateKey) -> bytes:
     return key.private_bytes_raw()
 
 
-def sign_statement(key: PrivateKey, statement: bytes) -> bytes:
+def sign_statement(key: PrivateKey, statement: bytes | memoryview) -> bytes:
     """Sign with the CA key: ECDSA or RSA PKCS #1 v1.5 over SHA-256, or Ed25519; ``openssl dgst`` verifies them.
 
     Raises:
         PolicyError: the statement does not begin with the program's label.
 
     """
-    if not statement.startswith(_LABEL):
+    octets = cast("bytes", statement)  # a view of a large file is signed without being copied
+    if bytes(statement[: len(_LABEL)]) != _LABEL:
         raise PolicyError("a statement without a label is not signed")
     if isinstance(key, ec.EllipticCurvePrivateKey):
-        return key.sign(statement, ec.ECDSA(hashes.SHA256()))
+        return key.sign(octets, ec.ECDSA(hashes.SHA256()))
     if isinstance(key, rsa.RSAPrivateKey):
-        return key.sign(statement, padding.PKCS1v15(), hashes.SHA256())
-    return key.sign(statement)
+        return key.sign(octets, padding.PKCS1v15(), hashes.SHA256())
+    return key.sign(octets)
 
 
 def statement_holds(certificate_der: bytes, statement: bytes, signature: bytes) -> bool:

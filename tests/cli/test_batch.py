@@ -154,7 +154,7 @@ def test_running_it_again_completes_exactly_what_is_missing(state: State, device
     assert "2 skipped" in again.stderr
     assert {name: state.json("show", name)["serial"] for name in serials} == serials
     third = state.snapshot()
-    state.run("register", "--batch", devices_csv, "--if-exists", "skip")
+    state.run("register", "--batch", devices_csv, "--if-exists", "skip", "--results", devices_csv.with_suffix(".jsonl"))
     assert state.snapshot() == third
 
 

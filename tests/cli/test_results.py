@@ -1,0 +1,121 @@
+"""What a batch leaves for the line: results that other verbs read, and a manifest that openssl verifies alone."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support.program import State, make_state
+from support.tools import need
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def openssl_verifies(state: State, manifest: Path, tmp_path: Path, *, is_ed25519: bool) -> bool:
+    """The commands of the README."""
+    public = tmp_path / "ca.pub"
+    words = [need("openssl"), "x509", "-in", state.ca_cert, "-noout", "-pubkey", "-out", public]
+    subprocess.run(words, check=True, capture_output=True)
+    signature = f"{manifest}.sig"
+    if is_ed25519:
+        words = [
+            "openssl",
+            "pkeyutl",
+            "-verify",
+            "-rawin",
+            "-pubin",
+            "-inkey",
+            public,
+            "-sigfile",
+            signature,
+            "-in",
+            manifest,
+        ]
+    else:
+        words = ["openssl", "dgst", "-sha256", "-verify", public, "-signature", signature, manifest]
+    return subprocess.run(words, capture_output=True, check=False).returncode == 0
+
+
+def test_a_batch_leaves_results_below_the_state(state: State) -> None:
+    text = "device_id,line\npress-1,A\nbad id,A\npress-2,A\n"
+    done = state.run("register", "--batch", "-", input=text, expect=6)
+    (path,) = (state.path / "results").glob("*.csv")
+    assert str(path) in done.stderr
+    assert path.stat().st_mode & 0o777 == 0o600
+    rows = rows_of(path)
+    assert [(row["row"], row["device_id"], row["status"]) for row in rows] == [
+        ("2", "press-1", "created"),
+        ("3", "bad id", "failed"),
+        ("4", "press-2", "created"),
+    ]
+    assert rows[0]["serial"] == state.json("show", "press-1")["serial"]
+    assert "not a device id" in rows[1]["error"]
+    assert rows[0]["bundle"].endswith("press-1/creds.zip")
+
+
+def test_results_are_what_confirm_and_revoke_take(state: State, tmp_path: Path) -> None:
+    results = tmp_path / "night.jsonl"
+    state.run("register", "a", "b", "--results", results)
+    assert [json.loads(line)["device_id"] for line in results.read_text().splitlines()] == ["a", "b"]
+    state.run("confirm", "--batch", results)
+    state.run("revoke", "--batch", results)
+    assert state.json("show", "a")["status"] == "revoked"
+    assert state.json("gen-crl")["revoked"] == 2
+
+
+def test_existing_results_are_refused_before_anything_is_done(state: State, tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("mine")
+    before = state.snapshot()
+    state.run("register", "a", "--results", tmp_path / "r.csv", expect=4)
+    assert state.snapshot() == before
+    assert (tmp_path / "r.csv").read_text() == "mine"
+
+
+def test_a_single_device_leaves_no_results_unasked(state: State) -> None:
+    state.register("a")
+    assert not (state.path / "results").exists()
+
+
+@pytest.mark.parametrize("key_type", ["ec-p256", "ec-p384", "rsa-2048", "ed25519"])
+def test_the_manifest_is_verified_by_openssl_alone(tmp_path: Path, key_type: str) -> None:
+    state = make_state(tmp_path, "--key-type", key_type)
+    state.run("register", "a", "b", "--no-bundle", "--results", tmp_path / "r.csv")
+    manifest = tmp_path / "r.csv.manifest"
+    lines = manifest.read_text().splitlines()
+    assert lines[0] == "iotonboard manifest v1"
+    shown = state.json("show", "b")
+    assert lines[2].split("\t")[:3] == ["b", shown["serial"], shown["certificates"][0]["fingerprint"]]
+    assert openssl_verifies(state, manifest, tmp_path, is_ed25519=key_type == "ed25519")
+    manifest.write_text(manifest.read_text().replace("b\t", "c\t"))
+    assert not openssl_verifies(state, manifest, tmp_path, is_ed25519=key_type == "ed25519")
+
+
+def test_a_format_is_written_as_each_device_is_registered(state: State, tmp_path: Path) -> None:
+    out = tmp_path / "credentials"
+    words = ["register", "a", "b", "--format", "pem-chain", "--out", out, "--json"]
+    answers = state.run(*words).json_lines
+    assert [Path(answer["path"]).name for answer in answers] == ["a.pem", "b.pem"]
+    for answer in answers:
+        path = Path(answer["path"])
+        assert path.stat().st_mode & 0o777 == 0o600
+        text = subprocess.run(
+            [need("openssl"), "x509", "-noout", "-serial", "-in", path], capture_output=True, text=True, check=True
+        )
+        assert answer["serial"] in text.stdout
+    exported = [row for row in state.run("audit", "show", "--json").json_lines if row["detail"].get("format")]
+    assert [row["subject"] for row in exported] == ["a", "b"]
+
+
+def test_a_format_needs_a_place_and_must_exist(state: State, tmp_path: Path) -> None:
+    before = state.snapshot()
+    state.run("register", "a", "--format", "p12", expect=2)
+    state.run("register", "a", "--format", "nonsense", "--out", tmp_path / "x", expect=2)
+    assert state.snapshot() == before
+    assert not (tmp_path / "x").exists()
