@@ -162,16 +162,25 @@ def test_no_secret_is_ever_an_argument(state: State) -> None:
     state.run("register", "press-1", "--passphrase", "x", expect=2)
 
 
-@pytest.mark.parametrize("words", [("register", "press-9"), ("gen-crl",), ("export", "press-1", "--out", "-")])
+DEFECTIVE = [
+    ("register", "press-9"),
+    ("register", "press-1", "--if-exists", "reissue"),
+    ("gen-crl",),
+    ("export", "press-1", "--out", "-"),
+    ("issue-broker", "broker.example"),
+    ("passwd", "--new-passphrase-file", "NEW"),
+    ("backup", "backup.zip"),
+]
+
+
+@pytest.mark.parametrize("words", DEFECTIVE, ids=" ".join)
 def test_a_traceback_holds_no_secret(
     state: State, registered: list[dict[str, Any]], tmp_path: Path, words: tuple[str, ...]
 ) -> None:
-    """A defect of the program prints a traceback: break the program in its middle and look at all of it.
-
-    Every local of every frame is printed, as error reporters do, which is far more than Python's own traceback.
-    """
-    secrets = secrets_of(state, registered)
-    # (A frame's locals hold octets of keys by necessity; what must not happen is that printing objects reveals them.)
+    """A defect of the program prints a traceback: break it after the key was opened and look at all of it."""
+    secrets = secrets_of(state, registered) | {"new passphrase": TYPED.encode()}
+    (tmp_path / "new-passphrase").write_text(TYPED)
+    words = tuple(str(tmp_path / "new-passphrase") if word == "NEW" else word for word in words)
     breaker = tmp_path / "sitecustomize.py"
     breaker.write_text(
         "import sys\n"

@@ -91,7 +91,7 @@ def test_killed_at_every_step(fleet: State, tmp_path: Path, request: pytest.Fixt
             must(run_forked(state, *again))
             check_invariants(state, answered=answered)
         if name.startswith("export"):
-            assert not [path for path in out.parent.rglob("*.tmp")], "staging is left beside the export"
+            assert not list(out.parent.rglob("*.tmp")), "staging is left beside the export"
         if name == "backup":
             _check_backups(state, out)
         shutil.rmtree(state.path.parent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -10,11 +11,12 @@ import stat
 from pathlib import Path
 
 import pytest
+from iotonboard.errors import KeyUnavailableError
 from iotonboard.pki.keys import dump_key, load_key
 
 from support.faults import must, run_forked
 from support.program import PROGRAM, State, make_state, program_environment
-from support.tools import need, run_tool
+from support.tools import run_tool
 
 # strace writes the name of what a descriptor is; workers answer through pipes, which are no files.
 _PIPE_HEX = "".join(f"\\\\x{octet:02x}" for octet in b"pipe:")
@@ -116,42 +118,68 @@ def test_modes_do_not_follow_the_umask(tmp_path: Path, mask: int) -> None:
         assert mode == wanted, (name, oct(mode))
 
 
+def _traced(state: State, words: list[str], log: Path) -> str:
+    """Run the real program under strace; what it said."""
+    argv = ["-f", "-y", "-o", log, "-xx", "-s", "1000000", "-e", "trace=write,pwrite64,writev,pwritev,execve", "--"]
+    env = program_environment(state=state, env={"PYTHONFAULTHANDLER": "1", "PYTHONDEVMODE": None})
+    done = run_tool("strace", *argv, *PROGRAM, *words, env=env, expect=None)
+    if "ptrace" in done.stderr and done.returncode:
+        pytest.skip("strace may not trace here")
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def _private_value(pem: bytes, passphrase: str) -> bytes:
+    return load_key(pem, passphrase.encode()).private_numbers().private_value.to_bytes(32)
+
+
 def test_no_secret_is_ever_written_in_the_clear(tmp_path: Path) -> None:
-    """Every write(2) of every verb, temporary files and SQLite's log included, as strace sees it."""
-    strace = need("strace")
-    state = make_state(tmp_path)
-    log = tmp_path / "log"
-    passphrase = state.passphrase_file.read_text().strip()
-    calls = [("register", "a", "--verbose"), ("register", "--count", "30"), ("revoke", "a", "--verbose"), ("gen-crl",)]
-    calls += [("register", "a", "--if-exists", "reissue"), ("issue-broker", "b.test"), ("sync-acl", "--verbose")]
-    for words in calls:
-        traced = [
-            strace,
-            "-f",
-            "-y",
-            "-o",
-            log,
-            "-xx",
-            "-s",
-            "1000000",
-            "-e",
-            "trace=write,pwrite64,writev,execve",
-            "--",
-        ]
-        env = {"PYTHONFAULTHANDLER": "1", "PYTHONDEVMODE": None}
-        done = run_tool(
-            Path(strace), *traced[1:], *PROGRAM, *words, env=program_environment(state=state, env=env), expect=None
-        )
-        if "ptrace" in done.stderr and done.returncode:
-            pytest.skip("strace may not trace here")
-        assert done.returncode == 0, done.stderr
-        assert passphrase not in done.stdout + done.stderr
-        key = load_key((state.certs / "ca.key").read_bytes(), passphrase.encode())
-        secret = key.private_numbers().private_value.to_bytes(32)
-        # Passwords go to stdout, where they were asked for; nowhere else.
-        passwords = re.findall(r"[0-9A-Z]{5}(?:-[0-9A-Z]{5}){3}-[0-9A-Z]{6}", done.stdout)
-        text = log.read_text()
-        to_files = "\n".join(line for line in text.splitlines() if not _TO_A_PERSON_OR_PIPE.search(line))
-        for octets in (secret, passphrase.encode(), *(one.encode() for one in passwords)):
-            assert "".join(f"\\x{octet:02x}" for octet in octets) not in to_files, words
-            assert octets.hex() not in text
+    """Every write(2) of the verbs, temporary files and SQLite's log included, as strace sees it."""
+    state = State(tmp_path / "state", tmp_path / "key-file")
+    renewed = State(state.path, tmp_path / "new-key-file")
+    for one in (state, renewed):
+        one.passphrase_file.write_text(secrets.token_hex(32) + "\n")
+    with_the_first = [
+        ["init-ca", "--verbose"],
+        ["register", "a", "--verbose"],
+        ["register", "--count", "30"],
+        ["register", "a", "--if-exists", "reissue"],
+        ["revoke", "a", "--verbose"],
+        ["register", "b"],
+        ["export", "b", "--out", str(tmp_path / "b.zip")],
+        ["issue-broker", "b.test"],
+        ["gen-crl"],
+        ["sync-acl", "--verbose"],
+        ["backup", str(tmp_path / "backup.zip"), "--verbose"],
+        ["passwd", "--new-passphrase-file", str(renewed.passphrase_file), "--verbose"],
+    ]
+    calls = [(state, words) for words in with_the_first] + [(renewed, ["register", "c"])]
+    said, to_files = "", ""
+    for number, (opened, words) in enumerate(calls):
+        log = tmp_path / f"log-{number}"
+        said += _traced(opened, words, log)
+        to_files += "".join(line for line in log.open() if not _TO_A_PERSON_OR_PIPE.search(line))
+    # Passwords go to stdout, where they were asked for; nowhere else.
+    passwords = re.findall(r"[0-9A-Z]{5}(?:-[0-9A-Z]{5}){3}-[0-9A-Z]{6}", said)
+    phrases = [one.passphrase_file.read_text().strip() for one in (state, renewed)]
+    keys = [_private_value((state.certs / "ca.key").read_bytes(), phrases[1])]
+    keys += [_device_key(state, device_id, passwords) for device_id in ("b", "c")]
+    assert len(passwords) >= 34
+    assert not any(phrase in said for phrase in phrases)
+    assert _as_strace_writes(b"-----BEGIN ENCRYPTED PRIVATE KEY") in to_files  # what is written is found
+    for octets in (*keys, *(word.encode() for word in (*phrases, *passwords))):
+        for form in (octets, octets.hex().encode(), octets.hex().upper().encode()):
+            assert _as_strace_writes(form) not in to_files
+
+
+def _as_strace_writes(octets: bytes) -> str:
+    return "".join(f"\\x{octet:02x}" for octet in octets)
+
+
+def _device_key(state: State, device_id: str, passwords: list[str]) -> bytes:
+    """The private value of a device's key, opened with the one of the passwords that fits."""
+    pem = (state.device(device_id) / "device.key").read_bytes()
+    for password in passwords:
+        with contextlib.suppress(KeyUnavailableError):
+            return _private_value(pem, password)
+    pytest.fail(f"no password opens the key of {device_id}")
