@@ -1,6 +1,8 @@
 """Public keys that should not be certified although their size is right.
 
 RFC 5280 leaves key quality to the CA; the checks are those that can be decided from the public key alone.
+The keys of Debian's broken OpenSSL (CVE-2008-0166, withdrawn in 2008) can only be told by a list of all of them,
+32 768 for each size and platform: many times the size of this program, so they are not looked for.
 """
 
 from __future__ import annotations
