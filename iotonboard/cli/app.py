@@ -48,6 +48,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "sync-acl": ("broker", "Bring mosquitto.acl to what the database says."),
     "verify": ("verify", "Say beforehand what a broker will do with files and devices."),
     "topics": ("topics", "Show and change the topics of one device."),
+    "expiring": ("expiring", "Show what will expire: devices, brokers, CA and CRL."),
     "health": ("desk", "Check state, keys, CRL, ACL, files and clock."),
     "backup": ("safe", "Write one encrypted file that holds the whole state."),
     "restore": ("safe", "Bring a state back from a backup, with every revocation."),

@@ -34,6 +34,7 @@ FLOORS = (
         "credential",
         "custody",
         "devicelist",
+        "expiry",
         "formats",
         "labels",
         "outbox",

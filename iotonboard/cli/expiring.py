@@ -1,0 +1,73 @@
+"""The verb ``expiring``."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from iotonboard.cli import output
+from iotonboard.cli.session import Session, verb
+from iotonboard.errors import UsageError
+from iotonboard.model import rfc3339
+
+if TYPE_CHECKING:
+    from iotonboard.expiry import Item
+
+app = typer.Typer()
+
+
+@verb(app, "expiring", example="iotonboard expiring --within 60")
+def expiring(
+    session: Session,
+    within: Annotated[
+        int | None, typer.Option("--within", min=0, max=36500, metavar="DAYS", help="Instead of the configured days.")
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    ics: Annotated[str | None, typer.Option("--ics", metavar="FILE", help="Write a calendar; '-' is stdout.")] = None,
+    prometheus: Annotated[
+        str | None, typer.Option("--prometheus", metavar="FILE", help="Write metrics; '-' is stdout.")
+    ] = None,
+) -> int | None:
+    """Show what will expire: devices, brokers, CA and CRL. Exit 9 when something is due."""
+    from iotonboard.commands.expiring import find_due, find_standing
+    from iotonboard.expiry import render_ics, render_prometheus
+
+    if sum((session.json, as_csv, ics == "-", prometheus == "-")) > 1:
+        raise UsageError("stdout takes one form", hint="choose one of --json, --csv, --ics - and --prometheus -")
+    with session.open_state() as state:
+        due = list(find_due(state, within))
+        if ics is not None:
+            _write(ics, render_ics(due, state.clock()))
+        if prometheus is not None:
+            _write(prometheus, render_prometheus(due, find_standing(state)))
+    if "-" not in (ics, prometheus):
+        _print(session, due, as_csv=as_csv)
+    return 9 if due else None
+
+
+def _print(session: Session, due: list[Item], *, as_csv: bool) -> None:
+    rows = [(item.kind, item.name, rfc3339(item.not_after), item.key) for item in due]
+    columns = ("kind", "name", "not_after", "key")
+    if session.json:
+        for row in rows:
+            output.write_json("expiring", dict(zip(columns, row, strict=True)))
+    elif as_csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([output.cell(value) for value in row] for row in rows)
+    else:
+        output.write_table([column.upper() for column in columns], rows)
+        if any(item.kind == "device" for item in due):
+            session.message("next: iotonboard renew --expiring-within DAYS")
+
+
+def _write(path: str, text: str) -> None:
+    from iotonboard.fsio import PUBLIC, write_atomic
+
+    if path == "-":
+        sys.stdout.write(text)
+    else:
+        write_atomic(path, text.encode("utf-8"), PUBLIC)

@@ -1,0 +1,44 @@
+"""``expiring``: what will expire among devices, brokers, CAs and CRLs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from iotonboard.expiry import Item
+from iotonboard.store import DeviceFilter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from iotonboard.statedir import State
+
+
+def find_due(state: State, within_days: int | None) -> Iterator[Item]:
+    """What expires within ``within_days``, or within the days that are configured for its kind.
+
+    A device counts when its last valid certificate goes; one that was renewed does not.
+    """
+    now = state.clock()
+    for item in find_standing(state):
+        days = within_days if within_days is not None else state.config[f"expiring.{item.kind}_days"]
+        if item.not_after <= now + timedelta(days=days):
+            yield item
+    days = within_days if within_days is not None else state.config["expiring.device_days"]
+    for device in state.store.devices(DeviceFilter(expiring_before=now + timedelta(days=days)), now):
+        newest = device.certificates[0]
+        yield Item("device", device.device_id, newest.serial.hex, newest.validity.not_after)
+
+
+def find_standing(state: State) -> Iterator[Item]:
+    """CAs, the published CRLs' end and each broker's newest certificate, due or not."""
+    for issuer in state.store.issuers():
+        yield Item("ca", issuer.fingerprint[:16], issuer.fingerprint, issuer.validity.not_after)
+    rows = state.store.crl_generation()
+    if rows:
+        last = max(rows, key=lambda row: row.next_update)
+        yield Item("crl", f"CRL {last.number}", str(last.number), last.next_update)
+    for host in state.store.broker_hosts():
+        newest = state.store.broker_certificates(host)[0]
+        if newest.revocation is None:
+            yield Item("broker", host, newest.serial.hex, newest.validity.not_after)

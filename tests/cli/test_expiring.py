@@ -1,0 +1,68 @@
+"""What will expire, for people, scripts, calendars and metrics."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from support.program import State
+
+icalendar = pytest.importorskip("icalendar")
+parser = pytest.importorskip("prometheus_client.parser")
+
+
+@pytest.fixture
+def fleet(state: State) -> State:
+    """Soon and late devices, one of the soon ones revoked, one renewed; a broker that expires soon."""
+    state.run("register", "soon", "gone", "renewed", "--validity-days", "5")
+    state.run("register", "late", "--validity-days", "300")
+    state.run("revoke", "gone")
+    state.run("renew", "renewed", "--validity-days", "300")
+    state.run("issue-broker", "broker.test", "--validity-days", "10")
+    return state
+
+
+def test_only_what_is_due_is_shown(fleet: State) -> None:
+    done = fleet.run("expiring", "--json", expect=9)
+    assert [(one["kind"], one["name"]) for one in done.json_lines] == [("broker", "broker.test"), ("device", "soon")]
+    later = fleet.run("expiring", "--within", "3650", "--json", expect=9).json_lines
+    assert {one["kind"] for one in later} == {"broker", "ca", "crl", "device"}
+    assert {one["name"] for one in later if one["kind"] == "device"} == {"soon", "late", "renewed"}
+
+
+def test_nothing_due_is_exit_0(state: State) -> None:
+    state.register("late")
+    assert state.run("expiring").stdout == ""
+
+
+def test_thresholds_come_from_the_configuration(fleet: State) -> None:
+    fleet.run("config", "set", "expiring.device_days", "2")
+    fleet.run("config", "set", "expiring.broker_days", "2")
+    assert fleet.run("expiring", "--json").stdout == ""
+
+
+def test_the_calendar_is_one(fleet: State, tmp_path: Path) -> None:
+    fleet.run("expiring", "--ics", tmp_path / "due.ics", expect=9)
+    octets = (tmp_path / "due.ics").read_bytes()
+    assert max(len(line) for line in octets.split(b"\r\n")) <= 75
+    events = icalendar.Calendar.from_ical(octets).walk("VEVENT")
+    assert {str(event["summary"]) for event in events} == {"broker broker.test expires", "device soon expires"}
+    assert all(timedelta(0) < event.start - datetime.now(UTC) < timedelta(days=11) for event in events)
+
+
+def test_the_metrics_are_some(fleet: State, tmp_path: Path) -> None:
+    fleet.run("expiring", "--prometheus", tmp_path / "due.prom", expect=9)
+    families = {f.name: f for f in parser.text_string_to_metric_families((tmp_path / "due.prom").read_text())}
+    counts = {sample.labels["kind"]: sample.value for sample in families["iotonboard_expiring"].samples}
+    assert counts == {"device": 1, "broker": 1, "ca": 0, "crl": 0}
+    ends = {sample.labels["kind"]: sample.value for sample in families["iotonboard_not_after_seconds"].samples}
+    assert set(ends) == {"ca", "crl", "broker"}
+    assert ends["crl"] > datetime.now(UTC).timestamp()
+
+
+def test_stdout_takes_one_form(fleet: State) -> None:
+    assert fleet.run("expiring", "--ics", "-", expect=9).stdout.startswith("BEGIN:VCALENDAR")
+    assert fleet.run("expiring", "--csv", expect=9).stdout.startswith("kind,name,not_after,key\n")
+    fleet.run("expiring", "--csv", "--json", expect=2)
