@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -82,3 +83,58 @@ def test_a_migration_killed_at_every_step_is_rolled_back_or_done(state: State, t
         must(run_forked(copy, "register", "x", before=lambda: _append(_add_tables)))
         assert _later_version(copy) == known + 1
     assert killed >= 4
+
+
+VECTOR = Path(__file__).resolve().parents[1] / "vectors" / "state-v1"
+
+
+@pytest.fixture
+def state_v1(tmp_path: Path) -> State:
+    """A state as version 1 left it, without its files, which the database can write again; see make.py there."""
+    state = State(tmp_path / "state", tmp_path / "key-file")
+    state.certs.mkdir(parents=True, mode=0o700)
+    state.path.chmod(0o700)
+    for source, target in (("ca.key", state.certs / "ca.key"), ("key-file", state.passphrase_file)):
+        shutil.copy(VECTOR / source, target)
+        target.chmod(0o600)
+    with contextlib.closing(sqlite3.connect(state.path / "devices.db")) as database:
+        database.executescript((VECTOR / "devices.sql").read_text())
+        database.execute("PRAGMA journal_mode = WAL")
+    (state.path / "devices.db").chmod(0o600)
+    return state
+
+
+def _tables(database: sqlite3.Connection) -> list[tuple[str, str]]:
+    return database.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name").fetchall()
+
+
+def test_the_schema_of_version_1_is_never_edited(state_v1: State) -> None:
+    """A change of the schema is a new migration; before the release of version 1, tests/vectors/state-v1/make.py."""
+    with (
+        contextlib.closing(sqlite3.connect(":memory:")) as made,
+        contextlib.closing(sqlite3.connect(state_v1.path / "devices.db")) as kept,
+    ):
+        schema.MIGRATIONS[0](made)
+        assert _tables(made) == _tables(kept)
+
+
+def test_a_state_of_version_1_goes_on(state_v1: State) -> None:
+    state_v1.run("accept-clock")  # it was made long ago
+    listed = {one["device_id"]: one["status"] for one in state_v1.run("list", "--json").json_lines}
+    assert listed == {
+        "press-1": "active",
+        "press-2": "revoked",
+        "press-3": "revoked",
+        "press-4": "active",
+        "press-5": "active",
+    }
+    shown = state_v1.json("show", "press-1")
+    assert (shown["name"], shown["attributes"]) == ("first", {"line": "4"})
+    assert [one["reason"] for one in state_v1.json("show", "press-2")["certificates"]] == ["keyCompromise"]
+    assert state_v1.json("gen-crl")["crl_number"] > 3
+    assert "topic read plant/config" in state_v1.acl.read_text()
+    state_v1.run("health", "--repair")
+    state_v1.run("health", "--deep")
+    state_v1.run("audit", "verify")
+    state_v1.register("press-6")
+    state_v1.run("revoke", "press-1")

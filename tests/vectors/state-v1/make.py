@@ -1,0 +1,59 @@
+"""Make this folder's files anew: the database, CA key and passphrase of a small state, in schema version 1.
+
+    python tests/vectors/state-v1/make.py
+
+A real state is made with the commands below, under faketime so that it lies in the past, and its database is written
+out as SQL. Once version 1 is released this is never run again: what stands here is then what users have, and
+tests/crash/test_versions.py opens it with every later version of the program.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+BEGIN = "2026-01-05 12:00:00"
+YEARS = "30000"  # days: the test must not expire
+COMMANDS = (
+    ("init-ca", "--common-name", "Version 1 CA", "--validity-days", "36000"),
+    ("register", "press-1", "--name", "first", "--set", "line=4", "--validity-days", YEARS),
+    ("register", "press-2", "press-3", "press-4", "--validity-days", YEARS),
+    ("register", "press-5", "--topic", "read:plant/config", "--validity-days", YEARS),
+    ("issue-broker", "broker.test", "10.0.0.1"),
+    ("revoke", "press-2", "--reason", "keyCompromise"),
+    ("revoke", "press-3", "--reason", "certificateHold"),
+    ("renew", "press-4", "--validity-days", YEARS),
+    ("deliver", "press-1"),
+    ("confirm", "press-1"),
+)
+
+
+def main() -> None:
+    sys.path.insert(0, str(HERE.parents[1]))
+    from support.program import PROGRAM, State, program_environment
+    from support.tools import need
+
+    with tempfile.TemporaryDirectory() as folder:
+        state = State(Path(folder, "state"), HERE / "key-file")
+        state.passphrase_file.write_text(secrets.token_hex(32) + "\n")
+        for words in COMMANDS:
+            argv = [need("faketime"), BEGIN, *PROGRAM, *words]
+            subprocess.run(argv, env=program_environment(state=state), cwd=folder, check=True)
+        shutil.copy(state.certs / "ca.key", HERE / "ca.key")
+        with contextlib.closing(sqlite3.connect(state.path / "devices.db")) as database:
+            pragmas = [
+                f"PRAGMA {name} = {database.execute(f'PRAGMA {name}').fetchone()[0]};"
+                for name in ("user_version", "application_id")
+            ]
+            (HERE / "devices.sql").write_text("\n".join([*database.iterdump(), *pragmas]) + "\n")
+
+
+if __name__ == "__main__":
+    main()
