@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard import fsio
@@ -16,6 +15,7 @@ from iotonboard.brokers.verdict import CaView, CertView, CrlView, Event, Verdict
 from iotonboard.errors import IotOnboardError, PolicyError
 from iotonboard.model import rfc3339
 from iotonboard.pki import trust
+from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

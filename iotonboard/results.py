@@ -35,7 +35,9 @@ FOLDER = "results"
 
 @contextlib.contextmanager
 def open_results(path: str, key: PrivateKey) -> Iterator[ResultsFile]:
-    """Make the results file and its manifest; the manifest is signed when the block ends, however it ends.
+    """Keep results in ``path``; the manifest is signed when the block ends, however it ends.
+
+    The files are made with the first answer: a list that cannot be read leaves none.
 
     Raises:
         ConflictError: one of the files exists.
@@ -49,9 +51,8 @@ def open_results(path: str, key: PrivateKey) -> Iterator[ResultsFile]:
 
 
 def default_path(root: str, verb: str, now: datetime) -> str:
-    """A new name below the state's folder for results, which is made."""
+    """A new name below the state's folder for results."""
     folder = os.path.join(root, FOLDER)
-    fsio.make_private_dir(folder)
     stem = f"{now:%Y%m%dT%H%M%SZ}-{verb}"
     for number in range(1, 1000):
         path = os.path.join(folder, f"{stem}-{number}.csv")
@@ -70,8 +71,14 @@ class ResultsFile:
         for name in (self.manifest + ".sig", self.manifest, path):
             if os.path.lexists(name):
                 raise ConflictError(f"{name!r} exists already", hint="choose another name with --results")
-        fsio.create_exclusive(path, b"" if self._is_json else (",".join(COLUMNS) + "\n").encode("ascii"))
+        self._is_made = False
+
+    def _make(self) -> None:
+        if os.path.basename(os.path.dirname(self.path)) == FOLDER:
+            fsio.make_private_dir(os.path.dirname(self.path))
+        fsio.create_exclusive(self.path, b"" if self._is_json else (",".join(COLUMNS) + "\n").encode("ascii"))
         fsio.create_exclusive(self.manifest, MANIFEST_HEAD)
+        self._is_made = True
 
     def add(self, values: dict[str, str | int], now: datetime) -> None:
         """Append one answer; a device that got a certificate goes into the manifest too.
@@ -79,6 +86,8 @@ class ResultsFile:
         Raises:
             BusyError: the disk refuses.
         """
+        if not self._is_made:
+            self._make()
         if self._is_json:
             text = json.dumps({name: values[name] for name in COLUMNS}) + "\n"
         else:
@@ -91,7 +100,9 @@ class ResultsFile:
             _append(self.manifest, row.encode("ascii"))
 
     def finish(self, key: PrivateKey) -> None:
-        """Sign the manifest as it is on the disk."""
+        """Sign the manifest as it is on the disk; nothing is done when there was no answer."""
+        if not self._is_made:
+            return
         with open(self.manifest, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             signature = _sign(key, content)
         fsio.sync_all((self.path, self.manifest))

@@ -103,9 +103,9 @@ class State:
             last = self.store.meta("last_event")
             if last is not None and signing:
                 check_clock(now, from_epoch(last), self.config)
-            before = self.store.connection.total_changes
+            before = audit.head(self.store.connection).seq
             yield now
-            if self.store.connection.total_changes != before:
+            if audit.head(self.store.connection).seq != before:
                 self.store.set_meta("last_event", max(to_epoch(now), last or 0))
 
     def record(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard import brokercheck
 from iotonboard.brokers.topics import PLACEHOLDER
+from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -49,7 +49,9 @@ def unchanged(state: State, *, then_registers: bool = True) -> Iterator[None]:
     """Prove that nothing in the state changes inside the block, and that the next registration works."""
     before = state.snapshot()
     yield
-    assert state.snapshot() == before
+    # A list of which every row was refused leaves the results that say so, and nothing else.
+    after = {name: what for name, what in state.snapshot().items() if not name.startswith("results")}
+    assert after == before
     if then_registers:
         (answer,) = state.register("the-next-one")
         assert answer["created"] is True
