@@ -51,7 +51,7 @@ CASES = {
     "purge": Case(("purge", "a"), prepare=lambda state: must(run_forked(state, "deliver", "a")), stride=7),
     "export": Case(("export", "a", "--out", "OUT"), again=("export", "a", "--out", "OUT", "--force"), stride=4),
     "export pem": Case(_EXPORT_PEM, again=(*_EXPORT_PEM, "--force"), stride=6),
-    "backup": Case(("backup", "OUT"), again=("backup", "AGAIN"), stride=11),
+    "backup": Case(("backup", "OUT"), again=("backup", "AGAIN"), stride=5),
 }
 
 
