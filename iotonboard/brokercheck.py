@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from iotonboard import fsio
+from iotonboard.access import unreadable_for
 from iotonboard.brokers.acl import Acl, AclSyntaxError, Effect, acl_problems, parse_acl
 from iotonboard.brokers.verdict import CaView, CertView, CrlView, Event, Verdict, connect_verdict, message_verdict
 from iotonboard.errors import IotOnboardError, PolicyError
@@ -69,7 +70,7 @@ def read_broker_files(
 ) -> BrokerFiles:
     """Read the files and judge them at the time ``at``; a file that cannot be read is a problem, not an error.
 
-    ``user`` is whom the broker runs as; empty leaves owners and modes alone.
+    ``user`` is whom the broker runs as (``access.unreadable_for``); empty leaves owners and modes alone.
     """
     problems: list[Problem] = []
     issuers = _read_cas(ca_path, problems)
@@ -172,7 +173,7 @@ def _read_acl(path: str, version: Version, problems: list[Problem]) -> Acl | Non
 
 
 def _is_readable(path: str, code: str, effect: str, user: str, version: Version, problems: list[Problem]) -> bool:
-    if reason := fsio.unreadable_for(path, user):
+    if reason := unreadable_for(path, user):
         problems.append(Problem(path, code, reason, _DOWN, effect if version == "2.0" else _ENDS))
     return not reason
 

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from iotonboard import fsio
+from iotonboard.access import READER_HINT, unreadable_for
 from iotonboard.brokers import mosquitto
 from iotonboard.crlplan import CALENDAR, load_calendar
 from iotonboard.model import from_epoch, rfc3339
@@ -186,16 +187,11 @@ def _backup(state: State) -> Answer:
 
 
 def _broker_files(state: State) -> Answer:
-    if os.name != "posix" or not state.config["broker.user"]:
-        return OK, "not checked: no [broker] user is configured", ""
-    uid = fsio.user_number(state.config["broker.user"])
-    gid = fsio.group_number(state.config["broker.group"]) if state.config["broker.group"] else -1
+    if not state.config.broker_reader:
+        return OK, "not checked: neither [broker] user nor group is configured", ""
     for path in (state.paths.acl, state.paths.crl):
-        found = os.stat(path)
-        bits = 0o400 if found.st_uid == uid else 0o040 if found.st_gid == gid else 0o004
-        if not found.st_mode & bits:
-            hint = "type: iotonboard config set broker.group GROUP, broker.mode 0640, and iotonboard sync-acl"
-            return FAILED, f"the broker's user cannot read {path!r}: at a reload it would let everyone in", hint
+        if reason := unreadable_for(path, state.config.broker_reader):
+            return FAILED, f"{path!r}: {reason}; at a reload it would let everyone in", READER_HINT
     return OK, "readable for the broker's user", ""
 
 

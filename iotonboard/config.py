@@ -165,6 +165,17 @@ class Config:
     def __getitem__(self, key: str) -> Any:
         return self.values[key]
 
+    @property
+    def broker_reader(self) -> str:
+        """Who reads the published files, for ``access.unreadable_for``; empty where that is not configured.
+
+        Files may belong to root and be read through their group.
+        """
+        user, group = self["broker.user"], self["broker.group"]
+        if group and user in {"", "0", "root"}:
+            return f":{group}"
+        return str(user)
+
 
 def load_config(file_text: str | None, environment: Mapping[str, str]) -> Config:
     """Resolve all settings.

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import importlib
 import os
 import stat
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import BusyError, ConflictError, IotOnboardError, NotFoundError
+from iotonboard.access import READER_HINT, unreadable_for
+from iotonboard.errors import BusyError, ConflictError, IotOnboardError, NotFoundError, PolicyError
 from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from typing import BinaryIO
 
 STAGING_PREFIX = ".iotonboard-"
@@ -37,11 +37,15 @@ _CREATE = (
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Mode and owner that a published file gets before its rename; ``-1`` leaves an owner as it is."""
+    """Mode and owner that a published file gets before its rename; ``-1`` leaves an owner as it is.
+
+    ``reader`` (``access.unreadable_for``) is who must then be able to read it; empty is nobody in particular.
+    """
 
     mode: int
     uid: int = -1
     gid: int = -1
+    reader: str = ""
 
 
 PRIVATE = Placement(0o600)
@@ -162,6 +166,7 @@ def write_atomic(
 
     Raises:
         BusyError: the disk refused; the old file stays.
+        PolicyError: the placement's reader could not read it; the old file stays.
     """
     with replacing(path, placement, durable=durable) as file:
         for piece in (content,) if isinstance(content, bytes) else content:
@@ -174,12 +179,14 @@ def replacing(path: str, placement: Placement = PRIVATE, *, durable: bool = True
 
     Raises:
         BusyError: the disk refused; the old file stays.
+        PolicyError: the placement's reader could not read it; the old file stays.
     """
     staged = _staging_name(path)
     try:
         with os.fdopen(os.open(staged, _CREATE, 0o600), "w+b") as file:
             yield file
             _settle(file, placement, durable=durable)
+        _check_readable(staged, path, placement.reader)
         os.replace(staged, path)
     except OSError as error:
         _forget(staged)
@@ -205,6 +212,11 @@ def _settle(file: BinaryIO, placement: Placement, *, durable: bool) -> None:
         os.fchmod(file.fileno(), placement.mode)
     if durable:
         os.fsync(file.fileno())
+
+
+def _check_readable(staged: str, path: str, reader: str) -> None:
+    if reader and (reason := unreadable_for(staged, reader)):
+        raise PolicyError(f"{path!r} was not replaced: {reason}", hint=READER_HINT)
 
 
 def _forget(path: str) -> None:
@@ -327,73 +339,3 @@ def placement_like(path: str, default: Placement) -> Placement:
     if not hasattr(os, "geteuid"):
         return Placement(stat.S_IMODE(found.st_mode))
     return Placement(stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
-
-
-def user_number(name: str) -> int:
-    """Number of an operating system user.
-
-    Raises:
-        NotFoundError: there is no such user here.
-    """
-    return _number_of(name, "pwd", "getpwnam", "pw_uid")
-
-
-def group_number(name: str) -> int:
-    """Number of an operating system group.
-
-    Raises:
-        NotFoundError: there is no such group here.
-    """
-    return _number_of(name, "grp", "getgrnam", "gr_gid")
-
-
-def _number_of(name: str, module: str, function: str, field: str) -> int:
-    if name.isdecimal():
-        return int(name)
-    try:
-        # pwd and grp do not exist on Windows, where files have no such owner.
-        entry = getattr(importlib.import_module(module), function)(name)
-    except ImportError:
-        return -1
-    except KeyError:
-        raise NotFoundError(
-            f"there is no {module} entry {name!r} on this machine", hint="check [broker] in iotonboard.toml"
-        ) from None
-    return int(getattr(entry, field))
-
-
-def obstacle_to_reading(path: str, uid: int, groups: Collection[int]) -> str:
-    """Say why a user cannot read a file: its mode, or that of a folder on the way; empty when it can."""
-    if uid == 0:
-        return ""
-    path = os.path.realpath(path)
-    folder = os.path.dirname(path)
-    while True:
-        if not _may(folder, uid, groups, 0o1):
-            return f"it may not enter {folder!r}"
-        if folder == os.path.dirname(folder):
-            break
-        folder = os.path.dirname(folder)
-    return "" if _may(path, uid, groups, 0o4) else "the file's mode does not allow it"
-
-
-def _may(path: str, uid: int, groups: Collection[int], wanted: int) -> bool:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return False
-    shift = 6 if found.st_uid == uid else 3 if found.st_gid in groups else 0
-    return bool(found.st_mode >> shift & wanted)
-
-
-def unreadable_for(path: str, user: str) -> str:
-    """Say why an operating system user, found by name, cannot read a file; empty when it can.
-
-    Raises:
-        NotFoundError: there is no such user here.
-    """
-    if not hasattr(os, "getgrouplist") or not os.path.exists(path):
-        return ""  # Windows decides by other means; what is missing is told elsewhere
-    groups = [] if user.isdecimal() else os.getgrouplist(user, _number_of(user, "pwd", "getpwnam", "pw_gid"))
-    reason = obstacle_to_reading(path, user_number(user), groups)
-    return f"the broker's user {user!r} cannot read it: {reason}" if reason else ""

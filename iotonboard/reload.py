@@ -15,6 +15,7 @@ import time
 from typing import TYPE_CHECKING
 
 from iotonboard import fsio
+from iotonboard.access import READER_HINT, obstacle_to_reading
 from iotonboard.errors import BusyError, NotFoundError, PolicyError, UsageError
 from iotonboard.record import dataclass
 
@@ -147,12 +148,11 @@ def _check_readable(pid: int, path: str) -> None:
         return
     uid = int(fields["Uid"].split()[1])
     groups = {int(fields["Gid"].split()[1]), *map(int, fields["Groups"].split())}
-    obstacle = fsio.obstacle_to_reading(path, uid, groups)
+    obstacle = obstacle_to_reading(path, uid, groups)
     if obstacle:
         raise PolicyError(
             f"the broker's user (number {uid}) cannot read {path!r}: {obstacle}; it was not reloaded",
-            hint="set broker.group and broker.mode, and publish outside of the private state directory:"
-            " broker_acl_file and broker_crl_file",
+            hint=READER_HINT,
         )
 
 

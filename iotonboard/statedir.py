@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from iotonboard import audit, config, custody, fsio
+from iotonboard.access import group_number, user_number
 from iotonboard.brokers import mosquitto
 from iotonboard.errors import BusyError, ConflictError, PolicyError, StateError
 from iotonboard.fsio import Placement
@@ -310,14 +311,18 @@ class State:
         return max(published, default=from_epoch(0))
 
     def broker_placement(self, path: str) -> Placement:
-        """Mode and owner of a file that the broker reads: as configured, else as the existing file has them."""
+        """Mode and owner of a file that the broker reads, and who must be able to read it where it is published.
+
+        As configured, else as the existing file has them.
+        """
         found = fsio.placement_like(path, fsio.PUBLIC)
         mode = int(self.config["broker.mode"], 8) if self.config["broker.mode"] else found.mode
         user, group = self.config["broker.user"], self.config["broker.group"]
         return Placement(
             mode,
-            fsio.user_number(user) if user else found.uid,
-            fsio.group_number(group) if group else found.gid,
+            user_number(user) if user else found.uid,
+            group_number(group) if group else found.gid,
+            self.config.broker_reader if path in {self.paths.acl, self.paths.crl} else "",
         )
 
 

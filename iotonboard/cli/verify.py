@@ -37,7 +37,9 @@ def verify(
     ] = None,
     crl: Annotated[str | None, typer.Option("--crl", metavar="FILE", help="Another CRL file.")] = None,
     ca: Annotated[str | None, typer.Option("--ca", metavar="FILE", help="Another CA file.")] = None,
-    user: Annotated[str, typer.Option("--user", help="Whom the broker runs as: owners and modes count then.")] = "",
+    user: Annotated[
+        str, typer.Option("--user", help="Whom the broker runs as, instead of broker.user: owners and modes count.")
+    ] = "",
     at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="The moment, as 2030-01-31T12:00:00Z.")] = None,
 ) -> int | None:
     """Say before publishing what a broker will do with ACL, CRL and CA file. Exit 9 when something would fail."""
@@ -52,6 +54,7 @@ def verify(
         with session.open_state() as state:
             paths = state.paths
             files = acl or paths.acl, crl or paths.crl, ca or paths.ca_certificate
+            user = user or ("" if acl or crl else state.config.broker_reader)
             devices = [state.store.device(name) for name in device_ids or ()]
         for device in devices:
             if not device.certificates:

@@ -57,3 +57,37 @@ def test_what_the_brokers_user_cannot_read_is_named(state: State, mode: int) -> 
         read = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "cat", str(acl)]
         can_read = subprocess.run(read, capture_output=True, check=False).returncode == 0
         assert said == ([] if can_read else ["acl-unreadable"])
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="changes owners: needs root")
+def test_nothing_is_published_that_the_brokers_user_could_not_read(state: State) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        acl, crl = Path(folder, "acl"), Path(folder, "crl.pem")
+        for words in (("broker_acl_file", acl), ("broker_crl_file", crl), ("broker.user", "nobody")):
+            state.run("config", "set", *words)
+        state.run("gen-crl")
+        assert [(path.owner(), path.stat().st_mode & 0o777) for path in (acl, crl)] == [("nobody", 0o644)] * 2
+        assert state.json("verify")["problems"] == []
+        before = acl.read_bytes(), crl.read_bytes()
+
+        Path(folder).chmod(0o700)
+        for words in (("register", "press-1"), ("gen-crl",), ("sync-acl",)):
+            refused = state.run(*words, expect=6)
+            assert f"the broker's user 'nobody' cannot read it: it may not enter '{folder}'" in refused.stderr
+            assert "hint: set broker.group and broker.mode" in refused.stderr
+        assert (acl.read_bytes(), crl.read_bytes(), len(os.listdir(folder))) == (*before, 2)
+        assert "broker-files" in state.run("health", expect=9).stdout
+        assert [one["code"] for one in state.json("verify", expect=9)["problems"]] == [
+            "acl-unreadable",
+            "crl-unreadable",
+        ]
+
+        Path(folder).chmod(0o755)
+        for words in (("broker.user", "root"), ("broker.group", "nogroup"), ("broker.mode", "0600")):
+            state.run("config", "set", *words)
+        assert "the broker's group 'nogroup' cannot read it" in state.run("sync-acl", expect=6).stderr
+        state.run("config", "set", "broker.mode", "0640")
+        state.run("gen-crl")
+        assert state.json("verify")["problems"] == []
+        assert b"user press-1" in acl.read_bytes()

@@ -21,6 +21,7 @@ FLOORS = (
     {"__init__", "record"},
     {"errors"},
     {"model"},
+    {"access"},
     {"fsio"},
     # Parts: each does one thing and knows no state directory.
     {

@@ -1,0 +1,98 @@
+"""Who may read a file: what mode and owner say, of it and of the folders on the way.
+
+A broker that cannot read its ACL or CRL at a reload lets everyone in.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import TYPE_CHECKING
+
+from iotonboard.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+READER_HINT = (
+    "set broker.group and broker.mode, and publish outside of the private state directory:"
+    " broker_acl_file and broker_crl_file"
+)
+_NOBODY = -1  # owns no file
+
+
+def user_number(name: str) -> int:
+    """Number of an operating system user.
+
+    Raises:
+        NotFoundError: there is no such user here.
+    """
+    return _number_of(name, "pwd", "getpwnam", "pw_uid")
+
+
+def group_number(name: str) -> int:
+    """Number of an operating system group.
+
+    Raises:
+        NotFoundError: there is no such group here.
+    """
+    return _number_of(name, "grp", "getgrnam", "gr_gid")
+
+
+def _number_of(name: str, module: str, function: str, field: str) -> int:
+    if name.isdecimal():
+        return int(name)
+    try:
+        # pwd and grp do not exist on Windows, where files have no such owner.
+        entry = getattr(importlib.import_module(module), function)(name)
+    except ImportError:
+        return -1
+    except KeyError:
+        raise NotFoundError(
+            f"there is no {module} entry {name!r} on this machine", hint="check [broker] in iotonboard.toml"
+        ) from None
+    return int(getattr(entry, field))
+
+
+def obstacle_to_reading(path: str, uid: int, groups: Collection[int]) -> str:
+    """Say why a user cannot read a file: its mode, or that of a folder on the way; empty when it can."""
+    if uid == 0:
+        return ""
+    path = os.path.realpath(path)
+    folder = os.path.dirname(path)
+    while True:
+        if not _may(folder, uid, groups, 0o1):
+            return f"it may not enter {folder!r}"
+        if folder == os.path.dirname(folder):
+            break
+        folder = os.path.dirname(folder)
+    return "" if _may(path, uid, groups, 0o4) else "the file's mode does not allow it"
+
+
+def _may(path: str, uid: int, groups: Collection[int], wanted: int) -> bool:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return False
+    shift = 6 if found.st_uid == uid else 3 if found.st_gid in groups else 0
+    return bool(found.st_mode >> shift & wanted)
+
+
+def unreadable_for(path: str, reader: str) -> str:
+    """Say why ``reader`` cannot read a file; empty when it can.
+
+    ``reader`` is a user (name or number) with the groups that the system knows of, or ``:GROUP`` for a member of
+    that group, as chown(1) writes them.
+
+    Raises:
+        NotFoundError: there is no such user or group here.
+    """
+    if not hasattr(os, "getgrouplist") or not os.path.exists(path):
+        return ""  # Windows decides by other means; what is missing is told elsewhere
+    user, _, group = reader.partition(":")
+    groups = [group_number(group)] if group else []
+    if user and not user.isdecimal():
+        groups += os.getgrouplist(user, _number_of(user, "pwd", "getpwnam", "pw_gid"))
+    reason = obstacle_to_reading(path, user_number(user) if user else _NOBODY, groups)
+    what = f"user {user!r}" if user else f"group {group!r}"
+    return f"the broker's {what} cannot read it: {reason}" if reason else ""
