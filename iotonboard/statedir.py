@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from iotonboard import audit, config, custody, fsio
 from iotonboard.access import group_number, user_number
 from iotonboard.brokers import mosquitto
+from iotonboard.brokers.topics import parse_topic_rule
 from iotonboard.errors import BusyError, ConflictError, PolicyError, StateError
 from iotonboard.fsio import Placement
 from iotonboard.model import DeviceId, RevocationReason, from_epoch, rfc3339, to_epoch, whole_seconds
@@ -290,7 +291,7 @@ class State:
         pieces = fsio.read_pieces(path) if os.path.exists(path) else ()
         operator = mosquitto.stream_operator_text(pieces)
         own_rules = mosquitto.operator_acl(operator)
-        templates = [mosquitto.parse_topic_rule(text, template=True) for text in self.config["acl.topics"]]
+        templates = [parse_topic_rule(text, template=True) for text in self.config["acl.topics"]]
         extra = self.store.extra_topics()
         denied = self.store.denied_ids(now, self.listed_since(now))
         roots = mosquitto.dollar_roots(own_rules)
@@ -363,7 +364,7 @@ def load_settings(root: str, environment: Mapping[str, str]) -> config.Config:
             raise PolicyError(f"{path!r} is not UTF-8 text", hint="correct the file, or restore it") from None
     settings = config.load_config(text, environment)
     for rule in settings["acl.topics"]:  # before anything is committed that could then not be published
-        mosquitto.parse_topic_rule(rule, template=True)
+        parse_topic_rule(rule, template=True)
     return settings
 
 

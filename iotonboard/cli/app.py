@@ -111,11 +111,6 @@ def overview(
     """Offline PKI for IoT devices: certificates, bundles, CRL and ACL for a Mosquitto broker."""
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run the program and exit with the documented code."""
-    sys.exit(run(argv))
-
-
 def run(argv: Sequence[str] | None = None) -> int:
     """Run one command line; the only place where errors become exit codes."""
     _make_streams_safe()
