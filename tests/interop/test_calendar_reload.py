@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from iotonboard.pki.crl import crl_facts, revoked_entries
-from iotonboard.pki.pem import pem_decode_all
+from iotonboard.pki.pem import pem_decode_all, pem_encode
 
+from support.broker import fake_clock
 from support.client import connect_answer, connected, unpack
+from support.faults import run_forked
 from support.program import State
 
 
@@ -34,6 +37,62 @@ def test_a_calendar_overlaps_and_every_revocation_signs_all_of_it_anew(state: St
     assert "calendar of 4 x 7 days" in state.run("health", "--check", "crl").stdout
     state.run("gen-crl", "--calendar", "0")
     assert len(lists(state)) == 1
+
+
+def test_a_broker_moves_along_the_calendar_by_itself_and_stays_with_a_revocation(
+    state: State, start_broker, tmp_path: Path
+) -> None:
+    one, two = (unpack(found, tmp_path) for found in state.register("press-1", "press-2"))
+    state.run("gen-crl", "--calendar", "5", "--every", "7")
+    broker = start_broker(state, clock=True)
+    for offset in ("+0", "+8d"):  # the first list, and the second
+        broker.set_clock(offset)
+        assert connect_answer(broker, one) == connect_answer(broker, two) == "Success"
+
+    on_day_9 = fake_clock(tmp_path / "workstation")
+    (tmp_path / "workstation").write_text("+9d")
+    state.run("revoke", "press-2", env=on_day_9)
+    signed = state.crl.read_bytes()
+    broker.set_clock("+9d")
+    broker.reload()
+    in_force = set()
+    for day in (9, 15, 22, 29, 36):  # five lists of the new calendar, without another reload
+        broker.set_clock(f"+{day}d")
+        assert connect_answer(broker, one) == "Success", f"day {day}"
+        assert connect_answer(broker, two).startswith("refused"), f"day {day}"
+        at = datetime.now(UTC) + timedelta(days=day)
+        begun = [one for one in map(crl_facts, lists(state)) if one.this_update <= at < one.next_update]
+        in_force.add(max(begun, key=lambda one: one.this_update).number)
+    assert len(in_force) == 5
+    assert broker.log.count("Reloading config") == 1
+
+    broker.set_clock("+22d")
+    state.crl.write_bytes(pem_encode("X509 CRL", lists(state)[0]))  # without the calendar
+    broker.reload()
+    assert connect_answer(broker, one).startswith("refused")
+    state.crl.write_bytes(signed)
+    broker.reload()
+    broker.set_clock("+50d")
+    assert connect_answer(broker, one).startswith("refused"), "the calendar has ended"
+
+
+def test_every_list_of_a_calendar_is_read_back_from_the_disk(state: State) -> None:
+    def spoil_the_last_list() -> None:
+        replace = os.replace
+
+        def replacing(source: str, target: str) -> None:
+            replace(source, target)
+            if target == str(state.crl):
+                content = state.crl.read_bytes()
+                at = content.rindex(b"-----BEGIN") + 60
+                other = b"A" if content[at] != ord("A") else b"B"
+                state.crl.write_bytes(content[:at] + other + content[at + 1 :])
+
+        os.replace = replacing
+
+    done = run_forked(state, "gen-crl", "--calendar", "3", before=spoil_the_last_list)
+    assert done.exit_code == 3, done
+    assert "is not what was signed" in done.stderr
 
 
 @pytest.mark.parametrize(

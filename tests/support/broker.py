@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from support.program import State
-from support.tools import need
+from support.tools import need, run_tool
 
 BROKER_NAMES = ("localhost", "127.0.0.1")
 _START_ATTEMPTS = 5  # another process may take the free port between finding and binding it
@@ -40,6 +40,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def fake_clock(file: Path) -> dict[str, str]:
+    """Variables that make a process read its offset from ``file`` whenever it asks for the time of day."""
+    file.write_text("+0")
+    library = run_tool("faketime", "-f", "+0", "/usr/bin/env").stdout.partition("LD_PRELOAD=")[2].splitlines()[0]
+    return {
+        "LD_PRELOAD": library,
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # keepalives and waiting go on as they were
+    }
+
+
 class Broker:
     """One mosquitto process. ``state`` gains a broker certificate when it has none.
 
@@ -47,9 +59,12 @@ class Broker:
         state: where conf, certificates, CRL and ACL are; the broker reads the published files in place.
         folder: where the adapted configuration and the log go.
         replace: words of the configuration to change, to show what one of its lines is good for.
+        clock: let ``set_clock`` move the broker's time.
     """
 
-    def __init__(self, state: State, folder: Path, *, replace: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, state: State, folder: Path, *, replace: dict[str, str] | None = None, clock: bool = False
+    ) -> None:
         self.mosquitto = need("mosquitto")
         self.state = state
         self.folder = folder
@@ -57,6 +72,7 @@ class Broker:
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir()
+        self._environment = {**os.environ, **(fake_clock(folder / "clock") if clock else {})}
         self.conf = folder / "mosquitto.conf"
         self.log_file = folder / "mosquitto.log"
         conf = state.certs / "brokers" / BROKER_NAMES[0] / "mosquitto.conf"
@@ -76,6 +92,7 @@ class Broker:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
+                    env=self._environment,
                 )
             # Signals and sockets are ready when this line appears; a SIGHUP before that would end the broker.
             wait_for(lambda: not self.is_running() or " running" in self.log, lambda: f"the broker:\n{self.log}")
@@ -94,6 +111,10 @@ class Broker:
             text = text.replace(old, new)
         user = "user root\n" if hasattr(os, "geteuid") and os.geteuid() == 0 else ""
         return user + "set_tcp_nodelay true\n" + text  # or many an answer waits 40 ms for an ACK
+
+    def set_clock(self, offset: str) -> None:
+        """Move the broker's time, also while it runs: ``"+8d"`` is eight days ahead of ours."""
+        (self.folder / "clock").write_text(offset)
 
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
