@@ -103,6 +103,19 @@ def read_pieces(path: str) -> Iterator[bytes]:
         raise BusyError(f"cannot read {path!r}: {error.strerror}", hint="check the file's permissions") from error
 
 
+def holds(path: str, pieces: Iterable[bytes]) -> bool:
+    """Say whether a file is exactly these pieces, read side by side.
+
+    Raises:
+        BusyError: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return all(file.read(len(piece)) == piece for piece in pieces) and not file.read(1)
+    except OSError as error:
+        raise BusyError(f"cannot read {path!r}: {error.strerror}", hint="check the file's permissions") from error
+
+
 def make_private_dir(path: str) -> bool:
     """Create ``path`` with mode 0700 whatever the umask says; ``True`` when it was made.
 

@@ -31,6 +31,8 @@ _TABLES_1 = (
     """CREATE TABLE device (
         id INTEGER PRIMARY KEY, device_id TEXT NOT NULL COLLATE NOCASE UNIQUE, name TEXT NOT NULL,
         attributes TEXT NOT NULL, created_at INTEGER NOT NULL, retired_at INTEGER)""",
+    # So that the ACL is written from the index of the ids alone.
+    "CREATE INDEX device_retired ON device(id) WHERE retired_at IS NOT NULL",
     """CREATE TABLE certificate (
         id INTEGER PRIMARY KEY, serial BLOB NOT NULL UNIQUE, issuer INTEGER NOT NULL REFERENCES issuer(id),
         device INTEGER REFERENCES device(id), host TEXT, not_before INTEGER NOT NULL, not_after INTEGER NOT NULL,

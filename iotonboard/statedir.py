@@ -237,8 +237,7 @@ class State:
         fsio.write_atomic(self.paths.ca_certificate, anchors, fsio.PUBLIC)
 
     def _publish_crl(self) -> None:
-        rows = self.store.crl_generation()
-        newest = rows[0].generation if rows else 0
+        newest = self.store.newest_generation()
         published = self.store.meta("crl_published") or 0
         if newest < published:
             raise ConflictError(
@@ -247,7 +246,7 @@ class State:
             )
         if newest == published and os.path.exists(self.paths.crl):
             return
-        ders = [row.der for row in rows if row.der is not None]
+        ders = [row.der for row in self.store.crl_generation() if row.der is not None]
         if not ders:
             return
         content = b"".join(pem.pem_encode("X509 CRL", der) for der in ders)
@@ -275,16 +274,8 @@ class State:
         fsio.write_atomic(path, self.render_acl(path, now, style=style), self.broker_placement(path))
 
     def acl_is_current(self, path: str, now: datetime, *, style: str | None = None) -> bool:
-        """Compare the ACL at ``path`` with what would be written, piece by piece: never in memory twice."""
-        if not os.path.exists(path):
-            return False
-        current = memoryview(fsio.read_file(path, limit=1 << 30))
-        position = 0
-        for piece in self.render_acl(path, now, style=style):
-            if current[position : position + len(piece)] != piece:
-                return False
-            position += len(piece)
-        return position == len(current)
+        """Compare the ACL at ``path`` with what would be written, piece by piece: never whole in memory."""
+        return os.path.exists(path) and fsio.holds(path, self.render_acl(path, now, style=style))
 
     def render_acl(self, path: str, now: datetime, *, style: str | None = None) -> Iterator[bytes]:
         """The whole new text of the ACL at ``path``, checked piece by piece as the broker would read it."""
@@ -296,11 +287,12 @@ class State:
         denied = self.store.denied_ids(now, self.listed_since(now))
         roots = mosquitto.dollar_roots(own_rules)
         if (style or self.config["acl.style"]) == "pattern":
-            region = mosquitto.render_region_pattern(templates, denied, extra.items(), deny_roots=roots)
+            region = mosquitto.render_region_pattern(templates, denied, extra, deny_roots=roots)
         else:
             region = mosquitto.render_region_per_device(
-                ((name, extra.get(name, ())) for name in self.store.permitted_ids(now)),
+                self.store.permitted_ids(now),
                 templates,
+                extra=extra,
                 denied=mosquitto.devices_to_deny(own_rules, denied),
                 deny_roots=roots,
             )
@@ -308,8 +300,7 @@ class State:
 
     def listed_since(self, now: datetime) -> datetime:
         """A revoked certificate that expired before this moment was on a CRL after its expiry (RFC 5280 3.3)."""
-        published = [row.this_update for row in self.store.crl_generation() if row.this_update <= now]
-        return max(published, default=from_epoch(0))
+        return self.store.newest_update(now) or from_epoch(0)
 
     def broker_placement(self, path: str) -> Placement:
         """Mode and owner of a file that the broker reads, and who must be able to read it where it is published.

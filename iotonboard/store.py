@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import sqlite3
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from iotonboard import schema
@@ -41,8 +42,9 @@ _CERTIFICATE = (
     f"c.id, c.serial, c.not_before, c.not_after, c.der, c.created_at, {_KEY} IS NOT NULL,"
     " r.revocation_date, r.reason FROM certificate c LEFT JOIN revocation r ON r.certificate = c.id"
 )
-# A device whose every certificate is revoked; computed from the revocations, which are few.
-_FULLY_REVOKED = """SELECT c.device FROM revocation r JOIN certificate c ON c.id = r.certificate
+# A device whose every certificate is revoked; computed from the revocations, which are few: the plus keeps SQLite
+# from walking all certificates instead.
+_FULLY_REVOKED = """SELECT c.device FROM revocation r JOIN certificate c ON c.id = +r.certificate
     WHERE c.device IS NOT NULL AND r.not_after >= :listed_since AND NOT EXISTS (
         SELECT 1 FROM certificate o WHERE o.device = c.device AND o.not_after >= :now
         AND NOT EXISTS (SELECT 1 FROM revocation p WHERE p.certificate = o.id))"""
@@ -534,7 +536,7 @@ class Store:
         query = (
             "SELECT r.entry_der FROM revocation r WHERE r.not_after >= ?"
             if len(self._all("SELECT id FROM issuer LIMIT 2")) == 1
-            else "SELECT r.entry_der FROM revocation r JOIN certificate c ON c.id = r.certificate"
+            else "SELECT r.entry_der FROM revocation r JOIN certificate c ON c.id = +r.certificate"
             " WHERE r.not_after >= ? AND c.issuer = ?"
         )
         parameters = (to_epoch(listed_since), issuer)[: query.count("?")]
@@ -567,6 +569,18 @@ class Store:
         """The newest CRL of an issuer whose octets are kept; a number that ``restore`` only passed has none."""
         rows = self._crls("WHERE issuer = ? AND der IS NOT NULL ORDER BY number DESC LIMIT 1", (issuer,))
         return rows[0] if rows else None
+
+    def newest_generation(self) -> int:
+        """Number of the generation that ``crl.pem`` holds; 0 before the first one."""
+        return int(self._one("SELECT coalesce(max(generation), 0) FROM crl")[0])
+
+    def newest_update(self, now: datetime) -> datetime | None:
+        """The latest thisUpdate that is not in the future, of the CRLs of the newest generation."""
+        query = (
+            "SELECT max(this_update) FROM crl WHERE generation = (SELECT max(generation) FROM crl) AND this_update <= ?"
+        )
+        found = self._one(query, (to_epoch(now),))[0]
+        return None if found is None else from_epoch(found)
 
     def crl_generation(self) -> list[CrlRow]:
         """Every CRL of the newest generation: what ``crl.pem`` holds."""
@@ -604,10 +618,10 @@ class Store:
     def permitted_ids(self, now: datetime) -> Iterator[str]:
         """Ids of devices, in their order, but for the retired and those with a revoked certificate and no valid one."""
         query = (
-            f"SELECT device_id FROM device WHERE retired_at IS NULL AND id NOT IN ({_FULLY_REVOKED})"  # noqa: S608
-            " ORDER BY device_id"
+            "SELECT device_id FROM device WHERE id NOT IN (SELECT id FROM device WHERE retired_at IS NOT NULL"  # noqa: S608
+            f" UNION {_FULLY_REVOKED}) ORDER BY device_id"
         )
-        return (row[0] for row in self.connection.execute(query, {"now": to_epoch(now), "listed_since": 0}))
+        return map(itemgetter(0), self.connection.execute(query, {"now": to_epoch(now), "listed_since": 0}))
 
     def denied_ids(self, now: datetime, listed_since: datetime) -> list[str]:
         """Ids of devices with a listed revocation and no valid certificate."""
@@ -617,7 +631,11 @@ class Store:
     def extra_topics(self) -> dict[str, list[TopicRule]]:
         """Topic rules of single devices, beside the templates that all get."""
         topics: dict[str, list[TopicRule]] = {}
-        query = "SELECT d.device_id, t.access, t.topic FROM topic t JOIN device d ON d.id = t.device ORDER BY 1, 2, 3"
+        # Sorted by an expression: the topics are walked and not the index of all devices.
+        query = (
+            "SELECT d.device_id || '', t.access, t.topic FROM topic t JOIN device d ON d.id = t.device"
+            " ORDER BY 1 COLLATE NOCASE, 2, 3"
+        )
         for device_id, access, topic in self._all(query):
             topics.setdefault(device_id, []).append(TopicRule(Access(access), topic))
         return topics

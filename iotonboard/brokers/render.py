@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from iotonboard.brokers.acl import Version
 
 Style = Literal["per-device", "pattern"]
-Rows = Iterable[tuple[str, Sequence[TopicRule]]]
+Extra = Mapping[str, Sequence[TopicRule]]
+_NONE: Extra = {}
 _BATCH = 4096  # devices per piece: large enough that the loop costs nothing, small in memory
 _IDS = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,63}\n)*+")
 
@@ -48,17 +49,19 @@ class Region(Iterator[bytes]):
 
 
 def render_region_per_device(
-    rows: Rows,
+    names: Iterable[str],
     templates: Sequence[TopicRule],
     *,
+    extra: Extra = _NONE,
     denied: Iterable[str] = (),
     deny_roots: Collection[str] = (),
 ) -> Region:
     """Render one ``user`` block per device: the templates with its id, then its own extra topics.
 
     Args:
-        rows: devices that may connect, with their extra topics; read as the text is taken.
+        names: devices that may connect; read as the text is taken.
         templates: what every device gets. A device with neither template nor extra topic gets no block.
+        extra: topics that single devices get besides.
         denied: devices to silence all the same, after the others; see ``devices_to_deny``.
         deny_roots: as in ``render_region_pattern``.
 
@@ -69,8 +72,8 @@ def render_region_per_device(
     silence = _silence(checked, deny_roots)
 
     def pieces(region: Region) -> Iterator[bytes]:
-        yield from _blocks(region, rows, _rule_lines(checked))
-        yield from _blocks(region, ((name, ()) for name in denied), silence)
+        yield from _blocks(region, names, extra, _rule_lines(checked))
+        yield from _blocks(region, denied, _NONE, silence)
 
     return Region("per-device", checked, pieces)
 
@@ -78,7 +81,7 @@ def render_region_per_device(
 def render_region_pattern(
     templates: Sequence[TopicRule],
     denied: Iterable[str],
-    extra: Rows,
+    extra: Extra,
     *,
     deny_roots: Collection[str] = (),
 ) -> Region:
@@ -92,7 +95,7 @@ def render_region_pattern(
     Args:
         templates: what every client with a certificate gets.
         denied: devices to silence, read as the text is taken; their extra topics are left out.
-        extra: devices with topics of their own; read as the text is taken.
+        extra: devices with topics of their own.
         deny_roots: first levels of ``$`` topics that the operator's own rules open; see ``dollar_roots``.
 
     Raises:
@@ -108,8 +111,8 @@ def render_region_pattern(
     def pieces(region: Region) -> Iterator[bytes]:
         if patterns:
             yield patterns
-        yield from _blocks(region, ((name, ()) for name in _each_once(denied, silent)), silence)
-        yield from _blocks(region, ((name, own) for name, own in extra if own and name not in silent), kept)
+        yield from _blocks(region, _each_once(denied, silent), _NONE, silence)
+        yield from _blocks(region, (name for name, own in extra.items() if own and name not in silent), extra, kept)
 
     return Region("pattern", checked, pieces)
 
@@ -162,20 +165,30 @@ def _silence(templates: Iterable[TopicRule], deny_roots: Collection[str]) -> str
     return _rule_lines(check_topic_rule(rule, template=True) for rule in rules)
 
 
-def _blocks(region: Region, rows: Rows, common: str) -> Iterator[bytes]:
-    """Write one block per row, many in a piece; ``common`` are the lines that all of them have."""
+def _blocks(region: Region, names: Iterable[str], extra: Extra, common: str) -> Iterator[bytes]:
+    """Write one block per name, many in a piece; ``common`` are the lines that all of them have."""
     parts = f"user {PLACEHOLDER}\n{common}".split(PLACEHOLDER)  # id.join(parts) is the whole block
-    source = iter(rows)
+    source = iter(names)
     while batch := list(islice(source, _BATCH)):
-        _check_ids([name for name, _ in batch])
-        blocks = [
-            name.join(parts) + _own_lines(name, own) if own else name.join(parts)
-            for name, own in batch
-            if own or common
-        ]
-        region.users += len(blocks)
-        if blocks:
-            yield "".join(blocks).encode()
+        _check_ids(batch)
+        if extra.keys().isdisjoint(batch):
+            chosen = batch if common else []
+            text = _common_blocks(parts, chosen)
+        else:
+            chosen = [name for name in batch if common or extra.get(name)]
+            text = "".join([name.join(parts) + _own_lines(name, extra.get(name, ())) for name in chosen])
+        region.users += len(chosen)
+        if text:
+            yield text.encode()
+
+
+def _common_blocks(parts: Sequence[str], names: Sequence[str]) -> str:
+    """``name.join(parts)`` for every name, in one go: no string is made per device."""
+    cells = [cell for part in parts for cell in ("", part)][1:] * len(names)
+    width = 2 * len(parts) - 1
+    for position in range(1, width, 2):
+        cells[position::width] = names
+    return "".join(cells)
 
 
 def _each_once(names: Iterable[str], seen: set[str]) -> Iterator[str]:
@@ -189,7 +202,7 @@ def _own_lines(name: str, rules: Sequence[TopicRule]) -> str:
     return _rule_lines(check_topic_rule(rule, template=True) for rule in rules).replace(PLACEHOLDER, name)
 
 
-def _check_ids(names: list[str]) -> None:
+def _check_ids(names: Sequence[str]) -> None:
     """Hold many ids against the grammar at once; the slow way names the one that is wrong."""
     joined = "\n".join(names) + "\n"
     if not _IDS.fullmatch(joined) or joined.count("\n") != len(names):

@@ -369,8 +369,8 @@ def test_both_styles_mean_the_same_to_the_broker(broker_with, style: str, name: 
 
 def _region(style: str) -> Iterator[bytes]:
     if style == "pattern":
-        return render_region_pattern(TEMPLATES, ["d3"], EXTRA.items())
-    return render_region_per_device(((name, EXTRA.get(name, ())) for name in ("d1", "d10", "d2")), TEMPLATES)
+        return render_region_pattern(TEMPLATES, ["d3"], EXTRA)
+    return render_region_per_device(("d1", "d10", "d2"), TEMPLATES, extra=EXTRA)
 
 
 def _real_without_marker(broker: PlainBroker, name: str) -> dict:

@@ -68,9 +68,9 @@ def whole(operator: bytes, region: Region) -> Acl:
 def test_both_styles_mean_what_was_meant(rules, own, denied, questions) -> None:
     sound(rules)
     sound([rule for rules in own.values() for rule in rules])
-    rows = [(name, own.get(name, ())) for name in IDS if name not in denied]
-    per_device = whole(b"", render_region_per_device(rows, rules))
-    pattern = whole(b"", render_region_pattern(rules, denied, own.items()))
+    names = [name for name in IDS if name not in denied]
+    per_device = whole(b"", render_region_per_device(names, rules, extra=own))
+    pattern = whole(b"", render_region_pattern(rules, denied, own))
     for name in IDS:
         for action in ("read", "write"):
             for topic in questions:
@@ -83,10 +83,9 @@ def test_both_styles_mean_what_was_meant(rules, own, denied, questions) -> None:
 def test_what_is_rendered_passes_the_check_in_any_pieces(rules, own, denied, step) -> None:
     sound(rules)
     sound([rule for rules in own.values() for rule in rules])
-    rows = [(name, own.get(name, ())) for name in IDS]
     for region in (
-        render_region_per_device(rows, rules, denied=denied),
-        render_region_pattern(rules, denied, own.items()),
+        render_region_per_device(IDS, rules, extra=own, denied=denied),
+        render_region_pattern(rules, denied, own),
     ):
         text = b"".join(region)
         pieces = [text[start : start + step] for start in range(0, len(text), step)]
@@ -107,9 +106,9 @@ def test_no_id_injects_a_rule(name: str) -> None:
     except PolicyError:
         good = False
     for region in (
-        render_region_per_device([(name, (rule,))], [rule]),
-        render_region_pattern([rule], [name], []),
-        render_region_pattern([], [], [(name, (rule,))]),
+        render_region_per_device([name], [rule], extra={name: (rule,)}),
+        render_region_pattern([rule], [name], {}),
+        render_region_pattern([], [], {name: (rule,)}),
     ):
         try:
             text = b"".join(region)
@@ -128,7 +127,7 @@ def test_no_id_injects_a_rule(name: str) -> None:
 def test_no_topic_injects_a_rule(topic: str) -> None:
     rule = TopicRule(Access.WRITE, topic)
     try:
-        text = b"".join(render_region_per_device([("d", (rule,))], []))
+        text = b"".join(render_region_per_device(["d"], [], extra={"d": (rule,)}))
     except PolicyError:
         with pytest.raises(PolicyError):
             check_topic_rule(rule, template=True)
@@ -156,7 +155,7 @@ def test_the_operators_text_is_kept_byte_for_byte(before: bytes, after: bytes) -
     text = (before + b"\n" if before and not before.endswith(b"\n") else before) + middle + after
     kept = text[: text.index(BEGIN)]
     try:
-        replaced = b"".join(replace_region(text, render_region_per_device([("a", ())], [TopicRule(Access.READ, "t")])))
+        replaced = b"".join(replace_region(text, render_region_per_device(["a"], [TopicRule(Access.READ, "t")])))
     except PolicyError:
         return
     assert split_region(replaced) == (kept, b"user a\ntopic read t\n", after)
@@ -183,8 +182,8 @@ def test_the_operators_clients_keep_their_rights(text: bytes, names: list[str], 
     except PolicyError:
         return
     rules = [TopicRule(Access.READ, "x/{device_id}"), TopicRule(Access.WRITE, "$own/{device_id}")]
-    rows = [(name, ()) for name in names if name not in denied]
-    both = whole(text, render_region_per_device(rows, rules, denied=denied, deny_roots=dollar_roots(alone)))
+    permitted = [name for name in names if name not in denied]
+    both = whole(text, render_region_per_device(permitted, rules, denied=denied, deny_roots=dollar_roots(alone)))
     clients = set(alone.users) - set(IDS)
     for client in [*clients, None]:
         for topic in ("x/op", "#x", "y", "a/b", "$own/a", "x/x"):

@@ -104,8 +104,8 @@ def test_wildcards_that_reach_other_devices_are_for_templates_only(topic: str) -
 
 
 def test_the_per_device_style() -> None:
-    rows = [("a", ()), ("b", (CONFIG, parse_topic_rule("write:up/{device_id}")))]
-    assert b"".join(render_region_per_device(rows, [OWN, LOCKED], denied=["z"])).decode() == (
+    extra = {"b": (CONFIG, parse_topic_rule("write:up/{device_id}"))}
+    assert b"".join(render_region_per_device(["a", "b"], [OWN, LOCKED], extra=extra, denied=["z"])).decode() == (
         "user a\ntopic readwrite devices/a/#\ntopic deny devices/a/locked\n"
         "user b\ntopic readwrite devices/b/#\ntopic deny devices/b/locked\ntopic read plant/config\ntopic write up/b\n"
         "user z\ntopic deny #\ntopic deny $SYS/#\n"
@@ -113,7 +113,7 @@ def test_the_per_device_style() -> None:
 
 
 def test_the_pattern_style() -> None:
-    extra = [("b", (CONFIG,)), ("c", ()), ("z", (CONFIG,))]
+    extra = {"b": (CONFIG,), "c": (), "z": (CONFIG,)}
     assert b"".join(render_region_pattern([OWN, LOCKED], ["z", "z"], extra)).decode() == (
         "pattern readwrite devices/%u/#\npattern deny devices/%u/locked\n"
         "user z\ntopic deny #\ntopic deny $SYS/#\n"
@@ -126,7 +126,7 @@ def test_a_denied_device_loses_the_dollar_topics_too() -> None:
     operator = b"pattern read $other/#\npattern read $SYS/#\n"
     acl = operator_acl(stream_operator_text([operator]))
     assert dollar_roots(acl) == ("$other",)
-    region = render_region_pattern(templates, ["z"], (), deny_roots=dollar_roots(acl))
+    region = render_region_pattern(templates, ["z"], {}, deny_roots=dollar_roots(acl))
     whole = parse_acl(b"".join(replace_region(operator, region)))
     for topic in ("$iot/z/x", "$SYS/broker/uptime", "$SYS/x", "$other/x", "devices/z/x"):
         assert not any(whole.allows("z", "z", access, topic) for access in ("read", "write"))
@@ -134,18 +134,18 @@ def test_a_denied_device_loses_the_dollar_topics_too() -> None:
 
 
 def test_a_device_without_rules_gets_no_block() -> None:
-    region = render_region_per_device([("a", ()), ("b", (CONFIG,))], [])
+    region = render_region_per_device(["a", "b"], [], extra={"b": (CONFIG,)})
     assert b"".join(region) == b"user b\ntopic read plant/config\n"
     assert region.users == 1
-    assert b"".join(render_region_pattern([], [], [])) == b""
+    assert b"".join(render_region_pattern([], [], {})) == b""
 
 
 def test_a_template_that_no_pattern_can_say_is_refused() -> None:
     template = parse_topic_rule("read:devices/x-{device_id}/#", template=True)
     with pytest.raises(PolicyError, match="not alone in its level") as caught:
-        render_region_pattern([template], [], [])
+        render_region_pattern([template], [], {})
     assert "per-device" in caught.value.hint
-    assert b"devices/x-a/#" in b"".join(render_region_per_device([("a", ())], [template]))
+    assert b"devices/x-a/#" in b"".join(render_region_per_device(["a"], [template]))
 
 
 BAD_IDS = [
@@ -172,29 +172,29 @@ BAD_IDS = [
 @pytest.mark.parametrize("name", BAD_IDS[:-1])
 def test_a_bad_id_is_refused_where_the_text_is_rendered(name: str) -> None:
     with pytest.raises(PolicyError):
-        list(render_region_per_device([("ok", ()), (name, ())], [OWN]))
+        list(render_region_per_device(["ok", name], [OWN]))
     with pytest.raises(PolicyError):
-        list(render_region_pattern([OWN], [name], []))
+        list(render_region_pattern([OWN], [name], {}))
     with pytest.raises(PolicyError):
-        list(render_region_pattern([OWN], [], [(name, (CONFIG,))]))
+        list(render_region_pattern([OWN], [], {name: (CONFIG,)}))
 
 
 @pytest.mark.parametrize("topic", [topic for topic in BAD_TOPICS if topic])
 def test_a_bad_stored_topic_is_refused_where_the_text_is_rendered(topic: str) -> None:
     rule = TopicRule(Access.READ, topic)
     with pytest.raises(PolicyError):
-        list(render_region_per_device([("a", (rule,))], [OWN]))
+        list(render_region_per_device(["a"], [OWN], extra={"a": (rule,)}))
     with pytest.raises(PolicyError):
         render_region_per_device([], [rule])
     with pytest.raises(PolicyError):
-        list(render_region_pattern([OWN], [], [("a", (rule,))]))
+        list(render_region_pattern([OWN], [], {"a": (rule,)}))
 
 
 def test_a_new_region_goes_to_the_end_and_the_next_one_takes_its_place() -> None:
     operator = b"# mine\r\nuser op\r\ntopic read #"
-    first = b"".join(replace_region(operator, render_region_per_device([("a", ())], [OWN])))
+    first = b"".join(replace_region(operator, render_region_per_device(["a"], [OWN])))
     assert first.startswith(operator + b"\n" + BEGIN)
-    second = b"".join(replace_region(first, render_region_per_device([("b", ())], [OWN])))
+    second = b"".join(replace_region(first, render_region_per_device(["b"], [OWN])))
     assert second == first.replace(b"user a\n", b"user b\n").replace(b"devices/a/", b"devices/b/")
     assert split_region(second) == (operator + b"\n", b"user b\ntopic readwrite devices/b/#\n", b"")
 
@@ -202,7 +202,7 @@ def test_a_new_region_goes_to_the_end_and_the_next_one_takes_its_place() -> None
 def test_text_below_the_region_stays_below_it() -> None:
     after = b"\n# dashboards\nuser grafana\ntopic read #"
     text = published(b"topic read free\n", after)
-    whole = b"".join(replace_region(text, render_region_pattern([OWN], [], [])))
+    whole = b"".join(replace_region(text, render_region_pattern([OWN], [], {})))
     assert whole.startswith(b"topic read free\n" + BEGIN)
     assert whole.endswith(END + b"\n" + after)
 
@@ -266,8 +266,8 @@ def test_the_operators_bad_lines_are_reported_with_their_place_in_the_file() -> 
 def test_the_region_neither_captures_nor_is_captured() -> None:
     operator = b"topic read anonymous\nuser op\ntopic read ops\n"
     for region in (
-        render_region_per_device([("a", ())], [OWN]),
-        render_region_pattern([OWN], ["a"], [("b", (CONFIG,))]),
+        render_region_per_device(["a"], [OWN]),
+        render_region_pattern([OWN], ["a"], {"b": (CONFIG,)}),
     ):
         acl = parse_acl(b"".join(replace_region(operator, region)))
         assert [rule.topic for rule in acl.users["op"]] == ["ops"]
@@ -330,11 +330,11 @@ def test_a_region_with_a_bad_line_is_refused_with_its_number(old: bytes, new: by
 def test_a_region_that_is_legal_but_not_meant_is_refused(style: str) -> None:
     templates = [OWN, LOCKED]
     if style == "pattern":
-        text = b"".join(render_region_pattern(templates, ["z"], [("a", (CONFIG,)), ("b", (CONFIG,))]))
+        text = b"".join(render_region_pattern(templates, ["z"], {"a": (CONFIG,), "b": (CONFIG,)}))
         wrong = [(b"pattern deny devices/%u/locked\n", b""), (b"pattern", b"pattern read x\npattern")]
     else:
-        rows = [("a", (CONFIG,)), ("b", (CONFIG,))]
-        text = b"".join(render_region_per_device(rows, templates, denied=["z"]))
+        extra = {"a": (CONFIG,), "b": (CONFIG,)}
+        text = b"".join(render_region_per_device(extra, templates, extra=extra, denied=["z"]))
         wrong = [(b"devices/b/#", b"devices/a/#"), (b"readwrite devices/b", b"read devices/b")]
     wrong += [
         (b"deny devices/b/locked", b"deny devices/a/locked"),
@@ -352,7 +352,7 @@ def test_a_region_that_is_legal_but_not_meant_is_refused(style: str) -> None:
 
 
 def test_a_region_with_too_few_blocks_is_refused() -> None:
-    text = b"".join(render_region_per_device([("a", ())], [OWN]))
+    text = b"".join(render_region_per_device(["a"], [OWN]))
     with pytest.raises(PolicyError, match="holds 1 user blocks where 2 were meant"):
         verify_region([text], users=2)
 
@@ -370,21 +370,21 @@ def test_replacing_checks_what_passes_through() -> None:
 def test_templates_that_deny_everything_are_not_taken_for_a_silenced_device() -> None:
     templates = [parse_topic_rule(f"deny:{topic}", template=True) for topic in ("#", "$x/#")]
     for region in (
-        render_region_per_device([("a", (CONFIG,))], templates, denied=["z"]),
-        render_region_pattern(templates, ["z"], [("a", (CONFIG,))]),
+        render_region_per_device(["a"], templates, extra={"a": (CONFIG,)}, denied=["z"]),
+        render_region_pattern(templates, ["z"], {"a": (CONFIG,)}),
     ):
         assert b"topic deny $x/#\ntopic read plant/config\n" in b"".join(replace_region(b"", region))
 
 
 def test_replacing_counts_the_blocks() -> None:
-    region = render_region_per_device([("a", ())], [OWN])
+    region = render_region_per_device(["a"], [OWN])
     region.users = 1
     with pytest.raises(PolicyError, match="holds 1 user blocks where 2 were meant"):
         list(replace_region(b"", region))
 
 
 def test_a_published_file_is_read_back() -> None:
-    whole = b"".join(replace_region(b"user op\ntopic read #\n", render_region_per_device([("a", ())], [OWN])))
+    whole = b"".join(replace_region(b"user op\ntopic read #\n", render_region_per_device(["a"], [OWN])))
     assert check_published_acl([whole], style="per-device", templates=[OWN], users=1).lines == 2
     with pytest.raises(PolicyError, match="no managed region"):
         check_published_acl([b"user op\n"])

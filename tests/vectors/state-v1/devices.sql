@@ -84,6 +84,7 @@ INSERT INTO "revocation" VALUES(2,1767614400,'keyCompromise',4359614401,X'303302
 INSERT INTO "revocation" VALUES(3,1767614400,'certificateHold',4359614401,X'30330214503F7A099655F8DD3FCF71841212CD5DB34DE671170D3236303130353132303030305A300C300A0603551D1504030A0106');
 CREATE TABLE topic (device INTEGER NOT NULL REFERENCES device(id), access TEXT NOT NULL, topic TEXT NOT NULL, PRIMARY KEY (device, access, topic));
 INSERT INTO "topic" VALUES(5,'read','plant/config');
+CREATE INDEX device_retired ON device(id) WHERE retired_at IS NOT NULL;
 CREATE INDEX certificate_device ON certificate(device) WHERE device IS NOT NULL;
 CREATE INDEX certificate_host ON certificate(host) WHERE host IS NOT NULL;
 CREATE INDEX certificate_not_after ON certificate(not_after);
