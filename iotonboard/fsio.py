@@ -170,24 +170,32 @@ def create_exclusive(path: str, content: bytes, placement: Placement = PRIVATE) 
 
 
 def write_atomic(
-    path: str, content: bytes | Iterable[bytes], placement: Placement = PRIVATE, *, durable: bool = True
+    path: str,
+    content: bytes | Iterable[bytes],
+    placement: Placement = PRIVATE,
+    *,
+    durable: bool = True,
+    sync_folder: bool = True,
 ) -> None:
     """Replace ``path`` by a whole new file.
 
     ``content`` may be produced piece by piece; when producing it fails, the old file stays.
-    ``durable=False`` leaves the fsync to a later ``sync_all``.
+    ``durable=False`` leaves the fsync to a later ``sync_all``, ``sync_folder=False`` that of the folder to a later
+    ``sync_dir``.
 
     Raises:
         BusyError: the disk refused; the old file stays.
         PolicyError: the placement's reader could not read it; the old file stays.
     """
-    with replacing(path, placement, durable=durable) as file:
+    with replacing(path, placement, durable=durable, sync_folder=sync_folder) as file:
         for piece in (content,) if isinstance(content, bytes) else content:
             file.write(piece)
 
 
 @contextlib.contextmanager
-def replacing(path: str, placement: Placement = PRIVATE, *, durable: bool = True) -> Iterator[BinaryIO]:
+def replacing(
+    path: str, placement: Placement = PRIVATE, *, durable: bool = True, sync_folder: bool = True
+) -> Iterator[BinaryIO]:
     """Open a temporary file in ``path``'s folder; when the block ends well it takes the place of ``path``.
 
     Raises:
@@ -207,7 +215,7 @@ def replacing(path: str, placement: Placement = PRIVATE, *, durable: bool = True
     except BaseException:
         _forget(staged)
         raise
-    if durable:
+    if durable and sync_folder:
         sync_dir(os.path.dirname(path) or ".")
 
 
@@ -257,11 +265,30 @@ def sync_all(paths: Iterable[str]) -> None:
         os.sync()
         return
     for path in paths:
-        descriptor = os.open(path, os.O_RDWR)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync_file(path)
+
+
+def sync_tree(folder: str) -> None:
+    """Make the files of a folder, their names and the folder's own name durable; one that went is passed over."""
+    try:
+        with os.scandir(folder) as entries:
+            paths = [entry.path for entry in entries if entry.is_file(follow_symlinks=False)]
+        for path in paths:
+            _sync_file(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise disk_error(error, folder) from error
+    sync_dir(folder)
+    sync_dir(os.path.dirname(folder))
+
+
+def _sync_file(path: str) -> None:
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def remove_file(path: str) -> bool:

@@ -22,7 +22,7 @@ from iotonboard.model import DeviceId, RevocationReason, from_epoch, rfc3339, to
 from iotonboard.outbox import Outbox
 from iotonboard.pki import pem
 from iotonboard.pki.crlentry import encode_entry
-from iotonboard.record import dataclass
+from iotonboard.record import dataclass, field
 from iotonboard.store import Store
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from iotonboard.store import PendingFiles
 
 PUBLISH_GROUP = 256
+_MANY = 16  # from so many devices on, one sync of everything costs less than one for each file
+_UNSETTLED = 64  # so many devices' files may wait for that on a stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ class State:
     store: Store
     caller: Caller
     clock: Callable[[], datetime]
+    unsettled: dict[int, PendingFiles] = field(default_factory=dict, repr=False)
 
     @contextlib.contextmanager
     def transaction(self, *, signing: bool = False) -> Iterator[datetime]:
@@ -135,21 +138,23 @@ class State:
             self.revoke(old, RevocationReason.SUPERSEDED, now, subject=subject)
         return bool(old)
 
-    def publish(self, *, acl: bool = True) -> None:
+    def publish(self, *, acl: bool = True, settle: bool = True) -> None:
         """Write every file that differs from the committed rows; leave all others alone.
 
-        ``acl=False`` leaves the ACL to a later call: a batch publishes it once.
+        ``acl=False`` leaves the ACL to a later call: a batch publishes it once. ``settle=False`` leaves it to a later
+        call to make devices' files durable; until then they stay noted as unwritten, so after a power cut the next
+        command writes them again.
 
         Raises:
             PolicyError: an operator's own ACL lines would break the broker; nothing was replaced.
             BusyError: the disk refuses; the next command goes on from here.
         """
         self._apply_keep_keys()
-        while self._publish_pending():
+        while self._publish_pending(settle=settle):
             pass
         self.outbox.settle(whole_seconds(self.clock()))
         custody.scrub_log(self.store)
-        with self.store.transaction():
+        with self.store.transaction(durable=False):
             for folder in {self.paths.root, self.paths.certs, *map(os.path.dirname, (self.paths.acl, self.paths.crl))}:
                 fsio.sweep_staging(folder)
             self._publish_ca()
@@ -197,26 +202,38 @@ class State:
         days = int(policy.removeprefix("days:"))
         return custody.kept_before(self.store, after, whole_seconds(self.clock()) - timedelta(days=days))
 
-    def _publish_pending(self) -> bool:
+    def _publish_pending(self, *, settle: bool) -> bool:
         """Write one group of device and broker files; ``True`` while there may be more."""
         if not self.store.pending(1):
             return False
-        with self.store.transaction():
+        with self.store.transaction(durable=False):
             group = self.store.pending(PUBLISH_GROUP)
-            durable = len(group) < PUBLISH_GROUP // 16
+            settle = settle or len(group) >= _UNSETTLED
+            one_by_one = settle and len(group) < _MANY
             for files in group:
-                self._write_files(files, durable=durable)
-            if group and not durable:
+                if self.unsettled.get(files.certificate) != files:
+                    self._write_files(files, durable=one_by_one)
+                elif one_by_one:
+                    fsio.sync_tree(self._folder(files))
+            if not settle:
+                self.unsettled.update((files.certificate, files) for files in group)
+                return False
+            if not one_by_one:
                 fsio.sync_all(())
             self.store.clear_pending(files.certificate for files in group)
+            self.unsettled.clear()
         return len(group) == PUBLISH_GROUP
 
+    def _folder(self, files: PendingFiles) -> str:
+        return self.paths.broker(files.name) if files.is_broker else self.paths.device(files.name)
+
     def _write_files(self, files: PendingFiles, *, durable: bool) -> None:
-        folder = self.paths.broker(files.name) if files.is_broker else self.paths.device(files.name)
+        folder = self._folder(files)
         stem = "broker" if files.is_broker else "device"
         for parent in (self.paths.certs, os.path.dirname(folder)):
             fsio.make_private_dir(parent)
-        if not fsio.make_private_dir(folder):
+        is_new = fsio.make_private_dir(folder)
+        if not is_new:
             fsio.sweep_staging(folder)
         wanted = [(f"{stem}.crt", pem.pem_encode("CERTIFICATE", files.der), fsio.PUBLIC)]
         if files.key_der is not None:
@@ -225,7 +242,12 @@ class State:
         if files.bundle is not None:
             wanted.append(("creds.zip", files.bundle, fsio.PRIVATE))
         for name, content, placement in wanted:
-            fsio.write_atomic(os.path.join(folder, name), content, placement, durable=durable)
+            path = os.path.join(folder, name)
+            fsio.write_atomic(path, content, placement, durable=durable, sync_folder=False)
+        if durable:
+            fsio.sync_dir(folder)
+        if durable and is_new:
+            fsio.sync_dir(os.path.dirname(folder))
         for name in (f"{stem}.key", "creds.zip"):
             if name not in [name for name, _, _ in wanted]:
                 fsio.erase_file(os.path.join(folder, name))

@@ -176,9 +176,15 @@ class Store:
         self.connection.close()
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Hold the write lock; COMMIT at the end, ROLLBACK when anything is raised."""
+    def transaction(self, *, durable: bool = True) -> Iterator[None]:
+        """Hold the write lock; COMMIT at the end, ROLLBACK when anything is raised.
+
+        With ``durable`` false a power cut may undo the COMMIT, and no earlier one: for notes of what was published,
+        without which the next command does it again.
+        """
         try:
+            if not durable:
+                self.connection.execute("PRAGMA synchronous = NORMAL")
             self.connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             raise database_error(error, self.path) from error
@@ -190,6 +196,9 @@ class Store:
             if isinstance(error, sqlite3.Error):
                 raise database_error(error, self.path) from error
             raise
+        finally:
+            if not durable:
+                self.connection.execute("PRAGMA synchronous = FULL")
 
     def _roll_back(self) -> None:
         """Undo the open transaction; SQLite did it by itself when the disk refused, and never keeps a part of it."""

@@ -111,6 +111,7 @@ def register(
         strict=strict,
         group=1 if stream else GROUP,
         is_list=batch is not None,
+        settle=not stream,
     )
     with session.open_state() as state, passwords_file(passwords) as keep_password, stop_signal() as stopped:
         authority = session.unlock(state)

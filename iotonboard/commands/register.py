@@ -66,6 +66,8 @@ class Options:
     """How a whole call is done. ``if_exists`` is ``fail``, ``skip`` or ``reissue``.
 
     ``is_list`` requests must name every device once; on a stream a script that lost an answer asks again.
+    Without ``settle`` a device is answered when it is durable in the database, with its files written but not yet
+    durable: the caller's last ``publish`` makes them so, or the next command does it after a power cut.
     """
 
     if_exists: str = "fail"
@@ -73,6 +75,7 @@ class Options:
     strict: bool = False
     group: int = GROUP
     is_list: bool = True
+    settle: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,7 @@ class _Run:
         groups = self._planned(iter(requests))
         for plans, issued in issue_groups(self._desk, self._authority, groups, _order_of, self._start_workers):
             answers = self._record(plans, issued)
-            self._state.publish(acl=False)
+            self._state.publish(acl=False, settle=self._options.settle)
             yield from answers
             if self._halted:
                 break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import select
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -89,6 +90,37 @@ def test_each_line_is_answered_when_its_device_is_committed(state: State) -> Non
         assert stream.close()[0] == 0
     acl = state.acl.read_text()
     assert [f"user press-{number}\n" in acl for number in range(4)] == [False, True, True, True]
+
+
+def test_files_that_a_power_cut_emptied_are_written_again(state: State) -> None:
+    """An answered device is durable in the database; its files follow, so a cut can leave them without content."""
+    with opened(state) as stream:
+        answer = stream.ask("press-1")
+        stream.process.kill()
+        stream.process.wait()
+    whole = {path: path.read_bytes() for path in state.device("press-1").iterdir()}
+    assert {path.name for path in whole} == {"device.crt", "device.key", "creds.zip"}
+    for path in whole:
+        path.write_bytes(b"")
+    state.run("sync-acl")
+    assert {path: path.read_bytes() for path in state.device("press-1").iterdir()} == whole
+    assert state.json("show", "press-1")["certificates"][0]["serial"] == answer["serial"]
+
+
+def test_files_are_durable_when_the_stream_rests_and_when_it_ends(state: State) -> None:
+    def to_be_written() -> int:
+        with sqlite3.connect(state.path / "devices.db") as connection:
+            return connection.execute("SELECT count(*) FROM pending").fetchone()[0]
+
+    with opened(state) as stream:
+        for number in range(5):
+            stream.ask(f"press-{number}")
+        wait_for(lambda: to_be_written() == 0, "the files are noted as written")
+        for number in range(130):
+            stream.ask(f"many-{number}")
+            assert to_be_written() < 65, "a stream that never rests settles its files too"
+        assert stream.close()[0] == 0
+    assert to_be_written() == 0
 
 
 def test_a_line_is_an_id_or_an_object(state: State) -> None:

@@ -57,6 +57,29 @@ def test_wrong_construction_is_refused(cls):
         cls(-1)
 
 
+def test_the_first_objects_are_like_all_later_ones():
+    """The first few are filled field by field, the others by compiled code."""
+    used = _declare(dataclass)
+    made = [used(number, secret=b"z") for number in range(20)]
+    assert [(point.x, point.label, point.secret, point.notes) for point in made] == [
+        (number, "here", b"z", []) for number in range(20)
+    ]
+    assert made[0].notes is not made[1].notes
+
+
+@pytest.mark.parametrize("before", [0, 20])
+@pytest.mark.parametrize(
+    ("args", "values"), [((), {}), ((1, "a", b"", [], "too many"), {}), ((1,), {"x": 1}), ((1,), {"wrong": 2})]
+)
+def test_wrong_arguments_are_refused_early_and_late(before, args, values):
+    cls = _declare(dataclass)
+    for number in range(before):
+        cls(number)
+    with pytest.raises(TypeError):
+        cls(*args, **values)
+    assert cls(1).x == 1
+
+
 @pytest.mark.parametrize("cls", [Ours, Library])
 def test_frozen(cls):
     point = cls(1)
