@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard import audit, continuity, fsio, lifecycle, vault
 from iotonboard.crlplan import CALENDAR, first_update, load_calendar, plan_periods
-from iotonboard.errors import ConflictError, KeyUnavailableError, NotFoundError
+from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, NotFoundError
 from iotonboard.model import rfc3339
 from iotonboard.pki.crl import check_crl, crl_facts, sign_crl
 from iotonboard.pki.issuance import Issuer, load_issuer
@@ -54,8 +54,13 @@ class Authority:
 
     @property
     def chain(self) -> tuple[bytes, ...]:
-        """Certificates from the issuing CA to the trust anchor, DER."""
+        """Certificates from the issuing CA to its trust anchor, DER."""
         return (self.active.issuer.certificate_der,)
+
+    @property
+    def anchors(self) -> tuple[bytes, ...]:
+        """What devices trust, DER: the oldest CA first, from which the brokers' certificates are."""
+        return tuple(ca.issuer.certificate_der for ca in reversed(self.signing))
 
 
 def unlock(state: State, passphrase: Passphrase | None, *others: Passphrase | None) -> Authority:
@@ -127,8 +132,9 @@ def sign_crls(
 
     Raises:
         ConflictError: a revocation would be lost.
-        BusyError: so many CRLs were signed that thisUpdate would lie in the future.
+        BusyError: so many CRLs were signed that thisUpdate would lie in the future, or the CAs are others by now.
     """
+    refuse_changed(state, authority)
     days = next_update_days or state.config["crl_next_update_days"]
     lifecycle.end_overlaps(state, now)
     for ca in authority.signing:
@@ -174,6 +180,16 @@ def _in_force(published: list[CrlRow], now: datetime) -> CrlRow | None:
     """The list that brokers use now; of a calendar the newest that has begun, else the only one."""
     begun = [row for row in published if row.this_update <= now]
     return max(begun or published[:1], key=lambda row: row.this_update, default=None)
+
+
+def refuse_changed(state: State, authority: Authority) -> None:
+    """Refuse to sign with CA keys that were opened before a rollover, inside the caller's transaction.
+
+    Raises:
+        BusyError: a CA was added or retired since they were opened.
+    """
+    if [row.id for row in state.store.issuers()] != [ca.row for ca in authority.signing]:
+        raise BusyError("another command changed the CA meanwhile", hint="run the command again")
 
 
 def seal_audit(state: State, authority: Authority) -> None:

@@ -11,7 +11,7 @@ import stat
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from iotonboard import fsio
+from iotonboard import fsio, succession
 from iotonboard.access import READER_HINT, unreadable_for
 from iotonboard.brokers import mosquitto
 from iotonboard.crlplan import CALENDAR, load_calendar
@@ -52,14 +52,14 @@ def _database(state: State) -> Answer:
 
 
 def _ca_key(state: State) -> Answer:
-    issuer = state.store.issuers()[0]
-    path = os.path.join(state.paths.certs, issuer.key_file)
-    if not os.path.exists(path):
-        return FAILED, f"the CA key {path!r} is missing", "bring back the disk or the backup that holds it"
-    if b"ENCRYPTED" not in fsio.read_file(path, limit=1 << 16):
-        return WARNING, "the CA key is not encrypted", "'iotonboard passwd' gives it a passphrase"
-    if os.name == "posix" and stat.S_IMODE(os.stat(path).st_mode) & 0o077:
-        return FAILED, f"others may read {path!r}", f"type: chmod 600 {path}"
+    for issuer in state.store.issuers():
+        path = os.path.join(state.paths.certs, issuer.key_file)
+        if not os.path.exists(path):
+            return FAILED, f"the CA key {path!r} is missing", "bring back the disk or the backup that holds it"
+        if b"ENCRYPTED" not in fsio.read_file(path, limit=1 << 16):
+            return WARNING, "the CA key is not encrypted", "'iotonboard passwd' gives it a passphrase"
+        if os.name == "posix" and stat.S_IMODE(os.stat(path).st_mode) & 0o077:
+            return FAILED, f"others may read {path!r}", f"type: chmod 600 {path}"
     return OK, "encrypted, readable by its owner only", ""
 
 
@@ -70,11 +70,29 @@ def _ca_certificate(state: State) -> Answer:
         return (
             FAILED,
             f"the CA certificate expired on {rfc3339(issuer.validity.not_after)}",
-            "set up a new CA",
+            "type: iotonboard ca-rollover",
         )
     if left < state.config["cert_validity_days"]:
-        return WARNING, f"{left} days left: shorter than a new device certificate", "plan a new CA"
+        message = f"{left} days left: shorter than a new device certificate"
+        return WARNING, message, "type: iotonboard ca-rollover"
+    published = pem.pem_decode_all("CERTIFICATE", fsio.read_file(state.paths.ca_certificate, limit=1 << 20))
+    if not {each.der for each in state.store.issuers()} <= set(published):
+        return FAILED, f"{state.paths.ca_certificate!r} lacks a CA", "type: iotonboard health --repair"
     return OK, f"{left} days left", ""
+
+
+def _ca_rollover(state: State) -> Answer:
+    _, *old = state.store.issuers()
+    if not old:
+        return OK, "none is under way", ""
+    devices = succession.valid_devices(state.store, old[0].id, state.clock())
+    if not devices:
+        return WARNING, "no device hangs on the old CA any more", "type: iotonboard ca-rollover --retire"
+    left = (old[0].validity.not_after - state.clock()).days
+    message = f"{devices} devices have certificates of the old CA, which has {left} days left"
+    if left < state.config["expiring.device_days"]:
+        return WARNING, message, "type: iotonboard renew --old-ca"
+    return OK, message, ""
 
 
 def _crl(state: State) -> Answer:
@@ -145,7 +163,11 @@ def _modes(state: State) -> Answer:
 
 
 def _passphrase(state: State) -> Answer:
-    path = os.path.join(state.paths.certs, state.store.issuers()[0].key_file)
+    paths = [os.path.join(state.paths.certs, issuer.key_file) for issuer in state.store.issuers()]
+    return max((_passphrase_of(path) for path in paths), key=lambda answer: answer[0] != OK)
+
+
+def _passphrase_of(path: str) -> Answer:
     content = fsio.read_file(path, limit=1 << 16)
     if b"ENCRYPTED" not in content:
         return WARNING, "the CA key has no passphrase", "type: iotonboard passwd"
@@ -180,6 +202,9 @@ def _backup(state: State) -> Answer:
         if now - state.store.issuers()[-1].validity.not_before < timedelta(days=7):
             return OK, "none yet, and the CA is new", ""
         return WARNING, "there is no backup", "type: iotonboard backup /path/to/backup.zip"
+    skew = timedelta(minutes=state.config["not_before_skew_minutes"])
+    if from_epoch(last) < state.store.issuers()[0].validity.not_before + skew:
+        return WARNING, "the last backup lacks the key of the new CA", "type: iotonboard backup /path/to/backup.zip"
     days = (now - from_epoch(last)).days
     if days > BACKUP_DAYS:
         return WARNING, f"the last backup is {days} days old", "type: iotonboard backup /path/to/backup.zip"
@@ -200,6 +225,7 @@ CHECKS = (
     Check("clock", "the clock agrees with the last recorded event", _clock),
     Check("ca-key", "the CA key is there, encrypted and private", _ca_key),
     Check("ca-certificate", "the CA lives longer than what it issues", _ca_certificate),
+    Check("ca-rollover", "a rollover that is under way can go on, or end", _ca_rollover),
     Check("crl", "crl.pem is the last one signed and has time left", _crl),
     Check("unpublished", "no revocation or file waits to be published", _unpublished),
     Check("acl", "mosquitto.acl says what the database says", _acl),

@@ -21,7 +21,9 @@ class Credential:
     """One certificate of one device, with its key when the key was made on the workstation.
 
     ``key_der`` is unencrypted PKCS#8 (RFC 5958), or None when the key never left the device.
-    ``chain`` holds the issuers' certificates, the leaf's issuer first and the trust anchor last.
+    ``chain`` holds the issuers' certificates, the leaf's issuer first and its trust anchor last.
+    ``anchors`` is what the device trusts when that is more than the end of the chain: the CA of the brokers'
+    certificates first, then the one that takes its place.
     ``publish_topics`` and ``subscribe_topics`` are MQTT topics for formats that configure a client.
     ``repr`` shows neither the key nor the certificates.
 
@@ -37,6 +39,7 @@ class Credential:
     chain: tuple[bytes, ...] = field(repr=False)
     publish_topics: tuple[str, ...] = ()
     subscribe_topics: tuple[str, ...] = ()
+    anchors: tuple[bytes, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if not self.chain:
@@ -48,14 +51,14 @@ class Credential:
         return hashlib.sha256(self.certificate_der).hexdigest()
 
     @property
-    def anchor_der(self) -> bytes:
-        """The certificate that the device trusts: the end of the chain."""
-        return self.chain[-1]
+    def anchor_ders(self) -> tuple[bytes, ...]:
+        """The certificates that the device trusts; more than one while a CA takes another one's place."""
+        return self.anchors or self.chain[-1:]
 
     @property
     def anchor_fingerprint(self) -> str:
-        """SHA-256 of the trust anchor's DER, lower-case hexadecimal."""
-        return hashlib.sha256(self.anchor_der).hexdigest()
+        """SHA-256 of the DER of the CA that the device's certificate leads to, lower-case hexadecimal."""
+        return hashlib.sha256(self.chain[-1]).hexdigest()
 
     @property
     def sent_chain_der(self) -> tuple[bytes, ...]:
@@ -69,8 +72,8 @@ class Credential:
 
     @property
     def anchor_pem(self) -> bytes:
-        """The trust anchor as PEM."""
-        return pem_encode("CERTIFICATE", self.anchor_der)
+        """The trust anchors as PEM."""
+        return b"".join(pem_encode("CERTIFICATE", der) for der in self.anchor_ders)
 
     @property
     def key_pem(self) -> bytes | None:

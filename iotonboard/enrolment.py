@@ -7,7 +7,7 @@ from collections import deque
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
-from iotonboard.authority import seal_audit, sign_crls
+from iotonboard.authority import refuse_changed, seal_audit, sign_crls
 from iotonboard.errors import PolicyError
 from iotonboard.issuing import Desk, issue_each
 from iotonboard.model import rfc3339
@@ -38,7 +38,7 @@ def desk_of(state: State, authority: Authority) -> Desk:
     """The issuing desk of a state, with the subject fields that the operator configured."""
     names = ("country", "organization", "organizational_unit")
     extra = tuple((name, state.config[f"subject.{name}"]) for name in names if state.config[f"subject.{name}"])
-    return Desk(authority.active.issuer, authority.chain, authority.vault, DeviceProfile(extra))
+    return Desk(authority.active.issuer, authority.chain, authority.anchors, authority.vault, DeviceProfile(extra))
 
 
 def issue_groups(
@@ -91,8 +91,10 @@ def record_certificate(
 
     Raises:
         PolicyError: the device's own public key is somebody else's, or was revoked as keyCompromise.
+        BusyError: a CA was added or retired meanwhile.
     """
     new = issued.certificate
+    refuse_changed(state, authority)
     if order.csr_spki_der or order.kept_key:
         _refuse_used_key(state.store.key_holder(new.spki_sha256), order.device_id)
     certificate = state.store.add_certificate(new, issuer=authority.active.row, device=device, now=now)

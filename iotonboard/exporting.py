@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from iotonboard import custody, fsio
+from iotonboard import custody, fsio, succession
 from iotonboard.authority import open_secret
 from iotonboard.credential import Credential
 from iotonboard.errors import ConflictError, NotFoundError, PolicyError
@@ -40,11 +40,20 @@ def encode(state: State, authority: Authority, device_id: str, format_name: str)
             f"the key of {device_id!r} never left the device: there is nothing for {format_name!r} to protect",
             hint="'--format pem' writes its certificate and the CA's",
         )
-    credential = Credential(
-        state.store.device(device_id).device_id, certificate.serial, certificate.validity, certificate.der, key_der,
-        authority.chain,
-    )  # fmt: skip
+    credential = credential_of(state, authority, device_id, certificate, key_der)
     return list(table.encode(format_name, credential, table.Options(password=password))), password
+
+
+def credential_of(
+    state: State, authority: Authority, device_id: str, certificate: CertificateRecord, key_der: bytes | None
+) -> Credential:
+    """One certificate of a device with the chain to the CA that issued it, and every CA that the device trusts."""
+    issuer = succession.issuer_of(state.store, certificate.serial)
+    (chain,) = (row.der for row in state.store.all_issuers() if row.id == issuer)
+    return Credential(
+        DeviceId(device_id), certificate.serial, certificate.validity, certificate.der, key_der, (chain,),
+        anchors=authority.anchors,
+    )  # fmt: skip
 
 
 def refuse_purged(state: State, device_id: str, serial: SerialNumber) -> None:

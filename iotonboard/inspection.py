@@ -63,6 +63,7 @@ def inspect_state(state: State) -> Iterator[Difference]:
     yield from _certificates(state.store)
     yield from _vanished(state.store)
     yield from _two_active(state.store, state.clock())
+    yield from _anchors(state)
     yield from _crl(state)
     yield from _files(state)
     yield from _ghosts(state)
@@ -135,9 +136,15 @@ def _two_active(store: Store, now: datetime) -> Iterator[Difference]:
 # -- publications -----------------------------------------------------------------------------------------------------
 
 
+def _anchors(state: State) -> Iterator[Difference]:
+    path = state.paths.ca_certificate
+    content = _content(path)
+    if content is None or {row.der for row in state.store.issuers()} - set(pem.pem_decode_all("CERTIFICATE", content)):
+        yield Difference("ca", path, "lacks the certificate of a CA", "publish")
+
+
 def _crl(state: State) -> Iterator[Difference]:
     path, now = state.paths.crl, state.clock()
-    rows = {row.number: row for row in state.store.crl_generation()}
     anchors = [row.der for row in state.store.issuers()]
     try:
         ders = pem.pem_decode_all("X509 CRL", fsio.read_file(path, limit=1 << 30))
@@ -147,7 +154,7 @@ def _crl(state: State) -> Iterator[Difference]:
     except IotOnboardError as error:
         yield Difference("crl", path, error.message, "publish")
         return
-    if [rows[fact.number].der if fact.number in rows else None for fact in facts] != ders:
+    if [row.der for row in state.store.crl_generation()] != ders:
         yield Difference("crl", path, "not the CRL that was signed last", "publish")
     current = [fact for fact in facts if fact.this_update <= now]
     if not current or max(fact.next_update for fact in facts) <= now:
@@ -158,7 +165,7 @@ def _crl(state: State) -> Iterator[Difference]:
     listed = {serial for der in ders for serial, _, _ in revoked_entries(der)}
     query = (
         "SELECT t.serial, t.subject FROM temp.trail t JOIN certificate c ON c.serial = t.serial"
-        " WHERE t.revoked IS NOT NULL AND c.not_after >= ?"
+        " JOIN issuer i ON i.id = c.issuer WHERE t.revoked IS NOT NULL AND c.not_after >= ? AND i.retired_at IS NULL"
     )
     for octets, subject in state.store.connection.execute(query, (to_epoch(now),)):
         serial = SerialNumber(int.from_bytes(octets))
@@ -215,6 +222,10 @@ _EXPECTED = {
 
 def _ghosts(state: State) -> Iterator[Difference]:
     """Files and folders that nothing recorded explains."""
+    keys = {row.key_file for row in state.store.issuers()}
+    for name in sorted(os.listdir(state.paths.certs)):
+        if name.endswith(".key") and name not in keys:
+            yield Difference("ghost", name, f"certs/{name} is the key of no CA that was recorded")
     brokers = {os.path.basename(state.paths.broker(host)) for host in state.store.broker_hosts()}
     for kind, expected in _EXPECTED.items():
         root = os.path.join(state.paths.certs, kind)

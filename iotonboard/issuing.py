@@ -69,10 +69,11 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Everything that issuing needs: the CA, its chain, the vault and the profile of a device certificate."""
+    """Everything that issuing needs: CA, its chain, what devices trust, vault and profile of a certificate."""
 
     issuer: Issuer
     chain: tuple[bytes, ...]
+    anchors: tuple[bytes, ...]
     vault: Vault
     profile: DeviceProfile
 
@@ -95,7 +96,9 @@ class Desk:
         certificate = NewCertificate(order.serial, order.validity, der, spki, encrypted, salt)
         if not order.with_bundle:
             return Issued(certificate, None, password)
-        credential = Credential(order.device_id, order.serial, order.validity, der, key_der, self.chain)
+        credential = Credential(
+            order.device_id, order.serial, order.validity, der, key_der, self.chain, anchors=self.anchors
+        )
         return Issued(certificate, bundle.build_bundle(credential, password), password)
 
     def _key(self, order: Order) -> PrivateKey:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 PUBLISH_GROUP = 256
 _MANY = 16  # from so many devices on, one sync of everything costs less than one for each file
 _UNSETTLED = 64  # so many devices' files may wait for that on a stream
+FIRST_CA = "1"  # row of the CA that 'init-ca' made: what ca.crt holds until another one is published
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +158,8 @@ class State:
         with self.store.transaction(durable=False):
             for folder in {self.paths.root, self.paths.certs, *map(os.path.dirname, (self.paths.acl, self.paths.crl))}:
                 fsio.sweep_staging(folder)
+            self._publish_crl()  # before the CA's certificate: without its CRL a broker refuses all of its devices
             self._publish_ca()
-            self._publish_crl()
             if acl:
                 self._publish_acl()
 
@@ -253,10 +254,17 @@ class State:
                 fsio.erase_file(os.path.join(folder, name))
 
     def _publish_ca(self) -> None:
-        if os.path.exists(self.paths.ca_certificate) or not os.path.isdir(self.paths.certs):
+        issuers = self.store.issuers()
+        wanted = " ".join(str(issuer.id) for issuer in issuers)
+        published = self.store.meta("ca_published")
+        is_current = wanted == (FIRST_CA if published is None else published)
+        if (is_current and os.path.exists(self.paths.ca_certificate)) or not os.path.isdir(self.paths.certs):
             return
-        anchors = b"".join(pem.pem_encode("CERTIFICATE", issuer.der) for issuer in self.store.issuers())
+        anchors = b"".join(pem.pem_encode("CERTIFICATE", issuer.der) for issuer in issuers)
         fsio.write_atomic(self.paths.ca_certificate, anchors, fsio.PUBLIC)
+        for retired in {issuer.key_file for issuer in self.store.all_issuers()} - {one.key_file for one in issuers}:
+            fsio.erase_file(os.path.join(self.paths.certs, retired))
+        self.store.set_meta("ca_published", wanted)
 
     def _publish_crl(self) -> None:
         newest = self.store.newest_generation()

@@ -32,13 +32,19 @@ _desk: list[Desk] = []  # one per worker process, filled by _start
 
 
 def _start(
-    certificate_der: bytes, key_der: bytes, chain: tuple[bytes, ...], vault_key: bytes, profile: DeviceProfile
+    certificate_der: bytes,
+    key_der: bytes,
+    chain: tuple[bytes, ...],
+    anchors: tuple[bytes, ...],
+    vault_key: bytes,
+    profile: DeviceProfile,
 ) -> None:
     # Ctrl-C reaches the whole process group; the parent alone decides when a batch ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _desk.append(Desk(load_issuer(certificate_der, load_key(key_der, None)), chain, Vault(vault_key), profile))
+    issuer = load_issuer(certificate_der, load_key(key_der, None))
+    _desk.append(Desk(issuer, chain, anchors, Vault(vault_key), profile))
 
 
 def _end_with_parent() -> None:
@@ -60,7 +66,8 @@ class WorkerPool:
     """
 
     def __init__(self, desk: Desk, key: PrivateKey, jobs: int) -> None:
-        arguments = (desk.issuer.certificate_der, dump_key(key), desk.chain, desk.vault.key, desk.profile)
+        cas = (desk.issuer.certificate_der, dump_key(key), desk.chain, desk.anchors)
+        arguments = (*cas, desk.vault.key, desk.profile)
         context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
         self._jobs = jobs
         self._pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=arguments)

@@ -55,6 +55,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "report": ("report", "Write a page to look at: the fleet, what expires, what changed."),
     "audit": ("trail", "Read, verify and carry the audit trail."),
     "config": ("desk", "Show and change settings."),
+    "ca-rollover": ("rollover", "Put a new CA beside the old one, and retire the old one."),
     "passwd": ("keys", "Change the passphrase of the CA key."),
     "accept-clock": ("desk", "Go on from a clock that was corrected."),
 }

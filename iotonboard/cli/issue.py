@@ -102,6 +102,7 @@ def issue_broker(
         "serial": result.serial.hex,
         "not_after": rfc3339(result.validity.not_after),
         "fingerprint": result.fingerprint,
+        "ca_fingerprint": result.issuer,
         "config": result.config,
         "key_password": result.key_password,
     }

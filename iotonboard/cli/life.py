@@ -44,6 +44,9 @@ def renew(
         int | None,
         typer.Option("--expiring-within", min=0, metavar="DAYS", help="Only devices that expire within DAYS."),
     ] = None,
+    old_ca: Annotated[
+        bool, typer.Option("--old-ca", help="All devices without a certificate of the CA that issues now.")
+    ] = False,
     rekey: Annotated[
         bool, typer.Option("--rekey", help="Make a new key here, also when the device made its own.")
     ] = False,
@@ -73,10 +76,11 @@ def renew(
     """
     from iotonboard.commands import renew as command
 
-    if not ids and batch is None and expiring_within is None:
-        raise UsageError("nothing to renew", hint="name devices, --batch or --expiring-within")
-    if (ids and batch is not None) or sum((rekey, same_key, csr is not None)) > 1:
-        raise UsageError("these options exclude each other", hint="ids or --batch; --rekey, --same-key or --csr")
+    if not ids and batch is None and expiring_within is None and not old_ca:
+        raise UsageError("nothing to renew", hint="name devices, --batch, --expiring-within or --old-ca")
+    if sum((bool(ids), batch is not None, old_ca)) > 1 or sum((rekey, same_key, csr is not None)) > 1:
+        hint = "ids, --batch or --old-ca; --rekey, --same-key or --csr"
+        raise UsageError("these options exclude each other", hint=hint)
     if csr and len(ids or ()) != 1:
         raise UsageError("--csr goes with one device", hint="name that device")
     if session.passphrase_file == "-" and "-" in (batch, csr):
@@ -94,7 +98,7 @@ def renew(
             with_bundle=not no_bundle,
             strict=strict,
         )
-        requests = _requests(state, ids or [], batch, csr, options)
+        requests = _behind(state) if old_ca else _requests(state, ids or [], batch, csr, options)
         authority = session.unlock(state)
         state.publish(acl=False)
         exit_code = 0
@@ -112,7 +116,7 @@ def renew(
         if stopped():
             raise InterruptedBatchError(
                 "stopped; everything answered so far is done",
-                hint="'--expiring-within DAYS' leaves out what was renewed already",
+                hint="'--expiring-within DAYS' and '--old-ca' leave out what was renewed already",
             )
     return exit_code
 
@@ -136,6 +140,14 @@ def _requests(
         return (Request(text) for text in ids)
     chosen = DeviceFilter(expiring_before=options.expiring_before)
     return (Request(device.device_id) for device in state.store.devices(chosen, state.clock()))
+
+
+def _behind(state: State) -> Iterator[Request]:
+    """The devices that hang on an old CA alone; a list, so that a renewal does not change it underneath."""
+    from iotonboard.commands.renew import Request
+    from iotonboard.succession import devices_behind
+
+    return iter([Request(device_id) for device_id in devices_behind(state.store, state.clock())])
 
 
 def _listed(batch: str) -> Iterator[Request]:
@@ -188,9 +200,11 @@ def release(session: Session, ids: IdsArgument) -> int | None:
         state.publish(acl=False)
         answers = end_hold(state, ids)
         from iotonboard.commands.gen_crl import gen_crl
+        from iotonboard.succession import crl_number
 
-        number = gen_crl(state, authority)[0].number
-    for answer in answers:
+        rows = gen_crl(state, authority)
+        numbers = [crl_number(state.store, rows, answer.serials) for answer in answers]
+    for answer, number in zip(answers, numbers, strict=True):
         values = {"device_id": answer.device_id, "serials": _hex(answer.serials), "crl_number": number}
         session.result(values, f"{answer.device_id}\t{len(answer.serials)} certificate(s) released\tCRL {number}")
     session.message("next: copy CRL and ACL to the broker if it runs elsewhere, then reload it")
@@ -206,12 +220,14 @@ def retire(session: Session, ids: IdsArgument) -> int | None:
         authority = session.unlock(state)
         state.publish(acl=False)
         answers = end_service(state, ids)
-        number = None
+        numbers: list[int | None] = [None] * len(answers)
         if any(answer.changed for answer in answers):
             from iotonboard.commands.gen_crl import gen_crl
+            from iotonboard.succession import crl_number
 
-            number = gen_crl(state, authority)[0].number
-    for answer in answers:
+            rows = gen_crl(state, authority)
+            numbers = [crl_number(state.store, rows, answer.serials) for answer in answers]
+    for answer, number in zip(answers, numbers, strict=True):
         values = {
             "device_id": answer.device_id,
             "serials": _hex(answer.serials),
@@ -220,7 +236,7 @@ def retire(session: Session, ids: IdsArgument) -> int | None:
         }
         what = f"retired, {len(answer.serials)} certificate(s) revoked" if answer.changed else "was retired already"
         session.result(values, f"{answer.device_id}\t{what}" + (f"\tCRL {number}" if number else ""))
-    if number:
+    if any(numbers):
         session.message("next: copy CRL and ACL to the broker if it runs elsewhere, then reload it")
     return None
 

@@ -53,6 +53,7 @@ def revoke(
 ) -> int | None:
     """Revoke devices: recorded, on the CRL and out of the ACL in one step."""
     from iotonboard.commands import revoke as command
+    from iotonboard.succession import crl_number
 
     names_any = bool(ids or serials or certificates)
     _check_usage(session, names_any=names_any, batch=batch, defer=defer, reload=reload)
@@ -64,14 +65,14 @@ def revoke(
             targets += _adopted(state, certificates)
         answers = command.revoke(state, targets, reason, strict=strict)
         done = [answer for answer in answers if answer.error is None]
-        number = None
+        rows: list[CrlRow] = []
         if done and authority is not None:
             from iotonboard.commands.gen_crl import gen_crl
 
-            number = gen_crl(state, authority)[0].number
+            rows = gen_crl(state, authority)
         state.publish()
         for answer in done:
-            _print(session, answer, reason, number)
+            _print(session, answer, reason, crl_number(state.store, rows, answer.serials) if rows else None)
         if reload and done and not defer:
             reload_now(session, state)
     exit_code = 0
@@ -80,8 +81,8 @@ def revoke(
             exit_code = exit_code or answer.error.exit_code
             place = f"line {answer.line}: " if answer.line else ""
             output.write_error(place + answer.error.message, answer.error.hint)
-    if done and not (reload and number):
-        session.message(WHAT_THE_BROKER_NEEDS if number else "next: iotonboard gen-crl, to put it on the CRL")
+    if done and not (reload and rows):
+        session.message(WHAT_THE_BROKER_NEEDS if rows else "next: iotonboard gen-crl, to put it on the CRL")
     return exit_code
 
 
@@ -166,7 +167,7 @@ def gen_crl(
         authority = session.unlock(state)
         state.publish(acl=False)
         rows = sign(state, authority, next_update_days=next_update_days, calendar=request)
-        _print_crl(session, [row for row in rows if row.issuer == rows[0].issuer], state.paths.crl)
+        _print_crl(session, rows, state.paths.crl)
         if reload:
             reload_now(session, state)
     if len(rows) > 1 and rows[0].issuer == rows[1].issuer:
@@ -179,8 +180,9 @@ def gen_crl(
     return None
 
 
-def _print_crl(session: Session, rows: list[CrlRow], path: str) -> None:
-    row = rows[0]
+def _print_crl(session: Session, signed: list[CrlRow], path: str) -> None:
+    row = signed[0]
+    rows, others = ([one for one in signed if (one.issuer == row.issuer) == is_own] for is_own in (True, False))
     values = {
         "crl_number": row.number,
         "this_update": rfc3339(row.this_update),
@@ -196,8 +198,10 @@ def _print_crl(session: Session, rows: list[CrlRow], path: str) -> None:
             for one in rows
         ],
         "horizon": rfc3339(rows[-1].next_update),
+        "old_ca": [{"crl_number": one.number, "revoked": one.revoked} for one in others],
     }
     more = f" to {rows[-1].number}" if len(rows) > 1 else ""
+    more += f" (old CA: {others[0].number})" if others else ""
     session.result(
         values, f"CRL {row.number}{more}\t{row.revoked} revoked\tuntil {rfc3339(rows[-1].next_update)}\t{path}"
     )

@@ -285,18 +285,25 @@ def _finish(
 
 def _take_up(state: State, crls: list[bytes] | None, now: datetime) -> int:
     """Pass the numbers of the known CRLs and record every revocation on them."""
-    issuers = state.store.issuers()
-    if crls is None:
-        for issuer in issuers:
+    signers = [(der, _signer(state, der)) for der in crls or ()]
+    known = {issuer.id for _, issuer in signers}
+    for issuer in state.store.issuers():
+        if issuer.id not in known:
             _pass_number(state, issuer, _last_number(state, issuer) + NUMBER_JUMP, now - _YOUNGER_THAN_ANY, now)
-        return 0
-    return sum(_take_up_one(state, issuers, der, now) for der in crls)
+    return sum(_take_up_one(state, issuer, der, now) for der, issuer in signers)
 
 
-def _take_up_one(state: State, issuers: list[IssuerRow], der: bytes, now: datetime) -> int:
-    issuer = next((row for row in issuers if _is_from(der, row)), None)
+def _signer(state: State, der: bytes) -> IssuerRow:
+    issuer = next((row for row in state.store.all_issuers() if _is_from(der, row)), None)
     if issuer is None:
-        raise PolicyError("the CRL was not issued by this CA", hint="give the newest crl.pem of a broker of this CA")
+        raise PolicyError(
+            "the CRL was not issued by a CA of this backup",
+            hint="give the newest crl.pem of a broker of this CA; after 'ca-rollover', a backup that was made since",
+        )
+    return issuer
+
+
+def _take_up_one(state: State, issuer: IssuerRow, der: bytes, now: datetime) -> int:
     facts = crl_facts(der)
     if facts.number > _last_number(state, issuer):
         _pass_number(state, issuer, facts.number, min(facts.this_update, now), now)

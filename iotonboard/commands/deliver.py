@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 from iotonboard import bundle, custody, fsio
 from iotonboard.authority import open_secret
-from iotonboard.credential import Credential
 from iotonboard.errors import BusyError, ConflictError, IotOnboardError, NotFoundError, PolicyError
-from iotonboard.exporting import current_certificate, refuse_purged
+from iotonboard.exporting import credential_of, current_certificate, refuse_purged
 from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
@@ -131,10 +130,7 @@ def _bundle(state: State, device_id: str, unlock: Callable[[], Authority]) -> tu
 
 def _make_bundle(state: State, device_id: str, certificate: CertificateRecord, authority: Authority) -> None:
     key_der, password = open_secret(state, authority, certificate.serial)
-    credential = Credential(
-        state.store.device(device_id).device_id, certificate.serial, certificate.validity, certificate.der, key_der,
-        authority.chain,
-    )  # fmt: skip
+    credential = credential_of(state, authority, device_id, certificate, key_der)
     content = bundle.build_bundle(credential, password or "")
     with state.transaction() as now:
         refuse_purged(state, device_id, certificate.serial)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.expiry import Item
 from iotonboard.store import DeviceFilter
+from iotonboard.succession import valid_devices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,13 +32,19 @@ def find_due(state: State, within_days: int | None) -> Iterator[Item]:
 
 
 def find_standing(state: State) -> Iterator[Item]:
-    """CAs, the published CRLs' end and each broker's newest certificate, due or not."""
-    for issuer in state.store.issuers():
+    """CAs, the published CRLs' end and each broker's newest certificate, due or not.
+
+    A CA whose successor issues counts for as long as devices hang on it.
+    """
+    issuing, *old = state.store.issuers()
+    for issuer in (issuing, *(row for row in old if valid_devices(state.store, row.id, state.clock()))):
         yield Item("ca", issuer.fingerprint[:16], issuer.fingerprint, issuer.validity.not_after)
-    rows = state.store.crl_generation()
-    if rows:
-        last = max(rows, key=lambda row: row.next_update)
-        yield Item("crl", f"CRL {last.number}", str(last.number), last.next_update)
+    for issuer in (issuing, *old):
+        rows = [row for row in state.store.crl_generation() if row.issuer == issuer.id]
+        if rows:
+            last = max(rows, key=lambda row: row.next_update)
+            name = str(last.number) if issuer is issuing else f"{last.number} of {issuer.fingerprint[:16]}"
+            yield Item("crl", f"CRL {name}", name.replace(" of ", "-"), last.next_update)
     for host in state.store.broker_hosts():
         newest = state.store.broker_certificates(host)[0]
         if newest.revocation is None:

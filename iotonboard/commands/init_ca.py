@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from iotonboard import authority, fsio, vault
-from iotonboard.errors import ConflictError, PolicyError
-from iotonboard.keyfile import CA_KEY_FILE, encode_ca_key
-from iotonboard.model import KeyType, SerialNumber, Validity
-from iotonboard.pki.issuance import make_ca
-from iotonboard.pki.keys import PrivateKey, generate_key, load_key
-from iotonboard.pki.profiles import CaProfile, Subject
+from iotonboard.errors import ConflictError
+from iotonboard.founding import check_life, found_ca
+from iotonboard.keyfile import CA_KEY_FILE
+from iotonboard.pki.profiles import Subject
 from iotonboard.pki.statement import key_secret
 from iotonboard.record import dataclass, field
 from iotonboard.statedir import State, load_settings, resolve_paths
@@ -27,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from iotonboard.model import Caller
+    from iotonboard.model import Caller, KeyType
     from iotonboard.passphrase import Passphrase
     from iotonboard.statedir import Paths
 
@@ -69,12 +66,7 @@ def init_ca(
     """
     settings = load_settings(root, environment)
     paths = resolve_paths(root, settings)
-    device_days = settings["cert_validity_days"]
-    if request.validity_days < device_days:
-        raise PolicyError(
-            f"a CA of {request.validity_days} days cannot issue device certificates of {device_days} days",
-            hint="raise --validity-days, or lower CERT_VALIDITY_DAYS",
-        )
+    check_life(settings, request.validity_days)
     subject = Subject(request.common_name, request.organization)
     is_resumed = os.path.exists(paths.database)
     _make_folders(paths)
@@ -120,27 +112,12 @@ def _make_folders(paths: Paths) -> None:
 def _fill(state: State, request: Request, subject: Subject, passphrase: Passphrase | None) -> Result:
     """Inside one transaction: key file, CA certificate, vault, first CRL."""
     now = state.clock()
-    key = _ca_key(os.path.join(state.paths.certs, CA_KEY_FILE), request.key_type, passphrase)
-    begin = now - timedelta(minutes=state.config["not_before_skew_minutes"])
-    validity = Validity(begin, now + timedelta(days=request.validity_days))
-    serial = SerialNumber.from_random(os.urandom(20))
-    der = make_ca(CaProfile(subject), key, serial, validity)
-    state.store.add_issuer(serial, validity, der, CA_KEY_FILE, now)
-    state.store.set_meta("vault", vault.Vault(os.urandom(vault.VAULT_KEY_OCTETS)).wrap(key_secret(key)))
-    opened = authority.unlock(state, passphrase)
-    state.record(now, "ca", serial=serial.hex, detail={"fingerprint": opened.active.issuer.fingerprint})
+    ca = found_ca(state, CA_KEY_FILE, subject, request.key_type, request.validity_days, passphrase, now)
+    key = vault.Vault(os.urandom(vault.VAULT_KEY_OCTETS))
+    state.store.set_meta("vault", key.wrap(key_secret(ca.key)))
+    opened = authority.Authority((ca,), key)
     crl = authority.sign_crls(state, opened, now)[0]
     authority.seal_audit(state, opened)
     state.mark_acl()
     state.store.set_meta("initialised", 1)
-    return Result(state.paths.root, opened.active.issuer.fingerprint, validity.not_after, crl.number)
-
-
-def _ca_key(path: str, key_type: KeyType, passphrase: Passphrase | None) -> PrivateKey:
-    """The key that an interrupted call left, or a new one, durable on disk before anything refers to it."""
-    if os.path.exists(path):
-        return load_key(fsio.read_file(path, limit=1 << 16), passphrase.octets if passphrase else None)
-    key = generate_key(key_type)
-    # The write lock is held and nothing stands there; whole or not at all, so that the next call can open it.
-    fsio.write_atomic(path, encode_ca_key(key, passphrase), fsio.PRIVATE)
-    return key
+    return Result(state.paths.root, ca.issuer.fingerprint, ca.issuer.validity.not_after, crl.number)

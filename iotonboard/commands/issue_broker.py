@@ -6,8 +6,8 @@ import hashlib
 import os
 from typing import TYPE_CHECKING
 
-from iotonboard import fsio
-from iotonboard.authority import seal_audit
+from iotonboard import fsio, succession
+from iotonboard.authority import refuse_changed, seal_audit
 from iotonboard.brokers import mosquitto
 from iotonboard.issuing import encrypt_secret
 from iotonboard.model import KeyType, SerialNumber
@@ -31,12 +31,13 @@ PLAIN_KEY_FILE = "broker-plain.key"
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The new broker certificate. ``key_password`` opens ``broker.key``."""
+    """The new broker certificate. ``key_password`` opens ``broker.key``; ``issuer`` is its CA's fingerprint."""
 
     host: str
     serial: SerialNumber
     validity: Validity
     fingerprint: str
+    issuer: str
     config: str
     config_written: bool
     key_password: str = field(repr=False)
@@ -53,29 +54,37 @@ def issue_broker(
 ) -> Result:
     """Issue a certificate whose subjectAltName holds every one of ``hosts``; the first names the folder.
 
+    During a rollover it is of the oldest CA that has valid devices, since those know no other; without
+    ``validity_days`` it then ends with that CA at the latest.
+
     ``plain_key`` also writes the key unencrypted, for a broker that starts with nobody present.
     A ``mosquitto.conf`` that is there already is the operator's and stays.
 
     Raises:
         PolicyError: a name is not a host name or address, or the broker would outlive the CA.
     """
-    host = hosts[0]
+    host, now = hosts[0], state.clock()
+    ca = succession.broker_ca(state.store, authority, now)
+    days = state.config["cert_validity_days"]
+    if ca is not authority.active:
+        days = max(min(days, (ca.issuer.validity.not_after - now).days), 1)
     validity = validity_for(
-        state.clock(),
-        validity_days or state.config["cert_validity_days"],
+        now,
+        validity_days or days,
         skew_minutes=state.config["not_before_skew_minutes"],
-        issuer_validity=authority.active.issuer.validity,
+        issuer_validity=ca.issuer.validity,
     )
     names = ("country", "organization", "organizational_unit")
     extra = tuple((name, state.config[f"subject.{name}"]) for name in names if state.config[f"subject.{name}"])
     key = generate_key(KeyType.EC_P256)
     serial, salt = SerialNumber.from_random(os.urandom(20)), os.urandom(SALT_OCTETS)
-    der = issue_server(authority.active.issuer, key.public_key(), hosts, serial, validity, ServerProfile(extra))
+    der = issue_server(ca.issuer, key.public_key(), hosts, serial, validity, ServerProfile(extra))
     password = authority.vault.bundle_password(serial, salt)
     spki = hashlib.sha256(spki_der(key.public_key())).digest()
     new = NewCertificate(serial, validity, der, spki, encrypt_secret(dump_key(key), password), salt)
     with state.transaction(signing=True) as now:
-        row = state.store.add_certificate(new, issuer=authority.active.row, host=host, now=now)
+        refuse_changed(state, authority)
+        row = state.store.add_certificate(new, issuer=ca.row, host=host, now=now)
         state.store.add_pending(row, None)
         state.record(
             now,
@@ -90,7 +99,7 @@ def issue_broker(
         content = pem.pem_encode("PRIVATE KEY", dump_key(key))
         fsio.write_atomic(os.path.join(folder, PLAIN_KEY_FILE), content, fsio.PRIVATE)
     config, written = _write_config(state, folder, host, port, plain_key=plain_key)
-    return Result(host, serial, validity, new.fingerprint, config, written, password)
+    return Result(host, serial, validity, new.fingerprint, ca.issuer.fingerprint, config, written, password)
 
 
 def _write_config(state: State, folder: str, host: str, port: int, *, plain_key: bool) -> tuple[str, bool]:

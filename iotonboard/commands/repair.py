@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from iotonboard import bundle, fsio
 from iotonboard.authority import open_secret, seal_audit, sign_crls
-from iotonboard.credential import Credential
 from iotonboard.errors import IotOnboardError
+from iotonboard.exporting import credential_of
 from iotonboard.inspection import inspect_state
-from iotonboard.model import DeviceId, RevocationReason
+from iotonboard.model import RevocationReason
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -41,6 +41,8 @@ def repair(state: State, authority: Authority, differences: list[Difference]) ->
             _revoke_again(state, serial, now)
         for serial in {one.serial for one in differences if one.repair == "files" and one.serial}:
             _queue_files(state, authority, serial, now)
+        if any(one.kind == "ca" for one in differences):
+            state.store.set_meta("ca_published", "")
         sign_crls(state, authority, now)
         state.mark_acl()
         seal_audit(state, authority)
@@ -70,9 +72,7 @@ def _queue_files(state: State, authority: Authority, serial: SerialNumber, now: 
         except IotOnboardError:
             key_der, password = None, None
         if key_der and password:
-            credential = Credential(
-                DeviceId(holder), serial, certificate.validity, certificate.der, key_der, authority.chain
-            )
+            credential = credential_of(state, authority, holder, certificate, key_der)
             content = bundle.build_bundle(credential, password)
     detail = {"repaired": "files"} | ({"bundle": hashlib.sha256(content).hexdigest()} if content else {})
     state.record(now, holder, serial=serial.hex, detail=detail)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.formats.c_array import render_octets, render_text
 from iotonboard.formats.output import Options, OutputFile
+from iotonboard.pki.pem import pem_encode
 
 if TYPE_CHECKING:
     from iotonboard.credential import Credential
@@ -41,14 +42,18 @@ def encode(credential: Credential, options: Options) -> tuple[OutputFile, ...]:
 
     For ``device_key`` (absent when the device made it), ``device_crt`` and ``ca_crt`` it defines
     ``iotonboard_<name>_der``, ``iotonboard_<name>_pem`` and their lengths ``IOTONBOARD_<NAME>_DER_LEN`` and
-    ``..._PEM_LEN``. The PEM of ``device_crt`` holds intermediate issuers too, its DER only the certificate.
+    ``..._PEM_LEN``. The PEM of ``device_crt`` holds intermediate issuers too, its DER only the certificate. While a
+    CA takes another one's place, the PEM of ``ca_crt`` holds both and ``ca2_crt`` is the new one.
     """
     del options
     parts = [_HEAD.format(device_id=credential.device_id, serial=credential.serial.hex)]
     if credential.key_der is not None and credential.key_pem is not None:
         parts += _constants("device_key", credential.key_der, credential.key_pem)
     parts += _constants("device_crt", credential.certificate_der, credential.certificate_pem)
-    parts += _constants("ca_crt", credential.anchor_der, credential.anchor_pem)
+    first, *others = credential.anchor_ders
+    parts += _constants("ca_crt", first, credential.anchor_pem)
+    for number, der in enumerate(others, 2):
+        parts += _constants(f"ca{number}_crt", der, pem_encode("CERTIFICATE", der))
     parts.append(_TAIL)
     data = "".join(parts).encode("ascii")
     return (OutputFile("iotonboard_credential.h", data, secret=credential.key_der is not None),)

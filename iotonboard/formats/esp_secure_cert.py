@@ -19,8 +19,8 @@ _COLUMNS = "tlv_type,tlv_subtype,data_value,data_type,priv_key_type,algorithm,ke
 def encode(credential: Credential, options: Options) -> tuple[OutputFile, ...]:
     """Write one row per TLV, DER in base64, so that the file needs no others beside it.
 
-    The anchor is CA certificate 0 and intermediate issuers are 1 and up: the tool keeps one certificate per
-    TLV. The key is to be stored as it is (``plaintext``) and absent when the device made it.
+    The anchor is CA certificate 0; a second anchor and intermediate issuers are 1 and up: the tool keeps one
+    certificate per TLV. The key is to be stored as it is (``plaintext``) and absent when the device made it.
 
     Raises:
         PolicyError: the key is Ed25519, which mbedTLS does not know.
@@ -28,7 +28,7 @@ def encode(credential: Credential, options: Options) -> tuple[OutputFile, ...]:
     del options
     check_no_ed25519(credential, "esp_secure_cert")
     rows = [_COLUMNS]
-    for subtype, der in enumerate((credential.anchor_der, *credential.chain[:-1])):
+    for subtype, der in enumerate((*credential.anchor_ders, *credential.chain[:-1])):
         rows.append(_row("ESP_SECURE_CERT_CA_CERT_TLV", subtype, der))
     rows.append(_row("ESP_SECURE_CERT_DEV_CERT_TLV", 0, credential.certificate_der))
     if credential.key_der is not None:

@@ -72,5 +72,5 @@ def check_no_ed25519(credential: Credential, consumer: str) -> None:
     Raises:
         PolicyError: the device's or the anchor's key is Ed25519.
     """
-    if any(_ED25519_KEY_INFO in der for der in (credential.certificate_der, *credential.chain)):
+    if any(_ED25519_KEY_INFO in der for der in (credential.certificate_der, *credential.chain, *credential.anchors)):
         raise PolicyError(f"{consumer} cannot use Ed25519 keys", hint="register the device with an EC or RSA key")

@@ -44,11 +44,12 @@ def encode(credential: Credential, options: Options) -> tuple[OutputFile, ...]:
         .hmac_hash(SHA256())
         .build(password.encode("ascii"))
     )
+    authorities = dict.fromkeys((*credential.chain, *credential.anchor_ders))
     data = serialize_key_and_certificates(
         name=credential.device_id.encode(),
         key=key,
         cert=x509.load_der_x509_certificate(credential.certificate_der),
-        cas=[x509.load_der_x509_certificate(der) for der in credential.chain],
+        cas=[x509.load_der_x509_certificate(der) for der in authorities],
         encryption_algorithm=encryption,
     )
     return (OutputFile(f"{credential.device_id}.p12", data),)

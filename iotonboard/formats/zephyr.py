@@ -51,7 +51,8 @@ def encode(credential: Credential, options: Options) -> tuple[OutputFile, ...]:
     """Write ``iotonboard_tls_credentials.h`` and the ``.inc`` files it includes.
 
     The octets are DER, which needs no PEM parser in the firmware; only a device certificate with intermediate
-    issuers is PEM with its NUL (``CONFIG_MBEDTLS_PEM_CERTIFICATE_FORMAT``). Zephyr's name for one's own
+    issuers, and two CAs while one takes the other's place, are PEM with their NUL
+    (``CONFIG_MBEDTLS_PEM_CERTIFICATE_FORMAT``). Zephyr's name for one's own
     certificate is ``TLS_CREDENTIAL_SERVER_CERTIFICATE``, a client's too.
 
     Raises:
@@ -60,8 +61,10 @@ def encode(credential: Credential, options: Options) -> tuple[OutputFile, ...]:
     check_no_ed25519(credential, "Zephyr")
     has_intermediates = len(credential.chain) > 1
     own = credential.certificate_pem + b"\0" if has_intermediates else credential.certificate_der
+    anchors = credential.anchor_ders
+    trusted = anchors[0] if len(anchors) == 1 else credential.anchor_pem + b"\0"
     entries = [
-        ("ca_crt", "TLS_CREDENTIAL_CA_CERTIFICATE", credential.anchor_der),
+        ("ca_crt", "TLS_CREDENTIAL_CA_CERTIFICATE", trusted),
         ("device_crt", "TLS_CREDENTIAL_SERVER_CERTIFICATE", own),
     ]
     if credential.key_der is not None:

@@ -76,6 +76,19 @@ class Subject:
         return x509.Name([name_attribute(attribute, value) for attribute, value in pairs if value is not None])
 
 
+def renamed(name: x509.Name, common_name: str) -> Subject:
+    """A CA's distinguished name with another commonName.
+
+    Raises:
+        PolicyError: see ``name_attribute``.
+
+    """
+    names = {identifier: attribute for attribute, (identifier, _) in ATTRIBUTES.items()}
+    values = {names[each.oid]: str(each.value) for each in name if each.oid in names}
+    kept = {attribute: values.get(attribute) for attribute in ("organization", "organizational_unit", "country")}
+    return Subject(common_name, **kept)
+
+
 @dataclass(frozen=True, slots=True)
 class CaProfile:
     """A self-signed CA that signs end-entity certificates and CRLs; pathLenConstraint is 0."""

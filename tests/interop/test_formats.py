@@ -362,7 +362,7 @@ def test_esp_secure_cert_tool_builds_a_partition(tmp_path: Path, with_factory: b
     run_tool(python, tool, "--esp_secure_cert_csv", path, "--skip_flash", "--target_chip", "esp32c3", cwd=tmp_path)
     run_tool(python, tool, "--parse_bin", "esp_secure_cert_data/esp_secure_cert.bin", cwd=tmp_path)
     parsed = {path.name: path.read_bytes() for path in tmp_path.glob("esp_secure_cert_parsed_data/contents/*")}
-    assert parsed.pop("cacert_0_0.der") == credential.anchor_der
+    assert parsed.pop("cacert_0_0.der") == credential.anchor_ders[0]
     assert parsed.pop("devcert_1_0.der") == credential.certificate_der
     key = tmp_path / "esp_secure_cert_parsed_data/contents/privkey_2_0.der"
     assert same_key(

@@ -1,0 +1,206 @@
+"""``ca-rollover``: a new CA beside the old one, and the old one's end.
+
+1. ``begin`` makes the new key durable, then in one transaction records its certificate, wraps the vault under it and
+   signs one CRL per CA. Published are first the CRLs, then ``ca.crt`` with both: a broker refuses every device of a
+   CA that has no CRL.
+2. Devices get certificates of the new CA as they are registered and renewed; both CAs are trusted meanwhile.
+3. ``retire`` takes the old CA away when nothing valid hangs on it any more: certificate, CRL and key file.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from typing import TYPE_CHECKING
+
+from iotonboard import succession
+from iotonboard.authority import Authority, refuse_changed, seal_audit, sign_crls
+from iotonboard.errors import ConflictError, KeyUnavailableError
+from iotonboard.founding import check_life, found_ca
+from iotonboard.pki.facts import certificate_facts
+from iotonboard.pki.profiles import renamed
+from iotonboard.pki.statement import key_secret
+from iotonboard.record import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+
+    from iotonboard.authority import SigningCa
+    from iotonboard.model import KeyType
+    from iotonboard.passphrase import Passphrase
+    from iotonboard.statedir import State
+    from iotonboard.store import IssuerRow
+
+_NAME_BOUND = 64  # RFC 5280 appendix A.1, ub-common-name
+_GENERATION = re.compile(r" G[0-9]+$")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the new CA shall be; what is ``None`` follows the CA that issues now."""
+
+    name: str | None
+    key_type: KeyType | None
+    validity_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One CA. ``role``: ``issuing``, or ``trusted`` until it is retired."""
+
+    name: str
+    fingerprint: str
+    role: str
+    not_after: datetime
+    crl_number: int
+    valid_devices: int
+    brokers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """``status``: ``none``, ``begun``, ``under-way`` or ``retired``; the CA that issues stands first."""
+
+    status: str
+    cas: tuple[Standing, ...]
+
+
+def begin(state: State, opened: Authority, request: Request, passphrase: Passphrase | None) -> Result:
+    """Make the new CA, sign CRLs of both and publish; a rollover that is under way is answered with its standing.
+
+    Raises:
+        ConflictError: a CA had that name before, or a rollover to another name is under way.
+        PolicyError: the new CA would be shorter than what it issues, or its name cannot be one.
+        KeyUnavailableError: a key that an interrupted call left does not open with the passphrase.
+        BusyError: the state is locked or the disk refuses.
+    """
+    check_life(state.config, request.validity_days)
+    with state.transaction(signing=True) as now:
+        is_begun = len(state.store.issuers()) > 1
+        if is_begun:
+            _refuse_other_name(state, request.name)
+        else:
+            refuse_changed(state, opened)
+            grown = Authority((_found(state, opened, request, passphrase, now), *opened.signing), opened.vault)
+            state.store.set_meta("vault", grown.vault.wrap(key_secret(grown.active.key)))
+            sign_crls(state, grown, now)
+            seal_audit(state, grown)
+    state.publish()
+    return Result("under-way" if is_begun else "begun", _standings(state))
+
+
+def retire(state: State, opened: Authority) -> Result:
+    """Take the old CA out of ``ca.crt`` and the CRLs, and erase its key; one that is retired already is answered so.
+
+    Raises:
+        ConflictError: devices or brokers still have valid certificates of it, or there is no old CA.
+        BusyError: the state is locked or the disk refuses.
+    """
+    with state.transaction(signing=True) as now:
+        refuse_changed(state, opened)
+        _, *old = state.store.issuers()
+        if not old and len(state.store.all_issuers()) == 1:
+            raise ConflictError("there is one CA, and it issues", hint="'iotonboard ca-rollover' makes a new one first")
+        for row in old:
+            _refuse_in_use(state, row, now)
+            succession.retire_issuer(state.store, row.id, now)
+            facts = certificate_facts(row.der)
+            state.record(now, "ca", serial=facts.serial.hex, detail={"retired": row.fingerprint})
+        if old:
+            left = Authority(opened.signing[:1], opened.vault)
+            sign_crls(state, left, now)
+            seal_audit(state, left)
+    state.publish()
+    return Result("retired", _standings(state))
+
+
+def standing(state: State) -> Result:
+    """Where a rollover stands; nothing is changed and no key is needed."""
+    cas = _standings(state)
+    return Result("under-way" if len(cas) > 1 else "none", cas)
+
+
+def _standings(state: State) -> tuple[Standing, ...]:
+    store, now = state.store, state.clock()
+    with store.reading():
+        return tuple(_standing(state, row, "trusted" if number else "issuing", now)
+                     for number, row in enumerate(store.issuers()))  # fmt: skip
+
+
+def _standing(state: State, row: IssuerRow, role: str, now: datetime) -> Standing:
+    last = state.store.last_crl(row.id)
+    return Standing(
+        _name_of(row),
+        row.fingerprint,
+        role,
+        row.validity.not_after,
+        last.number if last else 0,
+        succession.valid_devices(state.store, row.id, now),
+        tuple(succession.brokers_of(state.store, row.id, now)),
+    )
+
+
+def _found(
+    state: State, opened: Authority, request: Request, passphrase: Passphrase | None, now: datetime
+) -> SigningCa:
+    """The new CA: named after the one that issues, with a key of the same type, unless the request says otherwise."""
+    rows = state.store.all_issuers()
+    taken = {_name_of(row).casefold() for row in rows}
+    name = request.name or successor_name(_name_of(rows[0]), taken)
+    if name.casefold() in taken:
+        raise ConflictError(
+            f"a CA of this state is called {name!r} already", hint="choose another --name: brokers tell CAs by it"
+        )
+    key_type = request.key_type or certificate_facts(rows[0].der).key_type
+    key_file, subject = f"ca-{rows[0].id + 1}.key", renamed(opened.active.issuer.name, name)
+    try:
+        return found_ca(state, key_file, subject, key_type, request.validity_days, passphrase, now)
+    except KeyUnavailableError as error:
+        path = os.path.join(state.paths.certs, key_file)
+        raise KeyUnavailableError(
+            f"{path!r} is of an interrupted rollover and does not open: {error.message}",
+            hint="move it away: no certificate was made with it; then run the command again",
+        ) from None
+
+
+def successor_name(current: str, taken: Collection[str]) -> str:
+    """The commonName with the next free generation: ``Plant CA``, ``Plant CA G2``, ``Plant CA G3``.
+
+    ``taken`` holds the names that are used, case-folded.
+    """
+    stem = _GENERATION.sub("", current)
+    for number in itertools.count(2):
+        suffix = f" G{number}"
+        name = stem[: _NAME_BOUND - len(suffix)].rstrip() + suffix
+        if name.casefold() not in taken:
+            break
+    return name
+
+
+def _refuse_other_name(state: State, name: str | None) -> None:
+    current = _name_of(state.store.issuers()[0])
+    if name is not None and name != current:
+        raise ConflictError(
+            f"a rollover to {current!r} is under way",
+            hint="'iotonboard ca-rollover --retire' ends it when the old CA is not used any more",
+        )
+
+
+def _refuse_in_use(state: State, row: IssuerRow, now: datetime) -> None:
+    if devices := succession.valid_devices(state.store, row.id, now):
+        raise ConflictError(
+            f"{devices} devices still have a valid certificate of {_name_of(row)!r}",
+            hint="'iotonboard renew --old-ca' gives them new ones; the old ones end with their overlap,"
+            " or with 'iotonboard revoke'",
+        )
+    if hosts := succession.brokers_of(state.store, row.id, now):
+        raise ConflictError(
+            f"the broker {hosts[0]!r} has its certificate from {_name_of(row)!r}",
+            hint=f"type: iotonboard issue-broker {hosts[0]}, and give the broker its new files",
+        )
+
+
+def _name_of(row: IssuerRow) -> str:
+    return certificate_facts(row.der).subject_cn
