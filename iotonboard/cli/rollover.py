@@ -42,6 +42,7 @@ def ca_rollover(
 
     if (retire and status) or ((retire or status) and (name or key_type)):
         raise UsageError("these options exclude each other", hint="--retire, --status, or what the new CA shall be")
+    passphrase = None
     with session.open_state() as state:
         if status:
             result = command.standing(state)
@@ -54,12 +55,14 @@ def ca_rollover(
         path = state.paths.ca_certificate
     _print(session, result)
     if result.status == "begun":
-        session.message(f"next: copy CRL and {path} to every broker and restart it; a reload does not read ca.crt")
+        if passphrase is None:
+            session.message("warning: the CA key is not encrypted; 'iotonboard passwd' gives it a passphrase")
+        session.message(f"next: copy CRL and {path} to every broker, both, then reload it")
         session.message("then: iotonboard backup, because earlier ones lack the new key; iotonboard renew --old-ca")
     elif result.status == "under-way" and not status:
         session.message("a rollover is under way; nothing was made. 'ca-rollover --retire' ends it")
     elif result.status == "retired":
-        session.message(f"next: copy {path} and CRL to every broker and restart it, then make a new backup")
+        session.message(f"next: copy {path} and CRL to every broker and reload it, then make a new backup")
     return None
 
 

@@ -148,7 +148,7 @@ def _found(
     """The new CA: named after the one that issues, with a key of the same type, unless the request says otherwise."""
     rows = state.store.all_issuers()
     taken = {_name_of(row).casefold() for row in rows}
-    name = request.name or successor_name(_name_of(rows[0]), taken)
+    name = successor_name(_name_of(rows[0]), taken) if request.name is None else request.name
     if name.casefold() in taken:
         raise ConflictError(
             f"a CA of this state is called {name!r} already", hint="choose another --name: brokers tell CAs by it"

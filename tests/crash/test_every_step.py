@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from support.faults import KILLED, must, refuse, run_forked
-from support.invariants import check_invariants
+from support.invariants import check_invariants, read_crls
 from support.program import State
 
 _MOST_STEPS = 2000
@@ -30,6 +31,17 @@ class Case:
 
 def _touch_acl(state: State) -> None:
     state.acl.write_text("user nobody\ntopic read x\n")
+
+
+def _begin_rollover(state: State) -> None:
+    must(run_forked(state, "issue-broker", "broker.test"))
+    must(run_forked(state, "ca-rollover"))
+
+
+def _use_new_ca_only(state: State) -> None:
+    _begin_rollover(state)
+    must(run_forked(state, "renew", "--old-ca", "--revoke-old", "now"))
+    must(run_forked(state, "issue-broker", "broker.test"))
 
 
 _BATCH = ("register", "--count", "30", "--jobs", "2")
@@ -51,6 +63,13 @@ CASES = {
     "purge": Case(("purge", "a"), prepare=lambda state: must(run_forked(state, "deliver", "a")), stride=7),
     "export": Case(("export", "a", "--out", "OUT"), again=("export", "a", "--out", "OUT", "--force"), stride=4),
     "export pem": Case(_EXPORT_PEM, again=(*_EXPORT_PEM, "--force"), stride=6),
+    "renew": Case(("renew", "a"), stride=13),
+    "renew now": Case(("renew", "a", "--revoke-old", "now"), stride=19),
+    "retire": Case(("retire", "a"), stride=11),
+    "ca-rollover": Case(("ca-rollover",), stride=7),
+    "renew in a rollover": Case(("renew", "--old-ca"), prepare=_begin_rollover, stride=15),
+    "revoke in a rollover": Case(("revoke", "a"), prepare=_begin_rollover, stride=13),
+    "ca-rollover --retire": Case(("ca-rollover", "--retire"), prepare=_use_new_ca_only, stride=9),
     "backup": Case(("backup", "OUT"), again=("backup", "AGAIN"), stride=5),
 }
 
@@ -71,17 +90,20 @@ def test_killed_at_every_step(fleet: State, tmp_path: Path, request: pytest.Fixt
     fresh = tmp_path / "new-pass"
     fresh.write_text(secrets.token_hex(32) + "\n")
     killed = 0
+    prepared = _copy(fleet, tmp_path / "prepared")
+    case.prepare(prepared)
     for step in range(1, _MOST_STEPS, stride):
-        state = _copy(fleet, tmp_path / str(step))
+        state = _copy(prepared, tmp_path / str(step))
         out = state.path.parent / "out"
         places = {"NEW": str(fresh), "OUT": str(out), "AGAIN": str(out) + "-2"}
         words, again = ([places.get(word, word) for word in part] for part in (case.words, case.again or case.words))
-        case.prepare(state)
         result = run_forked(state, *words, stop_at=step)
         if result.exit_code != KILLED:
             must(result)
             break
         killed += 1
+        if not name.endswith("--retire"):
+            _check_every_ca_has_its_crl(state)
         answered = () if name != "batch" else tuple(_serials(result.stdout))
         if name == "passwd":
             must(run_forked(state, *words))
@@ -96,6 +118,13 @@ def test_killed_at_every_step(fleet: State, tmp_path: Path, request: pytest.Fixt
             _check_backups(state, out)
         shutil.rmtree(state.path.parent)
     assert killed >= 3
+
+
+def _check_every_ca_has_its_crl(state: State) -> None:
+    """At every moment: a broker refuses every device of a CA in its cafile that has no CRL."""
+    crls = read_crls(state.crl)
+    for anchor in x509.load_pem_x509_certificates(state.ca_cert.read_bytes()):
+        assert any(crl.is_signature_valid(anchor.public_key()) for crl in crls), "a CA without its CRL"
 
 
 def _check_backups(state: State, out: Path) -> None:
@@ -144,7 +173,9 @@ def test_init_ca_killed_at_every_step(tmp_path: Path) -> None:
 _REFUSALS = {"ENOSPC": errno.ENOSPC, "EACCES": errno.EACCES, "EROFS": errno.EROFS, "EIO": errno.EIO}
 
 
-@pytest.mark.parametrize("name", ["register", "revoke", "issue-broker", "sync-acl", "gen-crl", "passwd", "config set"])
+@pytest.mark.parametrize(
+    "name", ["register", "revoke", "issue-broker", "sync-acl", "gen-crl", "passwd", "config set", "ca-rollover"]
+)
 @pytest.mark.parametrize("refusal", _REFUSALS)
 def test_a_disk_that_refuses_at_every_step(
     fleet: State, tmp_path: Path, request: pytest.FixtureRequest, name: str, refusal: str

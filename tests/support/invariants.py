@@ -31,22 +31,25 @@ def check_invariants(state: State, *, answered: tuple[str, ...] = (), with_opens
     assert not bad, bad
     with contextlib.closing(sqlite3.connect(state.path / "devices.db")) as database:
         serials = {row[0] for row in database.execute("SELECT serial FROM certificate")}
-        anchors = {row[0] for row in database.execute("SELECT serial FROM issuer")}
-        numbers = [row[0] for row in database.execute("SELECT number FROM crl ORDER BY id")]
+        anchors = {row[0] for row in database.execute("SELECT serial FROM issuer WHERE retired_at IS NULL")}
+        issuers = database.execute("SELECT issuer, number FROM crl ORDER BY id").fetchall()
+        numbers = [number for _, number in issuers]
         audited = [row[0] for row in database.execute("SELECT detail FROM audit WHERE subject = 'crl'")]
         assert database.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
         assert audit.first_broken(database) is None
-    assert len(anchors) == 1
-    assert numbers == list(range(1, len(numbers) + 1)), "CRL numbers"
+    assert anchors
+    for issuer in {issuer for issuer, _ in issuers}:
+        own = [number for one, number in issuers if one == issuer]
+        assert own == list(range(1, len(own) + 1)), "CRL numbers"
     assert [json.loads(each)["crl_number"] for each in audited] == numbers, "a CRL number was used twice"
     assert {bytes.fromhex(text).rjust(20, b"\0") for text in answered} <= serials, "an answered serial is unknown"
-    _check_files(state, serials, anchors, numbers[-1])
+    _check_files(state, serials, anchors, numbers[-len(anchors) :])
     if with_openssl:
         _check_with_openssl(state)
     _check_revocable(state)
 
 
-def _check_files(state: State, serials: set[bytes], anchors: set[bytes], number: int) -> None:
+def _check_files(state: State, serials: set[bytes], anchors: set[bytes], numbers: list[int]) -> None:
     """Every published file is whole and known; nothing temporary and no key in the clear is left."""
     for path in state.path.rglob("*"):
         if not path.is_file() or path.name.startswith("devices.db"):
@@ -58,17 +61,25 @@ def _check_files(state: State, serials: set[bytes], anchors: set[bytes], number:
             known = anchors if path.name == "ca.crt" else serials
             for certificate in x509.load_pem_x509_certificates(content):
                 assert certificate.serial_number.to_bytes(20) in known, f"the database does not know {path}"
-    anchor = x509.load_pem_x509_certificate(state.ca_cert.read_bytes())
-    crl = x509.load_pem_x509_crl(state.crl.read_bytes())
-    assert crl.is_signature_valid(anchor.public_key())
-    assert crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == number
+    certificates = x509.load_pem_x509_certificates(state.ca_cert.read_bytes())
+    assert {one.serial_number.to_bytes(20) for one in certificates} == anchors, "ca.crt"
+    for certificate, crl, number in zip(certificates, read_crls(state.crl), numbers, strict=True):
+        assert crl.is_signature_valid(certificate.public_key())
+        assert crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == number
     assert not acl_problems(state.acl.read_bytes()), "the broker would not read the ACL"
+
+
+def read_crls(path: Path) -> list[x509.CertificateRevocationList]:
+    """Every CRL of a file, in its order."""
+    end = b"-----END X509 CRL-----\n"
+    return [x509.load_pem_x509_crl(each + end) for each in path.read_bytes().split(end)[:-1]]
 
 
 def _check_with_openssl(state: State) -> None:
     if find("openssl"):
         run_tool("openssl", "crl", "-in", state.crl, "-CAfile", state.ca_cert, "-verify", "-noout")
-        run_tool("openssl", "pkey", "-in", state.certs / "ca.key", "-passin", f"file:{state.passphrase_file}", "-noout")
+        for key in state.certs.glob("*.key"):
+            run_tool("openssl", "pkey", "-in", key, "-passin", f"file:{state.passphrase_file}", "-noout")
 
 
 def _check_revocable(state: State) -> None:
@@ -76,11 +87,12 @@ def _check_revocable(state: State) -> None:
     with tempfile.TemporaryDirectory() as folder:
         copy = State(Path(shutil.copytree(state.path, Path(folder, "state"))), state.passphrase_file)
         with contextlib.closing(sqlite3.connect(copy.path / "devices.db")) as database:
-            serials = {row[0].hex() for row in database.execute("SELECT serial FROM certificate")}
+            query = "SELECT serial FROM certificate WHERE issuer IN (SELECT id FROM issuer WHERE retired_at IS NULL)"
+            serials = {row[0].hex() for row in database.execute(query)}
         if not serials:
             return
         words = [word for serial in serials for word in ("--serial", serial)]
         must(run_forked(copy, "revoke", *words))
         must(run_forked(copy, "gen-crl"))
-        listed = {entry.serial_number.to_bytes(20).hex() for entry in x509.load_pem_x509_crl(copy.crl.read_bytes())}
+        listed = {entry.serial_number.to_bytes(20).hex() for crl in read_crls(copy.crl) for entry in crl}
         assert listed == serials
