@@ -30,6 +30,14 @@ def user_number(name: str) -> int:
     return _number_of(name, "pwd", "getpwnam", "pw_uid")
 
 
+def has_user(name: str) -> bool:
+    """Say whether there is such a user here."""
+    try:
+        return user_number(name) >= 0
+    except NotFoundError:
+        return False
+
+
 def group_number(name: str) -> int:
     """Number of an operating system group.
 

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from iotonboard.store import IssuerRow
     from iotonboard.vault import Vault
 
-CRL_GENERATIONS_KEPT = 12
-
 
 @dataclass(frozen=True, slots=True)
 class SigningCa:
@@ -149,7 +147,7 @@ def sign_crls(
         detail = {"crl_number": row.number, "revoked": row.revoked, "next_update": rfc3339(row.next_update)}
         state.record(now, "crl", detail=detail)
     state.store.set_meta("unlisted_revocations", 0)
-    state.store.thin_crls(CRL_GENERATIONS_KEPT)
+    state.store.thin_crls(max(state.config["generations_kept"], 1))
     return signed
 
 

@@ -130,6 +130,7 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("renewal_overlap_days", _whole(1, 3650), 14, "how long a renewed certificate stays valid, in days"),
         Setting("crl_next_update_days", _whole(1, 3650), 30, "life of a CRL, in days"),
         Setting("crl_calendar_max_days", _whole(1, 3650), 180, "how far ahead a CRL calendar may reach, in days"),
+        Setting("generations_kept", _whole(0, 1000), 12, "how many published CRLs and ACLs stay for inspection"),
         Setting("busy_timeout_seconds", _whole(0, 3600), 30, "how long a command waits for another one"),
         Setting(
             "max_clock_jump_days",

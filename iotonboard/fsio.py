@@ -117,7 +117,12 @@ def holds(path: str, pieces: Iterable[bytes]) -> bool:
 
 
 def make_private_dir(path: str) -> bool:
-    """Create ``path`` with mode 0700 whatever the umask says; ``True`` when it was made.
+    """Create a folder with mode 0700; as ``make_dir``."""
+    return make_dir(path, 0o700)
+
+
+def make_dir(path: str, mode: int) -> bool:
+    """Create ``path`` with ``mode`` whatever the umask says; ``True`` when it was made.
 
     Raises:
         ConflictError: something that is not a folder (or a symbolic link) stands there.
@@ -125,6 +130,8 @@ def make_private_dir(path: str) -> bool:
     """
     try:
         os.mkdir(path, 0o700)
+        if mode != 0o700:
+            os.chmod(path, mode)
     except FileExistsError:
         if not stat.S_ISDIR(os.lstat(path).st_mode):
             raise ConflictError(f"{path!r} is not a folder", hint="move it away; links are not followed here") from None

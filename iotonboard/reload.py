@@ -1,7 +1,8 @@
 """Make a Mosquitto broker read its files again, and see what came of it. No network: Linux tells in /proc.
 
 SIGHUP ends a broker that is still starting: it is sent only to a process that catches it. Afterwards the
-process must live and have gone back to waiting: Mosquitto has one thread, so it has then read its files.
+process must live and have gone back to waiting: Mosquitto has one thread, so it has then read its files. That
+it was these files, and not others that its configuration names, is seen from their access times.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _POLL_S = 0.05
+_READING_S = 2.0  # after the broker went back to waiting, or a command ended
 _HINT = "set it: iotonboard config set broker.reload pid:/run/mosquitto.pid (or systemd:UNIT, command:...)"
 
 
@@ -50,6 +52,19 @@ def parse_method(text: str) -> Method:
     return Method(kind, target)
 
 
+def find_broker(method: Method, *, timeout_s: int) -> int | None:
+    """Find the broker's process and wait until a SIGHUP cannot end it; ``None`` behind a configured command.
+
+    Raises:
+        NotFoundError: there is no such broker process.
+        BusyError: it is still starting.
+    """
+    pid = _process(method)
+    if pid is not None:
+        _wait_until_ready(pid, time.monotonic() + timeout_s)
+    return pid
+
+
 def reload_broker(method: Method, paths: Iterable[str], *, timeout_s: int) -> str:
     """Reload, check the outcome and say what was seen.
 
@@ -57,20 +72,51 @@ def reload_broker(method: Method, paths: Iterable[str], *, timeout_s: int) -> st
 
     Raises:
         NotFoundError: there is no such broker process.
-        BusyError: it is still starting, ended at the reload, or did not finish it in time.
+        BusyError: it is still starting, ended at the reload, did not finish it in time, or read other files.
         PolicyError: it cannot read a file; nothing was sent.
     """
     deadline = time.monotonic() + timeout_s
-    pid = _process(method)
+    paths = tuple(paths)
+    pid = find_broker(method, timeout_s=timeout_s)
     if pid is None:
+        watched = [path for path in paths if _mark_unread(path)]
         _run(shlex.split(method.target), timeout_s)
+        if watched and not _unread(watched):
+            return "the configured command has run and the files were read"
         return "the configured command has run; whether the broker has reloaded is not known"
-    _wait_until_ready(pid, deadline)
     for path in paths:
         _check_readable(pid, path)
+    watched = [path for path in paths if _mark_unread(path)]
     _signal(method, pid, timeout_s)
     _wait_until_done(pid, deadline)
-    return f"the broker (process {pid}) has reloaded and lives; its log says whether it took the files"
+    if unread := _unread(watched):
+        raise BusyError(
+            f"the broker (process {pid}) lives but did not read {unread[0]!r}",
+            hint="its mosquitto.conf names another file, or sets per_listener_settings; correct that and restart it",
+        )
+    seen = "has read its files" if watched else "has reloaded and lives; its log says whether it took the files"
+    return f"the broker (process {pid}) {seen}"
+
+
+def _mark_unread(path: str) -> bool:
+    """Set a file's access time back, so that its next reader is seen; ``False`` where nobody records that."""
+    try:
+        if os.statvfs(path).f_flag & os.ST_NOATIME:
+            return False
+        os.utime(path, ns=(0, os.stat(path).st_mtime_ns))
+        return os.stat(path).st_atime_ns == 0
+    except (OSError, AttributeError):  # not the owner; Windows
+        return False
+
+
+def _unread(watched: list[str]) -> list[str]:
+    """Those files that nobody has read in time."""
+    deadline = time.monotonic() + _READING_S
+    while unread := [path for path in watched if os.path.exists(path) and os.stat(path).st_atime_ns == 0]:
+        if time.monotonic() > deadline:
+            return unread
+        time.sleep(_POLL_S)
+    return []
 
 
 def _process(method: Method) -> int | None:

@@ -18,6 +18,7 @@ from iotonboard.brokers import mosquitto
 from iotonboard.brokers.topics import parse_topic_rule
 from iotonboard.errors import BusyError, ConflictError, PolicyError, StateError
 from iotonboard.fsio import Placement
+from iotonboard.generations import keep_generation
 from iotonboard.model import DeviceId, RevocationReason, from_epoch, rfc3339, to_epoch, whole_seconds
 from iotonboard.outbox import Outbox
 from iotonboard.pki import pem
@@ -162,6 +163,7 @@ class State:
             self._publish_ca()
             if acl:
                 self._publish_acl()
+                keep_generation(self)
 
     @property
     def outbox(self) -> Outbox:

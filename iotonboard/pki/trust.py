@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -40,6 +41,11 @@ class SeenCertificate:
     allows_crl_sign: bool
     allows_client_auth: bool
     weakness: str
+
+    @property
+    def der(self) -> bytes:
+        """The certificate's octets."""
+        return self.certificate.public_bytes(serialization.Encoding.DER)
 
 
 @dataclass(frozen=True, slots=True)

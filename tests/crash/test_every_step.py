@@ -70,6 +70,7 @@ CASES = {
     "renew in a rollover": Case(("renew", "--old-ca"), prepare=_begin_rollover, stride=15),
     "revoke in a rollover": Case(("revoke", "a"), prepare=_begin_rollover, stride=13),
     "ca-rollover --retire": Case(("ca-rollover", "--retire"), prepare=_use_new_ca_only, stride=9),
+    "pack": Case(("pack", "--out", "OUT"), again=("pack", "--out", "OUT", "--force"), stride=9),
     "backup": Case(("backup", "OUT"), again=("backup", "AGAIN"), stride=5),
 }
 

@@ -1,0 +1,86 @@
+"""``pack``: ACL, CRL and CA file, made anew from the database, in one signed file for a broker's machine."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from iotonboard import fsio
+from iotonboard.authority import seal_audit, sign_crls
+from iotonboard.errors import ConflictError
+from iotonboard.model import to_epoch, whole_seconds
+from iotonboard.package import ACL, CA, CRL, Manifest, describe, render_package
+from iotonboard.pki import pem
+from iotonboard.record import dataclass
+from iotonboard.statedir import refuse_existing
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from iotonboard.authority import Authority
+    from iotonboard.statedir import State
+
+DEFAULT_VALID_DAYS = 30
+_COUNTER = "package_counter"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The new package; ``size`` in octets."""
+
+    path: str
+    manifest: Manifest
+    size: int
+
+
+def pack(state: State, authority: Authority, out: str, *, valid_days: int | None = None, force: bool = False) -> Result:
+    """Sign new CRLs, publish, and write what was published as a package to ``out``.
+
+    It can be applied for ``valid_days``, at most until its last CRL ends.
+
+    Raises:
+        ConflictError: ``out`` exists, or a revocation would be lost.
+        PolicyError: the clock cannot be right, or an operator's ACL line would break the broker.
+        BusyError: the state is locked or the disk refuses.
+    """
+    if not force:
+        refuse_existing(out)
+    with state.transaction(signing=True) as now:
+        number = sign_crls(state, authority, now)[0].number
+        # Of time, so that it rises past what a restored backup has forgotten too.
+        counter = max(int(state.store.meta(_COUNTER) or 0) + 1, to_epoch(now))
+        state.store.set_meta(_COUNTER, counter)
+        state.record(now, "package", detail={"counter": counter, "crl_number": number})
+        seal_audit(state, authority)
+    state.publish()
+    with state.store.transaction():
+        files = _published(state)
+        ends = _end_of_lists(state)
+    expires = min(now + timedelta(days=valid_days or DEFAULT_VALID_DAYS), ends)
+    begins = now - timedelta(minutes=state.config["not_before_skew_minutes"])
+    manifest = Manifest(counter, now, begins, expires, number, describe(files))
+    keys = [ca.key for ca in authority.signing]
+    fsio.write_atomic(out, render_package(manifest, files, keys), fsio.PUBLIC)
+    return Result(out, manifest, os.path.getsize(out))
+
+
+def _published(state: State) -> dict[str, bytes]:
+    """The three files as the database says them; the CA file as it was published."""
+    now = whole_seconds(state.clock())
+    ders = [row.der for row in state.store.crl_generation() if row.der is not None]
+    if not ders:
+        raise ConflictError("the newest CRLs are not kept in the database", hint="run 'iotonboard gen-crl' first")
+    return {
+        CRL: b"".join(pem.pem_encode("X509 CRL", der) for der in ders),
+        ACL: b"".join(state.render_acl(state.paths.acl, now)),
+        CA: fsio.read_file(state.paths.ca_certificate, limit=1 << 20),
+    }
+
+
+def _end_of_lists(state: State) -> datetime:
+    """When the first CA has no current list left."""
+    ends: dict[int, datetime] = {}
+    for row in state.store.crl_generation():
+        ends[row.issuer] = max(row.next_update, ends.get(row.issuer, row.next_update))
+    return min(ends.values())

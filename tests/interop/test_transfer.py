@@ -1,0 +1,316 @@
+"""``pack`` and ``apply``: from the workstation to a real broker elsewhere, forwards only, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.broker import Broker
+from support.client import connect_answer, connected, unpack
+from support.faults import KILLED, must, run_forked
+from support.program import State, make_state, program_environment, snapshot
+from support.tools import need
+
+FILES = ("crl.pem", "mosquitto.acl", "ca.crt")
+
+
+class Site:
+    """A broker's machine: a folder, the CA certificate that was carried there once, and no state."""
+
+    def __init__(self, state: State, folder: Path) -> None:
+        self.state, self.folder = state, folder
+        self.dest = folder / "mosquitto"
+        self.dest.mkdir(mode=0o755)
+        self.ca = Path(shutil.copy(state.ca_cert, folder / "pinned.crt"))
+
+    def pack(self, name: str = "package", *words: str) -> Path:
+        path = self.folder / name
+        self.state.run("pack", "--out", path, *words)
+        return path
+
+    def words(self, package: Path, *more: str) -> tuple[str, ...]:
+        return ("apply", str(package), "--ca", str(self.ca), "--dest", str(self.dest), "--user", "root", *more)
+
+    def apply(self, package: Path, *more: str, expect: int = 0, env: dict[str, str] | None = None) -> str:
+        """Apply with an environment that knows no state and no passphrase."""
+        nothing = {"IOTONBOARD_STATE": None, "IOTONBOARD_PASSPHRASE_FILE": None, **(env or {})}
+        result = self.state.run(*self.words(package, *more), expect=expect, env=nothing)
+        return result.stdout if expect == 0 else result.stderr
+
+    def refused(self, package: Path, *more: str, expect: int = 6, env: dict[str, str] | None = None) -> str:
+        """Apply what must be refused: nothing but the lock may appear."""
+        before = self.files()
+        said = self.apply(package, *more, expect=expect, env=env)
+        assert self.files() == before
+        return said
+
+    def files(self) -> dict[str, str]:
+        found = {name: what for name, what in snapshot(self.folder).items() if not name.endswith("lock.db")}
+        if found.get("mosquitto/generations", "").endswith("folder") and not any(
+            name.startswith("mosquitto/generations/") for name in found
+        ):
+            del found["mosquitto/generations"]
+        return found
+
+    def contents(self) -> dict[str, bytes]:
+        return {name: (self.dest / name).read_bytes() for name in FILES if (self.dest / name).exists()}
+
+
+@pytest.fixture
+def site(state: State, tmp_path: Path) -> Site:
+    state.register("press-1", "press-2")
+    (tmp_path / "site").mkdir()
+    return Site(state, tmp_path / "site")
+
+
+def start(site: Site, tmp_path: Path, **replace: str) -> tuple[Broker, str]:
+    """A broker that reads the site's files; and how to reload it."""
+    names = {str(site.state.acl): site.dest / "mosquitto.acl", str(site.state.crl): site.dest / "crl.pem"}
+    broker = Broker(site.state, tmp_path / "broker", replace={old: str(new) for old, new in names.items()} | replace)
+    broker.start()
+    pid_file = tmp_path / "mosquitto.pid"
+    pid_file.write_text(f"{broker._process.pid}\n")
+    return broker, f"pid:{pid_file}"
+
+
+def test_a_revocation_reaches_a_broker_on_another_machine(state: State, site: Site, tmp_path: Path) -> None:
+    one, two = (unpack(found, tmp_path) for found in state.register("saw-1", "saw-2"))
+    site.apply(site.pack("first"))
+    broker, how = start(site, tmp_path)
+    try:
+        with connected(broker, one, two) as (session, other):
+            session.subscribe("devices/saw-1/#")
+            other.subscribe("devices/saw-2/#")
+            state.run("revoke", "saw-1")
+            said = site.apply(site.pack("second"), "--reload", how)
+            assert "applied" in said
+            for client in (session, other):
+                client.publish(f"devices/{client.device_id}/x", "after the reload")
+            assert other.received() == [("devices/saw-2/x", "after the reload")]
+            assert session.received() == []  # connected still, and mute
+        assert connect_answer(broker, one) != "Success"
+        assert connect_answer(broker, two) == "Success"
+        assert "was in place already" in site.apply(site.folder / "second", "--reload", how)
+    finally:
+        broker.stop()
+
+
+def test_a_broker_that_reads_other_files_gets_those_of_before_back(state: State, site: Site, tmp_path: Path) -> None:
+    """Its configuration still names the state's files: it lives, but does not enforce what was applied."""
+    site.apply(site.pack("first"))
+    before = site.contents()
+    broker = Broker(state, tmp_path / "broker")
+    broker.start()
+    (tmp_path / "pid").write_text(f"{broker._process.pid}\n")
+    try:
+        state.run("revoke", "press-1")
+        said = site.apply(site.pack("second"), "--reload", f"pid:{tmp_path / 'pid'}", expect=8)
+        assert "did not read" in said
+        assert "files of before are back" in said
+        assert site.contents() == before
+        site.refused(site.folder / "first")  # what was applied last still counts
+    finally:
+        broker.stop()
+    assert "applied" in site.apply(site.folder / "second")
+
+
+_DIES = (
+    "import os, signal, time\nsignal.signal(signal.SIGHUP, lambda *_: os._exit(3))\nprint(flush=True)\ntime.sleep(60)"
+)
+
+
+def test_a_broker_that_ends_at_the_reload_gets_the_files_of_before_back(
+    state: State, site: Site, tmp_path: Path
+) -> None:
+    site.apply(site.pack("first"))
+    before = site.contents()
+    state.run("revoke", "press-1")
+    with subprocess.Popen([sys.executable, "-c", _DIES], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        (tmp_path / "pid").write_text(f"{process.pid}\n")
+        said = site.apply(site.pack("second"), "--reload", f"pid:{tmp_path / 'pid'}", expect=8)
+    assert "ended at the reload" in said
+    assert site.contents() == before
+
+
+def test_without_a_broker_nothing_is_touched(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "pid").write_text("999999\n")
+    site.refused(site.pack(), "--reload", f"pid:{tmp_path / 'pid'}", expect=5)
+    site.refused(site.folder / "package", "--reload", "nonsense", expect=2)
+    site.refused(site.folder / "nothing", expect=5)
+    site.refused(site.folder / "package", "--dest", str(tmp_path / "nowhere"), expect=5)
+    site.refused(site.folder / "package", "--ca", str(site.state.acl))
+
+
+def test_what_is_damaged_foreign_or_replayed_touches_nothing(state: State, site: Site, tmp_path: Path) -> None:
+    first = site.pack("first")
+    octets = first.read_bytes()
+    bad = {
+        "cut": octets[:-1],
+        "long": octets + b"\n",
+        "acl": octets.replace(b"topic readwrite", b"topic readwritE"),
+        "manifest": octets.replace(b'"counter":1', b'"counter":2', 1),
+        "none": b"hello\n",
+    }
+    for name, content in bad.items():
+        (site.folder / name).write_bytes(content)
+        site.refused(site.folder / name)
+    (tmp_path / "foreign").mkdir()
+    foreign = Site(make_state(tmp_path / "foreign"), tmp_path / "foreign")
+    assert "not signed by the CA" in site.refused(foreign.pack())
+    state.run("revoke", "press-1")
+    second = site.pack("second")
+    site.apply(second)
+    assert "older" in site.refused(first)
+    for path in sorted(site.dest.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    assert "older" in site.refused(first)
+    site.apply(second)
+    Path(f"{site.dest}.applied.json").unlink()
+    assert "older" in site.refused(first)
+    site.apply(first, "--accept-older")
+    assert "older" not in site.apply(second)
+    (site.dest / "generations" / "applied.json").write_text("{")
+    assert "cannot be read" in site.refused(second)
+
+
+def test_a_package_is_taken_in_its_time_only(site: Site) -> None:
+    faketime = need("faketime")
+    package = site.pack("package", "--valid-days", "3")
+    for moment in ("+4d", "-3h"):
+        argv = [faketime, "-f", moment, sys.executable, "-m", "iotonboard", *site.words(package)]
+        done = subprocess.run(argv, env=program_environment(), capture_output=True, text=True, check=False)
+        assert (done.returncode, "can be applied from" in done.stderr) == (6, True), done
+    assert not site.contents()
+    site.apply(package)
+
+
+def test_rules_that_were_written_on_the_brokers_machine_are_not_lost(state: State, site: Site) -> None:
+    acl = site.dest / "mosquitto.acl"
+    acl.write_text("# by hand\nuser bridge\ntopic read plant/#\n")
+    said = site.refused(site.pack("first"), expect=4)
+    assert "user bridge: topic read plant/#" in said
+    state.acl.write_text("user bridge\ntopic read plant/#\n" + state.acl.read_text())
+    second = site.pack("second")
+    site.apply(second)
+    assert b"user bridge\ntopic read plant/#\n" in acl.read_bytes()
+    # Changed on the workstation, untouched here: the workstation's word counts.
+    state.acl.write_text(state.acl.read_text().replace("plant", "works"))
+    site.apply(site.pack("third"))
+    assert b"topic read works/#" in acl.read_bytes()
+    acl.write_text("pattern read all/%u\n" + acl.read_text())
+    fourth = site.pack("fourth")
+    site.refused(fourth, expect=4)
+    site.apply(fourth, "--replace-rules")
+    assert b"pattern" not in acl.read_bytes()
+
+
+def test_files_that_the_brokers_user_cannot_read_are_refused(site: Site) -> None:
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        pytest.skip("needs root, to be somebody else's folder")
+    package = site.pack()
+    site.dest.chmod(0o700)
+    assert "cannot read" in site.refused(package, "--user", "nobody")
+
+
+def test_owner_and_mode_of_the_files_stay(site: Site) -> None:
+    site.apply(site.pack("first"))
+    (site.dest / "mosquitto.acl").chmod(0o640)
+    site.state.run("revoke", "press-1")
+    site.apply(site.pack("second"))
+    assert (site.dest / "mosquitto.acl").stat().st_mode & 0o777 == 0o640
+    assert (site.dest / "crl.pem").stat().st_mode & 0o777 == 0o644
+
+
+def test_the_last_generations_stay(site: Site) -> None:
+    for number in range(4):
+        site.apply(site.pack(f"p{number}"), "--keep", "2")
+    kept = sorted(path.name for path in (site.dest / "generations").iterdir() if path.is_dir())
+    assert len(kept) == 2
+    newest = {path.name: path.read_bytes() for path in (site.dest / "generations" / kept[-1]).iterdir()}
+    assert newest == site.contents()
+
+
+def test_apply_killed_at_every_step_goes_on_with_the_same_command(
+    site: Site, tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
+    site.apply(site.pack("first"))
+    first = site.contents()
+    site.state.run("revoke", "press-1")
+    site.pack("second")
+    home = tmp_path / "home"
+    site.folder.rename(home)
+    second: dict[str, bytes] = {}
+    for step in range(1, 200, 1 if pytestconfig.getoption("--long") else 4):
+        shutil.copytree(home, site.folder)
+        result = run_forked(site.state, *site.words(site.folder / "second"), stop_at=step)
+        for name, content in site.contents().items():
+            assert content == first[name] or not second or content == second[name]
+        if result.exit_code == KILLED:
+            must(run_forked(site.state, *site.words(site.folder / "second")))
+        second = second or site.contents()
+        assert site.contents() == second != first
+        assert not list(site.dest.glob(".iotonboard*"))
+        site.refused(site.folder / "first")
+        shutil.rmtree(site.folder)
+        if result.exit_code != KILLED:
+            must(result)
+            break
+    assert step > 15
+
+
+def test_two_at_once_end_with_the_newer_one(site: Site) -> None:
+    packages = [site.pack("first")]
+    for device in ("press-1", "press-2"):
+        site.state.run("revoke", device)
+        packages.append(site.pack(f"without-{device}"))
+    argv = [[sys.executable, "-m", "iotonboard", *site.words(package)] for package in packages * 2]
+    running = [subprocess.Popen(words, env=program_environment(), stderr=subprocess.PIPE) for words in argv]
+    codes = [(process.communicate()[1], process.returncode)[1] for process in running]
+    assert {0} <= set(codes) <= {0, 6}
+    site.apply(packages[-1])
+    assert "was in place already" in site.apply(packages[-1])
+
+
+def test_a_calendar_travels_whole(site: Site) -> None:
+    site.state.run("gen-crl", "--calendar", "4", "--every", "7")
+    site.apply(site.pack("package", "--valid-days", "3000"))
+    assert (site.dest / "crl.pem").read_bytes().count(b"BEGIN X509 CRL") == 4
+
+
+def test_generations_stay_for_inspection_and_never_come_back(state: State) -> None:
+    state.register("press-1")
+    state.run("config", "set", "generations_kept", "3")
+    for _ in range(3):
+        state.run("gen-crl")
+    old = state.crl.read_bytes()
+    (serial,) = state.json("revoke", "press-1")["serials"]
+    listed = state.run("generations", "--json").json_lines
+    assert [one["revoked"] for one in listed] == [1, 0, 0]
+    assert sorted(path.name for path in (state.path / "generations").iterdir()) == [
+        f"{one['generation']:08d}" for one in reversed(listed)
+    ]
+    assert Path(listed[1]["path"], "crl.pem").read_bytes() == old
+    assert b"user press-1" in Path(listed[1]["path"], "mosquitto.acl").read_bytes()
+    # Somebody puts the old list back: it is noticed, and whatever is published next holds every revocation.
+    state.crl.write_bytes(old)
+    state.run("health", expect=9)
+    state.run("gen-crl")
+    assert serial in _revoked(state)
+    state.run("config", "set", "generations_kept", "0")
+    state.run("gen-crl")
+    assert not list((state.path / "generations").iterdir())
+
+
+def _revoked(state: State) -> list[str]:
+    from iotonboard.pki.crl import revoked_entries
+    from iotonboard.pki.pem import pem_decode_all
+
+    return [
+        entry[0].hex for der in pem_decode_all("X509 CRL", state.crl.read_bytes()) for entry in revoked_entries(der)
+    ]

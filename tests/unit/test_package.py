@@ -1,0 +1,105 @@
+"""Packages: what was changed, cut, lengthened or signed by another is refused, whichever octet it is."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from iotonboard.errors import NotFoundError, PolicyError
+from iotonboard.model import KeyType
+from iotonboard.package import FILES, LABEL, Manifest, Package, describe, read_package, render_package
+
+from support import pki
+
+CONTENT = {"crl.pem": b"a list\n" * 7, "mosquitto.acl": b"user a\ntopic read x\n", "ca.crt": b"a certificate\n"}
+
+
+def make(path: Path, *, files: dict[str, bytes] = CONTENT, keys: tuple[KeyType, ...] = (KeyType.EC_P256,)) -> Manifest:
+    manifest = Manifest(7, pki.NOW, pki.NOW, pki.NOW + timedelta(days=30), 3, describe(files))
+    path.write_bytes(b"".join(render_package(manifest, files, [pki.key(one) for one in keys])))
+    return manifest
+
+
+def read(path: Path, *anchors: KeyType) -> Package:
+    return read_package(str(path), [pki.issuer(one).certificate_der for one in anchors or (KeyType.EC_P256,)])
+
+
+@pytest.mark.parametrize("key_type", [KeyType.EC_P256, KeyType.EC_P384, KeyType.RSA_2048, KeyType.ED25519])
+def test_what_was_packed_comes_out(tmp_path: Path, key_type: KeyType) -> None:
+    manifest = make(tmp_path / "p", keys=(key_type,))
+    found = read(tmp_path / "p", key_type)
+    assert (found.manifest, dict(found.files)) == (manifest, CONTENT)
+
+
+def test_any_of_two_cas_may_be_pinned_and_no_third(tmp_path: Path) -> None:
+    make(tmp_path / "p", keys=(KeyType.EC_P256, KeyType.ED25519))
+    read(tmp_path / "p", KeyType.EC_P256)
+    read(tmp_path / "p", KeyType.ED25519)
+    with pytest.raises(PolicyError, match="not signed by the CA"):
+        read(tmp_path / "p", KeyType.EC_P384, KeyType.RSA_2048)
+    with pytest.raises(PolicyError, match="not signed by the CA"):
+        read_package(str(tmp_path / "p"), [])
+
+
+def test_every_changed_octet_is_refused(tmp_path: Path) -> None:
+    make(tmp_path / "p")
+    whole = (tmp_path / "p").read_bytes()
+    for position in range(len(whole)):
+        changed = bytearray(whole)
+        changed[position] ^= 0x01
+        (tmp_path / "q").write_bytes(changed)
+        with pytest.raises(PolicyError):
+            read(tmp_path / "q")
+
+
+def test_every_shorter_file_and_a_longer_one_are_refused(tmp_path: Path) -> None:
+    make(tmp_path / "p")
+    whole = (tmp_path / "p").read_bytes()
+    for length in range(len(whole)):
+        (tmp_path / "q").write_bytes(whole[:length])
+        with pytest.raises(PolicyError):
+            read(tmp_path / "q")
+    (tmp_path / "q").write_bytes(whole + b"\0")
+    with pytest.raises(PolicyError, match="longer"):
+        read(tmp_path / "q")
+
+
+def test_a_large_package_is_read_in_pieces(tmp_path: Path) -> None:
+    files = CONTENT | {"mosquitto.acl": bytes(range(256)) * 20000}
+    make(tmp_path / "p", files=files)
+    assert dict(read(tmp_path / "p").files) == files
+    with (tmp_path / "p").open("ab") as file:
+        file.truncate((tmp_path / "p").stat().st_size + (1 << 30))
+    with pytest.raises(PolicyError, match="longer"):
+        read(tmp_path / "p")
+
+
+def test_files_change_places_only_with_a_signature(tmp_path: Path) -> None:
+    manifest = Manifest(7, pki.NOW, pki.NOW, pki.NOW, 3, tuple(reversed(describe(CONTENT))))
+    (tmp_path / "p").write_bytes(b"".join(render_package(manifest, CONTENT, [pki.key(KeyType.EC_P256)])))
+    with pytest.raises(PolicyError, match="other things"):
+        read(tmp_path / "p")
+
+
+@pytest.mark.parametrize(
+    ("octets", "words"),
+    [
+        (b"", "not a package"),
+        (b"PK\x03\x04", "not a package"),
+        (b"iotonboard package v2\n{}\n\n", "newer version"),
+        (LABEL + b"{" * 70000, "cut short"),
+        (LABEL + b"{}\n" + b"AA== " * 30 + b"\n", "damaged"),
+        (LABEL + b"{}\nAA==\n", "not signed"),
+    ],
+)
+def test_what_is_no_package_is_named(tmp_path: Path, octets: bytes, words: str) -> None:
+    (tmp_path / "p").write_bytes(octets)
+    with pytest.raises(PolicyError, match=words):
+        read(tmp_path / "p")
+
+
+def test_a_package_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError):
+        read(tmp_path / "p")
+    assert tuple(CONTENT) == FILES
