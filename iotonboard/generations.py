@@ -14,6 +14,7 @@ from iotonboard.model import from_epoch
 from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from iotonboard.statedir import Paths, State
@@ -40,18 +41,19 @@ def keep_generation(state: State) -> None:
     Raises:
         BusyError: the disk refuses.
     """
-    newest = int(state.store.meta("crl_published") or 0)
-    if newest == (state.store.meta(_KEPT) or 0):
+    newest, last = int(state.store.meta("crl_published") or 0), int(state.store.meta(_KEPT) or 0)
+    if newest == last:
         return
     count = state.config["generations_kept"]
-    root = os.path.join(state.paths.root, FOLDER)
     if count:
-        fsio.make_private_dir(root)
-        fsio.make_private_dir(_folder(state.paths, newest))
+        folder = _folder(state.paths, newest)
+        fsio.make_private_dir(os.path.dirname(folder))
+        fsio.make_private_dir(folder)
+        fsio.sweep_staging(folder)
         for name, path in _files(state.paths):
-            copy = os.path.join(_folder(state.paths, newest), name)
-            fsio.write_atomic(copy, fsio.read_pieces(path), durable=False)
-    _thin(state.paths, newest - count)
+            fsio.write_atomic(os.path.join(folder, name), fsio.read_pieces(path), durable=False)
+    # Those that are too old, and one that a crash left half.
+    _remove(state.paths, lambda one: one <= newest - count or last < one < newest)
     state.store.set_meta(_KEPT, newest)
 
 
@@ -86,12 +88,12 @@ def _files(paths: Paths) -> tuple[tuple[str, str], ...]:
     return ("crl.pem", paths.crl), ("mosquitto.acl", paths.acl)
 
 
-def _thin(paths: Paths, last: int) -> None:
-    """Delete the copies of every generation up to ``last``."""
+def _remove(paths: Paths, is_over: Callable[[int], bool]) -> None:
     root = os.path.join(paths.root, FOLDER)
     for name in os.listdir(root) if os.path.isdir(root) else ():
-        if name.isdecimal() and int(name) <= last:
+        if name.isdecimal() and is_over(int(name)):
+            folder = os.path.join(root, name)
             for file, _ in _files(paths):
-                fsio.remove_file(os.path.join(root, name, file))
-            fsio.sweep_staging(os.path.join(root, name))
-            fsio.remove_empty_dir(os.path.join(root, name))
+                fsio.remove_file(os.path.join(folder, file))
+            fsio.sweep_staging(folder)
+            fsio.remove_empty_dir(folder)
