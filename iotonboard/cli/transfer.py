@@ -84,10 +84,10 @@ def apply(
     Signature, validity, counter and every file are checked first: what is refused (exit 6) touches nothing. With
     --reload the broker must read both files and live, or the files of before come back (exit 8).
     """
+    from iotonboard.access import has_user
     from iotonboard.commands.apply import Request
     from iotonboard.commands.apply import apply as run
     from iotonboard.reload import parse_method
-    from iotonboard.access import has_user
 
     if user is None:
         user = "mosquitto" if has_user("mosquitto") else ""

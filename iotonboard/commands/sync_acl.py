@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iotonboard.brokers import mosquitto
+from iotonboard.generations import keep_generation
 from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def sync_acl(state: State, *, style: str | None = None, out: str | None = None, 
         changed = not state.acl_is_current(path, now, style=style)
         if changed and not check:
             state.write_acl(path, now, style=style)
+        if out is None and not check:
+            keep_generation(state)
     devices = state.store.count_devices()
     chosen = style or state.config["acl.style"]
     warning = mosquitto.style_warning(devices) if chosen == "per-device" else ""
