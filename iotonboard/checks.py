@@ -11,7 +11,7 @@ import stat
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from iotonboard import fsio, succession
+from iotonboard import custody, fsio, lifecycle, succession
 from iotonboard.access import READER_HINT, unreadable_for
 from iotonboard.brokers import mosquitto
 from iotonboard.crlplan import CALENDAR, load_calendar
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 AUDIT_ROWS = 10_000  # rows whose chain is checked each time: 0.1 s; the whole chain is for --deep
 SAMPLE = 50  # newest certificates whose files are compared
 BACKUP_DAYS = 30
+DEAD_KEY_DAYS = 30  # a key whose device ended so long ago serves nobody
 FREE_BYTES = 64 << 20  # a thousand registrations, a checkpoint of the database's log, and some room
 OK, WARNING, FAILED = "ok", "warning", "failed"
 Answer = tuple[str, str, str]
@@ -131,6 +132,29 @@ def _unpublished(state: State) -> Answer:
     return OK, "everything recorded is published", ""
 
 
+def _overlaps(state: State) -> Answer:
+    overdue = lifecycle.overdue_overlaps(state.store, state.clock())
+    if overdue:
+        message = f"{len(overdue)} old certificates are past their overlap and still valid, such as {overdue[0][1]!r}'s"
+        return WARNING, message, "type: iotonboard gen-crl"
+    return OK, "no renewed certificate is past its overlap", ""
+
+
+def _deliveries(state: State) -> Answer:
+    if missed := custody.never_fetched(state.store, state.clock()):
+        message = f"{len(missed)} deliveries expired and nobody fetched them, such as {missed[0]!r}'s"
+        return WARNING, message, f"type: iotonboard deliver {missed[0]}, or confirm {missed[0]}"
+    return OK, f"{len(custody.open_deliveries(state.store))} wait to be fetched", ""
+
+
+def _kept_keys(state: State) -> Answer:
+    kept = custody.kept_for_nothing(state.store, state.clock() - timedelta(days=DEAD_KEY_DAYS))
+    if kept:
+        message = f"{len(kept)} keys are of devices that ended over {DEAD_KEY_DAYS} days ago, such as {kept[0]!r}"
+        return WARNING, message, f"type: iotonboard purge {kept[0]}, or set 'keep_keys'"
+    return OK, f"none outlived its device by {DEAD_KEY_DAYS} days", ""
+
+
 def _acl(state: State) -> Answer:
     path, devices = state.paths.acl, state.store.count_devices()
     if not state.acl_is_current(path, state.clock()):
@@ -228,6 +252,9 @@ CHECKS = (
     Check("ca-rollover", "a rollover that is under way can go on, or end", _ca_rollover),
     Check("crl", "crl.pem is the last one signed and has time left", _crl),
     Check("unpublished", "no revocation or file waits to be published", _unpublished),
+    Check("overlaps", "no certificate is valid past its overlap", _overlaps),
+    Check("deliveries", "no delivery expired before somebody fetched it", _deliveries),
+    Check("kept-keys", "no key is kept long after its device ended", _kept_keys),
     Check("acl", "mosquitto.acl says what the database says", _acl),
     Check("audit", "the newest rows of the trail are chained and its head is signed", _audit),
     Check("files", "the newest devices' files are what the database says", _files),

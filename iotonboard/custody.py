@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from iotonboard.store import Store
 
 _GROUP = 256
+_NEWEST = 10_000  # how many rows a check looks at
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,19 @@ def has_expired(store: Store, now: datetime) -> bool:
     """Say whether a delivery below the outbox is past its time; one look into a small index."""
     query = "SELECT 1 FROM delivery WHERE token IS NOT NULL AND erased_at IS NULL AND expires_at <= ? LIMIT 1"
     return store.connection.execute(query, (to_epoch(now),)).fetchone() is not None
+
+
+def never_fetched(store: Store, now: datetime) -> list[str]:
+    """Ids of devices whose latest delivery expired and whose certificate is valid and unconfirmed.
+
+    Of the newest deliveries only, so that the answer stays cheap.
+    """
+    query = """SELECT d.device_id FROM (SELECT * FROM delivery ORDER BY id DESC LIMIT ?) y
+        JOIN certificate c ON c.id = y.certificate JOIN device d ON d.id = c.device
+        WHERE y.outcome = 'expired' AND y.id = (SELECT max(id) FROM delivery o WHERE o.certificate = y.certificate)
+        AND c.not_after >= ? AND c.id NOT IN (SELECT certificate FROM revocation)
+        AND c.id NOT IN (SELECT certificate FROM receipt) ORDER BY d.device_id"""
+    return [row[0] for row in store.connection.execute(query, (_NEWEST, to_epoch(now)))]
 
 
 def set_written(store: Store, delivery: int, now: datetime) -> None:
@@ -203,6 +217,24 @@ def kept_confirmed(store: Store, after: int) -> tuple[int, list[Kept]] | None:
     if last is None:
         return None
     return last, _kept(store, "c.id IN (SELECT certificate FROM receipt WHERE id > ? AND id <= ?)", (after, last))
+
+
+def kept_for_nothing(store: Store, ended: datetime) -> list[str]:
+    """Ids of devices with a key that have no certificate any more: expired or revoked for good before ``ended``.
+
+    Looks at those that ended last only, so that the answer stays cheap.
+    """
+    query = """SELECT DISTINCT d.device_id FROM (
+            SELECT id FROM (SELECT id FROM certificate WHERE not_after < :ended ORDER BY not_after DESC LIMIT :newest)
+            UNION SELECT certificate FROM (SELECT certificate, revocation_date FROM revocation
+                WHERE reason <> 'certificateHold' ORDER BY certificate DESC LIMIT :newest)
+            WHERE revocation_date < :ended) e
+        JOIN certificate c ON c.id = e.id JOIN device d ON d.id = c.device
+        WHERE c.key_der IS NOT NULL AND c.id NOT IN (SELECT certificate FROM purge)
+        AND NOT EXISTS (SELECT 1 FROM certificate o WHERE o.device = d.id AND o.not_after >= :ended AND NOT EXISTS
+            (SELECT 1 FROM revocation r WHERE r.certificate = o.id AND r.reason <> 'certificateHold'))
+        ORDER BY d.device_id"""
+    return [row[0] for row in store.connection.execute(query, {"ended": to_epoch(ended), "newest": _NEWEST})]
 
 
 def add_purge(store: Store, certificate: int, now: datetime) -> None:

@@ -74,10 +74,15 @@ def current_certificate(state: State, device_id: str) -> CertificateRecord:
     """The newest certificate that is neither revoked nor expired.
 
     Raises:
-        NotFoundError: no such device, or no valid certificate.
+        NotFoundError: no such device, no valid certificate, or the device was retired.
     """
-    now = state.clock()
-    for certificate in state.store.device(device_id).certificates:
+    now, device = state.clock(), state.store.device(device_id)
+    if device.retired_at is not None:
+        raise NotFoundError(
+            f"device {device_id!r} was retired on {rfc3339(device.retired_at)}",
+            hint="its id is never given again: register another one",
+        )
+    for certificate in device.certificates:
         if certificate.revocation is None and certificate.validity.not_after >= now:
             return certificate
     raise NotFoundError(

@@ -28,9 +28,11 @@ _ACTIVE = (
 )
 _REVOKED = (
     "SELECT count(DISTINCT c.device) FROM revocation p JOIN certificate c ON c.id = p.certificate"
-    " WHERE c.device IS NOT NULL AND NOT EXISTS (SELECT 1 FROM certificate o WHERE o.device = c.device"
+    " JOIN device d ON d.id = c.device"
+    " WHERE d.retired_at IS NULL AND NOT EXISTS (SELECT 1 FROM certificate o WHERE o.device = c.device"
     " AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.certificate = o.id))"
 )
+_RETIRED = "SELECT count(*) FROM device WHERE retired_at IS NOT NULL"
 _BY_MONTH = (
     "SELECT strftime('%Y-%m', {column}, 'unixepoch'), count(*) FROM {table} WHERE {column} BETWEEN ? AND ? GROUP BY 1"
 )
@@ -70,7 +72,9 @@ def _statuses(state: State, now: datetime) -> tuple[Count, ...]:
     devices = state.store.count_devices()
     active = int(connection.execute(_ACTIVE, (to_epoch(now),)).fetchone()[0])
     revoked = int(connection.execute(_REVOKED).fetchone()[0])
-    return (Count("active", active), Count("expired", devices - active - revoked), Count("revoked", revoked))
+    retired = int(connection.execute(_RETIRED).fetchone()[0])
+    expired = devices - active - revoked - retired
+    return Count("active", active), Count("expired", expired), Count("revoked", revoked), Count("retired", retired)
 
 
 def _attributes(state: State) -> tuple[tuple[str, tuple[Count, ...]], ...]:

@@ -173,3 +173,67 @@ def test_a_retired_id_is_never_given_again(state: State) -> None:
         assert "retired" in state.run("register", "press-17", "--if-exists", answer, expect=4).stderr
     assert state.json("retire", "press-17")["changed"] is False
     assert state.snapshot() == before
+
+
+# -- what health says of it ------------------------------------------------------------------------------------------
+
+
+def check(state: State, name: str) -> dict[str, str]:
+    (found,) = state.run("health", "--check", name, "--json").json["checks"]
+    return found
+
+
+def edit(state: State, statement: str) -> None:
+    with closing(sqlite3.connect(state.path / "devices.db")) as connection:
+        assert connection.execute(statement).rowcount > 0
+        connection.commit()
+
+
+def test_an_overlap_that_is_over_is_named_until_a_crl_ends_it(state: State) -> None:
+    state.register("press-17")
+    state.run("renew", "press-17")
+    assert check(state, "overlaps")["status"] == "ok"
+    end_overlaps_now(state)
+    found = check(state, "overlaps")
+    assert (found["status"], found["hint"]) == ("warning", "type: iotonboard gen-crl")
+    assert "press-17" in found["message"]
+    state.run("gen-crl")
+    assert check(state, "overlaps")["status"] == "ok"
+
+
+def test_a_delivery_that_nobody_fetched_is_named_until_it_is_made_again(state: State) -> None:
+    state.register("press-17", "press-18")
+    state.run("deliver", "press-17", "press-18")
+    assert check(state, "deliveries")["message"].startswith("2 ")
+    edit(state, "UPDATE delivery SET expires_at = 1")
+    state.run("confirm", "press-18")
+    found = check(state, "deliveries")
+    assert (found["status"], found["message"][:1]) == ("warning", "1")
+    assert "deliver press-17" in found["hint"]
+    state.run("deliver", "press-17")
+    assert check(state, "deliveries")["status"] == "ok"
+
+
+def test_a_key_that_outlived_its_device_is_named_until_it_is_purged(state: State) -> None:
+    state.register("press-17", "press-18", "press-19", "press-20")
+    state.run("revoke", "press-17")
+    state.run("revoke", "press-18", "--reason", "certificateHold")
+    state.run("renew", "press-19", "--revoke-old", "now")
+    assert check(state, "kept-keys")["status"] == "ok"
+    edit(state, "UPDATE revocation SET revocation_date = 1")
+    found = check(state, "kept-keys")
+    assert (found["status"], found["message"][:1]) == ("warning", "1")
+    assert "purge press-17" in found["hint"]
+    state.run("purge", "press-17")
+    assert check(state, "kept-keys")["status"] == "ok"
+    edit(state, "UPDATE certificate SET not_after = 2 WHERE device = (SELECT max(id) FROM device)")
+    assert "purge press-20" in check(state, "kept-keys")["hint"]
+
+
+def test_a_retired_device_is_not_offered_a_new_certificate(state: State) -> None:
+    state.register("press-17")
+    state.run("retire", "press-17")
+    for words in (("export", "press-17", "--out", "-"), ("deliver", "press-17")):
+        said = state.run(*words, expect=5).stderr
+        assert "retired" in said
+        assert "reissue" not in said

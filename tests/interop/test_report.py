@@ -105,8 +105,9 @@ def test_an_empty_fleet_is_drawn(state: State, tmp_path: Path) -> None:
 
 
 def test_what_is_drawn_is_what_the_state_holds(state: State, tmp_path: Path) -> None:
-    state.register(*(f"press-{index}" for index in range(8)), "oven-1", "oven-2")
+    state.register(*(f"press-{index}" for index in range(8)), "oven-1", "oven-2", "oven-3")
     state.run("revoke", "oven-1", "oven-2")
+    state.run("retire", "oven-3")
     page = write_report(state, tmp_path)
     text, _ = printed_text(tmp_path, page)
     values = state.json("report")
@@ -114,6 +115,7 @@ def test_what_is_drawn_is_what_the_state_holds(state: State, tmp_path: Path) -> 
         ("active", 8),
         ("expired", 0),
         ("revoked", 2),
+        ("retired", 1),
     ]
     assert re.search(r"active\s+8\b", text)
     assert re.search(r"revoked\s+2\b", text)
