@@ -7,6 +7,7 @@ octets it was given, so it walks a certificate in microseconds and a large CRL w
 from __future__ import annotations
 
 from datetime import UTC
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from iotonboard.errors import PolicyError
@@ -25,6 +26,7 @@ UTC_TIME = 0x17
 GENERALIZED_TIME = 0x18
 SEQUENCE = 0x30
 
+TRUE = b"\x01\x01\xff"
 NULL = b"\x05\x00"
 EMPTY_BIT_STRING = b"\x03\x01\x00"
 
@@ -76,6 +78,7 @@ def bit_string(content: bytes) -> bytes:
     return tlv(BIT_STRING, b"\x00" + content)
 
 
+@cache
 def oid(dotted: str) -> bytes:
     """Write an OBJECT IDENTIFIER from its dotted form (X.690 8.19)."""
     first, second, *rest = (int(arc) for arc in dotted.split("."))

@@ -1,6 +1,6 @@
 """Signing keys that look before they sign.
 
-The library's builder calls ``key.sign(tbs, ...)`` with the exact octets that will be signed. A key class of
+``sign_tbs`` calls ``key.sign(tbs, ...)`` with the exact octets that will be signed. A key class of
 our own in that place lets every TBSCertificate and TBSCertList be checked first, with one signature and no
 second encoding. The same seam takes a key that lives in a token: its ``sign`` would call out.
 """
