@@ -127,6 +127,8 @@ def cert_view(certificate_der: bytes, files: BrokerFiles) -> CertView:
         seen.allows_client_auth,
         signature_ok=_is_signed(seen, files.issuers),
         weakness=seen.weakness,
+        has_unknown_extension=seen.has_unknown_extension,
+        points=seen.points,
     )
 
 
@@ -190,6 +192,7 @@ def _ca_view(seen: trust.SeenCertificate, issuers: tuple[trust.SeenCertificate, 
         seen.allows_crl_sign,
         signature_ok=seen.subject == seen.issuer or _is_signed(seen, issuers),
         weakness=seen.weakness,
+        has_unknown_extension=seen.has_unknown_extension,
     )
 
 
@@ -204,7 +207,10 @@ def _crl_view(seen: trust.SeenCrl, issuers: tuple[trust.SeenCertificate, ...]) -
         seen.authority_key_id,
         signature_ok=signed,
         is_delta=seen.is_delta,
-        has_distribution_point=seen.has_distribution_point,
+        is_passed_over=seen.is_passed_over,
+        is_for_devices=seen.is_for_devices,
+        points=seen.points,
+        has_unknown_extension=seen.has_unknown_extension,
     )
 
 
@@ -244,5 +250,8 @@ def _crl_problems(path: str, crls: tuple[CrlView, ...], cas: tuple[CaView, ...],
             if not found.accepted:
                 yield Problem(path, found.cause.value, f"{found.reason} ({_shown(ca.subject)})", _REFUSES, _REFUSES)
     for crl in crls:
+        if crl.is_delta:
+            message = f"CRL {crl.number} is a delta, which the broker takes for a whole list"
+            yield Problem(path, "crl-delta", message, _CRL_OPEN, _CRL_OPEN)
         if all(ca.subject != crl.issuer for ca in cas):
             yield Problem(path, "crl-foreign", f"CRL {crl.number} is of no CA in the cafile", warning=True)

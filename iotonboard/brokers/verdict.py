@@ -35,6 +35,7 @@ class Cause(StrEnum):
     NOT_YET_VALID = "not-yet-valid"
     EXPIRED = "expired"
     NOT_FOR_CLIENTS = "not-for-clients"
+    UNKNOWN_EXTENSION = "unknown-extension"
     TOO_WEAK = "too-weak"
     CRL_UNREADABLE = "crl-unreadable"
     CRL_MISSING = "crl-missing"
@@ -42,6 +43,8 @@ class Cause(StrEnum):
     CRL_EXPIRED = "crl-expired"
     CRL_BAD_SIGNATURE = "crl-bad-signature"
     CRL_SIGN_MISSING = "crl-sign-missing"
+    CRL_OTHER_SCOPE = "crl-other-scope"
+    CRL_UNKNOWN_EXTENSION = "crl-unknown-extension"
     REVOKED = "revoked"
     ACL_UNREADABLE = "acl-unreadable"
     ACL_DENIED = "acl-denied"
@@ -49,7 +52,10 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CertView:
-    """A device's certificate. Times are aware UTC; names are comparable texts such as RFC 4514's."""
+    """A device's certificate. Times are aware UTC; names are comparable texts such as RFC 4514's.
+
+    ``points`` are the names where its CRLs are said to be (RFC 5280 4.2.1.13).
+    """
 
     common_name: str
     issuer: str
@@ -60,6 +66,8 @@ class CertView:
     allows_client_auth: bool = True
     signature_ok: bool = True
     weakness: str = ""
+    has_unknown_extension: bool = False
+    points: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,7 @@ class CaView:
     allows_crl_sign: bool = True
     signature_ok: bool = True
     weakness: str = ""
+    has_unknown_extension: bool = False
 
     @property
     def is_root(self) -> bool:
@@ -85,7 +94,12 @@ class CaView:
 
 @dataclass(frozen=True, slots=True)
 class CrlView:
-    """One CRL of the broker's ``crlfile``. ``revoked`` holds serial numbers, or tells whether one is listed."""
+    """One CRL of the broker's ``crlfile``. ``revoked`` holds serial numbers, or tells whether one is listed.
+
+    Of the issuing distribution point (RFC 5280 5.2.5): ``is_passed_over`` where OpenSSL does not look at the list,
+    ``is_for_devices`` false where it is for CAs or attributes only, and ``points`` its names. A delta CRL counts
+    as any other: OpenSSL tells them apart only where it is asked to use deltas, which Mosquitto does not.
+    """
 
     issuer: str
     number: int
@@ -95,7 +109,14 @@ class CrlView:
     authority_key_id: bytes = b""
     signature_ok: bool = True
     is_delta: bool = False
-    has_distribution_point: bool = False
+    is_passed_over: bool = False
+    is_for_devices: bool = True
+    points: frozenset[str] = frozenset()
+    has_unknown_extension: bool = False
+
+    def covers(self, cert: CertView) -> bool:
+        """Say whether the list is meant for a certificate such as this one."""
+        return self.is_for_devices and (not self.points or bool(self.points & cert.points))
 
     def lists(self, serial: int) -> bool:
         """Say whether a serial number is on the list."""
@@ -192,9 +213,11 @@ def _same_key(one: bytes, other: bytes) -> bool:
 
 def _certificate_refusal(cert: CertView, chain: list[CaView], moment: datetime) -> Verdict | None:
     weakness = cert.weakness or next((ca.weakness for ca in chain if ca.weakness), "")
+    is_understood = not cert.has_unknown_extension and not any(ca.has_unknown_extension for ca in chain)
     checks = (
         (chain, Cause.UNKNOWN_ISSUER, "its issuer, or an issuer above that, is not in the broker's cafile"),
         (all(ca.is_ca for ca in chain), Cause.NOT_A_CA, "an issuer in the broker's cafile is not a CA"),
+        (not weakness, Cause.TOO_WEAK, weakness),
         (cert.signature_ok and all(ca.signature_ok for ca in chain), Cause.BAD_SIGNATURE, "a signature is wrong"),
         (
             all(ca.not_before <= moment < ca.not_after for ca in chain),
@@ -204,49 +227,57 @@ def _certificate_refusal(cert: CertView, chain: list[CaView], moment: datetime) 
         (cert.not_before <= moment, Cause.NOT_YET_VALID, "its certificate is not valid yet"),
         (moment < cert.not_after, Cause.EXPIRED, "its certificate has expired"),
         (cert.allows_client_auth, Cause.NOT_FOR_CLIENTS, "its certificate is not meant for clients"),
-        (not weakness, Cause.TOO_WEAK, weakness),
+        (is_understood, Cause.UNKNOWN_EXTENSION, "a critical extension is not known to OpenSSL"),
         (cert.common_name, Cause.NO_COMMON_NAME, "its certificate has no common name to be the user name"),
     )
     return next((_refused(cause, reason) for good, cause, reason in checks if not good), None)
 
 
 def _crl_refusal(cert: CertView, issuer: CaView, crls: Iterable[CrlView], moment: datetime) -> Verdict | None:
-    """Apply the list that OpenSSL picks: of the current ones the newest, of equally new ones the first."""
+    """Apply the list that OpenSSL picks: the one with the least against it, then the newest, then the first."""
     own = [
         crl
         for crl in crls
-        if crl.issuer == cert.issuer
-        and _same_key(crl.authority_key_id, issuer.key_id)
-        and not crl.is_delta
-        and not crl.has_distribution_point
+        if crl.issuer == cert.issuer and _same_key(crl.authority_key_id, issuer.key_id) and not crl.is_passed_over
     ]
     if not own:
         return _refused(Cause.CRL_MISSING, "the broker has no CRL of its issuer: it refuses all of that CA's devices")
-    current = [crl for crl in own if crl.is_current(moment)]
-    if not current:
-        return _not_current(own, moment)
-    chosen = max(current, key=lambda crl: crl.this_update)  # max keeps the first of equals
-    if not issuer.allows_crl_sign:
-        return _refused(Cause.CRL_SIGN_MISSING, "its issuer's certificate has no cRLSign: no CRL of it is believed")
-    if not chosen.signature_ok:
-        return _refused(Cause.CRL_BAD_SIGNATURE, f"the signature of CRL {chosen.number} is wrong")
-    if chosen.lists(cert.serial):
-        return _refused(Cause.REVOKED, f"its certificate is revoked by CRL {chosen.number}")
-    return None
+    chosen = max(own, key=lambda crl: (_fitness(crl, cert, moment), crl.this_update))  # max keeps the first of equals
+    checks = (
+        (
+            issuer.allows_crl_sign,
+            Cause.CRL_SIGN_MISSING,
+            "its issuer's certificate has no cRLSign: no CRL of it is believed",
+        ),
+        (chosen.covers(cert), Cause.CRL_OTHER_SCOPE, f"CRL {chosen.number} is for other certificates"),
+        (chosen.is_current(moment), *_not_current(own, moment)),
+        (chosen.signature_ok, Cause.CRL_BAD_SIGNATURE, f"the signature of CRL {chosen.number} is wrong"),
+        (
+            not chosen.has_unknown_extension,
+            Cause.CRL_UNKNOWN_EXTENSION,
+            f"a critical extension of CRL {chosen.number} is not known to OpenSSL",
+        ),
+        (not chosen.lists(cert.serial), Cause.REVOKED, f"its certificate is revoked by CRL {chosen.number}"),
+    )
+    return next((_refused(cause, reason) for good, cause, reason in checks if not good), None)
 
 
-def _not_current(own: Sequence[CrlView], moment: datetime) -> Verdict:
-    newest = max(own, key=lambda crl: crl.this_update)
-    if newest.this_update > moment:
-        first = min(own, key=lambda crl: crl.this_update)
-        if first.this_update > moment:
-            when = f"{first.this_update:%Y-%m-%dT%H:%M:%SZ}"
-            return _refused(
-                Cause.CRL_NOT_YET_VALID, f"the CRL begins at {when}: until then the broker refuses everybody"
-            )
-    last = max(crl.next_update for crl in own if crl.next_update is not None and crl.this_update <= moment)
-    reason = f"the CRL expired at {last:%Y-%m-%dT%H:%M:%SZ}: the broker refuses everybody"
-    return _refused(Cause.CRL_EXPIRED, reason)
+def _fitness(crl: CrlView, cert: CertView, moment: datetime) -> tuple[bool, bool, bool]:
+    """What OpenSSL looks at, the weightiest first (``get_crl_score``)."""
+    return not crl.has_unknown_extension, crl.covers(cert), crl.is_current(moment)
+
+
+def _not_current(own: Sequence[CrlView], moment: datetime) -> tuple[Cause, str]:
+    """Say why none of the lists is in force."""
+    ends = [crl.next_update for crl in own if crl.next_update is not None and crl.this_update <= moment]
+    if ends:
+        reason = f"the CRL expired at {max(ends):%Y-%m-%dT%H:%M:%SZ}: the broker refuses everybody"
+        return Cause.CRL_EXPIRED, reason
+    begins = min(crl.this_update for crl in own)
+    return (
+        Cause.CRL_NOT_YET_VALID,
+        f"the CRL begins at {begins:%Y-%m-%dT%H:%M:%SZ}: until then the broker refuses everybody",
+    )
 
 
 def _refused(cause: Cause, reason: str) -> Verdict:

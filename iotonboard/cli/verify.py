@@ -27,6 +27,9 @@ def verify(
         list[str] | None,
         typer.Argument(metavar="[ID]...", help="Devices to judge too.", autocompletion=complete_device_id),
     ] = None,
+    cert: Annotated[
+        list[str] | None, typer.Option("--cert", metavar="FILE", help="Judge the certificate in a PEM file too.")
+    ] = None,
     topic: Annotated[str, typer.Option("--topic", help="A topic to try; {device_id} stands for the device.")] = "",
     access: Annotated[Literal["read", "write"], typer.Option("--access", help="What to try on it.")] = "write",
     broker: Annotated[
@@ -43,13 +46,14 @@ def verify(
     at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="The moment, as 2030-01-31T12:00:00Z.")] = None,
 ) -> int | None:
     """Say before publishing what a broker will do with ACL, CRL and CA file. Exit 9 when something would fail."""
-    from iotonboard.commands.verify import Request
+    from iotonboard.commands.verify import Client, Request, read_client
     from iotonboard.commands.verify import verify as run
 
     moment = _moment(at) if at else clock()
     version: Literal["2.0", "2.1"] = "2.1" if broker == "mosquitto-2.1" else "2.0"
+    clients = [read_client(path) for path in cert or ()]
     if acl and crl and ca and not device_ids:
-        result = run(Request(acl, crl, ca, moment, version, topic, access, user), ())
+        result = run(Request(acl, crl, ca, moment, version, topic, access, user), clients)
     else:
         with session.open_state() as state:
             paths = state.paths
@@ -59,8 +63,8 @@ def verify(
         for device in devices:
             if not device.certificates:
                 raise NotFoundError(f"{device.device_id!r} has no certificate", hint="register it again")
-        chosen = [(device.device_id, device.certificates[0].der) for device in devices]
-        result = run(Request(*files, moment, version, topic, access, user), chosen)
+        chosen = [Client(device.device_id, device.certificates[0].der) for device in devices]
+        result = run(Request(*files, moment, version, topic, access, user), chosen + clients)
     _print(session, result, broker, moment)
     return 9 if result.fails else None
 
@@ -89,6 +93,7 @@ def _print(session: Session, result: Result, broker: str, moment: datetime) -> N
         devices = [
             {
                 "device_id": one.device_id,
+                "file": one.file or None,
                 "at_start": _values(one.at_start),
                 "at_reload": _values(one.at_reload),
                 "message": _values(one.message) if one.message else None,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iotonboard import brokercheck
+from iotonboard import brokercheck, fsio
 from iotonboard.brokers.topics import PLACEHOLDER
+from iotonboard.pki import trust
 from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
@@ -32,13 +33,26 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Client:
+    """A certificate to judge, DER, with the user name that the broker takes from it."""
+
+    name: str
+    certificate_der: bytes
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceResult:
-    """What becomes of one device after a start and after a reload, and of its message where one was asked for."""
+    """What becomes of one device after a start and after a reload, and of its message where one was asked for.
+
+    ``file`` is where its certificate came from; empty for the database.
+    """
 
     device_id: str
     at_start: Verdict
     at_reload: Verdict
     message: Verdict | None = None
+    file: str = ""
 
     @property
     def fails(self) -> bool:
@@ -60,8 +74,19 @@ class Result:
         return any(not one.warning for one in self.problems) or any(one.fails for one in self.devices)
 
 
-def verify(request: Request, certificates: Iterable[tuple[str, bytes]]) -> Result:
-    """Judge the files and each (device id, certificate DER).
+def read_client(path: str) -> Client:
+    """Read the first certificate of a PEM file, as a client would show it.
+
+    Raises:
+        NotFoundError: there is no such file.
+        PolicyError: it holds no certificate that can be read.
+    """
+    seen = trust.read_certificates(fsio.read_file(path, limit=1 << 20))[0]
+    return Client(seen.common_name or path, seen.der, path)
+
+
+def verify(request: Request, clients: Iterable[Client]) -> Result:
+    """Judge the files and each client.
 
     Raises:
         PolicyError: a certificate cannot be read.
@@ -69,19 +94,19 @@ def verify(request: Request, certificates: Iterable[tuple[str, bytes]]) -> Resul
     files = brokercheck.read_broker_files(
         request.acl, request.crl, request.ca, at=request.at, version=request.version, user=request.user
     )
-    devices = tuple(_judge(request, files, name, der) for name, der in certificates)
-    return Result(files.problems, devices)
+    return Result(files.problems, tuple(_judge(request, files, client) for client in clients))
 
 
-def _judge(request: Request, files: BrokerFiles, name: str, certificate_der: bytes) -> DeviceResult:
+def _judge(request: Request, files: BrokerFiles, client: Client) -> DeviceResult:
     at, version = request.at, request.version
     message = None
     if request.topic:
-        topic = request.topic.replace(PLACEHOLDER, name)
-        message = brokercheck.judge_message(name, request.access, topic, files, version=version)
+        topic = request.topic.replace(PLACEHOLDER, client.name)
+        message = brokercheck.judge_message(client.name, request.access, topic, files, version=version)
     return DeviceResult(
-        name,
-        brokercheck.judge_device(certificate_der, files, at=at, event="start", version=version),
-        brokercheck.judge_device(certificate_der, files, at=at, event="reload", version=version),
+        client.name,
+        brokercheck.judge_device(client.certificate_der, files, at=at, event="start", version=version),
+        brokercheck.judge_device(client.certificate_der, files, at=at, event="reload", version=version),
         message,
+        client.file,
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from iotonboard.errors import PolicyError
@@ -41,6 +41,8 @@ class SeenCertificate:
     allows_crl_sign: bool
     allows_client_auth: bool
     weakness: str
+    has_unknown_extension: bool
+    points: frozenset[str]
 
     @property
     def der(self) -> bytes:
@@ -50,7 +52,11 @@ class SeenCertificate:
 
 @dataclass(frozen=True, slots=True)
 class SeenCrl:
-    """One CRL. ``number`` is 0 where it has none."""
+    """One CRL. ``number`` is 0 where it has none.
+
+    ``is_passed_over``: OpenSSL does not look at lists for some reasons only, nor at indirect ones. ``points`` are the
+    names of the issuing distribution point, as texts to compare.
+    """
 
     crl: x509.CertificateRevocationList
     issuer: str
@@ -59,11 +65,18 @@ class SeenCrl:
     next_update: datetime | None
     authority_key_id: bytes
     is_delta: bool
-    has_distribution_point: bool
+    is_passed_over: bool
+    is_for_devices: bool
+    points: frozenset[str]
+    has_unknown_extension: bool
 
     def lists(self, serial: int) -> bool:
-        """Say whether a serial number is on the list."""
-        return self.crl.get_revoked_certificate_by_serial_number(serial) is not None
+        """Say whether a serial number is on the list; an entry that ends a hold on a delta CRL does not count."""
+        entry = self.crl.get_revoked_certificate_by_serial_number(serial)
+        return entry is not None and not any(
+            isinstance(extension.value, x509.CRLReason) and extension.value.reason == x509.ReasonFlags.remove_from_crl
+            for extension in entry.extensions
+        )
 
 
 def read_certificates(data: bytes) -> list[SeenCertificate]:
@@ -98,7 +111,7 @@ def see_certificate(certificate_der: bytes) -> SeenCertificate:
     """
     certificate = x509.load_der_x509_certificate(certificate_der)
     values = {type(extension.value): extension.value for extension in certificate.extensions}
-    constraints, usage = values.get(x509.BasicConstraints), values.get(x509.KeyUsage)
+    usage = values.get(x509.KeyUsage)
     extended, key_id = values.get(x509.ExtendedKeyUsage), values.get(x509.SubjectKeyIdentifier)
     names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     for_clients = not isinstance(extended, x509.ExtendedKeyUsage) or ExtendedKeyUsageOID.CLIENT_AUTH in extended
@@ -110,12 +123,12 @@ def see_certificate(certificate_der: bytes) -> SeenCertificate:
         issuer=_name(certificate.issuer),
         key_id=key_id.digest if isinstance(key_id, x509.SubjectKeyIdentifier) else b"",
         authority_key_id=_authority(values.get(x509.AuthorityKeyIdentifier)),
-        is_ca=isinstance(constraints, x509.BasicConstraints)
-        and constraints.ca
-        and (not isinstance(usage, x509.KeyUsage) or usage.key_cert_sign),
+        is_ca=_is_ca(certificate, values.get(x509.BasicConstraints), usage),
         allows_crl_sign=not isinstance(usage, x509.KeyUsage) or usage.crl_sign,
         allows_client_auth=for_clients and signs,
         weakness=_weakness(certificate),
+        has_unknown_extension=_has_unknown(certificate.extensions),
+        points=_points(values.get(x509.CRLDistributionPoints)),
     )
 
 
@@ -129,16 +142,26 @@ def is_signed_by(certificate: SeenCertificate, issuer: SeenCertificate) -> bool:
 
 
 def crl_is_signed_by(crl: SeenCrl, issuer: SeenCertificate) -> bool:
-    """Verify a CRL's signature with a CA's key."""
+    """Verify a CRL's signature with a CA's key, SHA-1 included: OpenSSL's level 2 does not look at a CRL's digest."""
+    key, seen = issuer.certificate.public_key(), crl.crl
+    how = (seen.signature_algorithm_parameters, seen.signature_hash_algorithm)
     try:
-        return crl.crl.is_signature_valid(issuer.certificate.public_key())  # type: ignore[arg-type]
-    except _UNREADABLE:
+        match key:
+            case rsa.RSAPublicKey():
+                key.verify(seen.signature, seen.tbs_certlist_bytes, *how)  # type: ignore[arg-type]
+            case ec.EllipticCurvePublicKey():
+                key.verify(seen.signature, seen.tbs_certlist_bytes, how[0])  # type: ignore[arg-type]
+            case _:
+                key.verify(seen.signature, seen.tbs_certlist_bytes)  # type: ignore[union-attr, call-arg]
+    except (*_UNREADABLE, InvalidSignature):
         return False
+    return True
 
 
 def _see_crl(crl: x509.CertificateRevocationList) -> SeenCrl:
     values = {type(extension.value): extension.value for extension in crl.extensions}
-    number = values.get(x509.CRLNumber)
+    number, scope = values.get(x509.CRLNumber), values.get(x509.IssuingDistributionPoint)
+    scope = scope if isinstance(scope, x509.IssuingDistributionPoint) else None
     return SeenCrl(
         crl,
         issuer=_name(crl.issuer),
@@ -147,8 +170,30 @@ def _see_crl(crl: x509.CertificateRevocationList) -> SeenCrl:
         next_update=crl.next_update_utc,
         authority_key_id=_authority(values.get(x509.AuthorityKeyIdentifier)),
         is_delta=x509.DeltaCRLIndicator in values,
-        has_distribution_point=x509.IssuingDistributionPoint in values,
+        is_passed_over=scope is not None and bool(scope.indirect_crl or scope.only_some_reasons),
+        is_for_devices=scope is None or not (scope.only_contains_ca_certs or scope.only_contains_attribute_certs),
+        points=frozenset(map(repr, scope.full_name or ())) if scope else frozenset(),
+        has_unknown_extension=_has_unknown(crl.extensions),
     )
+
+
+def _is_ca(certificate: x509.Certificate, constraints: object, usage: object) -> bool:
+    """Decide as OpenSSL's ``check_ca``: a root without basicConstraints may be one by its keyUsage."""
+    signs = isinstance(usage, x509.KeyUsage) and usage.key_cert_sign
+    if isinstance(constraints, x509.BasicConstraints):
+        return constraints.ca and (signs or usage is None)
+    return certificate.subject == certificate.issuer and signs
+
+
+def _has_unknown(extensions: x509.Extensions) -> bool:
+    return any(one.critical and isinstance(one.value, x509.UnrecognizedExtension) for one in extensions)
+
+
+def _points(value: object) -> frozenset[str]:
+    """Names of a certificate's CRL distribution points, as texts to compare."""
+    if not isinstance(value, x509.CRLDistributionPoints):
+        return frozenset()
+    return frozenset(repr(each) for point in value for each in point.full_name or ())
 
 
 def _blocks(data: bytes, labels: frozenset[bytes], wanted: str) -> list[bytes]:

@@ -60,15 +60,23 @@ class Broker:
         folder: where the adapted configuration and the log go.
         replace: words of the configuration to change, to show what one of its lines is good for.
         clock: let ``set_clock`` move the broker's time.
+        user: whom the broker becomes, when root runs the tests.
     """
 
     def __init__(
-        self, state: State, folder: Path, *, replace: dict[str, str] | None = None, clock: bool = False
+        self,
+        state: State,
+        folder: Path,
+        *,
+        replace: dict[str, str] | None = None,
+        clock: bool = False,
+        user: str = "root",
     ) -> None:
         self.mosquitto = need("mosquitto")
         self.state = state
         self.folder = folder
         self.replace = replace or {}
+        self.user = user
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir()
@@ -109,7 +117,7 @@ class Broker:
         for old, new in self.replace.items():
             assert old in text, f"{old!r} is not in the configuration:\n{text}"
             text = text.replace(old, new)
-        user = "user root\n" if hasattr(os, "geteuid") and os.geteuid() == 0 else ""
+        user = f"user {self.user}\n" if hasattr(os, "geteuid") and os.geteuid() == 0 else ""
         return user + "set_tcp_nodelay true\n" + text  # or many an answer waits 40 ms for an ACK
 
     def set_clock(self, offset: str) -> None:

@@ -73,6 +73,7 @@ class Client:
         ca_cert: Path | None = None,
         client_id: str = "",
         protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv311,
+        weak: bool = False,
     ) -> None:
         self.broker = broker
         self.device_id = credentials.device_id if credentials else ""
@@ -86,6 +87,8 @@ class Client:
             CallbackAPIVersion.VERSION2, client_id=client_id, protocol=protocol, reconnect_on_failure=False
         )
         context = ssl.create_default_context(cafile=ca_cert or (credentials.ca_cert if credentials else None))
+        if weak:  # a client that takes any key of its own; the broker decides
+            context.set_ciphers("DEFAULT@SECLEVEL=0")
         if credentials:
             context.load_cert_chain(credentials.cert, credentials.key, credentials.key_password)
         self._mqtt.tls_set_context(context)
