@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -275,6 +276,44 @@ def test_two_at_once_end_with_the_newer_one(site: Site) -> None:
     assert {0} <= set(codes) <= {0, 6}
     site.apply(packages[-1])
     assert "was in place already" in site.apply(packages[-1])
+
+
+def test_what_pack_and_apply_answer_to_scripts(state: State, site: Site) -> None:
+    packed = state.json("pack", "--out", site.folder / "package", "--valid-days", "2")
+    assert set(packed) >= {"path", "counter", "created", "expires", "crl_number", "size", "files"}
+    assert packed["size"] == (site.folder / "package").stat().st_size
+    applied = json.loads(site.apply(site.folder / "package", "--json"))
+    assert applied["changed"] is True
+    assert {key: applied[key] for key in ("counter", "expires", "crl_number")} == {
+        key: packed[key] for key in ("counter", "expires", "crl_number")
+    }
+    assert [row["subject"] for row in state.run("audit", "show", "--json").json_lines].count("package") == 1
+
+
+def test_pack_refuses_and_changes_nothing(state: State, site: Site, tmp_path: Path) -> None:
+    site.pack()
+    before = state.snapshot()
+    state.run("pack", "--out", site.folder / "package", expect=4)
+    state.run("pack", expect=2)
+    wrong = tmp_path / "wrong"
+    wrong.write_text("not the passphrase of this CA, but long enough\n")
+    state.run("pack", "--out", site.folder / "other", "--passphrase-file", wrong, expect=7)
+    assert state.snapshot() == before
+    assert not (site.folder / "other").exists()
+    assert "/nowhere/" in state.run("pack", "--out", "/nowhere/package", expect=8).stderr
+
+
+def test_a_pinned_old_ca_accepts_packages_during_the_change_of_a_ca(state: State, site: Site) -> None:
+    site.apply(site.pack("first"))
+    state.run("ca-rollover")
+    assert "restart the broker" in state.run(*site.words(site.pack("second"))).stderr
+    assert (site.dest / "ca.crt").read_bytes() == state.ca_cert.read_bytes() != site.ca.read_bytes()
+    state.run("renew", "press-1", "press-2", "--revoke-old", "now")
+    state.run("ca-rollover", "--retire")
+    third = site.pack("third")
+    site.refused(third)
+    # What the last package brought holds both CAs.
+    state.run(*site.words(third), "--ca", site.dest / "ca.crt")
 
 
 def test_a_calendar_travels_whole(site: Site) -> None:
