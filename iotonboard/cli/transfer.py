@@ -114,15 +114,17 @@ def apply(
         "changed": result.changed,
         "previous": result.previous,
         "reloaded": result.reloaded,
-        "restart_needed": result.new_anchors,
+        "ca_changed": result.ca_changed,
         "warnings": [one.message for one in result.warnings],
     }
     what = "applied" if result.changed else "was in place already"
     session.result(values, f"{dest}\tpackage {manifest.counter}\tCRL {manifest.crl_number}\t{what}")
     for warning in result.warnings:
         session.message(f"warning: {warning.message}")
-    if result.new_anchors:
-        session.message("the CA file changed: restart the broker, it reads that at its start only")
+    if result.ca_changed:
+        session.message(
+            "the CA file changed: where devices of a new CA are refused after the reload, restart the broker"
+        )
     session.message(result.reloaded or "next: reload the broker (kill -HUP, or systemctl reload mosquitto)")
     return None
 

@@ -52,7 +52,7 @@ class Result:
     changed: bool
     previous: int | None
     reloaded: str
-    new_anchors: bool
+    ca_changed: bool
     warnings: tuple[Problem, ...]
 
 
@@ -110,8 +110,8 @@ def _put_in_place(
     except IotOnboardError as error:
         raise _put_back(request, destination, previous, current, error) from error
     destination.thin(request.keep)
-    new_anchors = CA in current and current[CA] != package.files[CA]
-    return Result(package, changed, previous, reloaded, new_anchors, tuple(warnings))
+    ca_changed = CA in current and current[CA] != package.files[CA]
+    return Result(package, changed, previous, reloaded, ca_changed, tuple(warnings))
 
 
 def _applied(destination: Destination, request: Request) -> Applied | None:
