@@ -51,7 +51,7 @@ def keep_generation(state: State) -> None:
         fsio.make_private_dir(folder)
         fsio.sweep_staging(folder)
         for name, path in _files(state.paths):
-            fsio.write_atomic(os.path.join(folder, name), fsio.read_pieces(path), durable=False)
+            fsio.write_atomic(os.path.join(folder, name), fsio.read_pieces(path), fsio.PUBLIC, durable=False)
     # Those that are too old, and one that a crash left half.
     _remove(state.paths, lambda one: one <= newest - count or last < one < newest)
     state.store.set_meta(_KEPT, newest)
