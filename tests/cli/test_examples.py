@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import getpass
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from support.broker import wait_for
-from support.program import PROJECT, State, program_environment
-from support.tools import need
+from support.broker import Broker, wait_for
+from support.client import connect_answer, unpack
+from support.program import PROJECT, State, program_environment, run_cli
+from support.tools import need, run_tool
 
 LINE = PROJECT / "examples" / "line.sh"
 WAYS = pytest.mark.parametrize("way", ["call", "stream"])
@@ -148,3 +154,162 @@ def test_the_quickstart_shows_the_whole_way(tmp_path: Path) -> None:
     assert "press-17: refused" in done.stdout
     assert done.stdout.rindex("press-17: refused") < done.stdout.rindex("oven-4: accepted")
     assert [path.name for path in tmp_path.iterdir()] == ["checkout"], "it cleans up"
+
+
+# -- the run-books ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stick(tmp_path: Path) -> Path:
+    """The folder on a removable disk."""
+    (tmp_path / "stick").mkdir()
+    return tmp_path / "stick"
+
+
+def run_book(
+    name: str, *words: str | Path, environment: dict[str, str], expect: int = 0
+) -> subprocess.CompletedProcess[str]:
+    need("openssl")
+    done = subprocess.run(
+        [PROJECT / "examples" / f"{name}.sh", *map(str, words)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done
+
+
+def check_package(state: State, stick: Path, *, pinned: Path | None = None) -> Path:
+    """The package on the stick brings a broker's machine to what the state says; returns the CA file there."""
+    place = stick.parent / "broker-machine"
+    place.mkdir(exist_ok=True)
+    run_cli(
+        "apply", stick / "brokers.iotpkg", "--ca", pinned or state.ca_cert, "--dest", place, "--user", getpass.getuser()
+    )
+    for name, path in (("crl.pem", state.crl), ("mosquitto.acl", state.acl), ("ca.crt", state.ca_cert)):
+        assert (place / name).read_bytes() == path.read_bytes(), name
+    return place / "ca.crt"
+
+
+def test_the_first_day(line_environment: dict[str, str], tmp_path: Path, stick: Path) -> None:
+    state = State(tmp_path / "plant", tmp_path / "plant.pass")
+    environment = {
+        **line_environment,
+        "IOTONBOARD_STATE": str(state.path),
+        "IOTONBOARD_PASSPHRASE_FILE": str(state.passphrase_file),
+    }
+    devices = PROJECT / "examples" / "devices.csv"
+    run_book("first-day", stick, devices, "broker.test", "10.0.4.2", environment=environment)
+    assert {path.name for path in (stick / "broker").iterdir()} >= {
+        "broker.crt", "broker-plain.key", "mosquitto.conf", "ca.crt", "crl.pem", "mosquitto.acl",
+    }  # fmt: skip
+    assert len(list(stick.glob("backup-*.zip"))) == 1
+    listed = state.run("list", "--json").json_lines
+    assert len((stick / "passwords.csv").read_text().splitlines()) == len(listed) + 1
+    assert (stick / "passwords.csv").stat().st_mode & 0o077 == 0
+    state.run("audit", "verify", "--head", (stick / "audit-head.txt").read_text().splitlines()[-1])
+    before = state.snapshot()
+    run_book("first-day", stick, devices, "broker.test", environment=environment, expect=1)
+    assert state.snapshot() == before
+
+
+def test_the_emergency_ends_with_the_thief_outside(
+    state: State, line_environment: dict[str, str], tmp_path: Path, stick: Path, start_broker: Callable[..., Broker]
+) -> None:
+    stolen, other = (unpack(one, tmp_path) for one in state.register("press-1", "press-2"))
+    broker = start_broker(state)
+    (tmp_path / "broker.pid").write_text(str(broker._process.pid))
+    state.run("config", "set", "broker.reload", f"pid:{tmp_path / 'broker.pid'}")
+    done = run_book("emergency", stick, "press-1", environment=line_environment)
+    assert "press-1: refused" in done.stdout
+    assert connect_answer(broker, stolen).startswith("refused")
+    assert connect_answer(broker, other) == "Success"
+    check_package(state, stick)
+    (report,) = stick.glob("emergency-*.txt")
+    assert "keyCompromise" in report.read_text()
+
+
+def test_an_emergency_with_a_wrong_id_revokes_the_others(
+    state: State, line_environment: dict[str, str], stick: Path
+) -> None:
+    state.register("press-1")
+    done = run_book("emergency", stick, "press-404", "press-1", environment=line_environment, expect=5)
+    assert "press-404: no such device" in done.stdout
+    assert "press-1: refused" in done.stdout
+    check_package(state, stick)
+
+
+def test_the_month_renews_and_proves(state: State, line_environment: dict[str, str], stick: Path) -> None:
+    (soon,) = state.register("press-1", "--validity-days", "20")
+    state.register("press-2")
+    done = run_book("monthly", stick, environment=line_environment, expect=9)
+    assert "press-1" in done.stdout
+    certificates = state.json("show", "press-1")["certificates"]
+    assert [one["serial"] for one in certificates][1:] == [soon["serial"]]
+    assert len((stick / "audit-head.txt").read_text().splitlines()) == 1
+    check_package(state, stick)
+    with contextlib.closing(sqlite3.connect(state.path / "devices.db")) as database:
+        database.execute("DELETE FROM audit WHERE seq > 5")
+        database.commit()
+    done = run_book("monthly", stick, environment=line_environment, expect=9)
+    assert "== 2." not in done.stdout
+
+
+def test_the_state_moves_and_the_old_one_is_out_of_use(
+    state: State, line_environment: dict[str, str], tmp_path: Path, stick: Path
+) -> None:
+    state.register("press-1", "press-2")
+    state.run("revoke", "press-1")
+    run_book("move", "leave", stick, environment=line_environment)
+    assert not state.path.exists()
+    there = State(tmp_path / "new-workstation", state.passphrase_file)
+    environment = {**line_environment, "IOTONBOARD_STATE": str(there.path)}
+    run_book("move", "arrive", stick, environment=environment)
+    assert there.json("health")["status"] == "ok"
+    assert there.json("show", "press-1")["status"] == "revoked"
+    assert (there.device("press-2") / "creds.zip").exists()
+    check_package(there, stick)
+    assert there.json("gen-crl")["crl_number"] > 4
+    there.register("press-3")
+
+
+def test_the_rollover_ends_when_the_last_old_certificate_has(
+    state: State, line_environment: dict[str, str], tmp_path: Path, stick: Path
+) -> None:
+    state.register("press-1", "press-2")
+    state.run("issue-broker", "broker.test", "10.0.4.2", "--plain-key")
+    old_ca = Path(shutil.copy(state.ca_cert, tmp_path / "pinned.crt"))
+    run_book("rollover", "begin", stick, environment=line_environment)
+    pinned = check_package(state, stick, pinned=old_ca)
+    assert pinned.read_text().count("BEGIN") == state.crl.read_text().count("BEGIN") == 2
+    run_book("rollover", "renew", stick, environment=line_environment)
+    assert "2 devices" in run_book("rollover", "end", stick, environment=line_environment, expect=1).stderr
+    with contextlib.closing(sqlite3.connect(state.path / "devices.db")) as database:
+        database.execute("UPDATE overlap SET ends_at = 1")
+        database.commit()
+    run_book("rollover", "end", stick, environment=line_environment)
+    check_package(state, stick, pinned=pinned)
+    certificate = stick / "broker.test" / "broker.crt"
+    text = run_tool("openssl", "x509", "-in", certificate, "-noout", "-ext", "subjectAltName").stdout
+    assert "DNS:broker.test" in text
+    assert "10.0.4.2" in text
+    run_tool("openssl", "verify", "-CAfile", state.ca_cert, certificate)
+    assert [one["name"] for one in state.json("ca-rollover", "--status")["cas"]] == ["IoT Onboarding CA G2"]
+
+
+RUN_BOOKS = ("first-day", "emergency", "monthly", "move", "rollover")
+
+
+@pytest.mark.parametrize("name", RUN_BOOKS)
+def test_a_run_book_that_is_called_wrongly_changes_nothing(
+    state: State, line_environment: dict[str, str], name: str
+) -> None:
+    before = state.snapshot()
+    done = run_book(name, environment=line_environment, expect=1)
+    assert "usage" in done.stderr
+    assert state.snapshot() == before
