@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import gc
-import importlib.util
 import os
 import sys
+from importlib.machinery import PathFinder
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.abc import Loader
+    from importlib.machinery import ModuleSpec
 
 # Loaded by what the program needs, and then hardly ever used: typer's way to start a browser, the library's way to
-# show source lines, compressed archives, addresses of mail in a certificate. With the settings, the broker's files
-# and digests, which a look at one device can do without.
-SELDOM = (
-    "bz2",
-    "hashlib",
-    "iotonboard.brokers.mosquitto",
-    "linecache",
-    "locale",
-    "lzma",
-    "random",
-    "selectors",
-    "shellingham",
-    "socket",
-    "subprocess",
-    "textwrap",
-    "tokenize",
-    "tomllib",
+# show source lines, compressed archives, addresses of mail in a certificate. With the settings, the broker's files,
+# digests, and certificates that others made, which most calls can do without.
+SELDOM = frozenset(
+    (
+        "bz2",
+        "cryptography.x509",
+        "hashlib",
+        "iotonboard.brokers.mosquitto",
+        "linecache",
+        "locale",
+        "lzma",
+        "random",
+        "selectors",
+        "shellingham",
+        "socket",
+        "subprocess",
+        "textwrap",
+        "tokenize",
+        "tomllib",
+    )
 )
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
@@ -39,10 +47,35 @@ class Deferred(ModuleType):
         if name.startswith("__"):
             raise AttributeError(name)  # the import system looks for '__path__'
         self.__class__ = ModuleType  # type: ignore[assignment]
-        assert self.__spec__ is not None  # noqa: S101 - narrows for the type checker
-        assert self.__spec__.loader is not None  # noqa: S101
-        self.__spec__.loader.exec_module(self)
+        self.__loader__.exec_module(self)  # type: ignore[union-attr]
         return getattr(self, name)
+
+
+class _SeldomFinder:
+    """What the import system asks first, for a module that was not imported before."""
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None = None, _target: ModuleType | None = None) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(name, path) if name in SELDOM else None
+        if spec is not None and spec.loader is not None:
+            spec.loader = _DeferringLoader(spec.loader)  # type: ignore[assignment]
+        return spec
+
+
+class _DeferringLoader:
+    """Makes a module without reading its file, and leaves it the loader that can."""
+
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+
+    @staticmethod
+    def create_module(spec: ModuleSpec) -> ModuleType:
+        return Deferred(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__loader__ = self._loader
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
 
 
 def begin() -> None:
@@ -52,20 +85,7 @@ def begin() -> None:
     in use. A long batch is still cleared of them, in larger portions.
     """
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
-    for name in SELDOM:
-        if name not in sys.modules:
-            _defer(name)
-
-
-def _defer(name: str) -> None:
-    spec = importlib.util.find_spec(name)
-    if spec is not None and spec.loader is not None:
-        module = Deferred(name)
-        module.__spec__, module.__loader__, module.__package__ = spec, spec.loader, spec.parent
-        module.__file__ = spec.origin
-        if spec.submodule_search_locations is not None:
-            module.__path__ = spec.submodule_search_locations
-        sys.modules[name] = module
+    sys.meta_path.insert(0, _SeldomFinder)
 
 
 def end(exit_code: int) -> NoReturn:
