@@ -154,7 +154,7 @@ def _found(
             f"a CA of this state is called {name!r} already", hint="choose another --name: brokers tell CAs by it"
         )
     key_type = request.key_type or certificate_facts(rows[0].der).key_type
-    key_file, subject = f"ca-{rows[0].id + 1}.key", renamed(opened.active.issuer.name, name)
+    key_file, subject = f"ca-{rows[0].id + 1}.key", renamed(opened.active.issuer.subject_der, name)
     try:
         return found_ca(state, key_file, subject, key_type, request.validity_days, passphrase, now)
     except KeyUnavailableError as error:

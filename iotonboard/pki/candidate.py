@@ -1,24 +1,24 @@
 """Certificates and CRLs taken apart for the lint: once, from their octets, before they are signed.
 
-What a rule must see as it is encoded (times, names, algorithms) comes from the octets; what is tedious to
-decode (extensions, keys) comes from the library, which also refuses malformed DER.
+A certificate comes from its octets alone; only its key is read by the library. Of a CRL, what a rule must see as
+it is encoded (times, names, algorithms) comes from the octets, and the extensions from the library.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cryptography import x509
 
 from iotonboard.errors import LintError, PolicyError
 from iotonboard.pki import der
-from iotonboard.pki.unreadable import UNREADABLE
+from iotonboard.pki.certificate import Certificate, EncodedTime, read_certificate_as
+from iotonboard.pki.keys import read_public_key
+from iotonboard.pki.unreadable import unreadable
 from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from cryptography.x509.oid import ObjectIdentifier
 
     from iotonboard.model import Validity
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     Extensions = dict[ObjectIdentifier, x509.Extension[x509.ExtensionType]]
 
 _VERSION_TAG: Final = 0xA0
-_EXTENSIONS_TAG: Final = 0xA0
 
 
 class Kind(StrEnum):
@@ -49,33 +48,12 @@ class IssuerFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class EncodedTime:
-    """A Time as it is encoded: tag and content."""
-
-    tag: int
-    content: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class CertificateCandidate:
-    """A certificate with the fields that rules look at (RFC 5280 4.1)."""
+class CertificateCandidate(Certificate):
+    """A certificate with what it is for, who is to sign it, and its key, read by the library."""
 
     kind: Kind
     issuer: IssuerFacts
-    certificate: x509.Certificate
-    version: bytes
-    serial: bytes
-    inner_algorithm: bytes
-    outer_algorithm: bytes
-    issuer_der: bytes
-    times: tuple[EncodedTime, EncodedTime]
-    not_before: datetime
-    not_after: datetime
-    subject_der: bytes
-    subject: x509.Name
-    spki_der: bytes
     public_key: object
-    extensions: Extensions
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,36 +89,14 @@ def read_certificate(certificate_der: bytes, kind: Kind, issuer: IssuerFacts) ->
         LintError: it cannot be read: malformed DER, an extension twice, or a public key that is no key.
 
     """
+
+    def make(**fields: Any) -> CertificateCandidate:
+        return CertificateCandidate(**fields, kind=kind, issuer=issuer, public_key=read_public_key(fields["spki_der"]))
+
     try:
-        return _read_certificate(certificate_der, kind, issuer)
-    except (*UNREADABLE, PolicyError) as error:
+        return read_certificate_as(make, certificate_der)
+    except PolicyError as error:
         raise LintError(f"the certificate cannot be read: {error}") from error
-
-
-def _read_certificate(octets: bytes, kind: Kind, issuer: IssuerFacts) -> CertificateCandidate:
-    tbs, outer, _signature = der.children(octets, der.whole(octets))
-    fields = list(der.children(octets, tbs))
-    version, serial, inner, issuer_name, validity, subject, spki = fields[:7]
-    not_before, not_after = der.children(octets, validity)
-    certificate = x509.load_der_x509_certificate(octets)
-    return CertificateCandidate(
-        kind=kind,
-        issuer=issuer,
-        certificate=certificate,
-        version=octets[version.begin : version.end],
-        serial=octets[serial.begin : serial.end],
-        inner_algorithm=octets[inner.start : inner.end],
-        outer_algorithm=octets[outer.start : outer.end],
-        issuer_der=octets[issuer_name.start : issuer_name.end],
-        times=(_time(octets, not_before), _time(octets, not_after)),
-        not_before=certificate.not_valid_before_utc,
-        not_after=certificate.not_valid_after_utc,
-        subject_der=octets[subject.start : subject.end],
-        subject=certificate.subject,
-        spki_der=octets[spki.start : spki.end],
-        public_key=certificate.public_key(),
-        extensions={extension.oid: extension for extension in certificate.extensions},
-    )
 
 
 def read_crl(crl_der: bytes, issuer: IssuerFacts) -> CrlCandidate:
@@ -152,7 +108,7 @@ def read_crl(crl_der: bytes, issuer: IssuerFacts) -> CrlCandidate:
     """
     try:
         return _read_crl(crl_der, issuer)
-    except (*UNREADABLE, PolicyError, IndexError) as error:
+    except unreadable(PolicyError, IndexError) as error:
         raise LintError(f"the CRL cannot be read: {error}") from error
 
 

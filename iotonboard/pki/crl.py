@@ -14,7 +14,7 @@ from cryptography.x509.oid import ExtensionOID
 from iotonboard.errors import PolicyError
 from iotonboard.model import RevocationReason, SerialNumber
 from iotonboard.pki import der, lint, signer
-from iotonboard.pki.unreadable import UNREADABLE
+from iotonboard.pki.unreadable import unreadable
 from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
@@ -100,14 +100,14 @@ def _verify(crl_der: bytes, public_key: object) -> bool:
 def _load(crl_der: bytes) -> x509.CertificateRevocationList:
     try:
         return x509.load_der_x509_crl(crl_der)
-    except UNREADABLE as error:
+    except unreadable() as error:
         raise PolicyError("this is not a CRL that can be read", hint=_NEXT) from error
 
 
 def _number(crl: x509.CertificateRevocationList) -> int:
     try:
         value = crl.extensions.get_extension_for_oid(ExtensionOID.CRL_NUMBER).value
-    except (x509.ExtensionNotFound, *UNREADABLE) as error:
+    except unreadable(x509.ExtensionNotFound) as error:
         raise PolicyError("the CRL has no readable cRLNumber", hint=_NEXT) from error
     if not isinstance(value, x509.CRLNumber):
         raise PolicyError("the CRL has no readable cRLNumber", hint=_NEXT)
@@ -153,7 +153,7 @@ def check_crl(crl_der: bytes, issuer_certificate_der: bytes, *, number: int | No
     try:
         certificate = x509.load_der_x509_certificate(issuer_certificate_der)
         is_valid = _verify(crl_der, certificate.public_key())
-    except UNREADABLE as error:
+    except unreadable() as error:
         raise PolicyError("the CRL's signature cannot be verified", hint=_NEXT) from error
     if crl.issuer != certificate.subject:
         raise PolicyError("the CRL was issued by another CA", hint=_NEXT)
@@ -179,7 +179,7 @@ def _reason(entry: x509.RevokedCertificate) -> RevocationReason:
         value = entry.extensions.get_extension_for_class(x509.CRLReason).value
     except x509.ExtensionNotFound:
         return RevocationReason.UNSPECIFIED
-    except UNREADABLE as error:
+    except unreadable() as error:
         raise PolicyError("a CRL entry cannot be read", hint=_NEXT) from error
     try:
         return _REASONS[value.reason.value]

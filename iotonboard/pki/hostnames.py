@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
-from typing import TYPE_CHECKING, Final
-
-from cryptography import x509
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from iotonboard.errors import PolicyError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    HostName = x509.DNSName | x509.IPAddress
+HostName: TypeAlias = str | IPv4Address | IPv6Address
 
 _LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _MAX_CHARACTERS: Final = 253  # RFC 1035 2.3.4: 255 octets with lengths and the root
@@ -37,7 +35,7 @@ def parse_host_names(names: Sequence[str]) -> list[HostName]:
 def _parse(text: str) -> HostName:
     try:
         if "%" not in text:  # a zone means something on one host only (RFC 4007 section 6)
-            return x509.IPAddress(ip_address(text))
+            return ip_address(text)
     except ValueError:
         pass
     name = text.lower()
@@ -49,4 +47,4 @@ def _parse(text: str) -> HostName:
             f"{text[:80]!r} is neither a host name nor an IP address",
             hint="use letters, digits, dashes and dots, or an IPv4 or IPv6 address",
         )
-    return x509.DNSName(name)
+    return name

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import cache
 from typing import TYPE_CHECKING, Final
-
-from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from iotonboard.errors import KeyUnavailableError, PolicyError
 from iotonboard.model import DeviceId, Validity, whole_seconds
 from iotonboard.pki import der, lint, signer
 from iotonboard.pki.candidate import IssuerFacts, Kind
+from iotonboard.pki.certificate import Certificate, read_certificate_as
 from iotonboard.pki.facts import certificate_facts, fingerprint
 from iotonboard.pki.hostnames import parse_host_names
 from iotonboard.pki.keys import PublicKey, key_identifier, spki_der
@@ -20,10 +17,11 @@ from iotonboard.pki.rules_certificate import urn_of
 from iotonboard.record import dataclass, field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from iotonboard.model import SerialNumber
+    from iotonboard.pki.hostnames import HostName
     from iotonboard.pki.keys import PrivateKey
     from iotonboard.pki.profiles import CaProfile, DeviceProfile, ServerProfile
 
@@ -38,31 +36,43 @@ __all__ = [
     "validity_for",
 ]
 
-_VERSION_3: Final = der.explicit(0, der.integer(2))
 _COMMON_NAME_BOUND: Final = 64  # RFC 5280 appendix A.1, ub-common-name
 
 
-def _key_usage(*, is_ca: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not is_ca,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=is_ca,
-        crl_sign=is_ca,
-        encipher_only=False,
-        decipher_only=False,
-    )
+_VERSION_3: Final = der.explicit(0, der.integer(2))
+_URI_TAG, _DNS_TAG, _ADDRESS_TAG = 0x86, 0x82, 0x87  # GeneralName, RFC 5280 4.2.1.6
+_KEY_IDENTIFIER_TAG: Final = 0x80  # AuthorityKeyIdentifier ::= SEQUENCE { keyIdentifier [0] IMPLICIT ... }
+_BASIC_CONSTRAINTS: Final = der.oid("2.5.29.19")
+_KEY_USAGE: Final = der.oid("2.5.29.15")
+_EXTENDED_KEY_USAGE: Final = der.oid("2.5.29.37")
+_SUBJECT_KEY_ID: Final = der.oid("2.5.29.14")
+_AUTHORITY_KEY_ID: Final = der.oid("2.5.29.35")
+_ALT_NAME: Final = der.oid("2.5.29.17")
+_CERT_AND_CRL_SIGN: Final = 0x06  # bits 5 and 6 of keyUsage (RFC 5280 4.2.1.3)
 
 
-# RSA too: TLS 1.3 and the ECDHE suites of TLS 1.2 only sign.
-_CA_KEY_USAGE: Final = _key_usage(is_ca=True)
-_END_ENTITY_KEY_USAGE: Final = _key_usage(is_ca=False)
-_CLIENT_AUTH: Final = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
-_SERVER_AUTH: Final = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
-_CA: Final = x509.BasicConstraints(ca=True, path_length=0)
-_END_ENTITY: Final = x509.BasicConstraints(ca=False, path_length=None)
+def _named_bits(octet: int) -> bytes:
+    """Write a BIT STRING of at most eight named bits, without the zeros at its end (X.690 11.2.2)."""
+    unused = (octet & -octet).bit_length() - 1
+    return der.tlv(der.BIT_STRING, bytes((unused, octet)))
+
+
+def _extension(identifier: bytes, value: bytes, *, critical: bool = False) -> bytes:
+    # FALSE is the default, and DER leaves defaults out (X.690 11.5).
+    return der.sequence(identifier, der.TRUE if critical else b"", der.octet_string(value))
+
+
+def _purpose(dotted: str) -> bytes:
+    return _extension(_EXTENDED_KEY_USAGE, der.sequence(der.oid(dotted)))
+
+
+_CA: Final = _extension(_BASIC_CONSTRAINTS, der.sequence(der.TRUE, der.integer(0)), critical=True)
+_CA_KEY_USAGE: Final = _extension(_KEY_USAGE, _named_bits(_CERT_AND_CRL_SIGN), critical=True)
+_END_ENTITY: Final = _extension(_BASIC_CONSTRAINTS, der.sequence(), critical=True)
+# digitalSignature, for RSA too: TLS 1.3 and the ECDHE suites of TLS 1.2 only sign.
+_END_ENTITY_KEY_USAGE: Final = _extension(_KEY_USAGE, _named_bits(0x80), critical=True)
+_CLIENT_AUTH: Final = _purpose("1.3.6.1.5.5.7.3.2")
+_SERVER_AUTH: Final = _purpose("1.3.6.1.5.5.7.3.1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +82,6 @@ class Issuer:
     certificate_der: bytes
     key: PrivateKey = field(repr=False)
     facts: IssuerFacts = field(repr=False)
-    name: x509.Name = field(repr=False)
     fingerprint: str
 
     @property
@@ -99,28 +108,35 @@ def load_issuer(certificate_der: bytes, key: PrivateKey) -> Issuer:
         KeyUnavailableError: the key belongs to another certificate.
 
     """
-    found = certificate_facts(certificate_der)
-    certificate = x509.load_der_x509_certificate(certificate_der)
+    found = read_certificate_as(Certificate, certificate_der)
     public_key = key.public_key()
     if found.spki_der != spki_der(public_key):
         raise KeyUnavailableError(
             "the private key does not belong to the CA certificate",
             hint="bring back the key and the certificate that were made together",
         )
-    if not found.is_ca or found.key_id is None or not _may_sign(certificate):
+    key_id = _signing_key_id(found)
+    if key_id is None:
         raise PolicyError("the certificate is not one of a CA that may sign certificates and CRLs")
     algorithm = signer.signature_algorithm(public_key)
-    facts = IssuerFacts(found.subject_der, found.key_id, found.validity, algorithm)
-    return Issuer(certificate_der, key, facts, certificate.subject, found.fingerprint)
+    validity = Validity(found.not_before, found.not_after)
+    facts = IssuerFacts(found.subject_der, key_id, validity, algorithm)
+    return Issuer(certificate_der, key, facts, fingerprint(certificate_der))
 
 
-def _may_sign(certificate: x509.Certificate) -> bool:
-    """Say whether keyUsage has keyCertSign and cRLSign (RFC 5280 4.2.1.3); brokers insist on the latter."""
-    try:
-        usage = certificate.extensions.get_extension_for_oid(ExtensionOID.KEY_USAGE).value
-    except x509.ExtensionNotFound:
-        return False
-    return isinstance(usage, x509.KeyUsage) and usage.key_cert_sign and usage.crl_sign
+def _signing_key_id(certificate: Certificate) -> bytes | None:
+    """Key identifier of a CA that may sign certificates and CRLs (RFC 5280 4.2.1.3); brokers insist on the latter."""
+    found = [certificate.extensions.get(name) for name in (_BASIC_CONSTRAINTS, _KEY_USAGE, _SUBJECT_KEY_ID)]
+    constraints, usage, key_id = (extension.value if extension else b"" for extension in found)
+    if not constraints or not usage or not key_id:
+        return None
+    is_ca = next(der.children(constraints, der.whole(constraints)), None)
+    bits = der.whole(usage, der.BIT_STRING)
+    signs = usage[bits.begin + 1 : bits.end][:1] or b"\0"
+    if is_ca is None or is_ca.tag != der.BOOLEAN or signs[0] & _CERT_AND_CRL_SIGN != _CERT_AND_CRL_SIGN:
+        return None
+    identifier = der.whole(key_id, der.OCTET_STRING)
+    return key_id[identifier.begin : identifier.end]
 
 
 def make_ca(profile: CaProfile, key: PrivateKey, serial: SerialNumber, validity: Validity) -> bytes:
@@ -133,13 +149,9 @@ def make_ca(profile: CaProfile, key: PrivateKey, serial: SerialNumber, validity:
     name, spki = profile.subject.name(), spki_der(key.public_key())
     key_id = key_identifier(spki)
     algorithm = signer.signature_algorithm(key.public_key())
-    facts = IssuerFacts(name.public_bytes(), key_id, validity, algorithm)
-    extensions = [
-        _extension(_CA, critical=True),
-        _extension(_CA_KEY_USAGE, critical=True),
-        _extension(x509.SubjectKeyIdentifier(key_id), critical=False),
-    ]
-    return _sign(_tbs_certificate(facts, name, spki, serial, validity, extensions), key, Kind.CA, facts)
+    facts = IssuerFacts(name, key_id, validity, algorithm)
+    extensions = [_CA, _CA_KEY_USAGE, _extension(_SUBJECT_KEY_ID, der.octet_string(key_id))]
+    return _sign(_tbs(facts, name, spki, serial, validity, extensions), key, Kind.CA, facts)
 
 
 def issue_device(
@@ -161,10 +173,9 @@ def issue_device(
     spki = spki_der(public_key)
     extensions = _end_entity_extensions(issuer, spki, _CLIENT_AUTH)
     if urn := urn_of(device_id):
-        names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(urn)])
-        extensions.append(_extension(names, critical=False))
+        extensions.append(_extension(_ALT_NAME, der.sequence(der.tlv(_URI_TAG, urn.encode("ascii")))))
     subject = profile.name(DeviceId(device_id))
-    tbs = _tbs_certificate(issuer.facts, subject, spki, serial, validity, extensions)
+    tbs = _tbs(issuer.facts, subject, spki, serial, validity, extensions)
     return _sign(tbs, issuer.key, Kind.DEVICE, issuer.facts)
 
 
@@ -186,14 +197,19 @@ def issue_server(
 
     """
     hosts = parse_host_names(names)
-    first = str(hosts[0].value)
-    subject = profile.name(first if len(first) <= _COMMON_NAME_BOUND else None)
-    spki = spki_der(public_key)
+    first = str(hosts[0])
+    common_name = first if len(first) <= _COMMON_NAME_BOUND else None
+    subject, spki = profile.name(common_name), spki_der(public_key)
     extensions = _end_entity_extensions(issuer, spki, _SERVER_AUTH)
+    alt_names = der.sequence(*map(_general_name, hosts))
     # RFC 5280 4.2.1.6: critical when the subject is empty.
-    extensions.append(_extension(x509.SubjectAlternativeName(hosts), critical=not list(subject)))
-    tbs = _tbs_certificate(issuer.facts, subject, spki, serial, validity, extensions)
+    extensions.append(_extension(_ALT_NAME, alt_names, critical=subject == der.sequence()))
+    tbs = _tbs(issuer.facts, subject, spki, serial, validity, extensions)
     return _sign(tbs, issuer.key, Kind.SERVER, issuer.facts)
+
+
+def _general_name(host: HostName) -> bytes:
+    return der.tlv(_DNS_TAG, host.encode("ascii")) if isinstance(host, str) else der.tlv(_ADDRESS_TAG, host.packed)
 
 
 def validity_for(now: datetime, days: int, *, skew_minutes: int, issuer_validity: Validity | None) -> Validity:
@@ -236,50 +252,39 @@ def _check_lifetime(moment: datetime, days: int, not_after: datetime, issuer_val
     )
 
 
-def _extension(value: x509.ExtensionType, *, critical: bool) -> bytes:
-    """Encode an Extension (RFC 5280 4.1.2.9); DER leaves FALSE out (X.690 11.5)."""
-    head = der.oid(value.oid.dotted_string) + (der.TRUE if critical else b"")
-    return der.sequence(head, der.octet_string(value.public_bytes()))
-
-
-@cache
-def _end_entity(purpose: x509.ExtendedKeyUsage) -> bytes:
-    """Encode the extensions that are the same in every certificate for one purpose."""
-    return (
-        _extension(_END_ENTITY, critical=True)
-        + _extension(_END_ENTITY_KEY_USAGE, critical=True)
-        + _extension(purpose, critical=False)
-    )
-
-
-def _end_entity_extensions(issuer: Issuer, spki: bytes, purpose: x509.ExtendedKeyUsage) -> list[bytes]:
+def _end_entity_extensions(issuer: Issuer, spki: bytes, purpose: bytes) -> list[bytes]:
     """List the extensions that devices and brokers share."""
     return [
-        _end_entity(purpose),
-        _extension(x509.SubjectKeyIdentifier(key_identifier(spki)), critical=False),
-        _extension(x509.AuthorityKeyIdentifier(issuer.key_id, None, None), critical=False),
+        _END_ENTITY,
+        _END_ENTITY_KEY_USAGE,
+        purpose,
+        _extension(_SUBJECT_KEY_ID, der.octet_string(key_identifier(spki))),
+        _extension(_AUTHORITY_KEY_ID, der.sequence(der.tlv(_KEY_IDENTIFIER_TAG, issuer.key_id))),
     ]
 
 
-def _tbs_certificate(
-    issuer: IssuerFacts, subject: x509.Name, spki: bytes, serial: SerialNumber, validity: Validity,
-    extensions: Iterable[bytes],
-) -> bytes:  # fmt: skip
-    """Assemble a TBSCertificate v3 (RFC 5280 4.1.2); the library's builder takes three times as long."""
+def _tbs(
+    issuer: IssuerFacts,
+    subject: bytes,
+    spki: bytes,
+    serial: SerialNumber,
+    validity: Validity,
+    extensions: list[bytes],
+) -> bytes:
+    """Write a TBSCertificate (RFC 5280 4.1.2); the names and all that follows from the CA are its own octets."""
     return der.sequence(
         _VERSION_3,
         der.integer(serial),
         issuer.signature_algorithm,
         issuer.subject_der,
         der.sequence(der.x509_time(validity.not_before), der.x509_time(validity.not_after)),
-        subject.public_bytes(),
+        subject,
         spki,
         der.explicit(3, der.sequence(*extensions)),
     )
 
 
 def _sign(tbs: bytes, key: PrivateKey, kind: Kind, issuer: IssuerFacts) -> bytes:
-    """Sign with a key that lints the octets before."""
+    """Sign with a key that lints the octets it is about to sign."""
     inspecting = signer.inspecting(key, lint.certificate_inspector(kind, issuer))
-    signature = signer.sign_tbs(inspecting, tbs)
-    return der.sequence(tbs, issuer.signature_algorithm, der.bit_string(signature))
+    return der.sequence(tbs, issuer.signature_algorithm, der.bit_string(signer.sign_tbs(inspecting, tbs)))

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC
 from iotonboard.errors import KeyUnavailableError, PolicyError
 from iotonboard.model import KeyType
 from iotonboard.pki import der
-from iotonboard.pki.unreadable import UNREADABLE
+from iotonboard.pki.unreadable import UNREADABLE_KEY, unreadable
 
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 PublicKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
@@ -73,12 +73,22 @@ def load_public_key(octets: bytes) -> PublicKey:
         PolicyError: not a public key, or of a type or size that is not supported.
 
     """
-    try:
-        public_key = serialization.load_der_public_key(octets)
-    except UNREADABLE as error:
-        raise PolicyError("this is not a public key that can be read", hint=_SUPPORTED) from error
+    public_key = read_public_key(octets)
     key_type_of(public_key)
     return cast("PublicKey", public_key)
+
+
+def read_public_key(octets: bytes) -> object:
+    """Read a SubjectPublicKeyInfo (DER), of whatever type.
+
+    Raises:
+        PolicyError: not a public key.
+
+    """
+    try:
+        return serialization.load_der_public_key(octets)
+    except UNREADABLE_KEY as error:
+        raise PolicyError("this is not a public key that can be read", hint=_SUPPORTED) from error
 
 
 def key_identifier(subject_public_key_info: bytes) -> bytes:
@@ -206,7 +216,7 @@ def public_key_matches(cert_der: bytes, key: PrivateKey) -> bool:
     """
     try:
         public_key = x509.load_der_x509_certificate(cert_der).public_key()
-    except UNREADABLE as error:
+    except unreadable() as error:
         raise PolicyError("this is not a certificate that can be read") from error
     if not isinstance(public_key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey):
         return False

@@ -6,32 +6,17 @@ A profile is checked when it is constructed, from configuration; issuing then on
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
-
-from cryptography import x509
-from cryptography.x509.oid import NameOID
+from typing import Final
 
 from iotonboard.errors import PolicyError
+from iotonboard.pki.names import ATTRIBUTES, COMMON_NAME, encode_name, read_name
 from iotonboard.record import dataclass
 
-if TYPE_CHECKING:
-    from cryptography.x509.oid import ObjectIdentifier
-
-COMMON_NAME: Final = "common_name"
-# Attribute -> OID and upper bound in characters (RFC 5280 appendix A.1, "Upper Bounds").
-ATTRIBUTES: Final[dict[str, tuple[ObjectIdentifier, int]]] = {
-    "country": (NameOID.COUNTRY_NAME, 2),
-    "state": (NameOID.STATE_OR_PROVINCE_NAME, 128),
-    "locality": (NameOID.LOCALITY_NAME, 128),
-    "organization": (NameOID.ORGANIZATION_NAME, 64),
-    "organizational_unit": (NameOID.ORGANIZATIONAL_UNIT_NAME, 64),
-    COMMON_NAME: (NameOID.COMMON_NAME, 64),
-}
 _COUNTRY: Final = re.compile(r"[A-Z]{2}")
 
 
-def name_attribute(attribute: str, value: str) -> x509.NameAttribute[str]:
-    """Encode one attribute of a distinguished name.
+def check_attribute(attribute: str, value: str) -> None:
+    """Check one attribute of a distinguished name.
 
     Raises:
         PolicyError: an unknown attribute, an empty or over-long value, surrounding blanks or control
@@ -40,12 +25,11 @@ def name_attribute(attribute: str, value: str) -> x509.NameAttribute[str]:
     """
     if attribute not in ATTRIBUTES:
         raise PolicyError(f"{attribute!r} is not a subject attribute", hint="use one of: " + ", ".join(ATTRIBUTES))
-    object_identifier, bound = ATTRIBUTES[attribute]
+    _, bound = ATTRIBUTES[attribute]
     if not 1 <= len(value) <= bound or value != value.strip() or not value.isprintable():
         raise PolicyError(f"{value[:80]!r} cannot be a {attribute!r}", hint=f"use 1 to {bound} printable characters")
     if attribute == "country" and not _COUNTRY.fullmatch(value):
         raise PolicyError(f"{value!r} is not a country", hint="use two upper-case letters, such as DE")
-    return x509.NameAttribute(object_identifier, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +37,7 @@ class Subject:
     """A CA's distinguished name, in the order country, organization, organizational unit, common name.
 
     Raises:
-        PolicyError: see ``name_attribute``.
+        PolicyError: see ``check_attribute``.
 
     """
 
@@ -63,28 +47,32 @@ class Subject:
     country: str | None = None
 
     def __post_init__(self) -> None:
-        self.name()
+        for attribute, value in self._attributes():
+            check_attribute(attribute, value)
 
-    def name(self) -> x509.Name:
-        """Build the X.501 Name."""
+    def _attributes(self) -> list[tuple[str, str]]:
         pairs = (
             ("country", self.country),
             ("organization", self.organization),
             ("organizational_unit", self.organizational_unit),
             (COMMON_NAME, self.common_name),
         )
-        return x509.Name([name_attribute(attribute, value) for attribute, value in pairs if value is not None])
+        return [(attribute, value) for attribute, value in pairs if value is not None]
+
+    def name(self) -> bytes:
+        """Write the X.501 Name (DER)."""
+        return encode_name(self._attributes())
 
 
-def renamed(name: x509.Name, common_name: str) -> Subject:
-    """A CA's distinguished name with another commonName.
+def renamed(name: bytes, common_name: str) -> Subject:
+    """A CA's distinguished name (DER) with another commonName.
 
     Raises:
-        PolicyError: see ``name_attribute``.
+        PolicyError: see ``check_attribute``.
 
     """
     names = {identifier: attribute for attribute, (identifier, _) in ATTRIBUTES.items()}
-    values = {names[each.oid]: str(each.value) for each in name if each.oid in names}
+    values = {names[identifier]: value for identifier, value in read_name(name) if identifier in names}
     kept = {attribute: values.get(attribute) for attribute in ("organization", "organizational_unit", "country")}
     return Subject(common_name, **kept)
 
@@ -101,7 +89,7 @@ class _EndEntityProfile:
     """``subject_extra``: (attribute, value) pairs that come before the commonName of every subject.
 
     Raises:
-        PolicyError: an attribute twice, the commonName, or what ``name_attribute`` refuses.
+        PolicyError: an attribute twice, the commonName, or what ``check_attribute`` refuses.
 
     """
 
@@ -114,14 +102,13 @@ class _EndEntityProfile:
                 "a subject names each attribute once, and the commonName is not configured",
                 hint="remove the repeated attribute",
             )
-        self.name(None)
+        for attribute, value in self.subject_extra:
+            check_attribute(attribute, value)
 
-    def name(self, common_name: str | None) -> x509.Name:
-        """Build the X.501 Name with ``common_name`` as its last attribute, or without one."""
-        attributes = [name_attribute(attribute, value) for attribute, value in self.subject_extra]
-        if common_name is not None:
-            attributes.append(x509.NameAttribute(NameOID.COMMON_NAME, common_name))
-        return x509.Name(attributes)
+    def name(self, common_name: str | None) -> bytes:
+        """Write the X.501 Name (DER) with ``common_name`` as its last attribute, or without one."""
+        last = () if common_name is None else ((COMMON_NAME, common_name),)
+        return encode_name((*self.subject_extra, *last))
 
 
 @dataclass(frozen=True, slots=True)

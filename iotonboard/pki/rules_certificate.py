@@ -7,23 +7,22 @@ rules apply to which kind.
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, cast
-
-from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from iotonboard.errors import PolicyError
 from iotonboard.model import DeviceId
 from iotonboard.pki import der
 from iotonboard.pki.candidate import Kind
 from iotonboard.pki.keys import PublicKey, key_identifier, key_type_of
-from iotonboard.pki.profiles import ATTRIBUTES
+from iotonboard.pki.names import ATTRIBUTES, COMMON_NAME
 from iotonboard.pki.weakkeys import check_public_key
 
 if TYPE_CHECKING:
-    from cryptography.x509.oid import ObjectIdentifier
+    from collections.abc import Iterable
 
-    from iotonboard.pki.candidate import CertificateCandidate, EncodedTime
+    from iotonboard.pki.candidate import CertificateCandidate
+    from iotonboard.pki.certificate import EncodedTime
 
 _V3: Final = b"\x02\x01\x02"
 _MAX_SERIAL_OCTETS: Final = 20
@@ -34,51 +33,52 @@ _TIME_FORMS: Final = {
     der.UTC_TIME: re.compile(rb"[0-9]{12}Z"),
     der.GENERALIZED_TIME: re.compile(rb"20[5-9][0-9]{11}Z|2[1-9][0-9]{12}Z|[3-9][0-9]{13}Z"),
 }
+_COMMON_NAME: Final = ATTRIBUTES[COMMON_NAME][0]
+
+_BASIC_CONSTRAINTS: Final = der.oid("2.5.29.19")
+_KEY_USAGE: Final = der.oid("2.5.29.15")
+_EXTENDED_KEY_USAGE: Final = der.oid("2.5.29.37")
+_SUBJECT_KEY_ID: Final = der.oid("2.5.29.14")
+_AUTHORITY_KEY_ID: Final = der.oid("2.5.29.35")
+_ALT_NAME: Final = der.oid("2.5.29.17")
+_NAMES: Final = {
+    _BASIC_CONSTRAINTS: "basicConstraints",
+    _KEY_USAGE: "keyUsage",
+    _EXTENDED_KEY_USAGE: "extKeyUsage",
+    _SUBJECT_KEY_ID: "subjectKeyIdentifier",
+    _AUTHORITY_KEY_ID: "authorityKeyIdentifier",
+    _ALT_NAME: "subjectAltName",
+}
 # Extension -> must it be critical.
-_REQUIRED: Final[dict[Kind, dict[ObjectIdentifier, bool]]] = {
-    Kind.CA: {
-        ExtensionOID.BASIC_CONSTRAINTS: True,
-        ExtensionOID.KEY_USAGE: True,
-        ExtensionOID.SUBJECT_KEY_IDENTIFIER: False,
-    },
+_REQUIRED: Final[dict[Kind, dict[bytes, bool]]] = {
+    Kind.CA: {_BASIC_CONSTRAINTS: True, _KEY_USAGE: True, _SUBJECT_KEY_ID: False},
     Kind.DEVICE: {
-        ExtensionOID.BASIC_CONSTRAINTS: True,
-        ExtensionOID.KEY_USAGE: True,
-        ExtensionOID.EXTENDED_KEY_USAGE: False,
-        ExtensionOID.SUBJECT_KEY_IDENTIFIER: False,
-        ExtensionOID.AUTHORITY_KEY_IDENTIFIER: False,
+        _BASIC_CONSTRAINTS: True,
+        _KEY_USAGE: True,
+        _EXTENDED_KEY_USAGE: False,
+        _SUBJECT_KEY_ID: False,
+        _AUTHORITY_KEY_ID: False,
     },
 }
 _REQUIRED[Kind.SERVER] = _REQUIRED[Kind.DEVICE]
-_KEY_USAGE: Final = {
-    Kind.CA: x509.KeyUsage(
-        digital_signature=False,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=True,
-        crl_sign=True,
-        encipher_only=False,
-        decipher_only=False,
-    ),
-    Kind.DEVICE: x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=False,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
-    ),
+# The values themselves as DER, written out: the rules share nothing with what encodes a certificate.
+_CONSTRAINTS_OF: Final = {
+    Kind.CA: bytes.fromhex("30060101ff020100"),  # cA TRUE, pathLenConstraint 0
+    Kind.DEVICE: bytes.fromhex("3000"),
+    Kind.SERVER: bytes.fromhex("3000"),
 }
-_KEY_USAGE[Kind.SERVER] = _KEY_USAGE[Kind.DEVICE]
-_PURPOSE: Final = {
-    Kind.DEVICE: x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]),
-    Kind.SERVER: x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]),
+_USAGE_OF: Final = {
+    Kind.CA: bytes.fromhex("03020106"),  # keyCertSign, cRLSign
+    Kind.DEVICE: bytes.fromhex("03020780"),  # digitalSignature
+    Kind.SERVER: bytes.fromhex("03020780"),
 }
+_PURPOSE_OF: Final = {
+    Kind.DEVICE: bytes.fromhex("300a06082b06010505070302"),  # id-kp-clientAuth
+    Kind.SERVER: bytes.fromhex("300a06082b06010505070301"),  # id-kp-serverAuth
+}
+_URI_TAG, _DNS_TAG, _ADDRESS_TAG = 0x86, 0x82, 0x87  # GeneralName, RFC 5280 4.2.1.6
+_KEY_IDENTIFIER_TAG: Final = 0x80  # RFC 5280 4.2.1.1
+_ADDRESS_OCTETS: Final = (4, 16)
 
 
 def urn_of(device_id: str) -> str | None:
@@ -87,8 +87,8 @@ def urn_of(device_id: str) -> str | None:
     return f"urn:uuid:{lower}" if _UUID.fullmatch(lower) else None
 
 
-def _value(candidate: CertificateCandidate, object_identifier: ObjectIdentifier) -> x509.ExtensionType | None:
-    found = candidate.extensions.get(object_identifier)
+def _value(candidate: CertificateCandidate, identifier: bytes) -> bytes | None:
+    found = candidate.extensions.get(identifier)
     return None if found is None else found.value
 
 
@@ -164,19 +164,19 @@ def ca_is_self_issued(candidate: CertificateCandidate) -> str | None:
 def subject_attributes_are_legal(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 appendix A.1: known attributes, each once, within their upper bounds and not empty."""
     seen = set()
-    for attribute in candidate.subject:
-        bound = _BOUNDS.get(attribute.oid)
-        if bound is None or attribute.oid in seen:
+    for identifier, value in candidate.subject:
+        bound = _BOUNDS.get(identifier)
+        if bound is None or identifier in seen:
             return "subject has an unknown or a repeated attribute"
-        if not 1 <= len(attribute.value) <= bound:
+        if not 1 <= len(value) <= bound:
             return "subject has an empty attribute or one over its upper bound"
-        seen.add(attribute.oid)
+        seen.add(identifier)
     return None
 
 
 def _common_name(candidate: CertificateCandidate) -> str | None:
-    found = candidate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(found[0].value) if len(found) == 1 else None
+    found = [value for identifier, value in candidate.subject if identifier == _COMMON_NAME]
+    return found[0] if len(found) == 1 else None
 
 
 def subject_has_common_name(candidate: CertificateCandidate) -> str | None:
@@ -196,83 +196,91 @@ def common_name_is_device_id(candidate: CertificateCandidate) -> str | None:
 def extensions_are_exact(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 4.2: only the extensions of the profile, all of those that it requires."""
     required, found = _REQUIRED[candidate.kind], candidate.extensions.keys()
-    optional = (
-        ExtensionOID.AUTHORITY_KEY_IDENTIFIER if candidate.kind is Kind.CA else ExtensionOID.SUBJECT_ALTERNATIVE_NAME
-    )
+    optional = _AUTHORITY_KEY_ID if candidate.kind is Kind.CA else _ALT_NAME
     if missing := required.keys() - found:
-        return "extension is missing: " + ", ".join(sorted(oid.dotted_string for oid in missing))
+        return "extension is missing: " + _listed(missing)
     if excess := found - required.keys() - {optional}:
-        return "extension is not in the profile: " + ", ".join(sorted(oid.dotted_string for oid in excess))
+        return "extension is not in the profile: " + _listed(excess)
     return None
+
+
+def _listed(identifiers: Iterable[bytes]) -> str:
+    return ", ".join(sorted(_NAMES.get(identifier, identifier.hex()) for identifier in identifiers))
 
 
 def criticality_is_right(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 4.2.1: each extension critical or not as its section says."""
     required = _REQUIRED[candidate.kind]
-    for object_identifier, extension in candidate.extensions.items():
-        expected = required.get(object_identifier, False)
-        if object_identifier == ExtensionOID.SUBJECT_ALTERNATIVE_NAME:
+    for identifier, extension in candidate.extensions.items():
+        expected = required.get(identifier, False)
+        if identifier == _ALT_NAME:
             expected = not candidate.subject  # 4.2.1.6: critical if and only if the subject is empty
         if extension.critical != expected:
-            return f"extension {object_identifier.dotted_string} must {'' if expected else 'not '}be critical"
+            return f"extension {_listed([identifier])} must {'' if expected else 'not '}be critical"
     return None
 
 
 def basic_constraints_fit(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 4.2.1.9: cA and pathLenConstraint 0 for the CA, neither for an end entity."""
-    is_ca = candidate.kind is Kind.CA
-    expected = x509.BasicConstraints(ca=is_ca, path_length=0 if is_ca else None)
-    found = _value(candidate, ExtensionOID.BASIC_CONSTRAINTS)
-    return None if found == expected else "basicConstraints does not fit the profile"
+    fits = _value(candidate, _BASIC_CONSTRAINTS) == _CONSTRAINTS_OF[candidate.kind]
+    return None if fits else "basicConstraints does not fit the profile"
 
 
 def key_usage_fits(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 4.2.1.3: keyCertSign and cRLSign for the CA, digitalSignature alone for an end entity."""
-    found = _value(candidate, ExtensionOID.KEY_USAGE)
-    return None if found == _KEY_USAGE[candidate.kind] else "keyUsage does not fit the profile"
+    fits = _value(candidate, _KEY_USAGE) == _USAGE_OF[candidate.kind]
+    return None if fits else "keyUsage does not fit the profile"
 
 
 def extended_key_usage_fits(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 4.2.1.12: clientAuth alone for a device, serverAuth alone for a broker."""
-    found = _value(candidate, ExtensionOID.EXTENDED_KEY_USAGE)
-    return None if found == _PURPOSE[candidate.kind] else "extKeyUsage does not fit the profile"
+    fits = _value(candidate, _EXTENDED_KEY_USAGE) == _PURPOSE_OF[candidate.kind]
+    return None if fits else "extKeyUsage does not fit the profile"
 
 
 def subject_key_id_is_hash(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 4.2.1.2 with RFC 7093 section 2 method 1: derived from the public key."""
-    found = _value(candidate, ExtensionOID.SUBJECT_KEY_IDENTIFIER)
-    fits = isinstance(found, x509.SubjectKeyIdentifier) and found.digest == key_identifier(candidate.spki_der)
+    expected = der.octet_string(key_identifier(candidate.spki_der))
+    fits = _value(candidate, _SUBJECT_KEY_ID) == expected
     return None if fits else "subjectKeyIdentifier is not the hash of the public key"
 
 
 def authority_key_id_is_issuers(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 4.2.1.1: keyIdentifier equal to the CA's subjectKeyIdentifier, and no other field."""
-    found = _value(candidate, ExtensionOID.AUTHORITY_KEY_IDENTIFIER)
+    found = _value(candidate, _AUTHORITY_KEY_ID)
     if found is None and candidate.kind is Kind.CA:
         return None  # 4.2.1.1: may be omitted when self-signed
-    fits = found == x509.AuthorityKeyIdentifier(candidate.issuer.key_id, None, None)
-    return None if fits else "authorityKeyIdentifier is not the CA's key identifier"
+    expected = der.sequence(der.tlv(_KEY_IDENTIFIER_TAG, candidate.issuer.key_id))
+    return None if found == expected else "authorityKeyIdentifier is not the CA's key identifier"
 
 
 def device_alt_name_is_urn(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 4.2.1.6: the URN when the id is a UUID (RFC 4122), and no other name."""
     urn = urn_of(_common_name(candidate) or "")
-    expected = None if urn is None else x509.SubjectAlternativeName([x509.UniformResourceIdentifier(urn)])
-    found = _value(candidate, ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
-    return None if found == expected else "subjectAltName does not belong to the device id"
+    expected = None if urn is None else der.sequence(der.tlv(_URI_TAG, urn.encode("ascii")))
+    return None if _value(candidate, _ALT_NAME) == expected else "subjectAltName does not belong to the device id"
 
 
 def server_alt_names_are_hosts(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 4.2.1.6, RFC 9525 6.1: at least one dNSName or iPAddress, no other; the commonName is one."""
-    found = _value(candidate, ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
-    if not isinstance(found, x509.SubjectAlternativeName) or not list(found):
-        return "subjectAltName is missing"
-    if not all(isinstance(name, x509.DNSName | x509.IPAddress) for name in found):
+    value = _value(candidate, _ALT_NAME) or der.sequence()
+    try:
+        names = {_host(value, name) for name in der.children(value, der.whole(value))}
+    except (PolicyError, ValueError):
         return "subjectAltName holds something else than host names and addresses"
+    if not names:
+        return "subjectAltName is missing"
     common_name = _common_name(candidate)
-    if common_name is not None and common_name not in {str(name.value) for name in found}:
-        return "commonName is not among the subjectAltNames"
-    return None
+    return None if common_name is None or common_name in names else "commonName is not among the subjectAltNames"
+
+
+def _host(octets: bytes, name: der.Element) -> str:
+    content = octets[name.begin : name.end]
+    if name.tag == _DNS_TAG and content:
+        return content.decode("ascii")
+    if name.tag == _ADDRESS_TAG and len(content) in _ADDRESS_OCTETS:
+        return str(ip_address(content))
+    raise PolicyError("neither a host name nor an address")
 
 
 def key_is_supported(candidate: CertificateCandidate) -> str | None:
