@@ -75,6 +75,9 @@ def documented() -> list[tuple[str, str]]:
     found = []
     for path in [README, *sorted((PROJECT / "docs").rglob("*.md")), *sorted((PROJECT / "examples").rglob("*.md"))]:
         for language, block in BLOCK.findall(path.read_text(encoding="utf-8")):
+            if language == "console":  # the other lines are what was printed
+                joined = block.replace("\\\n", " ").splitlines()
+                block = "\n".join(line for line in joined if line.startswith("$ "))  # noqa: PLW2901
             if language in ("sh", "console", "bash"):
                 found += [(path.name, line) for line in commands_in(block)]
     for path in sorted((PROJECT / "examples").rglob("*.sh")):
