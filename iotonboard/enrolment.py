@@ -14,7 +14,7 @@ from iotonboard.model import rfc3339
 from iotonboard.pki.profiles import DeviceProfile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from iotonboard.authority import Authority
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
     StartWorkers = Callable[[Desk, PrivateKey], WorkerPool]
 
-GROUP = 128  # devices per commit in a batch: enough to share one fsync, few enough to answer several times a second
+# Devices per commit in a batch: enough to share one fsync, few enough to answer several times a second.
+GROUP = 256
+_RSA_GROUP = 16
+_FIRST_GROUP = 32
 _POOL_FROM = 24  # a batch shorter than this is issued faster than worker processes start
 _POOL_FROM_RSA = 2  # an RSA key takes longer than that start
 
@@ -73,8 +76,16 @@ def issue_groups(
 
 def _is_long(first: list[Order | None]) -> bool:
     """Say whether a batch that begins like this is worth worker processes."""
-    makes_rsa = any(order and order.key_type.startswith("rsa") and not order.csr_spki_der for order in first)
-    return len(first) >= (_POOL_FROM_RSA if makes_rsa else _POOL_FROM)
+    return len(first) >= (_POOL_FROM_RSA if _makes_rsa(first) else _POOL_FROM)
+
+
+def _makes_rsa(orders: Iterable[Order | None]) -> bool:
+    return any(order and order.key_type.startswith("rsa") and not order.csr_spki_der for order in orders)
+
+
+def group_size(limit: int, last: Iterable[Order | None] | None) -> int:
+    """How many devices to take after those of the ``last`` group, at most ``limit``; few at the beginning."""
+    return min(limit, _FIRST_GROUP if last is None else _RSA_GROUP if _makes_rsa(last) else GROUP)
 
 
 def record_certificate(

@@ -211,7 +211,8 @@ def replacing(
     """
     staged = _staging_name(path)
     try:
-        with os.fdopen(os.open(staged, _CREATE, 0o600), "w+b") as file:
+        # A size for the buffer, so that Python does not ask for the disk's: it costs three more system calls a file.
+        with os.fdopen(os.open(staged, _CREATE, 0o600), "wb", 1 << 16) as file:
             yield file
             _settle(file, placement, durable=durable)
         _check_readable(staged, path, placement.reader)

@@ -25,6 +25,7 @@ from iotonboard.pki.statement import sign_statement
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
+    from io import FileIO
 
     from iotonboard.pki.keys import PrivateKey
 
@@ -71,14 +72,14 @@ class ResultsFile:
         for name in (self.manifest + ".sig", self.manifest, path):
             if os.path.lexists(name):
                 raise ConflictError(f"{name!r} exists already", hint="choose another name with --results")
-        self._is_made = False
+        self._files: list[FileIO] = []
 
     def _make(self) -> None:
         if os.path.basename(os.path.dirname(self.path)) == FOLDER:
             fsio.make_private_dir(os.path.dirname(self.path))
         fsio.create_exclusive(self.path, b"" if self._is_json else (",".join(COLUMNS) + "\n").encode("ascii"))
         fsio.create_exclusive(self.manifest, MANIFEST_HEAD)
-        self._is_made = True
+        self._files = [_open(self.path), _open(self.manifest)]
 
     def add(self, values: dict[str, str | int], now: datetime) -> None:
         """Append one answer; a device that got a certificate goes into the manifest too.
@@ -86,23 +87,26 @@ class ResultsFile:
         Raises:
             BusyError: the disk refuses.
         """
-        if not self._is_made:
+        if not self._files:
             self._make()
+        results, manifest = self._files
         if self._is_json:
             text = json.dumps({name: values[name] for name in COLUMNS}) + "\n"
         else:
             line = io.StringIO()
             csv.writer(line, lineterminator="\n").writerow([values[name] for name in COLUMNS])
             text = line.getvalue()
-        _append(self.path, text.encode("utf-8"))
+        _append(results, text.encode("utf-8"))
         if values["status"] in ("created", "reissued"):
             row = f"{values['device_id']}\t{values['serial']}\t{values['fingerprint']}\t{rfc3339(now)}\n"
-            _append(self.manifest, row.encode("ascii"))
+            _append(manifest, row.encode("ascii"))
 
     def finish(self, key: PrivateKey) -> None:
         """Sign the manifest as it is on the disk; nothing is done when there was no answer."""
-        if not self._is_made:
+        if not self._files:
             return
+        for each in self._files:
+            each.close()
         with open(self.manifest, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             signature = _sign(key, content)
         fsio.sync_all((self.path, self.manifest))
@@ -114,9 +118,15 @@ def _sign(key: PrivateKey, content: mmap.mmap) -> bytes:
         return sign_statement(key, view)
 
 
-def _append(path: str, content: bytes) -> None:
+def _open(path: str) -> FileIO:
     try:
-        with open(path, "ab", buffering=0) as file:
-            file.write(content)
+        return open(path, "ab", buffering=0)
     except OSError as error:
         raise disk_error(error, path) from error
+
+
+def _append(file: FileIO, content: bytes) -> None:
+    try:
+        file.write(content)
+    except OSError as error:
+        raise disk_error(error, str(file.name)) from error

@@ -33,9 +33,8 @@ if TYPE_CHECKING:
     from iotonboard.model import Caller, SerialNumber
     from iotonboard.store import PendingFiles
 
-PUBLISH_GROUP = 256
+PUBLISH_GROUP = 1024
 _MANY = 16  # from so many devices on, one sync of everything costs less than one for each file
-_UNSETTLED = 64  # so many devices' files may wait for that on a stream
 FIRST_CA = "1"  # row of the CA that 'init-ca' made: what ca.crt holds until another one is published
 
 
@@ -140,19 +139,19 @@ class State:
             self.revoke(old, RevocationReason.SUPERSEDED, now, subject=subject)
         return bool(old)
 
-    def publish(self, *, acl: bool = True, settle: bool = True) -> None:
+    def publish(self, *, acl: bool = True, unsettled: int = 0) -> None:
         """Write every file that differs from the committed rows; leave all others alone.
 
-        ``acl=False`` leaves the ACL to a later call: a batch publishes it once. ``settle=False`` leaves it to a later
-        call to make devices' files durable; until then they stay noted as unwritten, so after a power cut the next
-        command writes them again.
+        ``acl=False`` leaves the ACL to a later call: a batch publishes it once. With ``unsettled``, the files of so
+        many devices may be written and not yet durable; until they are they stay noted as unwritten, so after a power
+        cut the next command writes them again.
 
         Raises:
             PolicyError: an operator's own ACL lines would break the broker; nothing was replaced.
             BusyError: the disk refuses; the next command goes on from here.
         """
         self._apply_keep_keys()
-        while self._publish_pending(settle=settle):
+        while self._publish_pending(unsettled):
             pass
         self.outbox.settle(whole_seconds(self.clock()))
         custody.scrub_log(self.store)
@@ -205,27 +204,36 @@ class State:
         days = int(policy.removeprefix("days:"))
         return custody.kept_before(self.store, after, whole_seconds(self.clock()) - timedelta(days=days))
 
-    def _publish_pending(self, *, settle: bool) -> bool:
+    def _publish_pending(self, unsettled: int) -> bool:
         """Write one group of device and broker files; ``True`` while there may be more."""
         if not self.store.pending(1):
             return False
         with self.store.transaction(durable=False):
-            group = self.store.pending(PUBLISH_GROUP)
-            settle = settle or len(group) >= _UNSETTLED
-            one_by_one = settle and len(group) < _MANY
-            for files in group:
-                if self.unsettled.get(files.certificate) != files:
-                    self._write_files(files, durable=one_by_one)
-                elif one_by_one:
-                    fsio.sync_tree(self._folder(files))
-            if not settle:
+            if len(self.unsettled) < unsettled:
+                group = self.store.pending(PUBLISH_GROUP, after=max(self.unsettled, default=0))
+                self._make_parents(group)
+                for files in group:
+                    self._write_files(files, durable=False)
                 self.unsettled.update((files.certificate, files) for files in group)
-                return False
-            if not one_by_one:
-                fsio.sync_all(())
-            self.store.clear_pending(files.certificate for files in group)
-            self.unsettled.clear()
+            else:
+                group = self.store.pending(PUBLISH_GROUP)
+                self._settle(group)
         return len(group) == PUBLISH_GROUP
+
+    def _settle(self, group: list[PendingFiles]) -> None:
+        """Make files durable, write those that nobody wrote yet, and note that all is done."""
+        one_by_one = len(group) < _MANY
+        self._make_parents(group)
+        for files in group:
+            if self.unsettled.get(files.certificate) != files:
+                self._write_files(files, durable=one_by_one)
+            elif one_by_one:
+                fsio.sync_tree(self._folder(files))
+        if not one_by_one:
+            fsio.sync_all(())
+        self.store.clear_pending(files.certificate for files in group)
+        for files in group:
+            self.unsettled.pop(files.certificate, None)
 
     def _folder(self, files: PendingFiles) -> str:
         return self.paths.broker(files.name) if files.is_broker else self.paths.device(files.name)
@@ -233,8 +241,6 @@ class State:
     def _write_files(self, files: PendingFiles, *, durable: bool) -> None:
         folder = self._folder(files)
         stem = "broker" if files.is_broker else "device"
-        for parent in (self.paths.certs, os.path.dirname(folder)):
-            fsio.make_private_dir(parent)
         is_new = fsio.make_private_dir(folder)
         if not is_new:
             fsio.sweep_staging(folder)
@@ -251,9 +257,13 @@ class State:
             fsio.sync_dir(folder)
         if durable and is_new:
             fsio.sync_dir(os.path.dirname(folder))
-        for name in (f"{stem}.key", "creds.zip"):
-            if name not in [name for name, _, _ in wanted]:
-                fsio.erase_file(os.path.join(folder, name))
+        for name in {f"{stem}.key", "creds.zip"} - {name for name, _, _ in wanted} if not is_new else ():
+            fsio.erase_file(os.path.join(folder, name))
+
+    def _make_parents(self, group: list[PendingFiles]) -> None:
+        for folder in {os.path.dirname(self._folder(files)) for files in group}:
+            fsio.make_private_dir(self.paths.certs)
+            fsio.make_private_dir(folder)
 
     def _publish_ca(self) -> None:
         issuers = self.store.issuers()

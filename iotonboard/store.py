@@ -162,6 +162,8 @@ class Store:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA secure_delete = ON")
+            # A group of a batch touches some thousand pages; what does not fit is written twice and read again.
+            connection.execute("PRAGMA cache_size = -32768")
             schema.migrate(connection, to_epoch(now), create=create)
             if create:
                 connection.execute("PRAGMA journal_mode = WAL")
@@ -674,13 +676,13 @@ class Store:
             "INSERT OR REPLACE INTO pending (certificate, bundle) VALUES (?, ?)", (certificate, bundle)
         )
 
-    def pending(self, limit: int) -> list[PendingFiles]:
-        """Files that are to be written, oldest certificate first."""
+    def pending(self, limit: int, *, after: int = 0) -> list[PendingFiles]:
+        """Files that are to be written, oldest certificate first, of those behind row ``after``."""
         rows = self._all(
             f"SELECT p.certificate, coalesce(d.device_id, c.host), c.host IS NOT NULL, c.der, {_KEY}, p.bundle"  # noqa: S608
             " FROM pending p JOIN certificate c ON c.id = p.certificate LEFT JOIN device d ON d.id = c.device"
-            " ORDER BY p.certificate LIMIT ?",
-            (limit,),
+            " WHERE p.certificate > ? ORDER BY p.certificate LIMIT ?",
+            (after, limit),
         )
         return [PendingFiles(row[0], row[1], bool(row[2]), *row[3:]) for row in rows]
 

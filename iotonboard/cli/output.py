@@ -70,7 +70,7 @@ def error_values(error: IotOnboardError) -> dict[str, object]:
 
 def printable(text: str) -> str:
     """Replace what would steer a terminal; line feeds and tabs stay."""
-    if text.isprintable():
+    if text.replace("\t", "").isprintable():
         return text
     return "".join(char if char.isprintable() or char in "\n\t" else repr(char)[1:-1] for char in text)
 

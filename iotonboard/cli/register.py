@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 app = typer.Typer()
 _MAX_CSR = 1 << 16
 _IDLE_AFTER_S = 0.25
+# So many devices' files may wait to be made durable, all at once: on a stream few, for each line waits for that.
+_UNSETTLED_STREAM, _UNSETTLED_BATCH = 64, 1024
 
 
 @verb(app, "register", example="iotonboard register press-17 --set line=A3 --passphrase-file ca.pass --json")
@@ -111,7 +113,7 @@ def register(
         strict=strict,
         group=1 if stream else GROUP,
         is_list=batch is not None,
-        settle=not stream,
+        unsettled=_UNSETTLED_STREAM if stream else _UNSETTLED_BATCH,
     )
     with session.open_state() as state, passwords_file(passwords) as keep_password, stop_signal() as stopped:
         authority = session.unlock(state)

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import os
 import uuid
+from contextlib import nullcontext
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from iotonboard.authority import seal_audit
 from iotonboard.brokers import mosquitto
-from iotonboard.enrolment import GROUP, at_line, desk_of, issue_groups, publish_crl, record_certificate
+from iotonboard.enrolment import GROUP, at_line, desk_of, group_size, issue_groups, publish_crl, record_certificate
 from iotonboard.errors import BusyError, ConflictError, IotOnboardError
 from iotonboard.issuing import Order
 from iotonboard.lifecycle import refuse_retired
@@ -66,8 +67,8 @@ class Options:
     """How a whole call is done. ``if_exists`` is ``fail``, ``skip`` or ``reissue``.
 
     ``is_list`` requests must name every device once; on a stream a script that lost an answer asks again.
-    Without ``settle`` a device is answered when it is durable in the database, with its files written but not yet
-    durable: the caller's last ``publish`` makes them so, or the next command does it after a power cut.
+    A device is answered when it is durable in the database and its files are written. Those of ``unsettled`` devices
+    may be not yet durable: the caller's last ``publish`` makes them so, or the next command after a power cut.
     """
 
     if_exists: str = "fail"
@@ -75,7 +76,7 @@ class Options:
     strict: bool = False
     group: int = GROUP
     is_list: bool = True
-    settle: bool = True
+    unsettled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,7 @@ class _Run:
         groups = self._planned(iter(requests))
         for plans, issued in issue_groups(self._desk, self._authority, groups, _order_of, self._start_workers):
             answers = self._record(plans, issued)
-            self._state.publish(acl=False, settle=self._options.settle)
+            self._state.publish(acl=False, unsettled=self._options.unsettled)
             yield from answers
             if self._halted:
                 break
@@ -159,10 +160,13 @@ class _Run:
             publish_crl(self._state, self._authority)
 
     def _planned(self, requests: Iterator[Request | Refused]) -> Iterator[list[_Plan | Registered]]:
-        while group := list(islice(requests, self._options.group)):
+        last = None
+        while group := list(islice(requests, group_size(self._options.group, last))):
             if self._halted or self._stopped():
                 return
-            yield [self._plan(request) for request in group]
+            plans = [self._plan(request) for request in group]
+            last = [_order_of(plan) for plan in plans]
+            yield plans
 
     # -- plan ---------------------------------------------------------------------------------------------------
 
@@ -251,7 +255,8 @@ class _Run:
         try:
             if isinstance(issued, IotOnboardError):
                 raise issued
-            with self._state.store.savepoint():
+            # What refuses a row with a new key does so before anything is written, and savepoints double the writing.
+            with self._state.store.savepoint() if plan.order.csr_spki_der else nullcontext():
                 self._insert(plan, issued, now)
         except BusyError:
             raise  # the disk and not the row: SQLite may have ended the whole transaction
