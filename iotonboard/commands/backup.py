@@ -128,7 +128,7 @@ def _describe(state: State, copy: str) -> dict[str, Any]:
             "schema": 1,
             "version": __version__,
             "devices": store.count_devices(),
-            "crl_number": max((row.number for row in crls), default=0),
+            "crl_number": max((row.number for row in crls if row.issuer == crls[0].issuer), default=0),
             "audit_seq": verdict.rows,
         }
     finally:

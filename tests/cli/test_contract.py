@@ -19,6 +19,7 @@ import pytest
 import pyzipper
 
 from support.client import open_bundle
+from support.faults import must, run_forked
 from support.program import PROGRAM, State, program_environment, run_cli
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -37,6 +38,29 @@ VERBS = (
     "sync-acl",
     "health",
     "config",
+    "labels",
+    "deliver",
+    "deliveries",
+    "confirm",
+    "purge",
+    "password",
+    "open-bundle",
+    "renew",
+    "release",
+    "retire",
+    "verify",
+    "pack",
+    "apply",
+    "generations",
+    "topics",
+    "expiring",
+    "backup",
+    "restore",
+    "report",
+    "audit",
+    "ca-rollover",
+    "passwd",
+    "accept-clock",
 )
 
 
@@ -470,6 +494,53 @@ def test_files_go_where_the_plain_names_say(tmp_path: Path, new_ca: dict[str, st
     assert "press-1" in (tmp_path / "broker.acl").read_text()
 
 
+# In this order on one state; each with its exit code and the keys of its answer.
+LATER_VERBS = (
+    ("renew press-1", 0, "device_id status serial not_before not_after fingerprint bundle bundle_password renews"),
+    ("deliver press-1", 0, "device_id serial path link sha256 expires_at"),
+    ("deliveries", 0, "device_id serial status created_at expires_at path sha256"),
+    ("confirm press-1", 0, "device_id serial fingerprint confirmed_at"),
+    ("password press-1", 0, "device_id serial bundle_password"),
+    ("topics press-1 add read:plant/x", 0, "device_id topics templates changed"),
+    ("topics press-1 list", 0, "device_id topics templates changed"),
+    ("verify press-1", 0, "status broker at problems devices"),
+    ("expiring --within 400", 9, "kind name not_after key"),
+    ("purge press-1", 0, "device_id serials purged_at"),
+    ("revoke press-2 --reason certificateHold", 0, "device_id serials reason revocation_date crl_number"),
+    ("release press-2", 0, "device_id serials crl_number"),
+    ("retire press-2", 0, "device_id serials changed crl_number"),
+    ("ca-rollover", 0, "status name ca_fingerprint not_after crl_number cas"),
+    ("ca-rollover --status", 0, "status name ca_fingerprint not_after crl_number cas"),
+    ("renew --old-ca", 0, "device_id status serial revoke_after"),
+    ("audit show --subject press-3", 0, "seq time operator host subject serial detail verb"),
+    ("audit head", 0, "head seq hash"),
+    ("audit verify", 0, "rows broken_row problem"),
+    ("pack --out HERE/package", 0, "path counter created expires crl_number size files"),
+    ("apply HERE/package --ca CA --dest HERE/dest --user root", 0, "counter path crl_number changed reloaded"),
+    ("generations", 0, "generation created crl_numbers next_update revoked path"),
+    ("report", 0, "title made_at ca_not_after ca_fingerprint statuses checks audit_head"),
+    ("backup HERE/backup.zip", 0, "path sha256 devices crl_number audit_seq"),
+    ("restore HERE/backup.zip --state HERE/restored --crl CRL", 0, "state devices taken_up crl_number"),
+    ("accept-clock", 0, "last_event now"),
+    ("passwd --generate-key-file HERE/new-pass", 0, "key_files"),
+)
+
+
+@pytest.mark.parametrize("loudness", ["", "--verbose", "--quiet"])
+def test_the_later_verbs_answer_in_json_alone(state: State, tmp_path: Path, loudness: str) -> None:
+    places = {"HERE": str(tmp_path), "CA": str(state.ca_cert), "CRL": str(state.crl)}
+    (tmp_path / "dest").mkdir()
+    state.register("press-1", "press-2", "press-3")
+    for line, exit_code, keys in LATER_VERBS:
+        words = [re.sub("HERE|CRL|CA", lambda found: places[found[0]], word) for word in line.split()]
+        result = must(run_forked(state, *words, *loudness.split(), "--json"), exit_code)
+        assert loudness != "--quiet" or result.stderr == "", result
+        verb = " ".join(words[:2]) if words[0] == "audit" else words[0]
+        for answer in result.json_lines:
+            check_answer(answer, verb, keys)
+        assert result.stdout, result
+
+
 # -- streams, options and prompts --------------------------------------------------------------------------
 
 
@@ -510,8 +581,8 @@ def test_a_refused_device_leaves_the_others_their_answers(state: State) -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_has_help_with_an_example(verb: str) -> None:
-    result = run_cli(verb, "--help")
+def test_every_verb_has_help_with_an_example(pristine: State, verb: str) -> None:
+    result = must(run_forked(pristine, verb, "--help"))
     assert "iotonboard " + verb in result.stdout.partition("xample")[2]
     assert result.stderr == ""
 
