@@ -60,7 +60,8 @@ def gather(state: State, checks: Iterable[CheckLine]) -> Facts:
             attributes=_attributes(state),
             past=_past(state, now),
             coming=_coming(state, now),
-            crls=_crls(state),
+            crls=_crls(state, issuer.id),
+            listed=sum({row.issuer: row.revoked for row in state.store.crl_generation()}.values()),
             audit=_latest(state, newest.seq),
             audit_head=audit.printable_head(newest),
             checks=tuple(checks),
@@ -119,11 +120,11 @@ def _by_month(state: State, table: str, column: str, begin: datetime, end: datet
     return dict(state.store.connection.execute(query, (to_epoch(begin), to_epoch(end))).fetchall())
 
 
-def _crls(state: State) -> tuple[CrlSpan, ...]:
-    query = "SELECT number, this_update, next_update, revoked FROM crl ORDER BY id DESC LIMIT ?"
+def _crls(state: State, issuing: int) -> tuple[CrlSpan, ...]:
+    query = "SELECT number, this_update, next_update, revoked, issuer FROM crl ORDER BY id DESC LIMIT ?"
     return tuple(
-        CrlSpan(number, from_epoch(this_update), from_epoch(next_update), revoked)
-        for number, this_update, next_update, revoked in state.store.connection.execute(query, (_CRLS,))
+        CrlSpan(number, from_epoch(this_update), from_epoch(next_update), revoked, issuer != issuing)
+        for number, this_update, next_update, revoked, issuer in state.store.connection.execute(query, (_CRLS,))
     )
 
 

@@ -80,8 +80,9 @@ def timeline(spans: Sequence[CrlSpan], now: datetime, title: str) -> str:
     for index, span in enumerate(spans):
         y, x = index * _ROW, place(span.this_update)
         colour = "good" if span.this_update <= now <= span.next_update else "quiet"
+        name = f"{'old CA' if span.is_old else 'CRL'} {span.number}"
         rows.append(
-            f'<text x="{_LABEL_WIDTH - 10}" y="{y + 13}" class="label end">CRL {span.number} '
+            f'<text x="{_LABEL_WIDTH - 10}" y="{y + 13}" class="label end">{name} '
             f"({span.revoked:,} revoked)</text>"
             f'<rect x="{x:.1f}" y="{y + 1}" width="{max(place(span.next_update) - x, 2):.1f}" height="{_BAR}" rx="3"'
             f' class="{colour}"/>'

@@ -30,12 +30,13 @@ class Month:
 
 @dataclass(frozen=True, slots=True)
 class CrlSpan:
-    """One CRL and the time for which it holds."""
+    """One CRL and the time for which it holds. ``is_old``: of a CA whose place another one has taken."""
 
     number: int
     this_update: datetime
     next_update: datetime
     revoked: int
+    is_old: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,10 @@ class CheckLine:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything on the page. ``attributes`` maps an attribute's name to the counts of its commonest values."""
+    """Everything on the page. ``attributes`` maps an attribute's name to the counts of its commonest values.
+
+    ``listed`` counts the certificates on the CRLs of all CAs.
+    """
 
     title: str
     made_at: datetime
@@ -73,6 +77,7 @@ class Facts:
     past: tuple[Month, ...]
     coming: tuple[Month, ...]
     crls: tuple[CrlSpan, ...]
+    listed: int
     audit: tuple[AuditLine, ...]
     audit_head: str
     checks: tuple[CheckLine, ...]

@@ -85,9 +85,8 @@ def _header(facts: Facts) -> str:
 
 def _tiles(facts: Facts) -> str:
     problems = sum(check.status != "ok" for check in facts.checks)
-    listed = facts.crls[0].revoked if facts.crls else 0
     tiles = [("devices", facts.devices), *((count.label, count.number) for count in facts.statuses if count.number)]
-    tiles += [("on the CRL", listed), ("checks to look at", problems)]
+    tiles += [("on the CRL", facts.listed), ("checks to look at", problems)]
     inner = "".join(f'<div class="tile"><b>{number:,}</b>{escape(label)}</div>' for label, number in tiles)
     return f'<div class="tiles">{inner}</div>'
 

@@ -250,7 +250,10 @@ def test_every_other_verb_works_with_two_cas(changing: State, tmp_path: Path) ->
     due = changing.run("expiring", "--within", "36500", "--json", expect=9).json_lines
     assert len({(one["kind"], one["key"]) for one in due if one["kind"] in ("ca", "crl")}) == 4
     assert changing.run("verify", "old-1", "old-2", "new-1", expect=9).stdout.count("accepted") >= 4
-    changing.run("report", "--out", tmp_path / "report.html")
+    report = changing.json("report", "--out", tmp_path / "report.html")
+    assert report["listed"] == 1
+    assert [one["is_old"] for one in report["crls"][:2]] == [True, False]
+    assert "old CA 3 " in (tmp_path / "report.html").read_text()
     changing.run("audit", "verify")
     assert changing.json("list", "--status", "revoked")["device_id"] == "new-1"
     results = tmp_path / "results.csv"
@@ -285,6 +288,18 @@ def test_a_backup_brings_both_back(changing: State, tmp_path: Path) -> None:
     for name, accepted in (("old-1", False), ("old-2", True), ("new-1", False)):
         assert openssl_accepts(restored, restored.device(name) / "device.crt") is accepted, name
     assert all(after > before for before, after in zip(numbers(changing), numbers(restored), strict=True))
+
+
+def test_a_ca_that_no_broker_s_crl_tells_of_passes_every_number(changing: State, tmp_path: Path) -> None:
+    """The backup still has the old CA; it was retired since, and its last numbers are not known."""
+    changing.run("backup", tmp_path / "backup.zip")
+    retirable(changing)
+    changing.run("ca-rollover", "--retire")
+    restored = State(tmp_path / "restored", changing.passphrase_file)
+    restored.run("restore", tmp_path / "backup.zip", "--crl", changing.crl)
+    new, old = numbers(restored)
+    assert new < 100
+    assert old > 1_000_000
 
 
 def test_a_backup_from_before_is_not_taken_for_a_whole_one(state: State, tmp_path: Path) -> None:

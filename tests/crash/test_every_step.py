@@ -69,6 +69,11 @@ CASES = {
     "ca-rollover": Case(("ca-rollover",), stride=7),
     "renew in a rollover": Case(("renew", "--old-ca"), prepare=_begin_rollover, stride=15),
     "revoke in a rollover": Case(("revoke", "a"), prepare=_begin_rollover, stride=13),
+    "passwd in a rollover": Case(
+        ("passwd", "--new-passphrase-file", "NEW"),
+        prepare=lambda state: must(run_forked(state, "ca-rollover")),
+        stride=3,
+    ),
     "ca-rollover --retire": Case(("ca-rollover", "--retire"), prepare=_use_new_ca_only, stride=9),
     "pack": Case(("pack", "--out", "OUT"), again=("pack", "--out", "OUT", "--force"), stride=9),
     "backup": Case(("backup", "OUT"), again=("backup", "AGAIN"), stride=5),
@@ -106,11 +111,11 @@ def test_killed_at_every_step(fleet: State, tmp_path: Path, request: pytest.Fixt
         if not name.endswith("--retire"):
             _check_every_ca_has_its_crl(state)
         answered = () if name != "batch" else tuple(_serials(result.stdout))
-        if name == "passwd":
+        if name.startswith("passwd"):
             must(run_forked(state, *words))
             state = State(state.path, fresh)
         check_invariants(state, answered=answered, with_openssl=killed == 1)
-        if name != "passwd":
+        if not name.startswith("passwd"):
             must(run_forked(state, *again))
             check_invariants(state, answered=answered)
         if name.startswith("export"):
