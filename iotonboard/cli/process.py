@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from functools import partial
 from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -21,21 +22,33 @@ SELDOM = frozenset(
     (
         "bz2",
         "cryptography.x509",
+        "csv",
+        "difflib",
+        "email.utils",
         "hashlib",
         "iotonboard.brokers.mosquitto",
+        "ipaddress",
         "linecache",
         "locale",
         "lzma",
         "random",
         "selectors",
         "shellingham",
+        "signal",
         "socket",
         "subprocess",
         "textwrap",
         "tokenize",
         "tomllib",
+        "urllib.parse",
     )
 )
+# Functions that are taken out of such a module by name, for the same occasions: they load it when they are called.
+_FUNCTIONS = {
+    "difflib": "get_close_matches",
+    "email.utils": "parseaddr",
+    "urllib.parse": "quote_from_bytes",
+}
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
 
@@ -46,9 +59,18 @@ class Deferred(ModuleType):
         """Turn into the module itself; asked only for what is not there yet."""
         if name.startswith("__"):
             raise AttributeError(name)  # the import system looks for '__path__'
-        self.__class__ = ModuleType  # type: ignore[assignment]
-        self.__loader__.exec_module(self)  # type: ignore[union-attr]
-        return getattr(self, name)
+        return partial(_call, self, name) if _FUNCTIONS.get(self.__name__) == name else getattr(_loaded(self), name)
+
+
+def _call(module: ModuleType, name: str, *args: Any, **values: Any) -> Any:
+    return getattr(_loaded(module), name)(*args, **values)
+
+
+def _loaded(module: ModuleType) -> ModuleType:
+    if isinstance(module, Deferred):
+        module.__class__ = ModuleType  # type: ignore[assignment]
+        module.__loader__.exec_module(module)  # type: ignore[union-attr]
+    return module
 
 
 class _SeldomFinder:

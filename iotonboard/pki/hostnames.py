@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from iotonboard.errors import PolicyError
@@ -11,7 +11,7 @@ from iotonboard.errors import PolicyError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-HostName: TypeAlias = str | IPv4Address | IPv6Address
+    HostName: TypeAlias = str | ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _MAX_CHARACTERS: Final = 253  # RFC 1035 2.3.4: 255 octets with lengths and the root
@@ -35,7 +35,7 @@ def parse_host_names(names: Sequence[str]) -> list[HostName]:
 def _parse(text: str) -> HostName:
     try:
         if "%" not in text:  # a zone means something on one host only (RFC 4007 section 6)
-            return ip_address(text)
+            return ipaddress.ip_address(text)
     except ValueError:
         pass
     name = text.lower()

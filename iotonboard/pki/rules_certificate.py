@@ -6,8 +6,8 @@ rules apply to which kind.
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, cast
 
 from iotonboard.errors import PolicyError
@@ -279,7 +279,7 @@ def _host(octets: bytes, name: der.Element) -> str:
     if name.tag == _DNS_TAG and content:
         return content.decode("ascii")
     if name.tag == _ADDRESS_TAG and len(content) in _ADDRESS_OCTETS:
-        return str(ip_address(content))
+        return str(ipaddress.ip_address(content))
     raise PolicyError("neither a host name nor an address")
 
 

@@ -86,11 +86,11 @@ class State:
             self.call("init-ca", "--generate-key-file", self.key_file, unlocked=False)
             self.call("config", "set", "acl.style", "pattern", unlocked=False)
 
-    def call(self, verb: str, *args: str | Path, unlocked: bool = True) -> float:
-        env = {"IOTONBOARD_STATE": str(self.path)}
+    def call(self, verb: str, *args: str | Path, unlocked: bool = True, **more: str) -> float:
+        env = {"IOTONBOARD_STATE": str(self.path), **more}
         if unlocked:
             env["IOTONBOARD_PASSPHRASE_FILE"] = str(self.key_file)
-        return process(*PROGRAM, verb, *args, env=env)
+        return process(*PROGRAM, verb, *args, env=env, cwd=self.folder)  # not where the package lies
 
     def fresh(self) -> str:
         return f"bench-{uuid.uuid4().hex[:12]}"
@@ -122,6 +122,22 @@ def startup(state: State, runs: int) -> list[Line]:
         lambda: state.call("register", state.fresh()), bare(HEAVY), runs,
     )  # fmt: skip
     return [*lines, one]
+
+
+def without_bytecode(state: State, folder: Path, runs: int) -> list[Line]:
+    """The package as it lies in a folder that is read-only and was never compiled; all others have their bytecode."""
+    shutil.copytree(
+        PROJECT / "iotonboard", folder / "bare" / "iotonboard", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    bare = {"PYTHONPATH": str(folder / "bare"), "PYTHONDONTWRITEBYTECODE": "1"}
+    calls: list[tuple[str, Callable[..., float]]] = [
+        ("`show`", lambda **env: state.call("show", "first", unlocked=False, **env)),
+        ("`register`, one EC device with bundle", lambda **env: state.call("register", state.fresh(), **env)),
+    ]
+    return [
+        pair(f"{what}, package without bytecode", "the same, compiled", "-", lambda call=call: call(**bare), call, runs)
+        for what, call in calls
+    ]
 
 
 def against_easy_rsa(state: State, folder: Path, runs: int) -> list[Line]:
@@ -284,6 +300,7 @@ def main() -> None:
         print("| what | peer | peer's | this project | ratio | required | note |\n|---|---|---|---|---|---|---|")
         for group in (
             lambda: startup(state, runs),
+            lambda: without_bytecode(state, folder, runs),
             lambda: against_easy_rsa(state, folder, runs),
             lambda: stream(state, 100 if options.quick else 500),
             lambda: large(state, folder, 100_000 if options.quick else 1_000_000, runs),

@@ -58,7 +58,9 @@ def test_installs_with_the_network_cut_off(folder: Path, tmp_path: Path) -> None
     done = install(folder, tmp_path / "target")
     assert "every check" in done.stdout
     site = next((tmp_path / "target" / "lib").glob("python3.*")) / "site-packages"
-    assert list((site / "iotonboard" / "cli" / "__pycache__").glob("app.*.pyc")), "installed without bytecode"
+    sources = [path for name in ("iotonboard", "typer", "cryptography") for path in (site / name).rglob("*.py")]
+    assert sources
+    assert not [path for path in sources if not list(path.parent.glob(f"__pycache__/{path.stem}.*.pyc"))]
 
 
 def test_two_builds_are_the_same(folder: Path, tmp_path: Path) -> None:
