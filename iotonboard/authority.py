@@ -137,7 +137,7 @@ def sign_crls(
     lifecycle.end_overlaps(state, now)
     for ca in authority.signing:
         continuity.check_continuity(state, ca.row, ca.issuer.certificate_der)
-    rows = state.store.crl_generation()
+    rows = state.store.crl_generation(with_der=False)
     calendar = load_calendar(state.store.meta(CALENDAR))
     signed = [row for ca in authority.signing for row in _sign_one(state, ca, now, rows, days)]
     if calendar is not None:
@@ -152,7 +152,7 @@ def sign_crls(
 
 
 def _sign_one(state: State, ca: SigningCa, now: datetime, published: list[CrlRow], days: int) -> list[CrlRow]:
-    issuer, last = ca.issuer, state.store.last_crl(ca.row)
+    issuer, last = ca.issuer, state.store.last_crl(ca.row, with_der=False)
     generation = published[0].generation + 1 if published else 1
     calendar = load_calendar(state.store.meta(CALENDAR))
     number = last.number if last else 0
@@ -161,16 +161,18 @@ def _sign_one(state: State, ca: SigningCa, now: datetime, published: list[CrlRow
     skew = state.config["not_before_skew_minutes"]
     first = first_update(now, in_force_since, issuer.validity.not_before, skew_minutes=skew)
     # RFC 5280 3.3: an entry stays until it was on one CRL issued after the certificate expired.
-    entries = list(state.store.crl_entries(ca.row, in_force_since or first))
+    since = in_force_since or first
+    count = state.store.count_crl_entries(ca.row, since)
     signed = []
     for period in plan_periods(first, now, days=days, calendar=calendar):
         number += 1
         begin, end = period.this_update, period.next_update
+        entries = state.store.crl_entries(ca.row, since)
         der = sign_crl(issuer, number=number, this_update=begin, next_update=end, entries=entries)
         check_crl(der, issuer.certificate_der, number=number)
-        if crl_facts(der).count != len(entries):
+        if crl_facts(der).count != count:
             raise ConflictError("the new CRL lacks revocations that the database holds", hint="run 'iotonboard health'")
-        signed.append(CrlRow(generation, ca.row, number, begin, end, len(entries), der))
+        signed.append(CrlRow(generation, ca.row, number, begin, end, count, der))
     return signed
 
 

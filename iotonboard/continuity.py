@@ -6,6 +6,7 @@ that were deleted or edited behind the program's back are noticed. It costs one 
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from iotonboard import fsio
@@ -32,24 +33,31 @@ def check_continuity(state: State, issuer: int, issuer_certificate_der: bytes) -
         ConflictError: a revoked, unexpired serial would be dropped, or the published CRL is newer than the last
             one that the database knows.
     """
-    last = state.store.last_crl(issuer)
+    last = state.store.last_crl(issuer, with_der=False)
     _refuse_older_database(state, last, issuer_certificate_der)
     listed = state.store.last_listed_crl(issuer)
     if last is None:
         return
-    if listed is None or listed.der is None or (last.der is None and last.revoked):
+    if listed is None or listed.der is None or (listed.number != last.number and last.revoked):
         raise ConflictError(f"the database lost CRL {last.number}", hint=_RESTORE)
     _check_stored(listed, issuer_certificate_der)
     since = min(last.this_update, state.clock())  # the last list of a calendar begins in the future
-    current = set(state.store.crl_entries(issuer, since))
-    missing = [serial_and_reason(entry) for entry in listed_entries(listed.der) if entry not in current]
-    if not missing:
-        return
-    # An entry whose reason was changed is on the new list in another form.
-    serials = {serial_and_reason(entry)[0] for entry in current}
-    for serial, reason in missing:
-        if serial not in serials and not _may_leave(state, since, serial, reason):
-            raise ConflictError(f"the new CRL would lack the revoked serial {serial.hex}", hint=_RESTORE)
+    # Both are in the order of the certificates but for what came and went since: they are walked side by side.
+    current = state.store.crl_entries(issuer, since)
+    ahead = next(current, None)
+    for entry in listed_entries(listed.der):
+        if entry != ahead:
+            serial, reason = serial_and_reason(entry)
+            now = state.store.crl_entry(issuer, since, serial)
+            # An entry whose reason was changed is on the new list in another form.
+            is_listed = now is not None and serial_and_reason(now)[0] == serial
+            if not is_listed and not _may_leave(state, since, serial, reason):
+                raise ConflictError(f"the new CRL would lack the revoked serial {serial.hex}", hint=_RESTORE)
+            if now != entry:
+                continue
+            while ahead is not None and ahead != entry:  # what was revoked since
+                ahead = next(current, None)
+        ahead = next(current, None)
 
 
 def _check_stored(last: CrlRow, issuer_certificate_der: bytes) -> None:
@@ -78,16 +86,20 @@ def _may_leave(state: State, listed_since: datetime, serial: SerialNumber, reaso
 def _refuse_older_database(state: State, last: CrlRow | None, issuer_certificate_der: bytes) -> None:
     """A published CRL that is newer than the database's last one: the database was put back without ``restore``."""
     number = last.number if last else 0
-    for der in _published(state.paths.crl):
-        if (last is None or der != last.der) and (newer := _number_of(der, issuer_certificate_der)) > number:
+    for der in _published(state):
+        if (newer := _number_of(der, issuer_certificate_der)) > number:
             raise ConflictError(
                 f"{state.paths.crl!r} has number {newer}, but the database knows {number} only: it is an older copy",
                 hint=f"bring it back with 'iotonboard restore FILE --crl {state.paths.crl}', which forgets nothing",
             )
 
 
-def _published(path: str) -> list[bytes]:
-    """The CRLs on disk; none when there is no readable file, which will be written anew."""
+def _published(state: State) -> list[bytes]:
+    """The CRLs on disk when they are not the database's newest; none without a readable file: it is written anew."""
+    path = state.paths.crl
+    known = (piece for der in state.store.generation_ders() for piece in pem.pem_pieces("X509 CRL", der))
+    if not os.path.exists(path) or fsio.holds(path, known):
+        return []
     try:
         return pem.pem_decode_all("X509 CRL", fsio.read_file(path, limit=1 << 30))
     except (NotFoundError, PolicyError):

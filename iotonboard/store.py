@@ -544,17 +544,35 @@ class Store:
 
     def crl_entries(self, issuer: int, listed_since: datetime) -> Iterator[bytes]:
         """Encoded CRL entries of an issuer's certificates that expire at ``listed_since`` or later."""
+        known, foreign, parameters = self._listed(issuer, listed_since)
+        for query in (known, foreign):
+            yield from map(itemgetter(0), self.connection.execute(f"SELECT entry_der {query}", parameters))
+
+    def count_crl_entries(self, issuer: int, listed_since: datetime) -> int:
+        """How many entries ``crl_entries`` has."""
+        known, foreign, parameters = self._listed(issuer, listed_since)
+        return sum(int(self._one(f"SELECT count(*) {query}", parameters)[0]) for query in (known, foreign))
+
+    def crl_entry(self, issuer: int, listed_since: datetime, serial: SerialNumber) -> bytes | None:
+        """The one of ``crl_entries`` that the row of this serial's certificate has; ``None`` when there is none."""
         query = (
-            "SELECT r.entry_der FROM revocation r WHERE r.not_after >= ?"
-            if len(self._all("SELECT id FROM issuer LIMIT 2")) == 1
-            else "SELECT r.entry_der FROM revocation r JOIN certificate c ON c.id = +r.certificate"
-            " WHERE r.not_after >= ? AND c.issuer = ?"
+            "SELECT r.entry_der FROM certificate c JOIN revocation r ON r.certificate = c.id"
+            " WHERE c.serial = :serial AND r.not_after >= :since AND c.issuer = :issuer UNION ALL"
+            " SELECT entry_der FROM foreign_revocation WHERE serial = :serial AND issuer = :issuer"
         )
-        parameters = (to_epoch(listed_since), issuer)[: query.count("?")]
-        for (entry,) in self.connection.execute(query, parameters):
-            yield entry
-        for (entry,) in self.connection.execute("SELECT entry_der FROM foreign_revocation WHERE issuer = ?", (issuer,)):
-            yield entry
+        row = self._one(query, {"serial": serial.octets, "since": to_epoch(listed_since), "issuer": issuer})
+        return row[0] if row else None
+
+    def _listed(self, issuer: int, listed_since: datetime) -> tuple[str, str, dict[str, int]]:
+        """Where the revocations of a CRL stand: those of known certificates, in their order, and the others."""
+        known = "FROM revocation r WHERE r.not_after >= :since"
+        if len(self._all("SELECT id FROM issuer LIMIT 2")) > 1:
+            known = (
+                "FROM revocation r JOIN certificate c ON c.id = +r.certificate"
+                " WHERE r.not_after >= :since AND c.issuer = :issuer"
+            )
+        foreign = "FROM foreign_revocation WHERE issuer = :issuer"
+        return known, foreign, {"since": to_epoch(listed_since), "issuer": issuer}
 
     def unlisted_revocations(self) -> int:
         """How many revocations were recorded after the last CRL was signed."""
@@ -571,9 +589,9 @@ class Store:
             ),
         )  # fmt: skip
 
-    def last_crl(self, issuer: int) -> CrlRow | None:
+    def last_crl(self, issuer: int, *, with_der: bool = True) -> CrlRow | None:
         """The CRL of an issuer with the highest number."""
-        rows = self._crls("WHERE issuer = ? ORDER BY number DESC LIMIT 1", (issuer,))
+        rows = self._crls("WHERE issuer = ? ORDER BY number DESC LIMIT 1", (issuer,), with_der=with_der)
         return rows[0] if rows else None
 
     def last_listed_crl(self, issuer: int) -> CrlRow | None:
@@ -593,12 +611,20 @@ class Store:
         found = self._one(query, (to_epoch(now),))[0]
         return None if found is None else from_epoch(found)
 
-    def crl_generation(self) -> list[CrlRow]:
+    def crl_generation(self, *, with_der: bool = True) -> list[CrlRow]:
         """Every CRL of the newest generation: what ``crl.pem`` holds."""
-        return self._crls("WHERE generation = (SELECT max(generation) FROM crl) ORDER BY id", ())
+        return self._crls("WHERE generation = (SELECT max(generation) FROM crl) ORDER BY id", (), with_der=with_der)
 
-    def _crls(self, tail: str, parameters: Sequence[object]) -> list[CrlRow]:
-        query = f"SELECT generation, issuer, number, this_update, next_update, revoked, der FROM crl {tail}"  # noqa: S608
+    def generation_ders(self) -> Iterator[bytes]:
+        """The octets of the newest generation's CRLs, one at a time: a calendar of large ones fills the memory."""
+        query = (
+            "SELECT der FROM crl WHERE generation = (SELECT max(generation) FROM crl) AND der IS NOT NULL ORDER BY id"
+        )
+        return map(itemgetter(0), self.connection.execute(query))
+
+    def _crls(self, tail: str, parameters: Sequence[object], *, with_der: bool = True) -> list[CrlRow]:
+        der = "der" if with_der else "NULL"
+        query = f"SELECT generation, issuer, number, this_update, next_update, revoked, {der} FROM crl {tail}"  # noqa: S608
         return [
             CrlRow(generation, issuer, number, from_epoch(this), from_epoch(following), revoked, der)
             for generation, issuer, number, this, following, revoked, der in self._all(query, parameters)

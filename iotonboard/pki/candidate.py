@@ -79,7 +79,9 @@ def unsigned(tbs: bytes) -> bytes:
     algorithm = next(fields)
     if first.tag == _VERSION_TAG:
         algorithm = next(fields)
-    return der.sequence(tbs, tbs[algorithm.start : algorithm.end], der.EMPTY_BIT_STRING)
+    # One join: a TBSCertList can be 50 MB.
+    size = len(tbs) + algorithm.end - algorithm.start + len(der.EMPTY_BIT_STRING)
+    return b"".join((der.header(der.SEQUENCE, size), tbs, tbs[algorithm.start : algorithm.end], der.EMPTY_BIT_STRING))
 
 
 def read_certificate(certificate_der: bytes, kind: Kind, issuer: IssuerFacts) -> CertificateCandidate:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import binascii
 import re
-from io import BytesIO
 from itertools import chain
 from struct import iter_unpack
+from typing import TYPE_CHECKING
 
 from iotonboard.errors import PolicyError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _LINE_OCTETS = 48  # 64 base64 characters, RFC 7468 section 2
+_PIECE_OCTETS = 8192 * _LINE_OCTETS
 # Not anchored to the start of a line: a literal prefix is searched ten times faster, and no dash is base64.
 _BOUNDARY = re.compile(rb"-----(BEGIN|END) ([A-Z0-9 ]{1,64})-----")
 _LINE_ENDS = b"\r\n"
@@ -18,16 +22,39 @@ _LINE_ENDS = b"\r\n"
 
 def pem_encode(label: str, der: bytes) -> bytes:
     """Write one block with lines of 64 characters that end in LF (RFC 7468 section 3)."""
-    out = BytesIO()
-    out.write(b"-----BEGIN %b-----\n" % label.encode())
+    return b"".join(pem_pieces(label, der))
+
+
+def pem_pieces(label: str, der: bytes) -> Iterator[bytes]:
+    """Write one block as ``pem_encode`` does, in pieces of half a mebibyte: a large CRL is never twice in memory."""
+    yield b"-----BEGIN %b-----\n" % label.encode()
     full = len(der) - len(der) % _LINE_OCTETS
     view = memoryview(der)
-    # All of the loop runs in C: unpack 48 octets, encode them with their LF, append.
-    out.writelines(map(binascii.b2a_base64, chain.from_iterable(iter_unpack(f"{_LINE_OCTETS}s", view[:full]))))
+    for start in range(0, full, _PIECE_OCTETS):
+        lines = iter_unpack(f"{_LINE_OCTETS}s", view[start : min(start + _PIECE_OCTETS, full)])
+        # All of the loop runs in C: unpack 48 octets, encode them with their LF, join.
+        yield b"".join(map(binascii.b2a_base64, chain.from_iterable(lines)))
     if full < len(der):
-        out.write(binascii.b2a_base64(view[full:]))
-    out.write(b"-----END %b-----\n" % label.encode())
-    return out.getvalue()
+        yield binascii.b2a_base64(view[full:])
+    yield b"-----END %b-----\n" % label.encode()
+
+
+def checked_pieces(label: str, der: bytes) -> Iterator[bytes]:
+    """As ``pem_pieces``, each piece decoded again before it is yielded.
+
+    Raises:
+        PolicyError: what was written is not what was meant.
+    """
+    position = 0
+    for piece in pem_pieces(label, der):
+        if not piece.startswith(b"-"):
+            octets = binascii.a2b_base64(piece.translate(None, _LINE_ENDS), strict_mode=True)
+            if der[position : position + len(octets)] != octets:
+                break
+            position += len(octets)
+        yield piece
+    if position != len(der):
+        raise PolicyError(f"a {label!r} block did not survive being written as PEM", hint="report this as a defect")
 
 
 def pem_decode_all(label: str, data: bytes) -> list[bytes]:

@@ -10,7 +10,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path
+
+from iotonboard.model import RevocationReason, SerialNumber
+from iotonboard.pki.crlentry import encode_entry
 
 _GROUP = 20_000
 
@@ -60,3 +64,31 @@ def _add(connection: sqlite3.Connection, count: int) -> None:
     _insert(connection, "device", devices)
     _insert(connection, "certificate", certificates)
     _insert(connection, "audit", trail)
+
+
+def revoke(database: Path, count: int) -> None:
+    """Revoke the first ``count`` devices that are not revoked, as ``revoke --defer`` records it."""
+    connection = sqlite3.connect(database, isolation_level=None)
+    connection.execute("PRAGMA synchronous = OFF")
+    connection.execute("BEGIN")
+    rows = connection.execute(
+        "SELECT id, serial, not_after FROM certificate WHERE device IS NOT NULL"
+        " AND id NOT IN (SELECT certificate FROM revocation) ORDER BY id LIMIT ?",
+        (count,),
+    )
+    now, reason = datetime.now(UTC).replace(microsecond=0), RevocationReason.SUPERSEDED
+    connection.executemany(
+        "INSERT INTO revocation (certificate, revocation_date, reason, not_after, entry_der) VALUES (?, ?, ?, ?, ?)",
+        (
+            (row, int(now.timestamp()), reason.value, not_after, encode_entry(serial_number(serial), now, reason))
+            for row, serial, not_after in rows.fetchall()
+        ),
+    )
+    connection.execute("COMMIT")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+
+
+def serial_number(octets: bytes) -> SerialNumber:
+    """A serial as the program's own type."""
+    return SerialNumber(int.from_bytes(octets))
