@@ -7,7 +7,6 @@ https://www.winzip.com/en/support/aes-encryption/
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import os
 import struct
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import ECB
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,7 +69,8 @@ def _encrypt(content: bytes, password: bytes) -> bytes:
     """Salt, password verifier, encrypted content and authentication code of one entry."""
     salt = os.urandom(_SALT_OCTETS)
     size = 2 * _KEY_OCTETS + _VERIFIER_OCTETS
-    stretched = hashlib.pbkdf2_hmac("sha1", password, salt, _ROUNDS, size)
+    # The library brings an OpenSSL of its own, often newer than the system's below hashlib, and twice as fast at this.
+    stretched = PBKDF2HMAC(SHA1(), size, salt, _ROUNDS).derive(password)  # noqa: S303 - fixed by the format
     key, mac_key, verifier = stretched[:_KEY_OCTETS], stretched[_KEY_OCTETS:-_VERIFIER_OCTETS], stretched[-2:]
     encrypted = _xor(content, _key_stream(key, len(content)))
     mac = hmac.digest(mac_key, encrypted, "sha1")[:_MAC_OCTETS]

@@ -271,16 +271,16 @@ def test_refuses_other_archives(data: bytes) -> None:
 
 def test_stretches_each_key_once_and_with_openssl(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[object, ...]] = []
-    real = hashlib.pbkdf2_hmac
+    real = archive.PBKDF2HMAC
 
-    def counted(name: str, password: bytes, salt: bytes, rounds: int, length: int) -> bytes:
-        calls.append((name, rounds, length))
-        return real(name, password, salt, rounds, length)
+    def counted(algorithm: object, length: int, salt: bytes, rounds: int) -> object:
+        calls.append((type(algorithm).__name__, rounds, length))
+        return real(algorithm, length, salt, rounds)
 
-    monkeypatch.setattr(archive.hashlib, "pbkdf2_hmac", counted)
+    monkeypatch.setattr(archive, "PBKDF2HMAC", counted)
     monkeypatch.setattr(zipfile_aes, "PBKDF2", None)
     build_bundle(make_credential(), PASSWORD)
-    assert calls == [("sha1", 1000, 66)] * 4
+    assert calls == [("SHA1", 1000, 66)] * 4
 
 
 @pytest.mark.parametrize("size", [0, 1, 15, 16, 17, 4100])
