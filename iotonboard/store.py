@@ -163,7 +163,7 @@ class Store:
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA secure_delete = ON")
             # A group of a batch touches some thousand pages; what does not fit is written twice and read again.
-            connection.execute("PRAGMA cache_size = -32768")
+            connection.execute("PRAGMA cache_size = -16384")
             schema.migrate(connection, to_epoch(now), create=create)
             if create:
                 connection.execute("PRAGMA journal_mode = WAL")

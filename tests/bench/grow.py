@@ -1,4 +1,6 @@
-"""Grow a real state's database to many devices by inserting rows, because registering a million takes an hour.
+"""Grow a real state's database to many devices by inserting rows, because registering a million takes long.
+
+    python grow.py DATABASE DEVICES REVOKED
 
 Each row is honest in size: its own id, serial, times and key digest, and certificate, encrypted key and audit row
 of the length that ``register`` wrote (the first device's, with the serial put in). The certificates are not
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,7 +83,7 @@ def revoke(database: Path, count: int) -> None:
     connection.executemany(
         "INSERT INTO revocation (certificate, revocation_date, reason, not_after, entry_der) VALUES (?, ?, ?, ?, ?)",
         (
-            (row, int(now.timestamp()), reason.value, not_after, encode_entry(serial_number(serial), now, reason))
+            (row, int(now.timestamp()), reason.value, not_after, encode_entry(_serial(serial), now, reason))
             for row, serial, not_after in rows.fetchall()
         ),
     )
@@ -89,6 +92,10 @@ def revoke(database: Path, count: int) -> None:
     connection.close()
 
 
-def serial_number(octets: bytes) -> SerialNumber:
-    """A serial as the program's own type."""
+def _serial(octets: bytes) -> SerialNumber:
     return SerialNumber(int.from_bytes(octets))
+
+
+if __name__ == "__main__":
+    grow(Path(sys.argv[1]), int(sys.argv[2]))
+    revoke(Path(sys.argv[1]), int(sys.argv[3]))

@@ -1,0 +1,60 @@
+"""Batches: throughput beside bare loops on the same cores, and memory at two lengths.
+
+Each run registers into a fresh copy of a state of 1 000 devices. Nothing is deleted before the end: ext4 is slow
+to give an inode again that was freed within the last seconds.
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import count
+from pathlib import Path
+
+from measure import Line, Spent, State, named, pair, process
+
+_BARE = Path(__file__).with_name("bare.py")
+_number = count(1)
+
+
+class Fresh:
+    """Hands out copies of a state, one for each run."""
+
+    def __init__(self, state: State, folder: Path) -> None:
+        self._state, self._folder = state, folder
+
+    def register(self, *args: str | Path) -> Spent:
+        return self._state.copy(self._folder / f"fresh-{next(_number)}").call("register", *args)
+
+    def bare(self, work: str, size: int) -> Spent:
+        return process(sys.executable, _BARE, work, self._folder / f"bare-{next(_number)}.db", str(size))
+
+
+def batches(state: State, folder: Path, devices: int, runs: int) -> list[Line]:
+    """``register --count``, as whole processes."""
+    fresh, bundles = Fresh(state, folder), devices // 5
+    return [
+        pair(f"`register --count {devices} --no-bundle`, EC", "key, signature, commits of 1 000, all cores",
+             "<= 2.86 (35 %)", lambda: fresh.register("--count", str(devices), "--no-bundle"),
+             lambda: fresh.bare("ec", devices), runs),
+        pair(f"`register --count {bundles}`, EC with AES bundles", "the same and PBKDF2 for 4 entries, all cores",
+             "<= 1.33 (75 %)", lambda: fresh.register("--count", str(bundles)),
+             lambda: fresh.bare("bundle", bundles), runs),
+        pair("`register --count 200 --key-type rsa-2048 --no-bundle`", "RSA key generation, all cores",
+             "<= 1.11 (90 %)", lambda: fresh.register("--count", "200", "--key-type", "rsa-2048", "--no-bundle"),
+             lambda: process(sys.executable, _BARE, "rsa", "200"), runs,
+             "the time to find primes varies by itself"),
+    ]  # fmt: skip
+
+
+def memory(state: State, folder: Path, devices: int) -> list[Line]:
+    """Largest memory of a list's process: what grows with its length up to a limit is SQLite's cache, 16 MB."""
+    fresh, peaks = Fresh(state, folder), []
+    for size in (500, devices):
+        file = folder / f"list-{size}.csv"
+        file.write_text("device_id,name\n" + "".join(f"list-{size}-{row},Press {row}\n" for row in range(size)))
+        peaks.append(fresh.register("--batch", file, "--no-bundle").peak_mb)
+    short, long = peaks
+    return [
+        Line(f"memory of `register --batch`, {named(devices)} rows", "the same with 500", "does not grow",
+             f"{long:.0f} MB", f"{short:.0f} MB", long / short, "SQLite's cache fills up to 16 MB")
+    ]  # fmt: skip
