@@ -1,26 +1,36 @@
-"""Certificates for many devices: issued on all cores in groups, recorded in their order, the CRL behind them."""
+"""Certificates for many devices: issued on all cores in groups, recorded in their order, the CRL behind them.
+
+``Batch`` is the way of every group, for devices that are registered and for those that are renewed:
+
+1. *Plan*    - check each request against the database; decide what becomes of it.
+2. *Issue*   - key, linted and signed certificate, encrypted key, bundle (on all cores for a long batch).
+3. *Record*  - one transaction holds certificates and audit rows. From here on they can be revoked.
+4. *Publish* - the devices' files, from the committed rows.
+5. *Answer*  - the results leave the program.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections import deque
-from itertools import chain
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import nullcontext
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from iotonboard.authority import refuse_changed, seal_audit, sign_crls
-from iotonboard.errors import PolicyError
+from iotonboard.errors import BusyError, IotOnboardError, PolicyError
 from iotonboard.issuing import Desk, issue_each
 from iotonboard.model import rfc3339
 from iotonboard.pki.profiles import DeviceProfile
+from iotonboard.record import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from iotonboard.authority import Authority
-    from iotonboard.errors import IotOnboardError
     from iotonboard.issuing import Issued, Order
-    from iotonboard.model import DeviceId
+    from iotonboard.model import DeviceId, SerialNumber, Validity
     from iotonboard.pki.keys import PrivateKey
     from iotonboard.statedir import State
     from iotonboard.workers import WorkerPool
@@ -34,7 +44,150 @@ _FIRST_GROUP = 32
 _POOL_FROM = 24  # a batch shorter than this is issued faster than worker processes start
 _POOL_FROM_RSA = 2  # an RSA key takes longer than that start
 
-Plan = TypeVar("Plan")
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A request that passed its checks, with the order for its certificate. ``line`` 0: not from a list."""
+
+    order: Order
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer for one device. ``outcome`` says what became of it; ``failed`` comes with the error."""
+
+    outcome: str
+    device_id: str
+    line: int = 0
+    serial: SerialNumber | None = None
+    validity: Validity | None = None
+    fingerprint: str = ""
+    bundle: str | None = None
+    bundle_password: str | None = field(default=None, repr=False)
+    error: IotOnboardError | None = None
+
+
+RequestType = TypeVar("RequestType")
+PlanType = TypeVar("PlanType", bound=Plan)
+AnswerType = TypeVar("AnswerType", bound=Answer)
+
+
+class Batch(Generic[RequestType, PlanType, AnswerType]):
+    """One call over many devices: plans ahead of the workers, records behind them.
+
+    ``group`` bounds the devices per commit; ``unsettled`` is handed to ``State.publish``. ``stopped`` is asked before
+    each group. With ``strict`` the first device that is refused ends the call; otherwise it harms no other.
+    """
+
+    answer: type[AnswerType]
+
+    def __init__(
+        self,
+        state: State,
+        authority: Authority,
+        *,
+        strict: bool,
+        stopped: Callable[[], bool],
+        start_workers: StartWorkers | None,
+        group: int = GROUP,
+        unsettled: int = 0,
+    ) -> None:
+        self.state = state
+        self.authority = authority
+        self.desk = desk_of(state, authority)
+        self.needs_crl = False
+        self._strict = strict
+        self._stopped = stopped
+        self._start_workers = start_workers
+        self._group = group
+        self._unsettled = unsettled
+        self._halted = False
+
+    def plan(self, request: RequestType) -> PlanType | AnswerType:
+        """Decide what becomes of one request; a refusal is an answer."""
+        raise NotImplementedError
+
+    def insert(self, plan: PlanType, issued: Issued, now: datetime) -> None:
+        """Record one device inside the transaction of its group; without a CSR, refuse before anything is written.
+
+        Raises:
+            IotOnboardError: the device is refused.
+        """
+        raise NotImplementedError
+
+    def done(self, plan: PlanType, issued: Issued, now: datetime) -> AnswerType:
+        """The answer for a device that was recorded."""
+        raise NotImplementedError
+
+    def through(self, requests: Iterable[RequestType]) -> Iterator[AnswerType]:
+        """Take all groups through plan, issue, record, publish and answer."""
+        groups = self._planned(iter(requests))
+        for plans, issued in issue_groups(self.desk, self.authority, groups, self._start_workers):
+            answers = self._record(plans, issued)
+            self.state.publish(acl=False, unsettled=self._unsettled)
+            yield from answers
+            if self._halted:
+                break
+        if self.needs_crl:
+            publish_crl(self.state, self.authority)
+
+    def _planned(self, requests: Iterator[RequestType]) -> Iterator[list[PlanType | AnswerType]]:
+        last = None
+        while group := list(islice(requests, group_size(self._group, last))):
+            if self._halted or self._stopped():
+                return
+            plans = [self.plan(request) for request in group]
+            last = [_order_of(plan) for plan in plans]
+            yield plans
+
+    def _record(
+        self, plans: list[PlanType | AnswerType], issued: Iterator[Issued | IotOnboardError]
+    ) -> list[AnswerType]:
+        """Commit a group in one transaction; a row that is refused is rolled back alone."""
+        answers: list[AnswerType] = []
+        if not any(isinstance(plan, Plan) for plan in plans):
+            answers = [plan for plan in plans if isinstance(plan, Answer)]
+            return self._until_failure(answers)
+        with self.state.transaction(signing=True) as now:
+            refuse_changed(self.state, self.authority)
+            is_recorded = False
+            for plan in plans:
+                if isinstance(plan, Answer):
+                    answers.append(plan)
+                else:
+                    answers.append(self._record_one(plan, next(issued), now))
+                    is_recorded = is_recorded or answers[-1].error is None
+                if answers[-1].error and self._strict:
+                    break
+            if is_recorded:
+                seal_audit(self.state, self.authority)
+        return self._until_failure(answers)
+
+    def _record_one(self, plan: PlanType, issued: Issued | IotOnboardError, now: datetime) -> AnswerType:
+        try:
+            if isinstance(issued, IotOnboardError):
+                raise issued
+            # What refuses a row with a new key does so before anything is written, and savepoints double the writing.
+            with self.state.store.savepoint() if plan.order.csr_spki_der else nullcontext():
+                self.insert(plan, issued, now)
+        except BusyError:
+            raise  # the disk and not the row: SQLite may have ended the whole transaction
+        except IotOnboardError as error:
+            return self.answer("failed", plan.order.device_id, plan.line, error=at_line(error, plan.line))
+        return self.done(plan, issued, now)
+
+    def _until_failure(self, answers: list[AnswerType]) -> list[AnswerType]:
+        """With ``strict``, cut the answers after the first failure and end the run."""
+        for number, answer in enumerate(answers, start=1):
+            if answer.error and self._strict:
+                self._halted = True
+                return answers[:number]
+        return answers
+
+
+def _order_of(plan: Plan | Answer) -> Order | None:
+    return plan.order if isinstance(plan, Plan) else None
 
 
 def desk_of(state: State, authority: Authority) -> Desk:
@@ -47,24 +200,23 @@ def desk_of(state: State, authority: Authority) -> Desk:
 def issue_groups(
     desk: Desk,
     authority: Authority,
-    groups: Iterator[list[Plan]],
-    order_of: Callable[[Plan], Order | None],
+    groups: Iterator[list[PlanType | AnswerType]],
     start_workers: StartWorkers | None,
-) -> Iterator[tuple[list[Plan], Iterator[Issued | IotOnboardError]]]:
+) -> Iterator[tuple[list[PlanType | AnswerType], Iterator[Issued | IotOnboardError]]]:
     """Issue what each group of plans orders; yields the group with one answer for each of its orders.
 
     Groups are taken ahead of what is yielded: a long batch is planned while its certificates are made.
     ``start_workers`` is called for a batch that is worth worker processes; ``None``: all is done in this one.
     """
     first = next(groups, [])
-    planned: deque[list[Plan]] = deque()
+    planned: deque[list[PlanType | AnswerType]] = deque()
 
     def orders() -> Iterator[list[Order]]:
         for group in chain((first,), groups):
             planned.append(group)
-            yield [order for plan in group if (order := order_of(plan)) is not None]
+            yield [order for plan in group if (order := _order_of(plan)) is not None]
 
-    if start_workers is None or not _is_long([order_of(plan) for plan in first]):
+    if start_workers is None or not _is_long([_order_of(plan) for plan in first]):
         for ordered in orders():
             issued = issue_each(desk, ordered)
             yield planned.popleft(), iter(issued)
@@ -102,10 +254,8 @@ def record_certificate(
 
     Raises:
         PolicyError: the device's own public key is somebody else's, or was revoked as keyCompromise.
-        BusyError: a CA was added or retired meanwhile.
     """
     new = issued.certificate
-    refuse_changed(state, authority)
     if order.csr_spki_der or order.kept_key:
         _refuse_used_key(state.store.key_holder(new.spki_sha256), order.device_id)
     certificate = state.store.add_certificate(new, issuer=authority.active.row, device=device, now=now)

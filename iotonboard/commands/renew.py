@@ -1,6 +1,6 @@
 """``renew``: a new certificate for a device that has one. The old one stays valid for an overlap, then is superseded.
 
-The way of each group is that of ``register``: plan, issue on all cores, record, publish, answer. A key that the
+The way of each group is that of ``enrolment.Batch``. A key that the
 workstation made is replaced, unless ``same`` asks for the old one; a key that the device made is certified again.
 """
 
@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from iotonboard import lifecycle
-from iotonboard.authority import seal_audit
-from iotonboard.enrolment import GROUP, at_line, desk_of, issue_groups, publish_crl, record_certificate
-from iotonboard.errors import BusyError, ConflictError, IotOnboardError
+from iotonboard.enrolment import Answer, Batch, Plan, at_line, record_certificate
+from iotonboard.errors import ConflictError, IotOnboardError
 from iotonboard.issuing import KeptKey, Order
 from iotonboard.model import KeyType, RevocationReason, SerialNumber, rfc3339
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.pki.issuance import validity_for
-from iotonboard.record import dataclass, field
+from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -60,32 +58,21 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Renewed:
+class Renewed(Answer):
     """The answer for one device. ``outcome`` is ``renewed``, ``skipped`` or ``failed``.
 
     ``revoke_after`` is the end of the overlap; ``None`` when the old certificate was revoked or stays.
     """
 
-    outcome: str
-    device_id: str
-    line: int = 0
-    serial: SerialNumber | None = None
-    validity: Validity | None = None
-    fingerprint: str = ""
-    bundle: str | None = None
-    bundle_password: str | None = field(default=None, repr=False)
     renews: SerialNumber | None = None
     revoke_after: datetime | None = None
-    error: IotOnboardError | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
-    request: Request
+class _Plan(Plan):
     device: DeviceRecord
     device_row: int
     valid: tuple[SerialNumber, ...]
-    order: Order
 
 
 def renew(
@@ -105,11 +92,13 @@ def renew(
         PolicyError: the clock cannot be right.
         BusyError: the state is locked or the disk refuses; what was answered is durable.
     """
-    yield from _Run(state, authority, options, stopped, start_workers).through(requests)
+    yield from _Renewal(state, authority, options, stopped, start_workers).through(requests)
 
 
-class _Run:
+class _Renewal(Batch[Request, _Plan, Renewed]):
     """One call of ``renew``."""
+
+    answer = Renewed
 
     def __init__(
         self,
@@ -119,41 +108,19 @@ class _Run:
         stopped: Callable[[], bool],
         start_workers: StartWorkers | None,
     ) -> None:
-        self._state = state
-        self._authority = authority
-        self._desk = desk_of(state, authority)
+        super().__init__(state, authority, strict=options.strict, stopped=stopped, start_workers=start_workers)
         self._options = options
-        self._stopped = stopped
-        self._start_workers = start_workers
-        self._halted = False
-        self._superseded = False
+        self.needs_crl = bool(lifecycle.overdue_overlaps(state.store, state.clock()))
 
-    def through(self, requests: Iterable[Request]) -> Iterator[Renewed]:
-        """Take all groups through plan, issue, record, publish and answer."""
-        groups = self._planned(iter(requests))
-        for plans, issued in issue_groups(self._desk, self._authority, groups, _order_of, self._start_workers):
-            answers = self._record(plans, issued)
-            self._state.publish(acl=False)
-            yield from answers
-            if self._halted:
-                break
-        if self._superseded or lifecycle.overdue_overlaps(self._state.store, self._state.clock()):
-            publish_crl(self._state, self._authority)
-
-    def _planned(self, requests: Iterator[Request]) -> Iterator[list[_Plan | Renewed]]:
-        while group := list(islice(requests, GROUP)):
-            if self._halted or self._stopped():
-                return
-            yield [self._plan(request) for request in group]
-
-    def _plan(self, request: Request) -> _Plan | Renewed:
+    def plan(self, request: Request) -> _Plan | Renewed:
+        """Decide what becomes of one request; a refusal becomes an answer."""
         try:
             return self._plan_device(request)
         except IotOnboardError as error:
             return Renewed("failed", request.device_id, request.line, error=at_line(error, request.line))
 
     def _plan_device(self, request: Request) -> _Plan | Renewed:
-        store, config, now = self._state.store, self._state.config, self._state.clock()
+        store, config, now = self.state.store, self.state.config, self.state.clock()
         if request.line and (earlier := store.note_seen(request.device_id, request.line)):
             raise ConflictError(f"{request.device_id!r} stands in line {earlier} already", hint="remove one of the two")
         device = store.device(request.device_id)
@@ -166,21 +133,21 @@ class _Run:
             now,
             self._options.validity_days or config["cert_validity_days"],
             skew_minutes=config["not_before_skew_minutes"],
-            issuer_validity=self._desk.issuer.validity,
+            issuer_validity=self.desk.issuer.validity,
         )
         valid = tuple(store.revocable(row, now))
-        return _Plan(request, device, row, valid, self._order(request, device, newest, validity))
+        return _Plan(self._order(request, device, newest, validity), request.line, device, row, valid)
 
     def _order(self, request: Request, device: DeviceRecord, newest: CertificateRecord, validity: Validity) -> Order:
         facts = certificate_facts(newest.der)
-        encrypted, salt = self._state.store.certificate_secret(newest.serial)
+        encrypted, salt = self.state.store.certificate_secret(newest.serial)
         spki_der, kept = None, None
         if request.csr:
             spki_der = request.csr.spki_der
         elif self._options.key == "same" and encrypted and salt:
             kept = KeptKey(encrypted, newest.serial, salt)
         elif self._options.key == "same" or (
-            self._options.key == "auto" and lifecycle.is_device_made(self._state.store, newest.serial)
+            self._options.key == "auto" and lifecycle.is_device_made(self.state.store, newest.serial)
         ):
             spki_der = facts.spki_der
         key_type = request.csr.key_type if request.csr else self._options.key_type or facts.key_type
@@ -188,56 +155,47 @@ class _Run:
         with_bundle = self._options.with_bundle
         return Order(device.device_id, serial, validity, key_type, spki_der, with_bundle, kept)
 
-    def _record(self, plans: list[_Plan | Renewed], issued: Iterator[Issued | IotOnboardError]) -> list[Renewed]:
-        """Commit a group in one transaction; a device that is refused is rolled back alone."""
-        answers: list[Renewed] = []
-        with self._state.transaction(signing=True) as now:
-            for plan in plans:
-                answers.append(plan if isinstance(plan, Renewed) else self._record_one(plan, next(issued), now))
-                if answers[-1].error and self._options.strict:
-                    self._halted = True
-                    break
-            if any(answer.outcome == "renewed" for answer in answers):
-                seal_audit(self._state, self._authority)
-        return answers
-
-    def _record_one(self, plan: _Plan, issued: Issued | IotOnboardError, now: datetime) -> Renewed:
-        revoke_after = None
-        if plan.valid and self._options.revoke_old == "after-overlap":
-            revoke_after = now + timedelta(days=self._state.config["renewal_overlap_days"])
-        try:
-            if isinstance(issued, IotOnboardError):
-                raise issued
-            with self._state.store.savepoint():
-                self._insert(plan, issued, now, revoke_after)
-        except BusyError:
-            raise  # the disk and not the row: SQLite may have ended the whole transaction
-        except IotOnboardError as error:
-            return Renewed("failed", plan.device.device_id, plan.request.line, error=at_line(error, plan.request.line))
-        bundle = self._state.paths.bundle(plan.device.device_id) if issued.bundle else None
-        return Renewed(
-            "renewed", plan.device.device_id, plan.request.line, plan.order.serial, plan.order.validity,
-            issued.certificate.fingerprint, bundle, issued.password, plan.device.certificates[0].serial, revoke_after,
-        )  # fmt: skip
-
-    def _insert(self, plan: _Plan, issued: Issued, now: datetime, revoke_after: datetime | None) -> None:
-        state, device_id = self._state, plan.device.device_id
+    def insert(self, plan: _Plan, issued: Issued, now: datetime) -> None:
+        """Record the new certificate, and what becomes of the old ones."""
+        state, device_id = self.state, plan.device.device_id
         lifecycle.refuse_retired(state.store, plan.device_row, device_id)
         if tuple(state.store.revocable(plan.device_row, now)) != plan.valid:
             raise ConflictError(f"device {device_id!r} was changed by another command", hint="run the command again")
+        revoke_after = self._revoke_after(plan, now)
         detail = {
             "renews": plan.device.certificates[0].serial.hex,
             "revoke_after": rfc3339(revoke_after) if revoke_after else None,
         }
-        record_certificate(state, self._authority, plan.order, issued, device=plan.device_row, now=now, detail=detail)
+        record_certificate(state, self.authority, plan.order, issued, device=plan.device_row, now=now, detail=detail)
         if not plan.valid:
             state.mark_acl()
         elif self._options.revoke_old == "now":
             state.revoke(plan.valid, RevocationReason.SUPERSEDED, now, subject=device_id)
-            self._superseded = True
+            self.needs_crl = True
         else:
             for serial in plan.valid:
                 lifecycle.begin_overlap(state.store, serial, revoke_after)
+
+    def done(self, plan: _Plan, issued: Issued, now: datetime) -> Renewed:
+        """The answer for a device that was recorded."""
+        order = plan.order
+        return Renewed(
+            outcome="renewed",
+            device_id=order.device_id,
+            line=plan.line,
+            serial=order.serial,
+            validity=order.validity,
+            fingerprint=issued.certificate.fingerprint,
+            bundle=self.state.paths.bundle(order.device_id) if issued.bundle else None,
+            bundle_password=issued.password,
+            renews=plan.device.certificates[0].serial,
+            revoke_after=self._revoke_after(plan, now),
+        )
+
+    def _revoke_after(self, plan: _Plan, now: datetime) -> datetime | None:
+        if not plan.valid or self._options.revoke_old != "after-overlap":
+            return None
+        return now + timedelta(days=self.state.config["renewal_overlap_days"])
 
 
 def _renewable(device: DeviceRecord, now: datetime) -> CertificateRecord:
@@ -257,7 +215,3 @@ def _renewable(device: DeviceRecord, now: datetime) -> CertificateRecord:
         f"device {str(device.device_id)!r} was revoked: a renewal would give it back its access",
         hint=f"if that is meant: iotonboard register {device.device_id} --if-exists reissue",
     )
-
-
-def _order_of(plan: _Plan | Renewed) -> Order | None:
-    return plan.order if isinstance(plan, _Plan) else None
