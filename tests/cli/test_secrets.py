@@ -71,6 +71,8 @@ OUTPUTS = [
     ("health",),
     ("config", "show"),
     ("issue-broker", "broker.example"),
+    ("renew", "press-1", "--passwords", "passwords.csv"),
+    ("ca-rollover",),
     ("init-ca",),
     ("show", "press-404"),
 ]
@@ -168,6 +170,8 @@ DEFECTIVE = [
     ("gen-crl",),
     ("export", "press-1", "--out", "-"),
     ("issue-broker", "broker.example"),
+    ("renew", "press-1"),
+    ("ca-rollover",),
     ("passwd", "--new-passphrase-file", "NEW"),
     ("backup", "backup.zip"),
 ]

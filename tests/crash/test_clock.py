@@ -25,6 +25,8 @@ SIGNING = {
     "reissue": ("register", "a", "--if-exists", "reissue"),
     "gen-crl": ("gen-crl",),
     "issue-broker": ("issue-broker", "broker.test"),
+    "renew": ("renew", "a"),
+    "ca-rollover": ("ca-rollover",),
 }
 
 
@@ -51,6 +53,7 @@ def test_a_wrong_clock_stops_every_signature(one_device: State, tmp_path: Path, 
         assert result.exit_code == 6, result
         assert "Traceback" not in result.stderr
     assert (state.crl.read_bytes(), len(state.run("list", "--json").json_lines)) == before
+    assert [path.name for path in state.certs.glob("*.key")] == ["ca.key"]
     deferred = _at(state, WRONG[name], "revoke", "a", "--defer")
     assert deferred.exit_code == 0, deferred
 

@@ -21,7 +21,14 @@ from support.tools import run_tool
 # strace writes the name of what a descriptor is; workers answer through pipes, which are no files.
 _PIPE_HEX = "".join(f"\\\\x{octet:02x}" for octet in b"pipe:")
 _TO_A_PERSON_OR_PIPE = re.compile(rf"write\([12]<|<pipe:|<{_PIPE_HEX}")
-_SIGNING = (("register", "x"), ("gen-crl",), ("issue-broker", "broker.test"), ("passwd", "--generate-key-file", "NEW"))
+_SIGNING = (
+    ("register", "x"),
+    ("renew", "x"),
+    ("gen-crl",),
+    ("issue-broker", "broker.test"),
+    ("ca-rollover",),
+    ("passwd", "--generate-key-file", "NEW"),
+)
 
 
 def _words(words: tuple[str, ...], folder: Path) -> list[str]:
@@ -151,6 +158,7 @@ def test_no_secret_is_ever_written_in_the_clear(tmp_path: Path) -> None:
         ["gen-crl"],
         ["sync-acl", "--verbose"],
         ["backup", str(tmp_path / "backup.zip"), "--verbose"],
+        ["ca-rollover", "--verbose"],
         ["passwd", "--new-passphrase-file", str(renewed.passphrase_file), "--verbose"],
     ]
     calls = [(state, words) for words in with_the_first] + [(renewed, ["register", "c"])]
@@ -162,7 +170,8 @@ def test_no_secret_is_ever_written_in_the_clear(tmp_path: Path) -> None:
     # Passwords go to stdout, where they were asked for; nowhere else.
     passwords = re.findall(r"[0-9A-Z]{5}(?:-[0-9A-Z]{5}){3}-[0-9A-Z]{6}", said)
     phrases = [one.passphrase_file.read_text().strip() for one in (state, renewed)]
-    keys = [_private_value((state.certs / "ca.key").read_bytes(), phrases[1])]
+    keys = [_private_value(path.read_bytes(), phrases[1]) for path in state.certs.glob("ca*.key")]
+    assert len(keys) == 2
     keys += [_device_key(state, device_id, passwords) for device_id in ("b", "c")]
     assert len(passwords) >= 34
     assert not any(phrase in said for phrase in phrases)
