@@ -25,15 +25,18 @@ SELDOM = frozenset(
         "csv",
         "difflib",
         "email.utils",
+        "fnmatch",
         "hashlib",
         "iotonboard.brokers.mosquitto",
         "ipaddress",
         "linecache",
         "locale",
         "lzma",
+        "ntpath",
         "random",
         "selectors",
         "shellingham",
+        "shutil",
         "signal",
         "socket",
         "subprocess",
@@ -47,6 +50,7 @@ SELDOM = frozenset(
 _FUNCTIONS = {
     "difflib": "get_close_matches",
     "email.utils": "parseaddr",
+    "shutil": "get_terminal_size",
     "urllib.parse": "quote_from_bytes",
 }
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
