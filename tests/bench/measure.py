@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import shutil
 import statistics
@@ -16,7 +17,23 @@ from pathlib import Path
 from typing import NamedTuple
 
 PROJECT = Path(__file__).resolve().parents[2]
-PROGRAM = [sys.executable, "-m", "iotonboard"]
+PROGRAM: list[str] = []  # filled with what install() makes
+_SCRIPT = """#!{python}
+import sys
+from iotonboard.cli import main
+sys.exit(main())
+"""
+
+
+def install(folder: Path, *, compiled: bool = True) -> list[str]:
+    """The package as pip installs it, away from its sources: with bytecode and a script that starts it."""
+    shutil.copytree(PROJECT / "iotonboard", folder / "iotonboard", ignore=shutil.ignore_patterns("__pycache__"))
+    if compiled:
+        compileall.compile_dir(folder / "iotonboard", quiet=1)
+    script = folder / "iotonboard-script"
+    script.write_text(_SCRIPT.format(python=sys.executable))
+    script.chmod(0o755)
+    return [str(script)]
 
 
 class Spent(NamedTuple):
@@ -53,9 +70,8 @@ def skipped(what: str, peer: str, reason: str) -> Line:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The caller's environment with the project on the path, and with bytecode."""
-    kept = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    return {**kept, "PYTHONPATH": str(PROJECT), **more}
+    """The caller's environment without what changes Python's ways."""
+    return {**{key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}, **more}
 
 
 def process(*argv: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None) -> Spent:
@@ -115,7 +131,7 @@ class State:
         env = {"IOTONBOARD_STATE": str(self.path), **more}
         if unlocked:
             env["IOTONBOARD_PASSPHRASE_FILE"] = str(self.key_file)
-        return process(*PROGRAM, verb, *args, env=env, cwd=self.folder)  # not where the package lies
+        return process(*PROGRAM, verb, *args, env=env, cwd=self.folder)
 
     def fresh(self) -> str:
         return f"bench-{uuid.uuid4().hex[:12]}"

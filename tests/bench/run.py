@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import shutil
 import sqlite3
 import statistics
 import subprocess
@@ -24,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from batches import batches, memory
-from measure import PROGRAM, PROJECT, Line, Run, Spent, State, environment, kept_or_temporary, pair, process
+from measure import PROGRAM, Line, Run, Spent, State, environment, install, kept_or_temporary, pair, process
 from peers import many_devices, one_device
 from size import crls, large
 
@@ -58,18 +57,18 @@ def startup(state: State, runs: int) -> list[Line]:
 
 def without_bytecode(state: State, folder: Path, runs: int) -> list[Line]:
     """The package as it lies in a folder that is read-only and was never compiled; all others have their bytecode."""
-    shutil.copytree(
-        PROJECT / "iotonboard", folder / "bare" / "iotonboard", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    bare = {"PYTHONPATH": str(folder / "bare"), "PYTHONDONTWRITEBYTECODE": "1"}
-    calls: list[tuple[str, Callable[..., Spent]]] = [
-        ("`show`", lambda **env: state.call("show", "first", unlocked=False, **env)),
-        ("`register`, one EC device with bundle", lambda **env: state.call("register", state.fresh(), **env)),
+    bare = install(folder / "bare", compiled=False)
+    env = {"PYTHONDONTWRITEBYTECODE": "1", "IOTONBOARD_STATE": str(state.path),
+           "IOTONBOARD_PASSPHRASE_FILE": str(state.key_file)}  # fmt: skip
+    calls: list[tuple[str, Callable[[], list[str]]]] = [
+        ("`show`", lambda: ["show", "first"]),
+        ("`register`, one EC device with bundle", lambda: ["register", state.fresh()]),
     ]
     return [
-        pair(f"{what}, package without bytecode", "the same, compiled", "-", lambda call=call: call(**bare), call, runs)
-        for what, call in calls
-    ]
+        pair(f"{what}, package without bytecode", "the same, compiled", "-",
+             lambda words=words: process(*bare, *words(), env=env), lambda words=words: state.call(*words()), runs)
+        for what, words in calls
+    ]  # fmt: skip
 
 
 def stream(state: State, count: int) -> list[Line]:
@@ -114,6 +113,7 @@ def main() -> None:
     devices, few = options.devices or (100_000 if quick else 1_000_000), min(runs, 5)
     with tempfile.TemporaryDirectory() as name, kept_or_temporary(options.states) as states:
         folder = Path(name)
+        PROGRAM[:] = install(folder / "installed")
         state = State(folder / "small")
         state.call("register", "--count", "999", "--no-bundle")
         state.call("register", "first")
