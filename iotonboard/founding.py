@@ -70,9 +70,8 @@ def found_ca(
 
 def _ca_key(path: str, key_type: KeyType, passphrase: Passphrase | None) -> PrivateKey:
     """The key that an interrupted call left, or a new one, durable on disk before anything refers to it."""
-    if os.path.exists(path):
-        return load_key(fsio.read_file(path, limit=1 << 16), passphrase.octets if passphrase else None)
-    key = generate_key(key_type)
-    # The write lock is held and nothing stands there; whole or not at all, so that the next call can open it.
-    fsio.write_atomic(path, encode_ca_key(key, passphrase), fsio.PRIVATE)
-    return key
+    if not os.path.exists(path):
+        # The write lock is held and nothing stands there; whole or not at all, so that the next call can open it.
+        fsio.write_atomic(path, encode_ca_key(generate_key(key_type), passphrase), fsio.PRIVATE)
+    # Read back: nothing is signed with a key that could not be opened again.
+    return load_key(fsio.read_file(path, limit=1 << 16), passphrase.octets if passphrase else None)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pyzipper
 
 from iotonboard import __version__, authority, fsio, vault
-from iotonboard.errors import ConflictError, KeyUnavailableError, PolicyError, StateError, UsageError
+from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, PolicyError, StateError, UsageError
 from iotonboard.model import from_epoch
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, crl_facts, revoked_entries
@@ -76,7 +76,7 @@ def back_up(state: State, opened: authority.Authority, passphrase: Passphrase, p
 
     Raises:
         ConflictError: something is at ``path`` already.
-        BusyError: the disk refuses; no partial file is left.
+        BusyError: the disk refuses, or a CA was retired meanwhile; no partial file is left.
     """
     refuse_existing(path)
     with state.transaction() as now:
@@ -130,6 +130,7 @@ def _describe(state: State, copy: str) -> dict[str, Any]:
             "devices": store.count_devices(),
             "crl_number": max((row.number for row in crls if row.issuer == crls[0].issuer), default=0),
             "audit_seq": verdict.rows,
+            "keys": [row.key_file for row in store.issuers()],
         }
     finally:
         store.close()
@@ -144,8 +145,10 @@ def _write_archive(
     passphrase: Passphrase,
 ) -> None:
     wanted = {_DATABASE: copy, _CONFIG: state.paths.config, _ACL: state.paths.acl}
-    for row in state.store.issuers():
-        wanted[row.key_file] = os.path.join(state.paths.certs, row.key_file)
+    for name in manifest["keys"]:
+        wanted[name] = os.path.join(state.paths.certs, name)
+        if not os.path.exists(wanted[name]):
+            raise BusyError("a CA was retired while the backup was made", hint="run the command again")
     with pyzipper.AESZipFile(file, "w", pyzipper.ZIP_DEFLATED, encryption=pyzipper.WZ_AES) as archive:
         archive.setpassword(_password(comment, passphrase))
         archive.comment = comment

@@ -25,7 +25,7 @@ def change_passphrase(state: State, old: Passphrase | None, new: Callable[[], Pa
 
     Raises:
         KeyUnavailableError: a key is missing, does not match its certificate, or opens with neither passphrase.
-        BusyError: the state is locked or the disk refuses.
+        BusyError: the state is locked, a CA was added or retired meanwhile, or the disk refuses.
     """
     paths = [os.path.join(state.paths.certs, row.key_file) for row in state.store.issuers()]
     try:
@@ -34,6 +34,7 @@ def change_passphrase(state: State, old: Passphrase | None, new: Callable[[], Pa
         fresh = new()
         opened = authority.unlock(state, old, fresh)
     with state.transaction() as now:
+        authority.refuse_changed(state, opened)
         placed = [fsio.placement_like(path, fsio.PRIVATE) for path in paths]
         for path, ca, place in zip(paths, opened.signing, placed, strict=True):
             fsio.write_atomic(path, encode_ca_key(ca.key, fresh), fsio.Placement(0o600, place.uid, place.gid))
