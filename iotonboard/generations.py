@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from iotonboard.statedir import Paths, State
+    from iotonboard.layout import Paths
+    from iotonboard.statedir import State
 
 FOLDER = "generations"
 _KEPT = "generation_kept"

@@ -1,4 +1,4 @@
-"""The state directory: where things are, who may change them, and how they are published.
+"""The state directory: who may change what is in it, and how it is published.
 
 The database is the truth. A writing command records its change in one transaction and publishes in the
 next, both under SQLite's write lock: ``State.transaction()`` first, ``State.publish()`` last. Publishing is
@@ -19,7 +19,8 @@ from iotonboard.brokers.topics import parse_topic_rule
 from iotonboard.errors import BusyError, ConflictError, PolicyError, StateError
 from iotonboard.fsio import Placement
 from iotonboard.generations import keep_generation
-from iotonboard.model import DeviceId, RevocationReason, from_epoch, rfc3339, to_epoch, whole_seconds
+from iotonboard.layout import resolve_paths
+from iotonboard.model import RevocationReason, from_epoch, rfc3339, to_epoch, whole_seconds
 from iotonboard.outbox import Outbox
 from iotonboard.pki import pem
 from iotonboard.pki.crlentry import encode_entry
@@ -30,57 +31,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
 
+    from iotonboard.layout import Paths
     from iotonboard.model import Caller, SerialNumber
     from iotonboard.store import PendingFiles
 
 PUBLISH_GROUP = 1024
 _MANY = 16  # from so many devices on, one sync of everything costs less than one for each file
 FIRST_CA = "1"  # row of the CA that 'init-ca' made: what ca.crt holds until another one is published
-
-
-@dataclass(frozen=True, slots=True)
-class Paths:
-    """Where everything is. ``certs``, ``acl`` and ``crl`` may lie outside of the state directory."""
-
-    root: str
-    config: str
-    database: str
-    certs: str
-    acl: str
-    crl: str
-    outbox: str
-
-    @property
-    def ca_certificate(self) -> str:
-        """The trust anchors, PEM."""
-        return os.path.join(self.certs, "ca.crt")
-
-    def device(self, device_id: str) -> str:
-        """Folder of one device; the id is checked again here, where it becomes a path."""
-        return os.path.join(self.certs, "devices", DeviceId(device_id))
-
-    def bundle(self, device_id: str) -> str:
-        """The device's AES-256 ZIP."""
-        return os.path.join(self.device(device_id), "creds.zip")
-
-    def broker(self, host: str) -> str:
-        """Folder of one broker; colons of IPv6 addresses become dashes, for Windows."""
-        return os.path.join(self.certs, "brokers", host.replace(":", "-").replace("*", "_"))
-
-
-def resolve_paths(root: str, settings: config.Config) -> Paths:
-    """Turn the configured names into absolute paths."""
-    root = os.path.abspath(root)
-    certs = config.resolve_path(root, settings["ca_root_path"])
-    return Paths(
-        root=root,
-        config=os.path.join(root, config.FILE_NAME),
-        database=config.database_path(root, settings["database_url"]),
-        certs=certs,
-        acl=config.resolve_path(root, settings["broker_acl_file"]),
-        crl=config.resolve_path(root, settings["broker_crl_file"] or os.path.join(certs, "crl.pem")),
-        outbox=os.path.join(root, "outbox"),
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ def complete_device_id(ctx: typer.Context, incomplete: str) -> list[str]:
 
     from iotonboard.cli.session import DEFAULT_STATE
     from iotonboard.errors import IotOnboardError
-    from iotonboard.statedir import load_settings, resolve_paths
+    from iotonboard.layout import resolve_paths
+    from iotonboard.statedir import load_settings
     from iotonboard.store import Store
 
     root = ctx.params.get("state") or os.environ.get("IOTONBOARD_STATE") or DEFAULT_STATE

@@ -20,12 +20,13 @@ import pyzipper
 
 from iotonboard import __version__, authority, fsio, vault
 from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, PolicyError, StateError, UsageError
+from iotonboard.layout import resolve_paths
 from iotonboard.model import from_epoch
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, crl_facts, revoked_entries
 from iotonboard.pki.crlentry import encode_entry
 from iotonboard.record import dataclass
-from iotonboard.statedir import State, load_settings, refuse_existing, resolve_paths
+from iotonboard.statedir import State, load_settings, refuse_existing
 from iotonboard.store import CrlRow, Store
 from iotonboard.trailcheck import check_trail
 

@@ -14,19 +14,20 @@ from iotonboard import authority, fsio, vault
 from iotonboard.errors import ConflictError
 from iotonboard.founding import check_life, found_ca
 from iotonboard.keyfile import CA_KEY_FILE
+from iotonboard.layout import resolve_paths
 from iotonboard.pki.profiles import Subject
 from iotonboard.pki.statement import key_secret
 from iotonboard.record import dataclass, field
-from iotonboard.statedir import State, load_settings, resolve_paths
+from iotonboard.statedir import State, load_settings
 from iotonboard.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from iotonboard.layout import Paths
     from iotonboard.model import Caller, KeyType
     from iotonboard.passphrase import Passphrase
-    from iotonboard.statedir import Paths
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ FLOORS = (
         "expiry",
         "formats",
         "labels",
+        "layout",
         "outbox",
         "package",
         "passphrase",

@@ -1,0 +1,54 @@
+"""The state directory's layout: where everything is."""
+
+from __future__ import annotations
+
+import os
+
+from iotonboard import config
+from iotonboard.model import DeviceId
+from iotonboard.record import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Where everything is. ``certs``, ``acl`` and ``crl`` may lie outside of the state directory."""
+
+    root: str
+    config: str
+    database: str
+    certs: str
+    acl: str
+    crl: str
+    outbox: str
+
+    @property
+    def ca_certificate(self) -> str:
+        """The trust anchors, PEM."""
+        return os.path.join(self.certs, "ca.crt")
+
+    def device(self, device_id: str) -> str:
+        """Folder of one device; the id is checked again here, where it becomes a path."""
+        return os.path.join(self.certs, "devices", DeviceId(device_id))
+
+    def bundle(self, device_id: str) -> str:
+        """The device's AES-256 ZIP."""
+        return os.path.join(self.device(device_id), "creds.zip")
+
+    def broker(self, host: str) -> str:
+        """Folder of one broker; colons of IPv6 addresses become dashes, for Windows."""
+        return os.path.join(self.certs, "brokers", host.replace(":", "-").replace("*", "_"))
+
+
+def resolve_paths(root: str, settings: config.Config) -> Paths:
+    """Turn the configured names into absolute paths."""
+    root = os.path.abspath(root)
+    certs = config.resolve_path(root, settings["ca_root_path"])
+    return Paths(
+        root=root,
+        config=os.path.join(root, config.FILE_NAME),
+        database=config.database_path(root, settings["database_url"]),
+        certs=certs,
+        acl=config.resolve_path(root, settings["broker_acl_file"]),
+        crl=config.resolve_path(root, settings["broker_crl_file"] or os.path.join(certs, "crl.pem")),
+        outbox=os.path.join(root, "outbox"),
+    )
