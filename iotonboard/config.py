@@ -230,9 +230,7 @@ def parse_file(text: str) -> dict[str, object]:
         PolicyError: not TOML, or a key that does not exist.
     """
     try:
-        tables = plain_tables(text)
-        if tables is None:
-            tables = tomllib.loads(text)
+        tables = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise PolicyError(
             f"{FILE_NAME} is not valid TOML: {error}", hint="correct that line, or restore the file"
@@ -249,38 +247,6 @@ def parse_file(text: str) -> dict[str, object]:
                 f"{FILE_NAME} names an unknown setting {key!r}", hint="'iotonboard config --help' lists them"
             )
     return flat
-
-
-def plain_tables(text: str) -> dict[str, Any] | None:
-    """Read TOML that holds tables, texts and whole numbers only, one a line; ``None`` when there is anything else.
-
-    Most settings files are no more than that, and loading the library that reads all of TOML takes longer than
-    looking a device up.
-    """
-    tables: dict[str, Any] = {}
-    here = tables
-    for line in filter(None, text.split("\n")):
-        if line[0] == "[" and line[-1] == "]":
-            name = line[1:-1]
-            if not _is_bare(name) or name in tables:
-                return None
-            here = tables[name] = {}
-            continue
-        key, _, value = line.partition(" = ")
-        inside = value[1:-1]
-        if not _is_bare(key) or key in here:
-            return None
-        if value == f'"{inside}"' and inside.isprintable() and '"' not in inside and "\\" not in inside:
-            here[key] = inside
-        elif value.isascii() and value.isdecimal() and str(int(value[:9])) == value:
-            here[key] = int(value)
-        else:
-            return None
-    return tables
-
-
-def _is_bare(name: str) -> bool:
-    return name.isascii() and name.replace("_", "a").replace("-", "a").isalnum()
 
 
 def resolve_path(root: str, configured: str) -> str:
