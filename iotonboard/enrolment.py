@@ -127,7 +127,7 @@ class Batch(Generic[RequestType, PlanType, AnswerType]):
             answers = self._record(plans, issued)
             self.state.publish(acl=False, unsettled=self._unsettled)
             yield from answers
-            if self._halted:
+            if self._halted or self._stopped():  # what is issued ahead was not released, and is forgotten
                 break
         if self.needs_crl:
             publish_crl(self.state, self.authority)

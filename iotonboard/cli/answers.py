@@ -56,14 +56,16 @@ class Report:
         requests: Iterator[Request | Refused],
         options: Options,
         stopped: Callable[[], bool],
+        total: int | None,
     ) -> None:
-        """Register everything, print every answer, publish the ACL once."""
+        """Register everything, print every answer, publish the ACL once. ``total`` is for the progress; 0: none."""
         from iotonboard.commands.register import register as register_all
 
+        answers = register_all(
+            state, authority, requests, options, stopped=stopped, start_workers=self._start_workers
+        )  # fmt: skip
         try:
-            for answer in register_all(
-                state, authority, requests, options, stopped=stopped, start_workers=self._start_workers
-            ):
+            for answer in answers if total == 0 else _watched(self._session, answers, total):
                 self._print(answer)
         except IotOnboardError:
             with suppress(IotOnboardError):  # the first error is the one to report
@@ -106,6 +108,13 @@ class Report:
             values = {"device_id": answer.device_id, "line": answer.line, "status": "failed"}
             output.write_json("register", {**values, "error": output.error_values(error)})
         output.write_error(error.message, error.hint)
+
+
+def _watched(session: Session, answers: Iterator[Registered], total: int | None) -> Iterator[Registered]:
+    """With progress, whose code one device never loads."""
+    from iotonboard.cli.progress import watched
+
+    return watched(session, answers, total)
 
 
 def worker_starter(jobs: int | None) -> StartWorkers:

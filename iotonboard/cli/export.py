@@ -72,6 +72,7 @@ def _export_one(session: Session, device_id: str, format_name: str, path: str, *
 
 
 def _export_list(session: Session, batch: str, format_name: str, out: str | None, *, force: bool) -> int | None:
+    from iotonboard.cli.progress import count_rows, watched
     from iotonboard.commands.export import export_batch
     from iotonboard.fsio import make_private_dir
 
@@ -83,7 +84,8 @@ def _export_list(session: Session, batch: str, format_name: str, out: str | None
     with session.open_state() as state:
         authority = session.unlock(state)
         make_private_dir(out)
-        for answer in export_batch(state, authority, _targets(batch), format_name, out, force=force):
+        answers = export_batch(state, authority, _targets(batch), format_name, out, force=force)
+        for answer in watched(session, answers, count_rows(batch)):
             if answer.error is None:
                 _print(session, answer, format_name)
                 continue

@@ -74,6 +74,7 @@ def renew(
 
     A key that was made here is replaced by a new one; a key that the device made is certified again.
     """
+    from iotonboard.cli.progress import count_rows, watched
     from iotonboard.commands import renew as command
 
     if not ids and batch is None and expiring_within is None and not old_ca:
@@ -104,9 +105,8 @@ def renew(
         exit_code = 0
         try:
             start_workers = None if jobs == 1 else worker_starter(jobs)
-            for answer in command.renew(
-                state, authority, requests, options, stopped=stopped, start_workers=start_workers
-            ):
+            answers = command.renew(state, authority, requests, options, stopped=stopped, start_workers=start_workers)
+            for answer in watched(session, answers, len(ids or ()) or (count_rows(batch) if batch else None)):
                 exit_code = exit_code or (answer.error.exit_code if answer.error else 0)
                 if keep_password and answer.bundle_password:
                     keep_password(answer)

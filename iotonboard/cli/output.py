@@ -36,6 +36,11 @@ def is_for_people() -> bool:
     return sys.stdout.isatty() and not _chosen["plain"]
 
 
+def shows_bars() -> bool:
+    """Say whether stderr is a terminal on which a line may be drawn again and again."""
+    return sys.stderr.isatty() and not _chosen["plain"]
+
+
 def write_json(command: str, values: Mapping[str, object]) -> None:
     """Print one versioned object on a line of its own, at once."""
     text = json.dumps({"schema": SCHEMA, "command": command, **values}, ensure_ascii=True)

@@ -140,7 +140,8 @@ def register(
         )
         is_many = batch is not None or csr_dir is not None or (count or len(ids or ())) > 1
         with _results(state, authority, results, is_many=is_many) as report.results:
-            report.run(state, authority, requests, options, stopped)
+            total = 0 if stream or not is_many else _expected(count or len(ids or ()), batch)
+            report.run(state, authority, requests, options, stopped, total)
     return report.exit_code
 
 
@@ -154,6 +155,13 @@ def _id_requests(ids: list[str], count: int | None, common: Row) -> Iterator[Req
     if len(set(folded)) != len(folded):
         raise UsageError("an id is named twice", hint="name every device once; case makes no difference")
     return (_request(common, device_id, 0) for device_id in parsed)
+
+
+def _expected(named: int, batch: str | None) -> int | None:
+    """How many answers there will be, for the progress; ``None`` when nobody knows."""
+    from iotonboard.cli.progress import count_rows
+
+    return named or (count_rows(batch) if batch else None)
 
 
 def _folder_requests(folder: str, common: Row) -> Iterator[Request | Refused]:

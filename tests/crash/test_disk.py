@@ -144,18 +144,18 @@ def test_a_full_disk(fleet: State, small_disk: Path, batch_list: Path, is_long: 
 
 def _tiny_cache() -> None:
     """Make SQLite write pages before COMMIT, as it does in a large transaction: it then meets the full disk earlier."""
+
+    class Connection(sqlite3.Connection):
+        def execute(self, statement: str, *args: object) -> sqlite3.Cursor:
+            tiny = statement.startswith("PRAGMA cache_size")
+            return super().execute("PRAGMA cache_size = 2" if tiny else statement, *args)
+
     connect = sqlite3.connect
-
-    def connect_with_a_tiny_cache(*args: object, **options: object) -> sqlite3.Connection:
-        connection = connect(*args, **options)
-        connection.execute("PRAGMA cache_size = 2")
-        return connection
-
-    sqlite3.connect = connect_with_a_tiny_cache
+    sqlite3.connect = lambda *args, **options: connect(*args, factory=Connection, **options)
 
 
 def test_a_disk_that_is_full_before_the_commit(fleet: State, small_disk: Path, batch_list: Path, is_long: bool) -> None:
-    """SQLite then ends the transaction and every savepoint in it by itself."""
+    """SQLite then ends the transaction by itself."""
     refused = 0
     for left in range(10, 60, 1 if is_long else 11):
         state = _copy(fleet, small_disk / str(left))
