@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -15,6 +16,7 @@ from iotonboard.errors import UsageError
 from iotonboard.model import rfc3339
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from iotonboard.model import CertificateRecord, DeviceRecord
@@ -29,6 +31,7 @@ DeviceArgument = Annotated[str, typer.Argument(metavar="ID", help="The device.",
 def show(session: Session, device_id: DeviceArgument) -> int | None:
     """Show one device with all its certificates and deliveries."""
     from iotonboard import custody
+    from iotonboard.succession import issuer_of
 
     with session.open_state() as state:
         device = state.store.device(device_id)
@@ -39,9 +42,12 @@ def show(session: Session, device_id: DeviceArgument) -> int | None:
             custody.delivery_values(one, custody.status_of(one, now)) for one in custody.deliveries_of(state.store, row)
         ]
         fates = {one.serial: _fate(state.store, one) for one in device.certificates}
+        cas = {row.id: row.fingerprint for row in state.store.all_issuers()}
+        issuers = {one.serial: cas[issuer_of(state.store, one.serial)] for one in device.certificates}
     values = {**_device_values(device, now), "topics": topics, "deliveries": handed}
     values["certificates"] = [
-        _certificate_values(certificate, now) | fates[certificate.serial] for certificate in device.certificates
+        _certificate_values(one, now) | fates[one.serial] | {"ca_fingerprint": issuers[one.serial]}
+        for one in device.certificates
     ]
     if session.json:
         output.write_json("show", values)
@@ -89,6 +95,9 @@ def list_devices(
     attributes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Only with this attribute.")
     ] = None,
+    old_ca: Annotated[
+        bool, typer.Option("--old-ca", help="Only devices without a certificate of the CA that issues now.")
+    ] = False,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most N devices.")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> int | None:
@@ -96,13 +105,18 @@ def list_devices(
     from iotonboard.devicelist import parse_attribute
     from iotonboard.store import DeviceFilter
 
+    if old_ca and (status or expiring_within is not None or attributes):
+        raise UsageError("--old-ca goes with no other filter", hint="leave the others out")
     if as_csv and session.json:
         raise UsageError("--csv and --json exclude each other", hint="choose one of them")
     pairs = tuple(parse_attribute(text) for text in attributes or ())
     with session.open_state() as state:
         now = state.clock()
         before = now + timedelta(days=expiring_within) if expiring_within is not None else None
-        devices = state.store.devices(DeviceFilter(status, before, pairs, limit), now)
+        if old_ca:
+            devices = _behind(state.store, limit, now)
+        else:
+            devices = state.store.devices(DeviceFilter(status, before, pairs, limit), now)
         if session.json:
             for device in devices:
                 output.write_json("list", _device_values(device, now))
@@ -111,6 +125,12 @@ def list_devices(
         else:
             output.write_table(("DEVICE", "STATUS", "NOT AFTER", "NAME"), (_columns(device, now) for device in devices))
     return None
+
+
+def _behind(store: Store, limit: int | None, now: datetime) -> Iterator[DeviceRecord]:
+    from iotonboard.succession import devices_behind
+
+    return (store.device(device_id) for device_id in islice(devices_behind(store, now), limit))
 
 
 def _columns(device: DeviceRecord, now: datetime) -> tuple[str, str, str, str]:

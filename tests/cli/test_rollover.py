@@ -229,10 +229,15 @@ def test_a_broker_s_certificate_ends_with_the_old_ca_at_the_latest(tmp_path: Pat
 
 def test_renew_takes_those_of_the_old_ca_only(changing: State) -> None:
     changing.run("revoke", "old-2")
+    assert [one["device_id"] for one in changing.run("list", "--old-ca", "--json").json_lines] == ["old-1"]
+    changing.run("list", "--old-ca", "--status", "active", expect=2)
     answers = changing.run("renew", "--old-ca", "--json").json_lines
     assert [one["device_id"] for one in answers] == ["old-1"]
     assert answers[0]["revoke_after"] is not None
     assert changing.run("renew", "--old-ca", "--json").stdout == ""
+    assert changing.run("list", "--old-ca", "--json").stdout == ""
+    cas = [one["ca_fingerprint"] for one in changing.json("ca-rollover", "--status")["cas"]]
+    assert [one["ca_fingerprint"] for one in changing.json("show", "old-1")["certificates"]] == cas
     assert changing.json("ca-rollover", "--status")["cas"][1]["valid_devices"] == 1
     assert openssl_accepts(changing, changing.device("old-1") / "device.crt")
     for words in (("old-1",), ("--batch", "x.csv")):
