@@ -7,11 +7,10 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from iotonboard import audit, continuity, fsio, lifecycle, vault
-from iotonboard.crlplan import CALENDAR, first_update, load_calendar, plan_periods
+from iotonboard import audit, continuity, crlplan, fsio, lifecycle, vault
 from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, NotFoundError
 from iotonboard.model import rfc3339
-from iotonboard.pki.crl import check_crl, crl_facts, sign_crl
+from iotonboard.pki import crl
 from iotonboard.pki.issuance import Issuer, load_issuer
 from iotonboard.pki.keys import PrivateKey, dump_key, load_key
 from iotonboard.pki.statement import key_secret, sign_statement
@@ -138,10 +137,10 @@ def sign_crls(
     for ca in authority.signing:
         continuity.check_continuity(state, ca.row, ca.issuer.certificate_der)
     rows = state.store.crl_generation(with_der=False)
-    calendar = load_calendar(state.store.meta(CALENDAR))
+    calendar = crlplan.load_calendar(state.store.meta(crlplan.CALENDAR))
     signed = [row for ca in authority.signing for row in _sign_one(state, ca, now, rows, days)]
     if calendar is not None:
-        state.store.set_meta(CALENDAR, replace(calendar, round=calendar.round + 1).dump())
+        state.store.set_meta(crlplan.CALENDAR, replace(calendar, round=calendar.round + 1).dump())
     for row in signed:
         state.store.add_crl(row, now)
         detail = {"crl_number": row.number, "revoked": row.revoked, "next_update": rfc3339(row.next_update)}
@@ -154,23 +153,23 @@ def sign_crls(
 def _sign_one(state: State, ca: SigningCa, now: datetime, published: list[CrlRow], days: int) -> list[CrlRow]:
     issuer, last = ca.issuer, state.store.last_crl(ca.row, with_der=False)
     generation = published[0].generation + 1 if published else 1
-    calendar = load_calendar(state.store.meta(CALENDAR))
+    calendar = crlplan.load_calendar(state.store.meta(crlplan.CALENDAR))
     number = last.number if last else 0
     in_force = _in_force([row for row in published if row.issuer == ca.row], now) or last
     in_force_since = in_force.this_update if in_force else None
     skew = state.config["not_before_skew_minutes"]
-    first = first_update(now, in_force_since, issuer.validity.not_before, skew_minutes=skew)
+    first = crlplan.first_update(now, in_force_since, issuer.validity.not_before, skew_minutes=skew)
     # RFC 5280 3.3: an entry stays until it was on one CRL issued after the certificate expired.
     since = in_force_since or first
     count = state.store.count_crl_entries(ca.row, since)
     signed = []
-    for period in plan_periods(first, now, days=days, calendar=calendar):
+    for period in crlplan.plan_periods(first, now, days=days, calendar=calendar):
         number += 1
         begin, end = period.this_update, period.next_update
         entries = state.store.crl_entries(ca.row, since)
-        der = sign_crl(issuer, number=number, this_update=begin, next_update=end, entries=entries)
-        check_crl(der, issuer.certificate_der, number=number)
-        if crl_facts(der).count != count:
+        der = crl.sign_crl(issuer, number=number, this_update=begin, next_update=end, entries=entries)
+        crl.check_crl(der, issuer.certificate_der, number=number)
+        if crl.crl_facts(der).count != count:
             raise ConflictError("the new CRL lacks revocations that the database holds", hint="run 'iotonboard health'")
         signed.append(CrlRow(generation, ca.row, number, begin, end, count, der))
     return signed

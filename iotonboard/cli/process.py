@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Loaded by what the program needs, and then hardly ever used: typer's way to start a browser, the library's way to
 # show source lines, compressed archives, addresses of mail in a certificate. With the settings, the broker's files,
-# digests, and certificates that others made, which most calls can do without.
+# digests, CRLs, and certificates that others made, which most calls can do without.
 SELDOM = frozenset(
     (
         "bz2",
@@ -28,6 +28,9 @@ SELDOM = frozenset(
         "fnmatch",
         "hashlib",
         "iotonboard.brokers.mosquitto",
+        "iotonboard.continuity",
+        "iotonboard.crlplan",
+        "iotonboard.pki.crl",
         "ipaddress",
         "linecache",
         "locale",

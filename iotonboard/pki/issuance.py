@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -10,7 +11,6 @@ from iotonboard.model import DeviceId, Validity, whole_seconds
 from iotonboard.pki import der, lint, signer
 from iotonboard.pki.candidate import IssuerFacts, Kind
 from iotonboard.pki.certificate import Certificate, read_certificate_as
-from iotonboard.pki.facts import certificate_facts, fingerprint
 from iotonboard.pki.hostnames import parse_host_names
 from iotonboard.pki.keys import PublicKey, key_identifier, spki_der
 from iotonboard.pki.rules_certificate import urn_of
@@ -24,17 +24,6 @@ if TYPE_CHECKING:
     from iotonboard.pki.hostnames import HostName
     from iotonboard.pki.keys import PrivateKey
     from iotonboard.pki.profiles import CaProfile, DeviceProfile, ServerProfile
-
-__all__ = [
-    "Issuer",
-    "certificate_facts",
-    "fingerprint",
-    "issue_device",
-    "issue_server",
-    "load_issuer",
-    "make_ca",
-    "validity_for",
-]
 
 _COMMON_NAME_BOUND: Final = 64  # RFC 5280 appendix A.1, ub-common-name
 
@@ -121,7 +110,7 @@ def load_issuer(certificate_der: bytes, key: PrivateKey) -> Issuer:
     algorithm = signer.signature_algorithm(public_key)
     validity = Validity(found.not_before, found.not_after)
     facts = IssuerFacts(found.subject_der, key_id, validity, algorithm)
-    return Issuer(certificate_der, key, facts, fingerprint(certificate_der))
+    return Issuer(certificate_der, key, facts, hashlib.sha256(certificate_der).hexdigest())
 
 
 def _signing_key_id(certificate: Certificate) -> bytes | None:

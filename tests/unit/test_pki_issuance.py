@@ -15,9 +15,8 @@ from iotonboard.errors import KeyUnavailableError, LintError, PolicyError
 from iotonboard.model import DeviceId, KeyType, SerialNumber, Validity
 from iotonboard.pki import signer
 from iotonboard.pki.candidate import Kind
+from iotonboard.pki.facts import certificate_facts, fingerprint
 from iotonboard.pki.issuance import (
-    certificate_facts,
-    fingerprint,
     issue_device,
     issue_server,
     load_issuer,
