@@ -28,6 +28,7 @@ _LIMIT = 1 << 30
 _DOWN = "the broker does not start"
 _ENDS = "the broker ends"
 _REFUSES = "the broker refuses every device of this CA"
+_REFUSES_ALL = "the broker refuses every connection"
 _CRL_OPEN = "the broker admits revoked devices"
 _ACL_OPEN = "every client may do everything"
 
@@ -136,7 +137,7 @@ def _read_cas(path: str, problems: list[Problem]) -> tuple[trust.SeenCertificate
     try:
         return tuple(trust.read_certificates(fsio.read_file(path, limit=_LIMIT)))
     except IotOnboardError as error:
-        problems.append(Problem(path, "ca-unreadable", error.message, _DOWN, "read at the next start only"))
+        problems.append(Problem(path, "ca-unreadable", error.message, _DOWN, _REFUSES_ALL))
         return ()
 
 

@@ -177,7 +177,11 @@ def test_numbers_go_on_apart(state: State) -> None:
     )
     assert state.json("health")["status"] == "ok"
     state.register("new-1")
+    assert openssl_accepts(state, state.device("new-1") / "device.crt")
     assert state.json("revoke", "new-1")["crl_number"] == 4
+    assert openssl_accepts(state, state.device("old-1") / "device.crt")
+    assert not openssl_accepts(state, state.device("new-1") / "device.crt")
+    assert numbers(state) == [4, 5, 8, 9]
 
 
 def test_every_export_trusts_both(changing: State, tmp_path: Path) -> None:

@@ -85,25 +85,34 @@ ACLS: dict[str, bytes | None] = {
     "ACL with a broken wildcard": b"user x\ntopic a#\n",
     "ACL with an unknown word": b"permit x\n",
 }
+CAS: dict[str, Callable[[bytes, Scene], bytes | None]] = {
+    "CA file missing": lambda _now, _: None,
+    "CA file empty": lambda _now, _: b"",
+    "CA file of text": lambda _now, _: b"not a certificate\n",
+    "CA file of another CA": lambda _now, scene: scene.other_ca,
+    "CA file with another CA": lambda now, scene: now + scene.other_ca,
+}
 
 
 @pytest.fixture
 def restored(scene: Scene) -> Iterator[None]:
-    before = scene.state.crl.read_bytes(), scene.state.acl.read_bytes()
+    before = {path: path.read_bytes() for path in (scene.state.crl, scene.state.acl, scene.state.ca_cert)}
     yield
-    scene.state.crl.write_bytes(before[0])
-    scene.state.acl.write_bytes(before[1])
+    for path, content in before.items():
+        path.write_bytes(content)
 
 
 @pytest.mark.usefixtures("restored")
 @pytest.mark.parametrize("event", ["start", "reload"])
-@pytest.mark.parametrize("name", [*CRLS, *ACLS])
+@pytest.mark.parametrize("name", [*CRLS, *ACLS, *CAS])
 def test_the_verdict_is_what_the_broker_does(scene: Scene, tmp_path: Path, name: str, event: str) -> None:
     state, broker = scene.state, Broker(scene.state, tmp_path / "broker")
     if event == "reload":
         broker.start()
     if name in CRLS:
         _replace(state.crl, CRLS[name](state.crl.read_bytes(), scene))
+    elif name in CAS:
+        _replace(state.ca_cert, CAS[name](state.ca_cert.read_bytes(), scene))
     else:
         _replace(state.acl, ACLS[name])
     now = datetime.now(UTC)
@@ -122,7 +131,7 @@ def test_the_verdict_is_what_the_broker_does(scene: Scene, tmp_path: Path, name:
         for one in (scene.good, scene.revoked, scene.stranger):
             (der,) = pem_decode_all(LABEL, one.cert.read_bytes())[:1]
             said = judge_device(der, files, at=now, event=event)
-            done = connect_answer(broker, one, ca_cert=state.ca_cert)
+            done = connect_answer(broker, one, ca_cert=scene.good.ca_cert)
             assert said.accepted == (done == "Success"), f"said {said}, the broker: {done}\n{broker.log}"
     finally:
         broker.stop()
