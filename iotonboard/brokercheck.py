@@ -227,7 +227,10 @@ def _ca_problems(path: str, cas: tuple[CaView, ...], at: datetime) -> Iterator[P
             yield Problem(path, "not-a-ca", f"{_shown(ca.subject)} is not a CA", _REFUSES, _REFUSES)
         if not ca.not_before <= at < ca.not_after:
             when = f"{rfc3339(ca.not_before)} to {rfc3339(ca.not_after)}"
-            yield Problem(path, "ca-not-valid", f"{_shown(ca.subject)} is valid from {when} only", _REFUSES, _REFUSES)
+            message = f"{_shown(ca.subject)} is valid from {when} only"
+            # An expired CA beside a valid one: its devices expired no later than itself, and the others connect.
+            spent = at >= ca.not_after and any(other.not_before <= at < other.not_after for other in cas)
+            yield Problem(path, "ca-not-valid", message, _REFUSES, _REFUSES, warning=spent)
         if not ca.is_root and all(other.subject != ca.issuer for other in cas):
             message = f"{_shown(ca.issuer)}, the issuer of {_shown(ca.subject)}, is not in the file"
             yield Problem(path, "ca-incomplete", message, _REFUSES, _REFUSES)

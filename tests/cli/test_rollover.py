@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -246,6 +247,18 @@ def test_renew_takes_those_of_the_old_ca_only(changing: State) -> None:
     assert openssl_accepts(changing, changing.device("old-1") / "device.crt")
     for words in (("old-1",), ("--batch", "x.csv")):
         changing.run("renew", "--old-ca", *words, expect=2)
+
+
+def test_an_old_ca_that_expired_beside_the_new_one_stops_nothing(tmp_path: Path) -> None:
+    state = make_state(tmp_path, "--validity-days", "400")
+    state.register("old-1")
+    state.run("ca-rollover")
+    state.register("new-1", "--validity-days", "500")
+    state.run("gen-crl", "--next-update-days", "450")
+    later = (datetime.now(UTC) + timedelta(days=420)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    answer = state.json("verify", "new-1", "--at", later)
+    assert [(one["code"], one["status"]) for one in answer["problems"]] == [("ca-not-valid", "warning")]
+    assert state.run("verify", "old-1", "--at", later, expect=9).stdout.count("refused") >= 1
 
 
 def test_every_other_verb_works_with_two_cas(changing: State, tmp_path: Path) -> None:
