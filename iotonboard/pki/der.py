@@ -47,7 +47,8 @@ def header(tag: int, length: int) -> bytes:
 
 def tlv(tag: int, content: bytes) -> bytes:
     """Write one complete element with a one-octet tag."""
-    return header(tag, len(content)) + content
+    length = len(content)
+    return (bytes((tag, length)) if length < 0x80 else header(tag, length)) + content
 
 
 def sequence(*parts: bytes) -> bytes:
@@ -138,7 +139,8 @@ def read(octets: bytes | memoryview, start: int = 0, limit: int | None = None) -
         length = _long_length(bytes(octets[start + 2 : min(begin, limit)]), length & 0x7F)
     if begin + length > limit:
         raise PolicyError("malformed DER: an element is longer than its container")
-    return Element(octets[start], start, begin, begin + length)
+    # As Element(...) does, without its call: a certificate is read in some fifty elements.
+    return tuple.__new__(Element, (octets[start], start, begin, begin + length))
 
 
 def _long_length(octets: bytes, count: int) -> int:

@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import CBC
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
 from iotonboard.errors import KeyUnavailableError, PolicyError
 from iotonboard.model import KeyType
@@ -115,7 +117,7 @@ def encrypt_key(key_der: bytes, passphrase: bytes, *, iterations: int, salt: byt
     """
     if len(salt) < 8 or len(iv) != _BLOCK_OCTETS or iterations < 1 or not passphrase:
         raise PolicyError("cannot encrypt a key: empty passphrase, short salt or bad iv")
-    secret = hashlib.pbkdf2_hmac("sha256", passphrase, salt, iterations, _KEY_OCTETS)
+    secret = PBKDF2HMAC(SHA256(), _KEY_OCTETS, salt, iterations).derive(passphrase)
     padding = _BLOCK_OCTETS - len(key_der) % _BLOCK_OCTETS
     encryptor = Cipher(AES256(secret), CBC(iv)).encryptor()
     encrypted = encryptor.update(key_der + bytes((padding,)) * padding) + encryptor.finalize()

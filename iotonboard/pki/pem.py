@@ -13,6 +13,7 @@ from iotonboard.errors import PolicyError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_BEGIN, _END = b"-----BEGIN %b-----\n", b"-----END %b-----\n"
 _LINE_OCTETS = 48  # 64 base64 characters, RFC 7468 section 2
 _PIECE_OCTETS = 8192 * _LINE_OCTETS
 # Not anchored to the start of a line: a literal prefix is searched ten times faster, and no dash is base64.
@@ -22,21 +23,23 @@ _LINE_ENDS = b"\r\n"
 
 def pem_encode(label: str, der: bytes) -> bytes:
     """Write one block with lines of 64 characters that end in LF (RFC 7468 section 3)."""
-    return b"".join(pem_pieces(label, der))
+    return b"".join((_BEGIN % label.encode(), _lines(memoryview(der)), _END % label.encode()))
 
 
 def pem_pieces(label: str, der: bytes) -> Iterator[bytes]:
     """Write one block as ``pem_encode`` does, in pieces of half a mebibyte: a large CRL is never twice in memory."""
-    yield b"-----BEGIN %b-----\n" % label.encode()
-    full = len(der) - len(der) % _LINE_OCTETS
     view = memoryview(der)
-    for start in range(0, full, _PIECE_OCTETS):
-        lines = iter_unpack(f"{_LINE_OCTETS}s", view[start : min(start + _PIECE_OCTETS, full)])
-        # All of the loop runs in C: unpack 48 octets, encode them with their LF, join.
-        yield b"".join(map(binascii.b2a_base64, chain.from_iterable(lines)))
-    if full < len(der):
-        yield binascii.b2a_base64(view[full:])
-    yield b"-----END %b-----\n" % label.encode()
+    yield _BEGIN % label.encode()
+    for start in range(0, len(der), _PIECE_OCTETS):
+        yield _lines(view[start : start + _PIECE_OCTETS])
+    yield _END % label.encode()
+
+
+def _lines(view: memoryview) -> bytes:
+    """All of the loop runs in C: unpack 48 octets, encode them with their LF, join."""
+    full = len(view) - len(view) % _LINE_OCTETS
+    whole = map(binascii.b2a_base64, chain.from_iterable(iter_unpack(f"{_LINE_OCTETS}s", view[:full])))
+    return b"".join((*whole, binascii.b2a_base64(view[full:]) if full < len(view) else b""))
 
 
 def checked_pieces(label: str, der: bytes) -> Iterator[bytes]:
