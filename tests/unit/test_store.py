@@ -1,0 +1,36 @@
+"""Which devices the ACL names: the same ids whether the few that are left out are kept in memory or not."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from iotonboard import store as rooms
+from iotonboard.model import DeviceId, RevocationReason, SerialNumber, Validity
+from iotonboard.registry import NewCertificate
+from iotonboard.store import Store
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+VALIDITY = Validity(NOW, NOW + timedelta(days=365))
+
+
+@pytest.mark.parametrize("few", [0, 10_000])
+def test_revoked_and_retired_devices_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int) -> None:
+    monkeypatch.setattr(rooms, "_FEW", few)
+    store = Store.open(str(tmp_path / "devices.db"), timeout_s=1, now=NOW, create=True)
+    with store.transaction():
+        issuer = store.add_issuer(SerialNumber(1 << 100), VALIDITY, b"ca", "ca.key", NOW)
+        for number, name in enumerate(("c", "B", "a", "renewed", "retired", "revoked"), start=1):
+            device = store.add_device(DeviceId(name), "", {}, NOW)
+            for serial in (number, number + 100) if name == "renewed" else (number,):
+                digest = hashlib.sha256(bytes((serial,))).digest()
+                new = NewCertificate(SerialNumber(serial), VALIDITY, b"", digest, None, None)
+                store.add_certificate(new, issuer=issuer, device=device, now=NOW)
+        for serial in (4, 6):  # of the renewed device, the old one only
+            store.add_revocation(SerialNumber(serial), NOW, RevocationReason.SUPERSEDED, b"entry")
+        store.connection.execute("UPDATE device SET retired_at = 1 WHERE device_id = 'retired'")
+    assert list(store.permitted_ids(NOW)) == ["a", "B", "c", "renewed"]
+    assert store.denied_ids(NOW, NOW) == ["revoked"]
+    store.close()
