@@ -15,13 +15,13 @@ import sys
 def _certificates(count: int, entries: int) -> list[bytes]:
     """Certificates with the extensions that a device gets, one loop for one worker."""
     import datetime as dt
-    import hashlib
     import os
     import uuid
 
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
     from cryptography.hazmat.primitives.serialization import Encoding
     from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -56,7 +56,8 @@ def _certificates(count: int, entries: int) -> list[bytes]:
         )
         made.append(builder.sign(ca, hashes.SHA256()).public_bytes(Encoding.DER))
         for _ in range(entries):
-            hashlib.pbkdf2_hmac("sha1", b"26 letters and some dashes", os.urandom(16), 1000, 66)
+            # The library's is twice as fast as hashlib's.
+            PBKDF2HMAC(hashes.SHA1(), 66, os.urandom(16), 1000).derive(b"26 letters and some dashes")
     return made
 
 
