@@ -157,7 +157,16 @@ def test_every_option_the_readme_names_exists() -> None:
         word for span in re.findall(r"`([^`\n]+)`", prose) for word in re.findall(r"(?<![\w-])--[a-z][a-z-]+", span)
     }
     # Options of other programs: pip, mosquitto, and the project's own scripts.
-    foreign = {"--quick", "--require-hashes", "--find-links", "--no-index", "--test-config", "--long"}
+    foreign = {
+        "--quick",
+        "--states",
+        "--peers-dir",
+        "--require-hashes",
+        "--find-links",
+        "--no-index",
+        "--test-config",
+        "--long",
+    }
     assert named - foreign <= options
 
 
