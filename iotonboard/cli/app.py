@@ -5,8 +5,7 @@ Start-up is paid for every device of a shell loop, so a call imports the one mod
 
 from __future__ import annotations
 
-import os
-import signal
+import errno
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,12 +18,13 @@ from typer.core import TyperGroup
 from typer.main import get_command, get_command_from_info, get_group
 
 from iotonboard import __version__
-from iotonboard.cli.output import write_error
-from iotonboard.errors import IotOnboardError
+from iotonboard.cli.output import discard_stdout, write_error
+from iotonboard.errors import BusyError, IotOnboardError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # files have errors of their own; this is stdout
 # verb -> (module below iotonboard.cli, one line for the overview); the order is that of the overview.
 VERBS: dict[str, tuple[str, str]] = {
     "init-ca": ("issue", "Make a state directory with a new CA."),
@@ -133,10 +133,12 @@ def run(argv: Sequence[str] | None = None) -> int:
     except (typer.Abort, KeyboardInterrupt):
         write_error("interrupted", "run the same command again: what was done stays done")
         return 130
-    except BrokenPipeError:
-        # The reader went away (head, less); what was committed stays.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + getattr(signal, "SIGPIPE", 13)
+    except OSError as error:
+        if error.errno not in _FULL or error.filename is not None:
+            raise
+        discard_stdout()
+        write_error(f"cannot write the result: {error.strerror}", "free some space there; what was done stays done")
+        return BusyError.exit_code
     return code if isinstance(code, int) else 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,11 @@ def write_message(text: str) -> None:
     """Print a message for people on stderr."""
     sys.stderr.write(printable(text) + "\n")
     sys.stderr.flush()
+
+
+def discard_stdout() -> None:
+    """Send what stdout still holds nowhere: nobody reads it any more, or it cannot be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def write_error(message: str, hint: str = "") -> None:

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import inspect
 import os
+import signal
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -176,7 +177,11 @@ def verb(
             if given.pop("plain"):
                 output.use_plain()
             session = Session(command, root, environment=os.environ, **given)
-            return handler(session, **values)
+            try:
+                return handler(session, **values)
+            except BrokenPipeError:  # the reader went away (head, less); what was committed stays
+                output.discard_stdout()
+                return 128 + getattr(signal, "SIGPIPE", 13)
 
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

@@ -560,6 +560,35 @@ def test_json_is_all_that_stdout_holds(state: State, tmp_path: Path, verb: str, 
     assert [answer["command"] for answer in result.json_lines] == [verb]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("words", [("show", "press-1"), ("list", "--json"), ("list", "--csv"), ("register", "press-2")])
+def test_a_full_disk_behind_stdout_is_said_plainly(state: State, words: tuple[str, ...]) -> None:
+    state.register("press-1")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*PROGRAM, *words], env=program_environment(state=state), stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode == 8, done
+    assert b"error: cannot write the result: No space left" in done.stderr
+    assert b"Traceback" not in done.stderr
+    state.run("register", "press-2", "--if-exists", "skip")
+
+
+def test_a_reader_that_goes_away_is_no_error(state: State) -> None:
+    state.register("press-1")
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [*PROGRAM, "show", "press-1"],
+        env=program_environment(state=state),
+        stdout=write,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
 def test_quiet_says_nothing_when_all_is_well(state: State) -> None:
     for words in (("register", "press-1"), ("revoke", "press-1"), ("gen-crl",), ("sync-acl",), ("health",)):
         assert state.run(*words, "--quiet").stderr == ""
