@@ -68,6 +68,7 @@ class Database:
             connection.execute("PRAGMA secure_delete = ON")
             # A group of a batch touches some thousand pages; what does not fit is written twice and read again.
             connection.execute("PRAGMA cache_size = -16384")
+            connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: pages that many rows share are copied once
             schema.migrate(connection, to_epoch(now), create=create)
             if create:
                 connection.execute("PRAGMA journal_mode = WAL")

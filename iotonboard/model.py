@@ -232,4 +232,4 @@ def from_epoch(seconds: int) -> datetime:
 
 def rfc3339(moment: datetime) -> str:
     """Write a time as ``2030-01-31T12:00:00Z`` (RFC 3339 5.6)."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
