@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from iotonboard.errors import PolicyError
+from iotonboard.record import dataclass
 
 _CONF = """\
 # Mosquitto for {host}, written by iotonboard. Only clients with a certificate of the CA below get in,
@@ -51,7 +51,8 @@ _MUST_BE_TRUE = {
 }
 
 
-class ConfProblem(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ConfProblem:
     """One thing that a mosquitto.conf does not enforce. ``line`` is 0 for a line that is missing."""
 
     line: int

@@ -7,13 +7,14 @@ to find the line and the reason.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from iotonboard.brokers.acl import Version, acl_problems
 from iotonboard.brokers.region import check_operator_text, stream_operator_text
 from iotonboard.brokers.topics import PLACEHOLDER, pattern_topic
 from iotonboard.errors import PolicyError
 from iotonboard.model import Access, TopicRule
+from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,7 +36,8 @@ _PATTERN_LINE = rb"pattern " + _ACCESS + _topic_shape(_PATTERN_LEVEL)
 _SILENCE = rb"topic deny \#\n(?:topic deny \$[^\x00-\x1f\x7f%+#/]*+/\#\n)++"
 
 
-class RegionFacts(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RegionFacts:
     """What a check found in a region: ``user`` blocks, and lines in all."""
 
     users: int

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from iotonboard.brokers.acl import (
     Acl,
@@ -26,6 +26,7 @@ from iotonboard.brokers.acl import (
 )
 from iotonboard.errors import PolicyError
 from iotonboard.model import Access
+from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -43,7 +44,8 @@ _MARKER_HINT = (
 _CAPTURE_HINT = "move the line above the region, or put 'user NAME' above it"
 
 
-class OperatorText(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class OperatorText:
     """What the operator wrote around the region; ``after`` begins on line ``after_line`` of the file."""
 
     before: bytes

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from functools import partial
 from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -21,11 +20,14 @@ if TYPE_CHECKING:
 SELDOM = frozenset(
     (
         "bz2",
+        "cryptography.hazmat.backends.openssl.backend",
+        "cryptography.hazmat.primitives.serialization.ssh",
         "cryptography.x509",
         "csv",
         "difflib",
         "email.utils",
         "fnmatch",
+        "gettext",
         "hashlib",
         "iotonboard.brokers.mosquitto",
         "iotonboard.continuity",
@@ -36,6 +38,7 @@ SELDOM = frozenset(
         "locale",
         "lzma",
         "ntpath",
+        "platform",
         "random",
         "selectors",
         "shellingham",
@@ -46,15 +49,24 @@ SELDOM = frozenset(
         "textwrap",
         "tokenize",
         "tomllib",
+        "traceback",
         "urllib.parse",
+        "uuid",
     )
 )
-# Functions that are taken out of such a module by name, for the same occasions: they load it when they are called.
-_FUNCTIONS = {
-    "difflib": "get_close_matches",
-    "email.utils": "parseaddr",
-    "shutil": "get_terminal_size",
-    "urllib.parse": "quote_from_bytes",
+# What is taken out of such a module by name, for the same occasions: it loads the module when it is used.
+_SSH = "SSHCertificate SSHCertificateBuilder SSHCertificateType SSHCertPrivateKeyTypes SSHCertPublicKeyTypes"
+_SSH += " SSHPrivateKeyTypes SSHPublicKeyTypes load_ssh_private_key load_ssh_public_identity load_ssh_public_key"
+_TAKEN = {
+    "cryptography.hazmat.backends.openssl.backend": frozenset({"backend"}),
+    "cryptography.hazmat.primitives.serialization.ssh": frozenset([*_SSH.split(), "ssh_key_fingerprint"]),
+    "difflib": frozenset({"get_close_matches"}),
+    "email.utils": frozenset({"parseaddr"}),
+    "gettext": frozenset({"gettext", "ngettext"}),
+    "shutil": frozenset({"get_terminal_size"}),
+    "traceback": frozenset({"FrameSummary", "StackSummary"}),
+    "urllib.parse": frozenset({"quote_from_bytes"}),
+    "uuid": frozenset({"UUID"}),
 }
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
@@ -66,11 +78,24 @@ class Deferred(ModuleType):
         """Turn into the module itself; asked only for what is not there yet."""
         if name.startswith("__"):
             raise AttributeError(name)  # the import system looks for '__path__'
-        return partial(_call, self, name) if _FUNCTIONS.get(self.__name__) == name else getattr(_loaded(self), name)
+        if name in _TAKEN.get(self.__name__, ()):
+            return Taken(self, name)
+        return getattr(_loaded(self), name)
 
 
-def _call(module: ModuleType, name: str, *args: Any, **values: Any) -> Any:
-    return getattr(_loaded(module), name)(*args, **values)
+class Taken:
+    """Something in a deferred module that was asked for by name, and not used yet."""
+
+    def __init__(self, module: ModuleType, name: str) -> None:
+        self._module, self._name = module, name
+
+    def __getattr__(self, name: str) -> Any:
+        """Ask the thing itself."""
+        return getattr(getattr(_loaded(self._module), self._name), name)
+
+    def __call__(self, *args: Any, **values: Any) -> Any:
+        """Call the thing itself."""
+        return getattr(_loaded(self._module), self._name)(*args, **values)
 
 
 def _loaded(module: ModuleType) -> ModuleType:

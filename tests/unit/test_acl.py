@@ -147,10 +147,10 @@ def test_an_empty_file_denies_everything() -> None:
 def test_deny_beats_every_grant_of_the_same_list_wherever_it_stands() -> None:
     acl = parse_acl(b"user a\ntopic readwrite x/#\ntopic deny x/y\n")
     assert acl.allows("a", "a", "read", "x/z")
-    allowed, rule, reason = acl.explain("a", "a", "read", "x/y")
-    assert not allowed
-    assert rule is not None
-    assert (rule.line, reason) == (3, "denied by line 3: topic deny x/y")
+    decision = acl.explain("a", "a", "read", "x/y")
+    assert not decision.allowed
+    assert decision.rule is not None
+    assert (decision.rule.line, decision.reason) == (3, "denied by line 3: topic deny x/y")
 
 
 def test_a_pattern_deny_does_not_take_back_what_a_user_line_grants() -> None:

@@ -43,6 +43,8 @@ def test_a_module_waits_until_something_in_it_is_asked_for() -> None:
     [
         ("difflib", "get_close_matches", "('regsiter', ['register'])", "['register']"),
         ("urllib.parse", "quote_from_bytes", "(b'a b', safe='')", "a%20b"),
+        ("cryptography.hazmat.backends.openssl.backend", "backend", ".dsa_supported()", "True"),
+        ("uuid", "UUID", "(int=5).hex", "00000000000000000000000000000005"),
         ("email.utils", "parseaddr", "('Ann <a@b.example>')", "('Ann', 'a@b.example')"),
     ],
 )
