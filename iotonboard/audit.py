@@ -23,6 +23,8 @@ from iotonboard.model import from_epoch, to_epoch
 
 GENESIS = bytes(32)
 HEAD_DIGITS = 20  # 80 bits: short enough to write down, long enough that nobody makes a second trail for it
+_canonical = json.JSONEncoder(separators=(",", ":")).encode
+_detail = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 _COLUMNS = "seq, time, operator, host, command, subject, serial, detail, hash"
 
 
@@ -51,7 +53,7 @@ class AuditHead:
 
 def canonical(seq: int, time: int, *texts: str) -> bytes:
     """The octets that are hashed for one row: a JSON array without blanks, ASCII only."""
-    return json.dumps([seq, time, *texts], separators=(",", ":"), ensure_ascii=True).encode("ascii")
+    return _canonical([seq, time, *texts]).encode("ascii")
 
 
 def chain(previous: bytes, seq: int, time: int, *texts: str) -> bytes:
@@ -89,7 +91,7 @@ def append(
     """Record one change inside the caller's transaction and return the new head."""
     last = head(connection)
     seq, time = last.seq + 1, to_epoch(now)
-    detail_json = json.dumps(detail or {}, separators=(",", ":"), sort_keys=True)
+    detail_json = _detail(detail or {})
     texts = (caller.operator, caller.host, caller.command, subject, serial, detail_json)
     digest = chain(last.hash, seq, time, *texts)
     connection.execute(

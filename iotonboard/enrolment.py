@@ -97,6 +97,7 @@ class Batch(Generic[RequestType, PlanType, AnswerType]):
         self.authority = authority
         self.desk = desk_of(state, authority)
         self.needs_crl = False
+        self.needs_acl = False
         self._strict = strict
         self._stopped = stopped
         self._start_workers = start_workers
@@ -160,6 +161,9 @@ class Batch(Generic[RequestType, PlanType, AnswerType]):
                     is_recorded = is_recorded or answers[-1].error is None
                 if answers[-1].error and self._strict:
                     break
+            if self.needs_acl:
+                self.state.mark_acl()
+                self.needs_acl = False
             if is_recorded:
                 seal_audit(self.state, self.authority)
         return self._until_failure(answers)

@@ -199,6 +199,27 @@ def write_atomic(
             file.write(piece)
 
 
+def write_first(path: str, content: bytes, placement: Placement = PRIVATE) -> None:
+    """Write a file into a folder that was just made and that nobody was told of: it needs no temporary name.
+
+    A later ``sync_all`` makes it durable. What a crash leaves here is noted elsewhere, and written again.
+
+    Raises:
+        BusyError: the disk refused.
+    """
+    try:
+        descriptor = os.open(path, _CREATE, placement.mode)
+        try:
+            while content:
+                content = content[os.write(descriptor, content) :]
+            if hasattr(os, "fchmod"):
+                os.fchmod(descriptor, placement.mode)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise disk_error(error, path) from error
+
+
 @contextlib.contextmanager
 def replacing(
     path: str, placement: Placement = PRIVATE, *, durable: bool = True, sync_folder: bool = True

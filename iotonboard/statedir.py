@@ -49,7 +49,7 @@ class State:
     store: Store
     caller: Caller
     clock: Callable[[], datetime]
-    unsettled: dict[int, PendingFiles] = field(default_factory=dict, repr=False)
+    unsettled: dict[int, int] = field(default_factory=dict, repr=False)  # certificate row -> hash of what was written
 
     @contextlib.contextmanager
     def transaction(self, *, signing: bool = False) -> Iterator[datetime]:
@@ -171,18 +171,19 @@ class State:
                 self._make_parents(group)
                 for files in group:
                     self._write_files(files, durable=False)
-                self.unsettled.update((files.certificate, files) for files in group)
-            else:
-                group = self.store.pending(PUBLISH_GROUP)
-                self._settle(group)
-        return len(group) == PUBLISH_GROUP
+                self.unsettled.update((files.certificate, hash(files)) for files in group)
+                return len(group) == PUBLISH_GROUP
+            limit = max(PUBLISH_GROUP, len(self.unsettled))
+            group = self.store.pending(limit)
+            self._settle(group)
+            return len(group) == limit
 
     def _settle(self, group: list[PendingFiles]) -> None:
         """Make files durable, write those that nobody wrote yet, and note that all is done."""
         one_by_one = len(group) < _MANY
         self._make_parents(group)
         for files in group:
-            if self.unsettled.get(files.certificate) != files:
+            if self.unsettled.get(files.certificate) != hash(files):
                 self._write_files(files, durable=one_by_one)
             elif one_by_one:
                 fsio.sync_tree(self._folder(files))
@@ -209,7 +210,10 @@ class State:
             wanted.append(("creds.zip", files.bundle, fsio.PRIVATE))
         for name, content, placement in wanted:
             path = os.path.join(folder, name)
-            fsio.write_atomic(path, content, placement, durable=durable, sync_folder=False)
+            if is_new and not durable:
+                fsio.write_first(path, content, placement)
+            else:
+                fsio.write_atomic(path, content, placement, durable=durable, sync_folder=False)
         if durable:
             fsio.sync_dir(folder)
         if durable and is_new:
@@ -218,7 +222,8 @@ class State:
             fsio.erase_file(os.path.join(folder, name))
 
     def _make_parents(self, group: list[PendingFiles]) -> None:
-        for folder in {os.path.dirname(self._folder(files)) for files in group}:
+        one_of_each = {files.is_broker: files for files in group}.values()
+        for folder in {os.path.dirname(self._folder(files)) for files in one_of_each}:
             fsio.make_private_dir(self.paths.certs)
             fsio.make_private_dir(folder)
 

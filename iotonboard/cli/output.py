@@ -105,5 +105,6 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def cell(value: str) -> str:
-    """A CSV value that no spreadsheet takes for a formula."""
+    """A CSV value that no spreadsheet takes for a formula, and that steers no terminal."""
+    value = printable(value)
     return "'" + value if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

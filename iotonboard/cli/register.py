@@ -31,7 +31,7 @@ app = typer.Typer()
 _MAX_CSR = 1 << 16
 _IDLE_AFTER_S = 0.25
 # So many devices' files may wait to be made durable, all at once: on a stream few, for each line waits for that.
-_UNSETTLED_STREAM, _UNSETTLED_BATCH = 64, 1024
+_UNSETTLED_STREAM, _UNSETTLED_BATCH = 64, 4096
 
 
 @verb(app, "register", example="iotonboard register press-17 --set line=A3 --passphrase-file ca.pass --json")
@@ -88,7 +88,7 @@ def register(
     A batch goes on past bad rows and can be run again with --if-exists skip: it then makes exactly what is missing.
     """
     from iotonboard.commands import register as command
-    from iotonboard.devicelist import Row, parse_attribute
+    from iotonboard.devicelist import Row, check_value, parse_attribute
     from iotonboard.enrolment import GROUP
 
     if sum((bool(ids), count is not None, batch is not None, stream, csr_dir is not None)) > 1:
@@ -100,7 +100,7 @@ def register(
     common = Row(
         line=0,
         device_id=None,
-        name=name,
+        name=check_value("name", name),
         attributes=tuple(parse_attribute(text) for text in attributes or ()),
         csr=csr or "",
         key_type=key_type,

@@ -55,7 +55,7 @@ def show(
         elif as_csv:
             writer = csv.writer(sys.stdout, lineterminator="\n")
             writer.writerow(_COLUMNS)
-            writer.writerows([output.cell(output.printable(text)) for text in _texts(row)] for row in rows)
+            writer.writerows([output.cell(text) for text in _texts(row)] for row in rows)
         else:
             output.write_table([column.upper() for column in _COLUMNS], (_texts(row) for row in rows))
     return None

@@ -197,7 +197,7 @@ class _Registration(Batch[Request | Refused, _Plan, Registered]):
         for rule in plan.topics:
             store.add_topic(device, rule)
         if plan.topics or self.state.config["acl.style"] == "per-device":
-            self.state.mark_acl()
+            self.needs_acl = True
 
     def done(self, plan: _Plan, issued: Issued, now: datetime) -> Registered:
         """The answer for a device that was recorded."""

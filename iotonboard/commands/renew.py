@@ -168,7 +168,7 @@ class _Renewal(Batch[Request, _Plan, Renewed]):
         }
         record_certificate(state, self.authority, plan.order, issued, device=plan.device_row, now=now, detail=detail)
         if not plan.valid:
-            state.mark_acl()
+            self.needs_acl = True
         elif self._options.revoke_old == "now":
             state.revoke(plan.valid, RevocationReason.SUPERSEDED, now, subject=device_id)
             self.needs_crl = True

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _BEGIN, _END = b"-----BEGIN %b-----\n", b"-----END %b-----\n"
-_LINE_OCTETS = 48  # 64 base64 characters, RFC 7468 section 2
+_LINE_OCTETS, _LINE_LETTERS = 48, 64  # RFC 7468 section 2
 _PIECE_OCTETS = 8192 * _LINE_OCTETS
 # Not anchored to the start of a line: a literal prefix is searched ten times faster, and no dash is base64.
 _BOUNDARY = re.compile(rb"-----(BEGIN|END) ([A-Z0-9 ]{1,64})-----")
@@ -23,7 +23,9 @@ _LINE_ENDS = b"\r\n"
 
 def pem_encode(label: str, der: bytes) -> bytes:
     """Write one block with lines of 64 characters that end in LF (RFC 7468 section 3)."""
-    return b"".join((_BEGIN % label.encode(), _lines(memoryview(der)), _END % label.encode()))
+    text = binascii.b2a_base64(der, newline=False)
+    lines = b"\n".join([text[start : start + _LINE_LETTERS] for start in range(0, len(text), _LINE_LETTERS)])
+    return b"%b%b\n%b" % (_BEGIN % label.encode(), lines, _END % label.encode())
 
 
 def pem_pieces(label: str, der: bytes) -> Iterator[bytes]:

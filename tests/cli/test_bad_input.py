@@ -95,6 +95,13 @@ def test_a_bad_id_is_not_found_or_refused_by_the_other_verbs(state: State, verb:
         check_error(result)
 
 
+@pytest.mark.parametrize("option", [("--name", "{}"), ("--set", "line={}")])
+@pytest.mark.parametrize("bad", ["\x02", "\x1b]0;x\x07", "\x90", "\u202e", "a\nb"])
+def test_a_name_that_would_steer_a_terminal_is_refused(state: State, option: tuple[str, str], bad: str) -> None:
+    with unchanged(state, then_registers=False):
+        check_error(run_cli("register", "a", option[0], option[1].format(bad), state=state, expect=6), "printable")
+
+
 def test_a_duplicate_id_is_refused_also_by_case(state: State) -> None:
     state.register("Press-1")
     with unchanged(state):
