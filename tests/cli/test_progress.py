@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -35,8 +36,18 @@ def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[], bytes]:
 
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
-    monkeypatch.setattr(sys, "stderr", os.fdopen(theirs, "w"))
-    return lambda: os.read(ours, 1 << 16)
+    writer = os.fdopen(theirs, "w")
+    monkeypatch.setattr(sys, "stderr", writer)
+
+    def everything() -> bytes:
+        writer.close()
+        raw = b""
+        with contextlib.suppress(OSError):  # how Linux says that the other end is closed
+            while piece := os.read(ours, 1 << 16):
+                raw += piece
+        return raw
+
+    return everything
 
 
 def test_durations_rates_and_what_is_left() -> None:
