@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from support.broker import fake_clock
+from support.clock import fake_time
 from support.program import PROJECT, State, program_environment
 
 README = PROJECT / "README.md"
@@ -51,8 +51,7 @@ def test_the_run_book_prints_what_it_says(
     soon, _, later = run_book().partition(LATER)
     soon = _typed(soon, places, state, {})
     broker.set_clock(AHEAD)
-    library = fake_clock(tmp_path / "clock")["LD_PRELOAD"]
-    clock = {"LD_PRELOAD": library, "FAKETIME": AHEAD, "NO_FAKE_STAT": "1"}
+    clock = {**fake_time(AHEAD), "NO_FAKE_STAT": "1"}
     book = soon + LATER + _typed(later, places, state, clock)
     if request.config.getoption("--rewrite"):
         README.write_text(README.read_text(encoding="utf-8").replace(run_book(), book), encoding="utf-8")

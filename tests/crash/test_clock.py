@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from support.program import PROGRAM, Result, State, make_state, program_environment
-from support.tools import need, run_tool
+from support.clock import fake_time
+from support.program import Result, State, make_state
+from support.tools import run_tool
 
 # What the clock says; the last event is now.
 WRONG = {
@@ -31,10 +31,7 @@ SIGNING = {
 
 
 def _at(state: State, moment: str, *words: str, zone: str = "UTC") -> Result:
-    env = program_environment(state=state, env={"TZ": zone})
-    command = [need("faketime"), "-f", moment, *PROGRAM, *words]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-    return Result(words, done.returncode, done.stdout, done.stderr)
+    return state.run(*words, env={"TZ": zone, **fake_time(moment)}, expect=None)
 
 
 @pytest.fixture(scope="module")

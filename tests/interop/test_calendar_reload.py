@@ -11,8 +11,8 @@ import pytest
 from iotonboard.pki.crl import crl_facts, revoked_entries
 from iotonboard.pki.pem import pem_decode_all, pem_encode
 
-from support.broker import fake_clock
 from support.client import connect_answer, connected, unpack
+from support.clock import fake_time
 from support.faults import run_forked
 from support.program import State
 
@@ -49,9 +49,7 @@ def test_a_broker_moves_along_the_calendar_by_itself_and_stays_with_a_revocation
         broker.set_clock(offset)
         assert connect_answer(broker, one) == connect_answer(broker, two) == "Success"
 
-    on_day_9 = fake_clock(tmp_path / "workstation")
-    (tmp_path / "workstation").write_text("+9d")
-    state.run("revoke", "press-2", env=on_day_9)
+    state.run("revoke", "press-2", env=fake_time("+9d"))
     signed = state.crl.read_bytes()
     broker.set_clock("+9d")
     broker.reload()

@@ -13,9 +13,9 @@ import pytest
 
 from support.broker import Broker
 from support.client import connect_answer, connected, unpack
+from support.clock import fake_time
 from support.faults import KILLED, must, run_forked
-from support.program import State, make_state, program_environment, snapshot
-from support.tools import need
+from support.program import State, make_state, program_environment, run_cli, snapshot
 
 FILES = ("crl.pem", "mosquitto.acl", "ca.crt")
 
@@ -181,12 +181,10 @@ def test_what_is_damaged_foreign_or_replayed_touches_nothing(state: State, site:
 
 
 def test_a_package_is_taken_in_its_time_only(site: Site) -> None:
-    faketime = need("faketime")
     package = site.pack("package", "--valid-days", "3")
     for moment in ("+4d", "-3h"):
-        argv = [faketime, "-f", moment, sys.executable, "-m", "iotonboard", *site.words(package)]
-        done = subprocess.run(argv, env=program_environment(), capture_output=True, text=True, check=False)
-        assert (done.returncode, "can be applied from" in done.stderr) == (6, True), done
+        done = run_cli(*site.words(package), env=fake_time(moment), expect=6)
+        assert "can be applied from" in done.stderr
     assert not site.contents()
     site.apply(package)
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from support.clock import fake_clock
 from support.program import State
-from support.tools import need, run_tool
+from support.tools import need
 
 BROKER_NAMES = ("localhost", "127.0.0.1")
 _START_ATTEMPTS = 5  # another process may take the free port between finding and binding it
@@ -38,18 +39,6 @@ def free_port() -> int:
     with contextlib.closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def fake_clock(file: Path) -> dict[str, str]:
-    """Variables that make a process read its offset from ``file`` whenever it asks for the time of day."""
-    file.write_text("+0")
-    library = run_tool("faketime", "-f", "+0", "/usr/bin/env").stdout.partition("LD_PRELOAD=")[2].splitlines()[0]
-    return {
-        "LD_PRELOAD": library,
-        "FAKETIME_TIMESTAMP_FILE": str(file),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # keepalives and waiting go on as they were
-    }
 
 
 class Broker:
