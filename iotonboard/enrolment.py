@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from iotonboard.authority import refuse_changed, seal_audit, sign_crls
 from iotonboard.errors import BusyError, IotOnboardError, PolicyError
-from iotonboard.issuing import Desk, issue_each
+from iotonboard.issuing import Desk
 from iotonboard.model import rfc3339
 from iotonboard.pki.profiles import DeviceProfile
 from iotonboard.record import dataclass, field
@@ -222,8 +222,7 @@ def issue_groups(
 
     if start_workers is None or not _is_long([_order_of(plan) for plan in first]):
         for ordered in orders():
-            issued = issue_each(desk, ordered)
-            yield planned.popleft(), iter(issued)
+            yield planned.popleft(), iter(desk.issue(ordered))
         return
     with start_workers(desk, authority.active.key) as pool:
         for issued in pool.issue(orders()):

@@ -10,7 +10,7 @@ from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Self
 
-from iotonboard.issuing import Desk, issue_each
+from iotonboard.issuing import Desk
 from iotonboard.pki.issuance import load_issuer
 from iotonboard.pki.keys import dump_key, load_key
 from iotonboard.vault import Vault
@@ -56,7 +56,7 @@ def _end_with_parent() -> None:
 
 
 def _issue_all(orders: list[Order]) -> list[Issued | IotOnboardError]:
-    return issue_each(_desk[0], orders)
+    return _desk[0].issue(orders)
 
 
 class WorkerPool:

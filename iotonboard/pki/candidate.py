@@ -73,12 +73,11 @@ class CrlCandidate:
 
 def unsigned(tbs: bytes) -> bytes:
     """Complete a TBSCertificate or TBSCertList with its own algorithm and an empty signature."""
-    fields = der.children(tbs, der.whole(tbs))
-    first = next(fields)
+    first = der.read(tbs, der.whole(tbs).begin)
     # TBSCertificate: [0] version, serial, signature. TBSCertList: version, signature.
-    algorithm = next(fields)
+    algorithm = der.read(tbs, first.end)
     if first.tag == _VERSION_TAG:
-        algorithm = next(fields)
+        algorithm = der.read(tbs, algorithm.end)
     # One join: a TBSCertList can be 50 MB.
     size = len(tbs) + algorithm.end - algorithm.start + len(der.EMPTY_BIT_STRING)
     return b"".join((der.header(der.SEQUENCE, size), tbs, tbs[algorithm.start : algorithm.end], der.EMPTY_BIT_STRING))
@@ -116,7 +115,7 @@ def read_crl(crl_der: bytes, issuer: IssuerFacts) -> CrlCandidate:
 
 def _read_crl(octets: bytes, issuer: IssuerFacts) -> CrlCandidate:
     tbs, outer, _signature = der.children(octets, der.whole(octets))
-    fields = list(der.children(octets, tbs))
+    fields = der.children(octets, tbs)
     version = fields.pop(0) if fields[0].tag == der.INTEGER else None
     inner, issuer_name, *rest = fields
     times = [field for field in rest if field.tag in (der.UTC_TIME, der.GENERALIZED_TIME)]

@@ -7,6 +7,7 @@ certificates of the world. Those that others made are read with the library (``f
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from iotonboard.errors import PolicyError
@@ -21,7 +22,12 @@ _VERSION_TAG: Final = 0xA0
 _EXTENSIONS_TAG: Final = 0xA3
 _TBS_TAGS: Final = [_VERSION_TAG, der.INTEGER, *[der.SEQUENCE] * 5, _EXTENSIONS_TAG]
 _TAGS: Final = [der.SEQUENCE, der.SEQUENCE, der.BIT_STRING, *_TBS_TAGS]
+_EXTENSION_TAGS: Final = (
+    [der.OBJECT_IDENTIFIER, der.OCTET_STRING],
+    [der.OBJECT_IDENTIFIER, der.BOOLEAN, der.OCTET_STRING],
+)
 _TRUE: Final = b"\xff"
+_TIMES_KEPT: Final = 8  # the certificates of a batch share theirs
 _UTC_DIGITS, _GENERALIZED_DIGITS = 12, 14
 _FIRST_TWO_DIGIT_YEAR: Final = 50  # RFC 5280 4.1.2.5.1: YY >= 50 means 19YY
 
@@ -86,8 +92,8 @@ def read_certificate_as(make: Callable[..., _Made], octets: bytes) -> _Made:
         outer_algorithm=octets[outer.start : outer.end],
         issuer_der=octets[issuer.start : issuer.end],
         times=times,
-        not_before=_moment(times[0]),
-        not_after=_moment(times[1]),
+        not_before=_moment(times[0].tag, times[0].content),
+        not_after=_moment(times[1].tag, times[1].content),
         subject_der=octets[subject.start : subject.end],
         subject=read_name(octets[subject.start : subject.end]),
         spki_der=octets[spki.start : spki.end],
@@ -96,7 +102,7 @@ def read_certificate_as(make: Callable[..., _Made], octets: bytes) -> _Made:
 
 
 def _exactly(octets: bytes, parent: der.Element, count: int) -> list[der.Element]:
-    found = list(der.children(octets, parent))
+    found = der.children(octets, parent)
     if len(found) != count:
         raise PolicyError("a part of the certificate has fields too few or too many")
     return found
@@ -109,12 +115,13 @@ def _integer(content: bytes) -> bytes:
     return content
 
 
-def _moment(time: EncodedTime) -> datetime:
-    digits = time.content[:-1]
-    count = {der.UTC_TIME: _UTC_DIGITS, der.GENERALIZED_TIME: _GENERALIZED_DIGITS}.get(time.tag)
-    if len(digits) != count or not digits.isdigit() or time.content[-1:] != b"Z":
+@lru_cache(maxsize=_TIMES_KEPT)
+def _moment(tag: int, content: bytes) -> datetime:
+    digits = content[:-1]
+    count = {der.UTC_TIME: _UTC_DIGITS, der.GENERALIZED_TIME: _GENERALIZED_DIGITS}.get(tag)
+    if len(digits) != count or not digits.isdigit() or content[-1:] != b"Z":
         raise PolicyError("a time is not written with seconds and Z")
-    if time.tag == der.UTC_TIME:
+    if tag == der.UTC_TIME:
         digits = (b"20" if int(digits[:2]) < _FIRST_TWO_DIGIT_YEAR else b"19") + digits
     month, day, hour, minute, second = (int(digits[start : start + 2]) for start in range(4, _GENERALIZED_DIGITS, 2))
     try:
@@ -129,11 +136,8 @@ def _extensions(octets: bytes, wrapper: der.Element) -> dict[bytes, Extension]:
     if listed.tag != der.SEQUENCE:
         raise PolicyError("the extensions are malformed")
     for element in der.children(octets, listed):
-        parts = list(der.children(octets, element))
-        if [part.tag for part in (element, *parts)] not in (
-            [der.SEQUENCE, der.OBJECT_IDENTIFIER, der.OCTET_STRING],
-            [der.SEQUENCE, der.OBJECT_IDENTIFIER, der.BOOLEAN, der.OCTET_STRING],
-        ):
+        parts = der.children(octets, element)
+        if element.tag != der.SEQUENCE or [part.tag for part in parts] not in _EXTENSION_TAGS:
             raise PolicyError("an extension is malformed")
         identifier, *flag, value = parts
         if flag and octets[flag[0].begin : flag[0].end] != _TRUE:  # X.690 11.1, 11.5: TRUE is FF, FALSE left out

@@ -57,8 +57,7 @@ def sign_crl(
     algorithm = issuer.facts.signature_algorithm
     head = algorithm + issuer.subject_der + der.x509_time(this_update) + der.x509_time(next_update)
     tbs = _tbs_cert_list(head, entries, _extensions(issuer.key_id, number))
-    key = signer.inspecting(issuer.key, lint.crl_inspector(issuer.facts))
-    signature = der.bit_string(signer.sign_tbs(key, tbs))
+    signature = der.bit_string(signer.sign_tbs(issuer.key, lint.linted_crl(tbs, issuer.facts)))
     # One join: a CRL can be 50 MB.
     size = len(tbs) + len(algorithm) + len(signature)
     return b"".join((der.header(der.SEQUENCE, size), tbs, algorithm, signature))
@@ -135,7 +134,7 @@ def crl_facts(crl_der: bytes) -> CrlFacts:
 
 def _issuer_der(crl_der: bytes) -> bytes:
     """Cut the issuer's Name out of TBSCertList: the element after version, if any, and signature."""
-    tbs = next(der.children(crl_der, der.whole(crl_der)))
+    tbs, *_ = der.children(crl_der, der.whole(crl_der))
     fields = (field for field in der.children(crl_der, tbs) if field.tag != der.INTEGER)
     next(fields)
     name = next(fields)
@@ -192,8 +191,8 @@ def listed_entries(crl_der: bytes) -> Iterator[bytes]:
 
     A million take a fifth of a second. Each is shorter than 128 octets, so its length is one octet.
     """
-    tbs = next(der.children(crl_der, der.whole(crl_der)))
-    fields = list(der.children(crl_der, tbs))
+    tbs, *_ = der.children(crl_der, der.whole(crl_der))
+    fields = der.children(crl_der, tbs)
     # After the times (RFC 5280 5.1.2): revokedCertificates, if any, then crlExtensions [0].
     found = [field for field in fields[5:] if field.tag == der.SEQUENCE]
     position, end = (found[0].begin, found[0].end) if found else (0, 0)

@@ -7,13 +7,12 @@ octets it was given, so it walks a certificate in microseconds and a large CRL w
 from __future__ import annotations
 
 from datetime import UTC
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from iotonboard.errors import PolicyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import datetime
 
 BOOLEAN = 0x01
@@ -96,6 +95,7 @@ def _base128(arc: int) -> bytes:
     return bytes(reversed(octets))
 
 
+@lru_cache(maxsize=8)  # the certificates of a batch share their times
 def x509_time(moment: datetime) -> bytes:
     """Write UTCTime until 2049 and GeneralizedTime from 2050, in UTC and whole seconds (RFC 5280 4.1.2.5).
 
@@ -151,18 +151,20 @@ def _long_length(octets: bytes, count: int) -> int:
     return length
 
 
-def children(octets: bytes | memoryview, parent: Element) -> Iterator[Element]:
-    """Walk the elements inside a constructed element, in order.
+def children(octets: bytes | memoryview, parent: Element) -> list[Element]:
+    """Read the elements inside a constructed element, in order.
 
     Raises:
         PolicyError: an element is malformed or does not end where its parent ends.
 
     """
-    position = parent.begin
-    while position < parent.end:
-        child = read(octets, position, parent.end)
-        yield child
-        position = child.end
+    found = []
+    _, _, position, end = parent
+    while position < end:
+        child = read(octets, position, end)
+        found.append(child)
+        position = child[3]
+    return found
 
 
 def whole(octets: bytes | memoryview, tag: int = SEQUENCE) -> Element:

@@ -80,7 +80,7 @@ def is_issued_by(certificate_der: bytes, issuer_der: bytes) -> bool:
 
 def _read(octets: bytes) -> CertificateFacts:
     certificate = x509.load_der_x509_certificate(octets)
-    tbs = next(der.children(octets, der.whole(octets)))
+    tbs, *_ = der.children(octets, der.whole(octets))
     _version, _serial, _algorithm, issuer, _validity, subject, spki, *_ = der.children(octets, tbs)
     values = {type(extension.value): extension.value for extension in certificate.extensions}
     constraints = values.get(x509.BasicConstraints)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from iotonboard.model import SerialNumber
     from iotonboard.pki.hostnames import HostName
     from iotonboard.pki.keys import PrivateKey
+    from iotonboard.pki.lint import Linted
     from iotonboard.pki.profiles import CaProfile, DeviceProfile, ServerProfile
 
 _COMMON_NAME_BOUND: Final = 64  # RFC 5280 appendix A.1, ub-common-name
@@ -119,7 +120,7 @@ def _signing_key_id(certificate: Certificate) -> bytes | None:
     constraints, usage, key_id = (extension.value if extension else b"" for extension in found)
     if not constraints or not usage or not key_id:
         return None
-    is_ca = next(der.children(constraints, der.whole(constraints)), None)
+    is_ca = next(iter(der.children(constraints, der.whole(constraints))), None)
     bits = der.whole(usage, der.BIT_STRING)
     signs = usage[bits.begin + 1 : bits.end][:1] or b"\0"
     if is_ca is None or is_ca.tag != der.BOOLEAN or signs[0] & _CERT_AND_CRL_SIGN != _CERT_AND_CRL_SIGN:
@@ -140,7 +141,8 @@ def make_ca(profile: CaProfile, key: PrivateKey, serial: SerialNumber, validity:
     algorithm = signer.signature_algorithm(key.public_key())
     facts = IssuerFacts(name, key_id, validity, algorithm)
     extensions = [_CA, _CA_KEY_USAGE, _extension(_SUBJECT_KEY_ID, der.octet_string(key_id))]
-    return _sign(_tbs(facts, name, spki, serial, validity, extensions), key, Kind.CA, facts)
+    tbs = _tbs(facts, name, spki, serial, validity, extensions)
+    return _signed(lint.linted_certificate(tbs, Kind.CA, facts), key, algorithm)
 
 
 def issue_device(
@@ -151,21 +153,37 @@ def issue_device(
     validity: Validity,
     profile: DeviceProfile,
 ) -> bytes:
-    """Issue a TLS client certificate (DER) whose commonName is the device id.
-
-    A UUID is also a subjectAltName ``urn:uuid:``. The key may come from outside: weak ones are refused.
+    """Issue a TLS client certificate (DER): ``prepare_device``, then ``sign_certificate``.
 
     Raises:
         LintError: a rule was broken; nothing was signed.
 
     """
-    spki = spki_der(public_key)
+    return sign_certificate(issuer, prepare_device(issuer, spki_der(public_key), device_id, serial, validity, profile))
+
+
+def prepare_device(
+    issuer: Issuer, spki: bytes, device_id: DeviceId, serial: SerialNumber, validity: Validity, profile: DeviceProfile
+) -> Linted:
+    """Write and lint the TBSCertificate of a TLS client whose commonName is the device id.
+
+    A UUID is also a subjectAltName ``urn:uuid:``. ``spki`` (DER) may come from outside: weak keys are refused.
+
+    Raises:
+        LintError: a rule was broken.
+
+    """
     extensions = _end_entity_extensions(issuer, spki, _CLIENT_AUTH)
     if urn := urn_of(device_id):
         extensions.append(_extension(_ALT_NAME, der.sequence(der.tlv(_URI_TAG, urn.encode("ascii")))))
     subject = profile.name(DeviceId(device_id))
     tbs = _tbs(issuer.facts, subject, spki, serial, validity, extensions)
-    return _sign(tbs, issuer.key, Kind.DEVICE, issuer.facts)
+    return lint.linted_certificate(tbs, Kind.DEVICE, issuer.facts)
+
+
+def sign_certificate(issuer: Issuer, linted: Linted) -> bytes:
+    """Sign with the CA's key what was linted; the whole Certificate (DER)."""
+    return _signed(linted, issuer.key, issuer.facts.signature_algorithm)
 
 
 def issue_server(
@@ -194,7 +212,7 @@ def issue_server(
     # RFC 5280 4.2.1.6: critical when the subject is empty.
     extensions.append(_extension(_ALT_NAME, alt_names, critical=subject == der.sequence()))
     tbs = _tbs(issuer.facts, subject, spki, serial, validity, extensions)
-    return _sign(tbs, issuer.key, Kind.SERVER, issuer.facts)
+    return sign_certificate(issuer, lint.linted_certificate(tbs, Kind.SERVER, issuer.facts))
 
 
 def _general_name(host: HostName) -> bytes:
@@ -273,7 +291,5 @@ def _tbs(
     )
 
 
-def _sign(tbs: bytes, key: PrivateKey, kind: Kind, issuer: IssuerFacts) -> bytes:
-    """Sign with a key that lints the octets it is about to sign."""
-    inspecting = signer.inspecting(key, lint.certificate_inspector(kind, issuer))
-    return der.sequence(tbs, issuer.signature_algorithm, der.bit_string(signer.sign_tbs(inspecting, tbs)))
+def _signed(linted: Linted, key: PrivateKey, algorithm: bytes) -> bytes:
+    return der.sequence(linted.tbs, algorithm, der.bit_string(signer.sign_tbs(key, linted)))

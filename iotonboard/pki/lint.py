@@ -1,4 +1,7 @@
-"""Which rules apply to what, and the two functions that apply them: nothing is signed that broke one."""
+"""Which rules apply to what, and the functions that apply them: nothing is signed that broke one.
+
+A signer takes ``Linted`` octets only, and only this module makes them.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from iotonboard.pki.candidate import IssuerFacts
-    from iotonboard.pki.signer import Inspect
 
     CertificateRule = Callable[[CertificateCandidate], str | None]
     CrlRule = Callable[[CrlCandidate], str | None]
@@ -104,14 +106,41 @@ def lint_crl(crl_der: bytes, issuer: IssuerFacts) -> None:
     _refuse("CRL", _findings(CRL_LINTS, read_crl(crl_der, issuer)))
 
 
-def certificate_inspector(kind: Kind, issuer: IssuerFacts) -> Inspect:
-    """Make the function that a signer calls with each TBSCertificate before it signs."""
-    return lambda tbs: lint_certificate(_completed(tbs), kind, issuer)
+class Linted:
+    """A TBSCertificate or TBSCertList that broke no rule, as it will be signed."""
+
+    __slots__ = ("tbs",)
+
+    def __init__(self, tbs: bytes, made_by: object) -> None:
+        """Refuse everybody but the two functions below."""
+        if made_by is not _THIS_MODULE:
+            raise TypeError("only the lint makes what may be signed")
+        self.tbs = tbs
 
 
-def crl_inspector(issuer: IssuerFacts) -> Inspect:
-    """Make the function that a signer calls with each TBSCertList before it signs."""
-    return lambda tbs: lint_crl(_completed(tbs), issuer)
+_THIS_MODULE: Final = object()
+
+
+def linted_certificate(tbs: bytes, kind: Kind, issuer: IssuerFacts) -> Linted:
+    """Check a TBSCertificate, so that it may be signed.
+
+    Raises:
+        LintError: it cannot be read, or breaks a rule; the message names every broken rule.
+
+    """
+    lint_certificate(_completed(tbs), kind, issuer)
+    return Linted(tbs, _THIS_MODULE)
+
+
+def linted_crl(tbs: bytes, issuer: IssuerFacts) -> Linted:
+    """Check a TBSCertList, so that it may be signed.
+
+    Raises:
+        LintError: it cannot be read, or breaks a rule; the message names every broken rule.
+
+    """
+    lint_crl(_completed(tbs), issuer)
+    return Linted(tbs, _THIS_MODULE)
 
 
 def _completed(tbs: bytes) -> bytes:

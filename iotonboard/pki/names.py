@@ -25,6 +25,7 @@ ATTRIBUTES: Final[dict[str, tuple[bytes, int]]] = {
 }
 # RFC 5280 appendix A.1: countryName is a PrintableString; 4.1.2.4: all others SHOULD be UTF8String.
 _PRINTABLE: Final = frozenset({"country"})
+_PAIR_TAGS: Final = ([der.OBJECT_IDENTIFIER, der.UTF8_STRING], [der.OBJECT_IDENTIFIER, der.PRINTABLE_STRING])
 
 
 def encode_name(attributes: Iterable[tuple[str, str]]) -> bytes:
@@ -48,14 +49,11 @@ def read_name(octets: bytes) -> Name:
 
 
 def _read(octets: bytes, step: der.Element) -> tuple[bytes, str]:
-    attributes = list(der.children(octets, step))
+    attributes = der.children(octets, step)
     if step.tag != der.SET or len(attributes) != 1 or attributes[0].tag != der.SEQUENCE:
         raise PolicyError("a name has a step that is not one attribute")
-    pair = list(der.children(octets, attributes[0]))
-    if [part.tag for part in pair] not in (
-        [der.OBJECT_IDENTIFIER, der.UTF8_STRING],
-        [der.OBJECT_IDENTIFIER, der.PRINTABLE_STRING],
-    ):
+    pair = der.children(octets, attributes[0])
+    if [part.tag for part in pair] not in _PAIR_TAGS:
         raise PolicyError("a name has an attribute that is not a text")
     identifier, text = pair
     encoding = "utf-8" if text.tag == der.UTF8_STRING else "ascii"

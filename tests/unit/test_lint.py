@@ -15,7 +15,7 @@ from iotonboard.pki.candidate import Kind, read_certificate, read_crl, unsigned
 from iotonboard.pki.crl import sign_crl
 from iotonboard.pki.crlentry import encode_entry
 from iotonboard.pki.keys import key_identifier, spki_der
-from iotonboard.pki.lint import CRL_LINTS, LINTS, certificate_inspector, lint_certificate, lint_crl
+from iotonboard.pki.lint import CRL_LINTS, LINTS, Linted, lint_certificate, lint_crl, linted_certificate
 from iotonboard.pki.profiles import Subject
 
 from support.pki import CA_VALIDITY, NOW, SERIAL, UUID, device, issuer, key, server
@@ -301,14 +301,15 @@ def test_all_findings_are_told_at_once() -> None:
     assert caught.value.exit_code == 6
 
 
-def test_the_inspector_sees_a_tbs_as_a_certificate_without_signature() -> None:
-    inspect = certificate_inspector(DEVICE, issuer().facts)
+def test_what_may_be_signed_is_made_by_the_lint_alone() -> None:
     tbs = parts(GOOD[DEVICE])[0]
-    inspect(tbs)
+    assert linted_certificate(tbs, DEVICE, issuer().facts).tbs == tbs
     assert parts(unsigned(tbs))[0] == tbs
     for octets in (b"", b"garbage", tbs[:-1], tbs + b"\x00", der.sequence(), der.sequence(der.integer(1))):
         with pytest.raises(LintError):
-            inspect(octets)
+            linted_certificate(octets, DEVICE, issuer().facts)
+    with pytest.raises(TypeError):
+        Linted(tbs, object())
 
 
 # CRLs

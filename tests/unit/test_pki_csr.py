@@ -79,7 +79,7 @@ def test_a_signature_that_proves_nothing_is_refused() -> None:
 
 def test_a_weak_digest_is_refused() -> None:
     der_request = request(key(KeyType.RSA_2048), hashes.SHA256())
-    info = next(der.children(der_request, der.whole(der_request)))
+    info, *_ = der.children(der_request, der.whole(der_request))
     octets = der_request[info.start : info.end]
     signature = key(KeyType.RSA_2048).sign(octets, padding.PKCS1v15(), hashes.SHA1())  # type: ignore[call-arg, arg-type]
     algorithm = der.sequence(der.oid("1.2.840.113549.1.1.5"), der.NULL)

@@ -21,6 +21,8 @@ from iotonboard.pki.issuance import (
     issue_server,
     load_issuer,
     make_ca,
+    prepare_device,
+    sign_certificate,
     validity_for,
 )
 from iotonboard.pki.keys import key_identifier, spki_der
@@ -311,19 +313,17 @@ def test_a_weak_key_from_outside_is_not_certified() -> None:
 
 
 @pytest.mark.parametrize("key_type", [KeyType.EC_P384, KeyType.RSA_2048, KeyType.ED25519])
-def test_the_inspecting_key_sees_the_octets_and_exports_nothing(key_type: KeyType) -> None:
-    seen: list[bytes] = []
-    wrapped = signer.inspecting(key(key_type), seen.append)
-    signature = signer.sign_tbs(wrapped, b"octets")
-    assert seen == [b"octets"]
-    algorithm = signer.signature_algorithm(wrapped.public_key())
-    assert signer.verify_tbs(wrapped.public_key(), algorithm, signature, b"octets")
-    assert not signer.verify_tbs(wrapped.public_key(), algorithm, signature, b"other")
-    assert not signer.verify_tbs(wrapped.public_key(), b"", signature, b"octets")
-    for method in ("private_numbers", "private_bytes", "private_bytes_raw", "__copy__"):
-        if hasattr(type(key(key_type)), method):
-            with pytest.raises(TypeError):
-                getattr(wrapped, method)()
+def test_only_linted_octets_are_signed(key_type: KeyType) -> None:
+    root, public_key = issuer(key_type), key(key_type).public_key()
+    serial, name = SerialNumber(SERIAL + 1), DeviceId("a")
+    linted = prepare_device(root, spki_der(key(EC, "device").public_key()), name, serial, VALIDITY, DeviceProfile())
+    signature, algorithm = signer.sign_tbs(root.key, linted), signer.signature_algorithm(public_key)
+    assert signer.verify_tbs(public_key, algorithm, signature, linted.tbs)
+    assert not signer.verify_tbs(public_key, algorithm, signature, linted.tbs + b"x")
+    assert not signer.verify_tbs(public_key, b"", signature, linted.tbs)
+    assert sign_certificate(root, linted).startswith(linted.tbs, 4)
+    with pytest.raises(AttributeError):
+        signer.sign_tbs(root.key, linted.tbs)
 
 
 def test_facts_and_fingerprint() -> None:
