@@ -18,6 +18,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from iotonboard.authority import refuse_changed, seal_audit, sign_crls
+from iotonboard.certfiles import write_all
 from iotonboard.errors import BusyError, IotOnboardError, PolicyError
 from iotonboard.issuing import Desk
 from iotonboard.model import rfc3339
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from iotonboard.issuing import Issued, Order
     from iotonboard.model import DeviceId, SerialNumber, Validity
     from iotonboard.pki.keys import PrivateKey
-    from iotonboard.statedir import State
+    from iotonboard.statedir import State, WriteAll
     from iotonboard.workers import WorkerPool
 
     StartWorkers = Callable[[Desk, PrivateKey], WorkerPool]
@@ -104,6 +105,7 @@ class Batch(Generic[RequestType, PlanType, AnswerType]):
         self._group = group
         self._unsettled = unsettled
         self._halted = False
+        self._write: WriteAll = write_all
 
     def plan(self, request: RequestType) -> PlanType | AnswerType:
         """Decide what becomes of one request; a refusal is an answer."""
@@ -124,14 +126,39 @@ class Batch(Generic[RequestType, PlanType, AnswerType]):
     def through(self, requests: Iterable[RequestType]) -> Iterator[AnswerType]:
         """Take all groups through plan, issue, record, publish and answer."""
         groups = self._planned(iter(requests))
-        for plans, issued in issue_groups(self.desk, self.authority, groups, self._start_workers):
+        for plans, issued in self._issued(groups):
             answers = self._record(plans, issued)
-            self.state.publish(acl=False, unsettled=self._unsettled)
+            self.state.publish(acl=False, unsettled=self._unsettled, write=self._write)
             yield from answers
             if self._halted or self._stopped():  # what is issued ahead was not released, and is forgotten
                 break
         if self.needs_crl:
             publish_crl(self.state, self.authority)
+
+    def _issued(
+        self, groups: Iterator[list[PlanType | AnswerType]]
+    ) -> Iterator[tuple[list[PlanType | AnswerType], Iterator[Issued | IotOnboardError]]]:
+        """Issue what each group of plans orders; yields the group with one answer for each of its orders.
+
+        Groups are taken ahead of what is yielded: a long batch is planned while its certificates are made, in worker
+        processes where these are to be had.
+        """
+        first = next(groups, [])
+        planned: deque[list[PlanType | AnswerType]] = deque()
+
+        def orders() -> Iterator[list[Order]]:
+            for group in chain((first,), groups):
+                planned.append(group)
+                yield [order for plan in group if (order := _order_of(plan)) is not None]
+
+        if self._start_workers is None or not _is_long([_order_of(plan) for plan in first]):
+            for ordered in orders():
+                yield planned.popleft(), iter(self.desk.issue(ordered))
+            return
+        with self._start_workers(self.desk, self.authority.active.key) as pool:
+            self._write = pool.write
+            for issued in pool.issue(orders()):
+                yield planned.popleft(), iter(issued)
 
     def _planned(self, requests: Iterator[RequestType]) -> Iterator[list[PlanType | AnswerType]]:
         last = None
@@ -199,34 +226,6 @@ def desk_of(state: State, authority: Authority) -> Desk:
     names = ("country", "organization", "organizational_unit")
     extra = tuple((name, state.config[f"subject.{name}"]) for name in names if state.config[f"subject.{name}"])
     return Desk(authority.active.issuer, authority.chain, authority.anchors, authority.vault, DeviceProfile(extra))
-
-
-def issue_groups(
-    desk: Desk,
-    authority: Authority,
-    groups: Iterator[list[PlanType | AnswerType]],
-    start_workers: StartWorkers | None,
-) -> Iterator[tuple[list[PlanType | AnswerType], Iterator[Issued | IotOnboardError]]]:
-    """Issue what each group of plans orders; yields the group with one answer for each of its orders.
-
-    Groups are taken ahead of what is yielded: a long batch is planned while its certificates are made.
-    ``start_workers`` is called for a batch that is worth worker processes; ``None``: all is done in this one.
-    """
-    first = next(groups, [])
-    planned: deque[list[PlanType | AnswerType]] = deque()
-
-    def orders() -> Iterator[list[Order]]:
-        for group in chain((first,), groups):
-            planned.append(group)
-            yield [order for plan in group if (order := _order_of(plan)) is not None]
-
-    if start_workers is None or not _is_long([_order_of(plan) for plan in first]):
-        for ordered in orders():
-            yield planned.popleft(), iter(desk.issue(ordered))
-        return
-    with start_workers(desk, authority.active.key) as pool:
-        for issued in pool.issue(orders()):
-            yield planned.popleft(), iter(issued)
 
 
 def _is_long(first: list[Order | None]) -> bool:

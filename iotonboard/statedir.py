@@ -12,7 +12,7 @@ import os
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from iotonboard import audit, config, custody, fsio
+from iotonboard import audit, certfiles, config, custody, fsio
 from iotonboard.access import group_number, user_number
 from iotonboard.brokers import mosquitto
 from iotonboard.brokers.topics import parse_topic_rule
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from iotonboard.layout import Paths
     from iotonboard.model import Caller, SerialNumber
     from iotonboard.store import PendingFiles
+
+    WriteAll = Callable[[Paths, list[PendingFiles]], None]
 
 PUBLISH_GROUP = 1024
 _MANY = 16  # from so many devices on, one sync of everything costs less than one for each file
@@ -96,19 +98,20 @@ class State:
             self.revoke(old, RevocationReason.SUPERSEDED, now, subject=subject)
         return bool(old)
 
-    def publish(self, *, acl: bool = True, unsettled: int = 0) -> None:
+    def publish(self, *, acl: bool = True, unsettled: int = 0, write: WriteAll = certfiles.write_all) -> None:
         """Write every file that differs from the committed rows; leave all others alone.
 
         ``acl=False`` leaves the ACL to a later call: a batch publishes it once. With ``unsettled``, the files of so
         many devices may be written and not yet durable; until they are they stay noted as unwritten, so after a power
-        cut the next command writes them again.
+        cut the next command writes them again. ``write`` takes the place of ``certfiles.write_all`` for these: worker
+        processes, for one.
 
         Raises:
             PolicyError: an operator's own ACL lines would break the broker; nothing was replaced.
             BusyError: the disk refuses; the next command goes on from here.
         """
         self._apply_keep_keys()
-        while self._publish_pending(unsettled):
+        while self._publish_pending(unsettled, write):
             pass
         self.outbox.settle(whole_seconds(self.clock()))
         custody.scrub_log(self.store)
@@ -161,7 +164,7 @@ class State:
         days = int(policy.removeprefix("days:"))
         return custody.kept_before(self.store, after, whole_seconds(self.clock()) - timedelta(days=days))
 
-    def _publish_pending(self, unsettled: int) -> bool:
+    def _publish_pending(self, unsettled: int, write: WriteAll) -> bool:
         """Write one group of device and broker files; ``True`` while there may be more."""
         if not self.store.pending(1):
             return False
@@ -169,8 +172,7 @@ class State:
             if len(self.unsettled) < unsettled:
                 group = self.store.pending(PUBLISH_GROUP, after=max(self.unsettled, default=0))
                 self._make_parents(group)
-                for files in group:
-                    self._write_files(files, durable=False)
+                write(self.paths, group)
                 self.unsettled.update((files.certificate, hash(files)) for files in group)
                 return len(group) == PUBLISH_GROUP
             limit = max(PUBLISH_GROUP, len(self.unsettled))
@@ -184,46 +186,18 @@ class State:
         self._make_parents(group)
         for files in group:
             if self.unsettled.get(files.certificate) != hash(files):
-                self._write_files(files, durable=one_by_one)
+                certfiles.write_files(self.paths, files, durable=one_by_one)
             elif one_by_one:
-                fsio.sync_tree(self._folder(files))
+                fsio.sync_tree(certfiles.folder_of(self.paths, files))
         if not one_by_one:
             fsio.sync_all(())
         self.store.clear_pending(files.certificate for files in group)
         for files in group:
             self.unsettled.pop(files.certificate, None)
 
-    def _folder(self, files: PendingFiles) -> str:
-        return self.paths.broker(files.name) if files.is_broker else self.paths.device(files.name)
-
-    def _write_files(self, files: PendingFiles, *, durable: bool) -> None:
-        folder = self._folder(files)
-        stem = "broker" if files.is_broker else "device"
-        is_new = fsio.make_private_dir(folder)
-        if not is_new:
-            fsio.sweep_staging(folder)
-        wanted = [(f"{stem}.crt", pem.pem_encode("CERTIFICATE", files.der), fsio.PUBLIC)]
-        if files.key_der is not None:
-            label = "ENCRYPTED PRIVATE KEY"
-            wanted.append((f"{stem}.key", pem.pem_encode(label, files.key_der), fsio.PRIVATE))
-        if files.bundle is not None:
-            wanted.append(("creds.zip", files.bundle, fsio.PRIVATE))
-        for name, content, placement in wanted:
-            path = os.path.join(folder, name)
-            if is_new and not durable:
-                fsio.write_first(path, content, placement)
-            else:
-                fsio.write_atomic(path, content, placement, durable=durable, sync_folder=False)
-        if durable:
-            fsio.sync_dir(folder)
-        if durable and is_new:
-            fsio.sync_dir(os.path.dirname(folder))
-        for name in {f"{stem}.key", "creds.zip"} - {name for name, _, _ in wanted} if not is_new else ():
-            fsio.erase_file(os.path.join(folder, name))
-
     def _make_parents(self, group: list[PendingFiles]) -> None:
         one_of_each = {files.is_broker: files for files in group}.values()
-        for folder in {os.path.dirname(self._folder(files)) for files in one_of_each}:
+        for folder in {os.path.dirname(certfiles.folder_of(self.paths, files)) for files in one_of_each}:
             fsio.make_private_dir(self.paths.certs)
             fsio.make_private_dir(folder)
 

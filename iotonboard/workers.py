@@ -1,4 +1,7 @@
-"""Issuing on all cores: orders go out, certificates come back in the same order, with a bounded number on the way."""
+"""Issuing on all cores: orders go out, certificates come back in the same order, with a bounded number on the way.
+
+The files of what was recorded are written there too, for new files take the disk's administration a while.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ import os
 import signal
 import threading
 from collections import deque
-from concurrent.futures import ProcessPoolExecutor
-from typing import TYPE_CHECKING, Self
+from concurrent.futures import ProcessPoolExecutor, wait
+from typing import TYPE_CHECKING, Self, TypeVar
 
+from iotonboard.certfiles import write_all
 from iotonboard.issuing import Desk
 from iotonboard.pki.issuance import load_issuer
 from iotonboard.pki.keys import dump_key, load_key
@@ -21,12 +25,16 @@ if TYPE_CHECKING:
 
     from iotonboard.errors import IotOnboardError
     from iotonboard.issuing import Issued, Order
+    from iotonboard.layout import Paths
     from iotonboard.pki.keys import PrivateKey
     from iotonboard.pki.profiles import DeviceProfile
+    from iotonboard.store import PendingFiles
 
 _GROUPS_AHEAD = 3
 _PART = 32  # orders for one worker at a time: some 30 ms of work
 _RSA_PART = 2  # an RSA key takes 60 ms and more
+
+_Item = TypeVar("_Item")
 
 _desk: list[Desk] = []  # one per worker process, filled by _start
 
@@ -82,17 +90,28 @@ class WorkerPool:
         """Issue group after group, each on all cores; at most four groups are on the way."""
         on_the_way: deque[list[Future[list[Issued | IotOnboardError]]]] = deque()
         for group in groups:
-            on_the_way.append([self._pool.submit(_issue_all, part) for part in _parts(group)])
+            size = _RSA_PART if any(order.key_type.startswith("rsa") for order in group) else _PART
+            on_the_way.append([self._pool.submit(_issue_all, part) for part in self._parts(group, size)])
             if len(on_the_way) > _GROUPS_AHEAD:
                 yield _results(on_the_way.popleft())
         while on_the_way:
             yield _results(on_the_way.popleft())
 
+    def write(self, paths: Paths, group: list[PendingFiles]) -> None:
+        """As ``certfiles.write_all``, on all cores; returns when all are written.
 
-def _parts(group: list[Order]) -> Iterator[list[Order]]:
-    """Cut a group so that no core waits long for another one at the end."""
-    size = _RSA_PART if any(order.key_type.startswith("rsa") for order in group) else _PART
-    return (group[start : start + size] for start in range(0, len(group), size))
+        Raises:
+            BusyError: the disk refuses; no other file is begun after this returns.
+        """
+        parts = [self._pool.submit(write_all, paths, part) for part in self._parts(group, _PART)]
+        wait(parts)
+        for part in parts:
+            part.result()
+
+    def _parts(self, group: list[_Item], size: int) -> Iterator[list[_Item]]:
+        """Cut a group so that every core has some of it, and none waits long for another one at the end."""
+        size = min(size, -(-len(group) // self._jobs)) or 1
+        return (group[start : start + size] for start in range(0, len(group), size))
 
 
 def _results(parts: list[Future[list[Issued | IotOnboardError]]]) -> list[Issued | IotOnboardError]:

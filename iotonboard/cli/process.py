@@ -150,10 +150,8 @@ def end(exit_code: int) -> NoReturn:
     """End the process.
 
     Taking ten thousand objects apart one by one costs more than the rest of a small command, and the system frees
-    the memory anyway. Files and database are closed by then. Where worker processes ran, Python ends in its own way.
+    the memory anyway. Files and database are closed by then, and worker processes have ended.
     """
-    if "multiprocessing" in sys.modules:
-        sys.exit(exit_code)
     try:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -30,6 +30,7 @@ FLOORS = (
         "brokers",
         "bundle",
         "bundlereader",
+        "certfiles",
         "config",
         "crlplan",
         "credential",

@@ -1,0 +1,60 @@
+"""The files of a certificate below ``certs/``: certificate, encrypted key and bundle, written from its row."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from iotonboard import fsio
+from iotonboard.pki import pem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from iotonboard.layout import Paths
+    from iotonboard.store import PendingFiles
+
+
+def folder_of(paths: Paths, files: PendingFiles) -> str:
+    """The folder of the device or broker."""
+    return paths.broker(files.name) if files.is_broker else paths.device(files.name)
+
+
+def write_all(paths: Paths, group: Sequence[PendingFiles]) -> None:
+    """Write the files of many certificates, not yet durable; the folders that hold theirs are there.
+
+    Raises:
+        BusyError: the disk refuses.
+    """
+    for files in group:
+        write_files(paths, files, durable=False)
+
+
+def write_files(paths: Paths, files: PendingFiles, *, durable: bool) -> None:
+    """Write the files of one certificate, and erase a key or a bundle that it does not have.
+
+    Raises:
+        BusyError: the disk refuses.
+    """
+    folder = folder_of(paths, files)
+    stem = "broker" if files.is_broker else "device"
+    is_new = fsio.make_private_dir(folder)
+    if not is_new:
+        fsio.sweep_staging(folder)
+    wanted = [(f"{stem}.crt", pem.pem_encode("CERTIFICATE", files.der), fsio.PUBLIC)]
+    if files.key_der is not None:
+        wanted.append((f"{stem}.key", pem.pem_encode("ENCRYPTED PRIVATE KEY", files.key_der), fsio.PRIVATE))
+    if files.bundle is not None:
+        wanted.append(("creds.zip", files.bundle, fsio.PRIVATE))
+    for name, content, placement in wanted:
+        path = os.path.join(folder, name)
+        if is_new and not durable:
+            fsio.write_first(path, content, placement)
+        else:
+            fsio.write_atomic(path, content, placement, durable=durable, sync_folder=False)
+    if durable:
+        fsio.sync_dir(folder)
+    if durable and is_new:
+        fsio.sync_dir(os.path.dirname(folder))
+    for name in {f"{stem}.key", "creds.zip"} - {name for name, _, _ in wanted} if not is_new else ():
+        fsio.erase_file(os.path.join(folder, name))
