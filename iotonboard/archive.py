@@ -7,7 +7,6 @@ https://www.winzip.com/en/support/aes-encryption/
 
 from __future__ import annotations
 
-import hmac
 import os
 import struct
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import ECB
 from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
 if TYPE_CHECKING:
@@ -69,12 +69,13 @@ def _encrypt(content: bytes, password: bytes) -> bytes:
     """Salt, password verifier, encrypted content and authentication code of one entry."""
     salt = os.urandom(_SALT_OCTETS)
     size = 2 * _KEY_OCTETS + _VERIFIER_OCTETS
-    # The library brings an OpenSSL of its own, often newer than the system's below hashlib, and twice as fast at this.
+    # The library brings an OpenSSL of its own, often newer than the system's and twice as fast at this.
     stretched = PBKDF2HMAC(SHA1(), size, salt, _ROUNDS).derive(password)  # noqa: S303 - fixed by the format
     key, mac_key, verifier = stretched[:_KEY_OCTETS], stretched[_KEY_OCTETS:-_VERIFIER_OCTETS], stretched[-2:]
     encrypted = _xor(content, _key_stream(key, len(content)))
-    mac = hmac.digest(mac_key, encrypted, "sha1")[:_MAC_OCTETS]
-    return b"".join((salt, verifier, encrypted, mac))
+    mac = HMAC(mac_key, SHA1())  # noqa: S303 - fixed by the format
+    mac.update(encrypted)
+    return b"".join((salt, verifier, encrypted, mac.finalize()[:_MAC_OCTETS]))
 
 
 def _key_stream(key: bytes, octets: int) -> bytes:

@@ -6,10 +6,10 @@ appended inside the transaction of the change it records, so neither exists with
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import TYPE_CHECKING
 
+from iotonboard.digest import sha256
 from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def canonical(seq: int, time: int, *texts: str) -> bytes:
 
 def chain(previous: bytes, seq: int, time: int, *texts: str) -> bytes:
     """The hash of a row that follows one whose hash is ``previous``."""
-    return hashlib.sha256(previous + canonical(seq, time, *texts)).digest()
+    return sha256(previous + canonical(seq, time, *texts)).digest()
 
 
 def head(connection: sqlite3.Connection) -> AuditHead:

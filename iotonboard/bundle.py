@@ -6,12 +6,12 @@ A bundle's password carries 128 bits, so the low round count that the format fix
 
 from __future__ import annotations
 
-import hashlib
 import json
 import stat
 from typing import TYPE_CHECKING
 
 from iotonboard.archive import Entry, write_archive
+from iotonboard.digest import sha256
 from iotonboard.errors import PolicyError
 from iotonboard.model import rfc3339
 
@@ -67,4 +67,4 @@ def _render_manifest(credential: Credential, files: dict[str, bytes]) -> bytes:
 
 def describe(data: bytes) -> dict[str, str | int]:
     """Size and SHA-256 of a file, as the manifest lists them."""
-    return {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+    return {"sha256": sha256(data).hexdigest(), "size": len(data)}

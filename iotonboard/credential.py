@@ -5,9 +5,9 @@ Nothing here needs cryptography, so text formats cost no start-up.
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
+from iotonboard.digest import sha256
 from iotonboard.errors import PolicyError
 from iotonboard.pki.pem import pem_encode
 from iotonboard.record import dataclass, field
@@ -48,7 +48,7 @@ class Credential:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the device certificate's DER, lower-case hexadecimal."""
-        return hashlib.sha256(self.certificate_der).hexdigest()
+        return sha256(self.certificate_der).hexdigest()
 
     @property
     def anchor_ders(self) -> tuple[bytes, ...]:
@@ -58,7 +58,7 @@ class Credential:
     @property
     def anchor_fingerprint(self) -> str:
         """SHA-256 of the DER of the CA that the device's certificate leads to, lower-case hexadecimal."""
-        return hashlib.sha256(self.chain[-1]).hexdigest()
+        return sha256(self.chain[-1]).hexdigest()
 
     @property
     def sent_chain_der(self) -> tuple[bytes, ...]:

@@ -14,7 +14,6 @@ killed process cannot leave behind.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import sqlite3
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING
 from iotonboard import fsio
 from iotonboard.brokers.acl import rule_lines
 from iotonboard.brokers.region import split_region
+from iotonboard.digest import sha256
 from iotonboard.errors import BusyError, ConflictError, IotOnboardError, NotFoundError, PolicyError
 from iotonboard.package import FILES
 from iotonboard.record import dataclass
@@ -153,7 +153,7 @@ class Destination:
 
 def digests(files: Mapping[str, bytes]) -> dict[str, str]:
     """SHA-256 of each file."""
-    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    return {name: sha256(content).hexdigest() for name, content in files.items()}
 
 
 def check_own_rules(there: bytes, coming: bytes) -> None:

@@ -20,7 +20,7 @@ from iotonboard.record import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-_ATTRIBUTE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+_ATTRIBUTE_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
 _MAX_VALUE = 1024
 _RESERVED = frozenset({"device_id", "id", "name", "csr", "key_type", "validity_days", "topics"})
 
@@ -238,7 +238,7 @@ def check_attribute_name(name: str) -> str:
     Raises:
         PolicyError: not 1 to 64 letters, digits, dots, dashes and underscores.
     """
-    if not _ATTRIBUTE_NAME.fullmatch(name):
+    if not re.fullmatch(_ATTRIBUTE_NAME, name):
         raise PolicyError(
             f"{name[:80]!r} is not an attribute name",
             hint="use letters, digits, dots, dashes and underscores",

@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from contextlib import nullcontext
 from itertools import chain, islice
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from iotonboard.authority import refuse_changed, seal_audit, sign_crls
 from iotonboard.certfiles import write_all
+from iotonboard.digest import sha256
 from iotonboard.errors import BusyError, IotOnboardError, PolicyError
 from iotonboard.issuing import Desk
 from iotonboard.model import rfc3339
@@ -269,7 +269,7 @@ def record_certificate(
         **(detail or {}),
     }
     if issued.bundle:
-        facts["bundle"] = hashlib.sha256(issued.bundle).hexdigest()
+        facts["bundle"] = sha256(issued.bundle).hexdigest()
     state.record(now, order.device_id, serial=order.serial.hex, detail=facts)
 
 

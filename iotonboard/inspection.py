@@ -7,13 +7,13 @@ with them is named. Memory stays bounded but for the serials on the CRL.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from iotonboard import fsio
+from iotonboard.digest import sha256
 from iotonboard.errors import IotOnboardError
 from iotonboard.model import SerialNumber, rfc3339, to_epoch
 from iotonboard.pki import pem
@@ -201,7 +201,7 @@ def _files(state: State) -> Iterator[Difference]:
                 yield Difference("file", name, f"{file} is not what the database says", "files", serial)
         if bundle and key_der is not None:
             found = _content(os.path.join(folder, "creds.zip"))
-            if found is None or hashlib.sha256(found).hexdigest() != bundle:
+            if found is None or sha256(found).hexdigest() != bundle:
                 yield Difference("file", name, "creds.zip is not the one that was made", "files", serial)
 
 

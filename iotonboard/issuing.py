@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from typing import TYPE_CHECKING, TypeVar
 
 from iotonboard import bundle
 from iotonboard.credential import Credential
+from iotonboard.digest import sha256
 from iotonboard.errors import IotOnboardError
 from iotonboard.pki.issuance import prepare_device, sign_certificate
 from iotonboard.pki.keys import (
@@ -120,7 +120,7 @@ class Desk:
         return sign_certificate(self.issuer, linted)
 
     def _pack(self, order: Order, key: _Key, der: bytes) -> Issued:
-        spki_sha256 = hashlib.sha256(key.spki).digest()
+        spki_sha256 = sha256(key.spki).digest()
         if key.private is None:
             return Issued(NewCertificate(order.serial, order.validity, der, spki_sha256, None, None), None, None)
         salt = os.urandom(SALT_OCTETS)

@@ -6,12 +6,12 @@ where a file is written. A ``DeviceId`` or ``SerialNumber`` that exists is valid
 
 from __future__ import annotations
 
-import hashlib
 import re
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
+from iotonboard.digest import sha256
 from iotonboard.errors import PolicyError
 from iotonboard.record import dataclass
 
@@ -191,7 +191,7 @@ class CertificateRecord:
     @property
     def fingerprint(self) -> str:
         """SHA-256 over the DER certificate, lower-case hex."""
-        return hashlib.sha256(self.der).hexdigest()
+        return sha256(self.der).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ A crash in between is finished by the next command. Every method runs under the 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from typing import TYPE_CHECKING
 
 from iotonboard import custody, fsio
+from iotonboard.digest import sha256
 from iotonboard.errors import IotOnboardError
 from iotonboard.record import dataclass
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from iotonboard.store import Store
 
 BUNDLE = "creds.zip"
-_TOKEN = re.compile(r"[0-9a-f]{32}")
+_FOLDER_NAME = r"[0-9a-f]{32}"
 _MAX_BUNDLE = 1 << 20
 
 
@@ -79,7 +79,7 @@ class Outbox:
             content = fsio.read_file(self.bundle_path(delivery.device_id), limit=_MAX_BUNDLE)
         except IotOnboardError:
             return None
-        return content if hashlib.sha256(content).digest() == delivery.sha256 else None
+        return content if sha256(content).digest() == delivery.sha256 else None
 
     def _write(self, delivery: Delivery, now: datetime) -> None:
         content = self._bundle(delivery)
@@ -104,5 +104,5 @@ class Outbox:
         if os.path.islink(self.folder) or not os.path.isdir(self.folder):
             return
         for name in os.listdir(self.folder):
-            if _TOKEN.fullmatch(name) and name not in known:
+            if re.fullmatch(_FOLDER_NAME, name) and name not in known:
                 self._clear(name)

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import json
 import os
 from typing import TYPE_CHECKING
 
 from iotonboard import fsio
+from iotonboard.digest import sha256
 from iotonboard.errors import NotFoundError, PolicyError
 from iotonboard.model import from_epoch, to_epoch
 from iotonboard.pki.statement import sign_statement, statement_holds
@@ -77,7 +77,7 @@ class Package:
 
 def describe(files: Mapping[str, bytes]) -> tuple[tuple[str, int, str], ...]:
     """List the files of a package for its manifest: name, octets, SHA-256."""
-    return tuple((name, len(files[name]), hashlib.sha256(files[name]).hexdigest()) for name in FILES)
+    return tuple((name, len(files[name]), sha256(files[name]).hexdigest()) for name in FILES)
 
 
 def render_package(manifest: Manifest, files: Mapping[str, bytes], keys: Iterable[PrivateKey]) -> Iterator[bytes]:
@@ -111,9 +111,9 @@ def read_package(path: str, anchors: Sequence[bytes]) -> Package:
     for name, size, digest in manifest.files:
         files[name] = content[start : start + size]
         start += size
-        if hashlib.sha256(files[name]).hexdigest() != digest:
+        if sha256(files[name]).hexdigest() != digest:
             raise PolicyError(f"{name} in {path!r} is damaged", hint=_HINT)
-    return Package(manifest, hashlib.sha256(statement).hexdigest(), files)
+    return Package(manifest, sha256(statement).hexdigest(), files)
 
 
 def _split_head(path: str, head: bytes) -> tuple[bytes, list[bytes], bytes]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 from iotonboard.errors import KeyUnavailableError
 from iotonboard.record import dataclass, field
 
 RANDOM_OCTETS = 32
-_HEX_KEY = re.compile(rf"[0-9a-fA-F]{{{RANDOM_OCTETS * 2},}}")
+_HEX_DIGITS = "0123456789abcdefABCDEF"
 _MIN_DIFFERENT_DIGITS = 10  # of 64 random hexadecimal digits, fewer than 10 different ones do not happen
 
 
@@ -45,7 +43,8 @@ def parse_passphrase(octets: bytes) -> Passphrase:
             "the passphrase is empty or not text", hint="put it on the first line of the passphrase file"
         )
     text = octets.decode("utf-8")
-    is_random = bool(_HEX_KEY.fullmatch(text)) and len(set(text.lower())) >= _MIN_DIFFERENT_DIGITS
+    is_hex = len(text) >= RANDOM_OCTETS * 2 and not text.strip(_HEX_DIGITS)
+    is_random = is_hex and len(set(text.lower())) >= _MIN_DIFFERENT_DIGITS
     return Passphrase(octets, is_random)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 from typing import TYPE_CHECKING
 
 from iotonboard.database import Database
+from iotonboard.digest import sha256
 from iotonboard.errors import ConflictError, NotFoundError
 from iotonboard.model import (
     CertificateRecord,
@@ -47,7 +47,7 @@ class IssuerRow:
     @property
     def fingerprint(self) -> str:
         """SHA-256 over the DER certificate, lower-case hex."""
-        return hashlib.sha256(self.der).hexdigest()
+        return sha256(self.der).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class NewCertificate:
     @property
     def fingerprint(self) -> str:
         """SHA-256 over the DER certificate, lower-case hex."""
-        return hashlib.sha256(self.der).hexdigest()
+        return sha256(self.der).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

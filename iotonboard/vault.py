@@ -7,10 +7,10 @@ gives a password away.
 
 from __future__ import annotations
 
-import hmac
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
@@ -37,7 +37,9 @@ class Vault:
     def bundle_password(self, serial: SerialNumber, salt: bytes) -> str:
         """The password of one certificate's bundle and encrypted key: 128 bits, 26 letters and digits in groups."""
         message = b"iotonboard bundle password v1" + serial.octets + salt
-        return spell(hmac.digest(self.key, message, "sha256")[: _PASSWORD_BITS // 8])
+        mac = HMAC(self.key, SHA256())
+        mac.update(message)
+        return spell(mac.finalize()[: _PASSWORD_BITS // 8])
 
     def wrap(self, ca_secret: bytes) -> bytes:
         """The vault key as it is stored, for the CA whose private value is ``ca_secret``."""
@@ -66,7 +68,7 @@ def _wrapping_key(ca_secret: bytes) -> bytes:
 def spell(octets: bytes) -> str:
     """128 bits as ``XXXXX-XXXXX-XXXXX-XXXXX-XXXXXX``."""
     value = int.from_bytes(octets)
-    letters = "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
+    letters = "".join([_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5)])
     groups, start = [], 0
     for size in _GROUPS:
         groups.append(letters[start : start + size])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from iotonboard.errors import PolicyError
 from iotonboard.model import Access, TopicRule
 
@@ -116,7 +114,7 @@ def _text_problem(topic: str) -> str:
         return "a blank at either end is refused, for Mosquitto drops it"
     if "%" in topic:
         return "'%' is refused, for Mosquitto expands %u and %c; write {device_id}"
-    if re.search(r"[{}]", topic.replace(PLACEHOLDER, "")):
+    if not {"{", "}"}.isdisjoint(topic.replace(PLACEHOLDER, "")):
         return "the only placeholder is {device_id}"
     return ""
 

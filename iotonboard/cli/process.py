@@ -34,7 +34,9 @@ SELDOM = frozenset(
         "iotonboard.continuity",
         "iotonboard.crlplan",
         "iotonboard.pki.crl",
+        "iotonboard.pki.crlentry",
         "iotonboard.pki.hostnames",
+        "iotonboard.pki.rules_crl",
         "ipaddress",
         "linecache",
         "locale",
@@ -51,6 +53,7 @@ SELDOM = frozenset(
         "textwrap",
         "tokenize",
         "tomllib",
+        "tomllib._re",
         "traceback",
         "urllib.parse",
         "uuid",
@@ -59,6 +62,7 @@ SELDOM = frozenset(
 # What is taken out of such a module by name, for the same occasions: it loads the module when it is used.
 _SSH = "SSHCertificate SSHCertificateBuilder SSHCertificateType SSHCertPrivateKeyTypes SSHCertPublicKeyTypes"
 _SSH += " SSHPrivateKeyTypes SSHPublicKeyTypes load_ssh_private_key load_ssh_public_identity load_ssh_public_key"
+_TOML_VALUES = ("match_to_datetime", "match_to_localtime", "match_to_number")  # settings are mostly text
 _TAKEN = {
     "cryptography.hazmat.backends.openssl.backend": frozenset({"backend"}),
     "cryptography.hazmat.primitives.serialization.ssh": frozenset([*_SSH.split(), "ssh_key_fingerprint"]),
@@ -66,8 +70,10 @@ _TAKEN = {
     "email.utils": frozenset({"parseaddr"}),
     "gettext": frozenset({"gettext", "ngettext"}),
     "iotonboard.brokers.conf": frozenset({"ConfProblem", "check_conf", "render_conf"}),
+    "iotonboard.pki.crlentry": frozenset({"encode_entry"}),
     "iotonboard.pki.hostnames": frozenset({"parse_host_names"}),
     "shutil": frozenset({"get_terminal_size"}),
+    "tomllib._re": frozenset({"RE_DATETIME", "RE_LOCALTIME", "RE_NUMBER", *_TOML_VALUES}),
     "traceback": frozenset({"FrameSummary", "StackSummary"}),
     "urllib.parse": frozenset({"quote_from_bytes"}),
     "uuid": frozenset({"UUID"}),

@@ -5,7 +5,6 @@ The delivery is recorded before a byte is written, so a crash leaves a recorded 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 from datetime import timedelta
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard import bundle, custody, fsio
 from iotonboard.authority import open_secret
+from iotonboard.digest import sha256
 from iotonboard.errors import BusyError, ConflictError, IotOnboardError, NotFoundError, PolicyError
 from iotonboard.exporting import credential_of, current_certificate, refuse_purged
 from iotonboard.record import dataclass
@@ -53,7 +53,7 @@ def deliver(state: State, device_id: str, unlock: Callable[[], Authority], *, mi
     """
     certificate, content = _bundle(state, device_id, unlock)
     token = secrets.token_hex(_TOKEN_OCTETS)
-    path, digest = state.outbox.path(token), hashlib.sha256(content).digest()
+    path, digest = state.outbox.path(token), sha256(content).digest()
     with state.transaction() as now:
         expires_at = now + timedelta(minutes=minutes)
         row = state.store.certificate_row(certificate.serial)
@@ -80,7 +80,7 @@ def deliver_to(state: State, device_id: str, unlock: Callable[[], Authority], fo
     if not os.path.isdir(folder):
         raise NotFoundError(f"there is no folder {folder!r}", hint="mount the disk, or make the folder")
     certificate, content = _bundle(state, device_id, unlock)
-    path, digest = os.path.join(os.path.abspath(folder), f"{device_id}.zip"), hashlib.sha256(content).digest()
+    path, digest = os.path.join(os.path.abspath(folder), f"{device_id}.zip"), sha256(content).digest()
     if os.path.lexists(path):
         if os.path.islink(path) or not os.path.isfile(path) or fsio.read_file(path, limit=_MAX_BUNDLE) != content:
             raise ConflictError(f"{path!r} exists already", hint="move it away, or choose another folder")
@@ -95,7 +95,7 @@ def deliver_to(state: State, device_id: str, unlock: Callable[[], Authority], fo
         state.record(now, device_id, serial=certificate.serial.hex, detail=detail)
     try:
         fsio.create_exclusive(path, content)
-        if hashlib.sha256(fsio.read_back(path)).digest() != digest:
+        if sha256(fsio.read_back(path)).digest() != digest:
             fsio.remove_file(path)
             raise BusyError(f"{path!r} reads back differently: the disk is bad", hint="use another disk")
     except IotOnboardError:
@@ -135,6 +135,6 @@ def _make_bundle(state: State, device_id: str, certificate: CertificateRecord, a
     with state.transaction() as now:
         refuse_purged(state, device_id, certificate.serial)
         state.store.add_pending(state.store.certificate_row(certificate.serial), content)
-        detail = {"bundle": hashlib.sha256(content).hexdigest()}
+        detail = {"bundle": sha256(content).hexdigest()}
         state.record(now, device_id, serial=certificate.serial.hex, detail=detail)
     state.publish(acl=False)

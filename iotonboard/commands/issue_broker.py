@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from typing import TYPE_CHECKING
 
 from iotonboard import fsio, succession
 from iotonboard.authority import refuse_changed, seal_audit
 from iotonboard.brokers import mosquitto
+from iotonboard.digest import sha256
 from iotonboard.issuing import encrypt_secret
 from iotonboard.model import KeyType, SerialNumber
 from iotonboard.pki import pem
@@ -80,7 +80,7 @@ def issue_broker(
     serial, salt = SerialNumber.from_random(os.urandom(20)), os.urandom(SALT_OCTETS)
     der = issue_server(ca.issuer, key.public_key(), hosts, serial, validity, ServerProfile(extra))
     password = authority.vault.bundle_password(serial, salt)
-    spki = hashlib.sha256(spki_der(key.public_key())).digest()
+    spki = sha256(spki_der(key.public_key())).digest()
     new = NewCertificate(serial, validity, der, spki, encrypt_secret(dump_key(key), password), salt)
     with state.transaction(signing=True) as now:
         refuse_changed(state, authority)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from iotonboard import bundle, fsio
 from iotonboard.authority import open_secret, seal_audit, sign_crls
+from iotonboard.digest import sha256
 from iotonboard.errors import IotOnboardError
 from iotonboard.exporting import credential_of
 from iotonboard.inspection import inspect_state
@@ -74,6 +74,6 @@ def _queue_files(state: State, authority: Authority, serial: SerialNumber, now: 
         if key_der and password:
             credential = credential_of(state, authority, holder, certificate, key_der)
             content = bundle.build_bundle(credential, password)
-    detail = {"repaired": "files"} | ({"bundle": hashlib.sha256(content).hexdigest()} if content else {})
+    detail = {"repaired": "files"} | ({"bundle": sha256(content).hexdigest()} if content else {})
     state.record(now, holder, serial=serial.hex, detail=detail)
     state.store.add_pending(state.store.certificate_row(serial), content)

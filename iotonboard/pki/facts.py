@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 
+from iotonboard.digest import sha256
 from iotonboard.errors import PolicyError
 from iotonboard.model import SerialNumber, Validity
 from iotonboard.pki import der
@@ -43,7 +43,7 @@ class CertificateFacts:
 
 def fingerprint(certificate_der: bytes) -> str:
     """SHA-256 of the whole certificate in lower-case hexadecimal, without colons."""
-    return hashlib.sha256(certificate_der).hexdigest()
+    return sha256(certificate_der).hexdigest()
 
 
 def certificate_facts(certificate_der: bytes) -> CertificateFacts:
@@ -96,7 +96,7 @@ def _read(octets: bytes) -> CertificateFacts:
         validity=Validity(certificate.not_valid_before_utc, certificate.not_valid_after_utc),
         fingerprint=fingerprint(octets),
         spki_der=spki_der,
-        spki_sha256=hashlib.sha256(spki_der).digest(),
+        spki_sha256=sha256(spki_der).digest(),
         key_type=key_type_of(certificate.public_key()),
         key_id=key_id.digest if isinstance(key_id, x509.SubjectKeyIdentifier) else None,
         is_ca=isinstance(constraints, x509.BasicConstraints) and constraints.ca,

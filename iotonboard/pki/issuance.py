@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from iotonboard.digest import sha256
 from iotonboard.errors import KeyUnavailableError, PolicyError
 from iotonboard.model import DeviceId, Validity, whole_seconds
 from iotonboard.pki import der, lint, signer
@@ -111,7 +111,7 @@ def load_issuer(certificate_der: bytes, key: PrivateKey) -> Issuer:
     algorithm = signer.signature_algorithm(public_key)
     validity = Validity(found.not_before, found.not_after)
     facts = IssuerFacts(found.subject_der, key_id, validity, algorithm)
-    return Issuer(certificate_der, key, facts, hashlib.sha256(certificate_der).hexdigest())
+    return Issuer(certificate_der, key, facts, sha256(certificate_der).hexdigest())
 
 
 def _signing_key_id(certificate: Certificate) -> bytes | None:

@@ -6,7 +6,6 @@ for a random secret; so EncryptedPrivateKeyInfo is assembled here.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Final, TypeAlias, cast
 
 from cryptography import x509
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
+from iotonboard.digest import sha256
 from iotonboard.errors import KeyUnavailableError, PolicyError
 from iotonboard.model import KeyType
 from iotonboard.pki import der
@@ -102,7 +102,7 @@ def key_identifier(subject_public_key_info: bytes) -> bytes:
     """
     *_, key = der.children(subject_public_key_info, der.whole(subject_public_key_info))
     # The first content octet counts unused bits; it is not part of the value (RFC 5280 4.2.1.2).
-    return hashlib.sha256(subject_public_key_info[key.begin + 1 : key.end]).digest()[:20]
+    return sha256(subject_public_key_info[key.begin + 1 : key.end]).digest()[:20]
 
 
 def encrypt_key(key_der: bytes, passphrase: bytes, *, iterations: int, salt: bytes, iv: bytes) -> bytes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from iotonboard.errors import LintError
 from iotonboard.pki import rules_certificate as certificate
-from iotonboard.pki import rules_crl as crl
+from iotonboard.pki import rules_crl
 from iotonboard.pki.candidate import (
     CertificateCandidate,
     CrlCandidate,
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from iotonboard.pki.candidate import IssuerFacts
 
     CertificateRule = Callable[[CertificateCandidate], str | None]
-    CrlRule = Callable[[CrlCandidate], str | None]
 
 _Candidate = TypeVar("_Candidate", CertificateCandidate, CrlCandidate)
 
@@ -67,23 +66,6 @@ LINTS: Final[dict[Kind, tuple[CertificateRule, ...]]] = {
     ),
 }
 
-CRL_LINTS: Final[tuple[CrlRule, ...]] = (
-    crl.version_is_2,
-    crl.algorithms_agree,
-    crl.algorithm_fits_issuer,
-    crl.issuer_is_ca_subject,
-    crl.times_are_well_formed,
-    crl.updates_are_ordered,
-    crl.extensions_are_exact,
-    crl.no_extension_is_critical,
-    crl.no_issuing_distribution_point,
-    crl.is_not_delta,
-    crl.authority_key_id_is_issuers,
-    crl.number_is_in_range,
-    crl.list_is_not_empty,
-    crl.entries_are_legal,
-)
-
 
 def lint_certificate(certificate_der: bytes, kind: Kind, issuer: IssuerFacts) -> None:
     """Check a certificate, signed or with an empty signature; the signature itself is not verified.
@@ -103,7 +85,7 @@ def lint_crl(crl_der: bytes, issuer: IssuerFacts) -> None:
         LintError: it cannot be read, or breaks a rule; the message names every broken rule.
 
     """
-    _refuse("CRL", _findings(CRL_LINTS, read_crl(crl_der, issuer)))
+    _refuse("CRL", _findings(rules_crl.RULES, read_crl(crl_der, issuer)))
 
 
 class Linted:

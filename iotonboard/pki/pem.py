@@ -17,7 +17,7 @@ _BEGIN, _END = b"-----BEGIN %b-----\n", b"-----END %b-----\n"
 _LINE_OCTETS, _LINE_LETTERS = 48, 64  # RFC 7468 section 2
 _PIECE_OCTETS = 8192 * _LINE_OCTETS
 # Not anchored to the start of a line: a literal prefix is searched ten times faster, and no dash is base64.
-_BOUNDARY = re.compile(rb"-----(BEGIN|END) ([A-Z0-9 ]{1,64})-----")
+_BOUNDARY = rb"-----(BEGIN|END) ([A-Z0-9 ]{1,64})-----"
 _LINE_ENDS = b"\r\n"
 
 
@@ -73,7 +73,7 @@ def pem_decode_all(label: str, data: bytes) -> list[bytes]:
 
     """
     wanted = label.encode()
-    bounds = list(_BOUNDARY.finditer(data))
+    bounds = list(re.finditer(_BOUNDARY, data))
     if not bounds:
         raise PolicyError(f"no {label!r} block found", hint=f"a PEM file holds -----BEGIN {label}-----")
     if len(bounds) % 2:

@@ -12,7 +12,7 @@ from iotonboard.errors import PolicyError
 from iotonboard.pki.names import ATTRIBUTES, COMMON_NAME, encode_name, read_name
 from iotonboard.record import dataclass
 
-_COUNTRY: Final = re.compile(r"[A-Z]{2}")
+_COUNTRY: Final = r"[A-Z]{2}"
 
 
 def check_attribute(attribute: str, value: str) -> None:
@@ -28,7 +28,7 @@ def check_attribute(attribute: str, value: str) -> None:
     _, bound = ATTRIBUTES[attribute]
     if not 1 <= len(value) <= bound or value != value.strip() or not value.isprintable():
         raise PolicyError(f"{value[:80]!r} cannot be a {attribute!r}", hint=f"use 1 to {bound} printable characters")
-    if attribute == "country" and not _COUNTRY.fullmatch(value):
+    if attribute == "country" and not re.fullmatch(_COUNTRY, value):
         raise PolicyError(f"{value!r} is not a country", hint="use two upper-case letters, such as DE")
 
 

@@ -30,8 +30,8 @@ _MIN_SERIAL_OCTETS: Final = 8
 _BOUNDS: Final = dict(ATTRIBUTES.values())
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME_FORMS: Final = {
-    der.UTC_TIME: re.compile(rb"[0-9]{12}Z"),
-    der.GENERALIZED_TIME: re.compile(rb"20[5-9][0-9]{11}Z|2[1-9][0-9]{12}Z|[3-9][0-9]{13}Z"),
+    der.UTC_TIME: rb"[0-9]{12}Z",
+    der.GENERALIZED_TIME: rb"20[5-9][0-9]{11}Z|2[1-9][0-9]{12}Z|[3-9][0-9]{13}Z",
 }
 _COMMON_NAME: Final = ATTRIBUTES[COMMON_NAME][0]
 
@@ -95,9 +95,8 @@ def _value(candidate: CertificateCandidate, identifier: bytes) -> bytes | None:
 def time_problem(time: EncodedTime) -> str | None:
     """Say what is wrong with the form of a Time (RFC 5280 4.1.2.5: UTCTime until 2049, seconds, Z)."""
     form = _TIME_FORMS.get(time.tag)
-    return (
-        None if form and form.fullmatch(time.content) else "is not a UTCTime until 2049 or a GeneralizedTime from 2050"
-    )
+    fits = form is not None and re.fullmatch(form, time.content)
+    return None if fits else "is not a UTCTime until 2049 or a GeneralizedTime from 2050"
 
 
 def version_is_3(candidate: CertificateCandidate) -> str | None:

@@ -14,6 +14,8 @@ from iotonboard.pki import der
 from iotonboard.pki.rules_certificate import time_problem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from iotonboard.pki.candidate import CrlCandidate
 
 _V2: Final = b"\x01"
@@ -132,3 +134,21 @@ def entries_are_legal(candidate: CrlCandidate) -> str | None:
     if candidate.entries is None or _entry_pattern().fullmatch(candidate.entries):
         return None
     return "an entry of revokedCertificates is malformed or has an illegal reason"
+
+
+RULES: Final[tuple[Callable[[CrlCandidate], str | None], ...]] = (
+    version_is_2,
+    algorithms_agree,
+    algorithm_fits_issuer,
+    issuer_is_ca_subject,
+    times_are_well_formed,
+    updates_are_ordered,
+    extensions_are_exact,
+    no_extension_is_critical,
+    no_issuing_distribution_point,
+    is_not_delta,
+    authority_key_id_is_issuers,
+    number_is_in_range,
+    list_is_not_empty,
+    entries_are_legal,
+)
