@@ -10,17 +10,18 @@ import os
 import signal
 import threading
 from collections import deque
-from concurrent.futures import ProcessPoolExecutor, wait
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, wait
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from iotonboard.certfiles import write_all
+from iotonboard.errors import BusyError
 from iotonboard.issuing import Desk
 from iotonboard.pki.issuance import load_issuer
 from iotonboard.pki.keys import dump_key, load_key
 from iotonboard.vault import Vault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Future
 
     from iotonboard.errors import IotOnboardError
@@ -35,6 +36,7 @@ _PART = 32  # orders for one worker at a time: some 30 ms of work
 _RSA_PART = 2  # an RSA key takes 60 ms and more
 
 _Item = TypeVar("_Item")
+_Answer = TypeVar("_Answer")
 
 _desk: list[Desk] = []  # one per worker process, filled by _start
 
@@ -87,11 +89,15 @@ class WorkerPool:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def issue(self, groups: Iterable[list[Order]]) -> Iterator[list[Issued | IotOnboardError]]:
-        """Issue group after group, each on all cores; at most four groups are on the way."""
+        """Issue group after group, each on all cores; at most four groups are on the way.
+
+        Raises:
+            BusyError: a worker process was killed.
+        """
         on_the_way: deque[list[Future[list[Issued | IotOnboardError]]]] = deque()
         for group in groups:
             size = _RSA_PART if any(order.key_type.startswith("rsa") for order in group) else _PART
-            on_the_way.append([self._pool.submit(_issue_all, part) for part in self._parts(group, size)])
+            on_the_way.append([self._submit(_issue_all, part) for part in self._parts(group, size)])
             if len(on_the_way) > _GROUPS_AHEAD:
                 yield _results(on_the_way.popleft())
         while on_the_way:
@@ -101,12 +107,18 @@ class WorkerPool:
         """As ``certfiles.write_all``, on all cores; returns when all are written.
 
         Raises:
-            BusyError: the disk refuses; no other file is begun after this returns.
+            BusyError: the disk refuses, or a worker process was killed; no file is begun after this returns.
         """
-        parts = [self._pool.submit(write_all, paths, part) for part in self._parts(group, _PART)]
+        parts = [self._submit(write_all, paths, part) for part in self._parts(group, _PART)]
         wait(parts)
         for part in parts:
-            part.result()
+            _result(part)
+
+    def _submit(self, function: Callable[..., _Answer], *args: object) -> Future[_Answer]:
+        try:
+            return self._pool.submit(function, *args)
+        except BrokenExecutor:
+            raise _killed() from None
 
     def _parts(self, group: list[_Item], size: int) -> Iterator[list[_Item]]:
         """Cut a group so that every core has some of it, and none waits long for another one at the end."""
@@ -115,7 +127,21 @@ class WorkerPool:
 
 
 def _results(parts: list[Future[list[Issued | IotOnboardError]]]) -> list[Issued | IotOnboardError]:
-    return [issued for part in parts for issued in part.result()]
+    return [issued for part in parts for issued in _result(part)]
+
+
+def _result(part: Future[_Answer]) -> _Answer:
+    try:
+        return part.result()
+    except BrokenExecutor:
+        raise _killed() from None
+
+
+def _killed() -> BusyError:
+    return BusyError(
+        "the system killed a worker process, perhaps for want of memory",
+        hint="run the same command again with --if-exists skip, and with a smaller --jobs",
+    )
 
 
 def usable_cores() -> int:
