@@ -76,7 +76,7 @@ def apply(request: Request, now: datetime) -> Result:
         applied = _applied(destination, request)
         _check_counter(package, applied, request)
         current = destination.current()
-        if ACL in current and not _is_ours(current, applied) and not request.replace_rules:
+        if ACL in current and not request.replace_rules and not _is_ours(destination, current[ACL], applied):
             check_own_rules(current[ACL], package.files[ACL])
         return _put_in_place(request, destination, package, applied, current, now)
 
@@ -99,8 +99,9 @@ def _put_in_place(
         raise
     previous = None
     if changed and current:
-        previous = applied.counter if applied and applied.counter != counter and _is_ours(current, applied) else 0
-        destination.keep(previous, current)
+        previous = destination.generation_of(current)
+        if previous == 0:
+            destination.keep(previous, current)
     # Remembered before anything is replaced: a kill in between leaves a package that can be applied again.
     destination.record(Applied(counter, package.digest, digests(package.files)))
     if changed:
@@ -123,9 +124,14 @@ def _applied(destination: Destination, request: Request) -> Applied | None:
         raise
 
 
-def _is_ours(current: dict[str, bytes], applied: Applied | None) -> bool:
-    """Say whether the ACL there is the one that was applied last, untouched since."""
-    return applied is not None and digests(current).get(ACL) == applied.files.get(ACL)
+def _is_ours(destination: Destination, acl: bytes, applied: Applied | None) -> bool:
+    """Say whether the ACL there is one that a package brought, untouched since.
+
+    The last package's, or that of one before it: a kill or a failed reload leaves the files of before.
+    """
+    files = {ACL: acl}
+    is_last = applied is not None and digests(files)[ACL] == applied.files.get(ACL)
+    return is_last or destination.generation_of(files) > 0
 
 
 def _check_time(package: Package, now: datetime) -> None:
