@@ -174,7 +174,7 @@ def _reload(request: Request, destination: Destination) -> str:
     if request.method is None:
         return ""
     paths = (destination.file(ACL), destination.file(CRL))
-    return reload_broker(request.method, paths, timeout_s=request.timeout_s)
+    return reload_broker(request.method, paths, timeout_s=request.timeout_s, is_here=True)
 
 
 def _put_back(

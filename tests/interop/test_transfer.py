@@ -132,9 +132,13 @@ def test_a_broker_that_reads_other_files_gets_those_of_before_back(state: State,
     assert [path.read_bytes().split(b"\n")[1] for path in kept] == [b"topic read first", b"topic read second"]
 
 
-_DIES = (
-    "import os, signal, time\nsignal.signal(signal.SIGHUP, lambda *_: os._exit(3))\nprint(flush=True)\ntime.sleep(60)"
-)
+_DIES = """
+import os, signal, time
+open("/proc/self/comm", "w").write("mosquitto")
+signal.signal(signal.SIGHUP, lambda *_: os._exit(3))
+print(flush=True)
+time.sleep(60)
+"""
 
 
 def test_a_broker_that_ends_at_the_reload_gets_the_files_of_before_back(
@@ -149,6 +153,21 @@ def test_a_broker_that_ends_at_the_reload_gets_the_files_of_before_back(
         said = site.apply(site.pack("second"), "--reload", f"pid:{tmp_path / 'pid'}", expect=8)
     assert "ended at the reload" in said
     assert site.contents() == before
+
+
+def test_a_command_that_does_not_reach_the_broker_gets_the_files_of_before_back(state: State, site: Site) -> None:
+    site.apply(site.pack("first"))
+    before = site.contents()
+    if os.statvfs(site.dest).f_flag & os.ST_NOATIME:
+        pytest.skip("this disk does not record who read")
+    state.run("revoke", "press-1")
+    said = site.apply(site.pack("second"), "--reload", "command:true", "--timeout", "1", expect=8)
+    assert "nobody has read" in said
+    assert "files of before are back" in said
+    assert site.contents() == before
+    reads = f"command:cat {site.dest / 'mosquitto.acl'} {site.dest / 'crl.pem'}"
+    site.apply(site.folder / "second", "--reload", reads)
+    assert site.contents() != before
 
 
 def test_without_a_broker_nothing_is_touched(site: Site, tmp_path: Path) -> None:
