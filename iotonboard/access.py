@@ -51,6 +51,7 @@ def group_number(name: str) -> int:
 def _number_of(name: str, module: str, function: str, field: str) -> int:
     if name.isdecimal():
         return int(name)
+    kind = "user" if module == "pwd" else "group"
     try:
         # pwd and grp do not exist on Windows, where files have no such owner.
         entry = getattr(importlib.import_module(module), function)(name)
@@ -58,7 +59,8 @@ def _number_of(name: str, module: str, function: str, field: str) -> int:
         return -1
     except KeyError:
         raise NotFoundError(
-            f"there is no {module} entry {name!r} on this machine", hint="check [broker] in iotonboard.toml"
+            f"there is no {kind} {name!r} on this machine",
+            hint="check --user, or [broker] in iotonboard.toml",
         ) from None
     return int(getattr(entry, field))
 

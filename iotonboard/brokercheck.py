@@ -88,6 +88,19 @@ def read_broker_files(
     return BrokerFiles(acl, crls, cas, issuers, tuple(problems))
 
 
+def read_certificate_file(path: str) -> list[trust.SeenCertificate]:
+    """Read the certificates of a PEM file.
+
+    Raises:
+        NotFoundError: there is no such file.
+        PolicyError: it holds no certificate that can be read.
+    """
+    try:
+        return trust.read_certificates(fsio.read_file(path, limit=1 << 20))
+    except PolicyError as error:
+        raise PolicyError(f"{path!r}: {error.message}", hint="name a PEM file that holds the certificate") from error
+
+
 def judge_device(
     certificate_der: bytes, files: BrokerFiles, *, at: datetime, event: Event = "start", version: Version = "2.0"
 ) -> Verdict:

@@ -10,13 +10,11 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from iotonboard import fsio
-from iotonboard.brokercheck import check_files
+from iotonboard.brokercheck import check_files, read_certificate_file
 from iotonboard.destination import Applied, Destination, check_own_rules, digests
 from iotonboard.errors import BusyError, IotOnboardError, PolicyError
 from iotonboard.model import rfc3339
 from iotonboard.package import ACL, CA, CRL, Package, read_package
-from iotonboard.pki import trust
 from iotonboard.record import dataclass
 from iotonboard.reload import find_broker, reload_broker
 
@@ -66,7 +64,7 @@ def apply(request: Request, now: datetime) -> Result:
         ConflictError: it would delete rules that were written on this machine; nothing was touched.
         BusyError: the broker did not take it: the files of before are back. Or the disk refuses.
     """
-    anchors = [one.der for one in trust.read_certificates(fsio.read_file(request.ca, limit=1 << 20))]
+    anchors = [one.der for one in read_certificate_file(request.ca)]
     package = read_package(request.package, anchors)
     _check_time(package, now)
     if request.method is not None:
