@@ -77,8 +77,9 @@ def _ca_certificate(state: State) -> Answer:
         message = f"{left} days left: shorter than a new device certificate"
         return WARNING, message, "type: iotonboard ca-rollover"
     published = pem.pem_decode_all("CERTIFICATE", fsio.read_file(state.paths.ca_certificate, limit=1 << 20))
-    if not {each.der for each in state.store.issuers()} <= set(published):
-        return FAILED, f"{state.paths.ca_certificate!r} lacks a CA", "type: iotonboard health --repair"
+    if {each.der for each in state.store.issuers()} != set(published):
+        message = f"{state.paths.ca_certificate!r} lacks a CA, or holds another one"
+        return FAILED, message, "type: iotonboard health --repair"
     return OK, f"{left} days left", ""
 
 
