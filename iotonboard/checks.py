@@ -114,6 +114,8 @@ def _crl(state: State) -> Answer:
         return FAILED, f"{state.paths.crl!r} is not the CRL that was signed last", "type: iotonboard gen-crl"
     left = last.next_update - now
     calendar = load_calendar(state.store.meta(CALENDAR))
+    if calendar:
+        calendar = calendar.capped(state.config["crl_calendar_max_days"])
     life = calendar.horizon_days if calendar else state.config["crl_next_update_days"]
     if left < timedelta(days=life) / 3:
         what = "calendar" if calendar else "CRL"
