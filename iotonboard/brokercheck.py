@@ -66,6 +66,22 @@ def check_files(
     return list(read_broker_files(acl_path, crl_path, ca_path, at=at, version=version, user=user).problems)
 
 
+def check_before_reload(acl_path: str, crl_path: str, ca_path: str, *, at: datetime) -> None:
+    """Make sure that a broker that reads these files now goes on enforcing them.
+
+    Somebody may have written into one since it was published.
+
+    Raises:
+        PolicyError: it would stumble over one of them; names the file and the reason.
+    """
+    for problem in check_files(acl_path, crl_path, ca_path, at=at):
+        if not problem.warning:
+            raise PolicyError(
+                f"the broker was not reloaded: {problem.path!r}: {problem.message}; {problem.at_reload}",
+                hint="correct that, then type 'iotonboard sync-acl --reload'; 'iotonboard verify' says more",
+            )
+
+
 def read_broker_files(
     acl_path: str, crl_path: str, ca_path: str, *, at: datetime, version: Version = "2.0", user: str = ""
 ) -> BrokerFiles:

@@ -107,7 +107,7 @@ def _put_in_place(
     try:
         reloaded = _reload(request, destination)
     except IotOnboardError as error:
-        raise _put_back(request, destination, previous, current, error) from error
+        raise _put_back(request, destination, previous, current, error, now) from error
     destination.thin(request.keep)
     ca_changed = CA in current and current[CA] != package.files[CA]
     return Result(package, changed, previous, reloaded, ca_changed, tuple(warnings))
@@ -176,14 +176,20 @@ def _reload(request: Request, destination: Destination) -> str:
 
 
 def _put_back(
-    request: Request, destination: Destination, previous: int | None, current: dict[str, bytes], error: IotOnboardError
+    request: Request,
+    destination: Destination,
+    previous: int | None,
+    current: dict[str, bytes],
+    error: IotOnboardError,
+    now: datetime,
 ) -> IotOnboardError:
-    """Bring the files of before back and tell the broker; returns what to raise."""
+    """Bring the files of before back and tell the broker, unless it would stumble over them; returns what to raise."""
     if previous is None:
         return error
     destination.replace(current, backwards=True)
     again = "start the broker if it ended, correct what stopped it, and run the same command again"
     with contextlib.suppress(IotOnboardError):
+        _check_files(destination.path, request, now)
         _reload(request, destination)
         again = "the broker reads them; correct what stopped it and run the same command again"
     return BusyError(

@@ -172,6 +172,31 @@ def test_a_broker_that_is_not_there_or_cannot_be_told_is_said(state: State, tmp_
         assert "Job for mosquitto.service failed." in state.run("sync-acl", "--reload", expect=8).stderr
 
 
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda s: s.acl.write_bytes(b"topic \tread x\n" + s.acl.read_bytes()), "line 1"),
+        (lambda s: s.crl.write_bytes(s.crl.read_bytes()[:-40]), "admits revoked devices"),
+        (lambda s: s.ca_cert.write_bytes(b""), "refuses every connection"),
+    ],
+    ids=["acl", "crl", "ca"],
+)
+def test_no_reload_of_files_that_somebody_spoiled(
+    state: State, start_broker, tmp_path: Path, spoil: Callable[[State], object], reason: str
+) -> None:
+    """They are as they were published to all that the state knows, and the broker would let everybody in."""
+    broker = start_broker(state)
+    (tmp_path / "pid").write_text(f"{broker._process.pid}\n")
+    state.run("config", "set", "broker.reload", f"pid:{tmp_path / 'pid'}")
+    state.register("press-1")
+    state.run("revoke", "press-1")
+    spoil(state)
+    words = ("revoke", "press-1") if reason == "line 1" else ("sync-acl",)
+    assert reason in state.run(*words, "--reload", expect=6).stderr
+    assert reason != "line 1" or "was not reloaded" in state.run("gen-crl", "--reload", expect=6).stderr
+    assert "Reloading config" not in broker.log
+
+
 def test_nothing_is_sent_to_another_program_whose_number_the_file_holds(state: State, tmp_path: Path) -> None:
     """What a file that outlived its broker names after a restart; SIGHUP ends most programs."""
     state.run("config", "set", "broker.reload", f"pid:{tmp_path / 'pid'}")
