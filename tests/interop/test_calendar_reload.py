@@ -177,6 +177,8 @@ def test_reload_mutes_a_live_revoked_session_in_both_styles(
 
 def test_reload_says_when_nothing_is_configured_or_nobody_runs(state: State, tmp_path: Path) -> None:
     state.run("sync-acl", "--reload", expect=2)
+    assert "--check writes nothing" in state.run("sync-acl", "--check", "--reload", expect=2).stderr
     state.run("sync-acl", "--reload", env={"IOTONBOARD_BROKER_RELOAD": f"pid:{tmp_path}/none"}, expect=5)
     state.run("sync-acl", "--reload", env={"IOTONBOARD_BROKER_RELOAD": "systemd:a b"}, expect=2)
-    state.run("sync-acl", "--reload", env={"IOTONBOARD_BROKER_RELOAD": "command:false"}, expect=8)
+    failed = state.run("sync-acl", "--json", "--reload", env={"IOTONBOARD_BROKER_RELOAD": "command:false"}, expect=8)
+    assert failed.json["command"] == "sync-acl"  # what was done is answered, whatever became of the reload

@@ -375,6 +375,13 @@ def test_a_calendar_travels_whole(site: Site) -> None:
     assert (site.dest / "crl.pem").read_bytes().count(b"BEGIN X509 CRL") == 4
 
 
+def test_generations_name_the_lists_of_each_ca(state: State) -> None:
+    state.run("gen-crl", "--calendar", "3")
+    assert state.run("generations").stdout.splitlines()[0].split("\t")[2] == "2-4"
+    state.run("ca-rollover")
+    assert state.run("generations").stdout.splitlines()[0].split("\t")[2] == "1-3 5-7"
+
+
 def test_generations_stay_for_inspection_and_never_come_back(state: State) -> None:
     state.register("press-1")
     state.run("config", "set", "generations_kept", "3")
