@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import stat
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import NotFoundError
+from iotonboard.errors import ConflictError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -50,6 +51,7 @@ def group_number(name: str) -> int:
 def _number_of(name: str, module: str, function: str, field: str) -> int:
     if name.isdecimal():
         return int(name)
+    kind = "user" if module == "pwd" else "group"
     try:
         # pwd and grp do not exist on Windows, where files have no such owner.
         entry = getattr(importlib.import_module(module), function)(name)
@@ -57,9 +59,29 @@ def _number_of(name: str, module: str, function: str, field: str) -> int:
         return -1
     except KeyError:
         raise NotFoundError(
-            f"there is no {module} entry {name!r} on this machine", hint="check [broker] in iotonboard.toml"
+            f"there is no {kind} {name!r} on this machine",
+            hint="check --user, or [broker] in iotonboard.toml",
         ) from None
     return int(getattr(entry, field))
+
+
+def check_plain(path: str) -> None:
+    """Make sure that what a rename would replace is what the broker reads.
+
+    Raises:
+        ConflictError: it is a symbolic link, whose target would stay as it is, or no plain file.
+    """
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return  # nothing is there; what cannot be looked at is told when it is written
+    if stat.S_ISLNK(mode):
+        raise ConflictError(
+            f"{path!r} is a symbolic link to {os.readlink(path)!r}, which would not be replaced",
+            hint="name the file itself (--dest, --out, broker_acl_file, broker_crl_file), or delete the link",
+        )
+    if not stat.S_ISREG(mode):
+        raise ConflictError(f"{path!r} is not a plain file", hint="move it away, or name another place")
 
 
 def obstacle_to_reading(path: str, uid: int, groups: Collection[int]) -> str:

@@ -154,6 +154,8 @@ def _sign_one(state: State, ca: SigningCa, now: datetime, published: list[CrlRow
     issuer, last = ca.issuer, state.store.last_crl(ca.row, with_der=False)
     generation = published[0].generation + 1 if published else 1
     calendar = crlplan.load_calendar(state.store.meta(crlplan.CALENDAR))
+    if calendar is not None:
+        calendar = calendar.capped(state.config["crl_calendar_max_days"])
     number = last.number if last else 0
     in_force = _in_force([row for row in published if row.issuer == ca.row], now) or last
     in_force_since = in_force.this_update if in_force else None

@@ -66,6 +66,22 @@ def check_files(
     return list(read_broker_files(acl_path, crl_path, ca_path, at=at, version=version, user=user).problems)
 
 
+def check_before_reload(acl_path: str, crl_path: str, ca_path: str, *, at: datetime) -> None:
+    """Make sure that a broker that reads these files now goes on enforcing them.
+
+    Somebody may have written into one since it was published.
+
+    Raises:
+        PolicyError: it would stumble over one of them; names the file and the reason.
+    """
+    for problem in check_files(acl_path, crl_path, ca_path, at=at):
+        if not problem.warning:
+            raise PolicyError(
+                f"the broker was not reloaded: {problem.path!r}: {problem.message}; {problem.at_reload}",
+                hint="correct that, then type 'iotonboard sync-acl --reload'; 'iotonboard verify' says more",
+            )
+
+
 def read_broker_files(
     acl_path: str, crl_path: str, ca_path: str, *, at: datetime, version: Version = "2.0", user: str = ""
 ) -> BrokerFiles:
@@ -86,6 +102,19 @@ def read_broker_files(
     if crls is not None:
         problems += _crl_problems(crl_path, crls, cas, at)
     return BrokerFiles(acl, crls, cas, issuers, tuple(problems))
+
+
+def read_certificate_file(path: str) -> list[trust.SeenCertificate]:
+    """Read the certificates of a PEM file.
+
+    Raises:
+        NotFoundError: there is no such file.
+        PolicyError: it holds no certificate that can be read.
+    """
+    try:
+        return trust.read_certificates(fsio.read_file(path, limit=1 << 20))
+    except PolicyError as error:
+        raise PolicyError(f"{path!r}: {error.message}", hint="name a PEM file that holds the certificate") from error
 
 
 def judge_device(

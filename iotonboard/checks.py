@@ -77,8 +77,9 @@ def _ca_certificate(state: State) -> Answer:
         message = f"{left} days left: shorter than a new device certificate"
         return WARNING, message, "type: iotonboard ca-rollover"
     published = pem.pem_decode_all("CERTIFICATE", fsio.read_file(state.paths.ca_certificate, limit=1 << 20))
-    if not {each.der for each in state.store.issuers()} <= set(published):
-        return FAILED, f"{state.paths.ca_certificate!r} lacks a CA", "type: iotonboard health --repair"
+    if {each.der for each in state.store.issuers()} != set(published):
+        message = f"{state.paths.ca_certificate!r} lacks a CA, or holds another one"
+        return FAILED, message, "type: iotonboard health --repair"
     return OK, f"{left} days left", ""
 
 
@@ -113,6 +114,8 @@ def _crl(state: State) -> Answer:
         return FAILED, f"{state.paths.crl!r} is not the CRL that was signed last", "type: iotonboard gen-crl"
     left = last.next_update - now
     calendar = load_calendar(state.store.meta(CALENDAR))
+    if calendar:
+        calendar = calendar.capped(state.config["crl_calendar_max_days"])
     life = calendar.horizon_days if calendar else state.config["crl_next_update_days"]
     if left < timedelta(days=life) / 3:
         what = "calendar" if calendar else "CRL"

@@ -80,6 +80,12 @@ def _country(value: object) -> str:
     return str(value)
 
 
+def _reload(value: object) -> str:
+    if value != "" and not re.fullmatch(r"(pid|systemd|command):.*\S.*", _text(value)):
+        raise ValueError("must be pid:FILE, systemd:UNIT or command:WORDS")
+    return str(value)
+
+
 def _octal(value: object) -> str:
     if value != "" and not re.fullmatch(r"0?[0-7]{3}", _text(value)):
         raise ValueError('must be a file mode such as "0640"')
@@ -149,7 +155,9 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("acl.topics", _topics, ("readwrite:devices/{device_id}/#",), "topic rules that every device gets"),
         Setting("broker.user", _text, "", "owner of published ACL and CRL; empty keeps the existing file's"),
         Setting("broker.group", _text, "", "group of published ACL and CRL; empty keeps the existing file's"),
-        Setting("broker.reload", _text, "", "how --reload reaches the broker: pid:FILE, systemd:UNIT or command:WORDS"),
+        Setting(
+            "broker.reload", _reload, "", "how --reload reaches the broker: pid:FILE, systemd:UNIT or command:WORDS"
+        ),
         Setting("broker.reload_timeout_seconds", _whole(1, 3600), 60, "how long --reload waits for the broker"),
         Setting("broker.mode", _octal, "", "mode of published ACL and CRL; empty keeps the existing file's"),
     )

@@ -9,7 +9,7 @@ ends, what was revoked after it was signed. Hence the cap on the horizon, and th
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,10 @@ class Calendar:
     def horizon_days(self) -> int:
         """How long the lists last that are signed at the anchor."""
         return self.count * self.every_days
+
+    def capped(self, max_days: int) -> Calendar:
+        """The same calendar with only as many lists as end within ``max_days``, at least one."""
+        return replace(self, count=max(min(self.count, max_days // self.every_days), 1))
 
     def dump(self) -> str:
         """Text for the state."""
@@ -101,6 +105,8 @@ def plan_periods(first: datetime, now: datetime, *, days: int, calendar: Calenda
     if calendar is None:
         return [Period(first, now + timedelta(days=days))]
     every = timedelta(days=calendar.every_days)
+    if calendar.count == 1:  # up to the next planned time it might be minutes
+        return [Period(first, now + every)]
     anchor = from_epoch(calendar.anchor)
     passed = max((now - anchor) // every, 0)
     starts = [anchor + every * (passed + step) for step in range(1, calendar.count + 2)]

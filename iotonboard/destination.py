@@ -20,6 +20,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from iotonboard import fsio
+from iotonboard.access import check_plain
 from iotonboard.brokers.acl import rule_lines
 from iotonboard.brokers.region import split_region
 from iotonboard.digest import sha256
@@ -110,10 +111,15 @@ class Destination:
     # -- files ----------------------------------------------------------------------------------------------------
 
     def current(self) -> dict[str, bytes]:
-        """The files that are there."""
-        return {
-            name: fsio.read_file(self.file(name), limit=_LIMIT) for name in FILES if os.path.lexists(self.file(name))
-        }
+        """The files that are there.
+
+        Raises:
+            ConflictError: one of them is a link or no plain file; a rename would leave what it leads to as it is.
+        """
+        paths = {name: self.file(name) for name in FILES if os.path.lexists(self.file(name))}
+        for path in paths.values():
+            check_plain(path)
+        return {name: fsio.read_file(path, limit=_LIMIT) for name, path in paths.items()}
 
     def keep(self, counter: int, files: Mapping[str, bytes]) -> str:
         """Keep a generation with the owners and modes that its files have or will have; returns its folder."""
@@ -124,11 +130,18 @@ class Destination:
             fsio.write_atomic(os.path.join(folder, name), content, placement)
         return folder
 
-    def kept(self, counter: int) -> dict[str, bytes]:
-        """The files of a generation; empty when it is not kept."""
-        folder = self.generation(counter)
-        paths = {name: os.path.join(folder, name) for name in FILES}
-        return {name: fsio.read_file(path, limit=_LIMIT) for name, path in paths.items() if os.path.exists(path)}
+    def counters(self) -> list[int]:
+        """The generations that are kept, oldest first; 0 are files that no package brought."""
+        with os.scandir(self._generations) as entries:
+            return sorted(int(one.name) for one in entries if one.name.isdecimal() and one.is_dir())
+
+    def generation_of(self, files: Mapping[str, bytes]) -> int:
+        """The newest kept package that brought exactly these files; 0 when none did."""
+        return next((one for one in reversed(self.counters()) if self._brought(one, files)), 0)
+
+    def _brought(self, counter: int, files: Mapping[str, bytes]) -> bool:
+        paths = [(os.path.join(self.generation(counter), name), content) for name, content in files.items()]
+        return counter > 0 and all(os.path.isfile(path) and fsio.holds(path, [content]) for path, content in paths)
 
     def replace(self, files: Mapping[str, bytes], *, backwards: bool = False) -> None:
         """Put files in place, each by one rename, in the order in which a broker may meet them."""
@@ -146,7 +159,7 @@ class Destination:
 
     def thin(self, keep: int) -> None:
         """Delete all but the newest ``keep`` generations."""
-        counters = sorted(int(name) for name in os.listdir(self._generations) if name.isdecimal())
+        counters = self.counters()
         for counter in counters[: max(len(counters) - keep, 0)]:
             self.forget(counter)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard import fsio
 from iotonboard.digest import sha256
-from iotonboard.errors import IotOnboardError
+from iotonboard.errors import IotOnboardError, PolicyError
 from iotonboard.model import SerialNumber, rfc3339, to_epoch
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, crl_facts, revoked_entries
@@ -138,9 +138,12 @@ def _two_active(store: Store, now: datetime) -> Iterator[Difference]:
 
 def _anchors(state: State) -> Iterator[Difference]:
     path = state.paths.ca_certificate
-    content = _content(path)
-    if content is None or {row.der for row in state.store.issuers()} - set(pem.pem_decode_all("CERTIFICATE", content)):
-        yield Difference("ca", path, "lacks the certificate of a CA", "publish")
+    try:
+        found = set(pem.pem_decode_all("CERTIFICATE", _content(path) or b""))
+    except PolicyError:
+        found = set()
+    if {row.der for row in state.store.issuers()} != found:
+        yield Difference("ca", path, "lacks the certificate of a CA, or holds another one", "publish")
 
 
 def _crl(state: State) -> Iterator[Difference]:

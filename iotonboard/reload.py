@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.05
 _READING_S = 2.0  # after the broker went back to waiting, or a command ended
+_PROGRAM = "mosquitto"
 _HINT = "set it: iotonboard config set broker.reload pid:/run/mosquitto.pid (or systemd:UNIT, command:...)"
 
 
@@ -49,6 +50,10 @@ def parse_method(text: str) -> Method:
         raise UsageError(f"{text!r} is not a way to reload a broker", hint=_HINT)
     if kind == "systemd" and not re.fullmatch(r"[A-Za-z0-9@_.:-]+", target):
         raise UsageError(f"{target!r} is not the name of a systemd unit", hint=_HINT)
+    try:
+        shlex.split(target if kind == "command" else "")
+    except ValueError as error:
+        raise UsageError(f"{target!r} is not a command: {str(error).lower()}", hint=_HINT) from None
     return Method(kind, target)
 
 
@@ -65,10 +70,11 @@ def find_broker(method: Method, *, timeout_s: int) -> int | None:
     return pid
 
 
-def reload_broker(method: Method, paths: Iterable[str], *, timeout_s: int) -> str:
+def reload_broker(method: Method, paths: Iterable[str], *, timeout_s: int, is_here: bool = False) -> str:
     """Reload, check the outcome and say what was seen.
 
-    ``paths`` are the published files; the broker's own user must be able to read them.
+    ``paths`` are the published files; the broker's own user must be able to read them. ``is_here`` says that the
+    broker reads these very files, so that a configured command after which nobody did has not reached it.
 
     Raises:
         NotFoundError: there is no such broker process.
@@ -81,8 +87,14 @@ def reload_broker(method: Method, paths: Iterable[str], *, timeout_s: int) -> st
     if pid is None:
         watched = [path for path in paths if _mark_unread(path)]
         _run(shlex.split(method.target), timeout_s)
-        if watched and not _unread(watched):
+        unread = _unread(watched, deadline if is_here else 0)
+        if watched and not unread:
             return "the configured command has run and the files were read"
+        if unread and is_here:
+            raise BusyError(
+                f"the command {method.target!r} has run, but nobody has read {unread[0]!r} since",
+                hint="check that it reaches the broker, and that mosquitto.conf names that file",
+            )
         return "the configured command has run; whether the broker has reloaded is not known"
     for path in paths:
         _check_readable(pid, path)
@@ -109,9 +121,9 @@ def _mark_unread(path: str) -> bool:
         return False
 
 
-def _unread(watched: list[str]) -> list[str]:
-    """Those files that nobody has read in time."""
-    deadline = time.monotonic() + _READING_S
+def _unread(watched: list[str], deadline: float = 0) -> list[str]:
+    """Those files that nobody has read in time: two seconds, or until ``deadline`` where that is later."""
+    deadline = max(deadline, time.monotonic() + _READING_S)
     while unread := [path for path in watched if os.path.exists(path) and os.stat(path).st_atime_ns == 0]:
         if time.monotonic() > deadline:
             return unread
@@ -128,6 +140,12 @@ def _process(method: Method) -> int | None:
         text = _run(["systemctl", "show", "-p", "MainPID", "--value", method.target], 30).strip()
     if not text.isdecimal() or int(text) < 2 or not _lives(int(text)):
         raise NotFoundError(f"no broker runs behind {method.kind}:{method.target}", hint="start the broker first")
+    name = _status(int(text)).get("Name", _PROGRAM)
+    if method.kind == "pid" and _PROGRAM not in name:  # a unit is systemd's to know
+        raise NotFoundError(
+            f"process {text}, which {method.target!r} names, is {name!r} and not {_PROGRAM}; nothing was sent to it",
+            hint="the file is of an earlier start, or of another program: start the broker, with this file as pid_file",
+        )
     return int(text)
 
 
@@ -164,7 +182,7 @@ def _wait_until_ready(pid: int, deadline: float) -> None:
         if time.monotonic() > deadline:
             raise BusyError(
                 "the broker is still starting; a SIGHUP would end it, none was sent",
-                hint="run 'iotonboard sync-acl --reload' once it runs",
+                hint="once it runs, type 'iotonboard sync-acl --reload', or the same 'apply' again",
             )
         time.sleep(_POLL_S)
 

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from iotonboard import audit, certfiles, config, custody, fsio
-from iotonboard.access import group_number, user_number
+from iotonboard.access import check_plain, group_number, user_number
 from iotonboard.brokers import mosquitto
 from iotonboard.brokers.topics import parse_topic_rule
 from iotonboard.errors import BusyError, ConflictError, PolicyError, StateError
@@ -226,6 +226,7 @@ class State:
             return
         if next(self.store.generation_ders(), None) is None:
             return
+        check_plain(self.paths.crl)
         pieces = (piece for der in self.store.generation_ders() for piece in pem.checked_pieces("X509 CRL", der))
         fsio.write_atomic(self.paths.crl, pieces, self.broker_placement(self.paths.crl))
         self.store.set_meta("crl_published", newest)
@@ -254,6 +255,7 @@ class State:
 
     def render_acl(self, path: str, now: datetime, *, style: str | None = None) -> Iterator[bytes]:
         """The whole new text of the ACL at ``path``, checked piece by piece as the broker would read it."""
+        check_plain(path)
         pieces = fsio.read_pieces(path) if os.path.exists(path) else ()
         operator = mosquitto.stream_operator_text(pieces)
         own_rules = mosquitto.operator_acl(operator)

@@ -171,8 +171,8 @@ def rule_lines(text: bytes) -> Iterator[tuple[int, str, str]]:
         if line.startswith(b"#"):
             continue
         keyword, _, rest = line.lstrip(b" ").partition(b" ")
-        if keyword:
-            yield number, _text(keyword), _text(rest.strip(_ANY_SPACE))
+        if keyword:  # only blanks separate the first words; of a user's name any space is cut off
+            yield number, _text(keyword), _text(rest.lstrip(_ANY_SPACE if keyword == b"user" else b" "))
 
 
 def _read(text: bytes, version: Version, first_line: int = 1) -> tuple[list[AclProblem], list[AclRule]]:

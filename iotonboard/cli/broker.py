@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from iotonboard.cli.reloading import ReloadOption, reload_now
 from iotonboard.cli.session import Session, verb
+from iotonboard.errors import UsageError
+
+if TYPE_CHECKING:
+    from iotonboard.commands.sync_acl import Result
 
 app = typer.Typer()
 
@@ -28,12 +32,21 @@ def sync_acl(
     """Bring the ACL's managed region to what the database says. Everything outside of it stays."""
     from iotonboard.commands.sync_acl import sync_acl as sync
 
+    if check and reload:
+        raise UsageError("--check writes nothing to reload", hint="leave one of the two out")
     with session.open_state() as state:
         if not check:
             state.publish(acl=False)
         result = sync(state, style=style, out=out, check=check)
-        if reload and not check:
+        _print(session, result, check=check)
+        if reload:
             reload_now(session, state)
+    if result.changed and not check and not reload:
+        session.message("next: reload the broker (kill -HUP, or systemctl reload mosquitto)")
+    return 9 if check and result.changed else None
+
+
+def _print(session: Session, result: Result, *, check: bool) -> None:
     values = {
         "path": result.path,
         "style": result.style,
@@ -46,6 +59,3 @@ def sync_acl(
     session.result(values, f"{result.path}\t{what}\t{result.devices} devices\t{result.revoked} denied")
     if result.warning:
         session.message(f"warning: {result.warning}; 'iotonboard config set acl.style pattern' has no such cost")
-    if result.changed and not check and not reload:
-        session.message("next: reload the broker (kill -HUP, or systemctl reload mosquitto)")
-    return 9 if check and result.changed else None

@@ -17,9 +17,11 @@ ReloadOption = Annotated[
 
 def reload_now(session: Session, state: State) -> None:
     """Reload the configured broker and say what was seen."""
+    from iotonboard.brokercheck import check_before_reload
     from iotonboard.reload import parse_method, reload_broker
 
     method = parse_method(state.config["broker.reload"])
+    check_before_reload(state.paths.acl, state.paths.crl, state.paths.ca_certificate, at=state.clock())
     seen = reload_broker(
         method, (state.paths.acl, state.paths.crl), timeout_s=state.config["broker.reload_timeout_seconds"]
     )

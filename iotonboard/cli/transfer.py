@@ -153,12 +153,11 @@ def generations(session: Session) -> int | None:
             }
             output.write_json("generations", values)
             continue
-        numbers = "-".join(map(str, sorted({min(one.crl_numbers), max(one.crl_numbers)})))
         rows.append(
             [
                 str(one.generation),
                 rfc3339(one.created),
-                numbers,
+                _ranges(one.crl_numbers),
                 str(one.revoked),
                 rfc3339(one.next_update),
                 one.path or "-",
@@ -167,3 +166,14 @@ def generations(session: Session) -> int | None:
     if not session.json:
         output.write_table(("generation", "created", "CRL", "revoked", "until", "copies"), rows)
     return None
+
+
+def _ranges(numbers: tuple[int, ...]) -> str:
+    """Write a calendar's numbers as one range; during a rollover each CA has its own."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return " ".join("-".join(map(str, dict.fromkeys((run[0], run[-1])))) for run in runs)

@@ -10,7 +10,7 @@ import typer
 from iotonboard.cli import output
 from iotonboard.cli.complete import complete_device_id
 from iotonboard.cli.session import Session, clock, verb
-from iotonboard.errors import NotFoundError, UsageError
+from iotonboard.errors import UsageError
 from iotonboard.model import rfc3339
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def verify(
     at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="The moment, as 2030-01-31T12:00:00Z.")] = None,
 ) -> int | None:
     """Say before publishing what a broker will do with ACL, CRL and CA file. Exit 9 when something would fail."""
-    from iotonboard.commands.verify import Client, Request, read_client
+    from iotonboard.commands.verify import Request, clients_of, read_client
     from iotonboard.commands.verify import verify as run
 
     moment = _moment(at) if at else clock()
@@ -60,11 +60,8 @@ def verify(
             files = acl or paths.acl, crl or paths.crl, ca or paths.ca_certificate
             user = user or ("" if acl or crl else state.config.broker_reader)
             devices = [state.store.device(name) for name in device_ids or ()]
-        for device in devices:
-            if not device.certificates:
-                raise NotFoundError(f"{device.device_id!r} has no certificate", hint="register it again")
-        chosen = [Client(device.device_id, device.certificates[0].der) for device in devices]
-        result = run(Request(*files, moment, version, topic, access, user), chosen + clients)
+        clients = clients_of(devices, moment) + clients
+        result = run(Request(*files, moment, version, topic, access, user), clients)
     _print(session, result, broker, moment)
     return 9 if result.fails else None
 
@@ -72,9 +69,9 @@ def verify(
 def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise UsageError(f"{text!r} is not a time", hint="write it as 2030-01-31T12:00:00Z") from None
-    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
 
 
 def _print(session: Session, result: Result, broker: str, moment: datetime) -> None:
@@ -97,6 +94,7 @@ def _print(session: Session, result: Result, broker: str, moment: datetime) -> N
                 "at_start": _values(one.at_start),
                 "at_reload": _values(one.at_reload),
                 "message": _values(one.message) if one.message else None,
+                "older": [_values(verdict) for verdict in one.older],
             }
             for one in result.devices
         ]
@@ -113,6 +111,10 @@ def _print(session: Session, result: Result, broker: str, moment: datetime) -> N
             if verdict is not None and (when != "reload" or verdict != device.at_start):
                 decided = "accepted" if verdict.accepted else "refused"
                 output.write_line(f"{device.device_id}\t{when}\t{decided}\t{verdict.reason}")
+        for verdict in device.older:
+            if verdict.accepted != device.at_start.accepted:
+                fate = "accepted" if verdict.accepted else f"refused: {verdict.reason}"
+                session.message(f"with an older certificate, {device.device_id} is {fate}")
     if not result.problems:
         session.message("the broker takes all three files")
 

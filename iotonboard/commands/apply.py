@@ -10,13 +10,11 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from iotonboard import fsio
-from iotonboard.brokercheck import check_files
+from iotonboard.brokercheck import check_files, read_certificate_file
 from iotonboard.destination import Applied, Destination, check_own_rules, digests
 from iotonboard.errors import BusyError, IotOnboardError, PolicyError
 from iotonboard.model import rfc3339
 from iotonboard.package import ACL, CA, CRL, Package, read_package
-from iotonboard.pki import trust
 from iotonboard.record import dataclass
 from iotonboard.reload import find_broker, reload_broker
 
@@ -66,7 +64,7 @@ def apply(request: Request, now: datetime) -> Result:
         ConflictError: it would delete rules that were written on this machine; nothing was touched.
         BusyError: the broker did not take it: the files of before are back. Or the disk refuses.
     """
-    anchors = [one.der for one in trust.read_certificates(fsio.read_file(request.ca, limit=1 << 20))]
+    anchors = [one.der for one in read_certificate_file(request.ca)]
     package = read_package(request.package, anchors)
     _check_time(package, now)
     if request.method is not None:
@@ -76,7 +74,7 @@ def apply(request: Request, now: datetime) -> Result:
         applied = _applied(destination, request)
         _check_counter(package, applied, request)
         current = destination.current()
-        if ACL in current and not _is_ours(current, applied) and not request.replace_rules:
+        if ACL in current and not request.replace_rules and not _is_ours(destination, current[ACL], applied):
             check_own_rules(current[ACL], package.files[ACL])
         return _put_in_place(request, destination, package, applied, current, now)
 
@@ -99,8 +97,9 @@ def _put_in_place(
         raise
     previous = None
     if changed and current:
-        previous = applied.counter if applied and applied.counter != counter and _is_ours(current, applied) else 0
-        destination.keep(previous, current)
+        previous = destination.generation_of(current)
+        if previous == 0:
+            destination.keep(previous, current)
     # Remembered before anything is replaced: a kill in between leaves a package that can be applied again.
     destination.record(Applied(counter, package.digest, digests(package.files)))
     if changed:
@@ -108,7 +107,7 @@ def _put_in_place(
     try:
         reloaded = _reload(request, destination)
     except IotOnboardError as error:
-        raise _put_back(request, destination, previous, current, error) from error
+        raise _put_back(request, destination, previous, current, error, now) from error
     destination.thin(request.keep)
     ca_changed = CA in current and current[CA] != package.files[CA]
     return Result(package, changed, previous, reloaded, ca_changed, tuple(warnings))
@@ -123,9 +122,14 @@ def _applied(destination: Destination, request: Request) -> Applied | None:
         raise
 
 
-def _is_ours(current: dict[str, bytes], applied: Applied | None) -> bool:
-    """Say whether the ACL there is the one that was applied last, untouched since."""
-    return applied is not None and digests(current).get(ACL) == applied.files.get(ACL)
+def _is_ours(destination: Destination, acl: bytes, applied: Applied | None) -> bool:
+    """Say whether the ACL there is one that a package brought, untouched since.
+
+    The last package's, or that of one before it: a kill or a failed reload leaves the files of before.
+    """
+    files = {ACL: acl}
+    is_last = applied is not None and digests(files)[ACL] == applied.files.get(ACL)
+    return is_last or destination.generation_of(files) > 0
 
 
 def _check_time(package: Package, now: datetime) -> None:
@@ -168,18 +172,24 @@ def _reload(request: Request, destination: Destination) -> str:
     if request.method is None:
         return ""
     paths = (destination.file(ACL), destination.file(CRL))
-    return reload_broker(request.method, paths, timeout_s=request.timeout_s)
+    return reload_broker(request.method, paths, timeout_s=request.timeout_s, is_here=True)
 
 
 def _put_back(
-    request: Request, destination: Destination, previous: int | None, current: dict[str, bytes], error: IotOnboardError
+    request: Request,
+    destination: Destination,
+    previous: int | None,
+    current: dict[str, bytes],
+    error: IotOnboardError,
+    now: datetime,
 ) -> IotOnboardError:
-    """Bring the files of before back and tell the broker; returns what to raise."""
+    """Bring the files of before back and tell the broker, unless it would stumble over them; returns what to raise."""
     if previous is None:
         return error
     destination.replace(current, backwards=True)
     again = "start the broker if it ended, correct what stopped it, and run the same command again"
     with contextlib.suppress(IotOnboardError):
+        _check_files(destination.path, request, now)
         _reload(request, destination)
         again = "the broker reads them; correct what stopped it and run the same command again"
     return BusyError(

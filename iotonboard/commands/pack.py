@@ -66,7 +66,7 @@ def pack(state: State, authority: Authority, out: str, *, valid_days: int | None
 
 
 def _published(state: State) -> dict[str, bytes]:
-    """The three files as the database says them; the CA file as it was published."""
+    """The three files as the database says them: what else somebody wrote into ``ca.crt`` is not signed."""
     now = whole_seconds(state.clock())
     ders = [row.der for row in state.store.crl_generation() if row.der is not None]
     if not ders:
@@ -74,7 +74,7 @@ def _published(state: State) -> dict[str, bytes]:
     return {
         CRL: b"".join(pem.pem_encode("X509 CRL", der) for der in ders),
         ACL: b"".join(state.render_acl(state.paths.acl, now)),
-        CA: fsio.read_file(state.paths.ca_certificate, limit=1 << 20),
+        CA: b"".join(pem.pem_encode("CERTIFICATE", issuer.der) for issuer in state.store.issuers()),
     }
 
 

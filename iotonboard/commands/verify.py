@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iotonboard import brokercheck, fsio
+from iotonboard import brokercheck
 from iotonboard.brokers.topics import PLACEHOLDER
-from iotonboard.pki import trust
+from iotonboard.errors import NotFoundError, UsageError
 from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from iotonboard.brokercheck import BrokerFiles, Problem
     from iotonboard.brokers.acl import Version
     from iotonboard.brokers.verdict import Verdict
+    from iotonboard.model import DeviceRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +35,23 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A certificate to judge, DER, with the user name that the broker takes from it."""
+    """A certificate to judge, DER, with the user name that the broker takes from it.
+
+    ``older`` are the device's other certificates, DER, that it may still use.
+    """
 
     name: str
     certificate_der: bytes
     file: str = ""
+    older: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceResult:
     """What becomes of one device after a start and after a reload, and of its message where one was asked for.
 
-    ``file`` is where its certificate came from; empty for the database.
+    ``file`` is where its certificate came from; empty for the database. ``older`` is what becomes of it at a start with
+    each of its older certificates.
     """
 
     device_id: str
@@ -53,6 +59,7 @@ class DeviceResult:
     at_reload: Verdict
     message: Verdict | None = None
     file: str = ""
+    older: tuple[Verdict, ...] = ()
 
     @property
     def fails(self) -> bool:
@@ -81,16 +88,40 @@ def read_client(path: str) -> Client:
         NotFoundError: there is no such file.
         PolicyError: it holds no certificate that can be read.
     """
-    seen = trust.read_certificates(fsio.read_file(path, limit=1 << 20))[0]
+    seen = brokercheck.read_certificate_file(path)[0]
     return Client(seen.common_name or path, seen.der, path)
 
 
-def verify(request: Request, clients: Iterable[Client]) -> Result:
+def clients_of(devices: Iterable[DeviceRecord], at: datetime) -> list[Client]:
+    """The devices of the database as they would connect at a time: with the newest certificate of then.
+
+    Raises:
+        NotFoundError: a device has no certificate.
+    """
+    clients = []
+    for device in devices:
+        if not device.certificates:
+            raise NotFoundError(f"{device.device_id!r} has no certificate", hint="register it again")
+        begun = [one for one in device.certificates if one.created_at <= at] or device.certificates[:1]
+        older = tuple(one.der for one in begun[1:] if one.validity.contains(at))
+        clients.append(Client(device.device_id, begun[0].der, older=older))
+    return clients
+
+
+def verify(request: Request, clients: Sequence[Client]) -> Result:
     """Judge the files and each client.
 
     Raises:
+        UsageError: a topic without anybody to try it, or with a wildcard.
         PolicyError: a certificate cannot be read.
     """
+    if request.topic and not clients:
+        raise UsageError("a topic is tried by a device, and none is named", hint="name one: ID, or --cert FILE")
+    if {"+", "#"} & set(request.topic):
+        raise UsageError(
+            f"{request.topic!r} has a wildcard: the broker decides message by message",
+            hint="name a topic of one message, as in 'devices/{device_id}/x'",
+        )
     files = brokercheck.read_broker_files(
         request.acl, request.crl, request.ca, at=request.at, version=request.version, user=request.user
     )
@@ -109,4 +140,5 @@ def _judge(request: Request, files: BrokerFiles, client: Client) -> DeviceResult
         brokercheck.judge_device(client.certificate_der, files, at=at, event="reload", version=version),
         message,
         client.file,
+        tuple(brokercheck.judge_device(one, files, at=at, version=version) for one in client.older),
     )

@@ -575,6 +575,28 @@ def test_an_operators_line_that_would_break_the_broker_is_not_published(state: S
     assert "the-next-one" in state.acl.read_text()
 
 
+@pytest.mark.parametrize("kind", ["acl", "crl"])
+def test_a_link_in_the_place_of_a_published_file_is_told(state: State, tmp_path: Path, kind: str) -> None:
+    """The broker reads what the link leads to, and would never see a revocation."""
+    state.register("press-1")
+    place, target = getattr(state, kind), tmp_path / "of-the-broker"
+    place.rename(target)
+    place.symlink_to(target)
+    old = target.read_bytes()
+    check_error(state.run("revoke", "press-1", expect=4), "symbolic link")
+    assert (place.is_symlink(), target.read_bytes()) == (True, old)
+    place.unlink()
+    target.rename(place)
+    state.run("gen-crl")
+    assert b"press-1" not in state.acl.read_bytes()
+    assert state.json("verify", "press-1", expect=9)["devices"][0]["at_start"]["cause"] == "revoked"
+
+
+def test_an_acl_is_not_written_over_a_device(state: State, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    check_error(state.run("sync-acl", "--out", tmp_path / "pipe", expect=4), "not a plain file")
+
+
 @pytest.mark.skipif(not hasattr(os, "symlink") or os.name == "nt", reason="needs symbolic links")
 def test_a_state_that_is_a_file(state: State, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")

@@ -6,11 +6,14 @@ import os
 import shutil
 import subprocess
 import tempfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from support.broker import fake_clock
 from support.program import State, run_cli
+from support.tools import need
 
 
 def test_a_named_device_is_judged_with_its_message(state: State) -> None:
@@ -39,8 +42,41 @@ def test_files_are_judged_without_a_state(state: State, tmp_path: Path) -> None:
 
 
 def test_a_bad_time_and_an_unknown_device_are_refused(state: State) -> None:
-    state.run("verify", "--at", "tomorrow", expect=2)
+    for text in ("tomorrow", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
+        assert f"{text!r} is not a time" in state.run("verify", "--at", text, expect=2).stderr
     state.run("verify", "nobody", expect=5)
+
+
+def test_a_topic_that_nobody_could_try_is_refused(state: State) -> None:
+    """Both would be answered as if the ACL had been asked."""
+    state.register("a")
+    for topic in ("devices/{device_id}/#", "devices/+/x"):
+        said = state.run("verify", "a", "--topic", topic, "--access", "read", expect=2).stderr
+        assert "has a wildcard" in said
+    assert "none is named" in state.run("verify", "--topic", "devices/a/x", expect=2).stderr
+
+
+def test_a_file_without_a_certificate_is_named(state: State) -> None:
+    said = state.run("verify", "--cert", state.acl, expect=6).stderr
+    assert f"{str(state.acl)!r}: no 'CERTIFICATE' block in it" in said
+
+
+def test_a_device_is_judged_by_the_certificate_of_that_time(state: State, tmp_path: Path) -> None:
+    need("faketime")
+    state.register("a")
+    later = fake_clock(tmp_path / "clock")
+    (tmp_path / "clock").write_text("+20d")
+    state.run("renew", "a", "--no-bundle", "--revoke-old", "now", env=later)
+    found = state.run("verify", "a", "--json", env=later).json["devices"][0]
+    assert (found["at_start"]["cause"], [one["cause"] for one in found["older"]]) == ("ok", ["revoked"])
+    said = state.run("verify", "a", env=later).stderr
+    assert "with an older certificate, a is refused: its certificate is revoked" in said
+
+    first = state.path / "generations" / "00000001"
+    files = ("--crl", first / "crl.pem", "--acl", state.acl)
+    at = (datetime.now(UTC) + timedelta(days=10)).isoformat(timespec="seconds")
+    (then,) = state.json("verify", "a", *files, "--at", at)["devices"]
+    assert (then["at_start"]["cause"], then["older"]) == ("ok", [])
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="changes owners: needs root")

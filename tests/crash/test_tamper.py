@@ -6,9 +6,12 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from iotonboard.pki.pem import pem_encode
 
+from support import pki
 from support.program import State
 
 
@@ -31,6 +34,11 @@ def old_crl(state: State) -> None:
     kept = state.crl.read_bytes()
     state.run("gen-crl")
     state.crl.write_bytes(kept)
+
+
+def add_ca(state: State) -> None:
+    """What an attacker with the disk would have brokers and devices trust."""
+    state.ca_cert.write_bytes(state.ca_cert.read_bytes() + pem_encode("CERTIFICATE", pki.issuer().certificate_der))
 
 
 REVOKE_B = (
@@ -69,6 +77,8 @@ TAMPERINGS: dict[str, tuple[Callable[[State], object], str, bool]] = {
     "older CRL": (old_crl, "crl", True),
     "empty CRL": (lambda s: s.crl.write_bytes(b""), "crl", True),
     "missing CRL": (lambda s: s.crl.unlink(), "crl", True),
+    "another CA in ca.crt": (add_ca, "ca", True),
+    "garbage for ca.crt": (lambda s: s.ca_cert.write_bytes(b"x"), "ca", True),
 }
 
 
@@ -84,6 +94,16 @@ def test_tampering_is_named_and_repaired_where_it_can_be(fleet: State, name: str
     assert kind in {difference["kind"] for difference in found}, found
     left = fleet.run("health", "--repair", "--json", expect=0 if is_repairable else 9).json["differences"]
     assert is_repairable == (left == [])
+
+
+def test_another_ca_in_the_published_file_is_told_and_not_packed(fleet: State, tmp_path: Path) -> None:
+    anchor = fleet.ca_cert.read_bytes()
+    add_ca(fleet)
+    assert "holds another one" in fleet.run("health", "--check", "ca-certificate", expect=9).stdout
+    fleet.run("pack", "--out", tmp_path / "package")
+    assert (tmp_path / "package").read_bytes().endswith(b"-----END X509 CRL-----\n" + fleet.acl.read_bytes() + anchor)
+    fleet.run("health", "--repair")
+    assert fleet.ca_cert.read_bytes() == anchor
 
 
 def test_repair_puts_the_forgotten_revocation_back_on_the_crl(fleet: State) -> None:

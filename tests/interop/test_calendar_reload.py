@@ -39,6 +39,30 @@ def test_a_calendar_overlaps_and_every_revocation_signs_all_of_it_anew(state: St
     assert len(lists(state)) == 1
 
 
+def test_a_cap_that_is_lowered_shortens_the_calendar_that_is_kept(state: State) -> None:
+    state.run("gen-crl", "--calendar", "8", "--every", "7")
+    state.run("config", "set", "crl_calendar_max_days", "20")
+    state.run("gen-crl")
+    facts = [crl_facts(der) for der in lists(state)]
+    assert (len(facts), max(one.next_update for one in facts) <= datetime.now(UTC) + timedelta(days=20)) == (2, True)
+    assert "calendar of 2 x 7 days" in state.run("health", "--check", "crl").stdout
+    state.run("config", "set", "crl_calendar_max_days", "3")
+    state.run("gen-crl")
+    assert len(lists(state)) == 1
+    state.run("config", "set", "crl_calendar_max_days", "180")
+    state.run("gen-crl")
+    assert len(lists(state)) == 8
+
+
+def test_a_calendar_of_one_list_does_not_end_at_once(state: State, tmp_path: Path) -> None:
+    later = fake_clock(tmp_path / "clock")
+    state.run("gen-crl", "--calendar", "1", "--every", "7")
+    (tmp_path / "clock").write_text(f"+{7 * 24 * 3600 - 60}")  # a minute before the second one would begin
+    state.run("gen-crl", env=later)
+    (only,) = [crl_facts(der) for der in lists(state)]
+    assert only.next_update > datetime.now(UTC) + timedelta(days=13)
+
+
 def test_a_broker_moves_along_the_calendar_by_itself_and_stays_with_a_revocation(
     state: State, start_broker, tmp_path: Path
 ) -> None:
@@ -151,6 +175,8 @@ def test_reload_mutes_a_live_revoked_session_in_both_styles(
 
 def test_reload_says_when_nothing_is_configured_or_nobody_runs(state: State, tmp_path: Path) -> None:
     state.run("sync-acl", "--reload", expect=2)
+    assert "--check writes nothing" in state.run("sync-acl", "--check", "--reload", expect=2).stderr
     state.run("sync-acl", "--reload", env={"IOTONBOARD_BROKER_RELOAD": f"pid:{tmp_path}/none"}, expect=5)
     state.run("sync-acl", "--reload", env={"IOTONBOARD_BROKER_RELOAD": "systemd:a b"}, expect=2)
-    state.run("sync-acl", "--reload", env={"IOTONBOARD_BROKER_RELOAD": "command:false"}, expect=8)
+    failed = state.run("sync-acl", "--json", "--reload", env={"IOTONBOARD_BROKER_RELOAD": "command:false"}, expect=8)
+    assert failed.json["command"] == "sync-acl"  # what was done is answered, whatever became of the reload

@@ -27,6 +27,7 @@ show) cat {folder}/pid ;;
 reload) [ -e {folder}/fails ] && {{ echo "Job for $2 failed." >&2; exit 1; }}; kill -HUP "$(cat {folder}/pid)" ;;
 esac
 """
+NAMED = "open('/proc/self/comm', 'w').write('mosquitto')"  # called as the broker's process is
 # Processes that do what a broker may do; each says when it is ready.
 ENDS = "signal.signal(signal.SIGHUP, lambda *_: sys.exit(0))"
 HANGS = "signal.signal(signal.SIGHUP, lambda *_: [None for _ in iter(int, 1)])"
@@ -42,7 +43,7 @@ def stand_in(state: State) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
     started: list[subprocess.Popen[str]] = []
 
     def start(on_hangup: str) -> subprocess.Popen[str]:
-        code = f"import signal, sys\n{on_hangup}\nprint('runs', flush=True)\nwhile True: signal.pause()"
+        code = f"import signal, sys\n{NAMED}\n{on_hangup}\nprint('runs', flush=True)\nwhile True: signal.pause()"
         words = [sys.executable, "-c", code, state.acl, state.crl]
         started.append(subprocess.Popen(words, stdout=subprocess.PIPE, text=True))
         assert started[-1].stdout.readline() == "runs\n"
@@ -171,9 +172,56 @@ def test_a_broker_that_is_not_there_or_cannot_be_told_is_said(state: State, tmp_
         assert "Job for mosquitto.service failed." in state.run("sync-acl", "--reload", expect=8).stderr
 
 
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda s: s.acl.write_bytes(b"topic \tread x\n" + s.acl.read_bytes()), "line 1"),
+        (lambda s: s.crl.write_bytes(s.crl.read_bytes()[:-40]), "admits revoked devices"),
+        (lambda s: s.ca_cert.write_bytes(b""), "refuses every connection"),
+    ],
+    ids=["acl", "crl", "ca"],
+)
+def test_no_reload_of_files_that_somebody_spoiled(
+    state: State, start_broker, tmp_path: Path, spoil: Callable[[State], object], reason: str
+) -> None:
+    """They are as they were published to all that the state knows, and the broker would let everybody in."""
+    broker = start_broker(state)
+    (tmp_path / "pid").write_text(f"{broker._process.pid}\n")
+    state.run("config", "set", "broker.reload", f"pid:{tmp_path / 'pid'}")
+    state.register("press-1")
+    state.run("revoke", "press-1")
+    spoil(state)
+    words = ("revoke", "press-1") if reason == "line 1" else ("sync-acl",)
+    assert reason in state.run(*words, "--reload", expect=6).stderr
+    assert reason != "line 1" or "was not reloaded" in state.run("gen-crl", "--reload", expect=6).stderr
+    assert "Reloading config" not in broker.log
+
+
+def test_nothing_is_sent_to_another_program_whose_number_the_file_holds(state: State, tmp_path: Path) -> None:
+    """What a file that outlived its broker names after a restart; SIGHUP ends most programs."""
+    state.run("config", "set", "broker.reload", f"pid:{tmp_path / 'pid'}")
+    with subprocess.Popen(["sleep", "60"]) as other:
+        try:
+            (tmp_path / "pid").write_text(f"{other.pid}\n")
+            said = state.run("sync-acl", "--reload", expect=5).stderr
+            assert f"process {other.pid}" in said
+            assert "'sleep' and not mosquitto" in said
+            assert other.poll() is None
+        finally:
+            other.kill()
+
+
+@pytest.mark.parametrize("text", ["nonsense", "pid:", "pid: ", "systemd:a b", "command:sh -c 'true", "command:"])
+def test_a_way_that_is_none_is_refused(state: State, tmp_path: Path, text: str) -> None:
+    (tmp_path / "p").write_text("")
+    assert "hint: " in state.run("sync-acl", "--reload", env={"IOTONBOARD_BROKER_RELOAD": text}, expect=None).stderr
+    words = ("--ca", state.ca_cert, "--dest", tmp_path, "--reload", text)
+    assert "hint: " in state.run("apply", tmp_path / "p", *words, expect=2).stderr
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="changes users: needs root")
 def test_nothing_is_sent_to_a_broker_that_could_not_read_the_files(state: State, tmp_path: Path, way: str) -> None:
-    code = "trap 'echo told' HUP; echo runs; while :; do sleep 0.1; done"
+    code = "echo mosquitto >/proc/$$/comm; trap 'echo told' HUP; echo runs; while :; do sleep 0.1; done"
     broker = subprocess.Popen(["/bin/sh", "-c", code], stdout=subprocess.PIPE, text=True, user="nobody", cwd="/")
     try:
         assert broker.stdout.readline() == "runs\n"

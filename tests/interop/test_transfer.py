@@ -69,6 +69,13 @@ def site(state: State, tmp_path: Path) -> Site:
     return Site(state, tmp_path / "site")
 
 
+def write_own_rule(state: State, topic: str, *, before: str = "") -> str:
+    """Write a rule of the officer's own into the workstation's ACL, in the place of another one; returns it."""
+    rule = f"user bridge\ntopic read {topic}\n"
+    state.acl.write_text(rule + state.acl.read_text().removeprefix(before))
+    return rule
+
+
 def start(site: Site, tmp_path: Path, **replace: str) -> tuple[Broker, str]:
     """A broker that reads the site's files; and how to reload it."""
     names = {str(site.state.acl): site.dest / "mosquitto.acl", str(site.state.crl): site.dest / "crl.pem"}
@@ -103,6 +110,7 @@ def test_a_revocation_reaches_a_broker_on_another_machine(state: State, site: Si
 
 def test_a_broker_that_reads_other_files_gets_those_of_before_back(state: State, site: Site, tmp_path: Path) -> None:
     """Its configuration still names the state's files: it lives, but does not enforce what was applied."""
+    first = write_own_rule(state, "first")
     site.apply(site.pack("first"))
     before = site.contents()
     broker = Broker(state, tmp_path / "broker")
@@ -110,6 +118,7 @@ def test_a_broker_that_reads_other_files_gets_those_of_before_back(state: State,
     (tmp_path / "pid").write_text(f"{broker._process.pid}\n")
     try:
         state.run("revoke", "press-1")
+        write_own_rule(state, "second", before=first)
         said = site.apply(site.pack("second"), "--reload", f"pid:{tmp_path / 'pid'}", expect=8)
         assert "did not read" in said
         assert "files of before are back" in said
@@ -117,12 +126,19 @@ def test_a_broker_that_reads_other_files_gets_those_of_before_back(state: State,
         site.refused(site.folder / "first")  # what was applied last still counts
     finally:
         broker.stop()
-    assert "applied" in site.apply(site.folder / "second")
+    third = site.pack("third")
+    applied = [json.loads(site.apply(package, "--json")) for package in (site.folder / "second", third)]
+    kept = [site.dest / "generations" / str(one["previous"]) / "mosquitto.acl" for one in applied]
+    assert [path.read_bytes().split(b"\n")[1] for path in kept] == [b"topic read first", b"topic read second"]
 
 
-_DIES = (
-    "import os, signal, time\nsignal.signal(signal.SIGHUP, lambda *_: os._exit(3))\nprint(flush=True)\ntime.sleep(60)"
-)
+_DIES = """
+import os, signal, time
+open("/proc/self/comm", "w").write("mosquitto")
+signal.signal(signal.SIGHUP, lambda *_: os._exit(3))
+print(flush=True)
+time.sleep(60)
+"""
 
 
 def test_a_broker_that_ends_at_the_reload_gets_the_files_of_before_back(
@@ -137,6 +153,21 @@ def test_a_broker_that_ends_at_the_reload_gets_the_files_of_before_back(
         said = site.apply(site.pack("second"), "--reload", f"pid:{tmp_path / 'pid'}", expect=8)
     assert "ended at the reload" in said
     assert site.contents() == before
+
+
+def test_a_command_that_does_not_reach_the_broker_gets_the_files_of_before_back(state: State, site: Site) -> None:
+    site.apply(site.pack("first"))
+    before = site.contents()
+    if os.statvfs(site.dest).f_flag & os.ST_NOATIME:
+        pytest.skip("this disk does not record who read")
+    state.run("revoke", "press-1")
+    said = site.apply(site.pack("second"), "--reload", "command:true", "--timeout", "1", expect=8)
+    assert "nobody has read" in said
+    assert "files of before are back" in said
+    assert site.contents() == before
+    reads = f"command:cat {site.dest / 'mosquitto.acl'} {site.dest / 'crl.pem'}"
+    site.apply(site.folder / "second", "--reload", reads)
+    assert site.contents() != before
 
 
 def test_without_a_broker_nothing_is_touched(site: Site, tmp_path: Path) -> None:
@@ -226,7 +257,27 @@ def test_owner_and_mode_of_the_files_stay(site: Site) -> None:
     assert (site.dest / "crl.pem").stat().st_mode & 0o777 == 0o644
 
 
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("kind", ["link", "broken link", "folder"])
+def test_what_a_rename_would_not_reach_is_refused(site: Site, tmp_path: Path, kind: str, name: str) -> None:
+    """The broker may read what a link leads to: replacing the link would leave it with the old file."""
+    package = site.pack()
+    target = tmp_path / "elsewhere"
+    if kind == "link":
+        target.write_text("user bridge\n")
+    place = site.dest / name
+    if kind == "folder":
+        place.mkdir()
+    else:
+        place.symlink_to(target)
+    said = site.refused(package, expect=4)
+    assert f"{str(place)!r} is " in said
+    assert ("symbolic link" in said) is ("link" in kind)
+
+
 def test_the_last_generations_stay(site: Site) -> None:
+    (site.dest / "generations").mkdir()
+    (site.dest / "generations" / "17").write_text("somebody's note")
     for number in range(4):
         site.apply(site.pack(f"p{number}"), "--keep", "2")
     kept = sorted(path.name for path in (site.dest / "generations").iterdir() if path.is_dir())
@@ -238,9 +289,11 @@ def test_the_last_generations_stay(site: Site) -> None:
 def test_apply_killed_at_every_step_goes_on_with_the_same_command(
     site: Site, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
+    rule = write_own_rule(site.state, "first")
     site.apply(site.pack("first"))
     first = site.contents()
     site.state.run("revoke", "press-1")
+    write_own_rule(site.state, "second", before=rule)
     site.pack("second")
     home = tmp_path / "home"
     site.folder.rename(home)
@@ -318,6 +371,13 @@ def test_a_calendar_travels_whole(site: Site) -> None:
     site.state.run("gen-crl", "--calendar", "4", "--every", "7")
     site.apply(site.pack("package", "--valid-days", "3000"))
     assert (site.dest / "crl.pem").read_bytes().count(b"BEGIN X509 CRL") == 4
+
+
+def test_generations_name_the_lists_of_each_ca(state: State) -> None:
+    state.run("gen-crl", "--calendar", "3")
+    assert state.run("generations").stdout.splitlines()[0].split("\t")[2] == "2-4"
+    state.run("ca-rollover")
+    assert state.run("generations").stdout.splitlines()[0].split("\t")[2] == "1-3 5-7"
 
 
 def test_generations_stay_for_inspection_and_never_come_back(state: State) -> None:

@@ -76,6 +76,7 @@ def test_a_good_filter_has_no_problem(topic: str) -> None:
         (b"user\n", 1, "without a name"),
         (b"# c\n\nuser a\ntopic \n", 4, "without a topic"),
         (b"topic all x\n", 1, "none of read, write"),
+        (b"topic \tread x\n", 1, "none of read, write"),
         (b"topic read +x\n", 1, "whole level"),
         (b"user a\r\nbad\r\n", 2, "begin with user, topic or pattern"),
         (b"user a\ntopic read b\0c\ntopic read d\n", 2, "NUL"),
