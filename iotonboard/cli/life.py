@@ -18,6 +18,7 @@ from iotonboard.model import KeyType, rfc3339
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from iotonboard.authority import Authority
     from iotonboard.commands.renew import Options, Renewed, Request
     from iotonboard.model import SerialNumber
     from iotonboard.statedir import State
@@ -82,12 +83,9 @@ def renew(
     if sum((bool(ids), batch is not None, old_ca)) > 1 or sum((rekey, same_key, csr is not None)) > 1:
         hint = "ids, --batch or --old-ca; --rekey, --same-key or --csr"
         raise UsageError("these options exclude each other", hint=hint)
-    if csr and len(ids or ()) != 1:
-        raise UsageError("--csr goes with one device", hint="name that device")
-    if session.passphrase_file == "-" and "-" in (batch, csr):
-        raise UsageError("stdin cannot be both passphrase and list", hint="put the passphrase into a file")
-    if len({text.lower() for text in ids or ()}) != len(ids or ()):
-        raise UsageError("an id is named twice", hint="name every device once")
+    if key_type is not None and (same_key or csr is not None):
+        raise UsageError("--key-type is for a key that is made here", hint="leave it out, or use --rekey")
+    _check_usage(session, ids or [], batch, csr)
     with session.open_state() as state, passwords_file(passwords) as keep_password, stop_signal() as stopped:
         before = None if expiring_within is None else state.clock() + timedelta(days=expiring_within)
         options = command.Options(
@@ -102,23 +100,34 @@ def renew(
         requests = _behind(state) if old_ca else _requests(state, ids or [], batch, csr, options)
         authority = session.unlock(state)
         state.publish(acl=False)
-        exit_code = 0
+        exit_code, counts = 0, dict.fromkeys(("renewed", "skipped", "failed"), 0)
         try:
             start_workers = None if jobs == 1 else worker_starter(jobs)
             answers = command.renew(state, authority, requests, options, stopped=stopped, start_workers=start_workers)
             for answer in watched(session, answers, len(ids or ()) or (count_rows(batch) if batch else None)):
                 exit_code = exit_code or (answer.error.exit_code if answer.error else 0)
+                counts[answer.outcome] += 1
                 if keep_password and answer.bundle_password:
                     keep_password(answer)
                 _print_renewed(session, answer, None if keep_password else answer.bundle_password)
         finally:
             state.publish()
+        _print_counts(session, counts)
         if stopped():
             raise InterruptedBatchError(
                 "stopped; everything answered so far is done",
                 hint="'--expiring-within DAYS' and '--old-ca' leave out what was renewed already",
             )
     return exit_code
+
+
+def _check_usage(session: Session, ids: Sequence[str], batch: str | None, csr: str | None) -> None:
+    if csr and len(ids) != 1:
+        raise UsageError("--csr goes with one device", hint="name that device")
+    if session.passphrase_file == "-" and "-" in (batch, csr):
+        raise UsageError("stdin cannot be both passphrase and list", hint="put the passphrase into a file")
+    if len({text.lower() for text in ids}) != len(ids):
+        raise UsageError("an id is named twice", hint="name every device once")
 
 
 def _requests(
@@ -183,6 +192,12 @@ def _print_renewed(session: Session, answer: Renewed, password: str | None) -> N
     session.result(values, f"{answer.device_id}\t{answer.outcome}\tserial {values['serial']}{until}{place}{shown}")
 
 
+def _print_counts(session: Session, counts: dict[str, int]) -> None:
+    if sum(counts.values()) != 1:
+        said = ", ".join(f"{number} {outcome}" for outcome, number in counts.items() if number)
+        session.message(said or "there is nothing to renew")
+
+
 def _print_refused(session: Session, answer: Renewed, error: IotOnboardError) -> None:
     if session.json:
         values = {"device_id": answer.device_id, "line": answer.line, "status": "failed"}
@@ -197,8 +212,8 @@ def release(session: Session, ids: IdsArgument) -> int | None:
 
     with session.open_state() as state:
         authority = session.unlock(state)
-        state.publish(acl=False)
-        answers = end_hold(state, ids)
+        _finish(state, authority)
+        answers = end_hold(state, dict.fromkeys(ids))
         from iotonboard.commands.gen_crl import gen_crl
         from iotonboard.succession import crl_number
 
@@ -218,8 +233,8 @@ def retire(session: Session, ids: IdsArgument) -> int | None:
 
     with session.open_state() as state:
         authority = session.unlock(state)
-        state.publish(acl=False)
-        answers = end_service(state, ids)
+        _finish(state, authority)
+        answers = end_service(state, dict.fromkeys(ids))
         numbers: list[int | None] = [None] * len(answers)
         if any(answer.changed for answer in answers):
             from iotonboard.commands.gen_crl import gen_crl
@@ -239,6 +254,16 @@ def retire(session: Session, ids: IdsArgument) -> int | None:
     if any(numbers):
         session.message("next: copy CRL and ACL to the broker if it runs elsewhere, then reload it")
     return None
+
+
+def _finish(state: State, authority: Authority) -> None:
+    """Sign and publish what an interrupted call recorded: the call that repeats it may have nothing to change."""
+    if state.store.unlisted_revocations():
+        from iotonboard.commands.gen_crl import gen_crl
+
+        gen_crl(state, authority)
+    else:
+        state.publish()
 
 
 def _hex(serials: Sequence[SerialNumber]) -> list[str]:

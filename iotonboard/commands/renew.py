@@ -150,6 +150,7 @@ class _Renewal(Batch[Request, _Plan, Renewed]):
             self._options.key == "auto" and lifecycle.is_device_made(self.state.store, newest.serial)
         ):
             spki_der = facts.spki_der
+            _refuse_other_type(device, facts.key_type, self._options.key_type)
         key_type = request.csr.key_type if request.csr else self._options.key_type or facts.key_type
         serial = SerialNumber.from_random(os.urandom(20))
         with_bundle = self._options.with_bundle
@@ -196,6 +197,14 @@ class _Renewal(Batch[Request, _Plan, Renewed]):
         if not plan.valid or self._options.revoke_old != "after-overlap":
             return None
         return now + timedelta(days=self.state.config["renewal_overlap_days"])
+
+
+def _refuse_other_type(device: DeviceRecord, key_type: KeyType, wanted: KeyType | None) -> None:
+    if wanted not in (None, key_type):
+        raise ConflictError(
+            f"device {str(device.device_id)!r} made its key itself, and it is {key_type}, not {wanted}",
+            hint="leave --key-type out, give a new request with --csr, or make a key here with --rekey",
+        )
 
 
 def _renewable(device: DeviceRecord, now: datetime) -> CertificateRecord:
