@@ -193,6 +193,11 @@ class CertificateRecord:
         """SHA-256 over the DER certificate, lower-case hex."""
         return hashlib.sha256(self.der).hexdigest()
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it is revoked for a time only: certificateHold (RFC 5280 5.3.1)."""
+        return self.revocation is not None and self.revocation.reason is RevocationReason.CERTIFICATE_HOLD
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceRecord:
@@ -206,13 +211,17 @@ class DeviceRecord:
     retired_at: datetime | None = None
 
     def status(self, now: datetime) -> str:
-        """One of ``active``, ``expired``, ``revoked`` and ``retired``, judged over all certificates."""
+        """One of ``active``, ``expired``, ``on-hold``, ``revoked`` and ``retired``, judged over all certificates."""
         if self.retired_at is not None:
             return "retired"
         unrevoked = [certificate for certificate in self.certificates if certificate.revocation is None]
         if any(certificate.validity.not_after >= now for certificate in unrevoked):
             return "active"
-        return "expired" if unrevoked else "revoked"
+        if unrevoked:
+            return "expired"
+        return (
+            "on-hold" if any(one.is_held and one.validity.not_after >= now for one in self.certificates) else "revoked"
+        )
 
 
 def whole_seconds(moment: datetime) -> datetime:

@@ -356,12 +356,19 @@ def _filter_clauses(chosen: DeviceFilter, now: datetime) -> tuple[str, dict[str,
 
 _UNREVOKED = "NOT EXISTS (SELECT 1 FROM revocation r WHERE r.certificate = c.id)"
 _VALID = f"EXISTS (SELECT 1 FROM certificate c WHERE c.device = d.id AND c.not_after >= :now AND {_UNREVOKED})"  # noqa: S608
+_HELD = (
+    "EXISTS (SELECT 1 FROM certificate c JOIN revocation r ON r.certificate = c.id"
+    " WHERE c.device = d.id AND c.not_after >= :now AND r.reason = 'certificateHold')"
+)
 _STATUS_CLAUSES = {
     "active": _VALID,
     "expired": "d.id IN (SELECT c.device FROM certificate c WHERE c.not_after < :now AND"  # noqa: S608 - constants
     f" {_UNREVOKED}) AND NOT {_VALID} AND d.retired_at IS NULL",
     "revoked": "d.id IN (SELECT c.device FROM revocation r JOIN certificate c ON c.id = r.certificate)"  # noqa: S608
     f" AND NOT {_VALID} AND NOT EXISTS (SELECT 1 FROM certificate c WHERE c.device = d.id AND {_UNREVOKED})"
-    " AND d.retired_at IS NULL",
+    f" AND d.retired_at IS NULL AND NOT {_HELD}",
+    "on-hold": "d.id IN (SELECT c.device FROM revocation r JOIN certificate c ON c.id = r.certificate"  # noqa: S608
+    f" WHERE r.reason = 'certificateHold') AND {_HELD} AND NOT EXISTS"
+    f" (SELECT 1 FROM certificate c WHERE c.device = d.id AND {_UNREVOKED}) AND d.retired_at IS NULL",
     "retired": "d.retired_at IS NOT NULL",
 }

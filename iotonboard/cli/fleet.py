@@ -59,7 +59,8 @@ def show(session: Session, device_id: DeviceArgument) -> int | None:
     for topic in topics:
         output.write_line(f"topic\t{topic}")
     for certificate in device.certificates:
-        state_text = f"{_certificate_status(certificate, now)}\tuntil {rfc3339(certificate.validity.not_after)}"
+        reason = f" ({certificate.revocation.reason.value})" if certificate.revocation else ""
+        state_text = f"{_certificate_status(certificate, now)}{reason}\tuntil {rfc3339(certificate.validity.not_after)}"
         fate = "".join(
             f"\t{key.removesuffix('_at')} {moment}" for key, moment in fates[certificate.serial].items() if moment
         )
@@ -85,7 +86,7 @@ def _fate(store: Store, certificate: CertificateRecord) -> dict[str, object]:
 def list_devices(
     session: Session,
     status: Annotated[
-        Literal["active", "revoked", "expired", "retired"] | None,
+        Literal["active", "expired", "on-hold", "revoked", "retired"] | None,
         typer.Option("--status", help="Only devices of this status."),
     ] = None,
     expiring_within: Annotated[

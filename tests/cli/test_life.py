@@ -116,6 +116,35 @@ def test_a_list_is_renewed_on_all_cores_and_only_what_expires_soon(state: State,
     assert "line 3" in result.stderr
 
 
+def test_options_of_renew_that_would_be_ignored_are_refused(state: State, tmp_path) -> None:
+    csr = tmp_path / "own.csr"
+    words = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", tmp_path / "own.key")
+    run_tool(need("openssl"), "req", "-new", *words, "-subj", "/CN=own", "-out", csr)
+    state.register("press-17")
+    state.run("register", "own", "--csr", csr)
+    before = state.snapshot()
+    for words in (
+        ("press-17", "--rekey", "--same-key"), ("press-17", "--rekey", "--csr", csr), ("press-17", "--batch", csr),
+        ("press-17", "own", "--csr", csr), ("--csr", csr, "--expiring-within", "9"), ("press-17", "PRESS-17"),
+        ("--old-ca", "press-17"), ("press-17", "--same-key", "--key-type", "rsa-2048"),
+        ("press-17", "--csr", csr, "--key-type", "ec-p256"),
+    ):  # fmt: skip
+        assert "hint: " in state.run("renew", *words, expect=2).stderr, words
+    assert "made its key itself" in state.run("renew", "own", "--key-type", "ec-p384", expect=4).stderr
+    assert state.snapshot() == before
+    state.run("renew", "own", "--key-type", "ec-p256")
+    state.run("renew", "own", "--key-type", "ec-p384", "--rekey")
+
+
+def test_many_renewals_end_with_their_number(state: State) -> None:
+    state.run("register", "soon", "--validity-days", "5")
+    state.register("late", "gone")
+    state.run("revoke", "gone")
+    done = state.run("renew", "soon", "late", "gone", "--expiring-within", "30", expect=4)
+    assert done.stderr.endswith("iotonboard: 1 renewed, 1 skipped, 1 failed\n")
+    assert "nothing to renew" in state.run("renew", "--expiring-within", "30").stderr
+
+
 def test_a_revoked_held_or_retired_device_is_not_renewed(state: State) -> None:
     state.register("revoked", "held", "retired")
     state.run("revoke", "revoked")
@@ -134,6 +163,10 @@ def test_a_hold_ends_on_crl_and_acl_and_the_trail_keeps_both(state: State) -> No
     state.run("revoke", "press-17", "--reason", "certificateHold")
     assert "Certificate Hold" in listed(state)
     assert "user press-17\n" not in state.acl.read_text()
+    for answer in (state.json("show", "press-17"), state.json("list", "--status", "on-hold")):
+        assert answer["status"] == "on-hold"
+    assert state.run("list", "--status", "revoked").stdout == ""
+    assert "revoked (certificateHold)" in state.run("show", "press-17").stdout
     released = state.json("release", "press-17")
     assert released["serials"] == [device["serial"]]
     assert device["serial"] not in listed(state)
@@ -146,6 +179,8 @@ def test_a_hold_ends_on_crl_and_acl_and_the_trail_keeps_both(state: State) -> No
     assert "not on hold" in state.run("release", "press-17", expect=4).stderr
     state.run("release", "nobody", expect=5)
     assert state.snapshot() == before
+    state.run("revoke", "press-17", "--reason", "certificateHold")
+    assert len(state.run("release", "press-17", "press-17", "--json").json_lines) == 1
 
 
 def test_a_held_certificate_can_be_revoked_for_good(state: State) -> None:
@@ -154,6 +189,8 @@ def test_a_held_certificate_can_be_revoked_for_good(state: State) -> None:
     state.run("revoke", "press-17", "--reason", "keyCompromise")
     assert statuses(state, "press-17") == {device["serial"]: "keyCompromise"}
     assert "Key Compromise" in listed(state)
+    assert state.json("show", "press-17")["status"] == "revoked"
+    assert state.run("list", "--status", "on-hold").stdout == ""
     state.run("release", "press-17", expect=4)
     state.run("revoke", "press-17", "--reason", "certificateHold")
     assert statuses(state, "press-17") == {device["serial"]: "keyCompromise"}
@@ -171,6 +208,7 @@ def test_a_retired_id_is_never_given_again(state: State) -> None:
     before = state.snapshot()
     for answer in ("fail", "skip", "reissue"):
         assert "retired" in state.run("register", "press-17", "--if-exists", answer, expect=4).stderr
+        state.run("register", "PRESS-17", "--if-exists", answer, expect=4)
     assert state.json("retire", "press-17")["changed"] is False
     assert state.snapshot() == before
 
