@@ -58,13 +58,13 @@ def show(session: Session, device_id: DeviceArgument) -> int | None:
         output.write_line(f"{key}\t{value}")
     for topic in topics:
         output.write_line(f"topic\t{topic}")
+    rows = []
     for certificate in device.certificates:
         reason = f" ({certificate.revocation.reason.value})" if certificate.revocation else ""
-        state_text = f"{_certificate_status(certificate, now)}{reason}\tuntil {rfc3339(certificate.validity.not_after)}"
-        fate = "".join(
-            f"\t{key.removesuffix('_at')} {moment}" for key, moment in fates[certificate.serial].items() if moment
-        )
-        output.write_line(f"certificate\t{certificate.serial.hex}\t{state_text}{fate}")
+        status, until = _certificate_status(certificate, now), rfc3339(certificate.validity.not_after)
+        fate = [f"{key.removesuffix('_at')} {moment}" for key, moment in fates[certificate.serial].items() if moment]
+        rows.append(("certificate", certificate.serial.hex, status + reason, f"until {until}", *fate))
+    output.write_table([""] * max(map(len, rows), default=0), rows)
     for delivery in handed:
         output.write_line(f"delivery\t{delivery['status']}\t{delivery['created_at']}\t{delivery['path']}")
     return None

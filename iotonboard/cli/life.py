@@ -11,6 +11,7 @@ import typer
 from iotonboard.cli import output
 from iotonboard.cli.answers import passwords_file, stop_signal, worker_starter
 from iotonboard.cli.complete import complete_device_id
+from iotonboard.cli.reloading import ReloadOption, reload_now
 from iotonboard.cli.session import Session, verb
 from iotonboard.errors import InterruptedBatchError, IotOnboardError, UsageError
 from iotonboard.model import KeyType, rfc3339
@@ -113,6 +114,8 @@ def renew(
         finally:
             state.publish()
         _print_counts(session, counts)
+        if counts["renewed"] and revoke_old == "now":
+            _reach_broker(session, state, reload=False)
         if stopped():
             raise InterruptedBatchError(
                 "stopped; everything answered so far is done",
@@ -206,7 +209,7 @@ def _print_refused(session: Session, answer: Renewed, error: IotOnboardError) ->
 
 
 @verb(app, "release", example="iotonboard release press-17 --passphrase-file ca.pass")
-def release(session: Session, ids: IdsArgument) -> int | None:
+def release(session: Session, ids: IdsArgument, reload: ReloadOption = False) -> int | None:
     """End a hold (revoke --reason certificateHold): CRL and ACL let the devices in again."""
     from iotonboard.commands.release import release as end_hold
 
@@ -218,16 +221,16 @@ def release(session: Session, ids: IdsArgument) -> int | None:
         from iotonboard.succession import crl_number
 
         rows = gen_crl(state, authority)
-        numbers = [crl_number(state.store, rows, answer.serials) for answer in answers]
-    for answer, number in zip(answers, numbers, strict=True):
-        values = {"device_id": answer.device_id, "serials": _hex(answer.serials), "crl_number": number}
-        session.result(values, f"{answer.device_id}\t{len(answer.serials)} certificate(s) released\tCRL {number}")
-    session.message("next: copy CRL and ACL to the broker if it runs elsewhere, then reload it")
+        for answer in answers:
+            number = crl_number(state.store, rows, answer.serials)
+            values = {"device_id": answer.device_id, "serials": _hex(answer.serials), "crl_number": number}
+            session.result(values, f"{answer.device_id}\t{len(answer.serials)} certificate(s) released\tCRL {number}")
+        _reach_broker(session, state, reload=reload)
     return None
 
 
 @verb(app, "retire", example="iotonboard retire press-17 --passphrase-file ca.pass")
-def retire(session: Session, ids: IdsArgument) -> int | None:
+def retire(session: Session, ids: IdsArgument, reload: ReloadOption = False) -> int | None:
     """Take devices out of service: revoked as cessationOfOperation, out of the ACL, their ids never given again."""
     from iotonboard.commands.retire import retire as end_service
 
@@ -242,18 +245,25 @@ def retire(session: Session, ids: IdsArgument) -> int | None:
 
             rows = gen_crl(state, authority)
             numbers = [crl_number(state.store, rows, answer.serials) for answer in answers]
-    for answer, number in zip(answers, numbers, strict=True):
-        values = {
-            "device_id": answer.device_id,
-            "serials": _hex(answer.serials),
-            "changed": answer.changed,
-            "crl_number": number,
-        }
-        what = f"retired, {len(answer.serials)} certificate(s) revoked" if answer.changed else "was retired already"
-        session.result(values, f"{answer.device_id}\t{what}" + (f"\tCRL {number}" if number else ""))
-    if any(numbers):
-        session.message("next: copy CRL and ACL to the broker if it runs elsewhere, then reload it")
+        for answer, number in zip(answers, numbers, strict=True):
+            values = {
+                "device_id": answer.device_id,
+                "serials": _hex(answer.serials),
+                "changed": answer.changed,
+                "crl_number": number,
+            }
+            what = f"retired, {len(answer.serials)} certificate(s) revoked" if answer.changed else "was retired already"
+            session.result(values, f"{answer.device_id}\t{what}" + (f"\tCRL {number}" if number else ""))
+        if reload or any(numbers):
+            _reach_broker(session, state, reload=reload)
     return None
+
+
+def _reach_broker(session: Session, state: State, *, reload: bool) -> None:
+    if reload:
+        reload_now(session, state)
+    else:
+        session.message("next: copy CRL and ACL to the broker if it runs elsewhere, then reload it")
 
 
 def _finish(state: State, authority: Authority) -> None:

@@ -183,6 +183,18 @@ def test_a_hold_ends_on_crl_and_acl_and_the_trail_keeps_both(state: State) -> No
     assert len(state.run("release", "press-17", "press-17", "--json").json_lines) == 1
 
 
+def test_release_and_retire_reload_the_broker_or_say_so(state: State, tmp_path) -> None:
+    state.register("press-17")
+    state.run("revoke", "press-17", "--reason", "certificateHold")
+    assert "then reload it" in state.run("release", "press-17").stderr
+    assert "then reload it" in state.run("renew", "press-17", "--revoke-old", "now").stderr
+    state.run("config", "set", "broker.reload", f"command:touch {tmp_path / 'reloaded'}")
+    state.run("revoke", "press-17", "--reason", "certificateHold")
+    for verb in ("release", "retire", "retire"):
+        assert "then reload it" not in state.run(verb, "press-17", "--reload").stderr
+        (tmp_path / "reloaded").unlink()
+
+
 def test_a_held_certificate_can_be_revoked_for_good(state: State) -> None:
     (device,) = state.register("press-17")
     state.run("revoke", "press-17", "--reason", "certificateHold")
