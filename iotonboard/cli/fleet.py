@@ -62,7 +62,11 @@ def show(session: Session, device_id: DeviceArgument) -> int | None:
     for certificate in device.certificates:
         reason = f" ({certificate.revocation.reason.value})" if certificate.revocation else ""
         status, until = _certificate_status(certificate, now), rfc3339(certificate.validity.not_after)
-        fate = [f"{key.removesuffix('_at')} {moment}" for key, moment in fates[certificate.serial].items() if moment]
+        fate = [
+            f"{key.removesuffix('_at').replace('_', ' ')} {moment}"
+            for key, moment in fates[certificate.serial].items()
+            if moment
+        ]
         rows.append(("certificate", certificate.serial.hex, status + reason, f"until {until}", *fate))
     output.write_table([""] * max(map(len, rows), default=0), rows)
     for delivery in handed:
@@ -71,14 +75,16 @@ def show(session: Session, device_id: DeviceArgument) -> int | None:
 
 
 def _fate(store: Store, certificate: CertificateRecord) -> dict[str, object]:
-    """When a certificate was confirmed and when its secrets were purged."""
-    from iotonboard import custody
+    """When a certificate was confirmed, its secrets were purged, and when it ends because it was renewed."""
+    from iotonboard import custody, lifecycle
 
     row = store.certificate_row(certificate.serial)
     confirmed, purged = custody.confirmed_at(store, row), custody.purged_at(store, row)
+    ends = None if certificate.revocation else lifecycle.overlap_end(store, row)
     return {
         "confirmed_at": rfc3339(confirmed) if confirmed else None,
         "purged_at": rfc3339(purged) if purged else None,
+        "revoke_after": rfc3339(ends) if ends else None,
     }
 
 

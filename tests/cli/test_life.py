@@ -40,6 +40,9 @@ def test_a_renewed_certificate_lives_on_for_the_overlap_and_is_then_superseded(s
     assert new["revoke_after"] is not None
     assert new["bundle_password"] != old["bundle_password"]
     assert statuses(state, "press-17") == {new["serial"]: None, old["serial"]: None}
+    shown = {one["serial"]: one["revoke_after"] for one in state.json("show", "press-17")["certificates"]}
+    assert shown == {new["serial"]: None, old["serial"]: new["revoke_after"]}
+    assert f"revoke after {new['revoke_after']}\n" in state.run("show", "press-17").stdout
     assert "two-active" not in deep_kinds(state)
     state.run("gen-crl")
     assert statuses(state, "press-17")[old["serial"]] is None
