@@ -312,6 +312,11 @@ class Registry(Database):
         """How many devices there are."""
         return int(self._one("SELECT count(*) FROM device")[0])
 
+    def count_status(self, status: str, now: datetime) -> int:
+        """How many devices have a status."""
+        query = f"SELECT count(*) FROM device d WHERE {_STATUS_CLAUSES[status]}"  # noqa: S608 - constants
+        return int(self._one(query, {"now": to_epoch(now)})[0])
+
 
 def _certificate_record(
     _row: int, serial: bytes, begin: int, end: int, der: bytes, created_at: int, has_key: int, date: int | None,
@@ -360,15 +365,17 @@ _HELD = (
     "EXISTS (SELECT 1 FROM certificate c JOIN revocation r ON r.certificate = c.id"
     " WHERE c.device = d.id AND c.not_after >= :now AND r.reason = 'certificateHold')"
 )
+_REVOKED_LAST = (
+    "EXISTS (SELECT 1 FROM revocation r WHERE r.certificate ="
+    " (SELECT max(c.id) FROM certificate c WHERE c.device = d.id))"
+)
 _STATUS_CLAUSES = {
     "active": _VALID,
     "expired": "d.id IN (SELECT c.device FROM certificate c WHERE c.not_after < :now AND"  # noqa: S608 - constants
-    f" {_UNREVOKED}) AND NOT {_VALID} AND d.retired_at IS NULL",
+    f" {_UNREVOKED}) AND NOT {_VALID} AND NOT {_HELD} AND NOT {_REVOKED_LAST} AND d.retired_at IS NULL",
     "revoked": "d.id IN (SELECT c.device FROM revocation r JOIN certificate c ON c.id = r.certificate)"  # noqa: S608
-    f" AND NOT {_VALID} AND NOT EXISTS (SELECT 1 FROM certificate c WHERE c.device = d.id AND {_UNREVOKED})"
-    f" AND d.retired_at IS NULL AND NOT {_HELD}",
+    f" AND NOT {_VALID} AND NOT {_HELD} AND {_REVOKED_LAST} AND d.retired_at IS NULL",
     "on-hold": "d.id IN (SELECT c.device FROM revocation r JOIN certificate c ON c.id = r.certificate"  # noqa: S608
-    f" WHERE r.reason = 'certificateHold') AND {_HELD} AND NOT EXISTS"
-    f" (SELECT 1 FROM certificate c WHERE c.device = d.id AND {_UNREVOKED}) AND d.retired_at IS NULL",
+    f" WHERE r.reason = 'certificateHold') AND NOT {_VALID} AND {_HELD} AND d.retired_at IS NULL",
     "retired": "d.retired_at IS NOT NULL",
 }

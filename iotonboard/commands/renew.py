@@ -209,18 +209,14 @@ def _refuse_other_type(device: DeviceRecord, key_type: KeyType, wanted: KeyType 
 
 def _renewable(device: DeviceRecord, now: datetime) -> CertificateRecord:
     """The certificate that is renewed: the newest that nobody revoked."""
-    status = device.status(now)
+    name, status = str(device.device_id), device.status(now)
     if status == "retired":
-        raise ConflictError(f"device {str(device.device_id)!r} was retired", hint="register another id")
-    for certificate in device.certificates:
-        if certificate.revocation is None:
-            return certificate
-    if any(each.revocation and each.revocation.reason is RevocationReason.CERTIFICATE_HOLD
-           for each in device.certificates):  # fmt: skip
+        raise ConflictError(f"device {name!r} was retired", hint="register another id")
+    if status == "on-hold":
+        raise ConflictError(f"device {name!r} is on hold", hint=f"type: iotonboard release {name}")
+    if status == "revoked":
         raise ConflictError(
-            f"device {str(device.device_id)!r} is on hold", hint=f"type: iotonboard release {device.device_id}"
+            f"device {name!r} was revoked: a renewal would give it back its access",
+            hint=f"if that is meant: iotonboard register {name} --if-exists reissue",
         )
-    raise ConflictError(
-        f"device {str(device.device_id)!r} was revoked: a renewal would give it back its access",
-        hint=f"if that is meant: iotonboard register {device.device_id} --if-exists reissue",
-    )
+    return next(certificate for certificate in device.certificates if certificate.revocation is None)

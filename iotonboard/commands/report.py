@@ -28,19 +28,6 @@ _ACTIVE = (
     "SELECT count(DISTINCT c.device) FROM certificate c WHERE c.device IS NOT NULL AND c.not_after >= ?"  # noqa: S608
     f" AND {_UNREVOKED}"
 )
-_REVOKED = (
-    "SELECT count(DISTINCT c.device) FROM revocation p JOIN certificate c ON c.id = p.certificate"
-    " JOIN device d ON d.id = c.device"
-    " WHERE d.retired_at IS NULL AND NOT EXISTS (SELECT 1 FROM certificate o WHERE o.device = c.device"
-    " AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.certificate = o.id))"
-)
-_HELD = (
-    "SELECT count(DISTINCT c.device) FROM revocation p JOIN certificate c ON c.id = p.certificate"  # noqa: S608
-    " JOIN device d ON d.id = c.device"
-    " WHERE p.reason = 'certificateHold' AND c.not_after >= ? AND d.retired_at IS NULL AND NOT EXISTS"
-    f" (SELECT 1 FROM certificate c WHERE c.device = d.id AND {_UNREVOKED})"
-)
-_RETIRED = "SELECT count(*) FROM device WHERE retired_at IS NOT NULL"
 _BY_MONTH = "SELECT strftime('%Y-%m', {0}, 'unixepoch'), count(*) FROM {1} AND {0} BETWEEN ? AND ? GROUP BY 1"
 # A renewal is neither a new device nor a device that was taken back, and what it replaces may expire.
 _NEW_DEVICES = "device WHERE TRUE"
@@ -83,9 +70,7 @@ def _statuses(state: State, now: datetime) -> tuple[Count, ...]:
     connection = state.store.connection
     devices = state.store.count_devices()
     active = int(connection.execute(_ACTIVE, (to_epoch(now),)).fetchone()[0])
-    held = int(connection.execute(_HELD, (to_epoch(now),)).fetchone()[0])
-    revoked = int(connection.execute(_REVOKED).fetchone()[0]) - held
-    retired = int(connection.execute(_RETIRED).fetchone()[0])
+    held, revoked, retired = (state.store.count_status(each, now) for each in ("on-hold", "revoked", "retired"))
     expired = devices - active - held - revoked - retired
     counts = (("active", active), ("expired", expired), ("on-hold", held), ("revoked", revoked), ("retired", retired))
     return tuple(Count(label, number) for label, number in counts)

@@ -161,6 +161,25 @@ def test_a_revoked_held_or_retired_device_is_not_renewed(state: State) -> None:
     assert state.snapshot() == before
 
 
+def test_a_device_is_revoked_also_when_an_earlier_certificate_expired_unrevoked(state: State) -> None:
+    """A renewal leaves the old certificate valid; with less time left than the overlap it just expires."""
+    state.register("stolen", "held", "old")
+    for name in ("stolen", "held", "old"):
+        state.run("renew", name)
+    state.run("revoke", "stolen", "--reason", "keyCompromise")
+    state.run("revoke", "held", "--reason", "certificateHold")
+    edit(state, "DELETE FROM revocation WHERE certificate IN (SELECT min(id) FROM certificate GROUP BY device)")
+    edit(state, "UPDATE certificate SET not_before = 1, not_after = 2 WHERE id IN"
+                " (SELECT min(id) FROM certificate GROUP BY device)")  # fmt: skip
+    edit(state, "UPDATE certificate SET not_before = 1, not_after = 2 WHERE device ="
+                " (SELECT id FROM device WHERE device_id = 'old')")  # fmt: skip
+    for name, status, code in (("stolen", "revoked", 4), ("held", "on-hold", 4), ("old", "expired", 0)):
+        assert state.json("show", name)["status"] == status
+        assert [one["device_id"] for one in state.run("list", "--status", status, "--json").json_lines] == [name]
+        assert {one["label"]: one["number"] for one in state.json("report")["statuses"]}[status] == 1
+        state.run("renew", name, expect=code)
+
+
 def test_a_hold_ends_on_crl_and_acl_and_the_trail_keeps_both(state: State) -> None:
     (device,) = state.register("press-17")
     state.run("revoke", "press-17", "--reason", "certificateHold")
