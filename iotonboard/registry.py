@@ -69,12 +69,16 @@ class NewCertificate:
 
 @dataclass(frozen=True, slots=True)
 class DeviceFilter:
-    """Which devices ``list`` shows; ``None`` means any."""
+    """Which devices ``list`` shows; ``None`` means any.
+
+    ``expiring_before`` takes those that are valid now, with ``expired_since`` also those that expired since then.
+    """
 
     status: str | None = None
     expiring_before: datetime | None = None
     attributes: tuple[tuple[str, str], ...] = ()
     limit: int | None = None
+    expired_since: datetime | None = None
 
 
 class Registry(Database):
@@ -352,7 +356,10 @@ def _filter_clauses(chosen: DeviceFilter, now: datetime) -> tuple[str, dict[str,
             " AND NOT EXISTS (SELECT 1 FROM certificate c WHERE c.device = d.id AND c.not_after >= :end"
             " AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.certificate = c.id))"
         )
-        parameters |= {"begin": to_epoch(now), "end": to_epoch(chosen.expiring_before)}
+        parameters |= {"begin": to_epoch(chosen.expired_since or now), "end": to_epoch(chosen.expiring_before)}
+        if chosen.expired_since is not None:
+            clauses.append(f"({_VALID} OR d.retired_at IS NULL AND NOT {_HELD} AND NOT {_REVOKED_LAST})")
+            parameters["now"] = to_epoch(now)
     for number, (key, value) in enumerate(chosen.attributes):
         clauses.append(f"json_extract(d.attributes, :path{number}) = :value{number}")
         parameters |= {f"path{number}": "$." + json.dumps(key), f"value{number}": value}

@@ -44,7 +44,12 @@ def renew(
     ] = None,
     expiring_within: Annotated[
         int | None,
-        typer.Option("--expiring-within", min=0, metavar="DAYS", help="Only devices that expire within DAYS."),
+        typer.Option(
+            "--expiring-within",
+            min=0,
+            metavar="DAYS",
+            help="Only devices that expire within DAYS, or did so as many days ago.",
+        ),
     ] = None,
     old_ca: Annotated[
         bool, typer.Option("--old-ca", help="All devices without a certificate of the CA that issues now.")
@@ -150,8 +155,10 @@ def _requests(
         return _listed(batch)
     if ids:
         return (Request(text) for text in ids)
-    chosen = DeviceFilter(expiring_before=options.expiring_before)
-    return (Request(device.device_id) for device in state.store.devices(chosen, state.clock()))
+    now = state.clock()
+    since = None if options.expiring_before is None else now - (options.expiring_before - now)
+    chosen = DeviceFilter(expiring_before=options.expiring_before, expired_since=since)
+    return (Request(device.device_id) for device in state.store.devices(chosen, now))
 
 
 def _behind(state: State) -> Iterator[Request]:

@@ -20,15 +20,17 @@ if TYPE_CHECKING:
 def find_due(state: State, within_days: int | None) -> Iterator[Item]:
     """What expires within ``within_days``, or within the days that are configured for its kind.
 
-    A device counts when its last valid certificate goes; one that was renewed does not.
+    A device counts when its last valid certificate goes, or went as many days ago at most; one that was
+    renewed does not.
     """
     now = state.clock()
     for item in find_standing(state):
         days = within_days if within_days is not None else state.config[f"expiring.{item.kind}_days"]
         if item.not_after <= now + timedelta(days=days):
             yield item
-    days = within_days if within_days is not None else state.config["expiring.device_days"]
-    for device in state.store.devices(DeviceFilter(expiring_before=now + timedelta(days=days)), now):
+    window = timedelta(days=within_days if within_days is not None else state.config["expiring.device_days"])
+    chosen = DeviceFilter(expiring_before=now + window, expired_since=now - window)
+    for device in state.store.devices(chosen, now):
         last = max((one for one in device.certificates if one.revocation is None), key=_not_after)
         yield Item("device", device.device_id, last.serial.hex, last.validity.not_after, device.device_id)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -48,6 +50,28 @@ def test_a_device_counts_with_its_last_valid_certificate(fleet: State) -> None:
     fleet.run("revoke", "--serial", newest["serial"])
     (found,) = [one for one in fleet.run("expiring", "--json", expect=9).json_lines if one["name"] == "renewed"]
     assert (found["key"], found["not_after"]) == (before["serial"], before["not_after"])
+
+
+def test_a_device_that_expired_lately_is_due_too_and_is_renewed(fleet: State) -> None:
+    """A visit that came too late finds it; what was revoked, put on hold or retired stays out."""
+    fleet.run("register", "gone-late", "held-late", "retired-late", "late-late", "--validity-days", "5")
+    for name, reason in (("gone-late", "keyCompromise"), ("held-late", "certificateHold")):
+        fleet.run("revoke", "--serial", fleet.json("renew", name)["serial"], "--reason", reason)
+    with closing(sqlite3.connect(fleet.path / "devices.db")) as connection:
+        names = "SELECT id FROM device WHERE device_id LIKE '%-late' OR device_id = 'soon'"
+        first = f"SELECT min(id) FROM certificate WHERE device IN ({names}) GROUP BY device"  # noqa: S608
+        ten_days = 10 * 86400
+        change = "UPDATE certificate SET not_before = not_before - ?, not_after = not_after - ? WHERE id IN"
+        connection.execute(f"{change} ({first})", (ten_days, ten_days))
+        connection.commit()
+    fleet.run("retire", "retired-late")
+    due = [one["name"] for one in fleet.run("expiring", "--json", expect=9).json_lines if one["kind"] == "device"]
+    assert due == ["late-late", "soon"]
+    assert "late-late" not in fleet.run("expiring", "--within", "4", expect=None).stdout
+    renewed = fleet.run("renew", "--expiring-within", "30", "--json").json_lines
+    assert [one["device_id"] for one in renewed] == ["late-late", "soon"]
+    assert fleet.json("show", "late-late")["status"] == "active"
+    assert "user late-late\n" in fleet.acl.read_text()
 
 
 def test_nothing_due_is_exit_0(state: State) -> None:
