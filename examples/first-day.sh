@@ -39,6 +39,7 @@ mkdir -p "$stick/broker"
 cp "$IOTONBOARD_STATE/certs/brokers/$1"/* "$IOTONBOARD_STATE/certs/ca.crt" "$IOTONBOARD_STATE/certs/crl.pem" \
     "$IOTONBOARD_STATE/mosquitto.acl" "$stick/broker/"
 run backup "$stick/backup-$(date +%Y%m%dT%H%M%S).zip"
-run audit head | tee "$stick/audit-head.txt"
+iotonboard audit head >"$stick/audit-head.txt"
+cat "$stick/audit-head.txt"
 echo "Next, on the broker's machine: put broker/ into /etc/mosquitto/iotonboard; from then on 'iotonboard apply' brings news."
 echo "Then: adapt the paths in $stick/broker/mosquitto.conf to where the files will be; lock $key_file away."

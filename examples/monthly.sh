@@ -3,17 +3,17 @@
 #
 #     examples/monthly.sh STICK
 #
-# STICK keeps, from month to month, the head of the audit trail that was written down last. Ends with exit 9 when
-# something needs a person; everything else is done by then.
+# STICK keeps, from month to month, the head of the audit trail that was written down last. A trail that was changed ends
+# the routine at once. Otherwise it ends with exit 9 when something needs a person; everything else is done by then.
 set -eu
 
 die() { printf 'monthly.sh: %s\n' "$*" >&2; exit 1; }
 run() { printf '$ iotonboard %s\n' "$*"; iotonboard "$@"; }
-# A check: exit 9 is remembered and does not stop the routine, anything else does.
+# A finding (9), or devices that were refused (4 and 6), are remembered and do not stop the routine; anything else does.
 check() {
     code=0
     run "$@" || code=$?
-    case $code in 0) ;; 9) found=9 ;; *) die "exit $code" ;; esac
+    case $code in 0) ;; 4 | 6 | 9) found=9 ;; *) die "exit $code" ;; esac
 }
 
 [ $# = 1 ] && [ -d "$1" ] || die "usage: monthly.sh STICK (a folder on a removable disk)"
@@ -30,7 +30,7 @@ fi
 
 echo "== 2. What expires; devices get a new certificate, the old one stays valid for the overlap"
 check expiring
-run renew --expiring-within 45 --passwords "$stick/renewed-$month.csv"
+check renew --expiring-within 45 --passwords "$stick/renewed-$month.csv"
 
 echo "== 3. New CRLs, in one package for the brokers; overlaps that are over end here"
 run pack --out "$stick/brokers.iotpkg" --force

@@ -66,10 +66,12 @@ end() {
         run issue-broker $(names_of "$host") --plain-key
         mkdir -p "$stick/$host"
         cp "$certs/brokers/$host"/broker* "$stick/$host/"
+        moved="${moved:-} $host"
     done
     echo "== The old CA goes: certificate, CRL and key"
     run ca-rollover --retire
     carry
+    for host in ${moved:-}; do echo "Next, on $host: put $stick/$host/ in place, apply the package, restart the broker."; done
 }
 
 case $1 in

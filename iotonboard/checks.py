@@ -15,6 +15,7 @@ from iotonboard import custody, fsio, lifecycle, succession
 from iotonboard.access import READER_HINT, unreadable_for
 from iotonboard.brokers import mosquitto
 from iotonboard.crlplan import CALENDAR, load_calendar
+from iotonboard.errors import IotOnboardError
 from iotonboard.model import from_epoch, rfc3339
 from iotonboard.pki import pem
 from iotonboard.pki.keys import HUMAN_ITERATIONS, RANDOM_ITERATIONS, kdf_iterations
@@ -23,7 +24,7 @@ from iotonboard.statedir import check_clock
 from iotonboard.trailcheck import check_trail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from iotonboard.statedir import State
 
@@ -34,6 +35,7 @@ DEAD_KEY_DAYS = 30  # a key whose device ended so long ago serves nobody
 FREE_BYTES = 64 << 20  # a thousand registrations, a checkpoint of the database's log, and some room
 OK, WARNING, FAILED = "ok", "warning", "failed"
 Answer = tuple[str, str, str]
+_KEY_IS_MISSING = "bring back the disk that holds it, or type: iotonboard restore /path/to/backup.zip --state NEW"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Check:
 def _database(state: State) -> Answer:
     answer = state.store.connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if answer != "ok":
-        return FAILED, f"the database is damaged: {answer}", "restore it from the latest backup"
+        return FAILED, f"the database is damaged: {' '.join(answer.split())}", "restore it from the latest backup"
     return OK, f"{state.store.count_devices()} devices", ""
 
 
@@ -56,9 +58,9 @@ def _ca_key(state: State) -> Answer:
     for issuer in state.store.issuers():
         path = os.path.join(state.paths.certs, issuer.key_file)
         if not os.path.exists(path):
-            return FAILED, f"the CA key {path!r} is missing", "bring back the disk or the backup that holds it"
+            return FAILED, f"the CA key {path!r} is missing", _KEY_IS_MISSING
         if b"ENCRYPTED" not in fsio.read_file(path, limit=1 << 16):
-            return WARNING, "the CA key is not encrypted", "'iotonboard passwd' gives it a passphrase"
+            return WARNING, "the CA key is not encrypted", "type: iotonboard passwd"
         if os.name == "posix" and stat.S_IMODE(os.stat(path).st_mode) & 0o077:
             return FAILED, f"others may read {path!r}", f"type: chmod 600 {path}"
     return OK, "encrypted, readable by its owner only", ""
@@ -73,13 +75,13 @@ def _ca_certificate(state: State) -> Answer:
             f"the CA certificate expired on {rfc3339(issuer.validity.not_after)}",
             "type: iotonboard ca-rollover",
         )
-    if left < state.config["cert_validity_days"]:
-        message = f"{left} days left: shorter than a new device certificate"
-        return WARNING, message, "type: iotonboard ca-rollover"
-    published = pem.pem_decode_all("CERTIFICATE", fsio.read_file(state.paths.ca_certificate, limit=1 << 20))
+    published = _published("CERTIFICATE", state.paths.ca_certificate, limit=1 << 20)
     if {each.der for each in state.store.issuers()} != set(published):
         message = f"{state.paths.ca_certificate!r} lacks a CA, or holds another one"
         return FAILED, message, "type: iotonboard health --repair"
+    if left < state.config["cert_validity_days"]:
+        message = f"{left} days left: shorter than a new device certificate"
+        return WARNING, message, "type: iotonboard ca-rollover"
     return OK, f"{left} days left", ""
 
 
@@ -97,6 +99,14 @@ def _ca_rollover(state: State) -> Answer:
     return OK, message, ""
 
 
+def _published(kind: str, path: str, *, limit: int) -> list[bytes]:
+    """The DER blocks of a published file; none when it is missing or damaged: then it is to be published anew."""
+    try:
+        return pem.pem_decode_all(kind, fsio.read_file(path, limit=limit))
+    except IotOnboardError:
+        return []
+
+
 def _crl(state: State) -> Answer:
     rows, now = state.store.crl_generation(), state.clock()
     if not rows:
@@ -109,8 +119,7 @@ def _crl(state: State) -> Answer:
             f"the CRL ended on {rfc3339(last.next_update)}: every device is refused",
             "type: iotonboard gen-crl",
         )
-    on_disk = pem.pem_decode_all("X509 CRL", fsio.read_file(state.paths.crl, limit=1 << 30))
-    if on_disk != [row.der for row in rows]:
+    if _published("X509 CRL", state.paths.crl, limit=1 << 30) != [row.der for row in rows]:
         return FAILED, f"{state.paths.crl!r} is not the CRL that was signed last", "type: iotonboard gen-crl"
     left = last.next_update - now
     calendar = load_calendar(state.store.meta(CALENDAR))
@@ -183,10 +192,33 @@ def _clock(state: State) -> Answer:
 def _modes(state: State) -> Answer:
     if os.name != "posix":
         return OK, "not checked on this system", ""
-    for path in (state.paths.root, state.paths.certs):
-        if stat.S_IMODE(os.stat(path).st_mode) & 0o077:
-            return WARNING, f"others may enter {path!r}", f"type: chmod 700 {path}"
-    return OK, "folders are private", ""
+    owner = os.stat(state.paths.root).st_uid
+    if os.geteuid() != owner:
+        who = f"the state belongs to user {owner}, and you are {os.geteuid()}: what you write its owner cannot use"
+        return (
+            WARNING,
+            who,
+            f"type: sudo -u '#{owner}' iotonboard ..., or chown -R it to the one user who works with it",
+        )
+    for path in _private(state):
+        found = os.lstat(path)
+        if found.st_uid != owner:
+            message = f"{path!r} belongs to user {found.st_uid}, the state to {owner}"
+            return WARNING, message, f"type: sudo chown -R {owner} {state.paths.root}"
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            right = "700" if stat.S_ISDIR(found.st_mode) else "600"
+            return WARNING, f"others may use {path!r}", f"type: chmod {right} {path}"
+    return OK, "folders, database and keys are private, and of one owner", ""
+
+
+def _private(state: State) -> Iterator[str]:
+    """What nobody else may use, as far as it is there; of the devices, those that were certified last."""
+    paths = state.paths
+    keys = [os.path.join(paths.certs, issuer.key_file) for issuer in state.store.issuers()]
+    yield from filter(os.path.lexists, (paths.root, paths.certs, paths.database, *keys))
+    for name, _ in state.store.newest_device_certificates(SAMPLE):
+        folder = paths.device(name)
+        yield from filter(os.path.lexists, (folder, os.path.join(folder, "device.key"), paths.bundle(name)))
 
 
 def _passphrase(state: State) -> Answer:
@@ -195,6 +227,8 @@ def _passphrase(state: State) -> Answer:
 
 
 def _passphrase_of(path: str) -> Answer:
+    if not os.path.exists(path):
+        return FAILED, f"the CA key {path!r} is missing", _KEY_IS_MISSING
     content = fsio.read_file(path, limit=1 << 16)
     if b"ENCRYPTED" not in content:
         return WARNING, "the CA key has no passphrase", "type: iotonboard passwd"
@@ -217,9 +251,11 @@ def _files(state: State) -> Answer:
 def _disk(state: State) -> Answer:
     sizes = [os.path.getsize(path) for path in (state.paths.crl, state.paths.acl) if os.path.exists(path)]
     needed = FREE_BYTES + 2 * sum(sizes)
-    free = shutil.disk_usage(state.paths.root).free
+    places = {state.paths.root, state.paths.certs, *map(os.path.dirname, (state.paths.database, state.paths.crl))}
+    free, place = min((shutil.disk_usage(place).free, place) for place in places)
     if free < needed:
-        return FAILED, f"{free >> 20} MiB free, {needed >> 20} MiB are needed", "free some space on that disk"
+        message = f"{free >> 20} MiB free at {place!r}, {needed >> 20} MiB are needed"
+        return FAILED, message, "delete what is not needed on that disk: old backups, old results"
     return OK, f"{free >> 20} MiB free", ""
 
 
@@ -261,7 +297,7 @@ CHECKS = (
     Check("acl", "mosquitto.acl says what the database says", _acl),
     Check("audit", "the newest rows of the trail are chained and its head is signed", _audit),
     Check("files", "the newest devices' files are what the database says", _files),
-    Check("modes", "folders are private", _modes),
+    Check("modes", "folders, database and keys are private and have one owner", _modes),
     Check("broker-files", "the broker's user can read ACL and CRL", _broker_files),
     Check("passphrase", "the passphrase costs a guesser enough", _passphrase),
     Check("disk", "there is room for what comes next", _disk),

@@ -11,29 +11,40 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _LONGEST_LINE = 75  # octets, without the line break (RFC 5545 3.1)
+_TITLES = {"device": "device ", "broker": "broker ", "ca": "CA ", "crl": ""}
+REMEDIES = {
+    "device": "iotonboard renew --expiring-within DAYS",
+    "broker": "iotonboard issue-broker HOST, with all its names",
+    "ca": "iotonboard ca-rollover",
+    "crl": "iotonboard gen-crl",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing that expires. ``kind``: ``device``, ``broker``, ``ca`` or ``crl``; ``key``: its serial or number."""
+    """One thing that expires. ``kind``: ``device``, ``broker``, ``ca`` or ``crl``; ``key``: its serial or number.
+
+    ``holder`` stays the same when the thing is made anew: the device, the host, or the start of the CA's fingerprint.
+    """
 
     kind: str
     name: str
     key: str
     not_after: datetime
+    holder: str
 
 
 def render_ics(items: Iterable[Item], now: datetime) -> str:
-    """One event for each item, at the moment when it expires."""
+    """One event for each item, at the moment when it expires; a later calendar moves the events of an earlier one."""
     lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//iotonboard//expiring//EN"]
     for item in items:
         lines += [
             "BEGIN:VEVENT",
-            f"UID:{item.kind}-{item.key}@iotonboard",
+            f"UID:{item.kind}-{item.holder}@iotonboard",
             f"DTSTAMP:{now:%Y%m%dT%H%M%SZ}",
             f"DTSTART:{item.not_after:%Y%m%dT%H%M%SZ}",
-            f"SUMMARY:{_escaped(f'{item.kind} {item.name} expires')}",
-            f"DESCRIPTION:{_escaped(f'{item.kind} {item.name} ({item.key})')}",
+            f"SUMMARY:{_escaped(f'{_TITLES[item.kind]}{item.name} expires')}",
+            f"DESCRIPTION:{_escaped(f'{item.key}: {REMEDIES[item.kind]}')}",
             "TRANSP:TRANSPARENT",
             "END:VEVENT",
         ]
@@ -65,10 +76,10 @@ def render_prometheus(due: Iterable[Item], standing: Iterable[Item]) -> str:
         "# HELP iotonboard_expiring How many expire within the configured days, by kind.",
         "# TYPE iotonboard_expiring gauge",
         *(f'iotonboard_expiring{{kind="{kind}"}} {number}' for kind, number in counts.items()),
-        "# HELP iotonboard_not_after_seconds When a CA, CRL or broker certificate expires, in seconds since 1970.",
+        "# HELP iotonboard_not_after_seconds When the CA, the CRL of a CA or a broker expires, in seconds since 1970.",
         "# TYPE iotonboard_not_after_seconds gauge",
         *(
-            f'iotonboard_not_after_seconds{{kind="{item.kind}",name="{item.name}"}} {int(item.not_after.timestamp())}'
+            f'iotonboard_not_after_seconds{{kind="{item.kind}",name="{item.holder}"}} {int(item.not_after.timestamp())}'
             for item in standing
         ),
     ]

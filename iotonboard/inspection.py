@@ -140,7 +140,7 @@ def _anchors(state: State) -> Iterator[Difference]:
     path = state.paths.ca_certificate
     try:
         found = set(pem.pem_decode_all("CERTIFICATE", _content(path) or b""))
-    except PolicyError:
+    except IotOnboardError:
         found = set()
     if {row.der for row in state.store.issuers()} != found:
         yield Difference("ca", path, "lacks the certificate of a CA, or holds another one", "publish")

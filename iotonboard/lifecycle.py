@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import ConflictError
-from iotonboard.model import RevocationReason, SerialNumber, to_epoch
+from iotonboard.model import RevocationReason, SerialNumber, from_epoch, to_epoch
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -77,6 +77,12 @@ def begin_overlap(store: Store, serial: SerialNumber, ends_at: datetime | None) 
         " DO UPDATE SET ends_at = coalesce(overlap.ends_at, excluded.ends_at)",
         (store.certificate_row(serial), None if ends_at is None else to_epoch(ends_at)),
     )
+
+
+def overlap_end(store: Store, certificate: int) -> datetime | None:
+    """When a renewed certificate is revoked as superseded; ``None``: it was not renewed, or is left as it is."""
+    row = store.connection.execute("SELECT ends_at FROM overlap WHERE certificate = ?", (certificate,)).fetchone()
+    return from_epoch(row[0]) if row and row[0] is not None else None
 
 
 def overdue_overlaps(store: Store, now: datetime) -> list[tuple[SerialNumber, str]]:

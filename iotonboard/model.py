@@ -193,6 +193,11 @@ class CertificateRecord:
         """SHA-256 over the DER certificate, lower-case hex."""
         return sha256(self.der).hexdigest()
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it is revoked for a time only: certificateHold (RFC 5280 5.3.1)."""
+        return self.revocation is not None and self.revocation.reason is RevocationReason.CERTIFICATE_HOLD
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceRecord:
@@ -206,13 +211,19 @@ class DeviceRecord:
     retired_at: datetime | None = None
 
     def status(self, now: datetime) -> str:
-        """One of ``active``, ``expired``, ``revoked`` and ``retired``, judged over all certificates."""
+        """One of ``active``, ``expired``, ``on-hold``, ``revoked`` and ``retired``.
+
+        Without a certificate that is valid or on hold the newest decides: one that a renewal left behind may have
+        expired unrevoked, and a device that was revoked since is revoked all the same.
+        """
         if self.retired_at is not None:
             return "retired"
-        unrevoked = [certificate for certificate in self.certificates if certificate.revocation is None]
-        if any(certificate.validity.not_after >= now for certificate in unrevoked):
+        unexpired = [certificate for certificate in self.certificates if certificate.validity.not_after >= now]
+        if any(certificate.revocation is None for certificate in unexpired):
             return "active"
-        return "expired" if unrevoked else "revoked"
+        if any(certificate.is_held for certificate in unexpired):
+            return "on-hold"
+        return "expired" if self.certificates and self.certificates[0].revocation is None else "revoked"
 
 
 def whole_seconds(moment: datetime) -> datetime:

@@ -69,12 +69,16 @@ class NewCertificate:
 
 @dataclass(frozen=True, slots=True)
 class DeviceFilter:
-    """Which devices ``list`` shows; ``None`` means any."""
+    """Which devices ``list`` shows; ``None`` means any.
+
+    ``expiring_before`` takes those that are valid now, with ``expired_since`` also those that expired since then.
+    """
 
     status: str | None = None
     expiring_before: datetime | None = None
     attributes: tuple[tuple[str, str], ...] = ()
     limit: int | None = None
+    expired_since: datetime | None = None
 
 
 class Registry(Database):
@@ -312,6 +316,11 @@ class Registry(Database):
         """How many devices there are."""
         return int(self._one("SELECT count(*) FROM device")[0])
 
+    def count_status(self, status: str, now: datetime) -> int:
+        """How many devices have a status."""
+        query = f"SELECT count(*) FROM device d WHERE {_STATUS_CLAUSES[status]}"  # noqa: S608 - constants
+        return int(self._one(query, {"now": to_epoch(now)})[0])
+
 
 def _certificate_record(
     _row: int, serial: bytes, begin: int, end: int, der: bytes, created_at: int, has_key: int, date: int | None,
@@ -347,7 +356,10 @@ def _filter_clauses(chosen: DeviceFilter, now: datetime) -> tuple[str, dict[str,
             " AND NOT EXISTS (SELECT 1 FROM certificate c WHERE c.device = d.id AND c.not_after >= :end"
             " AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.certificate = c.id))"
         )
-        parameters |= {"begin": to_epoch(now), "end": to_epoch(chosen.expiring_before)}
+        parameters |= {"begin": to_epoch(chosen.expired_since or now), "end": to_epoch(chosen.expiring_before)}
+        if chosen.expired_since is not None:
+            clauses.append(f"({_VALID} OR d.retired_at IS NULL AND NOT {_HELD} AND NOT {_REVOKED_LAST})")
+            parameters["now"] = to_epoch(now)
     for number, (key, value) in enumerate(chosen.attributes):
         clauses.append(f"json_extract(d.attributes, :path{number}) = :value{number}")
         parameters |= {f"path{number}": "$." + json.dumps(key), f"value{number}": value}
@@ -356,12 +368,21 @@ def _filter_clauses(chosen: DeviceFilter, now: datetime) -> tuple[str, dict[str,
 
 _UNREVOKED = "NOT EXISTS (SELECT 1 FROM revocation r WHERE r.certificate = c.id)"
 _VALID = f"EXISTS (SELECT 1 FROM certificate c WHERE c.device = d.id AND c.not_after >= :now AND {_UNREVOKED})"  # noqa: S608
+_HELD = (
+    "EXISTS (SELECT 1 FROM certificate c JOIN revocation r ON r.certificate = c.id"
+    " WHERE c.device = d.id AND c.not_after >= :now AND r.reason = 'certificateHold')"
+)
+_REVOKED_LAST = (
+    "EXISTS (SELECT 1 FROM revocation r WHERE r.certificate ="
+    " (SELECT max(c.id) FROM certificate c WHERE c.device = d.id))"
+)
 _STATUS_CLAUSES = {
     "active": _VALID,
     "expired": "d.id IN (SELECT c.device FROM certificate c WHERE c.not_after < :now AND"  # noqa: S608 - constants
-    f" {_UNREVOKED}) AND NOT {_VALID} AND d.retired_at IS NULL",
+    f" {_UNREVOKED}) AND NOT {_VALID} AND NOT {_HELD} AND NOT {_REVOKED_LAST} AND d.retired_at IS NULL",
     "revoked": "d.id IN (SELECT c.device FROM revocation r JOIN certificate c ON c.id = r.certificate)"  # noqa: S608
-    f" AND NOT {_VALID} AND NOT EXISTS (SELECT 1 FROM certificate c WHERE c.device = d.id AND {_UNREVOKED})"
-    " AND d.retired_at IS NULL",
+    f" AND NOT {_VALID} AND NOT {_HELD} AND {_REVOKED_LAST} AND d.retired_at IS NULL",
+    "on-hold": "d.id IN (SELECT c.device FROM revocation r JOIN certificate c ON c.id = r.certificate"  # noqa: S608
+    f" WHERE r.reason = 'certificateHold') AND NOT {_VALID} AND {_HELD} AND d.retired_at IS NULL",
     "retired": "d.retired_at IS NOT NULL",
 }

@@ -125,6 +125,11 @@ class Revocations(Database):
         """Every CRL of the newest generation: what ``crl.pem`` holds."""
         return self._crls("WHERE generation = (SELECT max(generation) FROM crl) ORDER BY id", (), with_der=with_der)
 
+    def replaced_crls(self, limit: int) -> list[CrlRow]:
+        """The CRLs of earlier generations that were signed last, oldest first, without their octets."""
+        tail = "WHERE generation < (SELECT max(generation) FROM crl) ORDER BY id DESC LIMIT ?"
+        return self._crls(tail, (limit,), with_der=False)[::-1]
+
     def generation_ders(self) -> Iterator[bytes]:
         """The octets of the newest generation's CRLs, one at a time: a calendar of large ones fills the memory."""
         query = (

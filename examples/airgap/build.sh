@@ -5,8 +5,8 @@
 #
 # OUT then holds the program and every dependency as wheels for the target's Python (CPython on Linux with glibc),
 # requirements.txt with a hash for each, licences.txt, sbom.json (CycloneDX), install.sh and SHA256SUMS.
-# What is downloaded is pinned by requirements.lock beside this script; a wheel with another hash is refused.
-# Two builds of the same commit are the same, octet by octet.
+# What is downloaded is pinned by requirements.lock beside this script, and what builds the wheel by build.lock; a wheel
+# with another hash is refused. Two builds of the same commit are the same, octet by octet, today and in a year.
 set -eu
 umask 022
 die() { printf 'build.sh: error: %s\n' "$*" >&2; exit 1; }
@@ -32,7 +32,8 @@ out=$(cd "$out" && pwd)
 # The program: a wheel depends on nothing but the commit. 1980 is the earliest date that ZIP knows.
 SOURCE_DATE_EPOCH=$(git -C "$project" log -1 --format=%ct 2>/dev/null || echo 315532800)
 export SOURCE_DATE_EPOCH
-pip wheel --no-deps --wheel-dir "$out/wheels" "$project"
+pip install --require-hashes --only-binary :all: --requirement "$here/build.lock"
+PATH=$work/venv/bin:$PATH pip wheel --no-deps --no-build-isolation --wheel-dir "$out/wheels" "$project"
 
 # The dependencies, for the target and not for this machine.
 set --
@@ -42,9 +43,7 @@ pip download --require-hashes --no-deps --only-binary :all: --dest "$out/wheels"
     --requirement "$here/requirements.lock"
 
 "$work/venv/bin/python" "$here/describe.py" "$out" "$here/requirements.lock"
-pip install 'cyclonedx-bom>=5,<8'
-"$work/venv/bin/cyclonedx-py" requirements --output-reproducible --of JSON -o "$out/sbom.json" "$out/requirements.txt"
-
+echo "$version $machine" >"$out/target"
 cp "$here/install.sh" "$out/install.sh"
 chmod 755 "$out/install.sh"
 (cd "$out" && find . -type f ! -name SHA256SUMS | LC_ALL=C sort | xargs sha256sum >SHA256SUMS)

@@ -3,7 +3,7 @@
 #
 #     ./install.sh [TARGET]        # TARGET: the environment to make, ~/iotonboard unless named
 #
-# Needs Python 3.11 or later with the venv module, nothing else.
+# Needs the Python that the folder was built for, with the venv module, nothing else.
 set -eu
 die() { printf 'install.sh: error: %s\n' "$*" >&2; exit 1; }
 
@@ -16,18 +16,21 @@ listed=$(cut -c67- SHA256SUMS | LC_ALL=C sort)
 present=$(find . -type f ! -name SHA256SUMS | LC_ALL=C sort)
 [ "$listed" = "$present" ] || die "there are files here that SHA256SUMS does not list: do not install from it"
 
+read -r version machine <target
+[ "$(uname -m)" = "$machine" ] || die "this folder is for $machine and this machine is $(uname -m): build one for it"
 python=
-for name in python3 python3.11 python3.12 python3.13; do
-    if "$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
+for name in "python$version" python3; do
+    if "$name" -c "import sys, venv, ensurepip; sys.exit('%d.%d' % sys.version_info[:2] != '$version')" >/dev/null 2>&1; then
         python=$name
         break
     fi
 done
-[ -n "$python" ] || die "no Python from 3.11 on with venv; on Debian: apt-get install python3 python3-venv"
+[ -n "$python" ] || die "there is no Python $version with venv here ($(python3 --version 2>&1)); on Debian: apt-get install \
+python3 python3-venv; or build the folder for the version that is here"
 "$python" -m venv "$target"
 PIP_CONFIG_FILE=/dev/null "$target/bin/python" -m pip --isolated --quiet --disable-pip-version-check install \
     --no-index --require-hashes --find-links wheels --compile --requirement requirements.txt ||
-    { rm -rf "$target"; die "the wheels do not fit this Python ($("$python" --version)): build the folder for it"; }
+    { rm -rf "$target"; die "the wheels do not fit here (glibc too old, or no space left?): see above"; }
 
 "$target/bin/iotonboard" --version
 trial=$(mktemp -d)

@@ -8,7 +8,7 @@ import typer
 
 from iotonboard.cli import output
 from iotonboard.cli.session import Session, verb
-from iotonboard.errors import NotFoundError
+from iotonboard.errors import NotFoundError, UsageError
 from iotonboard.model import rfc3339
 
 app = typer.Typer()
@@ -35,11 +35,16 @@ def health(
         bool, typer.Option("--repair", help="As --deep, and rewrite what can be rebuilt; needs the passphrase.")
     ] = False,
 ) -> int | None:
-    """Check state, keys, CRL, ACL, files and clock. Exit 9 when something is wrong."""
+    """Check state, keys, CRL, ACL, files and clock. Exit 9 when a check failed; a warning can wait and is exit 0."""
+    if sum((bool(check), list_checks, deep or repair)) > 1:
+        raise UsageError("--check, --list and --deep or --repair exclude each other", hint="choose one of them")
     if deep or repair:
         return _inspect(session, repair=repair)
     from iotonboard.commands.health import CHECKS, FAILED, OK, run_checks
 
+    if list_checks and session.json:
+        output.write_json("health", {"checks": [{"name": one.name, "about": one.about} for one in CHECKS]})
+        return None
     if list_checks:
         output.write_table(("CHECK", "WHAT"), ((one.name, one.about) for one in CHECKS))
         return None

@@ -49,6 +49,8 @@ def expiring(
 
 
 def _print(session: Session, due: list[Item], *, as_csv: bool) -> None:
+    from iotonboard.expiry import REMEDIES
+
     rows = [(item.kind, item.name, rfc3339(item.not_after), item.key) for item in due]
     columns = ("kind", "name", "not_after", "key")
     if session.json:
@@ -60,8 +62,9 @@ def _print(session: Session, due: list[Item], *, as_csv: bool) -> None:
         writer.writerows([output.cell(value) for value in row] for row in rows)
     else:
         output.write_table([column.upper() for column in columns], rows)
-        if any(item.kind == "device" for item in due):
-            session.message("next: iotonboard renew --expiring-within DAYS")
+        for kind, remedy in REMEDIES.items():
+            if any(item.kind == kind for item in due):
+                session.message(f"next: {remedy}")
 
 
 def _write(path: str, text: str) -> None:

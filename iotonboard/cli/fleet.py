@@ -58,26 +58,33 @@ def show(session: Session, device_id: DeviceArgument) -> int | None:
         output.write_line(f"{key}\t{value}")
     for topic in topics:
         output.write_line(f"topic\t{topic}")
+    rows = []
     for certificate in device.certificates:
-        state_text = f"{_certificate_status(certificate, now)}\tuntil {rfc3339(certificate.validity.not_after)}"
-        fate = "".join(
-            f"\t{key.removesuffix('_at')} {moment}" for key, moment in fates[certificate.serial].items() if moment
-        )
-        output.write_line(f"certificate\t{certificate.serial.hex}\t{state_text}{fate}")
+        reason = f" ({certificate.revocation.reason.value})" if certificate.revocation else ""
+        status, until = _certificate_status(certificate, now), rfc3339(certificate.validity.not_after)
+        fate = [
+            f"{key.removesuffix('_at').replace('_', ' ')} {moment}"
+            for key, moment in fates[certificate.serial].items()
+            if moment
+        ]
+        rows.append(("certificate", certificate.serial.hex, status + reason, f"until {until}", *fate))
+    output.write_table([""] * max(map(len, rows), default=0), rows)
     for delivery in handed:
         output.write_line(f"delivery\t{delivery['status']}\t{delivery['created_at']}\t{delivery['path']}")
     return None
 
 
 def _fate(store: Store, certificate: CertificateRecord) -> dict[str, object]:
-    """When a certificate was confirmed and when its secrets were purged."""
-    from iotonboard import custody
+    """When a certificate was confirmed, its secrets were purged, and when it ends because it was renewed."""
+    from iotonboard import custody, lifecycle
 
     row = store.certificate_row(certificate.serial)
     confirmed, purged = custody.confirmed_at(store, row), custody.purged_at(store, row)
+    ends = None if certificate.revocation else lifecycle.overlap_end(store, row)
     return {
         "confirmed_at": rfc3339(confirmed) if confirmed else None,
         "purged_at": rfc3339(purged) if purged else None,
+        "revoke_after": rfc3339(ends) if ends else None,
     }
 
 
@@ -85,7 +92,7 @@ def _fate(store: Store, certificate: CertificateRecord) -> dict[str, object]:
 def list_devices(
     session: Session,
     status: Annotated[
-        Literal["active", "revoked", "expired", "retired"] | None,
+        Literal["active", "expired", "on-hold", "revoked", "retired"] | None,
         typer.Option("--status", help="Only devices of this status."),
     ] = None,
     expiring_within: Annotated[

@@ -11,6 +11,7 @@ import typer
 from iotonboard.cli import output
 from iotonboard.cli.answers import passwords_file, stop_signal, worker_starter
 from iotonboard.cli.complete import complete_device_id
+from iotonboard.cli.reloading import ReloadOption, reload_now
 from iotonboard.cli.session import Session, verb
 from iotonboard.errors import InterruptedBatchError, IotOnboardError, UsageError
 from iotonboard.model import KeyType, rfc3339
@@ -18,6 +19,7 @@ from iotonboard.model import KeyType, rfc3339
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from iotonboard.authority import Authority
     from iotonboard.commands.renew import Options, Renewed, Request
     from iotonboard.model import SerialNumber
     from iotonboard.statedir import State
@@ -42,7 +44,12 @@ def renew(
     ] = None,
     expiring_within: Annotated[
         int | None,
-        typer.Option("--expiring-within", min=0, metavar="DAYS", help="Only devices that expire within DAYS."),
+        typer.Option(
+            "--expiring-within",
+            min=0,
+            metavar="DAYS",
+            help="Only devices that expire within DAYS, or did so as many days ago.",
+        ),
     ] = None,
     old_ca: Annotated[
         bool, typer.Option("--old-ca", help="All devices without a certificate of the CA that issues now.")
@@ -82,12 +89,9 @@ def renew(
     if sum((bool(ids), batch is not None, old_ca)) > 1 or sum((rekey, same_key, csr is not None)) > 1:
         hint = "ids, --batch or --old-ca; --rekey, --same-key or --csr"
         raise UsageError("these options exclude each other", hint=hint)
-    if csr and len(ids or ()) != 1:
-        raise UsageError("--csr goes with one device", hint="name that device")
-    if session.passphrase_file == "-" and "-" in (batch, csr):
-        raise UsageError("stdin cannot be both passphrase and list", hint="put the passphrase into a file")
-    if len({text.lower() for text in ids or ()}) != len(ids or ()):
-        raise UsageError("an id is named twice", hint="name every device once")
+    if key_type is not None and (same_key or csr is not None):
+        raise UsageError("--key-type is for a key that is made here", hint="leave it out, or use --rekey")
+    _check_usage(session, ids or [], batch, csr)
     with session.open_state() as state, passwords_file(passwords) as keep_password, stop_signal() as stopped:
         before = None if expiring_within is None else state.clock() + timedelta(days=expiring_within)
         options = command.Options(
@@ -102,23 +106,36 @@ def renew(
         requests = _behind(state) if old_ca else _requests(state, ids or [], batch, csr, options)
         authority = session.unlock(state)
         state.publish(acl=False)
-        exit_code = 0
+        exit_code, counts = 0, dict.fromkeys(("renewed", "skipped", "failed"), 0)
         try:
             start_workers = None if jobs == 1 else worker_starter(jobs)
             answers = command.renew(state, authority, requests, options, stopped=stopped, start_workers=start_workers)
             for answer in watched(session, answers, len(ids or ()) or (count_rows(batch) if batch else None)):
                 exit_code = exit_code or (answer.error.exit_code if answer.error else 0)
+                counts[answer.outcome] += 1
                 if keep_password and answer.bundle_password:
                     keep_password(answer)
                 _print_renewed(session, answer, None if keep_password else answer.bundle_password)
         finally:
             state.publish()
+        _print_counts(session, counts)
+        if counts["renewed"] and revoke_old == "now":
+            _reach_broker(session, state, reload=False)
         if stopped():
             raise InterruptedBatchError(
                 "stopped; everything answered so far is done",
                 hint="'--expiring-within DAYS' and '--old-ca' leave out what was renewed already",
             )
     return exit_code
+
+
+def _check_usage(session: Session, ids: Sequence[str], batch: str | None, csr: str | None) -> None:
+    if csr and len(ids) != 1:
+        raise UsageError("--csr goes with one device", hint="name that device")
+    if session.passphrase_file == "-" and "-" in (batch, csr):
+        raise UsageError("stdin cannot be both passphrase and list", hint="put the passphrase into a file")
+    if len({text.lower() for text in ids}) != len(ids):
+        raise UsageError("an id is named twice", hint="name every device once")
 
 
 def _requests(
@@ -138,8 +155,10 @@ def _requests(
         return _listed(batch)
     if ids:
         return (Request(text) for text in ids)
-    chosen = DeviceFilter(expiring_before=options.expiring_before)
-    return (Request(device.device_id) for device in state.store.devices(chosen, state.clock()))
+    now = state.clock()
+    since = None if options.expiring_before is None else now - (options.expiring_before - now)
+    chosen = DeviceFilter(expiring_before=options.expiring_before, expired_since=since)
+    return (Request(device.device_id) for device in state.store.devices(chosen, now))
 
 
 def _behind(state: State) -> Iterator[Request]:
@@ -183,6 +202,12 @@ def _print_renewed(session: Session, answer: Renewed, password: str | None) -> N
     session.result(values, f"{answer.device_id}\t{answer.outcome}\tserial {values['serial']}{until}{place}{shown}")
 
 
+def _print_counts(session: Session, counts: dict[str, int]) -> None:
+    if sum(counts.values()) != 1:
+        said = ", ".join(f"{number} {outcome}" for outcome, number in counts.items() if number)
+        session.message(said or "there is nothing to renew")
+
+
 def _print_refused(session: Session, answer: Renewed, error: IotOnboardError) -> None:
     if session.json:
         values = {"device_id": answer.device_id, "line": answer.line, "status": "failed"}
@@ -191,35 +216,35 @@ def _print_refused(session: Session, answer: Renewed, error: IotOnboardError) ->
 
 
 @verb(app, "release", example="iotonboard release press-17 --passphrase-file ca.pass")
-def release(session: Session, ids: IdsArgument) -> int | None:
+def release(session: Session, ids: IdsArgument, reload: ReloadOption = False) -> int | None:
     """End a hold (revoke --reason certificateHold): CRL and ACL let the devices in again."""
     from iotonboard.commands.release import release as end_hold
 
     with session.open_state() as state:
         authority = session.unlock(state)
-        state.publish(acl=False)
-        answers = end_hold(state, ids)
+        _finish(state, authority)
+        answers = end_hold(state, dict.fromkeys(ids))
         from iotonboard.commands.gen_crl import gen_crl
         from iotonboard.succession import crl_number
 
         rows = gen_crl(state, authority)
-        numbers = [crl_number(state.store, rows, answer.serials) for answer in answers]
-    for answer, number in zip(answers, numbers, strict=True):
-        values = {"device_id": answer.device_id, "serials": _hex(answer.serials), "crl_number": number}
-        session.result(values, f"{answer.device_id}\t{len(answer.serials)} certificate(s) released\tCRL {number}")
-    session.message("next: copy CRL and ACL to the broker if it runs elsewhere, then reload it")
+        for answer in answers:
+            number = crl_number(state.store, rows, answer.serials)
+            values = {"device_id": answer.device_id, "serials": _hex(answer.serials), "crl_number": number}
+            session.result(values, f"{answer.device_id}\t{len(answer.serials)} certificate(s) released\tCRL {number}")
+        _reach_broker(session, state, reload=reload)
     return None
 
 
 @verb(app, "retire", example="iotonboard retire press-17 --passphrase-file ca.pass")
-def retire(session: Session, ids: IdsArgument) -> int | None:
+def retire(session: Session, ids: IdsArgument, reload: ReloadOption = False) -> int | None:
     """Take devices out of service: revoked as cessationOfOperation, out of the ACL, their ids never given again."""
     from iotonboard.commands.retire import retire as end_service
 
     with session.open_state() as state:
         authority = session.unlock(state)
-        state.publish(acl=False)
-        answers = end_service(state, ids)
+        _finish(state, authority)
+        answers = end_service(state, dict.fromkeys(ids))
         numbers: list[int | None] = [None] * len(answers)
         if any(answer.changed for answer in answers):
             from iotonboard.commands.gen_crl import gen_crl
@@ -227,18 +252,35 @@ def retire(session: Session, ids: IdsArgument) -> int | None:
 
             rows = gen_crl(state, authority)
             numbers = [crl_number(state.store, rows, answer.serials) for answer in answers]
-    for answer, number in zip(answers, numbers, strict=True):
-        values = {
-            "device_id": answer.device_id,
-            "serials": _hex(answer.serials),
-            "changed": answer.changed,
-            "crl_number": number,
-        }
-        what = f"retired, {len(answer.serials)} certificate(s) revoked" if answer.changed else "was retired already"
-        session.result(values, f"{answer.device_id}\t{what}" + (f"\tCRL {number}" if number else ""))
-    if any(numbers):
-        session.message("next: copy CRL and ACL to the broker if it runs elsewhere, then reload it")
+        for answer, number in zip(answers, numbers, strict=True):
+            values = {
+                "device_id": answer.device_id,
+                "serials": _hex(answer.serials),
+                "changed": answer.changed,
+                "crl_number": number,
+            }
+            what = f"retired, {len(answer.serials)} certificate(s) revoked" if answer.changed else "was retired already"
+            session.result(values, f"{answer.device_id}\t{what}" + (f"\tCRL {number}" if number else ""))
+        if reload or any(numbers):
+            _reach_broker(session, state, reload=reload)
     return None
+
+
+def _reach_broker(session: Session, state: State, *, reload: bool) -> None:
+    if reload:
+        reload_now(session, state)
+    else:
+        session.message("next: copy CRL and ACL to the broker if it runs elsewhere, then reload it")
+
+
+def _finish(state: State, authority: Authority) -> None:
+    """Sign and publish what an interrupted call recorded: the call that repeats it may have nothing to change."""
+    if state.store.unlisted_revocations():
+        from iotonboard.commands.gen_crl import gen_crl
+
+        gen_crl(state, authority)
+    else:
+        state.publish()
 
 
 def _hex(serials: Sequence[SerialNumber]) -> list[str]:

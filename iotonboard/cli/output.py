@@ -87,7 +87,7 @@ def printable(text: str) -> str:
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Draw a table on a terminal, tab-separated lines elsewhere."""
+    """Draw a table on a terminal, without a header when no column has a name; tab-separated lines elsewhere."""
     if not is_for_people():
         for row in rows:
             write_line("\t".join(row))
@@ -96,11 +96,11 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False, show_header=any(columns))
     for column in columns:
         table.add_column(column, overflow="fold")  # an id that does not fit goes on below; nothing is cut
     for row in rows:
-        table.add_row(*[Text(printable(value), style=_STYLES.get(value, "")) for value in row])
+        table.add_row(*[Text(printable(value), style=_STYLES.get(value.partition(" (")[0], "")) for value in row])
     Console(highlight=False).print(table)
 
 

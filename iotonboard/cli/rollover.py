@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from iotonboard.cli import output
 from iotonboard.cli.session import Session, verb
 from iotonboard.errors import UsageError
 from iotonboard.model import KeyType, rfc3339
@@ -76,12 +77,16 @@ def _print(session: Session, result: Result) -> None:
         "crl_number": issuing.crl_number,
         "cas": [_values(one) for one in result.cas],
     }
-    lines = (
-        f"{one.role}\t{one.name}\tvalid until {rfc3339(one.not_after)}\tCRL {one.crl_number}"
-        f"\t{one.valid_devices} devices\t{len(one.brokers)} brokers"
+    if session.json:
+        output.write_json("ca-rollover", values)
+        return
+    output.write_line(result.status)
+    rows = [
+        (one.role, one.name, f"valid until {rfc3339(one.not_after)}", f"CRL {one.crl_number}",
+         f"{one.valid_devices} devices", f"{len(one.brokers)} brokers")
         for one in result.cas
-    )
-    session.result(values, "\n".join((result.status, *lines)))
+    ]  # fmt: skip
+    output.write_table([""] * len(rows[0]), rows)
 
 
 def _values(one: Standing) -> dict[str, object]:

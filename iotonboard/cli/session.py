@@ -74,12 +74,18 @@ class Session:
 
     @contextlib.contextmanager
     def open_state(self) -> Iterator[State]:
-        """Open the state directory for the time of the command."""
+        """Open the state directory for the time of the command; what SQLite finds damaged on the way is said so."""
+        import sqlite3
+
+        from iotonboard.database import database_error
         from iotonboard.statedir import open_state
 
         with open_state(self.root, self.environment, self.caller, clock) as state:
-            state.sweep_outbox()
-            yield state
+            try:
+                state.sweep_outbox()
+                yield state
+            except sqlite3.Error as error:
+                raise database_error(error, state.paths.database) from error
 
     def unlock(self, state: State, passphrase: Passphrase | None = None) -> Authority:
         """Open the CA key with ``passphrase``, or with that from file, environment or terminal."""

@@ -11,24 +11,28 @@ from iotonboard.succession import valid_devices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
+    from iotonboard.model import CertificateRecord
     from iotonboard.statedir import State
 
 
 def find_due(state: State, within_days: int | None) -> Iterator[Item]:
     """What expires within ``within_days``, or within the days that are configured for its kind.
 
-    A device counts when its last valid certificate goes; one that was renewed does not.
+    A device counts when its last valid certificate goes, or went as many days ago at most; one that was
+    renewed does not.
     """
     now = state.clock()
     for item in find_standing(state):
         days = within_days if within_days is not None else state.config[f"expiring.{item.kind}_days"]
         if item.not_after <= now + timedelta(days=days):
             yield item
-    days = within_days if within_days is not None else state.config["expiring.device_days"]
-    for device in state.store.devices(DeviceFilter(expiring_before=now + timedelta(days=days)), now):
-        newest = device.certificates[0]
-        yield Item("device", device.device_id, newest.serial.hex, newest.validity.not_after)
+    window = timedelta(days=within_days if within_days is not None else state.config["expiring.device_days"])
+    chosen = DeviceFilter(expiring_before=now + window, expired_since=now - window)
+    for device in state.store.devices(chosen, now):
+        last = max((one for one in device.certificates if one.revocation is None), key=_not_after)
+        yield Item("device", device.device_id, last.serial.hex, last.validity.not_after, device.device_id)
 
 
 def find_standing(state: State) -> Iterator[Item]:
@@ -38,14 +42,20 @@ def find_standing(state: State) -> Iterator[Item]:
     """
     issuing, *old = state.store.issuers()
     for issuer in (issuing, *(row for row in old if valid_devices(state.store, row.id, state.clock()))):
-        yield Item("ca", issuer.fingerprint[:16], issuer.fingerprint, issuer.validity.not_after)
+        yield Item(
+            "ca", issuer.fingerprint[:16], issuer.fingerprint, issuer.validity.not_after, issuer.fingerprint[:16]
+        )
     for issuer in (issuing, *old):
         rows = [row for row in state.store.crl_generation() if row.issuer == issuer.id]
         if rows:
             last = max(rows, key=lambda row: row.next_update)
             name = str(last.number) if issuer is issuing else f"{last.number} of {issuer.fingerprint[:16]}"
-            yield Item("crl", f"CRL {name}", name.replace(" of ", "-"), last.next_update)
+            yield Item("crl", f"CRL {name}", name.replace(" of ", "-"), last.next_update, issuer.fingerprint[:16])
     for host in state.store.broker_hosts():
         newest = state.store.broker_certificates(host)[0]
         if newest.revocation is None:
-            yield Item("broker", host, newest.serial.hex, newest.validity.not_after)
+            yield Item("broker", host, newest.serial.hex, newest.validity.not_after, host)
+
+
+def _not_after(certificate: CertificateRecord) -> datetime:
+    return certificate.validity.not_after

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING
 
 from iotonboard.checks import CHECKS, FAILED, OK, Check
+from iotonboard.database import database_error
 from iotonboard.errors import IotOnboardError
 from iotonboard.record import dataclass
 
@@ -37,3 +39,6 @@ def _run(state: State, check: Check) -> Finding:
         return Finding(check.name, *check.run(state))
     except IotOnboardError as error:
         return Finding(check.name, FAILED, error.message, error.hint)
+    except sqlite3.Error as error:
+        problem = database_error(error, state.paths.database)
+        return Finding(check.name, FAILED, problem.message, problem.hint)

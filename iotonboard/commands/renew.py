@@ -150,6 +150,7 @@ class _Renewal(Batch[Request, _Plan, Renewed]):
             self._options.key == "auto" and lifecycle.is_device_made(self.state.store, newest.serial)
         ):
             spki_der = facts.spki_der
+            _refuse_other_type(device, facts.key_type, self._options.key_type)
         key_type = request.csr.key_type if request.csr else self._options.key_type or facts.key_type
         serial = SerialNumber.from_random(os.urandom(20))
         with_bundle = self._options.with_bundle
@@ -198,20 +199,24 @@ class _Renewal(Batch[Request, _Plan, Renewed]):
         return now + timedelta(days=self.state.config["renewal_overlap_days"])
 
 
+def _refuse_other_type(device: DeviceRecord, key_type: KeyType, wanted: KeyType | None) -> None:
+    if wanted not in (None, key_type):
+        raise ConflictError(
+            f"device {str(device.device_id)!r} made its key itself, and it is {key_type}, not {wanted}",
+            hint="leave --key-type out, give a new request with --csr, or make a key here with --rekey",
+        )
+
+
 def _renewable(device: DeviceRecord, now: datetime) -> CertificateRecord:
     """The certificate that is renewed: the newest that nobody revoked."""
-    status = device.status(now)
+    name, status = str(device.device_id), device.status(now)
     if status == "retired":
-        raise ConflictError(f"device {str(device.device_id)!r} was retired", hint="register another id")
-    for certificate in device.certificates:
-        if certificate.revocation is None:
-            return certificate
-    if any(each.revocation and each.revocation.reason is RevocationReason.CERTIFICATE_HOLD
-           for each in device.certificates):  # fmt: skip
+        raise ConflictError(f"device {name!r} was retired", hint="register another id")
+    if status == "on-hold":
+        raise ConflictError(f"device {name!r} is on hold", hint=f"type: iotonboard release {name}")
+    if status == "revoked":
         raise ConflictError(
-            f"device {str(device.device_id)!r} is on hold", hint=f"type: iotonboard release {device.device_id}"
+            f"device {name!r} was revoked: a renewal would give it back its access",
+            hint=f"if that is meant: iotonboard register {name} --if-exists reissue",
         )
-    raise ConflictError(
-        f"device {str(device.device_id)!r} was revoked: a renewal would give it back its access",
-        hint=f"if that is meant: iotonboard register {device.device_id} --if-exists reissue",
-    )
+    return next(certificate for certificate in device.certificates if certificate.revocation is None)

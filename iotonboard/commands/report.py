@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from iotonboard import audit
-from iotonboard.model import from_epoch, to_epoch
+from iotonboard.model import to_epoch
+from iotonboard.pki.facts import certificate_facts
 from iotonboard.report.facts import AuditLine, CheckLine, Count, CrlSpan, Facts, Month
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from iotonboard.statedir import State
+    from iotonboard.store import CrlRow
 
 _MONTHS = 12
 _AUDIT_ROWS = 20
-_CRLS = 8
+_CRLS_AHEAD, _CRLS_REPLACED = 12, 4
 _ATTRIBUTES, _VALUES = 4, 8
 
 _UNREVOKED = "NOT EXISTS (SELECT 1 FROM revocation r WHERE r.certificate = c.id)"
@@ -26,16 +28,11 @@ _ACTIVE = (
     "SELECT count(DISTINCT c.device) FROM certificate c WHERE c.device IS NOT NULL AND c.not_after >= ?"  # noqa: S608
     f" AND {_UNREVOKED}"
 )
-_REVOKED = (
-    "SELECT count(DISTINCT c.device) FROM revocation p JOIN certificate c ON c.id = p.certificate"
-    " JOIN device d ON d.id = c.device"
-    " WHERE d.retired_at IS NULL AND NOT EXISTS (SELECT 1 FROM certificate o WHERE o.device = c.device"
-    " AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.certificate = o.id))"
-)
-_RETIRED = "SELECT count(*) FROM device WHERE retired_at IS NOT NULL"
-_BY_MONTH = (
-    "SELECT strftime('%Y-%m', {column}, 'unixepoch'), count(*) FROM {table} WHERE {column} BETWEEN ? AND ? GROUP BY 1"
-)
+_BY_MONTH = "SELECT strftime('%Y-%m', {0}, 'unixepoch'), count(*) FROM {1} AND {0} BETWEEN ? AND ? GROUP BY 1"
+# A renewal is neither a new device nor a device that was taken back, and what it replaces may expire.
+_NEW_DEVICES = "device WHERE TRUE"
+_TAKEN_BACK = "revocation WHERE reason <> 'superseded'"
+_NOT_RENEWED = f"certificate c WHERE {_UNREVOKED} AND NOT EXISTS (SELECT 1 FROM overlap o WHERE o.certificate = c.id)"  # noqa: S608
 _ATTRIBUTE_NAMES = (
     "SELECT a.key, count(*) FROM device d, json_each(d.attributes) a GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?"
 )
@@ -54,13 +51,14 @@ def gather(state: State, checks: Iterable[CheckLine]) -> Facts:
         return Facts(
             title="Device identities",
             made_at=now,
+            ca_name=certificate_facts(issuer.der).subject_cn,
             ca_not_after=issuer.validity.not_after,
             ca_fingerprint=issuer.fingerprint,
             statuses=_statuses(state, now),
             attributes=_attributes(state),
             past=_past(state, now),
             coming=_coming(state, now),
-            crls=_crls(state, issuer.id),
+            crls=_crls(state, issuer.id, now),
             listed=sum({row.issuer: row.revoked for row in state.store.crl_generation()}.values()),
             audit=_latest(state, newest.seq),
             audit_head=audit.printable_head(newest),
@@ -72,10 +70,10 @@ def _statuses(state: State, now: datetime) -> tuple[Count, ...]:
     connection = state.store.connection
     devices = state.store.count_devices()
     active = int(connection.execute(_ACTIVE, (to_epoch(now),)).fetchone()[0])
-    revoked = int(connection.execute(_REVOKED).fetchone()[0])
-    retired = int(connection.execute(_RETIRED).fetchone()[0])
-    expired = devices - active - revoked - retired
-    return Count("active", active), Count("expired", expired), Count("revoked", revoked), Count("retired", retired)
+    held, revoked, retired = (state.store.count_status(each, now) for each in ("on-hold", "revoked", "retired"))
+    expired = devices - active - held - revoked - retired
+    counts = (("active", active), ("expired", expired), ("on-hold", held), ("revoked", revoked), ("retired", retired))
+    return tuple(Count(label, number) for label, number in counts)
 
 
 def _attributes(state: State) -> tuple[tuple[str, tuple[Count, ...]], ...]:
@@ -95,8 +93,8 @@ def _attributes(state: State) -> tuple[tuple[str, tuple[Count, ...]], ...]:
 def _past(state: State, now: datetime) -> tuple[Month, ...]:
     months = _months(now, range(1 - _MONTHS, 1))
     begin = datetime.fromisoformat(months[0].label + "-01").replace(tzinfo=UTC)
-    registered = _by_month(state, "certificate", "created_at", begin, now)
-    revoked = _by_month(state, "revocation", "revocation_date", begin, now)
+    registered = _by_month(state, "created_at", _NEW_DEVICES, begin, now)
+    revoked = _by_month(state, "revocation_date", _TAKEN_BACK, begin, now)
     return tuple(
         replace(month, registered=registered.get(month.label, 0), revoked=revoked.get(month.label, 0))
         for month in months
@@ -106,7 +104,8 @@ def _past(state: State, now: datetime) -> tuple[Month, ...]:
 def _coming(state: State, now: datetime) -> tuple[Month, ...]:
     months = _months(now, range(_MONTHS + 1))
     end = _months(now, [_MONTHS + 1])[0].label + "-01"
-    expiring = _by_month(state, "certificate", "not_after", now, datetime.fromisoformat(end).replace(tzinfo=UTC))
+    last = datetime.fromisoformat(end).replace(tzinfo=UTC) - timedelta(seconds=1)
+    expiring = _by_month(state, "not_after", _NOT_RENEWED, now, last)
     return tuple(replace(month, expiring=expiring.get(month.label, 0)) for month in months)
 
 
@@ -115,17 +114,31 @@ def _months(now: datetime, offsets: Iterable[int]) -> list[Month]:
     return [Month(f"{year:04}-{month + 1:02}") for year, month in months]
 
 
-def _by_month(state: State, table: str, column: str, begin: datetime, end: datetime) -> dict[str, int]:
-    query = _BY_MONTH.format(table=table, column=column)
+def _by_month(state: State, column: str, rows: str, begin: datetime, end: datetime) -> dict[str, int]:
+    query = _BY_MONTH.format(column, rows)
     return dict(state.store.connection.execute(query, (to_epoch(begin), to_epoch(end))).fetchall())
 
 
-def _crls(state: State, issuing: int) -> tuple[CrlSpan, ...]:
-    query = "SELECT number, this_update, next_update, revoked, issuer FROM crl ORDER BY id DESC LIMIT ?"
+def _crls(state: State, issuing: int, now: datetime) -> tuple[CrlSpan, ...]:
+    """The published CRLs, those in force and those of a calendar to come, behind some that they replaced."""
+    published = state.store.crl_generation(with_der=False)
+    replaced = state.store.replaced_crls(_CRLS_REPLACED)
+    in_force = {
+        max((row for row in published if row.issuer == issuer and row.this_update <= now), key=_this_update)
+        for issuer in {row.issuer for row in published if row.this_update <= now}
+    }
+    shown = [(row, "replaced") for row in replaced]
+    shown += [(row, "in force") for row in published if row in in_force]
+    ahead = [row for row in published if row.this_update > now]
+    shown += [(row, "to come") for row in ahead[:_CRLS_AHEAD]]
     return tuple(
-        CrlSpan(number, from_epoch(this_update), from_epoch(next_update), revoked, issuer != issuing)
-        for number, this_update, next_update, revoked, issuer in state.store.connection.execute(query, (_CRLS,))
+        CrlSpan(row.number, row.this_update, row.next_update, row.revoked, standing, row.issuer != issuing)
+        for row, standing in shown
     )
+
+
+def _this_update(row: CrlRow) -> datetime:
+    return row.this_update
 
 
 def _latest(state: State, newest: int) -> tuple[AuditLine, ...]:
@@ -138,4 +151,4 @@ def _latest(state: State, newest: int) -> tuple[AuditLine, ...]:
 
 def _short(detail: str) -> str:
     """The detail of a row as ``key=value`` pairs; long values are cut."""
-    return " ".join(f"{key}={str(value)[:16]}" for key, value in json.loads(detail).items())
+    return " ".join(f"{key}={str(value)[:20]}" for key, value in json.loads(detail).items())

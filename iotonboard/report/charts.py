@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 WIDTH, WIDE = 470, 960
 _ROW, _BAR = 26, 16
-_LABEL_WIDTH, _NUMBER_WIDTH = 150, 84
+_LABEL_WIDTH, _NUMBER_WIDTH, _STANDING_WIDTH = 150, 84, 150
 _COLUMN_HEIGHT, _AXIS = 130, 36
 _LONGEST_LABEL = 20
+_STANDINGS = {"replaced": "quiet", "in force": "good", "to come": "series-1"}
 
 
 def bars(counts: Sequence[Count], title: str, classes: Sequence[str] = ()) -> str:
@@ -52,6 +53,8 @@ def columns(months: Sequence[str], series: Sequence[tuple[str, str, Sequence[int
         for index, (_, colour, numbers) in enumerate(series):
             x = middle + (index - len(series) / 2) * width
             marks.append(_column(x, width, numbers[position], most, colour))
+    if not any(number for _, _, numbers in series for number in numbers):
+        marks.append(f'<text x="{WIDTH / 2}" y="{_COLUMN_HEIGHT / 2}" class="label middle">none in these months</text>')
     return _drawing("".join(marks), _COLUMN_HEIGHT + 14 + _AXIS, title) + _legend(series)
 
 
@@ -71,7 +74,7 @@ def timeline(spans: Sequence[CrlSpan], now: datetime, title: str) -> str:
     begin = min([now, *(span.this_update for span in spans)])
     end = max([now, *(span.next_update for span in spans)])
     whole = max((end - begin).total_seconds(), 1)
-    room = WIDE - _LABEL_WIDTH - _NUMBER_WIDTH
+    room = WIDE - _LABEL_WIDTH - _STANDING_WIDTH
 
     def place(moment: datetime) -> float:
         return _LABEL_WIDTH + room * (moment - begin).total_seconds() / whole
@@ -79,15 +82,14 @@ def timeline(spans: Sequence[CrlSpan], now: datetime, title: str) -> str:
     rows = []
     for index, span in enumerate(spans):
         y, x = index * _ROW, place(span.this_update)
-        colour = "good" if span.this_update <= now <= span.next_update else "quiet"
         name = f"{'old CA' if span.is_old else 'CRL'} {span.number}"
         rows.append(
             f'<text x="{_LABEL_WIDTH - 10}" y="{y + 13}" class="label end">{name} '
             f"({span.revoked:,} revoked)</text>"
             f'<rect x="{x:.1f}" y="{y + 1}" width="{max(place(span.next_update) - x, 2):.1f}" height="{_BAR}" rx="3"'
-            f' class="{colour}"/>'
+            f' class="{_STANDINGS[span.standing]}"/>'
             f'<text x="{place(span.next_update) + 6:.1f}" y="{y + 13}" class="number">'
-            f"{span.next_update:%Y-%m-%d}</text>"
+            f"{span.next_update:%Y-%m-%d}, {span.standing}</text>"
         )
     height = max(len(spans), 1) * _ROW
     rows.append(f'<line x1="{place(now):.1f}" y1="0" x2="{place(now):.1f}" y2="{height}" class="now"/>')

@@ -20,7 +20,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """One calendar month and what happened in it."""
+    """One calendar month: devices registered, certificates revoked (but for renewed ones), and those that expire."""
 
     label: str
     registered: int = 0
@@ -30,12 +30,16 @@ class Month:
 
 @dataclass(frozen=True, slots=True)
 class CrlSpan:
-    """One CRL and the time for which it holds. ``is_old``: of a CA whose place another one has taken."""
+    """One CRL and the time for which it holds.
+
+    ``standing`` is ``replaced``, ``in force`` or ``to come``; ``is_old``: of a CA whose place another one has taken.
+    """
 
     number: int
     this_update: datetime
     next_update: datetime
     revoked: int
+    standing: str
     is_old: bool = False
 
 
@@ -70,6 +74,7 @@ class Facts:
 
     title: str
     made_at: datetime
+    ca_name: str
     ca_not_after: datetime
     ca_fingerprint: str
     statuses: tuple[Count, ...]

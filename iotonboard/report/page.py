@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from iotonboard.report.facts import AuditLine, CheckLine, Facts
 
-_STATUS_CLASSES = {"active": "good", "on hold": "warning", "expired": "warning", "revoked": "bad", "retired": "quiet"}
+_STATUS_CLASSES = {"active": "good", "on-hold": "warning", "expired": "warning", "revoked": "bad", "retired": "quiet"}
 _MARKS = {"ok": "✓", "warning": "!", "failed": "✗"}
 
 STYLE = """
@@ -31,8 +31,9 @@ h1 { font-size: 26px; margin: 0 0 4px; } h2 { font-size: 16px; margin: 0 0 12px;
 h3 { font-size: 14px; margin: 16px 0 6px; }
 .soft, caption { color: var(--soft); } .mono { font-family: ui-monospace, Consolas, monospace; font-size: 13px; }
 .wrap { overflow-wrap: anywhere; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin-bottom: 20px; }
-.tile { background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: 12px 16px; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); gap: 12px; margin-bottom: 20px; }
+.tile { background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: 12px 14px;
+  font-size: 14px; }
 .tile b { display: block; font-size: 26px; line-height: 1.2; font-variant-numeric: tabular-nums; }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap: 20px; }
 section { background: var(--panel); border: 1px solid var(--line); border-radius: 8px;
@@ -51,14 +52,18 @@ svg .axis { stroke: var(--line); } svg .now { stroke: var(--text); stroke-dashar
 table { border-collapse: collapse; width: 100%; font-size: 13px; }
 th { text-align: left; color: var(--soft); font-weight: 600; } th, td { padding: 5px 10px 5px 0; vertical-align: top; }
 tr + tr td { border-top: 1px solid var(--line); } td.wrap { overflow-wrap: anywhere; min-width: 90px; }
-td.keep { white-space: nowrap; }
+td.keep { white-space: nowrap; } td.mono { width: 50%; } section.wide { overflow-x: auto; }
 .mark { font-weight: 700; white-space: nowrap; }
 td.ok { color: var(--good); } td.failed { color: var(--bad); } td.attention { color: var(--warning); }
 @media print { @page { size: A4; margin: 14mm; }
   :root { --page: #fff; --panel: #fff; --text: #000; --soft: #444; --line: #bbb;
     --s1: #2f6fb2; --s2: #b4492f; --good: #2b7a4b; --warning: #a86a00; --bad: #b3261e; --quiet: #9aa3ad; }
-  body { font-size: 11px; } main { max-width: none; padding: 0; } .grid { display: block; }
-  section { break-inside: avoid; margin-bottom: 12px; } section.wide { break-inside: auto; } tr { break-inside: avoid; }
+  body { font-size: 11px; } main { max-width: none; padding: 0; }
+  .grid { grid-template-columns: 1fr 1fr; gap: 10px; }
+  .tiles { grid-template-columns: repeat(auto-fit, minmax(80px, 1fr)); }
+  section { break-inside: avoid; padding: 10px 12px; } section.wide { break-inside: auto; overflow: visible; }
+  h2 { break-after: avoid; } tr, svg { break-inside: avoid; }
+  table, .mono { font-size: 10px; } svg .small { font-size: 9px; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """
 
@@ -78,7 +83,8 @@ def render_page(facts: Facts) -> str:
 def _header(facts: Facts) -> str:
     return (
         f"<header><h1>{escape(facts.title)}</h1>"
-        f'<div class="soft">Made on {rfc3339(facts.made_at)}. CA valid until {rfc3339(facts.ca_not_after)}, '
+        f'<div class="soft">Made on {rfc3339(facts.made_at)}. {escape(facts.ca_name)}, valid until '
+        f"{rfc3339(facts.ca_not_after)}, "
         f'fingerprint <span class="mono wrap">{escape(facts.ca_fingerprint)}</span></div></header>'
     )
 
@@ -99,12 +105,15 @@ def _sections(facts: Facts) -> Iterable[str]:
     past = [month.label for month in facts.past]
     series = (
         ("registered", "series-1", [month.registered for month in facts.past]),
-        ("revoked", "series-2", [month.revoked for month in facts.past]),
+        ("revoked, renewals aside", "series-2", [month.revoked for month in facts.past]),
     )
     yield _section("Registrations and revocations, by month", charts.columns(past, series, "Certificates by month"))
     coming = [month.label for month in facts.coming]
     expiring = (("expiring", "series-1", [month.expiring for month in facts.coming]),)
-    yield _section("Certificates that will expire, by month", charts.columns(coming, expiring, "Expiring by month"))
+    yield _section(
+        "Expiring and not renewed yet, by month",
+        charts.columns(coming, expiring, "Expiring by month"),
+    )
     yield _section("CRLs", charts.timeline(facts.crls, facts.made_at, "CRLs over time"), wide=True)
     yield _section("Latest changes", _audit(facts.audit, facts.audit_head), wide=True)
 

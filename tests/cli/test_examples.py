@@ -212,7 +212,8 @@ def test_the_first_day(line_environment: dict[str, str], tmp_path: Path, stick: 
     listed = state.run("list", "--json").json_lines
     assert len((stick / "passwords.csv").read_text().splitlines()) == len(listed) + 1
     assert (stick / "passwords.csv").stat().st_mode & 0o077 == 0
-    state.run("audit", "verify", "--head", (stick / "audit-head.txt").read_text().splitlines()[-1])
+    state.run("audit", "verify", "--head", (stick / "audit-head.txt").read_text().strip())
+    run_book("monthly", stick, environment=environment)  # the same stick serves from month to month
     before = state.snapshot()
     run_book("first-day", stick, devices, "broker.test", environment=environment, expect=1)
     assert state.snapshot() == before
@@ -260,6 +261,19 @@ def test_the_month_renews_and_proves(state: State, line_environment: dict[str, s
     assert "== 2." not in done.stdout
 
 
+def test_a_month_with_a_refused_device_still_ends_with_crl_and_backup(
+    state: State, line_environment: dict[str, str], stick: Path
+) -> None:
+    """No new certificate fits into the CA's last days: the brokers need their CRL all the more."""
+    state.run("register", "press-1", "--validity-days", "20")
+    state.run("config", "set", "cert_validity_days", "36500")
+    done = run_book("monthly", stick, environment=line_environment, expect=9)
+    assert "ca-rollover" in done.stderr + done.stdout
+    assert (stick / "audit-head.txt").exists()
+    assert len(list(stick.glob("backup-*.zip"))) == 1
+    check_package(state, stick)
+
+
 def test_the_state_moves_and_the_old_one_is_out_of_use(
     state: State, line_environment: dict[str, str], tmp_path: Path, stick: Path
 ) -> None:
@@ -292,8 +306,9 @@ def test_the_rollover_ends_when_the_last_old_certificate_has(
     with contextlib.closing(sqlite3.connect(state.path / "devices.db")) as database:
         database.execute("UPDATE overlap SET ends_at = 1")
         database.commit()
-    run_book("rollover", "end", stick, environment=line_environment)
+    done = run_book("rollover", "end", stick, environment=line_environment)
     check_package(state, stick, pinned=pinned)
+    assert f"Next, on broker.test: put {stick}/broker.test/ in place" in done.stdout
     certificate = stick / "broker.test" / "broker.crt"
     text = run_tool("openssl", "x509", "-in", certificate, "-noout", "-ext", "subjectAltName").stdout
     assert "DNS:broker.test" in text

@@ -40,6 +40,9 @@ def test_a_renewed_certificate_lives_on_for_the_overlap_and_is_then_superseded(s
     assert new["revoke_after"] is not None
     assert new["bundle_password"] != old["bundle_password"]
     assert statuses(state, "press-17") == {new["serial"]: None, old["serial"]: None}
+    shown = {one["serial"]: one["revoke_after"] for one in state.json("show", "press-17")["certificates"]}
+    assert shown == {new["serial"]: None, old["serial"]: new["revoke_after"]}
+    assert f"revoke after {new['revoke_after']}\n" in state.run("show", "press-17").stdout
     assert "two-active" not in deep_kinds(state)
     state.run("gen-crl")
     assert statuses(state, "press-17")[old["serial"]] is None
@@ -116,6 +119,35 @@ def test_a_list_is_renewed_on_all_cores_and_only_what_expires_soon(state: State,
     assert "line 3" in result.stderr
 
 
+def test_options_of_renew_that_would_be_ignored_are_refused(state: State, tmp_path) -> None:
+    csr = tmp_path / "own.csr"
+    words = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", tmp_path / "own.key")
+    run_tool(need("openssl"), "req", "-new", *words, "-subj", "/CN=own", "-out", csr)
+    state.register("press-17")
+    state.run("register", "own", "--csr", csr)
+    before = state.snapshot()
+    for words in (
+        ("press-17", "--rekey", "--same-key"), ("press-17", "--rekey", "--csr", csr), ("press-17", "--batch", csr),
+        ("press-17", "own", "--csr", csr), ("--csr", csr, "--expiring-within", "9"), ("press-17", "PRESS-17"),
+        ("--old-ca", "press-17"), ("press-17", "--same-key", "--key-type", "rsa-2048"),
+        ("press-17", "--csr", csr, "--key-type", "ec-p256"),
+    ):  # fmt: skip
+        assert "hint: " in state.run("renew", *words, expect=2).stderr, words
+    assert "made its key itself" in state.run("renew", "own", "--key-type", "ec-p384", expect=4).stderr
+    assert state.snapshot() == before
+    state.run("renew", "own", "--key-type", "ec-p256")
+    state.run("renew", "own", "--key-type", "ec-p384", "--rekey")
+
+
+def test_many_renewals_end_with_their_number(state: State) -> None:
+    state.run("register", "soon", "--validity-days", "5")
+    state.register("late", "gone")
+    state.run("revoke", "gone")
+    done = state.run("renew", "soon", "late", "gone", "--expiring-within", "30", expect=4)
+    assert done.stderr.endswith("iotonboard: 1 renewed, 1 skipped, 1 failed\n")
+    assert "nothing to renew" in state.run("renew", "--expiring-within", "30").stderr
+
+
 def test_a_revoked_held_or_retired_device_is_not_renewed(state: State) -> None:
     state.register("revoked", "held", "retired")
     state.run("revoke", "revoked")
@@ -129,11 +161,34 @@ def test_a_revoked_held_or_retired_device_is_not_renewed(state: State) -> None:
     assert state.snapshot() == before
 
 
+def test_a_device_is_revoked_also_when_an_earlier_certificate_expired_unrevoked(state: State) -> None:
+    """A renewal leaves the old certificate valid; with less time left than the overlap it just expires."""
+    state.register("stolen", "held", "old")
+    for name in ("stolen", "held", "old"):
+        state.run("renew", name)
+    state.run("revoke", "stolen", "--reason", "keyCompromise")
+    state.run("revoke", "held", "--reason", "certificateHold")
+    edit(state, "DELETE FROM revocation WHERE certificate IN (SELECT min(id) FROM certificate GROUP BY device)")
+    edit(state, "UPDATE certificate SET not_before = 1, not_after = 2 WHERE id IN"
+                " (SELECT min(id) FROM certificate GROUP BY device)")  # fmt: skip
+    edit(state, "UPDATE certificate SET not_before = 1, not_after = 2 WHERE device ="
+                " (SELECT id FROM device WHERE device_id = 'old')")  # fmt: skip
+    for name, status, code in (("stolen", "revoked", 4), ("held", "on-hold", 4), ("old", "expired", 0)):
+        assert state.json("show", name)["status"] == status
+        assert [one["device_id"] for one in state.run("list", "--status", status, "--json").json_lines] == [name]
+        assert {one["label"]: one["number"] for one in state.json("report")["statuses"]}[status] == 1
+        state.run("renew", name, expect=code)
+
+
 def test_a_hold_ends_on_crl_and_acl_and_the_trail_keeps_both(state: State) -> None:
     (device,) = state.register("press-17")
     state.run("revoke", "press-17", "--reason", "certificateHold")
     assert "Certificate Hold" in listed(state)
     assert "user press-17\n" not in state.acl.read_text()
+    for answer in (state.json("show", "press-17"), state.json("list", "--status", "on-hold")):
+        assert answer["status"] == "on-hold"
+    assert state.run("list", "--status", "revoked").stdout == ""
+    assert "revoked (certificateHold)" in state.run("show", "press-17").stdout
     released = state.json("release", "press-17")
     assert released["serials"] == [device["serial"]]
     assert device["serial"] not in listed(state)
@@ -146,6 +201,20 @@ def test_a_hold_ends_on_crl_and_acl_and_the_trail_keeps_both(state: State) -> No
     assert "not on hold" in state.run("release", "press-17", expect=4).stderr
     state.run("release", "nobody", expect=5)
     assert state.snapshot() == before
+    state.run("revoke", "press-17", "--reason", "certificateHold")
+    assert len(state.run("release", "press-17", "press-17", "--json").json_lines) == 1
+
+
+def test_release_and_retire_reload_the_broker_or_say_so(state: State, tmp_path) -> None:
+    state.register("press-17")
+    state.run("revoke", "press-17", "--reason", "certificateHold")
+    assert "then reload it" in state.run("release", "press-17").stderr
+    assert "then reload it" in state.run("renew", "press-17", "--revoke-old", "now").stderr
+    state.run("config", "set", "broker.reload", f"command:touch {tmp_path / 'reloaded'}")
+    state.run("revoke", "press-17", "--reason", "certificateHold")
+    for verb in ("release", "retire", "retire"):
+        assert "then reload it" not in state.run(verb, "press-17", "--reload").stderr
+        (tmp_path / "reloaded").unlink()
 
 
 def test_a_held_certificate_can_be_revoked_for_good(state: State) -> None:
@@ -154,6 +223,8 @@ def test_a_held_certificate_can_be_revoked_for_good(state: State) -> None:
     state.run("revoke", "press-17", "--reason", "keyCompromise")
     assert statuses(state, "press-17") == {device["serial"]: "keyCompromise"}
     assert "Key Compromise" in listed(state)
+    assert state.json("show", "press-17")["status"] == "revoked"
+    assert state.run("list", "--status", "on-hold").stdout == ""
     state.run("release", "press-17", expect=4)
     state.run("revoke", "press-17", "--reason", "certificateHold")
     assert statuses(state, "press-17") == {device["serial"]: "keyCompromise"}
@@ -171,6 +242,7 @@ def test_a_retired_id_is_never_given_again(state: State) -> None:
     before = state.snapshot()
     for answer in ("fail", "skip", "reissue"):
         assert "retired" in state.run("register", "press-17", "--if-exists", answer, expect=4).stderr
+        state.run("register", "PRESS-17", "--if-exists", answer, expect=4)
     assert state.json("retire", "press-17")["changed"] is False
     assert state.snapshot() == before
 

@@ -70,7 +70,9 @@ def fleet(state: State) -> State:
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX")
 @pytest.mark.parametrize("columns", [80, 200])
 def test_tables_fit_and_nothing_is_cut(fleet: State, columns: int) -> None:
-    for words in (("list",), ("health",), ("config", "show"), ("audit", "show")):
+    fleet.run("renew", "press-17")
+    for words in (("list",), ("health",), ("config", "show"), ("audit", "show"), ("show", "press-17"),
+                  ("health", "--list"), ("ca-rollover", "--status")):  # fmt: skip
         raw, lines, code = on_terminal(fleet, *words, columns=columns)
         assert code == 0, raw
         text = re.sub(r"\x1b\[[0-9;]*m", "", raw)
@@ -89,6 +91,7 @@ def test_colour_repeats_words_and_can_be_switched_off(fleet: State) -> None:
         bare, lines, _ = on_terminal(fleet, "list", env=env)
         assert not re.search(r"\x1b\[3[0-9]", bare)
         assert [line for line in lines if "oven-4" in line and "revoked" in line]
+    assert "\x1b[31mrevoked (unspecified)" in on_terminal(fleet, "show", "oven-4", columns=120)[0]
     plain, _, _ = on_terminal(fleet, "list", "--plain")
     assert "\x1b" not in plain
     assert "oven-4\trevoked\t" in plain

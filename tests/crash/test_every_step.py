@@ -13,7 +13,7 @@ import pytest
 from cryptography import x509
 
 from support.faults import KILLED, must, refuse, run_forked
-from support.invariants import check_invariants, read_crls
+from support.invariants import check_invariants, check_published, read_crls
 from support.program import State
 
 _MOST_STEPS = 2000
@@ -44,6 +44,10 @@ def _use_new_ca_only(state: State) -> None:
     must(run_forked(state, "issue-broker", "broker.test"))
 
 
+def _hold(state: State) -> None:
+    must(run_forked(state, "revoke", "a", "--reason", "certificateHold"))
+
+
 _BATCH = ("register", "--count", "30", "--jobs", "2")
 _EXPORT_PEM = ("export", "a", "--format", "pem", "--out", "OUT")
 CASES = {
@@ -65,7 +69,8 @@ CASES = {
     "export pem": Case(_EXPORT_PEM, again=(*_EXPORT_PEM, "--force"), stride=6),
     "renew": Case(("renew", "a"), stride=13),
     "renew now": Case(("renew", "a", "--revoke-old", "now"), stride=19),
-    "retire": Case(("retire", "a"), stride=11),
+    "release": Case(("release", "a"), prepare=_hold, again=("gen-crl",), stride=6),
+    "retire": Case(("retire", "a"), stride=7),
     "ca-rollover": Case(("ca-rollover",), stride=7),
     "renew in a rollover": Case(("renew", "--old-ca"), prepare=_begin_rollover, stride=15),
     "revoke in a rollover": Case(("revoke", "a"), prepare=_begin_rollover, stride=13),
@@ -125,6 +130,25 @@ def test_killed_at_every_step(fleet: State, tmp_path: Path, request: pytest.Fixt
         if name == "backup":
             _check_backups(state, out)
         shutil.rmtree(state.path.parent)
+    assert killed >= 3
+
+
+@pytest.mark.parametrize("name", ["revoke", "release", "retire"])
+def test_what_was_killed_is_published_by_the_same_command(
+    fleet: State, tmp_path: Path, request: pytest.FixtureRequest, name: str
+) -> None:
+    """Also when the kill came after COMMIT, so that the repetition finds nothing to change."""
+    case = CASES[name]
+    prepared = _copy(fleet, tmp_path / "prepared")
+    case.prepare(prepared)
+    killed = 0
+    for step in range(1, _MOST_STEPS, 1 if request.config.getoption("--long") else 4):
+        state = _copy(prepared, tmp_path / str(step))
+        if run_forked(state, *case.words, stop_at=step).exit_code != KILLED:
+            break
+        killed += 1
+        must(run_forked(state, *case.words), 0, 4 if name == "release" else 0)  # it is on hold no more
+        check_published(state)
     assert killed >= 3
 
 

@@ -124,7 +124,7 @@ def test_a_state_of_version_1_goes_on(state_v1: State) -> None:
     assert listed == {
         "press-1": "active",
         "press-2": "revoked",
-        "press-3": "revoked",
+        "press-3": "on-hold",
         "press-4": "active",
         "press-5": "active",
     }

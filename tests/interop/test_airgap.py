@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -88,12 +89,40 @@ def test_every_part_is_named_with_hash_and_licence(folder: Path) -> None:
     licences = (folder / "licences.txt").read_text().splitlines()
     assert len(licences) == len(requirements)
     assert not [line for line in licences if line.endswith("?")]
+    hashes = {line.partition("==")[0]: line.rpartition(":")[2] for line in requirements}
     sbom = json.loads((folder / "sbom.json").read_text())
     assert sbom["bomFormat"] == "CycloneDX"
-    assert {component["name"] for component in sbom["components"]} == {line.partition("==")[0] for line in requirements}
-    assert all(component["version"] for component in sbom["components"])
+    assert {one["name"]: one["hashes"][0]["content"] for one in sbom["components"]} == hashes
+    assert all(one["version"] and one["licenses"] for one in sbom["components"])
+
+
+def test_the_sbom_is_cyclonedx(folder: Path) -> None:
+    """By the schema of its standard."""
+    schema = pytest.importorskip("cyclonedx.schema")
+    validation = pytest.importorskip("cyclonedx.validation.json")
+    validator = validation.JsonStrictValidator(schema.SchemaVersion.V1_6)
+    assert validator.validate_str((folder / "sbom.json").read_text()) is None
+    assert validator.validate_str((folder / "sbom.json").read_text().replace("library", "libary")) is not None
+
+
+def test_a_folder_for_another_machine_is_refused_before_anything_is_made(folder: Path, tmp_path: Path) -> None:
+    for number, (wrong, said) in enumerate({"3.99 x86_64": "no Python 3.99", "3.11 vax": "is for vax"}.items()):
+        copy = tmp_path / str(number)
+        shutil.copytree(folder, copy)
+        (copy / "target").write_text(wrong.replace("x86_64", os.uname().machine) + "\n")
+        names = sorted(
+            path.relative_to(copy) for path in copy.rglob("*") if path.is_file() and path.name != "SHA256SUMS"
+        )
+        sums = [f"{hashlib.sha256((copy / name).read_bytes()).hexdigest()}  ./{name}\n" for name in names]
+        (copy / "SHA256SUMS").write_text("".join(sums))
+        assert said in install(copy, tmp_path / "target", expect=1).stderr
+        assert not (tmp_path / "target").exists()
 
 
 def test_the_lock_names_every_runtime_dependency() -> None:
     locked = set(re.findall(r"^([a-z0-9-]+)==", LOCK.read_text(), re.MULTILINE))
     assert {"typer", "cryptography", "rich", "pyzipper", "tomli-w"} <= locked
+    for lock in (LOCK, LOCK.with_name("build.lock")):
+        pinned = re.split(r"^(?=[a-z])", lock.read_text(), flags=re.MULTILINE)[1:]
+        assert all("==" in one and "--hash=sha256:" in one for one in pinned)
+    assert "hatchling==" in LOCK.with_name("build.lock").read_text()

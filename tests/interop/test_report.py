@@ -100,6 +100,7 @@ def test_an_empty_fleet_is_drawn(state: State, tmp_path: Path) -> None:
     text, paper = printed_text(tmp_path, write_report(state, tmp_path))
     assert "A4" in paper
     assert "No device has an attribute" in text
+    assert text.count("none in these months") == 2
     assert re.search(r"checks are well", text)
     assert "CRL 1" in text
 
@@ -108,16 +109,19 @@ def test_what_is_drawn_is_what_the_state_holds(state: State, tmp_path: Path) -> 
     state.register(*(f"press-{index}" for index in range(8)), "oven-1", "oven-2", "oven-3")
     state.run("revoke", "oven-1", "oven-2")
     state.run("retire", "oven-3")
+    state.run("revoke", "press-7", "--reason", "certificateHold")
     page = write_report(state, tmp_path)
     text, _ = printed_text(tmp_path, page)
     values = state.json("report")
     assert [(count["label"], count["number"]) for count in values["statuses"]] == [
-        ("active", 8),
+        ("active", 7),
         ("expired", 0),
+        ("on-hold", 1),
         ("revoked", 2),
         ("retired", 1),
     ]
-    assert re.search(r"active\s+8\b", text)
+    assert re.search(r"active\s+7\b", text)
+    assert re.search(r"on-hold\s+1\b", text)
     assert re.search(r"revoked\s+2\b", text)
     assert values["audit_head"] == state.json("audit", "head")["head"]
     assert values["audit_head"] in text
@@ -128,7 +132,28 @@ def test_what_is_drawn_is_what_the_state_holds(state: State, tmp_path: Path) -> 
     assert near(dark, (0x14, 0x17, 0x1B)) > near(dark, (0xFF, 0xFF, 0xFF))
 
 
-@pytest.mark.parametrize("number", [1000, pytest.param(100_000, marks=pytest.mark.long)])
+def test_renewals_are_neither_registered_nor_revoked_nor_about_to_expire(state: State) -> None:
+    state.register("press-1", "press-2", "press-3")
+    state.run("renew", "press-1", "--validity-days", "100")
+    state.run("renew", "press-2", "--validity-days", "100", "--revoke-old", "now")
+    state.run("revoke", "press-3")
+    values = state.json("report")
+    assert [(month["registered"], month["revoked"]) for month in values["past"]][-1] == (3, 1)
+    assert sorted(month["expiring"] for month in values["coming"])[-2:] == [0, 2]
+    assert values["ca_name"] == "IoT Onboarding CA"
+
+
+def test_the_list_in_force_is_told_from_replaced_ones_and_those_to_come(state: State, tmp_path: Path) -> None:
+    state.run("gen-crl", "--calendar", "20", "--every", "7")
+    text, _ = printed_text(tmp_path, write_report(state, tmp_path))
+    shown = state.json("report")["crls"]
+    assert [one["standing"] for one in shown] == ["replaced", "in force", *["to come"] * 12]
+    assert [one["number"] for one in shown] == list(range(1, 15))
+    for number, standing in ((1, "replaced"), (2, "in force"), (14, "to come")):
+        assert re.search(rf"CRL {number} .*, {standing}$", text, re.MULTILINE), text
+
+
+@pytest.mark.parametrize("number", [10, 1000, pytest.param(100_000, marks=pytest.mark.long)])
 def test_a_large_fleet_with_hostile_attributes_is_drawn(state: State, tmp_path: Path, number: int) -> None:
     grow(state, number)
     page = write_report(state, tmp_path)

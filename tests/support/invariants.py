@@ -20,6 +20,14 @@ from support.tools import find, run_tool
 _PLAIN_KEYS = (b"BEGIN PRIVATE KEY", b"BEGIN RSA PRIVATE KEY", b"BEGIN EC PRIVATE KEY")
 
 
+def check_published(state: State) -> None:
+    """Check that a command left nothing to be published: no revocation, no file, no change of the ACL."""
+    names = ("unpublished", "crl", "acl")
+    words = [word for name in names for word in ("--check", name)]
+    findings = json.loads(must(run_forked(state, "health", "--json", *words), 0, 9).stdout)["checks"]
+    assert {one["name"]: one["status"] for one in findings} == dict.fromkeys(names, "ok"), findings
+
+
 def check_invariants(state: State, *, answered: tuple[str, ...] = (), with_openssl: bool = False) -> None:
     """Check a state after a command of any kind was interrupted. The next command is ``sync-acl``.
 
