@@ -82,16 +82,22 @@ class State:
         self.store.set_meta("acl_changes", (self.store.meta("acl_changes") or 0) + 1)
 
     def revoke(self, serials: Iterable[SerialNumber], reason: RevocationReason, now: datetime, *, subject: str) -> None:
-        """Record revocations with their encoded CRL entries and audit rows, inside the caller's transaction."""
+        """Record revocations with their encoded CRL entries and audit rows, inside the caller's transaction.
+
+        Where ``reason`` only corrects that of a certificate that was revoked for good, the date of then stays.
+        """
         for serial in serials:
-            self.store.add_revocation(serial, now, reason, encode_entry(serial, now, reason))
+            earlier = self.store.revocation_of(serial)
+            is_corrected = earlier and earlier.reason is not RevocationReason.CERTIFICATE_HOLD
+            date = earlier.revocation_date if earlier and is_corrected else now
+            self.store.add_revocation(serial, date, reason, encode_entry(serial, date, reason))
             self.record(now, subject, serial=serial.hex, detail={"revoked": reason.value})
             self.store.set_meta("unlisted_revocations", self.store.unlisted_revocations() + 1)
         self.mark_acl()
 
     def supersede(self, device: int, subject: str, now: datetime) -> bool:
         """Revoke a device's valid certificates because a new one takes their place; ``True`` when there were any."""
-        old = self.store.revocable(device, now, also_held=True)
+        old = self.store.revocable(device, now, RevocationReason.SUPERSEDED)
         if old:
             self.revoke(old, RevocationReason.SUPERSEDED, now, subject=subject)
         return bool(old)

@@ -23,7 +23,7 @@ from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, Pol
 from iotonboard.layout import resolve_paths
 from iotonboard.model import from_epoch
 from iotonboard.pki import pem
-from iotonboard.pki.crl import check_crl, crl_facts, revoked_entries
+from iotonboard.pki.crl import check_crl, crl_facts, revoked_entries, serial_and_reason
 from iotonboard.pki.crlentry import encode_entry
 from iotonboard.record import dataclass
 from iotonboard.statedir import State, load_settings, refuse_existing
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
-    from iotonboard.model import Caller
+    from iotonboard.model import Caller, RevocationReason, SerialNumber
     from iotonboard.passphrase import Passphrase
     from iotonboard.store import IssuerRow
 
@@ -313,16 +313,24 @@ def _take_up_one(state: State, issuer: IssuerRow, der: bytes, now: datetime) -> 
         _pass_number(state, issuer, facts.number, min(facts.this_update, now), now)
     taken_up = 0
     for serial, date, reason in revoked_entries(der):
-        if state.store.is_revoked(serial):
+        if not reason.replaces(_known_reason(state.store, serial)):
             continue
         taken_up += 1
         if state.store.has_certificate(serial):
             _, holder = state.store.certificate_by_serial(serial)
             state.revoke([serial], reason, now, subject=holder)
         else:
-            state.store.add_foreign_revocation(issuer.id, serial, encode_entry(serial, date, reason))
+            state.store.set_foreign_entry(issuer.id, serial, encode_entry(serial, date, reason))
             state.record(now, "foreign", serial=serial.hex, detail={"foreign": reason.value})
     return taken_up
+
+
+def _known_reason(store: Store, serial: SerialNumber) -> RevocationReason | None:
+    """Why a serial is revoked as far as the backup knows, be its certificate known or not."""
+    if found := store.revocation_of(serial):
+        return found.reason
+    entry = store.foreign_entry(serial)
+    return serial_and_reason(entry)[1] if entry else None
 
 
 def _is_from(der: bytes, issuer: IssuerRow) -> bool:

@@ -581,3 +581,15 @@ def test_a_state_that_is_a_file(state: State, tmp_path: Path) -> None:
     result = run_cli("list", state=tmp_path / "file", expect=3)
     check_error(result)
     assert (tmp_path / "file").read_text() == "x"
+
+
+def test_revoke_leaves_nobody_out_without_saying_so(state: State, tmp_path: Path) -> None:
+    serial = state.register("a", "b", "c")[2]["serial"]
+    before = state.snapshot()
+    state.run("revoke", "a", "b", "--serial", serial, expect=2)
+    assert state.snapshot() == before
+    (tmp_path / "list.csv").write_text(f"device_id,serial\na,no\nb,\nc,{serial}\n")
+    result = state.run("revoke", "--batch", tmp_path / "list.csv", "--json", expect=6)
+    assert [answer["device_id"] for answer in result.json_lines] == ["b", "c"]
+    assert "line 2: 'no' is not a serial number" in result.stderr
+    state.run("revoke", "--batch", tmp_path / "list.csv", "--strict", expect=6)
