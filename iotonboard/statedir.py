@@ -82,14 +82,11 @@ class State:
         self.store.set_meta("acl_changes", (self.store.meta("acl_changes") or 0) + 1)
 
     def revoke(self, serials: Iterable[SerialNumber], reason: RevocationReason, now: datetime, *, subject: str) -> None:
-        """Record revocations with their encoded CRL entries and audit rows, inside the caller's transaction.
-
-        Where ``reason`` only corrects that of a certificate that was revoked for good, the date of then stays.
-        """
+        """Record revocations, CRL entries and audit rows, in the caller's transaction; only a hold's date changes."""
         for serial in serials:
             earlier = self.store.revocation_of(serial)
-            is_corrected = earlier and earlier.reason is not RevocationReason.CERTIFICATE_HOLD
-            date = earlier.revocation_date if earlier and is_corrected else now
+            is_final = earlier and earlier.reason is not RevocationReason.CERTIFICATE_HOLD
+            date = earlier.revocation_date if earlier and is_final else now
             self.store.add_revocation(serial, date, reason, encode_entry(serial, date, reason))
             self.record(now, subject, serial=serial.hex, detail={"revoked": reason.value})
             self.store.set_meta("unlisted_revocations", self.store.unlisted_revocations() + 1)
@@ -394,11 +391,11 @@ def open_state(
         store.close()
 
 
-def refuse_existing(path: str) -> None:
+def refuse_existing(path: str, *, hint: str = "choose another name, or --force to replace it") -> None:
     """Refuse to write over something.
 
     Raises:
         ConflictError: ``path`` exists, even as a broken link.
     """
     if os.path.lexists(path):
-        raise ConflictError(f"{path!r} exists already", hint="choose another name, or --force to replace it")
+        raise ConflictError(f"{path!r} exists already", hint=hint)

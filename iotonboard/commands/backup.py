@@ -79,7 +79,7 @@ def back_up(state: State, opened: authority.Authority, passphrase: Passphrase, p
         ConflictError: something is at ``path`` already.
         BusyError: the disk refuses, or a CA was retired meanwhile; no partial file is left.
     """
-    refuse_existing(path)
+    refuse_existing(path, hint=fsio.TAKEN_HINT)
     with state.transaction() as now:
         state.store.set_meta("last_backup", int(now.timestamp()))
         state.record(now, "backup", detail={"path": os.path.abspath(path)})
@@ -191,11 +191,14 @@ def restore(
         raise ConflictError(f"{root!r} is not empty", hint="restore into a new folder, or move the old state away")
     crls = _read_crls(crl_path) if crl_path is not None else None
     made = fsio.make_private_dir(root) if not os.path.isdir(root) else False
+    copied: list[str] = []
     try:
         with _open_archive(archive_path, passphrase) as archive:
-            _extract(archive, root, environment)
+            _extract(archive, root, environment, copied)
         return _finish(root, environment, caller, clock, passphrase, crls)
     except BaseException:
+        for path in copied:  # the settings may place them outside of the root
+            fsio.remove_file(path)
         _clear(root, remove=made)
         raise
 
@@ -224,24 +227,25 @@ def _open_archive(path: str, passphrase: Passphrase) -> Iterator[Any]:
         ) from error
 
 
-def _extract(archive: Any, root: str, environment: Mapping[str, str]) -> None:
+def _extract(archive: Any, root: str, environment: Mapping[str, str], copied: list[str]) -> None:
     names = archive.namelist()
     keys = [name for name in names if _KEY.fullmatch(name)]
     if len(set(names)) != len(names) or set(names) - {"backup.json", _DATABASE, _CONFIG, _ACL, *keys} or not keys:
         raise PolicyError("the backup holds files that do not belong there", hint="use another copy of the backup")
     if _CONFIG in names:
-        _copy_out(archive, _CONFIG, os.path.join(root, _CONFIG))
+        _copy_out(archive, _CONFIG, os.path.join(root, _CONFIG), copied)
     paths = resolve_paths(root, load_settings(root, environment))
     fsio.make_private_dir(paths.certs)
-    _copy_out(archive, _DATABASE, paths.database)
+    _copy_out(archive, _DATABASE, paths.database, copied)
     for name in keys:
-        _copy_out(archive, name, os.path.join(paths.certs, name))
+        _copy_out(archive, name, os.path.join(paths.certs, name), copied)
     if _ACL in names:
-        _copy_out(archive, _ACL, paths.acl)
+        _copy_out(archive, _ACL, paths.acl, copied)
 
 
-def _copy_out(archive: Any, name: str, path: str) -> None:
-    refuse_existing(path)
+def _copy_out(archive: Any, name: str, path: str, copied: list[str]) -> None:
+    refuse_existing(path, hint="move it away, then restore again")
+    copied.append(path)
     with archive.open(name) as source, fsio.replacing(path, fsio.PRIVATE) as target:
         shutil.copyfileobj(source, target, _CHUNK)
 

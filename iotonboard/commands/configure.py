@@ -11,6 +11,7 @@ import tomli_w
 from iotonboard import config, fsio
 from iotonboard.brokers import mosquitto
 from iotonboard.errors import StateError
+from iotonboard.layout import resolve_paths
 from iotonboard.model import from_epoch
 
 if TYPE_CHECKING:
@@ -38,11 +39,13 @@ def set_value(state: State, key: str, text: str) -> object:
     table, _, name = key.rpartition(".")
     target = tables.setdefault(table, {}) if table else tables
     target[name] = list(value) if isinstance(value, tuple) else value
+    changed = tomli_w.dumps(tables)
+    resolve_paths(state.paths.root, config.load_config(changed, {}))  # refuses two uses of one file
     with state.transaction() as now:
         state.record(now, key, detail={"value": text})
         if key in _TOPIC_RULE_SETTINGS:
             state.mark_acl()
-        fsio.write_atomic(state.paths.config, tomli_w.dumps(tables).encode("utf-8"), fsio.PRIVATE)
+        fsio.write_atomic(state.paths.config, changed.encode("utf-8"), fsio.PRIVATE)
     return value
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.faults import must, run_forked
-from support.program import Result, State, run_cli, snapshot
+from support.program import Result, State, program_environment, run_cli, snapshot
 from support.tools import run_tool
 
 BAD_IDS = {
@@ -593,3 +594,48 @@ def test_revoke_leaves_nobody_out_without_saying_so(state: State, tmp_path: Path
     assert [answer["device_id"] for answer in result.json_lines] == ["b", "c"]
     assert "line 2: 'no' is not a serial number" in result.stderr
     state.run("revoke", "--batch", tmp_path / "list.csv", "--strict", expect=6)
+
+
+@pytest.mark.parametrize(
+    "name", ["devices.db", "devices.db-wal", "certs/ca.key", "certs/ca.crt", "iotonboard.toml", "."]
+)
+@pytest.mark.parametrize("setting", ["broker_crl_file", "broker_acl_file"])
+def test_no_setting_publishes_over_a_file_of_the_state(state: State, setting: str, name: str) -> None:
+    """A slip of the hand must not put a CRL where the database or the CA key is."""
+    before = state.snapshot()
+    result = must(run_forked(state, "config", "set", setting, name), 6)
+    assert "would be used for two things" in result.stderr
+    must(run_forked(state, "gen-crl", env={f"IOTONBOARD_{setting.upper()}": name}), 6)
+    assert state.snapshot() == before
+
+
+def test_acl_and_crl_are_never_one_file(state: State) -> None:
+    state.run("config", "set", "broker_crl_file", "mosquitto.acl", expect=6)
+    state.run("config", "set", "database_url", "sqlite:///mosquitto.acl", expect=6)
+    state.run("config", "set", "broker_crl_file", "broker/../crl.pem")
+    register(state, "ok-1")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a named pipe")
+def test_a_pipe_or_a_device_is_not_replaced_by_a_file(state: State, tmp_path: Path) -> None:
+    """As root, a rename over /dev/null would take it away from the whole system."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    register(state, "a")
+    state.run("config", "set", "broker_crl_file", str(pipe))
+    assert "is not a file" in state.run("export", "a", "--format", "p12", "--out", pipe, "--force", expect=4).stderr
+    assert pipe.is_fifo()
+
+
+def test_a_current_folder_that_was_deleted_is_named(tmp_path: Path) -> None:
+    script = 'mkdir "$0" && cd "$0" && rmdir "$0" && exec "$1" -m iotonboard list'
+    done = run_tool(
+        "bash",
+        "-c",
+        script,
+        tmp_path / "gone",
+        sys.executable,
+        env=program_environment(env={"IOTONBOARD_STATE": None}),
+        expect=3,
+    )
+    assert "the current folder was deleted" in done.stderr
