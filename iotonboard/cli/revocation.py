@@ -85,6 +85,8 @@ def revoke(
             exit_code = exit_code or answer.error.exit_code
             place = f"line {answer.line}: " if answer.line else ""
             output.write_error(place + answer.error.message, answer.error.hint)
+    if not answers:
+        session.message("the list names no device: nothing was revoked")
     if done and not (reload and rows):
         session.message(WHAT_THE_BROKER_NEEDS if rows else "next: iotonboard gen-crl, to put it on the CRL")
     return exit_code

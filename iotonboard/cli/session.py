@@ -180,7 +180,7 @@ def verb(
             try:
                 return handler(session, **values)
             except BrokenPipeError:  # the reader went away (head, less); what was committed stays
-                output.discard_stdout()
+                output.discard(sys.stdout)
                 return 128 + getattr(signal, "SIGPIPE", 13)
 
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]

@@ -639,3 +639,50 @@ def test_a_current_folder_that_was_deleted_is_named(tmp_path: Path) -> None:
         expect=3,
     )
     assert "the current folder was deleted" in done.stderr
+
+
+@pytest.mark.parametrize("content", [b"device_id,name\ra,x\rb,y\r", b"device_id," + b"x" * 200_000 + b"\na,b\n"])
+@pytest.mark.parametrize("words", [("register", "--no-bundle"), ("revoke", "--defer"), ("confirm",)], ids=" ".join)
+def test_a_header_that_is_no_csv_is_named(state: State, tmp_path: Path, words: tuple[str, ...], content: bytes) -> None:
+    (tmp_path / "list.csv").write_bytes(content)
+    result = must(run_forked(state, *words, "--batch", tmp_path / "list.csv"), 6)
+    assert "line 1:" in result.stderr
+    assert "hint" in result.stderr
+
+
+def test_a_list_with_two_columns_of_ids_is_refused(state: State, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("device_id,id\na,b\n")
+    must(run_forked(state, "register", "--batch", tmp_path / "list.csv"), 6)
+
+
+def test_an_empty_list_revokes_nobody_and_says_so(state: State, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("device_id\n")
+    assert "names no device" in must(run_forked(state, "revoke", "--defer", "--batch", tmp_path / "list.csv")).stderr
+
+
+CLOSED = [
+    ("register a", "<&-", 0),
+    ("register b", ">&-", 0),
+    ("register c", "2>&-", 0),
+    ("register d", "<&- >&- 2>&-", 0),
+    ("register e", "2>/dev/full", 0),
+    ("show nobody", "2>/dev/full", 5),
+    ("list --json", ">&-", 0),
+    ("register --stream", "<&-", 0),
+    ("register --batch -", "<&-", 6),
+    ("register f --csr -", "<&-", 6),
+    ("gen-crl --passphrase-file -", "<&-", 7),
+]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_closed_and_full_streams_change_no_exit_code(state: State) -> None:
+    """A log on a full disk must not make a line script believe that a registered device failed."""
+    calls = [f'"$0" -m iotonboard {words} {streams}; echo $?' for words, streams, _ in CLOSED]
+    script = "exec 3>&1; {\n" + "\n".join(calls).replace("echo $?", "echo $? >&3") + "\n} > /dev/null"
+    done = run_tool("bash", "-c", script, sys.executable, env=program_environment(state=state))
+    assert [int(code) for code in done.stdout.split()] == [code for _, _, code in CLOSED], done.stderr
+    assert "Traceback" not in done.stderr
+    ids = [answer["device_id"] for answer in state.run("list", "--json").json_lines]
+    assert ids == ["a", "b", "c", "d", "e"]
+    state.run("health", "--deep")
