@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import NotFoundError
@@ -48,7 +49,7 @@ def group_number(name: str) -> int:
 
 
 def _number_of(name: str, module: str, function: str, field: str) -> int:
-    if name.isdecimal():
+    if re.fullmatch("[0-9]{1,9}", name):
         return int(name)
     try:
         # pwd and grp do not exist on Windows, where files have no such owner.
@@ -57,7 +58,8 @@ def _number_of(name: str, module: str, function: str, field: str) -> int:
         return -1
     except KeyError:
         raise NotFoundError(
-            f"there is no {module} entry {name!r} on this machine", hint="check [broker] in iotonboard.toml"
+            f"there is no {'user' if module == 'pwd' else 'group'} {name!r} on this machine",
+            hint="check [broker] in iotonboard.toml",
         ) from None
     return int(getattr(entry, field))
 

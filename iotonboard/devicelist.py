@@ -181,7 +181,9 @@ def parse_stream_line(line: int, text: str) -> Row:
         fields = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise PolicyError(f"line {line}: not a JSON object: {error}", hint='write {"device_id": "press-17"}') from None
-    flat = dict(fields.pop("attributes", {})) if isinstance(fields.get("attributes", {}), dict) else {}
+    flat = fields.pop("attributes", {})
+    if not isinstance(flat, dict):
+        raise PolicyError(f"line {line}: 'attributes' must be an object", hint='write "attributes": {"line": "A3"}')
     flat.update(fields)
     for key, value in flat.items():
         if isinstance(value, list) and key == "topics":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import tomli_w
 
 from iotonboard import config, fsio
+from iotonboard.access import group_number, user_number
 from iotonboard.brokers import mosquitto
 from iotonboard.errors import StateError
 from iotonboard.layout import resolve_paths
@@ -27,10 +28,13 @@ def set_value(state: State, key: str, text: str) -> object:
 
     Raises:
         UsageError: there is no such setting.
+        NotFoundError: there is no such user or group on this machine.
         PolicyError: the value is not allowed; the file stays.
     """
     raw = text.split(",") if key == "acl.topics" else text
     value = config.parse_value(key, raw, "command line")
+    if number_of := {"broker.user": user_number, "broker.group": group_number}.get(key if value else ""):
+        number_of(str(value))
     if key == "acl.topics":
         for rule in value:
             mosquitto.parse_topic_rule(rule, template=True)

@@ -686,3 +686,29 @@ def test_closed_and_full_streams_change_no_exit_code(state: State) -> None:
     ids = [answer["device_id"] for answer in state.run("list", "--json").json_lines]
     assert ids == ["a", "b", "c", "d", "e"]
     state.run("health", "--deep")
+
+
+@pytest.mark.parametrize("setting", ["broker.user", "broker.group"])
+@pytest.mark.parametrize("name", ["nobody-of-that-name", "99999999999"])
+def test_a_broker_user_that_is_not_there_is_refused_when_it_is_set(state: State, setting: str, name: str) -> None:
+    with unchanged(state):
+        result = must(run_forked(state, "config", "set", setting, name), 5)
+    assert f"there is no {setting.removeprefix('broker.')} '{name}'" in result.stderr
+
+
+def test_no_count_fills_the_memory(state: State) -> None:
+    with unchanged(state):
+        must(run_forked(state, "register", "--count", "99999999999999999999"), 2)
+
+
+def test_a_request_named_dash_in_a_list_is_a_file(state: State, tmp_path: Path) -> None:
+    """A row must not wait for a key that somebody types."""
+    (tmp_path / "list.csv").write_text("device_id,csr\na,-\n")
+    result = state.run("register", "--batch", "list.csv", cwd=tmp_path, input="from stdin", expect=5)
+    assert "there is no file './-'" in result.stderr
+
+
+@pytest.mark.parametrize("attributes", ["5", "null", '"line=A3"', "[]"])
+def test_attributes_that_are_no_object_are_refused(state: State, attributes: str) -> None:
+    line = f'{{"device_id": "a", "attributes": {attributes}}}\n'.encode()
+    assert "must be an object" in must(run_forked(state, "register", "--stream", input=line), 6).stderr
