@@ -57,6 +57,7 @@ def disk_error(error: OSError, path: str) -> IotOnboardError:
     """Turn an operating system error into the program's own, with what to do next."""
     reason = error.strerror or str(error)
     hints = {
+        errno.ENOENT: "there is no such folder: correct the name, or make it",
         errno.ENOSPC: "free some space on that disk and run the same command again",
         errno.EDQUOT: "free some of your disk quota and run the same command again",
         errno.EACCES: "run the command as the user who owns that folder, or correct its permissions",

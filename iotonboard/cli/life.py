@@ -42,7 +42,9 @@ def renew(
     ] = None,
     expiring_within: Annotated[
         int | None,
-        typer.Option("--expiring-within", min=0, metavar="DAYS", help="Only devices that expire within DAYS."),
+        typer.Option(
+            "--expiring-within", min=0, max=36500, metavar="DAYS", help="Only devices that expire within DAYS."
+        ),
     ] = None,
     old_ca: Annotated[
         bool, typer.Option("--old-ca", help="All devices without a certificate of the CA that issues now.")

@@ -205,9 +205,12 @@ def restore(
 
 def _read_crls(path: str) -> list[bytes]:
     content = fsio.read_file(path, limit=1 << 30)
-    ders = pem.pem_decode_all("X509 CRL", content) if b"-----BEGIN" in content else [content]
-    for der in ders:
-        crl_facts(der)
+    try:
+        ders = pem.pem_decode_all("X509 CRL", content) if b"-----BEGIN" in content else [content]
+        for der in ders:
+            crl_facts(der)
+    except PolicyError as error:
+        raise PolicyError(f"{path!r}: {error.message}", hint="name the newest crl.pem that a broker has") from error
     return ders
 
 

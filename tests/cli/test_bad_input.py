@@ -317,7 +317,7 @@ def test_a_wrong_passphrase(state: State, tmp_path: Path, words: tuple[str, ...]
 
 def test_a_passphrase_file_that_is_not_there(state: State, tmp_path: Path) -> None:
     with unchanged(state):
-        check_error(state.run("register", "press-1", "--passphrase-file", tmp_path / "no-key", expect=5), "no-key")
+        check_error(state.run("register", "press-1", "--passphrase-file", tmp_path / "no-key", expect=7), "no-key")
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe", b"a\0b\n"])
@@ -712,3 +712,35 @@ def test_a_request_named_dash_in_a_list_is_a_file(state: State, tmp_path: Path) 
 def test_attributes_that_are_no_object_are_refused(state: State, attributes: str) -> None:
     line = f'{{"device_id": "a", "attributes": {attributes}}}\n'.encode()
     assert "must be an object" in must(run_forked(state, "register", "--stream", input=line), 6).stderr
+
+
+def test_a_passphrase_file_that_is_not_there_is_no_unknown_device(state: State, tmp_path: Path) -> None:
+    """A script goes on with the next device after exit 5; an unplugged stick concerns all of them."""
+    register(state, "a")
+    (tmp_path / "huge").write_bytes(bytes(1 << 17))
+    for name in ("no-key", "huge", "."):
+        words = ("revoke", "a", "--passphrase-file", tmp_path / name)
+        assert "--passphrase-file" in must(run_forked(state, *words), 7).stderr
+
+
+@pytest.mark.parametrize("words", [("list",), ("renew",)])
+def test_no_number_of_days_is_too_large_for_a_date(state: State, words: tuple[str, ...]) -> None:
+    must(run_forked(state, *words, "--expiring-within", "99999999999"), 2)
+    must(run_forked(state, *words, "--expiring-within", "36500"))
+
+
+def test_the_new_passphrase_is_a_new_one(state: State, tmp_path: Path) -> None:
+    """Whoever names the old key file, or any file that is there, must not believe that the passphrase was changed."""
+    (tmp_path / "notes.txt").write_text("first line\n")
+    with unchanged(state):
+        for option in ("--generate-key-file", "--new-passphrase-file"):
+            assert "is the old one" in must(run_forked(state, "passwd", option, state.passphrase_file), 4).stderr
+        must(run_forked(state, "passwd", "--generate-key-file", tmp_path / "notes.txt"), 4)
+
+
+def test_a_restore_with_another_file_as_crl_says_which_one_is_needed(state: State, tmp_path: Path) -> None:
+    state.run("backup", tmp_path / "b.zip")
+    words = ("restore", tmp_path / "b.zip", "--state", tmp_path / "new", "--crl")
+    assert "that a broker has" in must(run_forked(state, *words, state.ca_cert), 6).stderr
+    missing = must(run_forked(state, "backup", tmp_path / "no" / "b.zip"), 8)
+    assert "there is no such folder" in missing.stderr
