@@ -744,3 +744,9 @@ def test_a_restore_with_another_file_as_crl_says_which_one_is_needed(state: Stat
     assert "that a broker has" in must(run_forked(state, *words, state.ca_cert), 6).stderr
     missing = must(run_forked(state, "backup", tmp_path / "no" / "b.zip"), 8)
     assert "there is no such folder" in missing.stderr
+
+
+def test_a_second_ca_in_the_same_shell_is_told_what_is_in_the_way(state: State, tmp_path: Path) -> None:
+    """After the first day's 'export' the same 'init-ca' fails; the message must name the variable."""
+    words = ("init-ca", "--state", tmp_path / "other", "--generate-key-file", tmp_path / "other.pass")
+    assert "unset IOTONBOARD_PASSPHRASE_FILE" in must(run_forked(state, *words), 2).stderr
