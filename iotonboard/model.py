@@ -186,6 +186,11 @@ class RevocationRecord:
     revocation_date: datetime
     reason: RevocationReason
 
+    @property
+    def is_hold(self) -> bool:
+        """Say whether it can still be ended, or made final."""
+        return self.reason is RevocationReason.CERTIFICATE_HOLD
+
 
 @dataclass(frozen=True, slots=True)
 class CertificateRecord:

@@ -85,8 +85,7 @@ class State:
         """Record revocations, CRL entries and audit rows, in the caller's transaction; only a hold's date changes."""
         for serial in serials:
             earlier = self.store.revocation_of(serial)
-            is_final = earlier and earlier.reason is not RevocationReason.CERTIFICATE_HOLD
-            date = earlier.revocation_date if earlier and is_final else now
+            date = now if earlier is None or earlier.is_hold else earlier.revocation_date
             self.store.add_revocation(serial, date, reason, encode_entry(serial, date, reason))
             self.record(now, subject, serial=serial.hex, detail={"revoked": reason.value})
             self.store.set_meta("unlisted_revocations", self.store.unlisted_revocations() + 1)
