@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import stat
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,7 @@ def group_number(name: str) -> int:
 
 
 def _number_of(name: str, module: str, function: str, field: str) -> int:
-    if name.isdecimal():
+    if re.fullmatch("[0-9]{1,9}", name):
         return int(name)
     kind = "user" if module == "pwd" else "group"
     try:

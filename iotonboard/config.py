@@ -252,7 +252,8 @@ def parse_file(text: str) -> dict[str, object]:
     for key in flat:
         if key not in SETTINGS:
             raise PolicyError(
-                f"{FILE_NAME} names an unknown setting {key!r}", hint="'iotonboard config --help' lists them"
+                f"{FILE_NAME} names an unknown setting {key!r}",
+                hint="correct or remove it; then 'iotonboard config show' lists them",
             )
     return flat
 

@@ -66,8 +66,7 @@ def parse_csv(lines: Iterable[str], source: str) -> Iterator[Row | BadRow]:
     """
     iterator = iter(lines)
     header_line = next(iterator, "").removeprefix("\ufeff")
-    header = next(csv.reader([header_line], delimiter=(delimiter := _delimiter_of(header_line))), [])
-    columns = [column.strip() for column in header]
+    columns, delimiter = _columns_of(header_line, source)
     _check_header(columns, source)
     reader = csv.reader(iterator, delimiter=delimiter, strict=True)
     while True:
@@ -117,8 +116,7 @@ def _json_targets(lines: Iterable[str], source: str) -> Iterator[tuple[int, dict
 
 
 def _csv_targets(first: str, lines: Iterator[str], source: str) -> Iterator[tuple[int, dict[str, str]]]:
-    delimiter = _delimiter_of(first)
-    columns = [column.strip() for column in next(csv.reader([first], delimiter=delimiter), [])]
+    columns, delimiter = _columns_of(first, source)
     if not {"device_id", "id", "device"} & set(columns):
         for number, text in enumerate(chain((first,), lines), start=1):
             if text.strip():
@@ -134,8 +132,14 @@ def _csv_targets(first: str, lines: Iterator[str], source: str) -> Iterator[tupl
         raise PolicyError(f"{source}: line {reader.line_num + 1}: {error}", hint="correct that line") from None
 
 
-def _delimiter_of(header: str) -> str:
-    return max((",", ";", "\t"), key=header.count)
+def _columns_of(header: str, source: str) -> tuple[list[str], str]:
+    """The names of the columns, and what separates them."""
+    delimiter = max((",", ";", "\t"), key=header.count)
+    try:
+        return [column.strip() for column in next(csv.reader([header], delimiter=delimiter), [])], delimiter
+    except csv.Error as error:
+        why = "lines that end with CR alone" if "\r" in header.rstrip("\r\n") else str(error)
+        raise PolicyError(f"{source}: line 1: {why}", hint="save the list as 'CSV UTF-8' in the spreadsheet") from None
 
 
 def _check_header(columns: list[str], source: str) -> None:
@@ -143,7 +147,7 @@ def _check_header(columns: list[str], source: str) -> None:
     named = [column for column in columns if column]
     if not {"device_id", "id"} & set(named):
         raise PolicyError(f"{source}: line 1 has no column 'device_id'", hint=hint)
-    if len(set(named)) != len(columns):
+    if len(set(named)) != len(columns) or {"device_id", "id"} <= set(named):
         raise PolicyError(f"{source}: line 1 has a column twice or one without a name", hint=hint)
     for column in named:
         check_attribute_name(column)
@@ -177,7 +181,9 @@ def parse_stream_line(line: int, text: str) -> Row:
         fields = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise PolicyError(f"line {line}: not a JSON object: {error}", hint='write {"device_id": "press-17"}') from None
-    flat = dict(fields.pop("attributes", {})) if isinstance(fields.get("attributes", {}), dict) else {}
+    flat = fields.pop("attributes", {})
+    if not isinstance(flat, dict):
+        raise PolicyError(f"line {line}: 'attributes' must be an object", hint='write "attributes": {"line": "A3"}')
     flat.update(fields)
     for key, value in flat.items():
         if isinstance(value, list) and key == "topics":

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 STAGING_PREFIX = ".iotonboard-"
 STAGING_SUFFIX = ".tmp"
+TAKEN_HINT = "choose another name, or move it away"
 
 # O_BINARY exists on Windows only, O_NOFOLLOW and O_CLOEXEC on POSIX only.
 _CREATE = (
@@ -56,6 +57,7 @@ def disk_error(error: OSError, path: str) -> IotOnboardError:
     """Turn an operating system error into the program's own, with what to do next."""
     reason = error.strerror or str(error)
     hints = {
+        errno.ENOENT: "there is no such folder: correct the name, or make it",
         errno.ENOSPC: "free some space on that disk and run the same command again",
         errno.EDQUOT: "free some of your disk quota and run the same command again",
         errno.EACCES: "run the command as the user who owns that folder, or correct its permissions",
@@ -65,6 +67,10 @@ def disk_error(error: OSError, path: str) -> IotOnboardError:
     }
     hint = hints.get(error.errno or 0, "nothing was lost; run the same command again when the disk is well")
     return BusyError(f"cannot write {path!r}: {reason}", hint=hint)
+
+
+def _read_error(error: OSError, path: str) -> IotOnboardError:
+    return BusyError(f"cannot read {path!r}: {error.strerror}", hint="check the file's permissions")
 
 
 def read_file(path: str, *, limit: int = 1 << 26) -> bytes:
@@ -83,7 +89,7 @@ def read_file(path: str, *, limit: int = 1 << 26) -> bytes:
     except IsADirectoryError:
         raise NotFoundError(f"{path!r} is a folder, not a file", hint="name a file in it") from None
     except OSError as error:
-        raise BusyError(f"cannot read {path!r}: {error.strerror}", hint="check the file's permissions") from error
+        raise _read_error(error, path) from error
     if len(content) > limit:
         raise ConflictError(f"{path!r} is larger than {limit} bytes", hint="this is not the file that was meant")
     return content
@@ -100,7 +106,7 @@ def read_pieces(path: str) -> Iterator[bytes]:
             while piece := file.read(1 << 20):
                 yield piece
     except OSError as error:
-        raise BusyError(f"cannot read {path!r}: {error.strerror}", hint="check the file's permissions") from error
+        raise _read_error(error, path) from error
 
 
 def holds(path: str, pieces: Iterable[bytes]) -> bool:
@@ -113,7 +119,7 @@ def holds(path: str, pieces: Iterable[bytes]) -> bool:
         with open(path, "rb") as file:
             return all(file.read(len(piece)) == piece for piece in pieces) and not file.read(1)
     except OSError as error:
-        raise BusyError(f"cannot read {path!r}: {error.strerror}", hint="check the file's permissions") from error
+        raise _read_error(error, path) from error
 
 
 def make_private_dir(path: str) -> bool:
@@ -163,7 +169,7 @@ def create_exclusive(path: str, content: bytes, placement: Placement = PRIVATE) 
     try:
         descriptor = os.open(path, _CREATE, 0o600)
     except FileExistsError:
-        raise ConflictError(f"{path!r} exists already", hint="choose another name, or --force to replace it") from None
+        raise ConflictError(f"{path!r} exists already", hint=TAKEN_HINT) from None
     except OSError as error:
         raise disk_error(error, path) from error
     try:
@@ -228,8 +234,10 @@ def replacing(
 
     Raises:
         BusyError: the disk refused; the old file stays.
+        ConflictError: a folder, a device or a pipe stands there.
         PolicyError: the placement's reader could not read it; the old file stays.
     """
+    _refuse_special(path)
     staged = _staging_name(path)
     try:
         # A size for the buffer, so that Python does not ask for the disk's: it costs three more system calls a file.
@@ -246,6 +254,16 @@ def replacing(
         raise
     if durable and sync_folder:
         sync_dir(os.path.dirname(path) or ".")
+
+
+def _refuse_special(path: str) -> None:
+    """Refuse a name that is neither free nor a file's or link's: the rename would put a file in place of /dev/null."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return  # what is wrong shows when the file is made
+    if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+        raise ConflictError(f"{path!r} is not a file", hint=TAKEN_HINT)
 
 
 def _staging_name(path: str) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard import fsio
 from iotonboard.digest import sha256
-from iotonboard.errors import IotOnboardError, PolicyError
+from iotonboard.errors import IotOnboardError
 from iotonboard.model import SerialNumber, rfc3339, to_epoch
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, crl_facts, revoked_entries

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from iotonboard import fsio
+from iotonboard.errors import ConflictError
 from iotonboard.passphrase import Passphrase, parse_passphrase_file
 from iotonboard.pki import pem
 from iotonboard.pki.keys import HUMAN_ITERATIONS, RANDOM_ITERATIONS, dump_key, encrypt_key
@@ -33,13 +34,16 @@ def generate_key_file(path: str, noise: bytes, *, is_resumed: bool = False) -> P
     still empty was never used and is filled.
 
     Raises:
-        ConflictError: the file exists.
+        ConflictError: the file exists, and when resumed, is no such file.
         BusyError: the disk refuses.
     """
     text = noise.hex().encode("ascii")
     if is_resumed and os.path.isfile(path) and not os.path.islink(path):
         if found := fsio.read_file(path, limit=1 << 16):
-            return parse_passphrase_file(found)
+            passphrase = parse_passphrase_file(found)
+            if passphrase.is_random_key:
+                return passphrase
+            raise ConflictError(f"{path!r} exists and is no random key file", hint=fsio.TAKEN_HINT)
         fsio.write_atomic(path, text + b"\n")
     else:
         fsio.create_exclusive(path, text + b"\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from iotonboard import config
+from iotonboard.errors import PolicyError, StateError
 from iotonboard.model import DeviceId
 from iotonboard.record import dataclass
 
@@ -40,10 +41,18 @@ class Paths:
 
 
 def resolve_paths(root: str, settings: config.Config) -> Paths:
-    """Turn the configured names into absolute paths."""
-    root = os.path.abspath(root)
+    """Turn the configured names into absolute paths.
+
+    Raises:
+        PolicyError: one file would be used for two things.
+        StateError: ``root`` is relative to a folder that was deleted.
+    """
+    try:
+        root = os.path.abspath(root)
+    except FileNotFoundError:
+        raise StateError("the current folder was deleted", hint="'cd' into one that exists") from None
     certs = config.resolve_path(root, settings["ca_root_path"])
-    return Paths(
+    paths = Paths(
         root=root,
         config=os.path.join(root, config.FILE_NAME),
         database=config.database_path(root, settings["database_url"]),
@@ -52,3 +61,20 @@ def resolve_paths(root: str, settings: config.Config) -> Paths:
         crl=config.resolve_path(root, settings["broker_crl_file"] or os.path.join(certs, "crl.pem")),
         outbox=os.path.join(root, "outbox"),
     )
+    _refuse_clashes(paths)
+    return paths
+
+
+def _refuse_clashes(paths: Paths) -> None:
+    """Refuse settings by which the CRL or the ACL would be written over the database, a key or each other."""
+    folders = {os.path.normcase(path) for path in (paths.root, paths.certs, paths.outbox)}
+    database = [paths.database + suffix for suffix in ("", "-journal", "-shm", "-wal")]
+    files = [os.path.normcase(path) for path in (*database, paths.config, paths.ca_certificate, paths.acl, paths.crl)]
+    for path in files:
+        is_key = os.path.dirname(path) == os.path.normcase(paths.certs) and path.endswith(".key")
+        if path in folders or is_key or files.count(path) > 1:
+            raise PolicyError(
+                f"{path!r} would be used for two things",
+                hint="database_url, broker_acl_file and broker_crl_file need files of their own: correct that setting"
+                f" in {config.FILE_NAME} or in the environment",
+            )

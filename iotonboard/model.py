@@ -114,6 +114,16 @@ class RevocationReason(StrEnum):
         """The CRLReason number (RFC 5280 5.3.1)."""
         return _REASON_CODES[self]
 
+    def replaces(self, earlier: Self | None) -> bool:
+        """Say whether a certificate with an ``earlier`` revocation, or none, can be revoked for this reason.
+
+        Any reason but a hold ends a hold, and keyCompromise takes the place of every other: whoever trusts what the
+        key signed before needs to know. It is never taken back.
+        """
+        if earlier is None or self is earlier or self is RevocationReason.CERTIFICATE_HOLD:
+            return earlier is None
+        return RevocationReason.KEY_COMPROMISE is self or earlier is RevocationReason.CERTIFICATE_HOLD
+
 
 _REASON_CODES = {
     RevocationReason.UNSPECIFIED: 0,
@@ -175,6 +185,11 @@ class RevocationRecord:
     serial: SerialNumber
     revocation_date: datetime
     reason: RevocationReason
+
+    @property
+    def is_hold(self) -> bool:
+        """Say whether it can still be ended, or made final."""
+        return self.reason is RevocationReason.CERTIFICATE_HOLD
 
 
 @dataclass(frozen=True, slots=True)

@@ -288,21 +288,6 @@ class Registry(Database):
         """Say whether this state knows a certificate."""
         return self._one("SELECT 1 FROM certificate WHERE serial = ?", (serial.octets,)) is not None
 
-    def is_revoked(self, serial: SerialNumber) -> bool:
-        """Say whether a serial is revoked, be its certificate known or not."""
-        query = (
-            "SELECT 1 FROM revocation r JOIN certificate c ON c.id = r.certificate WHERE c.serial = ?"
-            " UNION ALL SELECT 1 FROM foreign_revocation WHERE serial = ?"
-        )
-        return self._one(query, (serial.octets, serial.octets)) is not None
-
-    def add_foreign_revocation(self, issuer: int, serial: SerialNumber, entry_der: bytes) -> None:
-        """Keep a revocation whose certificate this state does not know: it stays on every CRL."""
-        self.connection.execute(
-            "INSERT INTO foreign_revocation (issuer, serial, entry_der) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-            (issuer, serial.octets, entry_der),
-        )
-
     def certificate_row(self, serial: SerialNumber) -> int:
         """Row number of a certificate that is known to be there."""
         return int(self._one("SELECT id FROM certificate WHERE serial = ?", (serial.octets,))[0])

@@ -6,7 +6,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from iotonboard.database import Database
-from iotonboard.model import RevocationReason, SerialNumber, from_epoch, to_epoch
+from iotonboard.model import RevocationReason, RevocationRecord, SerialNumber, from_epoch, to_epoch
 from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
@@ -31,26 +31,55 @@ class Revocations(Database):
     """What is revoked, and what was signed of it."""
 
     def add_revocation(self, serial: SerialNumber, date: datetime, reason: RevocationReason, entry_der: bytes) -> None:
-        """Record a revocation; one that is there already stays as it was, unless it is a hold."""
+        """Record a revocation; one that is there already stays unless this reason replaces it."""
         self.connection.execute(
             "INSERT INTO revocation (certificate, revocation_date, reason, not_after, entry_der)"
             " SELECT id, ?, ?, not_after, ? FROM certificate WHERE serial = ? ON CONFLICT (certificate)"
             " DO UPDATE SET reason = excluded.reason, revocation_date = excluded.revocation_date,"
-            " entry_der = excluded.entry_der WHERE revocation.reason = 'certificateHold'",
+            " entry_der = excluded.entry_der WHERE revocation.reason = 'certificateHold'"
+            " OR (excluded.reason = 'keyCompromise' AND revocation.reason <> 'keyCompromise')",
             (to_epoch(date), reason.value, entry_der, serial.octets),
         )
 
-    def revocable(self, device: int, now: datetime, *, also_held: bool = False) -> list[SerialNumber]:
-        """Serials of a device's certificates that are neither revoked nor expired, oldest first.
+    def revocable(
+        self, device: int, now: datetime, reason: RevocationReason = RevocationReason.CERTIFICATE_HOLD
+    ) -> list[SerialNumber]:
+        """Serials of a device's unexpired certificates that can be revoked for ``reason``, oldest first.
 
-        ``also_held``: those on hold too, which can still be revoked for good.
+        For a hold those are the valid ones.
         """
-        spared = " AND r.reason <> 'certificateHold'" if also_held else ""
         query = (
-            "SELECT serial FROM certificate c WHERE device = ? AND not_after >= ? AND NOT EXISTS"  # noqa: S608 - constants
-            f" (SELECT 1 FROM revocation r WHERE r.certificate = c.id{spared}) ORDER BY id"
+            "SELECT c.serial, r.reason FROM certificate c LEFT JOIN revocation r ON r.certificate = c.id"
+            " WHERE c.device = ? AND c.not_after >= ? ORDER BY c.id"
         )
-        return [SerialNumber(int.from_bytes(row[0])) for row in self._all(query, (device, to_epoch(now)))]
+        return [
+            SerialNumber(int.from_bytes(serial))
+            for serial, earlier in self._all(query, (device, to_epoch(now)))
+            if reason.replaces(earlier and RevocationReason(earlier))
+        ]
+
+    def revocation_of(self, serial: SerialNumber) -> RevocationRecord | None:
+        """The revocation of a certificate that this state knows; ``None`` when it has none."""
+        query = (
+            "SELECT r.revocation_date, r.reason FROM revocation r JOIN certificate c ON c.id = r.certificate"
+            " WHERE c.serial = ?"
+        )
+        row = self._one(query, (serial.octets,))
+        return RevocationRecord(serial, from_epoch(row[0]), RevocationReason(row[1])) if row else None
+
+    def foreign_entry(self, serial: SerialNumber) -> bytes | None:
+        """The CRL entry of a revocation whose certificate this state does not know."""
+        row = self._one("SELECT entry_der FROM foreign_revocation WHERE serial = ?", (serial.octets,))
+        return row[0] if row else None
+
+    def set_foreign_entry(self, issuer: int, serial: SerialNumber, entry_der: bytes | None) -> None:
+        """Keep a revocation whose certificate this state does not know on every CRL, or with ``None`` forget it."""
+        self.connection.execute("DELETE FROM foreign_revocation WHERE serial = ?", (serial.octets,))
+        if entry_der is not None:
+            self.connection.execute(
+                "INSERT INTO foreign_revocation (issuer, serial, entry_der) VALUES (?, ?, ?)",
+                (issuer, serial.octets, entry_der),
+            )
 
     def crl_entries(self, issuer: int, listed_since: datetime) -> Iterator[bytes]:
         """Encoded CRL entries of an issuer's certificates that expire at ``listed_since`` or later."""

@@ -84,16 +84,18 @@ class State:
         self.store.set_meta("acl_changes", (self.store.meta("acl_changes") or 0) + 1)
 
     def revoke(self, serials: Iterable[SerialNumber], reason: RevocationReason, now: datetime, *, subject: str) -> None:
-        """Record revocations with their encoded CRL entries and audit rows, inside the caller's transaction."""
+        """Record revocations, CRL entries and audit rows, in the caller's transaction; only a hold's date changes."""
         for serial in serials:
-            self.store.add_revocation(serial, now, reason, encode_entry(serial, now, reason))
+            earlier = self.store.revocation_of(serial)
+            date = now if earlier is None or earlier.is_hold else earlier.revocation_date
+            self.store.add_revocation(serial, date, reason, encode_entry(serial, date, reason))
             self.record(now, subject, serial=serial.hex, detail={"revoked": reason.value})
             self.store.set_meta("unlisted_revocations", self.store.unlisted_revocations() + 1)
         self.mark_acl()
 
     def supersede(self, device: int, subject: str, now: datetime) -> bool:
         """Revoke a device's valid certificates because a new one takes their place; ``True`` when there were any."""
-        old = self.store.revocable(device, now, also_held=True)
+        old = self.store.revocable(device, now, RevocationReason.SUPERSEDED)
         if old:
             self.revoke(old, RevocationReason.SUPERSEDED, now, subject=subject)
         return bool(old)
@@ -364,11 +366,11 @@ def open_state(
         store.close()
 
 
-def refuse_existing(path: str) -> None:
+def refuse_existing(path: str, *, hint: str = "choose another name, or --force to replace it") -> None:
     """Refuse to write over something.
 
     Raises:
         ConflictError: ``path`` exists, even as a broken link.
     """
     if os.path.lexists(path):
-        raise ConflictError(f"{path!r} exists already", hint="choose another name, or --force to replace it")
+        raise ConflictError(f"{path!r} exists already", hint=hint)

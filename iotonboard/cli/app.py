@@ -6,6 +6,7 @@ Start-up is paid for every device of a shell loop, so a call imports the one mod
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +19,7 @@ from typer.core import TyperGroup
 from typer.main import get_command, get_command_from_info, get_group
 
 from iotonboard import __version__
-from iotonboard.cli.output import discard_stdout, write_error
+from iotonboard.cli.output import discard, write_error
 from iotonboard.errors import BusyError, IotOnboardError
 
 if TYPE_CHECKING:
@@ -136,14 +137,21 @@ def run(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in _FULL or error.filename is not None:
             raise
-        discard_stdout()
+        discard(sys.stdout)
         write_error(f"cannot write the result: {error.strerror}", "free some space there; what was done stays done")
         return BusyError.exit_code
     return code if isinstance(code, int) else 0
 
 
 def _make_streams_safe() -> None:
-    """Never fail on a character that the terminal cannot show."""
+    """Never fail on a character that the terminal cannot show, nor on a stream that the caller closed.
+
+    Its number would be given to the next file that is opened, such as the database.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+            setattr(sys, name, os.fdopen(descriptor, "w" if number else "r", encoding="utf-8"))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -97,7 +97,9 @@ def list_devices(
     ] = None,
     expiring_within: Annotated[
         int | None,
-        typer.Option("--expiring-within", min=0, metavar="DAYS", help="Only devices that expire within DAYS."),
+        typer.Option(
+            "--expiring-within", min=0, max=36500, metavar="DAYS", help="Only devices that expire within DAYS."
+        ),
     ] = None,
     attributes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Only with this attribute.")

@@ -167,7 +167,8 @@ def purge(
     session: Session,
     ids: DevicesArgument = None,
     older_than: Annotated[
-        int | None, typer.Option("--older-than", metavar="DAYS", min=0, help="Only what was made DAYS ago or earlier.")
+        int | None,
+        typer.Option("--older-than", metavar="DAYS", min=0, max=36500, help="Only what was made DAYS ago or earlier."),
     ] = None,
 ) -> int | None:
     """Erase keys, salts and bundles of devices for ever; certificates and records stay. Needs no key."""

@@ -46,7 +46,10 @@ def init_ca(
     from iotonboard.commands import init_ca as command
 
     if sum((no_passphrase, generate_key_file is not None, session.passphrase_file is not None)) > 1:
-        raise UsageError("more than one way to the passphrase", hint="choose one of them")
+        raise UsageError(
+            "more than one way to the passphrase",
+            hint="choose one of them; IOTONBOARD_PASSPHRASE_FILE counts too: 'unset IOTONBOARD_PASSPHRASE_FILE'",
+        )
 
     def passphrase(is_resumed: bool) -> Passphrase | None:
         if no_passphrase:

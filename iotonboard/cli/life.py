@@ -47,6 +47,7 @@ def renew(
         typer.Option(
             "--expiring-within",
             min=0,
+            max=36500,
             metavar="DAYS",
             help="Only devices that expire within DAYS, or did so as many days ago.",
         ),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from typing import TextIO
 
     from iotonboard.errors import IotOnboardError
 
@@ -57,14 +58,17 @@ def write_line(text: str) -> None:
 
 
 def write_message(text: str) -> None:
-    """Print a message for people on stderr."""
-    sys.stderr.write(printable(text) + "\n")
-    sys.stderr.flush()
+    """Print a message for people on stderr; one that cannot be written changes no exit code."""
+    try:
+        sys.stderr.write(printable(text) + "\n")
+        sys.stderr.flush()
+    except OSError:  # a log on a disk that is full, a reader that went away
+        discard(sys.stderr)
 
 
-def discard_stdout() -> None:
-    """Send what stdout still holds nowhere: nobody reads it any more, or it cannot be written."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def discard(stream: TextIO) -> None:
+    """Send what a stream still holds nowhere: nobody reads it any more, or it cannot be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def write_error(message: str, hint: str = "") -> None:

@@ -40,7 +40,9 @@ def register(
     ids: Annotated[
         list[str] | None, typer.Argument(metavar="[ID...]", help="Device ids; none: a UUID is made.")
     ] = None,
-    count: Annotated[int | None, typer.Option("--count", min=1, help="Register N devices with UUIDs.")] = None,
+    count: Annotated[
+        int | None, typer.Option("--count", min=1, max=10_000_000, help="Register N devices with UUIDs.")
+    ] = None,
     batch: Annotated[
         str | None, typer.Option("--batch", metavar="FILE", help="CSV with one device a line; '-': stdin.")
     ] = None,
@@ -149,10 +151,10 @@ def register(
 
 
 def _id_requests(ids: list[str], count: int | None, common: Row) -> Iterator[Request | Refused]:
-    wanted: list[str | None] = [*ids] or [None] * (count or 1)
-    parsed = [DeviceId(text) if text is not None else None for text in wanted]
-    folded = [text.lower() for text in parsed if text is not None]
-    if len(set(folded)) != len(folded):
+    if not ids:
+        return (_request(common, None, 0) for _ in range(count or 1))
+    parsed = [DeviceId(text) for text in ids]
+    if len({text.lower() for text in parsed}) != len(parsed):
         raise UsageError("an id is named twice", hint="name every device once; case makes no difference")
     return (_request(common, device_id, 0) for device_id in parsed)
 
@@ -196,7 +198,7 @@ def _say_where_keys_belong(session: Session, key_origin: str, *, csr: bool, is_l
 def _csv_requests(source: str, common: Row) -> Iterator[Request | Refused]:
     from iotonboard.devicelist import parse_csv
 
-    folder = "." if source == "-" else os.path.dirname(source)
+    folder = os.path.dirname(source) or "."  # so that a file '-' is never stdin
     with open_text(source) as lines:
         for row in parse_csv(lines, "stdin" if source == "-" else repr(source)):
             yield _listed_request(common, row, folder)

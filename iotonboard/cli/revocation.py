@@ -11,7 +11,7 @@ from iotonboard.cli.complete import complete_device_id
 from iotonboard.cli.reloading import ReloadOption, reload_now
 from iotonboard.cli.session import Session, verb
 from iotonboard.errors import UsageError
-from iotonboard.model import RevocationReason, SerialNumber, rfc3339
+from iotonboard.model import RevocationReason, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +57,10 @@ def revoke(
 
     names_any = bool(ids or serials or certificates)
     _check_usage(session, names_any=names_any, batch=batch, defer=defer, reload=reload)
+    if serials and len(ids or ()) > 1:
+        raise UsageError(
+            "--serial goes with one device at most", hint="revoke the other devices with a call of their own"
+        )
     targets = list(_targets(ids or [], serials or [], batch))
     with session.open_state() as state:
         authority = None if defer else session.unlock(state)
@@ -72,7 +76,7 @@ def revoke(
             rows = gen_crl(state, authority)
         state.publish()
         for answer in done:
-            _print(session, answer, reason, crl_number(state.store, rows, answer.serials) if rows else None)
+            _print(session, answer, crl_number(state.store, rows, answer.serials) if rows else None)
         if reload and done and not defer:
             reload_now(session, state)
     exit_code = 0
@@ -81,6 +85,8 @@ def revoke(
             exit_code = exit_code or answer.error.exit_code
             place = f"line {answer.line}: " if answer.line else ""
             output.write_error(place + answer.error.message, answer.error.hint)
+    if not answers:
+        session.message("the list names no device: nothing was revoked")
     if done and not (reload and rows):
         session.message(WHAT_THE_BROKER_NEEDS if rows else "next: iotonboard gen-crl, to put it on the CRL")
     return exit_code
@@ -99,7 +105,7 @@ def _targets(ids: list[str], serials: list[str], batch: str | None) -> Iterator[
     from iotonboard.commands.revoke import Target
 
     for text in serials:
-        yield Target(ids[0] if len(ids) == 1 else "", SerialNumber.from_hex(text))
+        yield Target(ids[0] if len(ids) == 1 else "", text)
     if not serials:
         yield from (Target(text) for text in ids)
     if batch is not None:
@@ -108,7 +114,7 @@ def _targets(ids: list[str], serials: list[str], batch: str | None) -> Iterator[
 
         with open_text(batch) as lines:
             for row in parse_targets(lines, batch):
-                yield Target(row.device_id, SerialNumber.from_hex(row.serial) if row.serial else None, row.line)
+                yield Target(row.device_id, row.serial, row.line)
 
 
 def _adopted(state: State, paths: list[str]) -> list[Target]:
@@ -117,18 +123,20 @@ def _adopted(state: State, paths: list[str]) -> list[Target]:
     from iotonboard.commands.revoke import Target
     from iotonboard.fsio import read_file
 
-    return [Target(serial=adopt(state, read_file(path, limit=1 << 20))) for path in paths]
+    return [Target(serial=adopt(state, read_file(path, limit=1 << 20)).hex) for path in paths]
 
 
-def _print(session: Session, answer: Revoked, reason: RevocationReason, number: int | None) -> None:
+def _print(session: Session, answer: Revoked, number: int | None) -> None:
     values = {
         "device_id": answer.device_id,
         "serials": [serial.hex for serial in answer.serials],
-        "reason": reason.value,
+        "reason": answer.reason.value if answer.reason else None,
         "revocation_date": rfc3339(answer.revocation_date) if answer.revocation_date else None,
         "crl_number": number,
     }
     what = f"{len(answer.serials)} certificate(s) revoked" if answer.serials else "was revoked already"
+    if answer.revocation_date is None:
+        what = "nothing to revoke: its certificates have expired ('--serial HEX --reason keyCompromise' bars a key)"
     session.result(values, f"{answer.device_id}\t{what}\t{f'CRL {number}' if number else 'not yet on the CRL'}")
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from iotonboard.cli import output
-from iotonboard.errors import KeyUnavailableError, UsageError
+from iotonboard.errors import ConflictError, KeyUnavailableError, NotFoundError, UsageError
 from iotonboard.fsio import read_file
 from iotonboard.model import Caller
 from iotonboard.record import dataclass
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 DEFAULT_STATE = "./iotonboard-state"
 _MAX_PASSPHRASE_FILE = 1 << 16
+_PASSPHRASE_HINT = "name its file with --passphrase-file or IOTONBOARD_PASSPHRASE_FILE"
 
 StateOption = Annotated[
     str, typer.Option("--state", envvar="IOTONBOARD_STATE", metavar="DIR", help="The state directory.")
@@ -108,13 +109,16 @@ class Session:
         if self.passphrase_file == "-":
             return parse_passphrase(sys.stdin.buffer.readline(_MAX_PASSPHRASE_FILE).rstrip(b"\r\n"))
         if self.passphrase_file is not None:
-            return parse_passphrase_file(read_file(self.passphrase_file, limit=_MAX_PASSPHRASE_FILE))
+            try:
+                return parse_passphrase_file(read_file(self.passphrase_file, limit=_MAX_PASSPHRASE_FILE))
+            except (NotFoundError, ConflictError) as error:  # not the exit code of a device that is not there
+                raise KeyUnavailableError(f"no passphrase: {error.message}", hint=_PASSPHRASE_HINT) from None
         if "IOTONBOARD_PASSPHRASE" in self.environment:
             return parse_passphrase(self.environment["IOTONBOARD_PASSPHRASE"].encode("utf-8", "surrogateescape"))
         if not sys.stdin.isatty():
             raise KeyUnavailableError(
                 "the CA passphrase is needed and nobody is there to type it",
-                hint="name its file with --passphrase-file or IOTONBOARD_PASSPHRASE_FILE",
+                hint=_PASSPHRASE_HINT,
             )
         return parse_passphrase(_prompt(prompt, repeat=repeat).encode("utf-8"))
 
@@ -186,7 +190,7 @@ def verb(
             try:
                 return handler(session, **values)
             except BrokenPipeError:  # the reader went away (head, less); what was committed stays
-                output.discard_stdout()
+                output.discard(sys.stdout)
                 return 128 + getattr(signal, "SIGPIPE", 13)
 
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from iotonboard.errors import PolicyError
 from iotonboard.model import DeviceId
 from iotonboard.pki import pem
+from iotonboard.pki.crl import serial_and_reason
 from iotonboard.pki.facts import certificate_facts, is_issued_by
 from iotonboard.store import NewCertificate
 
@@ -44,6 +45,10 @@ def adopt(state: State, content: bytes) -> SerialNumber:
         state.store.add_certificate(new, issuer=issuer, device=device, host=host, now=now)
         detail = {"fingerprint": facts.fingerprint, "adopted": True}
         state.record(now, host or facts.subject_cn, serial=facts.serial.hex, detail=detail)
+        if entry := state.store.foreign_entry(facts.serial):  # on the CRL already: once, and not valid for a moment
+            reason = serial_and_reason(entry)[1]
+            state.store.set_foreign_entry(issuer, facts.serial, None)
+            state.revoke([facts.serial], reason, now, subject=host or facts.subject_cn)
     return facts.serial
 
 

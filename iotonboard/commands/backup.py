@@ -23,7 +23,7 @@ from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, Pol
 from iotonboard.layout import resolve_paths
 from iotonboard.model import from_epoch
 from iotonboard.pki import pem
-from iotonboard.pki.crl import check_crl, crl_facts, revoked_entries
+from iotonboard.pki.crl import check_crl, crl_facts, revoked_entries, serial_and_reason
 from iotonboard.pki.crlentry import encode_entry
 from iotonboard.record import dataclass
 from iotonboard.statedir import State, load_settings, refuse_existing
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
-    from iotonboard.model import Caller
+    from iotonboard.model import Caller, RevocationReason, SerialNumber
     from iotonboard.passphrase import Passphrase
     from iotonboard.store import IssuerRow
 
@@ -79,7 +79,7 @@ def back_up(state: State, opened: authority.Authority, passphrase: Passphrase, p
         ConflictError: something is at ``path`` already.
         BusyError: the disk refuses, or a CA was retired meanwhile; no partial file is left.
     """
-    refuse_existing(path)
+    refuse_existing(path, hint=fsio.TAKEN_HINT)
     with state.transaction() as now:
         state.store.set_meta("last_backup", int(now.timestamp()))
         state.record(now, "backup", detail={"path": os.path.abspath(path)})
@@ -191,20 +191,26 @@ def restore(
         raise ConflictError(f"{root!r} is not empty", hint="restore into a new folder, or move the old state away")
     crls = _read_crls(crl_path) if crl_path is not None else None
     made = fsio.make_private_dir(root) if not os.path.isdir(root) else False
+    copied: list[str] = []
     try:
         with _open_archive(archive_path, passphrase) as archive:
-            _extract(archive, root, environment)
+            _extract(archive, root, environment, copied)
         return _finish(root, environment, caller, clock, passphrase, crls)
     except BaseException:
+        for path in copied:  # the settings may place them outside of the root
+            fsio.remove_file(path)
         _clear(root, remove=made)
         raise
 
 
 def _read_crls(path: str) -> list[bytes]:
     content = fsio.read_file(path, limit=1 << 30)
-    ders = pem.pem_decode_all("X509 CRL", content) if b"-----BEGIN" in content else [content]
-    for der in ders:
-        crl_facts(der)
+    try:
+        ders = pem.pem_decode_all("X509 CRL", content) if b"-----BEGIN" in content else [content]
+        for der in ders:
+            crl_facts(der)
+    except PolicyError as error:
+        raise PolicyError(f"{path!r}: {error.message}", hint="name the newest crl.pem that a broker has") from error
     return ders
 
 
@@ -224,24 +230,25 @@ def _open_archive(path: str, passphrase: Passphrase) -> Iterator[Any]:
         ) from error
 
 
-def _extract(archive: Any, root: str, environment: Mapping[str, str]) -> None:
+def _extract(archive: Any, root: str, environment: Mapping[str, str], copied: list[str]) -> None:
     names = archive.namelist()
     keys = [name for name in names if _KEY.fullmatch(name)]
     if len(set(names)) != len(names) or set(names) - {"backup.json", _DATABASE, _CONFIG, _ACL, *keys} or not keys:
         raise PolicyError("the backup holds files that do not belong there", hint="use another copy of the backup")
     if _CONFIG in names:
-        _copy_out(archive, _CONFIG, os.path.join(root, _CONFIG))
+        _copy_out(archive, _CONFIG, os.path.join(root, _CONFIG), copied)
     paths = resolve_paths(root, load_settings(root, environment))
     fsio.make_private_dir(paths.certs)
-    _copy_out(archive, _DATABASE, paths.database)
+    _copy_out(archive, _DATABASE, paths.database, copied)
     for name in keys:
-        _copy_out(archive, name, os.path.join(paths.certs, name))
+        _copy_out(archive, name, os.path.join(paths.certs, name), copied)
     if _ACL in names:
-        _copy_out(archive, _ACL, paths.acl)
+        _copy_out(archive, _ACL, paths.acl, copied)
 
 
-def _copy_out(archive: Any, name: str, path: str) -> None:
-    refuse_existing(path)
+def _copy_out(archive: Any, name: str, path: str, copied: list[str]) -> None:
+    refuse_existing(path, hint="move it away, then restore again")
+    copied.append(path)
     with archive.open(name) as source, fsio.replacing(path, fsio.PRIVATE) as target:
         shutil.copyfileobj(source, target, _CHUNK)
 
@@ -313,16 +320,24 @@ def _take_up_one(state: State, issuer: IssuerRow, der: bytes, now: datetime) -> 
         _pass_number(state, issuer, facts.number, min(facts.this_update, now), now)
     taken_up = 0
     for serial, date, reason in revoked_entries(der):
-        if state.store.is_revoked(serial):
+        if not reason.replaces(_known_reason(state.store, serial)):
             continue
         taken_up += 1
         if state.store.has_certificate(serial):
             _, holder = state.store.certificate_by_serial(serial)
             state.revoke([serial], reason, now, subject=holder)
         else:
-            state.store.add_foreign_revocation(issuer.id, serial, encode_entry(serial, date, reason))
+            state.store.set_foreign_entry(issuer.id, serial, encode_entry(serial, date, reason))
             state.record(now, "foreign", serial=serial.hex, detail={"foreign": reason.value})
     return taken_up
+
+
+def _known_reason(store: Store, serial: SerialNumber) -> RevocationReason | None:
+    """Why a serial is revoked as far as the backup knows, be its certificate known or not."""
+    if found := store.revocation_of(serial):
+        return found.reason
+    entry = store.foreign_entry(serial)
+    return serial_and_reason(entry)[1] if entry else None
 
 
 def _is_from(der: bytes, issuer: IssuerRow) -> bool:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import tomli_w
 
 from iotonboard import config, fsio
+from iotonboard.access import group_number, user_number
 from iotonboard.brokers import mosquitto
 from iotonboard.errors import StateError
+from iotonboard.layout import resolve_paths
 from iotonboard.model import from_epoch
 
 if TYPE_CHECKING:
@@ -26,10 +28,13 @@ def set_value(state: State, key: str, text: str) -> object:
 
     Raises:
         UsageError: there is no such setting.
+        NotFoundError: there is no such user or group on this machine.
         PolicyError: the value is not allowed; the file stays.
     """
     raw = text.split(",") if key == "acl.topics" else text
     value = config.parse_value(key, raw, "command line")
+    if number_of := {"broker.user": user_number, "broker.group": group_number}.get(key if value else ""):
+        number_of(str(value))
     if key == "acl.topics":
         for rule in value:
             mosquitto.parse_topic_rule(rule, template=True)
@@ -38,11 +43,13 @@ def set_value(state: State, key: str, text: str) -> object:
     table, _, name = key.rpartition(".")
     target = tables.setdefault(table, {}) if table else tables
     target[name] = list(value) if isinstance(value, tuple) else value
+    changed = tomli_w.dumps(tables)
+    resolve_paths(state.paths.root, config.load_config(changed, {}))  # refuses two uses of one file
     with state.transaction() as now:
         state.record(now, key, detail={"value": text})
         if key in _TOPIC_RULE_SETTINGS:
             state.mark_acl()
-        fsio.write_atomic(state.paths.config, tomli_w.dumps(tables).encode("utf-8"), fsio.PRIVATE)
+        fsio.write_atomic(state.paths.config, changed.encode("utf-8"), fsio.PRIVATE)
     return value
 
 

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from iotonboard import authority, fsio
-from iotonboard.errors import KeyUnavailableError
+from iotonboard.errors import ConflictError, KeyUnavailableError
 from iotonboard.keyfile import encode_ca_key
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def change_passphrase(state: State, old: Passphrase | None, new: Callable[[], Pa
     passphrase; the same call again finishes it, because either is accepted.
 
     Raises:
+        ConflictError: the new passphrase is the old one.
         KeyUnavailableError: a key is missing, does not match its certificate, or opens with neither passphrase.
         BusyError: the state is locked, a CA was added or retired meanwhile, or the disk refuses.
     """
@@ -33,6 +34,8 @@ def change_passphrase(state: State, old: Passphrase | None, new: Callable[[], Pa
     except KeyUnavailableError:
         fresh = new()
         opened = authority.unlock(state, old, fresh)
+    if old is not None and fresh.octets == old.octets:
+        raise ConflictError("the new passphrase is the old one", hint="name another file, or type another one")
     with state.transaction() as now:
         authority.refuse_changed(state, opened)
         placed = [fsio.placement_like(path, fsio.PRIVATE) for path in paths]

@@ -40,8 +40,9 @@ def retire(state: State, device_ids: Iterable[str]) -> list[Retired]:
             if lifecycle.is_retired(state.store, device):
                 answers.append(Retired(device_id, (), changed=False))
                 continue
-            serials = tuple(state.store.revocable(device, now, also_held=True))
-            state.revoke(serials, RevocationReason.CESSATION_OF_OPERATION, now, subject=device_id)
+            reason = RevocationReason.CESSATION_OF_OPERATION
+            serials = tuple(state.store.revocable(device, now, reason))
+            state.revoke(serials, reason, now, subject=device_id)
             lifecycle.retire(state.store, device, now)
             state.record(now, device_id, detail={"retired": True})
             answers.append(Retired(device_id, serials, changed=True))

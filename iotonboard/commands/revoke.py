@@ -8,32 +8,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import BusyError, IotOnboardError, NotFoundError
-from iotonboard.model import RevocationReason
+from iotonboard.model import RevocationReason, SerialNumber
 from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from iotonboard.model import SerialNumber
     from iotonboard.statedir import State
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is to be revoked: all valid certificates of a device, or one certificate by its serial."""
+    """What is to be revoked: all valid certificates of a device, or one certificate by its serial (hexadecimal)."""
 
     device_id: str = ""
-    serial: SerialNumber | None = None
+    serial: str = ""
     line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """The answer for one target. ``serials`` is empty when everything was revoked before, or on an error."""
+    """The answer for one target, with reason and date as they stand now.
+
+    ``serials`` is empty when everything was revoked before, has expired (then without a date), or on an error.
+    """
 
     device_id: str
     serials: tuple[SerialNumber, ...] = ()
+    reason: RevocationReason | None = None
     revocation_date: datetime | None = None
     error: IotOnboardError | None = None
     line: int = 0
@@ -42,7 +45,8 @@ class Revoked:
 def revoke(state: State, targets: Iterable[Target], reason: RevocationReason, *, strict: bool = False) -> list[Revoked]:
     """Record revocations in one transaction; an unknown target harms no other unless ``strict``.
 
-    Revoking again is not an error: the first date and reason stay. The caller signs and publishes.
+    Revoking again is not an error: the first date and reason stay, but a hold becomes final and keyCompromise takes
+    the place of every other reason. The caller signs and publishes.
 
     Raises:
         BusyError: the state is locked or the disk refuses.
@@ -60,24 +64,26 @@ def revoke(state: State, targets: Iterable[Target], reason: RevocationReason, *,
 
 
 def _revoke_one(state: State, target: Target, reason: RevocationReason, now: datetime) -> Revoked:
-    for_good = reason is not RevocationReason.CERTIFICATE_HOLD
-    if target.serial is not None:
-        certificate, holder = state.store.certificate_by_serial(target.serial)
+    store = state.store
+    if target.serial:
+        certificate, holder = store.certificate_by_serial(SerialNumber.from_hex(target.serial))
         if target.device_id and holder != target.device_id:
             raise NotFoundError(
-                f"certificate {target.serial.hex} belongs to {holder!r}, not to {target.device_id!r}",
+                f"certificate {certificate.serial.hex} belongs to {holder!r}, not to {target.device_id!r}",
                 hint="leave the id out, or correct it",
             )
-        is_held = certificate.revocation and certificate.revocation.reason is RevocationReason.CERTIFICATE_HOLD
-        is_done = certificate.revocation and not (is_held and for_good)
-        date = certificate.revocation.revocation_date if certificate.revocation and is_done else now
-        serials: tuple[SerialNumber, ...] = () if is_done else (certificate.serial,)
+        earlier = certificate.revocation
+        is_new = reason.replaces(earlier.reason if earlier else None)
+        serials: tuple[SerialNumber, ...] = (certificate.serial,) if is_new else ()
     else:
-        holder, date = target.device_id, now
-        serials = tuple(state.store.revocable(state.store.device_named(holder), now, also_held=for_good))
-        if not serials:
-            dates = [c.revocation.revocation_date for c in state.store.device(holder).certificates if c.revocation]
-            date = max(dates, default=now)
+        holder = target.device_id
+        serials = tuple(store.revocable(store.device_named(holder), now, reason))
+        found = (
+            [each.revocation for each in store.device(holder).certificates if each.revocation] if not serials else []
+        )
+        earlier = max(found, key=lambda each: each.revocation_date, default=None)
     if serials:
         state.revoke(serials, reason, now, subject=holder)
-    return Revoked(holder, serials, date, line=target.line)
+        earlier = store.revocation_of(serials[-1])
+    date = earlier.revocation_date if earlier else None
+    return Revoked(holder, serials, earlier.reason if earlier else reason, date, line=target.line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.faults import must, run_forked
-from support.program import Result, State, run_cli, snapshot
+from support.program import Result, State, program_environment, run_cli, snapshot
 from support.tools import run_tool
 
 BAD_IDS = {
@@ -316,7 +317,7 @@ def test_a_wrong_passphrase(state: State, tmp_path: Path, words: tuple[str, ...]
 
 def test_a_passphrase_file_that_is_not_there(state: State, tmp_path: Path) -> None:
     with unchanged(state):
-        check_error(state.run("register", "press-1", "--passphrase-file", tmp_path / "no-key", expect=5), "no-key")
+        check_error(state.run("register", "press-1", "--passphrase-file", tmp_path / "no-key", expect=7), "no-key")
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe", b"a\0b\n"])
@@ -603,3 +604,171 @@ def test_a_state_that_is_a_file(state: State, tmp_path: Path) -> None:
     result = run_cli("list", state=tmp_path / "file", expect=3)
     check_error(result)
     assert (tmp_path / "file").read_text() == "x"
+
+
+def test_revoke_leaves_nobody_out_without_saying_so(state: State, tmp_path: Path) -> None:
+    serial = state.register("a", "b", "c")[2]["serial"]
+    before = state.snapshot()
+    state.run("revoke", "a", "b", "--serial", serial, expect=2)
+    assert state.snapshot() == before
+    (tmp_path / "list.csv").write_text(f"device_id,serial\na,no\nb,\nc,{serial}\n")
+    result = state.run("revoke", "--batch", tmp_path / "list.csv", "--json", expect=6)
+    assert [answer["device_id"] for answer in result.json_lines] == ["b", "c"]
+    assert "line 2: 'no' is not a serial number" in result.stderr
+    state.run("revoke", "--batch", tmp_path / "list.csv", "--strict", expect=6)
+
+
+@pytest.mark.parametrize(
+    "name", ["devices.db", "devices.db-wal", "certs/ca.key", "certs/ca.crt", "iotonboard.toml", "."]
+)
+@pytest.mark.parametrize("setting", ["broker_crl_file", "broker_acl_file"])
+def test_no_setting_publishes_over_a_file_of_the_state(state: State, setting: str, name: str) -> None:
+    """A slip of the hand must not put a CRL where the database or the CA key is."""
+    before = state.snapshot()
+    result = must(run_forked(state, "config", "set", setting, name), 6)
+    assert "would be used for two things" in result.stderr
+    must(run_forked(state, "gen-crl", env={f"IOTONBOARD_{setting.upper()}": name}), 6)
+    assert state.snapshot() == before
+
+
+def test_acl_and_crl_are_never_one_file(state: State) -> None:
+    state.run("config", "set", "broker_crl_file", "mosquitto.acl", expect=6)
+    state.run("config", "set", "database_url", "sqlite:///mosquitto.acl", expect=6)
+    state.run("config", "set", "broker_crl_file", "broker/../crl.pem")
+    register(state, "ok-1")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a named pipe")
+def test_a_pipe_or_a_device_is_not_replaced_by_a_file(state: State, tmp_path: Path) -> None:
+    """As root, a rename over /dev/null would take it away from the whole system."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    register(state, "a")
+    state.run("config", "set", "broker_crl_file", str(pipe))
+    assert "is not a file" in state.run("export", "a", "--format", "p12", "--out", pipe, "--force", expect=4).stderr
+    assert pipe.is_fifo()
+
+
+def test_a_current_folder_that_was_deleted_is_named(tmp_path: Path) -> None:
+    script = 'mkdir "$0" && cd "$0" && rmdir "$0" && exec "$1" -m iotonboard list'
+    done = run_tool(
+        "bash",
+        "-c",
+        script,
+        tmp_path / "gone",
+        sys.executable,
+        env=program_environment(env={"IOTONBOARD_STATE": None}),
+        expect=3,
+    )
+    assert "the current folder was deleted" in done.stderr
+
+
+@pytest.mark.parametrize("content", [b"device_id,name\ra,x\rb,y\r", b"device_id," + b"x" * 200_000 + b"\na,b\n"])
+@pytest.mark.parametrize("words", [("register", "--no-bundle"), ("revoke", "--defer"), ("confirm",)], ids=" ".join)
+def test_a_header_that_is_no_csv_is_named(state: State, tmp_path: Path, words: tuple[str, ...], content: bytes) -> None:
+    (tmp_path / "list.csv").write_bytes(content)
+    result = must(run_forked(state, *words, "--batch", tmp_path / "list.csv"), 6)
+    assert "line 1:" in result.stderr
+    assert "hint" in result.stderr
+
+
+def test_a_list_with_two_columns_of_ids_is_refused(state: State, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("device_id,id\na,b\n")
+    must(run_forked(state, "register", "--batch", tmp_path / "list.csv"), 6)
+
+
+def test_an_empty_list_revokes_nobody_and_says_so(state: State, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("device_id\n")
+    assert "names no device" in must(run_forked(state, "revoke", "--defer", "--batch", tmp_path / "list.csv")).stderr
+
+
+CLOSED = [
+    ("register a", "<&-", 0),
+    ("register b", ">&-", 0),
+    ("register c", "2>&-", 0),
+    ("register d", "<&- >&- 2>&-", 0),
+    ("register e", "2>/dev/full", 0),
+    ("show nobody", "2>/dev/full", 5),
+    ("list --json", ">&-", 0),
+    ("register --stream", "<&-", 0),
+    ("register --batch -", "<&-", 6),
+    ("register f --csr -", "<&-", 6),
+    ("gen-crl --passphrase-file -", "<&-", 7),
+]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_closed_and_full_streams_change_no_exit_code(state: State) -> None:
+    """A log on a full disk must not make a line script believe that a registered device failed."""
+    calls = [f'"$0" -m iotonboard {words} {streams}; echo $?' for words, streams, _ in CLOSED]
+    script = "exec 3>&1; {\n" + "\n".join(calls).replace("echo $?", "echo $? >&3") + "\n} > /dev/null"
+    done = run_tool("bash", "-c", script, sys.executable, env=program_environment(state=state))
+    assert [int(code) for code in done.stdout.split()] == [code for _, _, code in CLOSED], done.stderr
+    assert "Traceback" not in done.stderr
+    ids = [answer["device_id"] for answer in state.run("list", "--json").json_lines]
+    assert ids == ["a", "b", "c", "d", "e"]
+    state.run("health", "--deep")
+
+
+@pytest.mark.parametrize("setting", ["broker.user", "broker.group"])
+@pytest.mark.parametrize("name", ["nobody-of-that-name", "99999999999"])
+def test_a_broker_user_that_is_not_there_is_refused_when_it_is_set(state: State, setting: str, name: str) -> None:
+    with unchanged(state):
+        result = must(run_forked(state, "config", "set", setting, name), 5)
+    assert f"there is no {setting.removeprefix('broker.')} '{name}'" in result.stderr
+
+
+def test_no_count_fills_the_memory(state: State) -> None:
+    with unchanged(state):
+        must(run_forked(state, "register", "--count", "99999999999999999999"), 2)
+
+
+def test_a_request_named_dash_in_a_list_is_a_file(state: State, tmp_path: Path) -> None:
+    """A row must not wait for a key that somebody types."""
+    (tmp_path / "list.csv").write_text("device_id,csr\na,-\n")
+    result = state.run("register", "--batch", "list.csv", cwd=tmp_path, input="from stdin", expect=5)
+    assert "there is no file './-'" in result.stderr
+
+
+@pytest.mark.parametrize("attributes", ["5", "null", '"line=A3"', "[]"])
+def test_attributes_that_are_no_object_are_refused(state: State, attributes: str) -> None:
+    line = f'{{"device_id": "a", "attributes": {attributes}}}\n'.encode()
+    assert "must be an object" in must(run_forked(state, "register", "--stream", input=line), 6).stderr
+
+
+def test_a_passphrase_file_that_is_not_there_is_no_unknown_device(state: State, tmp_path: Path) -> None:
+    """A script goes on with the next device after exit 5; an unplugged stick concerns all of them."""
+    register(state, "a")
+    (tmp_path / "huge").write_bytes(bytes(1 << 17))
+    for name in ("no-key", "huge", "."):
+        words = ("revoke", "a", "--passphrase-file", tmp_path / name)
+        assert "--passphrase-file" in must(run_forked(state, *words), 7).stderr
+
+
+@pytest.mark.parametrize("words", [("list",), ("renew",)])
+def test_no_number_of_days_is_too_large_for_a_date(state: State, words: tuple[str, ...]) -> None:
+    must(run_forked(state, *words, "--expiring-within", "99999999999"), 2)
+    must(run_forked(state, *words, "--expiring-within", "36500"))
+
+
+def test_the_new_passphrase_is_a_new_one(state: State, tmp_path: Path) -> None:
+    """Whoever names the old key file, or any file that is there, must not believe that the passphrase was changed."""
+    (tmp_path / "notes.txt").write_text("first line\n")
+    with unchanged(state):
+        for option in ("--generate-key-file", "--new-passphrase-file"):
+            assert "is the old one" in must(run_forked(state, "passwd", option, state.passphrase_file), 4).stderr
+        must(run_forked(state, "passwd", "--generate-key-file", tmp_path / "notes.txt"), 4)
+
+
+def test_a_restore_with_another_file_as_crl_says_which_one_is_needed(state: State, tmp_path: Path) -> None:
+    state.run("backup", tmp_path / "b.zip")
+    words = ("restore", tmp_path / "b.zip", "--state", tmp_path / "new", "--crl")
+    assert "that a broker has" in must(run_forked(state, *words, state.ca_cert), 6).stderr
+    missing = must(run_forked(state, "backup", tmp_path / "no" / "b.zip"), 8)
+    assert "there is no such folder" in missing.stderr
+
+
+def test_a_second_ca_in_the_same_shell_is_told_what_is_in_the_way(state: State, tmp_path: Path) -> None:
+    """After the first day's 'export' the same 'init-ca' fails; the message must name the variable."""
+    words = ("init-ca", "--state", tmp_path / "other", "--generate-key-file", tmp_path / "other.pass")
+    assert "unset IOTONBOARD_PASSPHRASE_FILE" in must(run_forked(state, *words), 2).stderr

@@ -75,3 +75,31 @@ def test_a_compromised_key_is_not_kept_by_a_renewal(state: State) -> None:
     state.run("revoke", "--serial", old["serial"], "--reason", "keyCompromise")
     assert "keyCompromise" in state.run("renew", "press-1", "--same-key", expect=6).stderr
     state.run("renew", "press-1")
+
+
+@pytest.mark.parametrize("end", [("revoke", "--reason", "superseded"), ("revoke",), ("retire",)], ids=" ".join)
+def test_a_key_that_leaks_after_its_certificate_was_revoked_is_marked(
+    state: State, csr: Path, end: tuple[str, ...]
+) -> None:
+    state.run("register", "press-1", "--csr", csr)
+    state.run(*end, "press-1")
+    before = state.json("revoke", "press-1")
+    answer = state.json("revoke", "press-1", "--reason", "keyCompromise")
+    assert len(answer["serials"]) == 1
+    assert answer["reason"] == "keyCompromise"
+    assert answer["revocation_date"] == before["revocation_date"]  # from then on it was worth nothing
+    (entry,) = x509.load_pem_x509_crl(state.crl.read_bytes())
+    assert [extension.value.reason for extension in entry.extensions] == [x509.ReasonFlags.key_compromise]
+    assert "keyCompromise" in state.run("register", "press-2", "--csr", csr, expect=6).stderr
+    state.run("health", "--deep")
+
+
+def test_a_compromise_is_never_taken_back(state: State) -> None:
+    state.register("press-1")
+    first = state.json("revoke", "press-1", "--reason", "keyCompromise")
+    for reason in ("keyCompromise", "superseded", "certificateHold", "unspecified"):
+        for target in (("press-1",), ("--serial", first["serials"][0])):
+            again = state.json("revoke", *target, "--reason", reason)
+            assert again["serials"] == []
+            assert again["reason"] == "keyCompromise"
+            assert again["revocation_date"] == first["revocation_date"]

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from support.program import PROGRAM, State, program_environment, run_cli
 
@@ -13,6 +14,12 @@ from support.program import PROGRAM, State, program_environment, run_cli
 def serials_on(crl: Path) -> set[str]:
     text = subprocess.run(["openssl", "crl", "-in", crl, "-noout", "-text"], capture_output=True, text=True, check=True)
     return {line.split(":")[1].strip() for line in text.stdout.splitlines() if "Serial Number:" in line}
+
+
+def reasons_on(crl: Path) -> list[x509.CRLReason | None]:
+    """The reasonCode of each entry, in the order of the list; an entry without one is left out."""
+    entries = x509.load_pem_x509_crl(crl.read_bytes())
+    return [extension.value for entry in entries for extension in entry.extensions]  # type: ignore[misc]
 
 
 @pytest.fixture
@@ -63,6 +70,32 @@ def test_a_certificate_issued_after_the_backup_can_be_revoked_from_its_file(grow
     assert other.run("health", "--repair", "--json").json["differences"] == []
 
 
+def test_a_hold_that_became_final_after_the_backup_stays_final(state: State, tmp_path: Path) -> None:
+    state.register("a", "b")
+    state.run("revoke", "a", "--reason", "certificateHold")
+    state.run("revoke", "b", "--reason", "superseded")
+    state.run("backup", tmp_path / "backup.zip")
+    state.run("revoke", "a", "b", "--reason", "keyCompromise")
+    other = restore(state, tmp_path / "backup.zip", "--crl", state.crl)
+    assert [entry.reason.value for entry in reasons_on(other.crl)] == ["keyCompromise", "keyCompromise"]
+    other.run("release", "a", expect=4)
+    assert other.json("show", "a")["status"] == "revoked"
+    other.run("health", "--deep", "--repair", expect=None)
+    other.run("health", "--deep")
+
+
+@pytest.mark.parametrize("reason", ["certificateHold", "keyCompromise"])
+def test_an_adopted_certificate_is_on_the_crl_once(grown: tuple[State, Path], reason: str) -> None:
+    state, backup = grown
+    state.run("revoke", "d", "--reason", reason)
+    other = restore(state, backup, "--crl", state.crl)
+    answer = other.json("revoke", "--cert", state.device("d") / "device.crt", "--reason", "superseded")
+    assert answer["reason"] == ("superseded" if reason == "certificateHold" else reason)
+    listed = [entry.reason.value for entry in reasons_on(other.crl)]
+    assert listed == [answer["reason"]]  # the other three have none
+    assert len(serials_on(other.crl)) == len(list(x509.load_pem_x509_crl(other.crl.read_bytes()))) == 4
+
+
 def test_a_foreign_certificate_is_not_adopted(state: State, tmp_path: Path) -> None:
     key, certificate = tmp_path / "k.pem", tmp_path / "c.pem"
     words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
@@ -90,6 +123,26 @@ def test_bad_restores_leave_nothing_behind(grown: tuple[State, Path], tmp_path: 
     run_cli("restore", backup, "--crl", other_crl, state=place, expect=6)
     assert not place.path.exists()
     run_cli("restore", backup, "--no-crl", state=state, expect=4)
+
+
+def test_a_failed_restore_takes_back_what_it_put_outside_of_the_state(state: State, tmp_path: Path) -> None:
+    """As with the CA on a removable disk: the same command must succeed once its cause is mended."""
+    state.register("a")
+    state.run("backup", tmp_path / "backup.zip")
+    place, disk = State(tmp_path / "place", state.passphrase_file), tmp_path / "disk"
+    env = {
+        "CA_ROOT_PATH": str(disk),
+        "BROKER_ACL_FILE": str(disk / "mosquitto.acl"),
+        "DATABASE_URL": f"sqlite:///{disk}/d.db",
+    }
+    disk.mkdir()
+    (disk / "mosquitto.acl").touch()
+    result = run_cli("restore", tmp_path / "backup.zip", "--no-crl", state=place, env=env, expect=4)
+    assert "move it away" in result.stderr
+    assert [path.name for path in disk.iterdir()] == ["mosquitto.acl"]
+    (disk / "mosquitto.acl").unlink()
+    run_cli("restore", tmp_path / "backup.zip", "--no-crl", state=place, env=env)
+    run_cli("register", "b", state=place, env=env)
 
 
 def test_backup_refuses_an_existing_file_and_holds_no_clear_text(grown: tuple[State, Path]) -> None:
