@@ -20,7 +20,7 @@ from iotonboard.model import from_epoch, rfc3339
 from iotonboard.pki import pem
 from iotonboard.pki.keys import HUMAN_ITERATIONS, RANDOM_ITERATIONS, kdf_iterations
 from iotonboard.record import dataclass
-from iotonboard.statedir import check_clock
+from iotonboard.statedir import clock_problem
 from iotonboard.trailcheck import check_trail
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def _kept_keys(state: State) -> Answer:
 
 def _acl(state: State) -> Answer:
     path, devices = state.paths.acl, state.store.count_devices()
-    if not state.acl_is_current(path, state.clock()):
+    if not state.acl_is_current(path, state.trusted_time()):
         return FAILED, f"{path!r} is not what the database says", "type: iotonboard sync-acl"
     if state.config["acl.style"] == "per-device" and mosquitto.style_warning(devices):
         return WARNING, mosquitto.style_warning(devices), "type: iotonboard config set acl.style pattern"
@@ -185,7 +185,8 @@ def _audit(state: State) -> Answer:
 
 def _clock(state: State) -> Answer:
     last = state.store.meta("last_event")
-    check_clock(state.clock(), from_epoch(last), state.config)
+    if problem := clock_problem(state.clock(), from_epoch(last), state.config):
+        raise problem
     return OK, "agrees with the last event", ""
 
 

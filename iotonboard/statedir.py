@@ -57,7 +57,7 @@ class State:
     def transaction(self, *, signing: bool = False) -> Iterator[datetime]:
         """Hold the write lock around one change; yields the time of the event.
 
-        ``signing`` commands are stopped by a clock that cannot be right.
+        ``signing`` commands are stopped by a clock that cannot be right; others go on, and do not make it the measure.
 
         Raises:
             PolicyError: the clock went back past the allowed skew, or far ahead.
@@ -66,12 +66,19 @@ class State:
         with self.store.transaction():
             now = whole_seconds(self.clock())
             last = self.store.meta("last_event")
-            if last is not None and signing:
-                check_clock(now, from_epoch(last), self.config)
+            problem = None if last is None else clock_problem(now, from_epoch(last), self.config)
+            if problem and signing:
+                raise problem
             before = audit.head(self.store.connection).seq
             yield now
-            if audit.head(self.store.connection).seq != before:
+            if not problem and audit.head(self.store.connection).seq != before:
                 self.store.set_meta("last_event", max(to_epoch(now), last or 0))
+
+    def trusted_time(self) -> datetime:
+        """The clock's time, or that of the last event where the clock cannot be right: by it nothing has expired."""
+        now, last = whole_seconds(self.clock()), self.store.meta("last_event")
+        is_right = last is None or clock_problem(now, from_epoch(last), self.config) is None
+        return now if is_right else from_epoch(last)
 
     def record(
         self, now: datetime, subject: str, *, serial: str = "", detail: Mapping[str, object] | None = None
@@ -164,7 +171,7 @@ class State:
         if policy == "until-confirmed":
             return custody.kept_confirmed(self.store, after)
         days = int(policy.removeprefix("days:"))
-        return custody.kept_before(self.store, after, whole_seconds(self.clock()) - timedelta(days=days))
+        return custody.kept_before(self.store, after, self.trusted_time() - timedelta(days=days))
 
     def _publish_pending(self, unsettled: int, write: WriteAll) -> bool:
         """Write one group of device and broker files; ``True`` while there may be more."""
@@ -240,7 +247,7 @@ class State:
         is_current = changes == self.store.meta("acl_published") and settings == self.store.meta("acl_settings")
         if is_current and os.path.exists(self.paths.acl):
             return
-        self.write_acl(self.paths.acl, whole_seconds(self.clock()))
+        self.write_acl(self.paths.acl, self.trusted_time())
         self.store.set_meta("acl_settings", settings)
         self.store.set_meta("acl_published", changes)
 
@@ -297,18 +304,17 @@ class State:
         )
 
 
-def check_clock(now: datetime, last: datetime, settings: config.Config) -> None:
-    """Refuse a clock that cannot be right, seen from the time of the last recorded event.
+def clock_problem(now: datetime, last: datetime, settings: config.Config) -> PolicyError | None:
+    """Why a clock cannot be right, seen from the time of the last recorded event.
 
-    Raises:
-        PolicyError: earlier than the last event by more than the skew, or later by more than the allowed jump.
+    It is earlier than that by more than the skew, or later by more than the allowed jump.
     """
     skew = timedelta(minutes=max(settings["not_before_skew_minutes"], 1))
     jump = timedelta(days=settings["max_clock_jump_days"])
     if last - skew <= now <= last + jump:
-        return
+        return None
     direction = "behind" if now < last else "ahead of"
-    raise PolicyError(
+    return PolicyError(
         f"the clock says {rfc3339(now)}, far {direction} the last event at {rfc3339(last)}",
         hint="set the clock; when it is right, 'iotonboard accept-clock' goes on from there",
     )

@@ -10,12 +10,13 @@ from iotonboard.cli import output
 from iotonboard.cli.complete import complete_device_id
 from iotonboard.cli.reloading import ReloadOption, reload_now
 from iotonboard.cli.session import Session, verb
-from iotonboard.errors import UsageError
+from iotonboard.errors import IotOnboardError, UsageError
 from iotonboard.model import RevocationReason, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from iotonboard.authority import Authority
     from iotonboard.commands.revoke import Revoked, Target
     from iotonboard.statedir import State
     from iotonboard.store import CrlRow
@@ -69,22 +70,16 @@ def revoke(
             targets += _adopted(state, certificates)
         answers = command.revoke(state, targets, reason, strict=strict)
         done = [answer for answer in answers if answer.error is None]
-        rows: list[CrlRow] = []
-        if done and authority is not None:
-            from iotonboard.commands.gen_crl import gen_crl
-
-            rows = gen_crl(state, authority)
+        rows, refused = _signed(state, authority) if done and authority else ([], None)
         state.publish()
         for answer in done:
             _print(session, answer, crl_number(state.store, rows, answer.serials) if rows else None)
+        if refused is not None:
+            session.message("the revocation is recorded, and the ACL says so; no CRL was signed:")
+            raise refused
         if reload and done and not defer:
             reload_now(session, state)
-    exit_code = 0
-    for answer in answers:
-        if answer.error is not None:
-            exit_code = exit_code or answer.error.exit_code
-            place = f"line {answer.line}: " if answer.line else ""
-            output.write_error(place + answer.error.message, answer.error.hint)
+    exit_code = _print_errors(answers)
     if not answers:
         session.message("the list names no device: nothing was revoked")
     if done and not (reload and rows):
@@ -124,6 +119,24 @@ def _adopted(state: State, paths: list[str]) -> list[Target]:
     from iotonboard.fsio import read_file
 
     return [Target(serial=adopt(state, read_file(path, limit=1 << 20)).hex) for path in paths]
+
+
+def _signed(state: State, authority: Authority) -> tuple[list[CrlRow], IotOnboardError | None]:
+    """A new CRL, or why there is none: the ACL takes access away all the same."""
+    from iotonboard.commands.gen_crl import gen_crl
+
+    try:
+        return gen_crl(state, authority), None
+    except IotOnboardError as error:
+        return [], error
+
+
+def _print_errors(answers: list[Revoked]) -> int:
+    """Print what was refused; the exit code of the first."""
+    refused = [(answer.line, answer.error) for answer in answers if answer.error is not None]
+    for line, error in refused:
+        output.write_error((f"line {line}: " if line else "") + error.message, error.hint)
+    return refused[0][1].exit_code if refused else 0
 
 
 def _print(session: Session, answer: Revoked, number: int | None) -> None:

@@ -50,7 +50,7 @@ def _purge(state: State, device_id: str, row: int, now: datetime, moment: dateti
 
 def purge_all(state: State, older_than: int) -> Iterator[Purged]:
     """Erase the secrets of every certificate made ``older_than`` days ago or earlier, in groups."""
-    after, moment = 0, state.clock() - timedelta(days=older_than)
+    after, moment = 0, state.trusted_time() - timedelta(days=older_than)
     while group := custody.kept_before(state.store, after, moment):
         after, due = group
         if not due:

@@ -77,7 +77,7 @@ def _revoke_one(state: State, target: Target, reason: RevocationReason, now: dat
         serials: tuple[SerialNumber, ...] = (certificate.serial,) if is_new else ()
     else:
         holder = target.device_id
-        serials = tuple(store.revocable(store.device_named(holder), now, reason))
+        serials = tuple(store.revocable(store.device_named(holder), state.trusted_time(), reason))
         found = (
             [each.revocation for each in store.device(holder).certificates if each.revocation] if not serials else []
         )

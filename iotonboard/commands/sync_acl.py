@@ -33,7 +33,7 @@ def sync_acl(state: State, *, style: str | None = None, out: str | None = None, 
     """
     path = out or state.paths.acl
     with state.store.transaction():
-        now = state.clock()
+        now = state.trusted_time()
         revoked = len(state.store.denied_ids(now, state.listed_since(now)))
         changed = not state.acl_is_current(path, now, style=style)
         if changed and not check:

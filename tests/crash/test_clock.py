@@ -51,8 +51,14 @@ def test_a_wrong_clock_stops_every_signature(one_device: State, tmp_path: Path, 
         assert "Traceback" not in result.stderr
     assert (state.crl.read_bytes(), len(state.run("list", "--json").json_lines)) == before
     assert [path.name for path in state.certs.glob("*.key")] == ["ca.key"]
-    deferred = _at(state, WRONG[name], "revoke", "a", "--defer")
-    assert deferred.exit_code == 0, deferred
+    revoked = _at(state, WRONG[name], "revoke", "a")
+    assert (revoked.exit_code, "the revocation is recorded" in revoked.stderr) == (6, True), revoked
+    assert "not yet on the CRL" in revoked.stdout
+    assert state.crl.read_bytes() == before[0]
+    assert _at(state, WRONG[name], "revoke", "a", "--defer").exit_code == 0
+    assert "user a\n" not in state.acl.read_text()
+    assert _at(state, WRONG[name], "gen-crl").exit_code == 6  # what was recorded did not become the measure
+    assert state.json("gen-crl")["revoked"] == 1
 
 
 def test_going_on_deliberately(one_device: State, tmp_path: Path) -> None:
