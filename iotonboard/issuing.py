@@ -11,7 +11,6 @@ from iotonboard.digest import sha256
 from iotonboard.errors import IotOnboardError
 from iotonboard.pki.issuance import prepare_device, sign_certificate
 from iotonboard.pki.keys import (
-    RANDOM_ITERATIONS,
     dump_key,
     encrypt_key,
     generate_key,
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from iotonboard.vault import Vault
 
 _BLOCK_OCTETS = 16
+_ITERATIONS = 1  # of PBKDF2: they slow guessing, and nobody guesses 128 random bits (RFC 8018 4.2)
 
 _Made = TypeVar("_Made")
 
@@ -120,14 +120,14 @@ class Desk:
         return sign_certificate(self.issuer, linted)
 
     def _pack(self, order: Order, key: _Key, der: bytes) -> Issued:
-        spki_sha256 = sha256(key.spki).digest()
+        digests = sha256(der).hexdigest(), sha256(key.spki).digest()
         if key.private is None:
-            return Issued(NewCertificate(order.serial, order.validity, der, spki_sha256, None, None), None, None)
+            return Issued(NewCertificate(order.serial, order.validity, der, *digests, None, None), None, None)
         salt = os.urandom(SALT_OCTETS)
         password = self.vault.bundle_password(order.serial, salt)
         key_der = dump_key(key.private)
         encrypted = encrypt_secret(key_der, password)
-        certificate = NewCertificate(order.serial, order.validity, der, spki_sha256, encrypted, salt)
+        certificate = NewCertificate(order.serial, order.validity, der, *digests, encrypted, salt)
         if not order.with_bundle:
             return Issued(certificate, None, password)
         credential = Credential(
@@ -157,7 +157,7 @@ def encrypt_secret(key_der: bytes, password: str) -> bytes:
     return encrypt_key(
         key_der,
         password.encode("ascii"),
-        iterations=RANDOM_ITERATIONS,
+        iterations=_ITERATIONS,
         salt=noise[:_BLOCK_OCTETS],
         iv=noise[_BLOCK_OCTETS:],
     )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
+_attributes_text = json.JSONEncoder(ensure_ascii=False).encode
 # A purged key or salt was overwritten with zeros in its place (custody.py); it reads as none.
 KEY = "nullif(c.key_der, zeroblob(length(c.key_der)))"
 _SALT = "nullif(c.salt, zeroblob(length(c.salt)))"
@@ -52,19 +53,18 @@ class IssuerRow:
 
 @dataclass(frozen=True, slots=True)
 class NewCertificate:
-    """What is recorded about a certificate before any octet of it leaves the program."""
+    """What is recorded about a certificate before any octet of it leaves the program.
+
+    ``fingerprint``: SHA-256 over the DER certificate, lower-case hex.
+    """
 
     serial: SerialNumber
     validity: Validity
     der: bytes
+    fingerprint: str
     spki_sha256: bytes
     key_der: bytes | None
     salt: bytes | None
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 over the DER certificate, lower-case hex."""
-        return sha256(self.der).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ class Registry(Database):
         try:
             cursor = self.connection.execute(
                 "INSERT INTO device (device_id, name, attributes, created_at) VALUES (?, ?, ?, ?)",
-                (str(device_id), name, json.dumps(dict(attributes), ensure_ascii=False), to_epoch(now)),
+                (str(device_id), name, _attributes_text(dict(attributes)), to_epoch(now)),
             )
         except sqlite3.IntegrityError:
             raise ConflictError(

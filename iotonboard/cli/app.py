@@ -119,10 +119,11 @@ def overview(
 def run(argv: Sequence[str] | None = None) -> int:
     """Run one command line; the only place where errors become exit codes."""
     _make_streams_safe()
+    words = sys.argv[1:] if argv is None else list(argv)
+    # The options that install completion stand before any verb; a call that begins with one can do without them.
+    make = get_group if words and words[0] in VERBS else get_command
     try:
-        code = get_command(app).main(
-            args=None if argv is None else list(argv), prog_name="iotonboard", standalone_mode=False
-        )
+        code = make(app).main(args=words, prog_name="iotonboard", standalone_mode=False)
     except IotOnboardError as error:
         write_error(error.message, error.hint)
         return error.exit_code

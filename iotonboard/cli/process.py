@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # digests, CRLs, and certificates that others made, which most calls can do without.
 SELDOM = frozenset(
     (
+        "ast",
         "bz2",
         "cryptography.hazmat.backends.openssl.backend",
         "cryptography.hazmat.primitives.serialization.ssh",
@@ -49,12 +50,14 @@ SELDOM = frozenset(
         "shutil",
         "signal",
         "socket",
+        "string",
         "subprocess",
         "textwrap",
         "tokenize",
         "tomllib",
         "tomllib._re",
         "traceback",
+        "typer.completion",
         "urllib.parse",
         "uuid",
     )
@@ -75,8 +78,21 @@ _TAKEN = {
     "shutil": frozenset({"get_terminal_size"}),
     "tomllib._re": frozenset({"RE_DATETIME", "RE_LOCALTIME", "RE_NUMBER", *_TOML_VALUES}),
     "traceback": frozenset({"FrameSummary", "StackSummary"}),
+    "typer.completion": frozenset({"get_completion_inspect_parameters"}),
     "urllib.parse": frozenset({"quote_from_bytes"}),
     "uuid": frozenset({"UUID"}),
+}
+# What a module is asked for while another one is loaded: the base class of the part of "inspect" that finds the source
+# of a class, which nobody wants here, and the letters that settings are read with.
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_DIGITS = "0123456789"
+_READY: dict[str, dict[str, object]] = {
+    "ast": {"NodeVisitor": object},
+    "string": {
+        "ascii_letters": _LETTERS + _LETTERS.upper(),
+        "digits": _DIGITS,
+        "hexdigits": _DIGITS + "abcdefABCDEF",
+    },
 }
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
@@ -134,7 +150,9 @@ class _DeferringLoader:
 
     @staticmethod
     def create_module(spec: ModuleSpec) -> ModuleType:
-        return Deferred(spec.name)
+        module = Deferred(spec.name)
+        vars(module).update(_READY.get(spec.name, {}))
+        return module
 
     def exec_module(self, module: ModuleType) -> None:
         module.__loader__ = self._loader

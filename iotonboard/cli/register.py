@@ -31,7 +31,7 @@ app = typer.Typer()
 _MAX_CSR = 1 << 16
 _IDLE_AFTER_S = 0.25
 # So many devices' files may wait to be made durable, all at once: on a stream few, for each line waits for that.
-_UNSETTLED_STREAM, _UNSETTLED_BATCH = 64, 4096
+_UNSETTLED_STREAM, _UNSETTLED_BATCH = 64, 8192
 
 
 @verb(app, "register", example="iotonboard register press-17 --set line=A3 --passphrase-file ca.pass --json")

@@ -194,7 +194,7 @@ def verb(
                 return 128 + getattr(signal, "SIGPIPE", 13)
 
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        run.__annotations__ = {}  # the signature has them, evaluated; typer would evaluate these three times more
         app.command(name, epilog=f"Example: {example}", context_settings={"help_option_names": ["-h", "--help"]})(run)
         return handler
 

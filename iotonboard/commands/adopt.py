@@ -34,7 +34,7 @@ def adopt(state: State, content: bytes) -> SerialNumber:
         raise PolicyError("this CA did not issue that certificate", hint="check the file and --state")
     if state.store.has_certificate(facts.serial):
         return facts.serial
-    new = NewCertificate(facts.serial, facts.validity, ders[0], facts.spki_sha256, None, None)
+    new = NewCertificate(facts.serial, facts.validity, ders[0], facts.fingerprint, facts.spki_sha256, None, None)
     with state.transaction() as now:
         host = _host_of(facts)
         device = None

@@ -81,7 +81,9 @@ def issue_broker(
     der = issue_server(ca.issuer, key.public_key(), hosts, serial, validity, ServerProfile(extra))
     password = authority.vault.bundle_password(serial, salt)
     spki = sha256(spki_der(key.public_key())).digest()
-    new = NewCertificate(serial, validity, der, spki, encrypt_secret(dump_key(key), password), salt)
+    new = NewCertificate(
+        serial, validity, der, sha256(der).hexdigest(), spki, encrypt_secret(dump_key(key), password), salt
+    )
     with state.transaction(signing=True) as now:
         refuse_changed(state, authority)
         row = state.store.add_certificate(new, issuer=ca.row, host=host, now=now)

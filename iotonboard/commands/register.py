@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from iotonboard.authority import Authority
     from iotonboard.enrolment import StartWorkers
     from iotonboard.issuing import Issued
-    from iotonboard.model import TopicRule
+    from iotonboard.model import TopicRule, Validity
     from iotonboard.pki.csr import Csr
     from iotonboard.statedir import State
 
@@ -127,6 +127,7 @@ class _Registration(Batch[Request | Refused, _Plan, Registered]):
             unsettled=options.unsettled,
         )
         self._options = options
+        self._validities: dict[tuple[datetime, int], Validity] = {}
 
     def plan(self, request: Request | Refused) -> _Plan | Registered:
         """Decide what becomes of one request; a refusal becomes an answer."""
@@ -152,13 +153,7 @@ class _Registration(Batch[Request | Refused, _Plan, Registered]):
             refuse_retired(store, found[0], device_id)
         if found and self._options.if_exists != "reissue":
             return self._existing(device_id, request.line)
-        now = self.state.clock()
-        validity = validity_for(
-            now,
-            request.validity_days or config["cert_validity_days"],
-            skew_minutes=config["not_before_skew_minutes"],
-            issuer_validity=self.desk.issuer.validity,
-        )
+        validity = self._validity(self.state.clock(), request.validity_days or config["cert_validity_days"])
         order = Order(
             device_id=device_id,
             serial=SerialNumber.from_random(os.urandom(20)),
@@ -169,6 +164,14 @@ class _Registration(Batch[Request | Refused, _Plan, Registered]):
         )
         topics = tuple(mosquitto.parse_topic_rule(text) for text in request.topics)
         return _Plan(order, request.line, request, topics, found[0] if found else None)
+
+    def _validity(self, now: datetime, days: int) -> Validity:
+        """Of the certificates that are ordered in one second and for as long; most of a group are."""
+        if (now, days) not in self._validities:
+            skew = self.state.config["not_before_skew_minutes"]
+            made = validity_for(now, days, skew_minutes=skew, issuer_validity=self.desk.issuer.validity)
+            self._validities = {(now, days): made}
+        return self._validities[now, days]
 
     def _existing(self, device_id: DeviceId, line: int) -> Registered:
         if self._options.if_exists == "fail":

@@ -26,7 +26,7 @@ def test_revoked_and_retired_devices_are_left_out(tmp_path: Path, monkeypatch: p
             device = store.add_device(DeviceId(name), "", {}, NOW)
             for serial in (number, number + 100) if name == "renewed" else (number,):
                 digest = hashlib.sha256(bytes((serial,))).digest()
-                new = NewCertificate(SerialNumber(serial), VALIDITY, b"", digest, None, None)
+                new = NewCertificate(SerialNumber(serial), VALIDITY, b"", "", digest, None, None)
                 store.add_certificate(new, issuer=issuer, device=device, now=NOW)
         for serial in (4, 6):  # of the renewed device, the old one only
             store.add_revocation(SerialNumber(serial), NOW, RevocationReason.SUPERSEDED, b"entry")
