@@ -182,6 +182,11 @@ class Database:
         except sqlite3.Error as error:
             raise database_error(error, path) from error
 
+    def damage(self) -> str:
+        """Read the whole database through and say in one line what is damaged; empty when nothing is."""
+        answer = str(self._one("PRAGMA quick_check(1)")[0])
+        return "" if answer == "ok" else " ".join(answer.split())
+
     def keep_log(self) -> None:
         """Switch a copied database to the write-ahead log that every state uses."""
         try:

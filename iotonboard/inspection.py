@@ -56,6 +56,8 @@ class Difference:
 
 def inspect_state(state: State) -> Iterator[Difference]:
     """Name every difference between what was recorded and what is there."""
+    if damage := state.store.damage():
+        yield Difference("database", state.paths.database, damage)
     verdict = check_trail(state.store)
     if verdict.problem:
         yield Difference("trail", f"row {verdict.broken_row}", verdict.problem)

@@ -28,6 +28,7 @@ _EXTENSION_TAGS: Final = (
 )
 _TRUE: Final = b"\xff"
 _TIMES_KEPT: Final = 8  # the certificates of a batch share theirs
+_EXTENSIONS_KEPT: Final = 32  # all devices have the same but for two
 _UTC_DIGITS, _GENERALIZED_DIGITS = 12, 14
 _FIRST_TWO_DIGIT_YEAR: Final = 50  # RFC 5280 4.1.2.5.1: YY >= 50 means 19YY
 
@@ -136,14 +137,20 @@ def _extensions(octets: bytes, wrapper: der.Element) -> dict[bytes, Extension]:
     if listed.tag != der.SEQUENCE:
         raise PolicyError("the extensions are malformed")
     for element in der.children(octets, listed):
-        parts = der.children(octets, element)
-        if element.tag != der.SEQUENCE or [part.tag for part in parts] not in _EXTENSION_TAGS:
-            raise PolicyError("an extension is malformed")
-        identifier, *flag, value = parts
-        if flag and octets[flag[0].begin : flag[0].end] != _TRUE:  # X.690 11.1, 11.5: TRUE is FF, FALSE left out
-            raise PolicyError("malformed DER: an extension's flag is not written as DER does")
-        name = octets[identifier.start : identifier.end]
+        name, extension = _extension(octets[element.start : element.end])
         if name in found:
             raise PolicyError("an extension stands there twice")
-        found[name] = Extension(bool(flag), octets[value.begin : value.end])
+        found[name] = extension
     return found
+
+
+@lru_cache(maxsize=_EXTENSIONS_KEPT)
+def _extension(octets: bytes) -> tuple[bytes, Extension]:
+    element = der.read(octets)
+    parts = der.children(octets, element)
+    if element.tag != der.SEQUENCE or [part.tag for part in parts] not in _EXTENSION_TAGS:
+        raise PolicyError("an extension is malformed")
+    identifier, *flag, value = parts
+    if flag and octets[flag[0].begin : flag[0].end] != _TRUE:  # X.690 11.1, 11.5: TRUE is FF, FALSE left out
+        raise PolicyError("malformed DER: an extension's flag is not written as DER does")
+    return octets[identifier.start : identifier.end], Extension(bool(flag), octets[value.begin : value.end])
