@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Self
 
 from iotonboard.digest import sha256
@@ -18,9 +19,10 @@ from iotonboard.record import dataclass
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_DEVICE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_LETTERS = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 # Names that Windows reserves for devices, with or without an extension, in any case.
-_WINDOWS_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
+_WINDOWS_DEVICE = r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?"
+_DEVICE_ID = re.compile(rf"(?!{_WINDOWS_DEVICE}\Z){_LETTERS}(?<!\.)")
 _MAX_SERIAL_BITS = 159  # RFC 5280 4.1.2.2: at most 20 octets, positive
 
 
@@ -38,17 +40,17 @@ class DeviceId(str):
 
     def __new__(cls, text: str) -> Self:
         """Check ``text`` against the grammar."""
-        if not _DEVICE_ID.fullmatch(text):
+        if _DEVICE_ID.fullmatch(text):
+            return super().__new__(cls, text)
+        if not re.fullmatch(_LETTERS, text):
             raise PolicyError(
                 f"{text[:80]!r} is not a device id",
                 hint="use 1 to 64 letters, digits, dots, dashes and underscores; start with a letter or digit",
             )
-        if text.endswith(".") or _WINDOWS_DEVICE.fullmatch(text):
-            raise PolicyError(
-                f"{text!r} cannot be a file name everywhere",
-                hint="choose an id that Windows accepts as a file name",
-            )
-        return super().__new__(cls, text)
+        raise PolicyError(
+            f"{text!r} cannot be a file name everywhere",
+            hint="choose an id that Windows accepts as a file name",
+        )
 
 
 class SerialNumber(int):
@@ -256,6 +258,7 @@ def from_epoch(seconds: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
 
 
+@lru_cache(maxsize=8)  # the devices of a batch share their times
 def rfc3339(moment: datetime) -> str:
     """Write a time as ``2030-01-31T12:00:00Z`` (RFC 3339 5.6)."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"

@@ -143,7 +143,7 @@ class _Registration(Batch[Request | Refused, _Plan, Registered]):
         store, config = self.state.store, self.state.config
         if self._options.is_list and request.line and (earlier := store.note_seen(device_id, request.line)):
             raise ConflictError(f"{str(device_id)!r} stands in line {earlier} already", hint="remove one of the two")
-        found = store.find_device(device_id)
+        found = store.find_device(device_id) if request.device_id else None  # nobody has a new UUID
         if found and found[1] != device_id:
             raise ConflictError(
                 f"{str(device_id)!r} exists already, spelled {found[1]!r}",
