@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from iotonboard.store import PendingFiles
 
 _GROUPS_AHEAD = 3
-_PART = 32  # orders for one worker at a time: some 30 ms of work
+_LEAST, _MOST = 16, 64  # orders for one worker at a time: 5 to 30 ms of work
 _RSA_PART = 2  # an RSA key takes 60 ms and more
 
 _Item = TypeVar("_Item")
@@ -96,8 +96,8 @@ class WorkerPool:
         """
         on_the_way: deque[list[Future[list[Issued | IotOnboardError]]]] = deque()
         for group in groups:
-            size = _RSA_PART if any(order.key_type.startswith("rsa") for order in group) else _PART
-            on_the_way.append([self._submit(_issue_all, part) for part in self._parts(group, size)])
+            most = _RSA_PART if any(order.key_type.startswith("rsa") for order in group) else _MOST
+            on_the_way.append([self._submit(_issue_all, part) for part in self._parts(group, most)])
             if len(on_the_way) > _GROUPS_AHEAD:
                 yield _results(on_the_way.popleft())
         while on_the_way:
@@ -109,7 +109,7 @@ class WorkerPool:
         Raises:
             BusyError: the disk refuses, or a worker process was killed; no file is begun after this returns.
         """
-        parts = [self._submit(write_all, paths, part) for part in self._parts(group, _PART)]
+        parts = [self._submit(write_all, paths, part) for part in self._parts(group, _MOST)]
         wait(parts)
         for part in parts:
             _result(part)
@@ -120,9 +120,9 @@ class WorkerPool:
         except BrokenExecutor:
             raise _killed() from None
 
-    def _parts(self, group: list[_Item], size: int) -> Iterator[list[_Item]]:
-        """Cut a group so that every core has some of it, and none waits long for another one at the end."""
-        size = min(size, -(-len(group) // self._jobs)) or 1
+    def _parts(self, group: list[_Item], most: int) -> Iterator[list[_Item]]:
+        """Cut a group so that every core has some of it, none waits long for another, and few are handed over."""
+        size = min(max(len(group) // (2 * self._jobs), _LEAST), most)
         return (group[start : start + size] for start in range(0, len(group), size))
 
 
