@@ -1,4 +1,4 @@
-"""Who may read a file: what mode and owner say, of it and of the folders on the way.
+"""Who may read a file, by mode and owner of it and of the folders on the way; and which name a file may be put under.
 
 A broker that cannot read its ACL or CRL at a reload lets everyone in.
 """
@@ -12,10 +12,12 @@ import stat
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import ConflictError, NotFoundError
+from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+TAKEN_HINT = "choose another name, or move it away"
 READER_HINT = (
     "set broker.group and broker.mode, and publish outside of the private state directory:"
     " broker_acl_file and broker_crl_file"
@@ -66,23 +68,58 @@ def _number_of(name: str, module: str, function: str, field: str) -> int:
     return int(getattr(entry, field))
 
 
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Mode and owner that a published file gets before its rename; ``-1`` leaves an owner as it is.
+
+    ``reader`` (``unreadable_for``) is who must then be able to read it; empty is nobody in particular.
+    """
+
+    mode: int
+    uid: int = -1
+    gid: int = -1
+    reader: str = ""
+
+
+def placement_like(path: str, default: Placement) -> Placement:
+    """Mode and owner of the file at ``path`` when there is one, else ``default``."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return default
+    if not stat.S_ISREG(found.st_mode):
+        return default
+    if not hasattr(os, "geteuid"):
+        return Placement(stat.S_IMODE(found.st_mode))
+    return Placement(stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
+
+
 def check_plain(path: str) -> None:
     """Make sure that what a rename would replace is what the broker reads.
 
     Raises:
-        ConflictError: it is a symbolic link, whose target would stay as it is, or no plain file.
+        ConflictError: it is a symbolic link, whose target would stay as it is, or no file.
+    """
+    if os.path.islink(path):
+        raise ConflictError(
+            f"{path!r} is a symbolic link to {os.readlink(path)!r}, which would not be replaced",
+            hint="name the file itself (--dest, --out, broker_acl_file, broker_crl_file), or delete the link",
+        )
+    check_replaceable(path)
+
+
+def check_replaceable(path: str) -> None:
+    """Refuse a name that is neither free nor a file's or link's: a rename would put a file in place of /dev/null.
+
+    Raises:
+        ConflictError: a folder, a device or a pipe stands there.
     """
     try:
         mode = os.lstat(path).st_mode
     except OSError:
         return  # nothing is there; what cannot be looked at is told when it is written
-    if stat.S_ISLNK(mode):
-        raise ConflictError(
-            f"{path!r} is a symbolic link to {os.readlink(path)!r}, which would not be replaced",
-            hint="name the file itself (--dest, --out, broker_acl_file, broker_crl_file), or delete the link",
-        )
-    if not stat.S_ISREG(mode):
-        raise ConflictError(f"{path!r} is not a plain file", hint="move it away, or name another place")
+    if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+        raise ConflictError(f"{path!r} is not a file", hint=TAKEN_HINT)
 
 
 def obstacle_to_reading(path: str, uid: int, groups: Collection[int]) -> str:

@@ -20,7 +20,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from iotonboard import fsio
-from iotonboard.access import check_plain
+from iotonboard.access import check_plain, placement_like
 from iotonboard.brokers.acl import rule_lines
 from iotonboard.brokers.region import split_region
 from iotonboard.digest import sha256
@@ -126,7 +126,7 @@ class Destination:
         folder = self.generation(counter)
         fsio.make_dir(folder, 0o755)
         for name, content in files.items():
-            placement = fsio.placement_like(self.file(name), fsio.PUBLIC)
+            placement = placement_like(self.file(name), fsio.PUBLIC)
             fsio.write_atomic(os.path.join(folder, name), content, placement)
         return folder
 
@@ -148,7 +148,7 @@ class Destination:
         for name in reversed(FILES) if backwards else FILES:
             if name in files:
                 path = self.file(name)
-                fsio.write_atomic(path, files[name], fsio.placement_like(path, fsio.PUBLIC))
+                fsio.write_atomic(path, files[name], placement_like(path, fsio.PUBLIC))
 
     def forget(self, counter: int) -> None:
         """Delete a generation."""

@@ -13,9 +13,8 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from iotonboard.access import READER_HINT, unreadable_for
+from iotonboard.access import READER_HINT, TAKEN_HINT, Placement, check_replaceable, unreadable_for
 from iotonboard.errors import BusyError, ConflictError, IotOnboardError, NotFoundError, PolicyError
-from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 STAGING_PREFIX = ".iotonboard-"
 STAGING_SUFFIX = ".tmp"
-TAKEN_HINT = "choose another name, or move it away"
 
 # O_BINARY exists on Windows only, O_NOFOLLOW and O_CLOEXEC on POSIX only.
 _CREATE = (
@@ -34,19 +32,6 @@ _CREATE = (
     | getattr(os, "O_NOFOLLOW", 0)
     | getattr(os, "O_CLOEXEC", 0)
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Mode and owner that a published file gets before its rename; ``-1`` leaves an owner as it is.
-
-    ``reader`` (``access.unreadable_for``) is who must then be able to read it; empty is nobody in particular.
-    """
-
-    mode: int
-    uid: int = -1
-    gid: int = -1
-    reader: str = ""
 
 
 PRIVATE = Placement(0o600)
@@ -237,7 +222,7 @@ def replacing(
         ConflictError: a folder, a device or a pipe stands there.
         PolicyError: the placement's reader could not read it; the old file stays.
     """
-    _refuse_special(path)
+    check_replaceable(path)
     staged = _staging_name(path)
     try:
         # A size for the buffer, so that Python does not ask for the disk's: it costs three more system calls a file.
@@ -254,16 +239,6 @@ def replacing(
         raise
     if durable and sync_folder:
         sync_dir(os.path.dirname(path) or ".")
-
-
-def _refuse_special(path: str) -> None:
-    """Refuse a name that is neither free nor a file's or link's: the rename would put a file in place of /dev/null."""
-    try:
-        mode = os.lstat(path).st_mode
-    except OSError:
-        return  # what is wrong shows when the file is made
-    if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
-        raise ConflictError(f"{path!r} is not a file", hint=TAKEN_HINT)
 
 
 def _staging_name(path: str) -> str:
@@ -413,16 +388,3 @@ def is_staging(name: str) -> bool:
 def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
         yield from entries
-
-
-def placement_like(path: str, default: Placement) -> Placement:
-    """Mode and owner of the file at ``path`` when there is one, else ``default``."""
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return default
-    if not stat.S_ISREG(found.st_mode):
-        return default
-    if not hasattr(os, "geteuid"):
-        return Placement(stat.S_IMODE(found.st_mode))
-    return Placement(stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)

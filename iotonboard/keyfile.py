@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from iotonboard import fsio
+from iotonboard.access import TAKEN_HINT
 from iotonboard.errors import ConflictError
 from iotonboard.passphrase import Passphrase, parse_passphrase_file
 from iotonboard.pki import pem
@@ -43,7 +44,7 @@ def generate_key_file(path: str, noise: bytes, *, is_resumed: bool = False) -> P
             passphrase = parse_passphrase_file(found)
             if passphrase.is_random_key:
                 return passphrase
-            raise ConflictError(f"{path!r} exists and is no random key file", hint=fsio.TAKEN_HINT)
+            raise ConflictError(f"{path!r} exists and is no random key file", hint=TAKEN_HINT)
         fsio.write_atomic(path, text + b"\n")
     else:
         fsio.create_exclusive(path, text + b"\n")

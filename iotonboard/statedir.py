@@ -13,11 +13,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from iotonboard import audit, certfiles, config, custody, fsio
-from iotonboard.access import check_plain, group_number, user_number
+from iotonboard.access import Placement, check_plain, group_number, placement_like, user_number
 from iotonboard.brokers import mosquitto
 from iotonboard.brokers.topics import parse_topic_rule
 from iotonboard.errors import BusyError, ConflictError, PolicyError, StateError
-from iotonboard.fsio import Placement
 from iotonboard.generations import keep_generation
 from iotonboard.layout import resolve_paths
 from iotonboard.model import RevocationReason, from_epoch, rfc3339, to_epoch, whole_seconds
@@ -293,7 +292,7 @@ class State:
 
         As configured, else as the existing file has them.
         """
-        found = fsio.placement_like(path, fsio.PUBLIC)
+        found = placement_like(path, fsio.PUBLIC)
         mode = int(self.config["broker.mode"], 8) if self.config["broker.mode"] else found.mode
         user, group = self.config["broker.user"], self.config["broker.group"]
         return Placement(

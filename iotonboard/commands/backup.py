@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pyzipper
 
 from iotonboard import __version__, authority, fsio, vault
+from iotonboard.access import TAKEN_HINT
 from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, PolicyError, StateError, UsageError
 from iotonboard.layout import resolve_paths
 from iotonboard.model import from_epoch
@@ -79,7 +80,7 @@ def back_up(state: State, opened: authority.Authority, passphrase: Passphrase, p
         ConflictError: something is at ``path`` already.
         BusyError: the disk refuses, or a CA was retired meanwhile; no partial file is left.
     """
-    refuse_existing(path, hint=fsio.TAKEN_HINT)
+    refuse_existing(path, hint=TAKEN_HINT)
     with state.transaction() as now:
         state.store.set_meta("last_backup", int(now.timestamp()))
         state.record(now, "backup", detail={"path": os.path.abspath(path)})

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from iotonboard import authority, fsio
+from iotonboard.access import Placement, placement_like
 from iotonboard.errors import ConflictError, KeyUnavailableError
 from iotonboard.keyfile import encode_ca_key
 
@@ -38,9 +39,9 @@ def change_passphrase(state: State, old: Passphrase | None, new: Callable[[], Pa
         raise ConflictError("the new passphrase is the old one", hint="name another file, or type another one")
     with state.transaction() as now:
         authority.refuse_changed(state, opened)
-        placed = [fsio.placement_like(path, fsio.PRIVATE) for path in paths]
+        placed = [placement_like(path, fsio.PRIVATE) for path in paths]
         for path, ca, place in zip(paths, opened.signing, placed, strict=True):
-            fsio.write_atomic(path, encode_ca_key(ca.key, fresh), fsio.Placement(0o600, place.uid, place.gid))
+            fsio.write_atomic(path, encode_ca_key(ca.key, fresh), Placement(0o600, place.uid, place.gid))
         state.record(now, "ca", detail={"passphrase": "key file" if fresh.is_random_key else "typed"})
         authority.seal_audit(state, opened)
     return paths

@@ -595,7 +595,7 @@ def test_a_link_in_the_place_of_a_published_file_is_told(state: State, tmp_path:
 
 def test_an_acl_is_not_written_over_a_device(state: State, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    check_error(state.run("sync-acl", "--out", tmp_path / "pipe", expect=4), "not a plain file")
+    check_error(state.run("sync-acl", "--out", tmp_path / "pipe", expect=4), "is not a file")
 
 
 @pytest.mark.skipif(not hasattr(os, "symlink") or os.name == "nt", reason="needs symbolic links")
