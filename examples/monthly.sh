@@ -17,7 +17,9 @@ check() {
 }
 
 [ $# = 1 ] && [ -d "$1" ] || die "usage: monthly.sh STICK (a folder on a removable disk)"
-stick=$1 found=0 month=$(date +%Y%m%dT%H%M%S)
+stick=$1 found=0
+sleep 1 # names of files carry the second, and none may be on the stick already
+month=$(date +%Y%m%dT%H%M%S)
 : "${IOTONBOARD_STATE:?names the state directory}"
 umask 077
 

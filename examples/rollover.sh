@@ -14,7 +14,9 @@ die() { printf 'rollover.sh: %s\n' "$*" >&2; exit 1; }
 run() { printf '$ iotonboard %s\n' "$*"; iotonboard "$@"; }
 
 [ $# = 2 ] && [ -d "$2" ] || die "usage: rollover.sh begin|renew|end STICK (a folder on a removable disk)"
-stick=$2 moment=$(date +%Y%m%dT%H%M%S)
+stick=$2
+sleep 1 # names of files carry the second, and none may be on the stick already
+moment=$(date +%Y%m%dT%H%M%S)
 : "${IOTONBOARD_STATE:?names the state directory}"
 certs=$IOTONBOARD_STATE/certs
 umask 077

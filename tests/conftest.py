@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.broker import Broker
+from support.launcher import Launcher
 from support.program import State, make_state
 
 PLAIN_NAMES = (
@@ -23,6 +24,10 @@ PLAIN_NAMES = (
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the long versions of the tests too")
     parser.addoption("--rewrite", action="store_true", help="write what the run-book prints into the README")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    Launcher.forks = not config.getoption("--long")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

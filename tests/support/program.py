@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -10,7 +11,6 @@ import secrets
 import shutil
 import sqlite3
 import stat
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from support.launcher import Launcher
 
 PROJECT = Path(__file__).resolve().parents[2]
 PROGRAM = [sys.executable, "-m", "iotonboard"]
@@ -91,21 +93,24 @@ def run_cli(
         cwd: the current directory; by default one that is empty and gone afterwards.
     """
     words = tuple(map(str, args))
+    environment = program_environment(state=state, env=env)
     with contextlib.ExitStack() as stack:
         folder = cwd or stack.enter_context(tempfile.TemporaryDirectory())
-        done = subprocess.run(
-            [*PROGRAM, *words],
-            input=input.encode() if isinstance(input, str) else (input or b""),
-            capture_output=True,
-            env=program_environment(state=state, env=env),
-            cwd=folder,
-            check=False,
-            timeout=timeout_s,
-        )
-    result = Result(words, done.returncode, done.stdout.decode(), done.stderr.decode())
+        streams = given, out, err = tuple(stack.enter_context(tempfile.TemporaryFile()) for _ in range(3))
+        given.write(input.encode() if isinstance(input, str) else (input or b""))
+        given.seek(0)
+        exit_code = _launcher().run(words, streams=streams, environment=environment, cwd=folder, timeout_s=timeout_s)
+        out.seek(0)
+        err.seek(0)
+        result = Result(words, exit_code, out.read().decode(), err.read().decode())
     if expect is not None and result.exit_code != expect:
         pytest.fail(f"expected exit {expect}, got {result}")
     return result
+
+
+@functools.cache
+def _launcher() -> Launcher:
+    return Launcher(PROGRAM, program_environment())
 
 
 @dataclass(frozen=True)
