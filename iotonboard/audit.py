@@ -23,7 +23,7 @@ from iotonboard.model import from_epoch, to_epoch
 
 GENESIS = bytes(32)
 HEAD_DIGITS = 20  # 80 bits: short enough to write down, long enough that nobody makes a second trail for it
-_canonical = json.JSONEncoder(separators=(",", ":")).encode
+_quoted = json.JSONEncoder().encode  # of a text, which takes no time to set up
 _detail = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 _COLUMNS = "seq, time, operator, host, command, subject, serial, detail, hash"
 
@@ -53,7 +53,7 @@ class AuditHead:
 
 def canonical(seq: int, time: int, *texts: str) -> bytes:
     """The octets that are hashed for one row: a JSON array without blanks, ASCII only."""
-    return _canonical([seq, time, *texts]).encode("ascii")
+    return f"[{seq},{time},{','.join(map(_quoted, texts))}]".encode("ascii")
 
 
 def chain(previous: bytes, seq: int, time: int, *texts: str) -> bytes:
@@ -81,6 +81,7 @@ def hash_of(connection: sqlite3.Connection, seq: int) -> bytes | None:
 
 def append(
     connection: sqlite3.Connection,
+    last: AuditHead,
     caller: Caller,
     now: datetime,
     *,
@@ -88,8 +89,7 @@ def append(
     serial: str = "",
     detail: Mapping[str, object] | None = None,
 ) -> AuditHead:
-    """Record one change inside the caller's transaction and return the new head."""
-    last = head(connection)
+    """Record one change inside the caller's transaction, behind the ``last`` one, and return the new head."""
     seq, time = last.seq + 1, to_epoch(now)
     detail_json = _detail(detail or {})
     texts = (caller.operator, caller.host, caller.command, subject, serial, detail_json)

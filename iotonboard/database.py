@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Self
 
+    from iotonboard.audit import AuditHead
+
 
 def database_error(error: sqlite3.Error, path: str) -> IotOnboardError:
     """Turn SQLite's error into the program's own."""
@@ -42,11 +44,15 @@ def database_error(error: sqlite3.Error, path: str) -> IotOnboardError:
 
 
 class Database:
-    """One connection to ``devices.db``."""
+    """One connection to ``devices.db``.
+
+    ``trail_head`` is the newest row of the audit trail as long as the open transaction knows it, else ``None``.
+    """
 
     def __init__(self, path: str, connection: sqlite3.Connection) -> None:
         self.path = path
         self.connection = connection
+        self.trail_head: AuditHead | None = None
 
     @classmethod
     def open(cls, path: str, *, timeout_s: float, now: datetime, create: bool = False) -> Self:
@@ -104,6 +110,7 @@ class Database:
                 raise database_error(error, self.path) from error
             raise
         finally:
+            self.trail_head = None
             if not durable:
                 self.connection.execute("PRAGMA synchronous = FULL")
 
@@ -141,6 +148,7 @@ class Database:
         try:
             yield
         except BaseException:
+            self.trail_head = None
             if self.connection.in_transaction:  # a full disk ends the transaction with all its savepoints
                 self.connection.execute("ROLLBACK TO row")
                 self.connection.execute("RELEASE row")

@@ -5,7 +5,7 @@
 1. *Plan*    - check each request against the database; decide what becomes of it.
 2. *Issue*   - key, linted and signed certificate, encrypted key, bundle (on all cores for a long batch).
 3. *Record*  - one transaction holds certificates and audit rows. From here on they can be revoked.
-4. *Publish* - the devices' files, from the committed rows.
+4. *Publish* - the devices' files, from the committed rows; with workers, while the next group is recorded.
 5. *Answer*  - the results leave the program.
 """
 
@@ -17,7 +17,6 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from iotonboard.authority import refuse_changed, seal_audit, sign_crls
-from iotonboard.certfiles import write_all
 from iotonboard.digest import sha256
 from iotonboard.errors import BusyError, IotOnboardError, PolicyError
 from iotonboard.issuing import Desk
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from iotonboard.issuing import Issued, Order
     from iotonboard.model import DeviceId, SerialNumber, Validity
     from iotonboard.pki.keys import PrivateKey
-    from iotonboard.statedir import State, WriteAll
+    from iotonboard.statedir import StartWriting, State
     from iotonboard.workers import WorkerPool
 
     StartWorkers = Callable[[Desk, PrivateKey], WorkerPool]
@@ -105,7 +104,9 @@ class Batch(Generic[RequestType, PlanType, AnswerType]):
         self._group = group
         self._unsettled = unsettled
         self._halted = False
-        self._write: WriteAll = write_all
+        self._start_writing: StartWriting | None = None
+        self._recorded: list[AnswerType] = []  # durable, and their files not written yet
+        self._written: list[AnswerType] = []  # and their files too, so that they may be answered
 
     def plan(self, request: RequestType) -> PlanType | AnswerType:
         """Decide what becomes of one request; a refusal is an answer."""
@@ -126,14 +127,28 @@ class Batch(Generic[RequestType, PlanType, AnswerType]):
     def through(self, requests: Iterable[RequestType]) -> Iterator[AnswerType]:
         """Take all groups through plan, issue, record, publish and answer."""
         groups = self._planned(iter(requests))
-        for plans, issued in self._issued(groups):
-            answers = self._record(plans, issued)
-            self.state.publish(acl=False, unsettled=self._unsettled, write=self._write)
-            yield from answers
-            if self._halted or self._stopped():  # what is issued ahead was not released, and is forgotten
-                break
+        try:
+            for plans, issued in self._issued(groups):
+                answers, self._written = self._written, []
+                yield from answers  # while workers have the next group already
+                self._recorded, self._written = self._record(plans, issued), self._recorded
+                if self._start_writing is None or len(self.state.unsettled) >= self._unsettled:
+                    yield from self._published()
+                if self._halted or self._stopped():  # what is issued ahead was not released, and is forgotten
+                    break
+        except IotOnboardError:  # what is recorded is answered all the same
+            yield from self._published()
+            raise
+        yield from self._published()
         if self.needs_crl:
             publish_crl(self.state, self.authority)
+
+    def _published(self) -> list[AnswerType]:
+        """Publish the files that nobody wrote yet; returns all answers that are left."""
+        if self._recorded:
+            self.state.publish(acl=False, unsettled=self._unsettled)
+        answers, self._recorded, self._written = self._written + self._recorded, [], []
+        return answers
 
     def _issued(
         self, groups: Iterator[list[PlanType | AnswerType]]
@@ -156,7 +171,7 @@ class Batch(Generic[RequestType, PlanType, AnswerType]):
                 yield planned.popleft(), iter(self.desk.issue(ordered))
             return
         with self._start_workers(self.desk, self.authority.active.key) as pool:
-            self._write = pool.write
+            self._start_writing = pool.start_writing
             for issued in pool.issue(orders()):
                 yield planned.popleft(), iter(issued)
 
@@ -172,12 +187,16 @@ class Batch(Generic[RequestType, PlanType, AnswerType]):
     def _record(
         self, plans: list[PlanType | AnswerType], issued: Iterator[Issued | IotOnboardError]
     ) -> list[AnswerType]:
-        """Commit a group in one transaction; a row that is refused is rolled back alone."""
+        """Commit a group in one transaction; a row that is refused is rolled back alone.
+
+        Meanwhile workers write the files of the group before.
+        """
         answers: list[AnswerType] = []
-        if not any(isinstance(plan, Plan) for plan in plans):
+        if not self._recorded and not any(isinstance(plan, Plan) for plan in plans):
             answers = [plan for plan in plans if isinstance(plan, Answer)]
             return self._until_failure(answers)
-        with self.state.transaction(signing=True) as now:
+        start = self._start_writing if self._recorded else None
+        with self.state.transaction(signing=True) as now, self.state.writing(start) if start else nullcontext():
             refuse_changed(self.state, self.authority)
             is_recorded = False
             for plan in plans:

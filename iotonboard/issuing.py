@@ -9,7 +9,8 @@ from iotonboard import bundle
 from iotonboard.credential import Credential
 from iotonboard.digest import sha256
 from iotonboard.errors import IotOnboardError
-from iotonboard.pki.issuance import prepare_device, sign_certificate
+from iotonboard.pki.candidate import Kind
+from iotonboard.pki.issuance import sign_certificate, write_device
 from iotonboard.pki.keys import (
     dump_key,
     encrypt_key,
@@ -18,6 +19,7 @@ from iotonboard.pki.keys import (
     load_public_key,
     spki_der,
 )
+from iotonboard.pki.lint import linted, read_tbs
 from iotonboard.record import dataclass, field
 from iotonboard.store import NewCertificate
 from iotonboard.vault import SALT_OCTETS
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from iotonboard.model import DeviceId, KeyType, SerialNumber, Validity
+    from iotonboard.pki.candidate import CertificateCandidate
     from iotonboard.pki.issuance import Issuer
     from iotonboard.pki.keys import PrivateKey
     from iotonboard.pki.lint import Linted
@@ -94,12 +97,13 @@ class Desk:
         """Make the keys, lint the certificates, sign them, encrypt the keys and build the bundles.
 
         One result for each order; one that is refused leaves its error in its place. Each step is taken for all
-        orders before the next one: signing evicts what the other steps keep in a processor's cache, so that taking
-        all steps for one order after the other takes half as long again.
+        orders before the next one: each evicts what the others keep in a processor's cache, so that taking all steps
+        for one order after the other takes half as long again.
         """
         keys = _each(self._key, orders)
-        linted = _each(self._prepare, orders, keys)
-        ders = _each(self._sign, linted)
+        written = _each(self._write, orders, keys)
+        read = _each(self._read, written)
+        ders = _each(self._sign, _each(linted, read))
         return _each(self._pack, orders, keys, ders)
 
     def _key(self, order: Order) -> _Key:
@@ -113,11 +117,14 @@ class Desk:
             private = load_key(kept.encrypted, password.encode("ascii"))
         return _Key(private, spki_der(private.public_key()))
 
-    def _prepare(self, order: Order, key: _Key) -> Linted:
-        return prepare_device(self.issuer, key.spki, order.device_id, order.serial, order.validity, self.profile)
+    def _write(self, order: Order, key: _Key) -> bytes:
+        return write_device(self.issuer, key.spki, order.device_id, order.serial, order.validity, self.profile)
 
-    def _sign(self, linted: Linted) -> bytes:
-        return sign_certificate(self.issuer, linted)
+    def _read(self, tbs: bytes) -> CertificateCandidate:
+        return read_tbs(tbs, Kind.DEVICE, self.issuer.facts)
+
+    def _sign(self, tbs: Linted) -> bytes:
+        return sign_certificate(self.issuer, tbs)
 
     def _pack(self, order: Order, key: _Key, der: bytes) -> Issued:
         digests = sha256(der).hexdigest(), sha256(key.spki).digest()

@@ -147,7 +147,7 @@ class Registry(Database):
         try:
             cursor = self.connection.execute(
                 "INSERT INTO device (device_id, name, attributes, created_at) VALUES (?, ?, ?, ?)",
-                (str(device_id), name, _attributes_text(dict(attributes)), to_epoch(now)),
+                (str(device_id), name, _attributes_text(dict(attributes)) if attributes else "{}", to_epoch(now)),
             )
         except sqlite3.IntegrityError:
             raise ConflictError(

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from iotonboard.model import Caller, SerialNumber
     from iotonboard.store import PendingFiles
 
-    WriteAll = Callable[[Paths, list[PendingFiles]], None]
+    # Starts to write the files of a group elsewhere, and returns what waits until all are written.
+    StartWriting = Callable[[Paths, list[PendingFiles]], Callable[[], None]]
 
 PUBLISH_GROUP = 1024
 _MANY = 16  # from so many devices on, one sync of everything costs less than one for each file
@@ -83,7 +84,10 @@ class State:
         self, now: datetime, subject: str, *, serial: str = "", detail: Mapping[str, object] | None = None
     ) -> None:
         """Append a row to the audit trail, inside the caller's transaction."""
-        audit.append(self.store.connection, self.caller, now, subject=subject, serial=serial, detail=detail)
+        connection, last = self.store.connection, self.store.trail_head
+        self.store.trail_head = audit.append(
+            connection, last or audit.head(connection), self.caller, now, subject=subject, serial=serial, detail=detail
+        )
 
     def mark_acl(self) -> None:
         """Note, inside a transaction, that the ACL no longer says what the database says."""
@@ -106,20 +110,19 @@ class State:
             self.revoke(old, RevocationReason.SUPERSEDED, now, subject=subject)
         return bool(old)
 
-    def publish(self, *, acl: bool = True, unsettled: int = 0, write: WriteAll = certfiles.write_all) -> None:
+    def publish(self, *, acl: bool = True, unsettled: int = 0) -> None:
         """Write every file that differs from the committed rows; leave all others alone.
 
         ``acl=False`` leaves the ACL to a later call: a batch publishes it once. With ``unsettled``, the files of so
         many devices may be written and not yet durable; until they are they stay noted as unwritten, so after a power
-        cut the next command writes them again. ``write`` takes the place of ``certfiles.write_all`` for these: worker
-        processes, for one.
+        cut the next command writes them again.
 
         Raises:
             PolicyError: an operator's own ACL lines would break the broker; nothing was replaced.
             BusyError: the disk refuses; the next command goes on from here.
         """
         self._apply_keep_keys()
-        while self._publish_pending(unsettled, write):
+        while self._publish_pending(unsettled):
             pass
         self.outbox.settle(whole_seconds(self.clock()))
         custody.scrub_log(self.store)
@@ -172,7 +175,23 @@ class State:
         days = int(policy.removeprefix("days:"))
         return custody.kept_before(self.store, after, self.trusted_time() - timedelta(days=days))
 
-    def _publish_pending(self, unsettled: int, write: WriteAll) -> bool:
+    @contextlib.contextmanager
+    def writing(self, start: StartWriting) -> Iterator[None]:
+        """Inside a transaction, write the files of what was committed before while the block runs; not yet durable.
+
+        Raises:
+            BusyError: the disk refuses.
+        """
+        group = self.store.pending(PUBLISH_GROUP, after=max(self.unsettled, default=0))
+        self._make_parents(group)
+        finish = start(self.paths, group)
+        try:
+            yield
+        finally:
+            finish()
+        self.unsettled.update((files.certificate, hash(files)) for files in group)
+
+    def _publish_pending(self, unsettled: int) -> bool:
         """Write one group of device and broker files; ``True`` while there may be more."""
         if not self.store.pending(1):
             return False
@@ -180,7 +199,7 @@ class State:
             if len(self.unsettled) < unsettled:
                 group = self.store.pending(PUBLISH_GROUP, after=max(self.unsettled, default=0))
                 self._make_parents(group)
-                write(self.paths, group)
+                certfiles.write_all(self.paths, group)
                 self.unsettled.update((files.certificate, hash(files)) for files in group)
                 return len(group) == PUBLISH_GROUP
             limit = max(PUBLISH_GROUP, len(self.unsettled))

@@ -103,16 +103,19 @@ class WorkerPool:
         while on_the_way:
             yield _results(on_the_way.popleft())
 
-    def write(self, paths: Paths, group: list[PendingFiles]) -> None:
-        """As ``certfiles.write_all``, on all cores; returns when all are written.
+    def start_writing(self, paths: Paths, group: list[PendingFiles]) -> Callable[[], None]:
+        """Begin what ``certfiles.write_all`` does, on all cores, and return what waits until all are written.
 
-        Raises:
-            BusyError: the disk refuses, or a worker process was killed; no file is begun after this returns.
+        That raises BusyError when the disk refuses or a worker process was killed; no file is begun after it.
         """
         parts = [self._submit(write_all, paths, part) for part in self._parts(group, _MOST)]
-        wait(parts)
-        for part in parts:
-            _result(part)
+
+        def finish() -> None:
+            wait(parts)
+            for part in parts:
+                _result(part)
+
+        return finish
 
     def _submit(self, function: Callable[..., _Answer], *args: object) -> Future[_Answer]:
         try:

@@ -55,9 +55,10 @@ class Extension:
 class Certificate:
     """The fields of a certificate. Names, algorithms and keys are DER; ``serial`` is an INTEGER's content.
 
-    ``extensions`` are found by their OBJECT IDENTIFIER (DER).
+    ``tbs_der`` is all that is signed. ``extensions`` are found by their OBJECT IDENTIFIER (DER).
     """
 
+    tbs_der: bytes
     version: bytes
     serial: bytes
     inner_algorithm: bytes
@@ -85,16 +86,17 @@ def read_certificate_as(make: Callable[..., _Made], octets: bytes) -> _Made:
     unused_bits = octets[signature.begin : signature.end][:1]
     if [part.tag for part in (tbs, outer, signature, *fields)] != _TAGS or unused_bits != b"\0":
         raise PolicyError("a field of the certificate is of another type")
-    times = tuple(EncodedTime(time.tag, octets[time.begin : time.end]) for time in _exactly(octets, validity, 2))
+    times, not_before, not_after = _validity(octets[validity.start : validity.end])
     return make(
+        tbs_der=octets[tbs.start : tbs.end],
         version=octets[version.begin : version.end],
         serial=_integer(octets[serial.begin : serial.end]),
         inner_algorithm=octets[inner.start : inner.end],
         outer_algorithm=octets[outer.start : outer.end],
         issuer_der=octets[issuer.start : issuer.end],
         times=times,
-        not_before=_moment(times[0].tag, times[0].content),
-        not_after=_moment(times[1].tag, times[1].content),
+        not_before=not_before,
+        not_after=not_after,
         subject_der=octets[subject.start : subject.end],
         subject=read_name(octets[subject.start : subject.end]),
         spki_der=octets[spki.start : spki.end],
@@ -117,6 +119,13 @@ def _integer(content: bytes) -> bytes:
 
 
 @lru_cache(maxsize=_TIMES_KEPT)
+def _validity(octets: bytes) -> tuple[tuple[EncodedTime, EncodedTime], datetime, datetime]:
+    begin, end = _exactly(octets, der.whole(octets), 2)
+    first = EncodedTime(begin.tag, octets[begin.begin : begin.end])
+    last = EncodedTime(end.tag, octets[end.begin : end.end])
+    return (first, last), _moment(first.tag, first.content), _moment(last.tag, last.content)
+
+
 def _moment(tag: int, content: bytes) -> datetime:
     digits = content[:-1]
     count = {der.UTC_TIME: _UTC_DIGITS, der.GENERALIZED_TIME: _GENERALIZED_DIGITS}.get(tag)

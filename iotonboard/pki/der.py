@@ -32,6 +32,7 @@ TRUE = b"\x01\x01\xff"
 NULL = b"\x05\x00"
 EMPTY_BIT_STRING = b"\x03\x01\x00"
 
+_TOO_LONG = "malformed DER: an element is longer than its container"
 _FIRST_GENERALIZED_YEAR = 2050  # RFC 5280 4.1.2.5
 _FIRST_UTC_YEAR = 1950  # RFC 5280 4.1.2.5.1: YY >= 50 means 19YY
 
@@ -123,6 +124,9 @@ class Element(NamedTuple):
     end: int
 
 
+_element = tuple.__new__  # as Element(...) does, without its call: a certificate is read in some fifty elements
+
+
 def read(octets: bytes | memoryview, start: int = 0, limit: int | None = None) -> Element:
     """Read the header at ``start``; the element must end at or before ``limit`` (default: the end).
 
@@ -138,9 +142,8 @@ def read(octets: bytes | memoryview, start: int = 0, limit: int | None = None) -
         begin += length & 0x7F
         length = _long_length(bytes(octets[start + 2 : min(begin, limit)]), length & 0x7F)
     if begin + length > limit:
-        raise PolicyError("malformed DER: an element is longer than its container")
-    # As Element(...) does, without its call: a certificate is read in some fifty elements.
-    return tuple.__new__(Element, (octets[start], start, begin, begin + length))
+        raise PolicyError(_TOO_LONG)
+    return _element(Element, (octets[start], start, begin, begin + length))
 
 
 def _long_length(octets: bytes, count: int) -> int:
@@ -161,7 +164,14 @@ def children(octets: bytes | memoryview, parent: Element) -> list[Element]:
     found = []
     _, _, position, end = parent
     while position < end:
-        child = read(octets, position, end)
+        begin = position + 2
+        # Most have one octet of length; everything else is read, or refused, with care.
+        if begin < end and (length := octets[begin - 1]) < 0x80 and octets[position] & 0x1F != 0x1F:
+            child = _element(Element, (octets[position], position, begin, begin + length))
+        else:
+            child = read(octets, position, end)
+        if child[3] > end:
+            raise PolicyError(_TOO_LONG)
         found.append(child)
         position = child[3]
     return found

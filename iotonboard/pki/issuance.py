@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from iotonboard.digest import sha256
 from iotonboard.errors import KeyUnavailableError, PolicyError
-from iotonboard.model import DeviceId, Validity, whole_seconds
+from iotonboard.model import Validity, whole_seconds
 from iotonboard.pki import der, lint, signer
 from iotonboard.pki.candidate import IssuerFacts, Kind
 from iotonboard.pki.certificate import Certificate, read_certificate_as
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from iotonboard.model import SerialNumber
+    from iotonboard.model import DeviceId, SerialNumber
     from iotonboard.pki.hostnames import HostName
     from iotonboard.pki.keys import PrivateKey
     from iotonboard.pki.lint import Linted
@@ -153,32 +153,27 @@ def issue_device(
     validity: Validity,
     profile: DeviceProfile,
 ) -> bytes:
-    """Issue a TLS client certificate (DER): ``prepare_device``, then ``sign_certificate``.
+    """Issue a TLS client certificate (DER): ``write_device``, lint, ``sign_certificate``.
 
     Raises:
         LintError: a rule was broken; nothing was signed.
 
     """
-    return sign_certificate(issuer, prepare_device(issuer, spki_der(public_key), device_id, serial, validity, profile))
+    tbs = write_device(issuer, spki_der(public_key), device_id, serial, validity, profile)
+    return sign_certificate(issuer, lint.linted_certificate(tbs, Kind.DEVICE, issuer.facts))
 
 
-def prepare_device(
+def write_device(
     issuer: Issuer, spki: bytes, device_id: DeviceId, serial: SerialNumber, validity: Validity, profile: DeviceProfile
-) -> Linted:
-    """Write and lint the TBSCertificate of a TLS client whose commonName is the device id.
+) -> bytes:
+    """Write the TBSCertificate (DER) of a TLS client whose commonName is the device id.
 
-    A UUID is also a subjectAltName ``urn:uuid:``. ``spki`` (DER) may come from outside: weak keys are refused.
-
-    Raises:
-        LintError: a rule was broken.
-
+    A UUID is also a subjectAltName ``urn:uuid:``.
     """
     extensions = _end_entity_extensions(issuer, spki, _CLIENT_AUTH)
     if urn := urn_of(device_id):
         extensions.append(_extension(_ALT_NAME, der.sequence(der.tlv(_URI_TAG, urn.encode("ascii")))))
-    subject = profile.name(DeviceId(device_id))
-    tbs = _tbs(issuer.facts, subject, spki, serial, validity, extensions)
-    return lint.linted_certificate(tbs, Kind.DEVICE, issuer.facts)
+    return _tbs(issuer.facts, profile.name(device_id), spki, serial, validity, extensions)
 
 
 def sign_certificate(issuer: Issuer, linted: Linted) -> bytes:

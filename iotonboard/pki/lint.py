@@ -74,8 +74,7 @@ def lint_certificate(certificate_der: bytes, kind: Kind, issuer: IssuerFacts) ->
         LintError: it cannot be read, or breaks a rule; the message names every broken rule.
 
     """
-    candidate = read_certificate(certificate_der, kind, issuer)
-    _refuse("certificate", _findings(LINTS[kind], candidate))
+    linted(read_certificate(certificate_der, kind, issuer))
 
 
 def lint_crl(crl_der: bytes, issuer: IssuerFacts) -> None:
@@ -94,7 +93,7 @@ class Linted:
     __slots__ = ("tbs",)
 
     def __init__(self, tbs: bytes, made_by: object) -> None:
-        """Refuse everybody but the two functions below."""
+        """Refuse everybody but the functions below."""
         if made_by is not _THIS_MODULE:
             raise TypeError("only the lint makes what may be signed")
         self.tbs = tbs
@@ -103,15 +102,35 @@ class Linted:
 _THIS_MODULE: Final = object()
 
 
+def read_tbs(tbs: bytes, kind: Kind, issuer: IssuerFacts) -> CertificateCandidate:
+    """Take a TBSCertificate apart, with an empty signature.
+
+    Raises:
+        LintError: it cannot be read.
+
+    """
+    return read_certificate(_completed(tbs), kind, issuer)
+
+
+def linted(candidate: CertificateCandidate) -> Linted:
+    """Check what was read of a certificate, so that its TBSCertificate may be signed.
+
+    Raises:
+        LintError: it breaks a rule; the message names every broken rule.
+
+    """
+    _refuse("certificate", _findings(LINTS[candidate.kind], candidate))
+    return Linted(candidate.tbs_der, _THIS_MODULE)
+
+
 def linted_certificate(tbs: bytes, kind: Kind, issuer: IssuerFacts) -> Linted:
-    """Check a TBSCertificate, so that it may be signed.
+    """Check a TBSCertificate, so that it may be signed: ``read_tbs``, then ``linted``.
 
     Raises:
         LintError: it cannot be read, or breaks a rule; the message names every broken rule.
 
     """
-    lint_certificate(_completed(tbs), kind, issuer)
-    return Linted(tbs, _THIS_MODULE)
+    return linted(read_tbs(tbs, kind, issuer))
 
 
 def linted_crl(tbs: bytes, issuer: IssuerFacts) -> Linted:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, cast
 
 from iotonboard.errors import PolicyError
@@ -92,6 +93,7 @@ def _value(candidate: CertificateCandidate, identifier: bytes) -> bytes | None:
     return None if found is None else found.value
 
 
+@lru_cache(maxsize=8)  # the certificates of a batch share their times
 def time_problem(time: EncodedTime) -> str | None:
     """Say what is wrong with the form of a Time (RFC 5280 4.1.2.5: UTCTime until 2049, seconds, Z)."""
     form = _TIME_FORMS.get(time.tag)

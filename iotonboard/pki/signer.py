@@ -6,6 +6,7 @@ lives in a token fits in: a subclass of the library's key whose ``sign`` calls o
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from cryptography.exceptions import InvalidSignature
@@ -41,22 +42,19 @@ def signature_algorithm(public_key: PublicKey) -> bytes:
     return _ALGORITHMS[key_type_of(public_key)]
 
 
-def signature_hash(public_key: PublicKey) -> hashes.SHA256 | hashes.SHA384 | None:
-    """Choose the digest that goes with the key: SHA-384 for P-384, none for Ed25519, SHA-256 for the rest."""
-    key_type = key_type_of(public_key)
-    if key_type is KeyType.ED25519:
-        return None
-    return hashes.SHA384() if key_type is KeyType.EC_P384 else hashes.SHA256()
-
-
 def sign_tbs(key: PrivateKey, linted: Linted) -> bytes:
     """Sign with the key's own algorithm; returns the content of the signatureValue BIT STRING."""
-    if isinstance(key, ed25519.Ed25519PrivateKey):
-        return key.sign(linted.tbs)
-    digest = signature_hash(key.public_key()) or hashes.SHA256()
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return key.sign(linted.tbs, _ecdsa(key.curve.name))
     if isinstance(key, rsa.RSAPrivateKey):
-        return key.sign(linted.tbs, padding.PKCS1v15(), digest)
-    return key.sign(linted.tbs, ec.ECDSA(digest))
+        return key.sign(linted.tbs, padding.PKCS1v15(), hashes.SHA256())
+    return key.sign(linted.tbs)
+
+
+@cache
+def _ecdsa(curve: str) -> ec.ECDSA:
+    """The digest that goes with the key: SHA-384 for P-384, SHA-256 otherwise."""
+    return ec.ECDSA(hashes.SHA384() if curve == ec.SECP384R1.name else hashes.SHA256())
 
 
 def verify_tbs(public_key: object, algorithm: bytes, signature: bytes, tbs: bytes) -> bool:
@@ -74,7 +72,7 @@ def verify_tbs(public_key: object, algorithm: bytes, signature: bytes, tbs: byte
         elif isinstance(public_key, rsa.RSAPublicKey):
             public_key.verify(signature, tbs, padding.PKCS1v15(), hashes.SHA256())
         elif isinstance(public_key, ec.EllipticCurvePublicKey):
-            public_key.verify(signature, tbs, ec.ECDSA(signature_hash(public_key) or hashes.SHA256()))
+            public_key.verify(signature, tbs, _ecdsa(public_key.curve.name))
     except InvalidSignature:
         return False
     return True

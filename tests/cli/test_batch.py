@@ -93,6 +93,25 @@ def test_requests_lie_beside_the_list(state: State, tmp_path: Path) -> None:
     assert "line 4" in result.stderr
 
 
+def test_a_row_that_is_taken_back_leaves_no_gap_in_the_trail(state: State, tmp_path: Path) -> None:
+    """The second row revokes the old certificate, and is then refused for its key."""
+    from support.tools import run_tool
+
+    for name in ("press-1", "press-2", "press-3"):
+        run_tool(
+            *("openssl", "req", "-new", "-newkey", "ed25519", "-nodes", "-subj", "/CN=x"),
+            *("-keyout", tmp_path / f"{name}.key", "-out", tmp_path / f"{name}.csr"),
+        )
+    state.run("register", "press-1", "--csr", tmp_path / "press-1.csr")
+    state.register("press-2")
+    table = tmp_path / "devices.csv"
+    table.write_text("device_id,csr\npress-3,press-3.csr\npress-2,press-1.csr\npress-1,press-1.csr\npress-4,\n")
+    result = state.run("register", "--batch", table, "--if-exists", "reissue", "--json", expect=6)
+    assert [answer["status"] for answer in result.json_lines] == ["created", "failed", "reissued", "created"]
+    state.run("audit", "verify")
+    assert state.json("show", "press-2")["status"] == "active"
+
+
 def test_one_bad_row_does_not_stop_the_rest_and_the_summary_counts(state: State, devices_csv: Path) -> None:
     state.register("there")
     devices_csv.write_text("device_id\npress-1\nthere\na/b\npress-2\n")
@@ -209,6 +228,19 @@ def test_a_killed_batch_is_completed_by_running_it_again(state: State, devices_c
     for name in wanted[::100]:
         assert (state.device(name) / "creds.zip").is_file()
     assert state.acl.read_text().count("\nuser press-") == len(wanted)
+
+
+def test_every_recorded_device_is_answered_when_the_list_breaks_off(state: State, devices_csv: Path) -> None:
+    """It cannot be read on: what was planned ahead is forgotten, what was recorded has its files and its answer."""
+    ids = [f"press-{index:04}" for index in range(1500)]
+    devices_csv.write_bytes("\n".join(["device_id", *ids, ""]).encode() + b"\xff\n")
+    broken = state.run("register", "--batch", devices_csv, "--no-bundle", "--json", "--jobs", "2", expect=6)
+    assert "line 1502 is not UTF-8" in broken.stderr
+    answered = [answer["device_id"] for answer in broken.json_lines]
+    assert listed(state) == answered == ids[: len(answered)]
+    assert len(answered) > 256, "several groups"
+    assert all((state.device(name) / "device.crt").is_file() for name in answered)
+    assert state.json("health")["status"] == "ok"
 
 
 def test_count_in_one_call_is_as_many_devices(state: State) -> None:
