@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from iotonboard.certfiles import write_all
 from iotonboard.errors import BusyError
+from iotonboard.fsio import begin_sync
 from iotonboard.issuing import Desk
 from iotonboard.pki.issuance import load_issuer
 from iotonboard.pki.keys import dump_key, load_key
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _GROUPS_AHEAD = 3
 _LEAST, _MOST = 16, 64  # orders for one worker at a time: 5 to 30 ms of work
 _RSA_PART = 2  # an RSA key takes 60 ms and more
+_SYNC_AFTER = 1024  # certificates whose files were written
 
 _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")
@@ -80,6 +82,7 @@ class WorkerPool:
         arguments = (*cas, desk.vault.key, desk.profile)
         context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
         self._jobs = jobs
+        self._unsynced = 0
         self._pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=arguments)
 
     def __enter__(self) -> Self:
@@ -114,6 +117,10 @@ class WorkerPool:
             wait(parts)
             for part in parts:
                 _result(part)
+            self._unsynced += len(group)
+            if self._unsynced >= _SYNC_AFTER:
+                self._unsynced = 0
+                begin_sync()
 
         return finish
 

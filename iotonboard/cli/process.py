@@ -83,7 +83,8 @@ _TAKEN = {
     "uuid": frozenset({"UUID"}),
 }
 # What a module is asked for while another one is loaded: the base class of the part of "inspect" that finds the source
-# of a class, which nobody wants here, and the letters that settings are read with.
+# of a class, which nobody wants here, the letters that settings are read with, and the system's name, which makers of
+# ids look at.
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _DIGITS = "0123456789"
 _READY: dict[str, dict[str, object]] = {
@@ -93,6 +94,7 @@ _READY: dict[str, dict[str, object]] = {
         "digits": _DIGITS,
         "hexdigits": _DIGITS + "abcdefABCDEF",
     },
+    "platform": {"system": lambda: os.uname().sysname},
 }
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
 

@@ -27,6 +27,7 @@ HEAVY = {
     "ipaddress",
     "lzma",
     "multiprocessing",
+    "platform",
     "pydantic",
     "pyzipper",
     "rich",
@@ -119,6 +120,7 @@ def test_config_loads_no_cryptography(populated: State) -> None:
 
 def test_register_loads_what_it_signs_and_packs_with(populated: State) -> None:
     assert loaded(populated, "register", "press-3", "--json") == ISSUING | {"iotonboard.brokers.acl"}
+    assert loaded(populated, "register", "--json") == ISSUING | {"iotonboard.brokers.acl"}
 
 
 def test_signing_a_crl_packs_nothing(populated: State) -> None:
