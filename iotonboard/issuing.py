@@ -9,7 +9,7 @@ from iotonboard import bundle
 from iotonboard.credential import Credential
 from iotonboard.digest import sha256
 from iotonboard.errors import IotOnboardError
-from iotonboard.pki.candidate import Kind
+from iotonboard.pki.candidate import Kind, read_tbs
 from iotonboard.pki.issuance import sign_certificate, write_device
 from iotonboard.pki.keys import (
     dump_key,
@@ -19,7 +19,7 @@ from iotonboard.pki.keys import (
     load_public_key,
     spki_der,
 )
-from iotonboard.pki.lint import linted, read_tbs
+from iotonboard.pki.lint import linted
 from iotonboard.record import dataclass, field
 from iotonboard.store import NewCertificate
 from iotonboard.vault import SALT_OCTETS

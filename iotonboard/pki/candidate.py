@@ -7,26 +7,26 @@ it is encoded (times, names, algorithms) comes from the octets, and the extensio
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 
 from iotonboard.errors import LintError, PolicyError
 from iotonboard.pki import der
-from iotonboard.pki.certificate import Certificate, EncodedTime, read_certificate_as
+from iotonboard.pki.certificate import Certificate, EncodedTime, read_certificate_as, read_tbs_as
 from iotonboard.pki.keys import read_public_key
 from iotonboard.pki.unreadable import unreadable
 from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cryptography.x509.oid import ObjectIdentifier
 
     from iotonboard.model import Validity
     from iotonboard.pki.der import Element
 
     Extensions = dict[ObjectIdentifier, x509.Extension[x509.ExtensionType]]
-
-_VERSION_TAG: Final = 0xA0
 
 
 class Kind(StrEnum):
@@ -72,12 +72,9 @@ class CrlCandidate:
 
 
 def unsigned(tbs: bytes) -> bytes:
-    """Complete a TBSCertificate or TBSCertList with its own algorithm and an empty signature."""
-    first = der.read(tbs, der.whole(tbs).begin)
-    # TBSCertificate: [0] version, serial, signature. TBSCertList: version, signature.
-    algorithm = der.read(tbs, first.end)
-    if first.tag == _VERSION_TAG:
-        algorithm = der.read(tbs, algorithm.end)
+    """Complete a TBSCertList with its own algorithm and an empty signature."""
+    version = der.read(tbs, der.whole(tbs).begin)
+    algorithm = der.read(tbs, version.end)
     # One join: a TBSCertList can be 50 MB.
     size = len(tbs) + algorithm.end - algorithm.start + len(der.EMPTY_BIT_STRING)
     return b"".join((der.header(der.SEQUENCE, size), tbs, tbs[algorithm.start : algorithm.end], der.EMPTY_BIT_STRING))
@@ -90,14 +87,30 @@ def read_certificate(certificate_der: bytes, kind: Kind, issuer: IssuerFacts) ->
         LintError: it cannot be read: malformed DER, an extension twice, or a public key that is no key.
 
     """
+    try:
+        return read_certificate_as(_maker(kind, issuer), certificate_der)
+    except PolicyError as error:
+        raise LintError(f"the certificate cannot be read: {error}") from error
 
+
+def read_tbs(tbs: bytes, kind: Kind, issuer: IssuerFacts) -> CertificateCandidate:
+    """Take a TBSCertificate apart, as part of a certificate with the algorithm of the CA's key.
+
+    Raises:
+        LintError: as ``read_certificate``.
+
+    """
+    try:
+        return read_tbs_as(_maker(kind, issuer), tbs, issuer.signature_algorithm)
+    except PolicyError as error:
+        raise LintError(f"the certificate cannot be read: {error}") from error
+
+
+def _maker(kind: Kind, issuer: IssuerFacts) -> Callable[..., CertificateCandidate]:
     def make(**fields: Any) -> CertificateCandidate:
         return CertificateCandidate(**fields, kind=kind, issuer=issuer, public_key=read_public_key(fields["spki_der"]))
 
-    try:
-        return read_certificate_as(make, certificate_der)
-    except PolicyError as error:
-        raise LintError(f"the certificate cannot be read: {error}") from error
+    return make
 
 
 def read_crl(crl_der: bytes, issuer: IssuerFacts) -> CrlCandidate:

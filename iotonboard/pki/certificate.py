@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _VERSION_TAG: Final = 0xA0
 _EXTENSIONS_TAG: Final = 0xA3
 _TBS_TAGS: Final = [_VERSION_TAG, der.INTEGER, *[der.SEQUENCE] * 5, _EXTENSIONS_TAG]
-_TAGS: Final = [der.SEQUENCE, der.SEQUENCE, der.BIT_STRING, *_TBS_TAGS]
+_TAGS: Final = [der.SEQUENCE, der.SEQUENCE, der.BIT_STRING]
 _EXTENSION_TAGS: Final = (
     [der.OBJECT_IDENTIFIER, der.OCTET_STRING],
     [der.OBJECT_IDENTIFIER, der.BOOLEAN, der.OCTET_STRING],
@@ -80,19 +80,26 @@ def read_certificate_as(make: Callable[..., _Made], octets: bytes) -> _Made:
         PolicyError: malformed DER, not of version 2 or 3, a time that is none, or an extension twice.
 
     """
-    tbs, outer, signature = _exactly(octets, der.whole(octets), 3)
-    fields = _exactly(octets, tbs, 8)
-    version, serial, inner, issuer, validity, subject, spki, extensions = fields
+    parts = tbs, outer, signature = _exactly(octets, der.whole(octets), 3)
     unused_bits = octets[signature.begin : signature.end][:1]
-    if [part.tag for part in (tbs, outer, signature, *fields)] != _TAGS or unused_bits != b"\0":
+    if [part.tag for part in parts] != _TAGS or unused_bits != b"\0":
+        raise PolicyError("a part of the certificate is of another type")
+    return read_tbs_as(make, octets[tbs.start : tbs.end], octets[outer.start : outer.end])
+
+
+def read_tbs_as(make: Callable[..., _Made], octets: bytes, outer_algorithm: bytes) -> _Made:
+    """As ``read_certificate_as``, for a TBSCertificate and the signatureAlgorithm that stands behind it."""
+    fields = _exactly(octets, der.whole(octets), 8)
+    version, serial, inner, issuer, validity, subject, spki, extensions = fields
+    if [field.tag for field in fields] != _TBS_TAGS:
         raise PolicyError("a field of the certificate is of another type")
     times, not_before, not_after = _validity(octets[validity.start : validity.end])
     return make(
-        tbs_der=octets[tbs.start : tbs.end],
+        tbs_der=octets,
         version=octets[version.begin : version.end],
         serial=_integer(octets[serial.begin : serial.end]),
         inner_algorithm=octets[inner.start : inner.end],
-        outer_algorithm=octets[outer.start : outer.end],
+        outer_algorithm=outer_algorithm,
         issuer_der=octets[issuer.start : issuer.end],
         times=times,
         not_before=not_before,

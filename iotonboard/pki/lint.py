@@ -16,6 +16,7 @@ from iotonboard.pki.candidate import (
     Kind,
     read_certificate,
     read_crl,
+    read_tbs,
     unsigned,
 )
 
@@ -100,16 +101,6 @@ class Linted:
 
 
 _THIS_MODULE: Final = object()
-
-
-def read_tbs(tbs: bytes, kind: Kind, issuer: IssuerFacts) -> CertificateCandidate:
-    """Take a TBSCertificate apart, with an empty signature.
-
-    Raises:
-        LintError: it cannot be read.
-
-    """
-    return read_certificate(_completed(tbs), kind, issuer)
 
 
 def linted(candidate: CertificateCandidate) -> Linted:
