@@ -182,8 +182,7 @@ class State:
         Raises:
             BusyError: the disk refuses.
         """
-        group = self.store.pending(PUBLISH_GROUP, after=max(self.unsettled, default=0))
-        self._make_parents(group)
+        group = self._unwritten()
         finish = start(self.paths, group)
         try:
             yield
@@ -191,14 +190,19 @@ class State:
             finish()
         self.unsettled.update((files.certificate, hash(files)) for files in group)
 
+    def _unwritten(self) -> list[PendingFiles]:
+        """The next files that were not written yet, with the folders made that theirs lie in."""
+        group = self.store.pending(PUBLISH_GROUP, after=max(self.unsettled, default=0))
+        self._make_parents(group)
+        return group
+
     def _publish_pending(self, unsettled: int) -> bool:
         """Write one group of device and broker files; ``True`` while there may be more."""
         if not self.store.pending(1):
             return False
         with self.store.transaction(durable=False):
             if len(self.unsettled) < unsettled:
-                group = self.store.pending(PUBLISH_GROUP, after=max(self.unsettled, default=0))
-                self._make_parents(group)
+                group = self._unwritten()
                 certfiles.write_all(self.paths, group)
                 self.unsettled.update((files.certificate, hash(files)) for files in group)
                 return len(group) == PUBLISH_GROUP

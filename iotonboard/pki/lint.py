@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from iotonboard.errors import LintError
+from iotonboard.errors import LintError, PolicyError
 from iotonboard.pki import rules_certificate as certificate
 from iotonboard.pki import rules_crl
 from iotonboard.pki.candidate import (
@@ -131,18 +131,12 @@ def linted_crl(tbs: bytes, issuer: IssuerFacts) -> Linted:
         LintError: it cannot be read, or breaks a rule; the message names every broken rule.
 
     """
-    lint_crl(_completed(tbs), issuer)
-    return Linted(tbs, _THIS_MODULE)
-
-
-def _completed(tbs: bytes) -> bytes:
-    """Add an empty signature; what is too malformed for that is a finding, not a crash."""
     try:
-        return unsigned(tbs)
-    except LintError:
-        raise
-    except Exception as error:
+        completed = unsigned(tbs)
+    except PolicyError as error:
         raise LintError(f"the octets to be signed cannot be read: {error}") from error
+    lint_crl(completed, issuer)
+    return Linted(tbs, _THIS_MODULE)
 
 
 def _findings(rules: Iterable[Callable[[_Candidate], str | None]], candidate: _Candidate) -> list[tuple[str, str]]:
