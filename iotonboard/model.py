@@ -7,14 +7,14 @@ where a file is written. A ``DeviceId`` or ``SerialNumber`` that exists is valid
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
+from hashlib import sha256
 from typing import TYPE_CHECKING, Self
 
-from iotonboard.digest import sha256
 from iotonboard.errors import PolicyError
-from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,15 +14,15 @@ from iotonboard.model import rfc3339
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from iotonboard.authority import Authority
+    from iotonboard.ca.authority import Authority
     from iotonboard.commands.register import Options, Refused, Registered, Request
     from iotonboard.commands.renew import Renewed
-    from iotonboard.enrolment import StartWorkers
-    from iotonboard.issuing import Desk
+    from iotonboard.enrolment.batch import StartWorkers
+    from iotonboard.enrolment.desk import Desk
+    from iotonboard.enrolment.results import ResultsFile
+    from iotonboard.enrolment.workers import WorkerPool
     from iotonboard.pki.keys import PrivateKey
-    from iotonboard.results import ResultsFile
-    from iotonboard.statedir import State
-    from iotonboard.workers import WorkerPool
+    from iotonboard.state.state import State
 
 
 class Report:
@@ -121,7 +121,7 @@ def worker_starter(jobs: int | None) -> StartWorkers:
     """Worker processes for a batch; one device never loads what they need."""
 
     def start(desk: Desk, key: PrivateKey) -> WorkerPool:
-        from iotonboard.workers import WorkerPool, usable_cores
+        from iotonboard.enrolment.workers import WorkerPool, usable_cores
 
         return WorkerPool(desk, key, jobs or usable_cores())
 
@@ -162,7 +162,7 @@ def passwords_file(path: str | None) -> Iterator[Callable[[Registered | Renewed]
     if path is None:
         yield None
         return
-    from iotonboard.passwordfile import PasswordFile
+    from iotonboard.enrolment.password_file import PasswordFile
 
     with PasswordFile(path) as file:
         yield lambda answer: file.add(

@@ -15,9 +15,9 @@ def complete_device_id(ctx: typer.Context, incomplete: str) -> list[str]:
 
     from iotonboard.cli.session import DEFAULT_STATE
     from iotonboard.errors import IotOnboardError
-    from iotonboard.layout import resolve_paths
-    from iotonboard.statedir import load_settings
-    from iotonboard.store import Store
+    from iotonboard.state.layout import resolve_paths
+    from iotonboard.state.state import load_settings
+    from iotonboard.store.store import Store
 
     root = ctx.params.get("state") or os.environ.get("IOTONBOARD_STATE") or DEFAULT_STATE
     try:
@@ -33,6 +33,6 @@ def complete_device_id(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def complete_format(incomplete: str) -> list[str]:
     """Export formats."""
-    from iotonboard.formats.table import FORMATS
+    from iotonboard.delivery.formats.table import FORMATS
 
     return [name for name in FORMATS if name.startswith(incomplete)]

@@ -89,8 +89,8 @@ def _inspect(session: Session, *, repair: bool) -> int | None:
 @verb(config_app, "show", example="iotonboard config show --json")
 def config_show(session: Session) -> int | None:
     """Show each setting with its value and where it came from."""
-    from iotonboard.config import SETTINGS
-    from iotonboard.statedir import load_settings
+    from iotonboard.state.config import SETTINGS
+    from iotonboard.state.state import load_settings
 
     settings = load_settings(session.root, session.environment)
     if session.json:

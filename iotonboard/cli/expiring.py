@@ -14,7 +14,7 @@ from iotonboard.errors import UsageError
 from iotonboard.model import rfc3339
 
 if TYPE_CHECKING:
-    from iotonboard.expiry import Item
+    from iotonboard.health.expiry import Item
 
 app = typer.Typer()
 
@@ -33,7 +33,7 @@ def expiring(
 ) -> int | None:
     """Show what will expire: devices, brokers, CA and CRL. Exit 9 when something is due."""
     from iotonboard.commands.expiring import find_due, find_standing
-    from iotonboard.expiry import render_ics, render_prometheus
+    from iotonboard.health.expiry import render_ics, render_prometheus
 
     if sum((session.json, as_csv, ics == "-", prometheus == "-")) > 1:
         raise UsageError("stdout takes one form", hint="choose one of --json, --csv, --ics - and --prometheus -")
@@ -49,7 +49,7 @@ def expiring(
 
 
 def _print(session: Session, due: list[Item], *, as_csv: bool) -> None:
-    from iotonboard.expiry import REMEDIES
+    from iotonboard.health.expiry import REMEDIES
 
     rows = [(item.kind, item.name, rfc3339(item.not_after), item.key) for item in due]
     columns = ("kind", "name", "not_after", "key")
@@ -68,7 +68,7 @@ def _print(session: Session, due: list[Item], *, as_csv: bool) -> None:
 
 
 def _write(path: str, text: str) -> None:
-    from iotonboard.fsio import PUBLIC, write_atomic
+    from iotonboard.files import PUBLIC, write_atomic
 
     if path == "-":
         sys.stdout.write(text)

@@ -39,7 +39,7 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
 ) -> int | None:
     """Write credentials in a format. Formats other than zip and p12 hold the key in the clear."""
-    from iotonboard.formats.table import find_format
+    from iotonboard.delivery.formats.table import find_format
 
     chosen = find_format(format_name)
     if (device_id is None) == (batch is None):
@@ -74,7 +74,7 @@ def _export_one(session: Session, device_id: str, format_name: str, path: str, *
 def _export_list(session: Session, batch: str, format_name: str, out: str | None, *, force: bool) -> int | None:
     from iotonboard.cli.progress import count_rows, watched
     from iotonboard.commands.export import export_batch
-    from iotonboard.fsio import make_private_dir
+    from iotonboard.files import make_private_dir
 
     if out is None or out == "-":
         raise UsageError("a list needs a folder", hint="name it with --out DIR")
@@ -99,7 +99,7 @@ def _export_list(session: Session, batch: str, format_name: str, out: str | None
 
 def _targets(batch: str) -> Iterator[tuple[int, str]]:
     from iotonboard.cli.lists import open_text
-    from iotonboard.devicelist import parse_targets
+    from iotonboard.enrolment.device_list import parse_targets
 
     with open_text(batch) as lines:
         for target in parse_targets(lines, batch):
@@ -118,7 +118,7 @@ def _print(session: Session, answer: Exported, format_name: str) -> None:
 
 
 def _refuse_stdout(session: Session, format_name: str) -> None:
-    from iotonboard.formats.table import find_format
+    from iotonboard.delivery.formats.table import find_format
 
     chosen = find_format(format_name)
     if session.json:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.model import CertificateRecord, DeviceRecord
-    from iotonboard.store import Store
+    from iotonboard.store.store import Store
 
 app = typer.Typer()
 
@@ -30,8 +30,8 @@ DeviceArgument = Annotated[str, typer.Argument(metavar="ID", help="The device.",
 @verb(app, "show", example="iotonboard show press-17 --json")
 def show(session: Session, device_id: DeviceArgument) -> int | None:
     """Show one device with all its certificates and deliveries."""
-    from iotonboard import custody
-    from iotonboard.succession import issuer_of
+    from iotonboard.store import custody
+    from iotonboard.store.issuers import issuer_of
 
     with session.open_state() as state:
         device = state.store.device(device_id)
@@ -76,11 +76,11 @@ def show(session: Session, device_id: DeviceArgument) -> int | None:
 
 def _fate(store: Store, certificate: CertificateRecord) -> dict[str, object]:
     """When a certificate was confirmed, its secrets were purged, and when it ends because it was renewed."""
-    from iotonboard import custody, lifecycle
+    from iotonboard.store import custody, life
 
     row = store.certificate_row(certificate.serial)
     confirmed, purged = custody.confirmed_at(store, row), custody.purged_at(store, row)
-    ends = None if certificate.revocation else lifecycle.overlap_end(store, row)
+    ends = None if certificate.revocation else life.overlap_end(store, row)
     return {
         "confirmed_at": rfc3339(confirmed) if confirmed else None,
         "purged_at": rfc3339(purged) if purged else None,
@@ -111,8 +111,8 @@ def list_devices(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> int | None:
     """List devices in the order of their ids."""
-    from iotonboard.devicelist import parse_attribute
-    from iotonboard.store import DeviceFilter
+    from iotonboard.enrolment.device_list import parse_attribute
+    from iotonboard.store.store import DeviceFilter
 
     if old_ca and (status or expiring_within is not None or attributes):
         raise UsageError("--old-ca goes with no other filter", hint="leave the others out")
@@ -137,7 +137,7 @@ def list_devices(
 
 
 def _behind(store: Store, limit: int | None, now: datetime) -> Iterator[DeviceRecord]:
-    from iotonboard.succession import devices_behind
+    from iotonboard.store.issuers import devices_behind
 
     return (store.device(device_id) for device_id in islice(devices_behind(store, now), limit))
 

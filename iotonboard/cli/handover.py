@@ -90,7 +90,7 @@ def deliveries(
     ] = None,
 ) -> int | None:
     """List what was handed over. 'fetched': the file left the outbox in time, or the device was confirmed."""
-    from iotonboard import custody
+    from iotonboard.store import custody
 
     with session.open_state() as state:
         now = state.clock()
@@ -154,7 +154,7 @@ def _receipts(ids: list[str], batch: str | None, fingerprint: str) -> Iterator[R
         yield Receipt(device_id, fingerprint)
     if batch is not None:
         from iotonboard.cli.lists import open_text
-        from iotonboard.devicelist import parse_targets
+        from iotonboard.enrolment.device_list import parse_targets
 
         with open_text(batch) as lines:
             for target in parse_targets(lines, batch):
@@ -172,8 +172,8 @@ def purge(
     ] = None,
 ) -> int | None:
     """Erase keys, salts and bundles of devices for ever; certificates and records stay. Needs no key."""
-    from iotonboard import custody
     from iotonboard.commands import purge as command
+    from iotonboard.store import custody
 
     if not ids and older_than is None:
         raise UsageError("nothing to purge", hint="name devices, or --older-than DAYS for all")
@@ -222,8 +222,8 @@ def open_bundle(
     """Decrypt a bundle, check it against its manifest and extract it; works without a state."""
     import json
 
-    from iotonboard.bundle import MANIFEST
     from iotonboard.commands.open_bundle import extract, read_bundle
+    from iotonboard.delivery.bundle import MANIFEST
 
     files = read_bundle(bundle, _bundle_password(session, password_file))
     extract(files, out, force=force)
@@ -234,7 +234,7 @@ def open_bundle(
 
 
 def _bundle_password(session: Session, password_file: str | None) -> str:
-    from iotonboard.fsio import read_file
+    from iotonboard.files import read_file
 
     if password_file == "-":
         octets = sys.stdin.buffer.readline(_MAX_PASSWORD)

@@ -12,7 +12,7 @@ from iotonboard.cli.session import Session, verb
 from iotonboard.errors import UsageError
 
 if TYPE_CHECKING:
-    from iotonboard.passphrase import Passphrase
+    from iotonboard.ca.passphrase import Passphrase
 
 app = typer.Typer()
 
@@ -37,9 +37,9 @@ def passwd(
 
     Copies of the old key file, in backups for example, still open with the old passphrase.
     """
-    from iotonboard.authority import key_is_encrypted
+    from iotonboard.ca.authority import key_is_encrypted
+    from iotonboard.ca.key_file import generate_key_file as make_key_file
     from iotonboard.commands.passwd import change_passphrase
-    from iotonboard.keyfile import generate_key_file as make_key_file
 
     if new_passphrase_file and generate_key_file:
         raise UsageError("more than one way to the new passphrase", hint="choose one of them")

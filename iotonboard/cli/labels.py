@@ -32,11 +32,11 @@ def labels(
 ) -> int | None:
     """Write sheets of labels: QR code with id, serial and fingerprint, and the id to read."""
     from iotonboard.cli.lists import open_text
-    from iotonboard.devicelist import parse_targets
+    from iotonboard.enrolment.device_list import parse_targets
 
     try:
         from iotonboard.commands.labels import make_labels
-        from iotonboard.labels import Sheet
+        from iotonboard.delivery.labels import Sheet
     except ImportError as error:
         raise UsageError(
             f"labels need an optional part of this program ({error.name} is missing)",

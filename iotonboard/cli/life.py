@@ -19,10 +19,10 @@ from iotonboard.model import KeyType, rfc3339
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from iotonboard.authority import Authority
+    from iotonboard.ca.authority import Authority
     from iotonboard.commands.renew import Options, Renewed, Request
     from iotonboard.model import SerialNumber
-    from iotonboard.statedir import State
+    from iotonboard.state.state import State
 
 app = typer.Typer()
 _MAX_CSR = 1 << 16
@@ -144,10 +144,10 @@ def _requests(
 ) -> Iterator[Request]:
     """The devices that were named, or all that expire soon."""
     from iotonboard.commands.renew import Request
-    from iotonboard.store import DeviceFilter
+    from iotonboard.store.store import DeviceFilter
 
     if csr is not None:
-        from iotonboard.fsio import read_file
+        from iotonboard.files import read_file
         from iotonboard.pki.csr import parse_csr
 
         content = sys.stdin.buffer.read(_MAX_CSR) if csr == "-" else read_file(csr, limit=_MAX_CSR)
@@ -165,7 +165,7 @@ def _requests(
 def _behind(state: State) -> Iterator[Request]:
     """The devices that hang on an old CA alone; a list, so that a renewal does not change it underneath."""
     from iotonboard.commands.renew import Request
-    from iotonboard.succession import devices_behind
+    from iotonboard.store.issuers import devices_behind
 
     return iter([Request(device_id) for device_id in devices_behind(state.store, state.clock())])
 
@@ -173,7 +173,7 @@ def _behind(state: State) -> Iterator[Request]:
 def _listed(batch: str) -> Iterator[Request]:
     from iotonboard.cli.lists import open_text
     from iotonboard.commands.renew import Request
-    from iotonboard.devicelist import parse_targets
+    from iotonboard.enrolment.device_list import parse_targets
 
     with open_text(batch) as lines:
         for target in parse_targets(lines, batch):
@@ -226,7 +226,7 @@ def release(session: Session, ids: IdsArgument, reload: ReloadOption = False) ->
         _finish(state, authority)
         answers = end_hold(state, dict.fromkeys(ids))
         from iotonboard.commands.gen_crl import gen_crl
-        from iotonboard.succession import crl_number
+        from iotonboard.store.issuers import crl_number
 
         rows = gen_crl(state, authority)
         for answer in answers:
@@ -249,7 +249,7 @@ def retire(session: Session, ids: IdsArgument, reload: ReloadOption = False) -> 
         numbers: list[int | None] = [None] * len(answers)
         if any(answer.changed for answer in answers):
             from iotonboard.commands.gen_crl import gen_crl
-            from iotonboard.succession import crl_number
+            from iotonboard.store.issuers import crl_number
 
             rows = gen_crl(state, authority)
             numbers = [crl_number(state.store, rows, answer.serials) for answer in answers]

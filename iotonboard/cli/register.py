@@ -15,17 +15,17 @@ from iotonboard.cli.complete import complete_format
 from iotonboard.cli.lists import open_text
 from iotonboard.cli.session import Session, verb
 from iotonboard.errors import IotOnboardError, NotFoundError, PolicyError, UsageError
-from iotonboard.fsio import read_file
+from iotonboard.files import read_file
 from iotonboard.model import DeviceId, KeyType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from iotonboard.authority import Authority
+    from iotonboard.ca.authority import Authority
     from iotonboard.commands.register import Refused, Request
-    from iotonboard.devicelist import Row
-    from iotonboard.results import ResultsFile
-    from iotonboard.statedir import State
+    from iotonboard.enrolment.device_list import Row
+    from iotonboard.enrolment.results import ResultsFile
+    from iotonboard.state.state import State
 
 app = typer.Typer()
 _MAX_CSR = 1 << 16
@@ -90,8 +90,8 @@ def register(
     A batch goes on past bad rows and can be run again with --if-exists skip: it then makes exactly what is missing.
     """
     from iotonboard.commands import register as command
-    from iotonboard.devicelist import Row, check_value, parse_attribute
-    from iotonboard.enrolment import GROUP
+    from iotonboard.enrolment.batch import GROUP
+    from iotonboard.enrolment.device_list import Row, check_value, parse_attribute
 
     if sum((bool(ids), count is not None, batch is not None, stream, csr_dir is not None)) > 1:
         raise UsageError("ids, --count, --batch, --stream and --csr-dir exclude each other", hint="choose one of them")
@@ -168,7 +168,7 @@ def _expected(named: int, batch: str | None) -> int | None:
 
 def _folder_requests(folder: str, common: Row) -> Iterator[Request | Refused]:
     """One device for each request in a folder, in the order of the names; other files are passed over."""
-    from iotonboard.devicelist import BadRow, parse_fields
+    from iotonboard.enrolment.device_list import BadRow, parse_fields
 
     try:
         names = sorted(name for name in os.listdir(folder) if name.lower().endswith((".csr", ".pem", ".der", ".p10")))
@@ -196,7 +196,7 @@ def _say_where_keys_belong(session: Session, key_origin: str, *, csr: bool, is_l
 
 
 def _csv_requests(source: str, common: Row) -> Iterator[Request | Refused]:
-    from iotonboard.devicelist import parse_csv
+    from iotonboard.enrolment.device_list import parse_csv
 
     folder = os.path.dirname(source) or "."  # so that a file '-' is never stdin
     with open_text(source) as lines:
@@ -206,7 +206,7 @@ def _csv_requests(source: str, common: Row) -> Iterator[Request | Refused]:
 
 def _stream_requests(state: State, common: Row, stopped: Callable[[], bool]) -> Iterator[Request | Refused]:
     from iotonboard.commands.register import Refused
-    from iotonboard.devicelist import parse_stream_line
+    from iotonboard.enrolment.device_list import parse_stream_line
 
     for number, line in enumerate(_lines_of_stdin(state.publish, stopped), start=1):
         if not line.strip():
@@ -224,7 +224,7 @@ def _stream_requests(state: State, common: Row, stopped: Callable[[], bool]) -> 
 
 def _listed_request(common: Row, row: object, folder: str) -> Request | Refused:
     from iotonboard.commands.register import Refused
-    from iotonboard.devicelist import BadRow, Row
+    from iotonboard.enrolment.device_list import BadRow, Row
 
     if isinstance(row, BadRow):
         return Refused(row.text, row.line, row.error)
@@ -296,10 +296,10 @@ def _format_writer(
         raise UsageError("--format and --out go together", hint="for example: --format p12 --out ./credentials")
     if format_name is None or out is None:
         return None
+    from iotonboard.ca.credentials import target_path
     from iotonboard.commands.export import export
-    from iotonboard.exporting import target_path
-    from iotonboard.formats.table import find_format
-    from iotonboard.fsio import make_private_dir
+    from iotonboard.delivery.formats.table import find_format
+    from iotonboard.files import make_private_dir
 
     find_format(format_name)
     make_private_dir(out)
@@ -317,7 +317,7 @@ def _results(state: State, authority: Authority, path: str | None, *, is_many: b
     if path is None and not is_many:
         yield None
         return
-    from iotonboard.results import default_path, open_results
+    from iotonboard.enrolment.results import default_path, open_results
 
     place = path or default_path(state.paths.root, "register", state.clock())
     with open_results(place, authority.active.key) as results:

@@ -8,7 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from iotonboard.cli.session import Session
-    from iotonboard.statedir import State
+    from iotonboard.state.state import State
 
 ReloadOption = Annotated[
     bool, typer.Option("--reload", help="Make the broker read it, as 'broker.reload' says, and check the outcome.")
@@ -17,8 +17,8 @@ ReloadOption = Annotated[
 
 def reload_now(session: Session, state: State) -> None:
     """Reload the configured broker and say what was seen."""
-    from iotonboard.brokercheck import check_before_reload
-    from iotonboard.reload import parse_method, reload_broker
+    from iotonboard.broker.check import check_before_reload
+    from iotonboard.broker.reload import parse_method, reload_broker
 
     method = parse_method(state.config["broker.reload"])
     check_before_reload(state.paths.acl, state.paths.crl, state.paths.ca_certificate, at=state.clock())

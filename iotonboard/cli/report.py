@@ -21,12 +21,12 @@ def report(
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
 ) -> int | None:
     """Write a page to look at: one HTML file without scripts that works from a USB stick and prints on A4."""
-    from iotonboard import fsio
     from iotonboard.commands.health import run_checks
     from iotonboard.commands.report import gather
-    from iotonboard.report.facts import CheckLine
-    from iotonboard.report.page import render_page
-    from iotonboard.statedir import refuse_existing
+    from iotonboard.files import PRIVATE, write_atomic
+    from iotonboard.health.report.facts import CheckLine
+    from iotonboard.health.report.page import render_page
+    from iotonboard.state.state import refuse_existing
 
     if out is None and not session.json:
         raise UsageError("where shall the page go?", hint="name a file with --out, or ask for --json")
@@ -38,7 +38,7 @@ def report(
     if out == "-":
         sys.stdout.write(render_page(facts))
     elif out is not None:
-        fsio.write_atomic(out, render_page(facts).encode("utf-8"), fsio.PRIVATE)
+        write_atomic(out, render_page(facts).encode("utf-8"), PRIVATE)
     if session.json:
         output.write_json("report", {"path": out, **_plain(facts)})
     elif out != "-":

@@ -16,10 +16,10 @@ from iotonboard.model import RevocationReason, rfc3339
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from iotonboard.authority import Authority
+    from iotonboard.ca.authority import Authority
     from iotonboard.commands.revoke import Revoked, Target
-    from iotonboard.statedir import State
-    from iotonboard.store import CrlRow
+    from iotonboard.state.state import State
+    from iotonboard.store.store import CrlRow
 
 app = typer.Typer()
 
@@ -54,7 +54,7 @@ def revoke(
 ) -> int | None:
     """Revoke devices: recorded, on the CRL and out of the ACL in one step."""
     from iotonboard.commands import revoke as command
-    from iotonboard.succession import crl_number
+    from iotonboard.store.issuers import crl_number
 
     names_any = bool(ids or serials or certificates)
     _check_usage(session, names_any=names_any, batch=batch, defer=defer, reload=reload)
@@ -105,7 +105,7 @@ def _targets(ids: list[str], serials: list[str], batch: str | None) -> Iterator[
         yield from (Target(text) for text in ids)
     if batch is not None:
         from iotonboard.cli.lists import open_text
-        from iotonboard.devicelist import parse_targets
+        from iotonboard.enrolment.device_list import parse_targets
 
         with open_text(batch) as lines:
             for row in parse_targets(lines, batch):
@@ -116,7 +116,7 @@ def _adopted(state: State, paths: list[str]) -> list[Target]:
     """Targets for certificate files; one that a restored backup forgot is taken into the database first."""
     from iotonboard.commands.adopt import adopt
     from iotonboard.commands.revoke import Target
-    from iotonboard.fsio import read_file
+    from iotonboard.files import read_file
 
     return [Target(serial=adopt(state, read_file(path, limit=1 << 20)).hex) for path in paths]
 

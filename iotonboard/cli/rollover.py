@@ -38,7 +38,7 @@ def ca_rollover(
 
     The passphrase stays the same. Refused is the retirement of a CA that has valid certificates.
     """
-    from iotonboard.authority import key_is_encrypted
+    from iotonboard.ca.authority import key_is_encrypted
     from iotonboard.commands import ca_rollover as command
 
     if (retire and status) or ((retire or status) and (name or key_type)):

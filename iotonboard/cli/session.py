@@ -8,6 +8,7 @@ import inspect
 import os
 import signal
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,16 +16,15 @@ import typer
 
 from iotonboard.cli import output
 from iotonboard.errors import ConflictError, KeyUnavailableError, NotFoundError, UsageError
-from iotonboard.fsio import read_file
+from iotonboard.files import read_file
 from iotonboard.model import Caller
-from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from iotonboard.authority import Authority
-    from iotonboard.passphrase import Passphrase
-    from iotonboard.statedir import State
+    from iotonboard.ca.authority import Authority
+    from iotonboard.ca.passphrase import Passphrase
+    from iotonboard.state.state import State
 
 DEFAULT_STATE = "./iotonboard-state"
 _MAX_PASSPHRASE_FILE = 1 << 16
@@ -78,8 +78,8 @@ class Session:
         """Open the state directory for the time of the command; what SQLite finds damaged on the way is said so."""
         import sqlite3
 
-        from iotonboard.database import database_error
-        from iotonboard.statedir import open_state
+        from iotonboard.state.state import open_state
+        from iotonboard.store.connection import database_error
 
         with open_state(self.root, self.environment, self.caller, clock) as state:
             try:
@@ -90,7 +90,7 @@ class Session:
 
     def unlock(self, state: State, passphrase: Passphrase | None = None) -> Authority:
         """Open the CA key with ``passphrase``, or with that from file, environment or terminal."""
-        from iotonboard import authority
+        from iotonboard.ca import authority
 
         if passphrase is not None:
             return authority.unlock(state, passphrase)
@@ -104,7 +104,7 @@ class Session:
         Raises:
             KeyUnavailableError: none was given and nobody is there to ask, or it is not usable.
         """
-        from iotonboard.passphrase import parse_passphrase, parse_passphrase_file
+        from iotonboard.ca.passphrase import parse_passphrase, parse_passphrase_file
 
         if self.passphrase_file == "-":
             return parse_passphrase(sys.stdin.buffer.readline(_MAX_PASSPHRASE_FILE).rstrip(b"\r\n"))

@@ -16,7 +16,7 @@ from iotonboard.errors import UsageError
 from iotonboard.model import rfc3339
 
 if TYPE_CHECKING:
-    from iotonboard.audit import AuditRow
+    from iotonboard.store.audit import AuditRow
 
 app = typer.Typer()
 audit_app = typer.Typer(
@@ -107,7 +107,7 @@ def verify(
 @verb(audit_app, "head", example="iotonboard audit head")
 def head_of_trail(session: Session) -> int | None:
     """Print the head of the trail, to be written down: 'audit verify --head' finds what was changed since."""
-    from iotonboard import audit
+    from iotonboard.store import audit
 
     with session.open_state() as state:
         newest = audit.head(state.store.connection)

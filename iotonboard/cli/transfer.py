@@ -84,10 +84,10 @@ def apply(
     Signature, validity, counter and every file are checked first: what is refused (exit 6) touches nothing. With
     --reload the broker must read both files and live, or the files of before come back (exit 8).
     """
-    from iotonboard.access import has_user
+    from iotonboard.broker.reload import parse_method
     from iotonboard.commands.apply import Request
     from iotonboard.commands.apply import apply as run
-    from iotonboard.reload import parse_method
+    from iotonboard.permissions import has_user
 
     if user is None:
         user = "mosquitto" if has_user("mosquitto") else ""
@@ -136,7 +136,7 @@ def generations(session: Session) -> int | None:
     They are for inspection ('iotonboard verify --crl FILE --acl FILE --at TIME'). None can be put back in force:
     what is published is always signed anew from the database, with every revocation.
     """
-    from iotonboard.generations import list_generations
+    from iotonboard.state.generations import list_generations
 
     with session.open_state() as state:
         found = list_generations(state)

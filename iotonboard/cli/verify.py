@@ -14,7 +14,7 @@ from iotonboard.errors import UsageError
 from iotonboard.model import rfc3339
 
 if TYPE_CHECKING:
-    from iotonboard.brokers.verdict import Verdict
+    from iotonboard.broker.verdict import Verdict
     from iotonboard.commands.verify import Result
 
 app = typer.Typer()

@@ -9,12 +9,12 @@ from iotonboard.model import DeviceId
 from iotonboard.pki import pem
 from iotonboard.pki.crl import serial_and_reason
 from iotonboard.pki.facts import certificate_facts, is_issued_by
-from iotonboard.store import NewCertificate
+from iotonboard.store.store import NewCertificate
 
 if TYPE_CHECKING:
     from iotonboard.model import SerialNumber
     from iotonboard.pki.facts import CertificateFacts
-    from iotonboard.statedir import State
+    from iotonboard.state.state import State
 
 
 def adopt(state: State, content: bytes) -> SerialNumber:

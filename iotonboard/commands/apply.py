@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.brokercheck import check_files, read_certificate_file
-from iotonboard.destination import Applied, Destination, check_own_rules, digests
+from iotonboard.broker.check import check_files, read_certificate_file
+from iotonboard.broker.destination import Applied, Destination, check_own_rules, digests
+from iotonboard.broker.package import ACL, CA, CRL, Package, read_package
+from iotonboard.broker.reload import find_broker, reload_broker
 from iotonboard.errors import BusyError, IotOnboardError, PolicyError
 from iotonboard.model import rfc3339
-from iotonboard.package import ACL, CA, CRL, Package, read_package
-from iotonboard.record import dataclass
-from iotonboard.reload import find_broker, reload_broker
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from iotonboard.brokercheck import Problem
-    from iotonboard.brokers.acl import Version
-    from iotonboard.reload import Method
+    from iotonboard.broker.acl import Version
+    from iotonboard.broker.check import Problem
+    from iotonboard.broker.reload import Method
 
 
 @dataclass(frozen=True, slots=True)

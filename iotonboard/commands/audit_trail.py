@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard import audit
 from iotonboard.errors import PolicyError
-from iotonboard.record import dataclass
-from iotonboard.trailcheck import Verdict, check_trail
+from iotonboard.health.trail import Verdict, check_trail
+from iotonboard.store import audit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from iotonboard.audit import AuditRow
-    from iotonboard.statedir import State
+    from iotonboard.state.state import State
+    from iotonboard.store.audit import AuditRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,31 +13,33 @@ import json
 import os
 import re
 import shutil
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pyzipper
 
-from iotonboard import __version__, authority, fsio, vault
-from iotonboard.access import TAKEN_HINT
+from iotonboard import __version__
+from iotonboard.ca import authority, vault
 from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, PolicyError, StateError, UsageError
-from iotonboard.layout import resolve_paths
+from iotonboard.files import PRIVATE, create_exclusive, make_private_dir, read_file, remove_file, replacing
+from iotonboard.health.trail import check_trail
 from iotonboard.model import from_epoch
+from iotonboard.permissions import TAKEN_HINT
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, crl_facts, revoked_entries, serial_and_reason
-from iotonboard.pki.crlentry import encode_entry
-from iotonboard.record import dataclass
-from iotonboard.statedir import State, load_settings, refuse_existing
-from iotonboard.store import CrlRow, Store
-from iotonboard.trailcheck import check_trail
+from iotonboard.pki.crl_entry import encode_entry
+from iotonboard.state.layout import resolve_paths
+from iotonboard.state.state import State, load_settings, refuse_existing
+from iotonboard.store.store import CrlRow, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
+    from iotonboard.ca.passphrase import Passphrase
     from iotonboard.model import Caller, RevocationReason, SerialNumber
-    from iotonboard.passphrase import Passphrase
-    from iotonboard.store import IssuerRow
+    from iotonboard.store.store import IssuerRow
 
 HUMAN_ITERATIONS = 600_000
 _COMMENT = re.compile(rb"iotonboard backup v1 salt=([0-9a-f]{32}) iterations=([1-9][0-9]{0,6})")
@@ -88,14 +90,14 @@ def back_up(state: State, opened: authority.Authority, passphrase: Passphrase, p
     copy = os.path.join(state.paths.root, f"{_COPY_PREFIX}{noise.hex()}{_COPY_SUFFIX}")
     _sweep_copies(state.paths.root, now)
     try:
-        fsio.create_exclusive(copy, b"")
+        create_exclusive(copy, b"")
         state.store.copy_to(copy)
         manifest = _describe(state, copy)
-        with fsio.replacing(path, fsio.PRIVATE) as file:
+        with replacing(path, PRIVATE) as file:
             _write_archive(file, state, copy, manifest, _comment(passphrase, noise), passphrase)
     finally:
         for suffix in ("", "-wal", "-shm"):
-            fsio.remove_file(copy + suffix)
+            remove_file(copy + suffix)
     return BackedUp(path, _sha256(path), manifest["devices"], manifest["crl_number"], manifest["audit_seq"])
 
 
@@ -103,7 +105,7 @@ def _sweep_copies(root: str, now: datetime) -> None:
     for entry in os.scandir(root):
         is_copy = entry.name.startswith(_COPY_PREFIX) and entry.name.endswith(_COPY_SUFFIX)
         if is_copy and entry.stat(follow_symlinks=False).st_mtime < now.timestamp() - _COPY_IS_OLD_S:
-            fsio.remove_file(entry.path)
+            remove_file(entry.path)
 
 
 def _comment(passphrase: Passphrase, noise: bytes) -> bytes:
@@ -191,7 +193,7 @@ def restore(
     if os.path.lexists(root) and (not os.path.isdir(root) or os.listdir(root)):
         raise ConflictError(f"{root!r} is not empty", hint="restore into a new folder, or move the old state away")
     crls = _read_crls(crl_path) if crl_path is not None else None
-    made = fsio.make_private_dir(root) if not os.path.isdir(root) else False
+    made = make_private_dir(root) if not os.path.isdir(root) else False
     copied: list[str] = []
     try:
         with _open_archive(archive_path, passphrase) as archive:
@@ -199,13 +201,13 @@ def restore(
         return _finish(root, environment, caller, clock, passphrase, crls)
     except BaseException:
         for path in copied:  # the settings may place them outside of the root
-            fsio.remove_file(path)
+            remove_file(path)
         _clear(root, remove=made)
         raise
 
 
 def _read_crls(path: str) -> list[bytes]:
-    content = fsio.read_file(path, limit=1 << 30)
+    content = read_file(path, limit=1 << 30)
     try:
         ders = pem.pem_decode_all("X509 CRL", content) if b"-----BEGIN" in content else [content]
         for der in ders:
@@ -239,7 +241,7 @@ def _extract(archive: Any, root: str, environment: Mapping[str, str], copied: li
     if _CONFIG in names:
         _copy_out(archive, _CONFIG, os.path.join(root, _CONFIG), copied)
     paths = resolve_paths(root, load_settings(root, environment))
-    fsio.make_private_dir(paths.certs)
+    make_private_dir(paths.certs)
     _copy_out(archive, _DATABASE, paths.database, copied)
     for name in keys:
         _copy_out(archive, name, os.path.join(paths.certs, name), copied)
@@ -250,7 +252,7 @@ def _extract(archive: Any, root: str, environment: Mapping[str, str], copied: li
 def _copy_out(archive: Any, name: str, path: str, copied: list[str]) -> None:
     refuse_existing(path, hint="move it away, then restore again")
     copied.append(path)
-    with archive.open(name) as source, fsio.replacing(path, fsio.PRIVATE) as target:
+    with archive.open(name) as source, replacing(path, PRIVATE) as target:
         shutil.copyfileobj(source, target, _CHUNK)
 
 
@@ -259,7 +261,7 @@ def _clear(root: str, *, remove: bool) -> None:
         if entry.is_dir(follow_symlinks=False):
             shutil.rmtree(entry.path, ignore_errors=True)
         else:
-            fsio.remove_file(entry.path)
+            remove_file(entry.path)
     if remove:
         with contextlib.suppress(OSError):
             os.rmdir(root)

@@ -12,26 +12,26 @@ from __future__ import annotations
 import itertools
 import os
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard import succession
-from iotonboard.authority import Authority, refuse_changed, seal_audit, sign_crls
+from iotonboard.ca.authority import Authority, refuse_changed, seal_audit, sign_crls
+from iotonboard.ca.founding import check_life, found_ca
 from iotonboard.errors import ConflictError, KeyUnavailableError
-from iotonboard.founding import check_life, found_ca
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.pki.profiles import renamed
 from iotonboard.pki.statement import key_secret
-from iotonboard.record import dataclass
+from iotonboard.store import issuers
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import datetime
 
-    from iotonboard.authority import SigningCa
+    from iotonboard.ca.authority import SigningCa
+    from iotonboard.ca.passphrase import Passphrase
     from iotonboard.model import KeyType
-    from iotonboard.passphrase import Passphrase
-    from iotonboard.statedir import State
-    from iotonboard.store import IssuerRow
+    from iotonboard.state.state import State
+    from iotonboard.store.store import IssuerRow
 
 _NAME_BOUND = 64  # RFC 5280 appendix A.1, ub-common-name
 _GENERATION = re.compile(r" G[0-9]+$")
@@ -105,7 +105,7 @@ def retire(state: State, opened: Authority) -> Result:
             raise ConflictError("there is one CA, and it issues", hint="'iotonboard ca-rollover' makes a new one first")
         for row in old:
             _refuse_in_use(state, row, now)
-            succession.retire_issuer(state.store, row.id, now)
+            issuers.retire_issuer(state.store, row.id, now)
             facts = certificate_facts(row.der)
             state.record(now, "ca", serial=facts.serial.hex, detail={"retired": row.fingerprint})
         if old:
@@ -137,8 +137,8 @@ def _standing(state: State, row: IssuerRow, role: str, now: datetime) -> Standin
         role,
         row.validity.not_after,
         last.number if last else 0,
-        succession.valid_devices(state.store, row.id, now),
-        tuple(succession.brokers_of(state.store, row.id, now)),
+        issuers.valid_devices(state.store, row.id, now),
+        tuple(issuers.brokers_of(state.store, row.id, now)),
     )
 
 
@@ -189,13 +189,13 @@ def _refuse_other_name(state: State, name: str | None) -> None:
 
 
 def _refuse_in_use(state: State, row: IssuerRow, now: datetime) -> None:
-    if devices := succession.valid_devices(state.store, row.id, now):
+    if devices := issuers.valid_devices(state.store, row.id, now):
         raise ConflictError(
             f"{devices} devices still have a valid certificate of {_name_of(row)!r}",
             hint="'iotonboard renew --old-ca' gives them new ones; the old ones end with their overlap,"
             " or with 'iotonboard revoke'",
         )
-    if hosts := succession.brokers_of(state.store, row.id, now):
+    if hosts := issuers.brokers_of(state.store, row.id, now):
         raise ConflictError(
             f"the broker {hosts[0]!r} has its certificate from {_name_of(row)!r}",
             hint=f"type: iotonboard issue-broker {hosts[0]}, and give the broker its new files",

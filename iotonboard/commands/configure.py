@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 
 import tomli_w
 
-from iotonboard import config, fsio
-from iotonboard.access import group_number, user_number
-from iotonboard.brokers import mosquitto
+from iotonboard.broker import mosquitto
 from iotonboard.errors import StateError
-from iotonboard.layout import resolve_paths
+from iotonboard.files import PRIVATE, read_file, write_atomic
 from iotonboard.model import from_epoch
+from iotonboard.permissions import group_number, user_number
+from iotonboard.state import config
+from iotonboard.state.layout import resolve_paths
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from iotonboard.statedir import State
+    from iotonboard.state.state import State
 
 _TOPIC_RULE_SETTINGS = ("acl.topics", "acl.style")
 
@@ -38,7 +39,7 @@ def set_value(state: State, key: str, text: str) -> object:
     if key == "acl.topics":
         for rule in value:
             mosquitto.parse_topic_rule(rule, template=True)
-    current = fsio.read_file(state.paths.config).decode("utf-8") if os.path.exists(state.paths.config) else ""
+    current = read_file(state.paths.config).decode("utf-8") if os.path.exists(state.paths.config) else ""
     tables = tomllib.loads(current)
     table, _, name = key.rpartition(".")
     target = tables.setdefault(table, {}) if table else tables
@@ -49,7 +50,7 @@ def set_value(state: State, key: str, text: str) -> object:
         state.record(now, key, detail={"value": text})
         if key in _TOPIC_RULE_SETTINGS:
             state.mark_acl()
-        fsio.write_atomic(state.paths.config, changed.encode("utf-8"), fsio.PRIVATE)
+        write_atomic(state.paths.config, changed.encode("utf-8"), PRIVATE)
     return value
 
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from iotonboard import custody
+from iotonboard.ca.credentials import current_certificate
 from iotonboard.errors import BusyError, IotOnboardError, NotFoundError, PolicyError
-from iotonboard.exporting import current_certificate
-from iotonboard.record import dataclass
+from iotonboard.store import custody
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from iotonboard.model import CertificateRecord, SerialNumber
-    from iotonboard.statedir import State
+    from iotonboard.state.state import State
 
 _GROUP = 128  # confirmations per commit
 

@@ -7,23 +7,25 @@ from __future__ import annotations
 
 import os
 import secrets
+from dataclasses import dataclass
 from datetime import timedelta
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from iotonboard import bundle, custody, fsio
-from iotonboard.authority import open_secret
-from iotonboard.digest import sha256
+from iotonboard.ca.authority import open_secret
+from iotonboard.ca.credentials import credential_of, current_certificate, refuse_purged
+from iotonboard.delivery import bundle
 from iotonboard.errors import BusyError, ConflictError, IotOnboardError, NotFoundError, PolicyError
-from iotonboard.exporting import credential_of, current_certificate, refuse_purged
-from iotonboard.record import dataclass
+from iotonboard.files import create_exclusive, read_back, read_file, remove_file
+from iotonboard.store import custody
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from iotonboard.authority import Authority
+    from iotonboard.ca.authority import Authority
     from iotonboard.model import CertificateRecord
-    from iotonboard.statedir import State
+    from iotonboard.state.state import State
 
 _TOKEN_OCTETS = 16
 _MAX_BUNDLE = 1 << 20
@@ -82,7 +84,7 @@ def deliver_to(state: State, device_id: str, unlock: Callable[[], Authority], fo
     certificate, content = _bundle(state, device_id, unlock)
     path, digest = os.path.join(os.path.abspath(folder), f"{device_id}.zip"), sha256(content).digest()
     if os.path.lexists(path):
-        if os.path.islink(path) or not os.path.isfile(path) or fsio.read_file(path, limit=_MAX_BUNDLE) != content:
+        if os.path.islink(path) or not os.path.isfile(path) or read_file(path, limit=_MAX_BUNDLE) != content:
             raise ConflictError(f"{path!r} exists already", hint="move it away, or choose another folder")
         return Delivered(device_id, certificate, path, digest.hex(), None, is_new=False)
     with state.transaction() as now:
@@ -94,9 +96,9 @@ def deliver_to(state: State, device_id: str, unlock: Callable[[], Authority], fo
         detail = {"delivery": "copy", "path": path, "sha256": digest.hex()}
         state.record(now, device_id, serial=certificate.serial.hex, detail=detail)
     try:
-        fsio.create_exclusive(path, content)
-        if sha256(fsio.read_back(path)).digest() != digest:
-            fsio.remove_file(path)
+        create_exclusive(path, content)
+        if sha256(read_back(path)).digest() != digest:
+            remove_file(path)
             raise BusyError(f"{path!r} reads back differently: the disk is bad", hint="use another disk")
     except IotOnboardError:
         _close(state, delivery, device_id, certificate, "failed")
@@ -125,7 +127,7 @@ def _bundle(state: State, device_id: str, unlock: Callable[[], Authority]) -> tu
     is_newest = state.store.device(device_id).certificates[0].serial == certificate.serial
     if not is_newest or not os.path.exists(path):
         _make_bundle(state, device_id, certificate, unlock())
-    return certificate, fsio.read_file(path, limit=_MAX_BUNDLE)
+    return certificate, read_file(path, limit=_MAX_BUNDLE)
 
 
 def _make_bundle(state: State, device_id: str, certificate: CertificateRecord, authority: Authority) -> None:

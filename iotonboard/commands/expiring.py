@@ -5,16 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from iotonboard.expiry import Item
-from iotonboard.store import DeviceFilter
-from iotonboard.succession import valid_devices
+from iotonboard.health.expiry import Item
+from iotonboard.store.issuers import valid_devices
+from iotonboard.store.store import DeviceFilter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
     from iotonboard.model import CertificateRecord
-    from iotonboard.statedir import State
+    from iotonboard.state.state import State
 
 
 def find_due(state: State, within_days: int | None) -> Iterator[Item]:

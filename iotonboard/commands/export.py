@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from iotonboard.ca.credentials import encode, prepare_targets, record_export, target_path, write_files
+from iotonboard.delivery.formats.table import find_format
 from iotonboard.errors import IotOnboardError
-from iotonboard.exporting import encode, prepare_targets, record_export, target_path, write_files
-from iotonboard.formats.table import find_format
-from iotonboard.record import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from iotonboard.authority import Authority
-    from iotonboard.statedir import State
+    from iotonboard.ca.authority import Authority
+    from iotonboard.state.state import State
 
 
 @dataclass(frozen=True, slots=True)

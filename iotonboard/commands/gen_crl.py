@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard import fsio
-from iotonboard.authority import seal_audit, sign_crls
-from iotonboard.crlplan import CALENDAR, new_calendar
+from iotonboard.ca.authority import seal_audit, sign_crls
+from iotonboard.ca.calendar import CALENDAR, new_calendar
 from iotonboard.errors import StateError, UsageError
+from iotonboard.files import holds, read_file
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, crl_facts
-from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from iotonboard.authority import Authority
-    from iotonboard.statedir import State
-    from iotonboard.store import CrlRow
+    from iotonboard.ca.authority import Authority
+    from iotonboard.state.state import State
+    from iotonboard.store.store import CrlRow
 
 DEFAULT_EVERY_DAYS = 7
 
@@ -60,9 +60,9 @@ def gen_crl(
 def _check_written(state: State, authority: Authority, rows: list[CrlRow]) -> None:
     """Read the file back: every list is as it was signed, or another process has published newer ones by now."""
     signed = (piece for row in rows for piece in pem.pem_pieces("X509 CRL", row.der or b""))
-    if os.path.exists(state.paths.crl) and fsio.holds(state.paths.crl, signed):
+    if os.path.exists(state.paths.crl) and holds(state.paths.crl, signed):
         return  # each was checked when it was signed
-    written = pem.pem_decode_all("X509 CRL", fsio.read_file(state.paths.crl, limit=1 << 30))
+    written = pem.pem_decode_all("X509 CRL", read_file(state.paths.crl, limit=1 << 30))
     if written:
         check_crl(written[0], authority.active.issuer.certificate_der)
     newest = max(row.number for row in rows if row.issuer == authority.active.row)

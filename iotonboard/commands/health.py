@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.checks import CHECKS, FAILED, OK, Check
-from iotonboard.database import database_error
 from iotonboard.errors import IotOnboardError
-from iotonboard.record import dataclass
+from iotonboard.health.checks import CHECKS, FAILED, OK, Check
+from iotonboard.store.connection import database_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from iotonboard.statedir import State
+    from iotonboard.state.state import State
 
 __all__ = ["CHECKS", "FAILED", "OK", "Finding", "run_checks"]
 

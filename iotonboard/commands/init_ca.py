@@ -8,26 +8,27 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from iotonboard import authority, fsio, vault
+from iotonboard.ca import authority, vault
+from iotonboard.ca.founding import check_life, found_ca
+from iotonboard.ca.key_file import CA_KEY_FILE
 from iotonboard.errors import ConflictError
-from iotonboard.founding import check_life, found_ca
-from iotonboard.keyfile import CA_KEY_FILE
-from iotonboard.layout import resolve_paths
+from iotonboard.files import make_private_dir
 from iotonboard.pki.profiles import Subject
 from iotonboard.pki.statement import key_secret
-from iotonboard.record import dataclass, field
-from iotonboard.statedir import State, load_settings
-from iotonboard.store import Store
+from iotonboard.state.layout import resolve_paths
+from iotonboard.state.state import State, load_settings
+from iotonboard.store.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from iotonboard.layout import Paths
+    from iotonboard.ca.passphrase import Passphrase
     from iotonboard.model import Caller, KeyType
-    from iotonboard.passphrase import Passphrase
+    from iotonboard.state.layout import Paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ def _make_folders(paths: Paths) -> None:
         paths.certs,
         os.path.join(paths.certs, "devices"),
     ):
-        fsio.make_private_dir(folder)
+        make_private_dir(folder)
 
 
 def _fill(state: State, request: Request, subject: Subject, passphrase: Passphrase | None) -> Result:

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from iotonboard import fsio, succession
-from iotonboard.authority import refuse_changed, seal_audit
-from iotonboard.brokers import mosquitto
-from iotonboard.digest import sha256
-from iotonboard.issuing import encrypt_secret
+from iotonboard.broker import mosquitto
+from iotonboard.ca.authority import broker_ca, refuse_changed, seal_audit
+from iotonboard.ca.vault import SALT_OCTETS
+from iotonboard.enrolment.desk import encrypt_secret
+from iotonboard.files import PRIVATE, PUBLIC, create_exclusive, write_atomic
 from iotonboard.model import KeyType, SerialNumber
 from iotonboard.pki import pem
-from iotonboard.pki.issuance import issue_server, validity_for
+from iotonboard.pki.certificates import issue_server, validity_for
 from iotonboard.pki.keys import dump_key, generate_key, spki_der
 from iotonboard.pki.profiles import ServerProfile
-from iotonboard.record import dataclass, field
-from iotonboard.store import NewCertificate
-from iotonboard.vault import SALT_OCTETS
+from iotonboard.store.store import NewCertificate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from iotonboard.authority import Authority
+    from iotonboard.ca.authority import Authority
     from iotonboard.model import Validity
-    from iotonboard.statedir import State
+    from iotonboard.state.state import State
 
 PLAIN_KEY_FILE = "broker-plain.key"
 
@@ -64,7 +64,7 @@ def issue_broker(
         PolicyError: a name is not a host name or address, or the broker would outlive the CA.
     """
     host, now = hosts[0], state.clock()
-    ca = succession.broker_ca(state.store, authority, now)
+    ca = broker_ca(state.store, authority, now)
     days = state.config["cert_validity_days"]
     if ca is not authority.active:
         days = max(min(days, (ca.issuer.validity.not_after - now).days), 1)
@@ -99,7 +99,7 @@ def issue_broker(
     folder = state.paths.broker(host)
     if plain_key:
         content = pem.pem_encode("PRIVATE KEY", dump_key(key))
-        fsio.write_atomic(os.path.join(folder, PLAIN_KEY_FILE), content, fsio.PRIVATE)
+        write_atomic(os.path.join(folder, PLAIN_KEY_FILE), content, PRIVATE)
     config, written = _write_config(state, folder, host, port, plain_key=plain_key)
     return Result(host, serial, validity, new.fingerprint, ca.issuer.fingerprint, config, written, password)
 
@@ -117,5 +117,5 @@ def _write_config(state: State, folder: str, host: str, port: int, *, plain_key:
         crl_path=state.paths.crl,
         acl_path=state.paths.acl,
     )
-    fsio.create_exclusive(path, text.encode("utf-8"), fsio.PUBLIC)
+    create_exclusive(path, text.encode("utf-8"), PUBLIC)
     return path, True

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard import fsio, labels
+from iotonboard.delivery import labels
 from iotonboard.errors import NotFoundError
-from iotonboard.record import dataclass
-from iotonboard.statedir import refuse_existing
+from iotonboard.files import PUBLIC, write_atomic
+from iotonboard.state.state import refuse_existing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from iotonboard.labels import Sheet
-    from iotonboard.statedir import State
+    from iotonboard.delivery.labels import Sheet
+    from iotonboard.state.state import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def make_labels(state: State, ids: Sequence[str], sheet: Sheet, out: str, *, for
         if not force:
             refuse_existing(path)
     for path, content in zip(paths, files, strict=True):
-        fsio.write_atomic(path, content, fsio.PUBLIC)
+        write_atomic(path, content, PUBLIC)
     return Result(len(wanted), len(pages), tuple(paths))
 
 

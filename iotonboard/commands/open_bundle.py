@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from iotonboard import fsio
-from iotonboard.bundlereader import open_bundle
+from iotonboard.delivery.bundle_reader import open_bundle
 from iotonboard.errors import ConflictError
+from iotonboard.files import create_exclusive, make_private_dir, read_file, write_atomic
 
 _MAX_BUNDLE = 1 << 20
 
@@ -19,7 +19,7 @@ def read_bundle(path: str, password: str) -> dict[str, bytes]:
         PolicyError: damaged, or no bundle.
         NotFoundError: no such file.
     """
-    return open_bundle(fsio.read_file(path, limit=_MAX_BUNDLE), password)
+    return open_bundle(read_file(path, limit=_MAX_BUNDLE), password)
 
 
 def extract(files: dict[str, bytes], folder: str, *, force: bool) -> None:
@@ -29,7 +29,7 @@ def extract(files: dict[str, bytes], folder: str, *, force: bool) -> None:
         ConflictError: a file or link is in the way; nothing was written.
         BusyError: the disk refuses.
     """
-    fsio.make_private_dir(folder)
+    make_private_dir(folder)
     for name in files:
         path = os.path.join(folder, name)
         if os.path.islink(path) or os.path.isdir(path) or (os.path.lexists(path) and not force):
@@ -37,6 +37,6 @@ def extract(files: dict[str, bytes], folder: str, *, force: bool) -> None:
     for name, content in files.items():
         path = os.path.join(folder, name)
         if force:
-            fsio.write_atomic(path, content)
+            write_atomic(path, content)
         else:
-            fsio.create_exclusive(path, content)
+            create_exclusive(path, content)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from iotonboard import fsio
-from iotonboard.authority import seal_audit, sign_crls
+from iotonboard.broker.package import ACL, CA, CRL, Manifest, describe, render_package
+from iotonboard.ca.authority import seal_audit, sign_crls
 from iotonboard.errors import ConflictError
+from iotonboard.files import PUBLIC, write_atomic
 from iotonboard.model import to_epoch, whole_seconds
-from iotonboard.package import ACL, CA, CRL, Manifest, describe, render_package
 from iotonboard.pki import pem
-from iotonboard.record import dataclass
-from iotonboard.statedir import refuse_existing
+from iotonboard.state.state import refuse_existing
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from iotonboard.authority import Authority
-    from iotonboard.statedir import State
+    from iotonboard.ca.authority import Authority
+    from iotonboard.state.state import State
 
 DEFAULT_VALID_DAYS = 30
 _COUNTER = "package_counter"
@@ -61,7 +61,7 @@ def pack(state: State, authority: Authority, out: str, *, valid_days: int | None
     begins = now - timedelta(minutes=state.config["not_before_skew_minutes"])
     manifest = Manifest(counter, now, begins, expires, number, describe(files))
     keys = [ca.key for ca in authority.signing]
-    fsio.write_atomic(out, render_package(manifest, files, keys), fsio.PUBLIC)
+    write_atomic(out, render_package(manifest, files, keys), PUBLIC)
     return Result(out, manifest, os.path.getsize(out))
 
 

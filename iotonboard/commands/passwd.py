@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from iotonboard import authority, fsio
-from iotonboard.access import Placement, placement_like
+from iotonboard.ca import authority
+from iotonboard.ca.key_file import encode_ca_key
 from iotonboard.errors import ConflictError, KeyUnavailableError
-from iotonboard.keyfile import encode_ca_key
+from iotonboard.files import PRIVATE, write_atomic
+from iotonboard.permissions import Placement, placement_like
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from iotonboard.passphrase import Passphrase
-    from iotonboard.statedir import State
+    from iotonboard.ca.passphrase import Passphrase
+    from iotonboard.state.state import State
 
 
 def change_passphrase(state: State, old: Passphrase | None, new: Callable[[], Passphrase]) -> list[str]:
@@ -39,9 +40,9 @@ def change_passphrase(state: State, old: Passphrase | None, new: Callable[[], Pa
         raise ConflictError("the new passphrase is the old one", hint="name another file, or type another one")
     with state.transaction() as now:
         authority.refuse_changed(state, opened)
-        placed = [placement_like(path, fsio.PRIVATE) for path in paths]
+        placed = [placement_like(path, PRIVATE) for path in paths]
         for path, ca, place in zip(paths, opened.signing, placed, strict=True):
-            fsio.write_atomic(path, encode_ca_key(ca.key, fresh), Placement(0o600, place.uid, place.gid))
+            write_atomic(path, encode_ca_key(ca.key, fresh), Placement(0o600, place.uid, place.gid))
         state.record(now, "ca", detail={"passphrase": "key file" if fresh.is_random_key else "typed"})
         authority.seal_audit(state, opened)
     return paths

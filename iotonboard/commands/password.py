@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iotonboard.authority import open_secret, seal_audit
+from iotonboard.ca.authority import open_secret, seal_audit
+from iotonboard.ca.credentials import current_certificate, refuse_purged
 from iotonboard.errors import PolicyError
-from iotonboard.exporting import current_certificate, refuse_purged
 
 if TYPE_CHECKING:
-    from iotonboard.authority import Authority
+    from iotonboard.ca.authority import Authority
     from iotonboard.model import SerialNumber
-    from iotonboard.statedir import State
+    from iotonboard.state.state import State
 
 
 def show_password(state: State, authority: Authority, device_id: str) -> tuple[SerialNumber, str]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from iotonboard import custody
-from iotonboard.record import dataclass
+from iotonboard.store import custody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from iotonboard.model import SerialNumber
-    from iotonboard.statedir import State
+    from iotonboard.state.state import State
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,27 +7,27 @@ from __future__ import annotations
 
 import os
 import uuid
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.brokers import mosquitto
-from iotonboard.enrolment import GROUP, Answer, Batch, Plan, at_line, record_certificate
+from iotonboard.broker import mosquitto
+from iotonboard.enrolment.batch import GROUP, Answer, Batch, Plan, at_line, record_certificate
+from iotonboard.enrolment.desk import Order
 from iotonboard.errors import ConflictError, IotOnboardError
-from iotonboard.issuing import Order
-from iotonboard.lifecycle import refuse_retired
 from iotonboard.model import DeviceId, KeyType, SerialNumber
-from iotonboard.pki.issuance import validity_for
-from iotonboard.record import dataclass
+from iotonboard.pki.certificates import validity_for
+from iotonboard.store.life import refuse_retired
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
-    from iotonboard.authority import Authority
-    from iotonboard.enrolment import StartWorkers
-    from iotonboard.issuing import Issued
+    from iotonboard.ca.authority import Authority
+    from iotonboard.enrolment.batch import StartWorkers
+    from iotonboard.enrolment.desk import Issued
     from iotonboard.model import TopicRule, Validity
     from iotonboard.pki.csr import Csr
-    from iotonboard.statedir import State
+    from iotonboard.state.state import State
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard import lifecycle
 from iotonboard.errors import ConflictError
-from iotonboard.record import dataclass
+from iotonboard.state.changes import release as end_hold
+from iotonboard.store import life
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from iotonboard.model import SerialNumber
-    from iotonboard.statedir import State
+    from iotonboard.state.state import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +38,14 @@ def release(state: State, device_ids: Iterable[str]) -> list[Released]:
     with state.transaction() as now:
         for device_id in device_ids:
             device = state.store.device_named(device_id)
-            lifecycle.refuse_retired(state.store, device, device_id)
-            serials = tuple(lifecycle.held(state.store, device))
+            life.refuse_retired(state.store, device, device_id)
+            serials = tuple(life.held(state.store, device))
             if not serials:
                 raise ConflictError(
                     f"device {device_id!r} is not on hold",
                     hint=f"only 'revoke --reason certificateHold' can be undone; see 'iotonboard show {device_id}'",
                 )
             for serial in serials:
-                lifecycle.release(state, serial, now, subject=device_id)
+                end_hold(state, serial, now, subject=device_id)
             answers.append(Released(device_id, serials))
     return answers

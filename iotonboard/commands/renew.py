@@ -7,28 +7,28 @@ workstation made is replaced, unless ``same`` asks for the old one; a key that t
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from iotonboard import lifecycle
-from iotonboard.enrolment import Answer, Batch, Plan, at_line, record_certificate
+from iotonboard.enrolment.batch import Answer, Batch, Plan, at_line, record_certificate
+from iotonboard.enrolment.desk import KeptKey, Order
 from iotonboard.errors import ConflictError, IotOnboardError
-from iotonboard.issuing import KeptKey, Order
 from iotonboard.model import KeyType, RevocationReason, SerialNumber, rfc3339
+from iotonboard.pki.certificates import validity_for
 from iotonboard.pki.facts import certificate_facts
-from iotonboard.pki.issuance import validity_for
-from iotonboard.record import dataclass
+from iotonboard.store import life
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
-    from iotonboard.authority import Authority
-    from iotonboard.enrolment import StartWorkers
-    from iotonboard.issuing import Issued
+    from iotonboard.ca.authority import Authority
+    from iotonboard.enrolment.batch import StartWorkers
+    from iotonboard.enrolment.desk import Issued
     from iotonboard.model import CertificateRecord, DeviceRecord, Validity
     from iotonboard.pki.csr import Csr
-    from iotonboard.statedir import State
+    from iotonboard.state.state import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class _Renewal(Batch[Request, _Plan, Renewed]):
     ) -> None:
         super().__init__(state, authority, strict=options.strict, stopped=stopped, start_workers=start_workers)
         self._options = options
-        self.needs_crl = bool(lifecycle.overdue_overlaps(state.store, state.clock()))
+        self.needs_crl = bool(life.overdue_overlaps(state.store, state.clock()))
 
     def plan(self, request: Request) -> _Plan | Renewed:
         """Decide what becomes of one request; a refusal becomes an answer."""
@@ -147,7 +147,7 @@ class _Renewal(Batch[Request, _Plan, Renewed]):
         elif self._options.key == "same" and encrypted and salt:
             kept = KeptKey(encrypted, newest.serial, salt)
         elif self._options.key == "same" or (
-            self._options.key == "auto" and lifecycle.is_device_made(self.state.store, newest.serial)
+            self._options.key == "auto" and life.is_device_made(self.state.store, newest.serial)
         ):
             spki_der = facts.spki_der
             _refuse_other_type(device, facts.key_type, self._options.key_type)
@@ -159,7 +159,7 @@ class _Renewal(Batch[Request, _Plan, Renewed]):
     def insert(self, plan: _Plan, issued: Issued, now: datetime) -> None:
         """Record the new certificate, and what becomes of the old ones."""
         state, device_id = self.state, plan.device.device_id
-        lifecycle.refuse_retired(state.store, plan.device_row, device_id)
+        life.refuse_retired(state.store, plan.device_row, device_id)
         if tuple(state.store.revocable(plan.device_row, now)) != plan.valid:
             raise ConflictError(f"device {device_id!r} was changed by another command", hint="run the command again")
         revoke_after = self._revoke_after(plan, now)
@@ -175,7 +175,7 @@ class _Renewal(Batch[Request, _Plan, Renewed]):
             self.needs_crl = True
         else:
             for serial in plan.valid:
-                lifecycle.begin_overlap(state.store, serial, revoke_after)
+                life.begin_overlap(state.store, serial, revoke_after)
 
     def done(self, plan: _Plan, issued: Issued, now: datetime) -> Renewed:
         """The answer for a device that was recorded."""

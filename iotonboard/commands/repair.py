@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from iotonboard import bundle, fsio
-from iotonboard.authority import open_secret, seal_audit, sign_crls
-from iotonboard.digest import sha256
+from iotonboard.ca.authority import open_secret, seal_audit, sign_crls
+from iotonboard.ca.credentials import credential_of
+from iotonboard.delivery import bundle
 from iotonboard.errors import IotOnboardError
-from iotonboard.exporting import credential_of
-from iotonboard.inspection import inspect_state
+from iotonboard.files import make_private
+from iotonboard.health.inspection import inspect_state
 from iotonboard.model import RevocationReason
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from iotonboard.authority import Authority
-    from iotonboard.inspection import Difference
+    from iotonboard.ca.authority import Authority
+    from iotonboard.health.inspection import Difference
     from iotonboard.model import SerialNumber
-    from iotonboard.statedir import State
+    from iotonboard.state.state import State
 
 
 def find_differences(state: State) -> list[Difference]:
@@ -48,7 +49,7 @@ def repair(state: State, authority: Authority, differences: list[Difference]) ->
         seal_audit(state, authority)
     for difference in differences:
         if difference.repair == "mode":
-            fsio.make_private(difference.subject)
+            make_private(difference.subject)
     state.publish()
     return find_differences(state)
 

@@ -7,16 +7,16 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from iotonboard import audit
+from iotonboard.health.report.facts import AuditLine, CheckLine, Count, CrlSpan, Facts, Month
 from iotonboard.model import to_epoch
 from iotonboard.pki.facts import certificate_facts
-from iotonboard.report.facts import AuditLine, CheckLine, Count, CrlSpan, Facts, Month
+from iotonboard.store import audit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from iotonboard.statedir import State
-    from iotonboard.store import CrlRow
+    from iotonboard.state.state import State
+    from iotonboard.store.store import CrlRow
 
 _MONTHS = 12
 _AUDIT_ROWS = 20

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard import lifecycle
 from iotonboard.model import RevocationReason
-from iotonboard.record import dataclass
+from iotonboard.store import life
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from iotonboard.model import SerialNumber
-    from iotonboard.statedir import State
+    from iotonboard.state.state import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,13 @@ def retire(state: State, device_ids: Iterable[str]) -> list[Retired]:
     with state.transaction() as now:
         for device_id in device_ids:
             device = state.store.device_named(device_id)
-            if lifecycle.is_retired(state.store, device):
+            if life.is_retired(state.store, device):
                 answers.append(Retired(device_id, (), changed=False))
                 continue
             reason = RevocationReason.CESSATION_OF_OPERATION
             serials = tuple(state.store.revocable(device, now, reason))
             state.revoke(serials, reason, now, subject=device_id)
-            lifecycle.retire(state.store, device, now)
+            life.retire(state.store, device, now)
             state.record(now, device_id, detail={"retired": True})
             answers.append(Retired(device_id, serials, changed=True))
     return answers

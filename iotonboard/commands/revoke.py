@@ -5,17 +5,17 @@ With ``defer`` only the record is made, which needs no key; the next ``gen-crl``
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import BusyError, IotOnboardError, NotFoundError
 from iotonboard.model import RevocationReason, SerialNumber
-from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from iotonboard.statedir import State
+    from iotonboard.state.state import State
 
 
 @dataclass(frozen=True, slots=True)

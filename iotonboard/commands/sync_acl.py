@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.brokers import mosquitto
-from iotonboard.generations import keep_generation
-from iotonboard.record import dataclass
+from iotonboard.broker import mosquitto
+from iotonboard.state.generations import keep_generation
 
 if TYPE_CHECKING:
-    from iotonboard.statedir import State
+    from iotonboard.state.state import State
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.brokers import mosquitto
+from iotonboard.broker import mosquitto
 from iotonboard.errors import NotFoundError
-from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from iotonboard.statedir import State
+    from iotonboard.state.state import State
 
 
 @dataclass(frozen=True, slots=True)

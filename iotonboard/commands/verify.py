@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard import brokercheck
-from iotonboard.brokers.topics import PLACEHOLDER
+from iotonboard.broker import check
+from iotonboard.broker.topics import PLACEHOLDER
 from iotonboard.errors import NotFoundError, UsageError
-from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from iotonboard.brokercheck import BrokerFiles, Problem
-    from iotonboard.brokers.acl import Version
-    from iotonboard.brokers.verdict import Verdict
+    from iotonboard.broker.acl import Version
+    from iotonboard.broker.check import BrokerFiles, Problem
+    from iotonboard.broker.verdict import Verdict
     from iotonboard.model import DeviceRecord
 
 
@@ -88,7 +88,7 @@ def read_client(path: str) -> Client:
         NotFoundError: there is no such file.
         PolicyError: it holds no certificate that can be read.
     """
-    seen = brokercheck.read_certificate_file(path)[0]
+    seen = check.read_certificate_file(path)[0]
     return Client(seen.common_name or path, seen.der, path)
 
 
@@ -122,7 +122,7 @@ def verify(request: Request, clients: Sequence[Client]) -> Result:
             f"{request.topic!r} has a wildcard: the broker decides message by message",
             hint="name a topic of one message, as in 'devices/{device_id}/x'",
         )
-    files = brokercheck.read_broker_files(
+    files = check.read_broker_files(
         request.acl, request.crl, request.ca, at=request.at, version=request.version, user=request.user
     )
     return Result(files.problems, tuple(_judge(request, files, client) for client in clients))
@@ -133,12 +133,12 @@ def _judge(request: Request, files: BrokerFiles, client: Client) -> DeviceResult
     message = None
     if request.topic:
         topic = request.topic.replace(PLACEHOLDER, client.name)
-        message = brokercheck.judge_message(client.name, request.access, topic, files, version=version)
+        message = check.judge_message(client.name, request.access, topic, files, version=version)
     return DeviceResult(
         client.name,
-        brokercheck.judge_device(client.certificate_der, files, at=at, event="start", version=version),
-        brokercheck.judge_device(client.certificate_der, files, at=at, event="reload", version=version),
+        check.judge_device(client.certificate_der, files, at=at, event="start", version=version),
+        check.judge_device(client.certificate_der, files, at=at, event="reload", version=version),
         message,
         client.file,
-        tuple(brokercheck.judge_device(one, files, at=at, version=version) for one in client.older),
+        tuple(check.judge_device(one, files, at=at, version=version) for one in client.older),
     )

@@ -5,6 +5,7 @@ A list of a million entries is joined once, linted, hashed and signed; no object
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Final, cast
 
@@ -13,15 +14,15 @@ from cryptography.x509.oid import ExtensionOID
 
 from iotonboard.errors import PolicyError
 from iotonboard.model import RevocationReason, SerialNumber
-from iotonboard.pki import der, lint, signer
+from iotonboard.pki import der, signatures
+from iotonboard.pki.lint import lint
 from iotonboard.pki.unreadable import unreadable
-from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-    from iotonboard.pki.issuance import Issuer
+    from iotonboard.pki.certificates import Issuer
 
 _VERSION_2: Final = der.integer(1)
 _AUTHORITY_KEY_IDENTIFIER: Final = der.oid("2.5.29.35")
@@ -57,7 +58,7 @@ def sign_crl(
     algorithm = issuer.facts.signature_algorithm
     head = algorithm + issuer.subject_der + der.x509_time(this_update) + der.x509_time(next_update)
     tbs = _tbs_cert_list(head, entries, _extensions(issuer.key_id, number))
-    signature = der.bit_string(signer.sign_tbs(issuer.key, lint.linted_crl(tbs, issuer.facts)))
+    signature = der.bit_string(signatures.sign_tbs(issuer.key, lint.linted_crl(tbs, issuer.facts)))
     # One join: a CRL can be 50 MB.
     size = len(tbs) + len(algorithm) + len(signature)
     return b"".join((der.header(der.SEQUENCE, size), tbs, algorithm, signature))
@@ -88,7 +89,7 @@ def _extensions(key_id: bytes, number: int) -> bytes:
 def _verify(crl_der: bytes, public_key: object) -> bool:
     """Verify over the octets as they are: the library would encode a large list again, for a second."""
     tbs, algorithm, signature = der.children(crl_der, der.whole(crl_der))
-    return signer.verify_tbs(
+    return signatures.verify_tbs(
         public_key,
         crl_der[algorithm.start : algorithm.end],
         crl_der[signature.begin + 1 : signature.end],

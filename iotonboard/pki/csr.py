@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from iotonboard.errors import PolicyError
-from iotonboard.pki import weakkeys
 from iotonboard.pki.keys import key_type_of, spki_der
+from iotonboard.pki.lint import weak_keys
 from iotonboard.pki.pem import pem_decode_all
 from iotonboard.pki.unreadable import unreadable
-from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from iotonboard.model import KeyType
@@ -53,7 +53,7 @@ def parse_csr(data: bytes) -> Csr:
     key_type = key_type_of(public_key)
     _check_proof(request)
     supported = cast("PublicKey", public_key)
-    weakkeys.check_public_key(supported)
+    weak_keys.check_public_key(supported)
     return Csr(public_key=supported, spki_der=spki_der(supported), key_type=key_type)
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 
-from iotonboard.digest import sha256
 from iotonboard.errors import PolicyError
 from iotonboard.model import SerialNumber, Validity
 from iotonboard.pki import der
 from iotonboard.pki.keys import key_type_of
 from iotonboard.pki.unreadable import unreadable
-from iotonboard.record import dataclass
 
 if TYPE_CHECKING:
     from iotonboard.model import KeyType

@@ -6,6 +6,7 @@ for a random secret; so EncryptedPrivateKeyInfo is assembled here.
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Final, TypeAlias, cast
 
 from cryptography import x509
@@ -18,7 +19,6 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
-from iotonboard.digest import sha256
 from iotonboard.errors import KeyUnavailableError, PolicyError
 from iotonboard.model import KeyType
 from iotonboard.pki import der

@@ -6,11 +6,11 @@ A profile is checked when it is constructed, from configuration; issuing then on
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Final
 
 from iotonboard.errors import PolicyError
 from iotonboard.pki.names import ATTRIBUTES, COMMON_NAME, encode_name, read_name
-from iotonboard.record import dataclass
 
 _COUNTRY: Final = r"[A-Z]{2}"
 

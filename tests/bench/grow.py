@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from iotonboard.model import RevocationReason, SerialNumber
-from iotonboard.pki.crlentry import encode_entry
+from iotonboard.pki.crl_entry import encode_entry
 
 _GROUP = 20_000
 

@@ -192,7 +192,7 @@ def test_the_exit_codes_in_the_readme_are_the_programs() -> None:
 
 
 def test_the_settings_in_the_readme_are_the_programs() -> None:
-    from iotonboard.config import PLAIN_NAMES, SETTINGS
+    from iotonboard.state.config import PLAIN_NAMES, SETTINGS
 
     rows = re.findall(r"^\| `([A-Z_]+)` \| `(\w+)` \| `?([^|`]+)", README.read_text(encoding="utf-8"), re.MULTILINE)
     assert [name for name, _, _ in rows] == list(PLAIN_NAMES)

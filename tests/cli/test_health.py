@@ -140,7 +140,7 @@ def test_a_full_disk_is_named_with_its_place(state: State, monkeypatch: pytest.M
 
     from iotonboard.commands.health import run_checks
     from iotonboard.model import Caller
-    from iotonboard.statedir import open_state
+    from iotonboard.state.state import open_state
 
     full = str(state.certs)
     usage = shutil._ntuple_diskusage  # type: ignore[attr-defined]

@@ -203,7 +203,7 @@ def test_a_traceback_holds_no_secret(
 
 def test_no_secret_is_in_a_repr() -> None:
     """Objects that hold secrets print without them."""
-    from iotonboard.passphrase import parse_passphrase
+    from iotonboard.ca.passphrase import parse_passphrase
 
     assert TYPED not in repr(parse_passphrase(TYPED.encode()))
 

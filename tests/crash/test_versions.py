@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from iotonboard import schema
+from iotonboard.store import schema
 
 from support.faults import KILLED, must, run_forked
 from support.program import State, dump_database

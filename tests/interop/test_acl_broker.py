@@ -14,9 +14,9 @@ from pathlib import Path
 
 import paho.mqtt.client as mqtt
 import pytest
-from iotonboard.brokers.acl import Acl, Effect, acl_problems, parse_acl
-from iotonboard.brokers.render import render_region_pattern, render_region_per_device, replace_region
-from iotonboard.brokers.topics import parse_topic_rule
+from iotonboard.broker.acl import Acl, Effect, acl_problems, parse_acl
+from iotonboard.broker.render import render_region_pattern, render_region_per_device, replace_region
+from iotonboard.broker.topics import parse_topic_rule
 
 from support.broker import free_port, wait_for
 from support.tools import need

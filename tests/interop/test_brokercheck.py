@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from iotonboard.brokercheck import judge_device, read_broker_files
+from iotonboard.broker.check import judge_device, read_broker_files
 from iotonboard.pki.pem import pem_decode_all, pem_encode
 
 from support.broker import Broker

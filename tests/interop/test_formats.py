@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from iotonboard.credential import Credential
-from iotonboard.formats.table import Options, encode
+from iotonboard.delivery.credential import Credential
+from iotonboard.delivery.formats.table import Options, encode
 from iotonboard.pki.pem import pem_encode
 
 from support.broker import free_port, wait_for

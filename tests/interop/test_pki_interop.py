@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 from iotonboard.model import DeviceId, KeyType, RevocationReason, SerialNumber, Validity
+from iotonboard.pki.certificates import Issuer, issue_device, issue_server, load_issuer, make_ca
 from iotonboard.pki.crl import sign_crl
-from iotonboard.pki.crlentry import encode_entry
+from iotonboard.pki.crl_entry import encode_entry
 from iotonboard.pki.csr import parse_csr
-from iotonboard.pki.issuance import Issuer, issue_device, issue_server, load_issuer, make_ca
 from iotonboard.pki.keys import HUMAN_ITERATIONS, RANDOM_ITERATIONS, dump_key, encrypt_key, load_key, spki_der
 from iotonboard.pki.pem import pem_encode
 from iotonboard.pki.profiles import CaProfile, DeviceProfile, ServerProfile, Subject

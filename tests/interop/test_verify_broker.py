@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from iotonboard.brokercheck import judge_message, read_broker_files
+from iotonboard.broker.check import judge_message, read_broker_files
 
 from support.broker import BROKER_NAMES, Broker
 from support.client import connect_answer, connected, unpack

@@ -8,11 +8,11 @@ import ctypes.util
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
-from iotonboard.brokers.acl import Acl, AclSyntaxError, acl_problems, parse_acl
-from iotonboard.brokers.recheck import check_published_acl, verify_region
-from iotonboard.brokers.region import BEGIN, dollar_roots, operator_acl, split_region, stream_operator_text
-from iotonboard.brokers.render import Region, render_region_pattern, render_region_per_device, replace_region
-from iotonboard.brokers.topics import check_topic_rule, filter_problem, topic_matches
+from iotonboard.broker.acl import Acl, AclSyntaxError, acl_problems, parse_acl
+from iotonboard.broker.recheck import check_published_acl, verify_region
+from iotonboard.broker.region import BEGIN, dollar_roots, operator_acl, split_region, stream_operator_text
+from iotonboard.broker.render import Region, render_region_pattern, render_region_per_device, replace_region
+from iotonboard.broker.topics import check_topic_rule, filter_problem, topic_matches
 from iotonboard.errors import PolicyError
 from iotonboard.model import Access, DeviceId, TopicRule
 

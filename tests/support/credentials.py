@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from iotonboard.credential import Credential
+from iotonboard.delivery.credential import Credential
 from iotonboard.model import DeviceId, SerialNumber, Validity
 from iotonboard.pki.pem import pem_decode_all
 

@@ -25,8 +25,8 @@ import iotonboard.cli.issue
 import iotonboard.cli.keys
 import iotonboard.cli.register
 import iotonboard.cli.revocation
-from iotonboard import bundle, config  # noqa: F401
 from iotonboard.commands import gen_crl, health, init_ca, passwd, register, revoke, sync_acl  # noqa: F401
+from iotonboard.state import config  # noqa: F401
 
 from support.program import Result, State, program_environment
 

@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 
 from cryptography import x509
-from iotonboard import audit
-from iotonboard.brokers.acl import acl_problems
+from iotonboard.broker.acl import acl_problems
+from iotonboard.store import audit
 
 from support.faults import must, run_forked
 from support.program import State

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from iotonboard.model import DeviceId, KeyType, SerialNumber, Validity
-from iotonboard.pki.issuance import Issuer, issue_device, issue_server, load_issuer, make_ca
+from iotonboard.pki.certificates import Issuer, issue_device, issue_server, load_issuer, make_ca
 from iotonboard.pki.keys import PrivateKey, generate_key
 from iotonboard.pki.profiles import CaProfile, DeviceProfile, ServerProfile, Subject
 

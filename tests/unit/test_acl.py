@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from iotonboard.brokers.acl import VERSIONS, AclSyntaxError, Effect, acl_problems, parse_acl
-from iotonboard.brokers.topics import filter_problem, topic_matches
+from iotonboard.broker.acl import VERSIONS, AclSyntaxError, Effect, acl_problems, parse_acl
+from iotonboard.broker.topics import filter_problem, topic_matches
 from iotonboard.errors import PolicyError
 
 

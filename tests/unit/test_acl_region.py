@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from iotonboard.brokers.acl import AclSyntaxError, parse_acl
-from iotonboard.brokers.recheck import check_published_acl, verify_region
-from iotonboard.brokers.region import (
+from iotonboard.broker.acl import AclSyntaxError, parse_acl
+from iotonboard.broker.recheck import check_published_acl, verify_region
+from iotonboard.broker.region import (
     BEGIN,
     END,
     check_operator_text,
@@ -17,8 +17,8 @@ from iotonboard.brokers.region import (
     split_region,
     stream_operator_text,
 )
-from iotonboard.brokers.render import render_region_pattern, render_region_per_device, replace_region
-from iotonboard.brokers.topics import check_topic_rule, parse_topic_rule
+from iotonboard.broker.render import render_region_pattern, render_region_per_device, replace_region
+from iotonboard.broker.topics import check_topic_rule, parse_topic_rule
 from iotonboard.errors import PolicyError
 from iotonboard.model import Access, TopicRule
 

@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 
 import pytest
 import pyzipper
-from iotonboard import archive
-from iotonboard.bundle import build_bundle
-from iotonboard.bundlereader import open_bundle
+from iotonboard.delivery import aes_zip
+from iotonboard.delivery.bundle import build_bundle
+from iotonboard.delivery.bundle_reader import open_bundle
 from iotonboard.errors import KeyUnavailableError, PolicyError
 from iotonboard.model import Validity
 from pyzipper import zipfile_aes
@@ -36,11 +36,11 @@ def data() -> bytes:
 def make_foreign(files: dict[str, bytes], *, nbits: int = 256, compression: int = pyzipper.ZIP_STORED) -> bytes:
     """An archive of someone else, under the right password."""
     target = io.BytesIO()
-    with pyzipper.AESZipFile(target, "w", compression=compression, encryption=pyzipper.WZ_AES) as archive:
-        archive.encryption_kwargs = {"nbits": nbits, "force_wz_aes_version": 2}
-        archive.setpassword(PASSWORD.encode())
+    with pyzipper.AESZipFile(target, "w", compression=compression, encryption=pyzipper.WZ_AES) as aes_zip:
+        aes_zip.encryption_kwargs = {"nbits": nbits, "force_wz_aes_version": 2}
+        aes_zip.setpassword(PASSWORD.encode())
         for name, content in files.items():
-            archive.writestr(name, content)
+            aes_zip.writestr(name, content)
     return target.getvalue()
 
 
@@ -101,8 +101,8 @@ def test_every_entry_is_ae2_aes_256_and_stored(data: bytes) -> None:
 
 
 def test_modes_and_times_come_from_the_credential(data: bytes) -> None:
-    with pyzipper.AESZipFile(io.BytesIO(data)) as archive:
-        entries = archive.infolist()
+    with pyzipper.AESZipFile(io.BytesIO(data)) as aes_zip:
+        entries = aes_zip.infolist()
     assert {entry.date_time for entry in entries} == {(2026, 1, 1, 0, 0, 0)}
     assert {entry.create_system for entry in entries} == {3}
     assert [oct(entry.external_attr >> 16) for entry in entries] == ["0o100600"] + ["0o100644"] * 3
@@ -112,8 +112,8 @@ def test_modes_and_times_come_from_the_credential(data: bytes) -> None:
 def test_dates_that_zip_cannot_write_become_1980(year: int) -> None:
     moments = Validity(datetime(year, 5, 1, tzinfo=UTC), datetime(year + 1, 5, 1, tzinfo=UTC))
     data = build_bundle(dataclasses.replace(make_credential(), validity=moments), PASSWORD)
-    with pyzipper.AESZipFile(io.BytesIO(data)) as archive:
-        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+    with pyzipper.AESZipFile(io.BytesIO(data)) as aes_zip:
+        assert {entry.date_time for entry in aes_zip.infolist()} == {(1980, 1, 1, 0, 0, 0)}
     open_bundle(data, PASSWORD)
 
 
@@ -125,7 +125,7 @@ def test_only_the_salts_differ(monkeypatch: pytest.MonkeyPatch) -> None:
         salts.append(len(salts).to_bytes(size))
         return salts[-1]
 
-    monkeypatch.setattr(archive.os, "urandom", counted)
+    monkeypatch.setattr(aes_zip.os, "urandom", counted)
     first = build_bundle(make_credential(), PASSWORD)
     assert [len(salt) for salt in salts] == [16] * 4
     salts.clear()
@@ -239,15 +239,15 @@ def test_a_newer_schema_says_so(data: bytes) -> None:
 def test_refuses_other_archives(data: bytes) -> None:
     files = open_bundle(data, PASSWORD)
     plain = io.BytesIO()
-    with pyzipper.ZipFile(plain, "w") as archive:
+    with pyzipper.ZipFile(plain, "w") as aes_zip:
         for name, content in files.items():
-            archive.writestr(name, content)
+            aes_zip.writestr(name, content)
     twice = io.BytesIO(make_foreign(files))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with pyzipper.AESZipFile(twice, "a", encryption=pyzipper.WZ_AES) as archive:
-            archive.setpassword(PASSWORD.encode())
-            archive.writestr("device.key", b"another")
+        with pyzipper.AESZipFile(twice, "a", encryption=pyzipper.WZ_AES) as aes_zip:
+            aes_zip.setpassword(PASSWORD.encode())
+            aes_zip.writestr("device.key", b"another")
     newer = bytearray(data)
     newer[data.index(b"PK\x01\x02") + 6] = 255  # the version of ZIP needed to read an entry
     unflagged = bytearray(data)
@@ -271,13 +271,13 @@ def test_refuses_other_archives(data: bytes) -> None:
 
 def test_stretches_each_key_once_and_with_openssl(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[object, ...]] = []
-    real = archive.PBKDF2HMAC
+    real = aes_zip.PBKDF2HMAC
 
     def counted(algorithm: object, length: int, salt: bytes, rounds: int) -> object:
         calls.append((type(algorithm).__name__, rounds, length))
         return real(algorithm, length, salt, rounds)
 
-    monkeypatch.setattr(archive, "PBKDF2HMAC", counted)
+    monkeypatch.setattr(aes_zip, "PBKDF2HMAC", counted)
     monkeypatch.setattr(zipfile_aes, "PBKDF2", None)
     build_bundle(make_credential(), PASSWORD)
     assert calls == [("SHA1", 1000, 66)] * 4
@@ -286,13 +286,14 @@ def test_stretches_each_key_once_and_with_openssl(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("size", [0, 1, 15, 16, 17, 4100])
 def test_entries_are_encrypted_as_pyzipper_does(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     salt, content = bytes(range(16)), bytes(range(256)) * 20
-    monkeypatch.setattr(archive.os, "urandom", lambda octets: salt[:octets])
+    monkeypatch.setattr(aes_zip.os, "urandom", lambda octets: salt[:octets])
     monkeypatch.setattr(zipfile_aes.Random, "new", lambda: io.BytesIO(salt))
     theirs = zipfile_aes.AESZipEncrypter(PASSWORD.encode(), nbits=256, force_wz_aes_version=2)
     expected = theirs.encryption_header() + theirs.encrypt(content[:size]) + theirs.flush()
-    assert archive._encrypt(content[:size], PASSWORD.encode()) == expected
+    assert aes_zip._encrypt(content[:size], PASSWORD.encode()) == expected
 
 
 def test_making_a_bundle_loads_no_archive_library() -> None:
-    code = "import sys, iotonboard.bundle; assert not {'pyzipper', 'zipfile', 'Cryptodome', 'cffi'} & set(sys.modules)"
+    libraries = "{'pyzipper', 'zipfile', 'Cryptodome', 'cffi'}"
+    code = f"import sys, iotonboard.delivery.bundle; assert not {libraries} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import iotonboard.formats
+import iotonboard.delivery.formats
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -27,10 +27,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
-from iotonboard.bundlereader import open_bundle
-from iotonboard.credential import Credential
+from iotonboard.delivery.bundle_reader import open_bundle
+from iotonboard.delivery.credential import Credential
+from iotonboard.delivery.formats.table import FORMATS, Options, OutputFile, encode, find_format
 from iotonboard.errors import KeyUnavailableError, PolicyError, UsageError
-from iotonboard.formats.table import FORMATS, Options, OutputFile, encode, find_format
 
 from support.credentials import VECTORS, make_credential
 
@@ -130,7 +130,7 @@ def holds_key(file: OutputFile, key_der: bytes, key_pem: bytes) -> bool:
 
 
 def test_each_encoder_has_one_table_line() -> None:
-    folder = Path(iotonboard.formats.__path__[0])
+    folder = Path(iotonboard.delivery.formats.__path__[0])
     shared = {"__init__", "table", "output", "c_array"}
     assert sorted(line.module for line in FORMATS.values()) == sorted({p.stem for p in folder.glob("*.py")} - shared)
 
@@ -196,11 +196,11 @@ def test_long_pem_stays_within_the_literals_of_iso_c() -> None:
 def test_text_formats_load_no_cryptography(name: str) -> None:
     code = (
         "import sys; from support.credentials import make_credential;"
-        "from iotonboard.formats.table import encode, Options;"
+        "from iotonboard.delivery.formats.table import encode, Options;"
         f"encode({name!r}, make_credential(), Options());"
         "print([m for m in ('cryptography', 'pyzipper', 'rich', 'typer') if m in sys.modules])"
     )
-    paths = os.pathsep.join([str(VECTORS.parent), str(Path(iotonboard.formats.__path__[0]).parents[1])])
+    paths = os.pathsep.join([str(VECTORS.parent), str(Path(iotonboard.delivery.formats.__path__[0]).parents[1])])
     result = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": paths}, capture_output=True, check=True
     )

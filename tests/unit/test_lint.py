@@ -10,12 +10,13 @@ import pytest
 from cryptography import x509
 from iotonboard.errors import LintError
 from iotonboard.model import KeyType, RevocationReason, SerialNumber
-from iotonboard.pki import der, rules_crl
-from iotonboard.pki.candidate import Kind, read_certificate, read_crl
+from iotonboard.pki import der
 from iotonboard.pki.crl import sign_crl
-from iotonboard.pki.crlentry import encode_entry
+from iotonboard.pki.crl_entry import encode_entry
 from iotonboard.pki.keys import key_identifier, spki_der
-from iotonboard.pki.lint import LINTS, Linted, lint_certificate, lint_crl, linted_certificate
+from iotonboard.pki.lint import crl_rules
+from iotonboard.pki.lint.candidate import Kind, read_certificate, read_crl
+from iotonboard.pki.lint.lint import LINTS, Linted, lint_certificate, lint_crl, linted_certificate
 from iotonboard.pki.profiles import Subject
 
 from support.pki import CA_VALIDITY, NOW, SERIAL, UUID, device, issuer, key, server
@@ -373,7 +374,7 @@ BAD_CRLS = [
 
 def test_good_crls_break_no_rule() -> None:
     for octets in (GOOD_CRL, edited_crl(entries=b""), crl_entries(ENTRY, der.sequence(der.integer(1), DATE))):
-        assert broken(rules_crl.RULES, read_crl(octets, issuer().facts)) == set()
+        assert broken(crl_rules.RULES, read_crl(octets, issuer().facts)) == set()
         lint_crl(octets, issuer().facts)
 
 
@@ -393,8 +394,8 @@ def test_a_bad_crl_is_named_by_its_rule(rule: str, crl: bytes) -> None:
 
 def test_every_crl_rule_has_a_bad_vector() -> None:
     unreachable = {"version_is_2", "algorithms_agree"}
-    assert {rule.__name__ for rule in rules_crl.RULES} == {rule for rule, _ in BAD_CRLS} | unreachable
-    assert all("RFC" in (rule.__doc__ or "") for rule in rules_crl.RULES)
+    assert {rule.__name__ for rule in crl_rules.RULES} == {rule for rule, _ in BAD_CRLS} | unreachable
+    assert all("RFC" in (rule.__doc__ or "") for rule in crl_rules.RULES)
 
 
 @pytest.mark.parametrize("version", [b"", der.integer(0), der.integer(2)])
@@ -408,9 +409,9 @@ def test_rules_that_the_library_applies_first_hold_by_themselves_too() -> None:
     certificate = read_certificate(GOOD[DEVICE], DEVICE, issuer().facts)
     assert broken(LINTS[DEVICE], replace(certificate, version=der.integer(1))) == {"version_is_3"}
     crl = read_crl(GOOD_CRL, issuer().facts)
-    assert broken(rules_crl.RULES, replace(crl, version=b"\x02")) == {"version_is_2"}
-    assert broken(rules_crl.RULES, replace(crl, version=None)) == {"version_is_2"}
-    assert broken(rules_crl.RULES, replace(crl, outer_algorithm=SHA384)) == {"algorithms_agree"}
+    assert broken(crl_rules.RULES, replace(crl, version=b"\x02")) == {"version_is_2"}
+    assert broken(crl_rules.RULES, replace(crl, version=None)) == {"version_is_2"}
+    assert broken(crl_rules.RULES, replace(crl, outer_algorithm=SHA384)) == {"algorithms_agree"}
     with pytest.raises(LintError):
         lint_crl(edited_crl(outer=SHA384), issuer().facts)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from iotonboard.brokers.conf import check_conf, render_conf
+from iotonboard.broker.conf import check_conf, render_conf
 from iotonboard.errors import PolicyError
 
 PATHS = {

@@ -6,9 +6,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from iotonboard.broker.package import FILES, LABEL, Manifest, Package, describe, read_package, render_package
 from iotonboard.errors import NotFoundError, PolicyError
 from iotonboard.model import KeyType
-from iotonboard.package import FILES, LABEL, Manifest, Package, describe, read_package, render_package
 
 from support import pki
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from iotonboard.errors import LintError, PolicyError
 from iotonboard.model import KeyType, RevocationReason, SerialNumber
 from iotonboard.pki.crl import check_crl, crl_facts, revoked_entries, sign_crl
-from iotonboard.pki.crlentry import encode_entry
+from iotonboard.pki.crl_entry import encode_entry
 
 from support.pki import NOW, device, issuer, key
 

@@ -11,7 +11,7 @@ import pytest
 from iotonboard.errors import PolicyError
 from iotonboard.model import RevocationReason, SerialNumber
 from iotonboard.pki import der
-from iotonboard.pki.crlentry import encode_entry
+from iotonboard.pki.crl_entry import encode_entry
 from iotonboard.pki.pem import pem_decode_all, pem_encode
 
 MOMENT = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -137,5 +137,5 @@ def test_an_entry_with_and_without_a_reason() -> None:
 
 
 def test_revoking_needs_no_cryptographic_library() -> None:
-    code = "import sys, iotonboard.pki.crlentry, iotonboard.pki.pem; sys.exit('cryptography' in sys.modules)"
+    code = "import sys, iotonboard.pki.crl_entry, iotonboard.pki.pem; sys.exit('cryptography' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

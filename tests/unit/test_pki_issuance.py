@@ -14,10 +14,8 @@ from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 from cryptography.x509.oid import ExtensionOID, NameOID
 from iotonboard.errors import KeyUnavailableError, LintError, PolicyError
 from iotonboard.model import DeviceId, KeyType, SerialNumber, Validity
-from iotonboard.pki import signer
-from iotonboard.pki.candidate import Kind
-from iotonboard.pki.facts import certificate_facts, fingerprint
-from iotonboard.pki.issuance import (
+from iotonboard.pki import signatures
+from iotonboard.pki.certificates import (
     issue_device,
     issue_server,
     load_issuer,
@@ -26,8 +24,10 @@ from iotonboard.pki.issuance import (
     validity_for,
     write_device,
 )
+from iotonboard.pki.facts import certificate_facts, fingerprint
 from iotonboard.pki.keys import key_identifier, spki_der
-from iotonboard.pki.lint import lint_certificate, linted_certificate
+from iotonboard.pki.lint.candidate import Kind
+from iotonboard.pki.lint.lint import lint_certificate, linted_certificate
 from iotonboard.pki.profiles import CaProfile, DeviceProfile, ServerProfile, Subject
 
 from support.pki import CA_SERIAL, CA_VALIDITY, NOW, SERIAL, UUID, VALIDITY, device, issuer, key, server
@@ -318,13 +318,13 @@ def test_only_linted_octets_are_signed(key_type: KeyType) -> None:
     tbs = write_device(root, spki_der(key(EC, "device").public_key()), name, serial, VALIDITY, DeviceProfile())
     linted = linted_certificate(tbs, Kind.DEVICE, root.facts)
     assert linted.tbs == tbs
-    signature, algorithm = signer.sign_tbs(root.key, linted), signer.signature_algorithm(public_key)
-    assert signer.verify_tbs(public_key, algorithm, signature, linted.tbs)
-    assert not signer.verify_tbs(public_key, algorithm, signature, linted.tbs + b"x")
-    assert not signer.verify_tbs(public_key, b"", signature, linted.tbs)
+    signature, algorithm = signatures.sign_tbs(root.key, linted), signatures.signature_algorithm(public_key)
+    assert signatures.verify_tbs(public_key, algorithm, signature, linted.tbs)
+    assert not signatures.verify_tbs(public_key, algorithm, signature, linted.tbs + b"x")
+    assert not signatures.verify_tbs(public_key, b"", signature, linted.tbs)
     assert sign_certificate(root, linted).startswith(linted.tbs, 4)
     with pytest.raises(AttributeError):
-        signer.sign_tbs(root.key, linted.tbs)
+        signatures.sign_tbs(root.key, linted.tbs)
 
 
 def test_facts_and_fingerprint() -> None:

@@ -11,7 +11,6 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from iotonboard.errors import KeyUnavailableError, PolicyError
 from iotonboard.model import KeyType
-from iotonboard.pki import weakkeys
 from iotonboard.pki.keys import (
     dump_key,
     encrypt_key,
@@ -24,6 +23,7 @@ from iotonboard.pki.keys import (
     public_key_matches,
     spki_der,
 )
+from iotonboard.pki.lint import weak_keys
 from iotonboard.pki.pem import pem_encode
 
 from support.pki import device, key
@@ -136,25 +136,25 @@ def next_prime(start: int) -> int:
 
 def test_sound_rsa_keys_pass() -> None:
     for key_type in (KeyType.RSA_2048, KeyType.RSA_3072, KeyType.RSA_4096):
-        weakkeys.check_public_key(key(key_type).public_key())
+        weak_keys.check_public_key(key(key_type).public_key())
 
 
 @pytest.mark.parametrize("exponent", [1, 3, 17, 65535, 65538, 1 << 300 | 1])
 def test_rsa_exponents_out_of_range(exponent: int) -> None:
     modulus = key(KeyType.RSA_2048).public_key().public_numbers().n  # type: ignore[union-attr]
-    assert "exponent" in (weakkeys.rsa_weakness(modulus, exponent) or "")
+    assert "exponent" in (weak_keys.rsa_weakness(modulus, exponent) or "")
 
 
 def test_rsa_with_a_small_factor() -> None:
     cofactor = next(n for n in count((1 << 2038) + 1, 2) if all(n % d for d in range(3, 751, 2)))
-    assert "small factor" in (weakkeys.rsa_weakness(751 * cofactor, 65537) or "")
+    assert "small factor" in (weak_keys.rsa_weakness(751 * cofactor, 65537) or "")
 
 
 def test_rsa_with_close_primes() -> None:
     p = next_prime((1 << 1023) + 12345678901234567890)
     q = next_prime(p + (1 << 400))
-    assert "close" in (weakkeys.rsa_weakness(p * q, 65537) or "")
-    assert "close" in (weakkeys.rsa_weakness(p * p, 65537) or "")
+    assert "close" in (weak_keys.rsa_weakness(p * q, 65537) or "")
+    assert "close" in (weak_keys.rsa_weakness(p * p, 65537) or "")
     assert isqrt(p * p) == p
 
 
@@ -165,7 +165,7 @@ def test_rsa_with_the_roca_fingerprint() -> None:
         primorial *= prime
     modulus = pow(65537, 4711, primorial) + primorial * ((1 << 2047) // primorial + 1)
     assert modulus.bit_length() == 2048
-    assert "ROCA" in (weakkeys.rsa_weakness(modulus, 65537) or "")
+    assert "ROCA" in (weak_keys.rsa_weakness(modulus, 65537) or "")
 
 
 P25519 = (1 << 255) - 19
@@ -202,7 +202,7 @@ def test_ed25519_points_of_small_order() -> None:
     points = small_order_points()
     assert len(points) == 8
     for point in points:
-        assert weakkeys.ed25519_weakness(point)
+        assert weak_keys.ed25519_weakness(point)
         with pytest.raises(PolicyError):
-            weakkeys.check_public_key(ed25519.Ed25519PublicKey.from_public_bytes(point))
-    assert weakkeys.ed25519_weakness(key(KeyType.ED25519).public_key().public_bytes_raw()) is None  # type: ignore[union-attr]
+            weak_keys.check_public_key(ed25519.Ed25519PublicKey.from_public_bytes(point))
+    assert weak_keys.ed25519_weakness(key(KeyType.ED25519).public_key().public_bytes_raw()) is None  # type: ignore[union-attr]

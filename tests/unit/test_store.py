@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from iotonboard import store as rooms
 from iotonboard.model import DeviceId, RevocationReason, SerialNumber, Validity
-from iotonboard.registry import NewCertificate
-from iotonboard.store import Store
+from iotonboard.store import store as rooms
+from iotonboard.store.devices import NewCertificate
+from iotonboard.store.store import Store
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 VALIDITY = Validity(NOW, NOW + timedelta(days=365))

@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from iotonboard.brokers.acl import parse_acl
-from iotonboard.brokers.verdict import Cause, CaView, CertView, CrlView, connect_verdict, message_verdict
+from iotonboard.broker.acl import parse_acl
+from iotonboard.broker.verdict import Cause, CaView, CertView, CrlView, connect_verdict, message_verdict
 
 NOW = datetime(2030, 1, 31, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

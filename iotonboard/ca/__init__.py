@@ -1,0 +1,1 @@
+"""The unlocked authority: what opens it, and what it signs."""

@@ -1,0 +1,115 @@
+"""CRL continuity: no new CRL may forget what the last one said.
+
+The comparison is with the signed octets of the last CRL, not with the rows from which it was made, so rows
+that were deleted or edited behind the program's back are noticed. It costs one pass over the old list.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from iotonboard.errors import ConflictError, NotFoundError, PolicyError
+from iotonboard.files import holds, read_file
+from iotonboard.model import RevocationReason
+from iotonboard.pki import pem
+from iotonboard.pki.crl import check_crl, crl_facts, listed_entries, serial_and_reason
+from iotonboard.pki.facts import certificate_facts
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from iotonboard.model import SerialNumber
+    from iotonboard.state.state import State
+    from iotonboard.store.store import CrlRow
+
+_RESTORE = "'iotonboard health --deep' names what was changed; 'health --repair' or 'restore --crl' mends it"
+
+
+def check_continuity(state: State, issuer: int, issuer_certificate_der: bytes) -> None:
+    """Compare what the next CRL of an issuer would hold with the last one, before it is signed.
+
+    Raises:
+        ConflictError: a revoked, unexpired serial would be dropped, or the published CRL is newer than the last
+            one that the database knows.
+    """
+    last = state.store.last_crl(issuer, with_der=False)
+    _refuse_older_database(state, last, issuer_certificate_der)
+    listed = state.store.last_listed_crl(issuer)
+    if last is None:
+        return
+    if listed is None or listed.der is None or (listed.number != last.number and last.revoked):
+        raise ConflictError(f"the database lost CRL {last.number}", hint=_RESTORE)
+    _check_stored(listed, issuer_certificate_der)
+    since = min(last.this_update, state.clock())  # the last list of a calendar begins in the future
+    # Both are in the order of the certificates but for what came and went since: they are walked side by side.
+    current = state.store.crl_entries(issuer, since)
+    ahead = next(current, None)
+    for entry in listed_entries(listed.der):
+        if entry != ahead:
+            serial, reason = serial_and_reason(entry)
+            now = state.store.crl_entry(issuer, since, serial)
+            # An entry whose reason was changed is on the new list in another form.
+            is_listed = now is not None and serial_and_reason(now)[0] == serial
+            if not is_listed and not _may_leave(state, since, serial, reason):
+                raise ConflictError(f"the new CRL would lack the revoked serial {serial.hex}", hint=_RESTORE)
+            if now != entry:
+                continue
+            while ahead is not None and ahead != entry:  # what was revoked since
+                ahead = next(current, None)
+        ahead = next(current, None)
+
+
+def _check_stored(last: CrlRow, issuer_certificate_der: bytes) -> None:
+    """Hold the row of the last CRL against its own signed octets."""
+    try:
+        check_crl(last.der or b"", issuer_certificate_der, number=last.number)
+        agrees = crl_facts(last.der or b"").this_update == last.this_update
+    except PolicyError:
+        agrees = False
+    if not agrees:
+        raise ConflictError(f"CRL {last.number} in the database is not the one that was signed", hint=_RESTORE)
+
+
+def _may_leave(state: State, listed_since: datetime, serial: SerialNumber, reason: RevocationReason) -> bool:
+    """A serial may leave the list when a hold ends, or after it was on a CRL past its expiry (RFC 5280 5.3.1, 3.3)."""
+    if reason is RevocationReason.CERTIFICATE_HOLD:
+        return True
+    try:
+        certificate, _ = state.store.certificate_by_serial(serial)
+        found = certificate_facts(certificate.der)  # the signed octets: the row beside them may have been edited
+    except (NotFoundError, PolicyError):
+        return False
+    return found.serial == serial and found.validity.not_after < listed_since
+
+
+def _refuse_older_database(state: State, last: CrlRow | None, issuer_certificate_der: bytes) -> None:
+    """A published CRL that is newer than the database's last one: the database was put back without ``restore``."""
+    number = last.number if last else 0
+    for der in _published(state):
+        if (newer := _number_of(der, issuer_certificate_der)) > number:
+            raise ConflictError(
+                f"{state.paths.crl!r} has number {newer}, but the database knows {number} only: it is an older copy",
+                hint=f"bring it back with 'iotonboard restore FILE --crl {state.paths.crl}', which forgets nothing",
+            )
+
+
+def _published(state: State) -> list[bytes]:
+    """The CRLs on disk when they are not the database's newest; none without a readable file: it is written anew."""
+    path = state.paths.crl
+    known = (piece for der in state.store.generation_ders() for piece in pem.pem_pieces("X509 CRL", der))
+    if not os.path.exists(path) or holds(path, known):
+        return []
+    try:
+        return pem.pem_decode_all("X509 CRL", read_file(path, limit=1 << 30))
+    except (NotFoundError, PolicyError):
+        return []
+
+
+def _number_of(der: bytes, issuer_certificate_der: bytes) -> int:
+    """Number of a CRL of this CA; 0 for one that another CA, or nobody, signed."""
+    try:
+        check_crl(der, issuer_certificate_der)
+        return crl_facts(der).number
+    except PolicyError:
+        return 0

@@ -1,0 +1,149 @@
+"""From a committed certificate to its credentials in a format, in the place that the operator names."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from iotonboard.ca.authority import open_secret
+from iotonboard.delivery.credential import Credential
+from iotonboard.delivery.formats import table
+from iotonboard.errors import ConflictError, NotFoundError, PolicyError
+from iotonboard.files import PRIVATE, PUBLIC, create_exclusive, make_private_dir, write_atomic
+from iotonboard.model import DeviceId, rfc3339
+from iotonboard.store import custody, issuers
+
+if TYPE_CHECKING:
+    from iotonboard.ca.authority import Authority
+    from iotonboard.delivery.formats.table import OutputFile
+    from iotonboard.model import CertificateRecord, SerialNumber
+    from iotonboard.state.state import State
+
+
+_SUFFIXES = {
+    "zip": ".zip", "p12": ".p12", "pem-chain": ".pem", "c-header": ".h", "esp-nvs": ".csv", "esp-secure-cert": ".csv",
+    "json": ".json",
+}  # fmt: skip
+
+
+def encode(state: State, authority: Authority, device_id: str, format_name: str) -> tuple[list[OutputFile], str | None]:
+    """A device's newest valid credentials as files of a format, with the password that opens them.
+
+    Raises:
+        NotFoundError: no such device, or none of its certificates is valid.
+        PolicyError: the format needs a key that is not here.
+    """
+    certificate = current_certificate(state, device_id)
+    refuse_purged(state, device_id, certificate.serial)
+    key_der, password = open_secret(state, authority, certificate.serial)
+    if key_der is None and table.find_format(format_name).needs_password:
+        raise PolicyError(
+            f"the key of {device_id!r} never left the device: there is nothing for {format_name!r} to protect",
+            hint="'--format pem' writes its certificate and the CA's",
+        )
+    credential = credential_of(state, authority, device_id, certificate, key_der)
+    return list(table.encode(format_name, credential, table.Options(password=password))), password
+
+
+def credential_of(
+    state: State, authority: Authority, device_id: str, certificate: CertificateRecord, key_der: bytes | None
+) -> Credential:
+    """One certificate of a device with the chain to the CA that issued it, and every CA that the device trusts."""
+    issuer = issuers.issuer_of(state.store, certificate.serial)
+    (chain,) = (row.der for row in state.store.all_issuers() if row.id == issuer)
+    return Credential(
+        DeviceId(device_id), certificate.serial, certificate.validity, certificate.der, key_der, (chain,),
+        anchors=authority.anchors,
+    )  # fmt: skip
+
+
+def refuse_purged(state: State, device_id: str, serial: SerialNumber) -> None:
+    """Refuse to look for secrets that were erased.
+
+    Raises:
+        NotFoundError: they were.
+    """
+    moment = custody.purged_at(state.store, state.store.certificate_row(serial))
+    if moment is not None:
+        raise NotFoundError(
+            f"key and bundle of {device_id!r} were purged on {rfc3339(moment)} and cannot be made again",
+            hint=f"'iotonboard register {device_id} --if-exists reissue' makes a new key and certificate",
+        )
+
+
+def current_certificate(state: State, device_id: str) -> CertificateRecord:
+    """The newest certificate that is neither revoked nor expired.
+
+    Raises:
+        NotFoundError: no such device, no valid certificate, or the device was retired.
+    """
+    now, device = state.clock(), state.store.device(device_id)
+    if device.retired_at is not None:
+        raise NotFoundError(
+            f"device {device_id!r} was retired on {rfc3339(device.retired_at)}",
+            hint="its id is never given again: register another one",
+        )
+    for certificate in device.certificates:
+        if certificate.revocation is None and certificate.validity.not_after >= now:
+            return certificate
+    raise NotFoundError(
+        f"device {device_id!r} has no valid certificate",
+        hint=f"'iotonboard register {device_id} --if-exists reissue' makes a new one",
+    )
+
+
+def prepare_targets(files: list[OutputFile], out: str, *, is_folder: bool, force: bool) -> list[tuple[str, OutputFile]]:
+    """Where each encoded file goes: the one file to ``out``, or several below the folder ``out``, which is made.
+
+    Raises:
+        NotFoundError: the folder that would hold ``out`` is not there.
+        ConflictError: something is there already and ``force`` was not asked for, or a link or folder is.
+        BusyError: the disk refuses.
+    """
+    parent = os.path.dirname(os.path.abspath(out))
+    if not os.path.isdir(parent):
+        raise NotFoundError(f"there is no folder {parent!r}", hint="make it, or name another place with --out")
+    targets = [(os.path.join(out, file.name) if is_folder else out, file) for file in files]
+    for path, _ in targets:
+        if os.path.islink(path) or os.path.isdir(path) or (os.path.lexists(path) and not force):
+            raise ConflictError(f"{path!r} exists already", hint="choose another name, or --force to replace a file")
+    if is_folder:
+        make_private_dir(out)
+    return targets
+
+
+def write_files(targets: list[tuple[str, OutputFile]], *, force: bool) -> None:
+    """Write encoded files to their prepared places.
+
+    Raises:
+        ConflictError: something came into being there meanwhile and ``force`` was not asked for.
+        BusyError: the disk refuses.
+    """
+    for path, file in targets:
+        placement = PRIVATE if file.secret else PUBLIC
+        if force:
+            write_atomic(path, file.data, placement)
+        else:
+            create_exclusive(path, file.data, placement)
+
+
+def record_export(state: State, device_id: str, format_name: str, place: str) -> None:
+    """Leave an audit row, before the credentials leave the program.
+
+    Raises:
+        BusyError: the state is locked or the disk refuses; then nothing is exported.
+    """
+    with state.transaction() as now:
+        certificate = current_certificate(state, device_id)
+        state.record(now, device_id, serial=certificate.serial.hex, detail={"format": format_name, "path": place})
+
+
+def target_path(folder: str, device_id: str, format_name: str) -> str:
+    """Where one of many devices' credentials go below ``folder``; the id is checked again, as it becomes a path.
+
+    Raises:
+        PolicyError: the id is none.
+    """
+    name = DeviceId(device_id)
+    chosen = table.find_format(format_name)
+    return os.path.join(folder, f"{name}{_SUFFIXES.get(format_name, '')}" if chosen.single_file else name)

@@ -1,0 +1,77 @@
+"""A new CA: its key file, its self-signed certificate and its row."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from iotonboard.ca.authority import SigningCa
+from iotonboard.ca.key_file import encode_ca_key
+from iotonboard.errors import PolicyError
+from iotonboard.files import PRIVATE, read_file, write_atomic
+from iotonboard.model import SerialNumber, Validity
+from iotonboard.pki.certificates import load_issuer, make_ca
+from iotonboard.pki.keys import generate_key, load_key
+from iotonboard.pki.profiles import CaProfile
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from iotonboard.ca.passphrase import Passphrase
+    from iotonboard.model import KeyType
+    from iotonboard.pki.keys import PrivateKey
+    from iotonboard.pki.profiles import Subject
+    from iotonboard.state.config import Config
+    from iotonboard.state.state import State
+
+
+def check_life(settings: Config, validity_days: int) -> None:
+    """Refuse a CA that is shorter than what it shall issue.
+
+    Raises:
+        PolicyError: it is.
+    """
+    device_days = settings["cert_validity_days"]
+    if validity_days < device_days:
+        raise PolicyError(
+            f"a CA of {validity_days} days cannot issue device certificates of {device_days} days",
+            hint="raise --validity-days, or lower CERT_VALIDITY_DAYS",
+        )
+
+
+def found_ca(
+    state: State,
+    key_file: str,
+    subject: Subject,
+    key_type: KeyType,
+    validity_days: int,
+    passphrase: Passphrase | None,
+    now: datetime,
+) -> SigningCa:
+    """Make a CA and record it, inside the caller's transaction; its key is durable before its row is.
+
+    A key that an interrupted call left in ``key_file`` is used.
+
+    Raises:
+        KeyUnavailableError: ``passphrase`` does not open that key.
+        BusyError: the disk refuses.
+    """
+    key = _ca_key(os.path.join(state.paths.certs, key_file), key_type, passphrase)
+    begin = now - timedelta(minutes=state.config["not_before_skew_minutes"])
+    validity = Validity(begin, now + timedelta(days=validity_days))
+    serial = SerialNumber.from_random(os.urandom(20))
+    der = make_ca(CaProfile(subject), key, serial, validity)
+    row = state.store.add_issuer(serial, validity, der, key_file, now)
+    issuer = load_issuer(der, key)
+    state.record(now, "ca", serial=serial.hex, detail={"fingerprint": issuer.fingerprint})
+    return SigningCa(row, issuer, key)
+
+
+def _ca_key(path: str, key_type: KeyType, passphrase: Passphrase | None) -> PrivateKey:
+    """The key that an interrupted call left, or a new one, durable on disk before anything refers to it."""
+    if not os.path.exists(path):
+        # The write lock is held and nothing stands there; whole or not at all, so that the next call can open it.
+        write_atomic(path, encode_ca_key(generate_key(key_type), passphrase), PRIVATE)
+    # Read back: nothing is signed with a key that could not be opened again.
+    return load_key(read_file(path, limit=1 << 16), passphrase.octets if passphrase else None)

@@ -1,0 +1,57 @@
+"""Passphrases: what a human types, and the random key file that needs no slow derivation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from iotonboard.errors import KeyUnavailableError
+
+RANDOM_OCTETS = 32
+_HEX_DIGITS = "0123456789abcdefABCDEF"
+_MIN_DIFFERENT_DIGITS = 10  # of 64 random hexadecimal digits, fewer than 10 different ones do not happen
+
+
+@dataclass(frozen=True, slots=True)
+class Passphrase:
+    """The octets that encrypt the CA key, and whether they are random enough to need no slow KDF."""
+
+    octets: bytes = field(repr=False)
+    is_random_key: bool = False
+
+
+def parse_passphrase_file(content: bytes) -> Passphrase:
+    """Read a passphrase file: its first line, as openssl's ``file:`` does.
+
+    A file of at least 32 octets that is not text counts as a random key; its hexadecimal is the passphrase.
+
+    Raises:
+        KeyUnavailableError: the file is empty or its first line is.
+    """
+    is_binary = any(octet < 32 and octet not in b"\t\r\n" for octet in content) or not _is_utf8(content)
+    if is_binary and len(content) >= RANDOM_OCTETS:
+        return Passphrase(content.hex().encode("ascii"), is_random_key=True)
+    return parse_passphrase(content.split(b"\n", 1)[0].rstrip(b"\r"))
+
+
+def parse_passphrase(octets: bytes) -> Passphrase:
+    """Judge one passphrase: 64 or more hexadecimal digits are a random key, anything else is a human's.
+
+    Raises:
+        KeyUnavailableError: empty, not UTF-8, or with a NUL (openssl could not read it).
+    """
+    if not octets or b"\0" in octets or not _is_utf8(octets):
+        raise KeyUnavailableError(
+            "the passphrase is empty or not text", hint="put it on the first line of the passphrase file"
+        )
+    text = octets.decode("utf-8")
+    is_hex = len(text) >= RANDOM_OCTETS * 2 and not text.strip(_HEX_DIGITS)
+    is_random = is_hex and len(set(text.lower())) >= _MIN_DIFFERENT_DIGITS
+    return Passphrase(octets, is_random)
+
+
+def _is_utf8(octets: bytes) -> bool:
+    try:
+        octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True

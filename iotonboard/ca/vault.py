@@ -1,0 +1,76 @@
+"""The state's secret: a random vault key from which every bundle password is derived.
+
+The vault key lies in the database, wrapped (RFC 3394) under a key derived from the CA's private key
+(HKDF, RFC 5869, own label), so one unlock serves both and neither the database nor a bundle alone
+gives a password away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
+
+from iotonboard.errors import KeyUnavailableError
+
+if TYPE_CHECKING:
+    from iotonboard.model import SerialNumber
+
+VAULT_KEY_OCTETS = 32
+SALT_OCTETS = 16
+# Crockford's base 32: no I, L, O or U, so it can be read aloud and typed.
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PASSWORD_BITS = 128
+_GROUPS = (5, 5, 5, 5, 6)
+
+
+@dataclass(frozen=True, slots=True)
+class Vault:
+    """The unwrapped vault key."""
+
+    key: bytes = field(repr=False)
+
+    def bundle_password(self, serial: SerialNumber, salt: bytes) -> str:
+        """The password of one certificate's bundle and encrypted key: 128 bits, 26 letters and digits in groups."""
+        message = b"iotonboard bundle password v1" + serial.octets + salt
+        mac = HMAC(self.key, SHA256())
+        mac.update(message)
+        return spell(mac.finalize()[: _PASSWORD_BITS // 8])
+
+    def wrap(self, ca_secret: bytes) -> bytes:
+        """The vault key as it is stored, for the CA whose private value is ``ca_secret``."""
+        return aes_key_wrap(_wrapping_key(ca_secret), self.key)
+
+
+def unwrap(wrapped: bytes, ca_secret: bytes) -> Vault:
+    """Open the stored vault key.
+
+    Raises:
+        KeyUnavailableError: another CA key wrapped it, or it was damaged.
+    """
+    try:
+        return Vault(aes_key_unwrap(_wrapping_key(ca_secret), wrapped))
+    except InvalidUnwrap:
+        raise KeyUnavailableError(
+            "the CA key does not open this state's vault",
+            hint="bring back the key that belongs to this state",
+        ) from None
+
+
+def _wrapping_key(ca_secret: bytes) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=b"iotonboard vault wrapping key v1").derive(ca_secret)
+
+
+def spell(octets: bytes) -> str:
+    """128 bits as ``XXXXX-XXXXX-XXXXX-XXXXX-XXXXXX``."""
+    value = int.from_bytes(octets)
+    letters = "".join([_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5)])
+    groups, start = [], 0
+    for size in _GROUPS:
+        groups.append(letters[start : start + size])
+        start += size
+    return "-".join(groups)

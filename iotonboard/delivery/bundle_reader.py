@@ -1,0 +1,108 @@
+"""Opening a credential bundle again: decrypted with pyzipper, which did not write it, and checked in full."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+from typing import Any
+
+import pyzipper
+from pyzipper import zipfile_aes
+
+from iotonboard.delivery.bundle import ANCHOR, CERTIFICATE, KEY, MANIFEST, SCHEMA, describe
+from iotonboard.errors import KeyUnavailableError, PolicyError
+
+_MAX_BUNDLE_BYTES = 1 << 20  # a bundle with an RSA-4096 key and a chain of three is below 20 kB
+_MAX_ENTRY_BYTES = 1 << 18
+# What pyzipper raises on bytes that no ZIP program wrote: its own checks, and what lies below them.
+_UNREADABLE = (pyzipper.BadZipFile, NotImplementedError, struct.error, EOFError, OSError, ValueError)
+_AES_256 = 3  # the format's number for the strength
+
+
+def open_bundle(data: bytes, password: str) -> dict[str, bytes]:
+    """Decrypt a bundle and check it against its manifest; return its files by name, manifest included.
+
+    Names are from a fixed set, so they can be joined to a folder as they are.
+
+    Raises:
+        KeyUnavailableError: the password is wrong.
+        PolicyError: the file is damaged, is not a bundle, or contains what a bundle does not.
+    """
+    if len(data) > _MAX_BUNDLE_BYTES:
+        raise PolicyError(f"the file is larger than any bundle ({len(data)} bytes)")
+    try:
+        with pyzipper.AESZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+            _check_entries(entries)
+            files = _decrypt(archive, entries, password)
+    except _UNREADABLE as error:
+        raise _damaged("it cannot be read as a ZIP archive") from error
+    _check_manifest(files)
+    return files
+
+
+def _check_entries(entries: list[Any]) -> None:
+    """Refuse whatever a bundle never holds, before a byte is decrypted."""
+    names = [entry.filename for entry in entries]
+    unknown = set(names) - {KEY, CERTIFICATE, ANCHOR, MANIFEST}
+    if unknown:
+        raise _damaged(f"it contains {min(unknown)[:80]!r}")
+    if len(set(names)) != len(names):
+        raise _damaged("it contains a file twice")
+    if MANIFEST not in names:
+        raise _damaged("it has no manifest")
+    for entry in entries:
+        is_encrypted = entry.flag_bits & 1  # APPNOTE 4.4.4
+        if not is_encrypted or (entry.wz_aes_version, entry.wz_aes_strength) != (zipfile_aes.WZ_AES_V2, _AES_256):
+            raise _damaged(f"{entry.filename!r} is not encrypted as bundles are")
+        if entry.compress_type != pyzipper.ZIP_STORED or entry.file_size > _MAX_ENTRY_BYTES:
+            raise _damaged(f"{entry.filename!r} is compressed or too large")
+
+
+def _decrypt(archive: Any, entries: list[Any], password: str) -> dict[str, bytes]:
+    """Read every entry. One that authenticates proves the password, so the others' failures are damage.
+
+    The format's password check has two bytes: one entry alone cannot tell a wrong password from damage.
+    """
+    try:
+        archive.setpassword(password.encode("ascii"))
+    except UnicodeEncodeError:
+        raise _wrong_password() from None
+    files: dict[str, bytes] = {}
+    refused = broken = 0
+    for entry in entries:
+        try:
+            files[entry.filename] = archive.read(entry)
+        except _UNREADABLE:  # the HMAC differs, or the entry's own header
+            broken += 1
+        except RuntimeError:  # the two bytes differ
+            refused += 1
+    if refused and not files:
+        raise _wrong_password()
+    if refused or broken:
+        raise _damaged("part of it fails its integrity check")
+    return files
+
+
+def _check_manifest(files: dict[str, bytes]) -> None:
+    try:
+        manifest = json.loads(files[MANIFEST])
+        schema, listed = manifest["schema"], dict(manifest["files"])
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise _damaged("its manifest cannot be read") from error
+    if schema != SCHEMA:
+        raise PolicyError(f"the bundle has schema {schema!r}", hint="open it with a newer iotonboard")
+    if listed != {name: describe(data) for name, data in files.items() if name != MANIFEST}:
+        raise _damaged("its files are not those of its manifest")
+
+
+def _wrong_password() -> KeyUnavailableError:
+    return KeyUnavailableError(
+        "the password does not open this bundle",
+        hint="'iotonboard password ID' shows the password again",
+    )
+
+
+def _damaged(reason: str) -> PolicyError:
+    return PolicyError(f"this is not an intact bundle: {reason}", hint="export the bundle again")

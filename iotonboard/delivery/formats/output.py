@@ -1,0 +1,76 @@
+"""What every encoder takes and gives: the options of an export and the files that come out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from iotonboard.errors import PolicyError, UsageError
+
+if TYPE_CHECKING:
+    from iotonboard.delivery.credential import Credential
+
+_MAX_SECURITY_TAG = 2147483647  # nRF91 AT commands reference, %CMNG: <sec_tag>
+# ESP-IDF's NVS: keys and namespaces have at most 15 characters.
+_NVS_NAME = re.compile(r"[A-Za-z0-9_.-]{1,15}")
+_HOST = re.compile(r"[A-Za-z0-9._:-]{1,253}")
+# SubjectPublicKeyInfo of an Ed25519 key up to its bits (RFC 8410 4): a constant.
+_ED25519_KEY_INFO = bytes.fromhex("302a300506032b6570032100")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What an export can be told; every format reads only what concerns it.
+
+    ``password`` protects ``zip`` and ``p12``. ``security_tag`` is the slot for ``nrf`` and ``zephyr``; its
+    default is that of nrfcloud-utils. ``nvs_namespace`` is for ``esp-nvs``. ``broker_host``, ``broker_port``
+    and ``directory`` (where the files will lie; empty: wherever the client is started) are for ``mosquitto``.
+
+    Raises:
+        UsageError: a value that the format's consumer could not read.
+    """
+
+    password: str | None = field(default=None, repr=False)
+    security_tag: int = 16842753
+    nvs_namespace: str = "iotonboard"
+    broker_host: str = "localhost"
+    broker_port: int = 8883
+    directory: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.security_tag <= _MAX_SECURITY_TAG:
+            raise UsageError(f"'{self.security_tag}' is not a security tag", hint="use 0 to 2147483647")
+        if not _NVS_NAME.fullmatch(self.nvs_namespace):
+            raise UsageError(
+                f"{self.nvs_namespace[:80]!r} is not an NVS namespace",
+                hint="use 1 to 15 letters, digits, dots, dashes and underscores",
+            )
+        if not _HOST.fullmatch(self.broker_host):
+            raise UsageError(f"{self.broker_host[:80]!r} is not a host name or address")
+        if not 0 < self.broker_port < 65536:
+            raise UsageError(f"'{self.broker_port}' is not a port", hint="use 1 to 65535")
+        if not (self.directory.isprintable() and self.directory == self.directory.strip()):
+            raise UsageError(f"{self.directory[:80]!r} cannot be written into an options file")
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFile:
+    """One file of an export: a name that is safe everywhere, its bytes, and whether it holds a plain key.
+
+    ``repr`` does not show the bytes.
+    """
+
+    name: str
+    data: bytes = field(repr=False)
+    secret: bool = False
+
+
+def check_no_ed25519(credential: Credential, consumer: str) -> None:
+    """Refuse a device or CA key that ``consumer`` cannot use.
+
+    Raises:
+        PolicyError: the device's or the anchor's key is Ed25519.
+    """
+    if any(_ED25519_KEY_INFO in der for der in (credential.certificate_der, *credential.chain, *credential.anchors)):
+        raise PolicyError(f"{consumer} cannot use Ed25519 keys", hint="register the device with an EC or RSA key")

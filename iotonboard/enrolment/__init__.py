@@ -1,0 +1,1 @@
+"""Many devices, one order each: from a list to issued, recorded and answered certificates."""

@@ -1,0 +1,69 @@
+"""The CSV that takes bundle passwords when they are not to be printed: ``device_id,serial,bundle_password``."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from iotonboard.errors import ConflictError
+from iotonboard.files import disk_error
+
+if TYPE_CHECKING:
+    from typing import Self
+
+_HEADER = ("device_id", "serial", "bundle_password")
+
+
+class PasswordFile:
+    """Opened for appending, created with mode 0600; every line is on the disk before the device is answered.
+
+    Raises:
+        ConflictError: the path is a link, not a file, or others may read it.
+        BusyError: the disk refuses.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        if os.path.islink(path):
+            raise ConflictError(f"{path!r} is a link", hint="name the file itself")
+        try:
+            self._descriptor = os.open(path, flags, 0o600)
+        except OSError as error:
+            raise disk_error(error, path) from error
+        found = os.fstat(self._descriptor)
+        if not stat.S_ISREG(found.st_mode) or (os.name == "posix" and stat.S_IMODE(found.st_mode) & 0o077):
+            os.close(self._descriptor)
+            raise ConflictError(f"others may read {path!r}", hint=f"type: chmod 600 {path}")
+        self._known = self._read_serials()
+        if found.st_size == 0:
+            self._append(_HEADER)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        os.close(self._descriptor)
+
+    def _read_serials(self) -> set[str]:
+        with os.fdopen(os.dup(self._descriptor), "r", encoding="utf-8", newline="") as file:
+            file.seek(0)
+            return {row[1] for row in csv.reader(file) if len(row) == len(_HEADER)}
+
+    def add(self, device_id: str, serial_hex: str, password: str) -> None:
+        """Append one line, unless that serial is there already."""
+        if serial_hex not in self._known:
+            self._append((device_id, serial_hex, password))
+            self._known.add(serial_hex)
+
+    def _append(self, values: tuple[str, ...]) -> None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerow(values)
+        try:
+            os.write(self._descriptor, text.getvalue().encode("utf-8"))
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise disk_error(error, self._path) from error

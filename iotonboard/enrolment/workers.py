@@ -1,0 +1,161 @@
+"""Issuing on all cores: orders go out, certificates come back in the same order, with a bounded number on the way.
+
+The files of what was recorded are written there too, for new files take the disk's administration a while.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, wait
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from iotonboard.ca.vault import Vault
+from iotonboard.enrolment.desk import Desk
+from iotonboard.errors import BusyError
+from iotonboard.files import begin_sync
+from iotonboard.pki.certificates import load_issuer
+from iotonboard.pki.keys import dump_key, load_key
+from iotonboard.state.device_files import write_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
+
+    from iotonboard.enrolment.desk import Issued, Order
+    from iotonboard.errors import IotOnboardError
+    from iotonboard.pki.keys import PrivateKey
+    from iotonboard.pki.profiles import DeviceProfile
+    from iotonboard.state.layout import Paths
+    from iotonboard.store.store import PendingFiles
+
+_GROUPS_AHEAD = 3
+_LEAST, _MOST = 16, 64  # orders for one worker at a time: 5 to 30 ms of work
+_RSA_PART = 2  # an RSA key takes 60 ms and more
+_SYNC_AFTER = 1024  # certificates whose files were written
+
+_Item = TypeVar("_Item")
+_Answer = TypeVar("_Answer")
+
+_desk: list[Desk] = []  # one per worker process, filled by _start
+
+
+def _start(
+    certificate_der: bytes,
+    key_der: bytes,
+    chain: tuple[bytes, ...],
+    anchors: tuple[bytes, ...],
+    vault_key: bytes,
+    profile: DeviceProfile,
+) -> None:
+    # Ctrl-C reaches the whole process group; the parent alone decides when a batch ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    issuer = load_issuer(certificate_der, load_key(key_der, None))
+    _desk.append(Desk(issuer, chain, anchors, Vault(vault_key), profile))
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for orders for ever, with the CA key in its memory."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _issue_all(orders: list[Order]) -> list[Issued | IotOnboardError]:
+    return _desk[0].issue(orders)
+
+
+class WorkerPool:
+    """Worker processes that hold the CA key in memory for as long as a batch runs.
+
+    The key reaches them through the fork, or through a pipe where processes are not forked; never a file.
+    """
+
+    def __init__(self, desk: Desk, key: PrivateKey, jobs: int) -> None:
+        cas = (desk.issuer.certificate_der, dump_key(key), desk.chain, desk.anchors)
+        arguments = (*cas, desk.vault.key, desk.profile)
+        context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
+        self._jobs = jobs
+        self._unsynced = 0
+        self._pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=arguments)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def issue(self, groups: Iterable[list[Order]]) -> Iterator[list[Issued | IotOnboardError]]:
+        """Issue group after group, each on all cores; at most four groups are on the way.
+
+        Raises:
+            BusyError: a worker process was killed.
+        """
+        on_the_way: deque[list[Future[list[Issued | IotOnboardError]]]] = deque()
+        for group in groups:
+            most = _RSA_PART if any(order.key_type.startswith("rsa") for order in group) else _MOST
+            on_the_way.append([self._submit(_issue_all, part) for part in self._parts(group, most)])
+            if len(on_the_way) > _GROUPS_AHEAD:
+                yield _results(on_the_way.popleft())
+        while on_the_way:
+            yield _results(on_the_way.popleft())
+
+    def start_writing(self, paths: Paths, group: list[PendingFiles]) -> Callable[[], None]:
+        """Begin what ``certfiles.write_all`` does, on all cores, and return what waits until all are written.
+
+        That raises BusyError when the disk refuses or a worker process was killed; no file is begun after it.
+        """
+        parts = [self._submit(write_all, paths, part) for part in self._parts(group, _MOST)]
+
+        def finish() -> None:
+            wait(parts)
+            for part in parts:
+                _result(part)
+            self._unsynced += len(group)
+            if self._unsynced >= _SYNC_AFTER:
+                self._unsynced = 0
+                begin_sync()
+
+        return finish
+
+    def _submit(self, function: Callable[..., _Answer], *args: object) -> Future[_Answer]:
+        try:
+            return self._pool.submit(function, *args)
+        except BrokenExecutor:
+            raise _killed() from None
+
+    def _parts(self, group: list[_Item], most: int) -> Iterator[list[_Item]]:
+        """Cut a group so that every core has some of it, none waits long for another, and few are handed over."""
+        size = min(max(len(group) // (2 * self._jobs), _LEAST), most)
+        return (group[start : start + size] for start in range(0, len(group), size))
+
+
+def _results(parts: list[Future[list[Issued | IotOnboardError]]]) -> list[Issued | IotOnboardError]:
+    return [issued for part in parts for issued in _result(part)]
+
+
+def _result(part: Future[_Answer]) -> _Answer:
+    try:
+        return part.result()
+    except BrokenExecutor:
+        raise _killed() from None
+
+
+def _killed() -> BusyError:
+    return BusyError(
+        "the system killed a worker process, perhaps for want of memory",
+        hint="run the same command again with --if-exists skip, and with a smaller --jobs",
+    )
+
+
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0)) or 1
+    return os.cpu_count() or 1

@@ -1,0 +1,397 @@
+"""Files on disk: the only place with fsync, rename and modes.
+
+A published file is replaced by a finished one or not at all: temporary file in the same folder, mode
+and owner set, fsync, rename, fsync of the folder. Nothing here follows a symbolic link at the place it
+writes to. Every refusal of the disk becomes a ``BusyError`` (exit 8).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import threading
+from typing import TYPE_CHECKING
+
+from iotonboard.errors import BusyError, ConflictError, IotOnboardError, NotFoundError, PolicyError
+from iotonboard.permissions import READER_HINT, TAKEN_HINT, Placement, check_replaceable, unreadable_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import BinaryIO
+
+STAGING_PREFIX = ".iotonboard-"
+STAGING_SUFFIX = ".tmp"
+
+# O_BINARY exists on Windows only, O_NOFOLLOW and O_CLOEXEC on POSIX only.
+_CREATE = (
+    os.O_WRONLY
+    | os.O_CREAT
+    | os.O_EXCL
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+)
+
+
+PRIVATE = Placement(0o600)
+PUBLIC = Placement(0o644)
+
+
+def disk_error(error: OSError, path: str) -> IotOnboardError:
+    """Turn an operating system error into the program's own, with what to do next."""
+    reason = error.strerror or str(error)
+    hints = {
+        errno.ENOENT: "there is no such folder: correct the name, or make it",
+        errno.ENOSPC: "free some space on that disk and run the same command again",
+        errno.EDQUOT: "free some of your disk quota and run the same command again",
+        errno.EACCES: "run the command as the user who owns that folder, or correct its permissions",
+        errno.EPERM: "run the command as the user who owns that folder, or correct its permissions",
+        errno.EROFS: "the disk is read-only: mount it writable and run the same command again",
+        errno.EFBIG: "a limit on file sizes is in force (ulimit -f): lift it and run the same command again",
+    }
+    hint = hints.get(error.errno or 0, "nothing was lost; run the same command again when the disk is well")
+    return BusyError(f"cannot write {path!r}: {reason}", hint=hint)
+
+
+def _read_error(error: OSError, path: str) -> IotOnboardError:
+    return BusyError(f"cannot read {path!r}: {error.strerror}", hint="check the file's permissions")
+
+
+def read_file(path: str, *, limit: int = 1 << 26) -> bytes:
+    """Read a whole file of at most ``limit`` octets.
+
+    Raises:
+        NotFoundError: there is no such file.
+        BusyError: it cannot be read.
+        ConflictError: it is larger than ``limit``.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read(limit + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFoundError(f"there is no file {path!r}", hint="check the name") from None
+    except IsADirectoryError:
+        raise NotFoundError(f"{path!r} is a folder, not a file", hint="name a file in it") from None
+    except OSError as error:
+        raise _read_error(error, path) from error
+    if len(content) > limit:
+        raise ConflictError(f"{path!r} is larger than {limit} bytes", hint="this is not the file that was meant")
+    return content
+
+
+def read_pieces(path: str) -> Iterator[bytes]:
+    """Read a file of any size in pieces of a mebibyte.
+
+    Raises:
+        BusyError: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            while piece := file.read(1 << 20):
+                yield piece
+    except OSError as error:
+        raise _read_error(error, path) from error
+
+
+def holds(path: str, pieces: Iterable[bytes]) -> bool:
+    """Say whether a file is exactly these pieces, read side by side.
+
+    Raises:
+        BusyError: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return all(file.read(len(piece)) == piece for piece in pieces) and not file.read(1)
+    except OSError as error:
+        raise _read_error(error, path) from error
+
+
+def make_private_dir(path: str) -> bool:
+    """Create a folder with mode 0700; as ``make_dir``."""
+    return make_dir(path, 0o700)
+
+
+def make_dir(path: str, mode: int) -> bool:
+    """Create ``path`` with ``mode`` whatever the umask says; ``True`` when it was made.
+
+    Raises:
+        ConflictError: something that is not a folder (or a symbolic link) stands there.
+        BusyError: the disk refused.
+    """
+    try:
+        os.mkdir(path, 0o700)
+        if mode != 0o700:
+            os.chmod(path, mode)
+    except FileExistsError:
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            raise ConflictError(f"{path!r} is not a folder", hint="move it away; links are not followed here") from None
+        return False
+    except OSError as error:
+        raise disk_error(error, path) from error
+    return True
+
+
+def make_private(path: str) -> None:
+    """Take the rights of everybody but the owner from a file (0600) or a folder (0700) that is there.
+
+    Raises:
+        BusyError: the disk refused.
+    """
+    try:
+        os.chmod(path, 0o700 if os.path.isdir(path) else 0o600)
+    except OSError as error:
+        raise disk_error(error, path) from error
+
+
+def create_exclusive(path: str, content: bytes, placement: Placement = PRIVATE) -> None:
+    """Create a new file, durable before this returns; never follows a link, never overwrites.
+
+    Raises:
+        ConflictError: the name is taken.
+        BusyError: the disk refused; no partial file is left.
+    """
+    try:
+        descriptor = os.open(path, _CREATE, 0o600)
+    except FileExistsError:
+        raise ConflictError(f"{path!r} exists already", hint=TAKEN_HINT) from None
+    except OSError as error:
+        raise disk_error(error, path) from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            _settle(file, placement, durable=True)
+    except OSError as error:
+        _forget(path)
+        raise disk_error(error, path) from error
+    sync_dir(os.path.dirname(path) or ".")
+
+
+def write_atomic(
+    path: str,
+    content: bytes | Iterable[bytes],
+    placement: Placement = PRIVATE,
+    *,
+    durable: bool = True,
+    sync_folder: bool = True,
+) -> None:
+    """Replace ``path`` by a whole new file.
+
+    ``content`` may be produced piece by piece; when producing it fails, the old file stays.
+    ``durable=False`` leaves the fsync to a later ``sync_all``, ``sync_folder=False`` that of the folder to a later
+    ``sync_dir``.
+
+    Raises:
+        BusyError: the disk refused; the old file stays.
+        PolicyError: the placement's reader could not read it; the old file stays.
+    """
+    with replacing(path, placement, durable=durable, sync_folder=sync_folder) as file:
+        for piece in (content,) if isinstance(content, bytes) else content:
+            file.write(piece)
+
+
+def write_first(path: str, content: bytes, placement: Placement = PRIVATE) -> None:
+    """Write a file into a folder that was just made and that nobody was told of: it needs no temporary name.
+
+    A later ``sync_all`` makes it durable. What a crash leaves here is noted elsewhere, and written again.
+
+    Raises:
+        BusyError: the disk refused.
+    """
+    try:
+        descriptor = os.open(path, _CREATE, placement.mode)
+        try:
+            while content:
+                content = content[os.write(descriptor, content) :]
+            if hasattr(os, "fchmod"):
+                os.fchmod(descriptor, placement.mode)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise disk_error(error, path) from error
+
+
+@contextlib.contextmanager
+def replacing(
+    path: str, placement: Placement = PRIVATE, *, durable: bool = True, sync_folder: bool = True
+) -> Iterator[BinaryIO]:
+    """Open a temporary file in ``path``'s folder; when the block ends well it takes the place of ``path``.
+
+    Raises:
+        BusyError: the disk refused; the old file stays.
+        ConflictError: a folder, a device or a pipe stands there.
+        PolicyError: the placement's reader could not read it; the old file stays.
+    """
+    check_replaceable(path)
+    staged = _staging_name(path)
+    try:
+        # A size for the buffer, so that Python does not ask for the disk's: it costs three more system calls a file.
+        with os.fdopen(os.open(staged, _CREATE, 0o600), "wb", 1 << 16) as file:
+            yield file
+            _settle(file, placement, durable=durable)
+        _check_readable(staged, path, placement.reader)
+        os.replace(staged, path)
+    except OSError as error:
+        _forget(staged)
+        raise disk_error(error, path) from error
+    except BaseException:
+        _forget(staged)
+        raise
+    if durable and sync_folder:
+        sync_dir(os.path.dirname(path) or ".")
+
+
+def _staging_name(path: str) -> str:
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f"{STAGING_PREFIX}{name[:80]}-{os.urandom(6).hex()}{STAGING_SUFFIX}")
+
+
+def _settle(file: BinaryIO, placement: Placement, *, durable: bool) -> None:
+    """Give a written file its owner and mode, and make it durable."""
+    file.flush()
+    if hasattr(os, "fchown") and (placement.uid, placement.gid) != (-1, -1):
+        os.fchown(file.fileno(), placement.uid, placement.gid)
+    if hasattr(os, "fchmod"):
+        os.fchmod(file.fileno(), placement.mode)
+    if durable:
+        os.fsync(file.fileno())
+
+
+def _check_readable(staged: str, path: str, reader: str) -> None:
+    if reader and (reason := unreadable_for(staged, reader)):
+        raise PolicyError(f"{path!r} was not replaced: {reason}", hint=READER_HINT)
+
+
+def _forget(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+
+
+def sync_dir(path: str) -> None:
+    """Make renames and new names in a folder durable; a no-op where folders cannot be opened (Windows)."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise disk_error(error, path) from error
+
+
+def sync_all(paths: Iterable[str]) -> None:
+    """Make many files that were written with ``durable=False`` durable, at once where the system can."""
+    if hasattr(os, "sync"):
+        os.sync()
+        return
+    for path in paths:
+        _sync_file(path)
+
+
+def begin_sync() -> None:
+    """Let the disk begin with what ``sync_all`` will wait for, while the processors are busy; returns at once."""
+    if hasattr(os, "sync"):
+        threading.Thread(target=os.sync, daemon=True).start()
+
+
+def sync_tree(folder: str) -> None:
+    """Make the files of a folder, their names and the folder's own name durable; one that went is passed over."""
+    try:
+        with os.scandir(folder) as entries:
+            paths = [entry.path for entry in entries if entry.is_file(follow_symlinks=False)]
+        for path in paths:
+            _sync_file(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise disk_error(error, folder) from error
+    sync_dir(folder)
+    sync_dir(os.path.dirname(folder))
+
+
+def _sync_file(path: str) -> None:
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_file(path: str) -> bool:
+    """Delete a file; ``True`` when it was there."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise disk_error(error, path) from error
+    return True
+
+
+def erase_file(path: str) -> bool:
+    """Overwrite a file with zeros and delete it; ``True`` when it was there.
+
+    A disk that writes elsewhere (SSD, copy-on-write, journal) may keep the old octets. A file with a second
+    name, or one that is no plain file, is only unlinked.
+    """
+    try:
+        found = os.lstat(path)
+        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+            descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+            with os.fdopen(descriptor, "wb", buffering=0) as file:
+                file.write(bytes(found.st_size))
+                os.fsync(descriptor)
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise disk_error(error, path) from error
+    return True
+
+
+def remove_empty_dir(path: str) -> bool:
+    """Delete a folder; ``False`` when it was not there or something lies in it."""
+    try:
+        os.rmdir(path)
+    except OSError:
+        return False
+    return True
+
+
+def read_back(path: str, *, limit: int = 1 << 26) -> bytes:
+    """Read a file that was just written, from the medium where the system can drop its cached copy."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            return file.read(limit)
+    except OSError as error:
+        raise disk_error(error, path) from error
+
+
+def sweep_staging(folder: str) -> int:
+    """Delete what an interrupted write left in ``folder``; returns how many files went.
+
+    The caller holds the state's write lock, so no other writer's staging can be met.
+    """
+    try:
+        leftovers = [entry.path for entry in _entries(folder) if is_staging(entry.name)]
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    except OSError as error:
+        raise disk_error(error, folder) from error
+    return sum(remove_file(path) for path in leftovers)
+
+
+def is_staging(name: str) -> bool:
+    """Say whether a file name is one that ``write_atomic`` uses before the rename."""
+    return name.startswith(STAGING_PREFIX) and name.endswith(STAGING_SUFFIX)
+
+
+def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        yield from entries

@@ -1,0 +1,1 @@
+"""Looking, not touching: checks, inspection, the trail, expiry, the report."""

@@ -1,0 +1,85 @@
+"""What will expire, as a calendar (RFC 5545) and as metrics for a Prometheus node exporter. Pure text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+_LONGEST_LINE = 75  # octets, without the line break (RFC 5545 3.1)
+_TITLES = {"device": "device ", "broker": "broker ", "ca": "CA ", "crl": ""}
+REMEDIES = {
+    "device": "iotonboard renew --expiring-within DAYS",
+    "broker": "iotonboard issue-broker HOST, with all its names",
+    "ca": "iotonboard ca-rollover",
+    "crl": "iotonboard gen-crl",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing that expires. ``kind``: ``device``, ``broker``, ``ca`` or ``crl``; ``key``: its serial or number.
+
+    ``holder`` stays the same when the thing is made anew: the device, the host, or the start of the CA's fingerprint.
+    """
+
+    kind: str
+    name: str
+    key: str
+    not_after: datetime
+    holder: str
+
+
+def render_ics(items: Iterable[Item], now: datetime) -> str:
+    """One event for each item, at the moment when it expires; a later calendar moves the events of an earlier one."""
+    lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//iotonboard//expiring//EN"]
+    for item in items:
+        lines += [
+            "BEGIN:VEVENT",
+            f"UID:{item.kind}-{item.holder}@iotonboard",
+            f"DTSTAMP:{now:%Y%m%dT%H%M%SZ}",
+            f"DTSTART:{item.not_after:%Y%m%dT%H%M%SZ}",
+            f"SUMMARY:{_escaped(f'{_TITLES[item.kind]}{item.name} expires')}",
+            f"DESCRIPTION:{_escaped(f'{item.key}: {REMEDIES[item.kind]}')}",
+            "TRANSP:TRANSPARENT",
+            "END:VEVENT",
+        ]
+    return "".join(_folded(line) for line in [*lines, "END:VCALENDAR"])
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,").replace("\n", "\\n")
+
+
+def _folded(line: str) -> str:
+    """A content line in pieces of at most 75 octets; what goes on begins with a blank."""
+    octets, pieces = line.encode("utf-8"), []
+    while len(octets) > _LONGEST_LINE:
+        cut = _LONGEST_LINE
+        while octets[cut] & 0xC0 == 0x80:
+            cut -= 1
+        pieces.append(octets[:cut])
+        octets = b" " + octets[cut:]
+    return b"\r\n".join([*pieces, octets]).decode("utf-8") + "\r\n"
+
+
+def render_prometheus(due: Iterable[Item], standing: Iterable[Item]) -> str:
+    """Metrics: how many are due by kind, and when CA, CRL and brokers expire, due or not."""
+    counts = dict.fromkeys(("device", "broker", "ca", "crl"), 0)
+    for item in due:
+        counts[item.kind] += 1
+    lines = [
+        "# HELP iotonboard_expiring How many expire within the configured days, by kind.",
+        "# TYPE iotonboard_expiring gauge",
+        *(f'iotonboard_expiring{{kind="{kind}"}} {number}' for kind, number in counts.items()),
+        "# HELP iotonboard_not_after_seconds When the CA, the CRL of a CA or a broker expires, in seconds since 1970.",
+        "# TYPE iotonboard_not_after_seconds gauge",
+        *(
+            f'iotonboard_not_after_seconds{{kind="{item.kind}",name="{item.holder}"}} {int(item.not_after.timestamp())}'
+            for item in standing
+        ),
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,166 @@
+"""Who may read a file, by mode and owner of it and of the folders on the way; and which name a file may be put under.
+
+A broker that cannot read its ACL or CRL at a reload lets everyone in.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from iotonboard.errors import ConflictError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+TAKEN_HINT = "choose another name, or move it away"
+READER_HINT = (
+    "set broker.group and broker.mode, and publish outside of the private state directory:"
+    " broker_acl_file and broker_crl_file"
+)
+_NOBODY = -1  # owns no file
+
+
+def user_number(name: str) -> int:
+    """Number of an operating system user.
+
+    Raises:
+        NotFoundError: there is no such user here.
+    """
+    return _number_of(name, "pwd", "getpwnam", "pw_uid")
+
+
+def has_user(name: str) -> bool:
+    """Say whether there is such a user here."""
+    try:
+        return user_number(name) >= 0
+    except NotFoundError:
+        return False
+
+
+def group_number(name: str) -> int:
+    """Number of an operating system group.
+
+    Raises:
+        NotFoundError: there is no such group here.
+    """
+    return _number_of(name, "grp", "getgrnam", "gr_gid")
+
+
+def _number_of(name: str, module: str, function: str, field: str) -> int:
+    if re.fullmatch("[0-9]{1,9}", name):
+        return int(name)
+    kind = "user" if module == "pwd" else "group"
+    try:
+        # pwd and grp do not exist on Windows, where files have no such owner.
+        entry = getattr(importlib.import_module(module), function)(name)
+    except ImportError:
+        return -1
+    except KeyError:
+        raise NotFoundError(
+            f"there is no {kind} {name!r} on this machine",
+            hint="check --user, or [broker] in iotonboard.toml",
+        ) from None
+    return int(getattr(entry, field))
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Mode and owner that a published file gets before its rename; ``-1`` leaves an owner as it is.
+
+    ``reader`` (``unreadable_for``) is who must then be able to read it; empty is nobody in particular.
+    """
+
+    mode: int
+    uid: int = -1
+    gid: int = -1
+    reader: str = ""
+
+
+def placement_like(path: str, default: Placement) -> Placement:
+    """Mode and owner of the file at ``path`` when there is one, else ``default``."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return default
+    if not stat.S_ISREG(found.st_mode):
+        return default
+    if not hasattr(os, "geteuid"):
+        return Placement(stat.S_IMODE(found.st_mode))
+    return Placement(stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
+
+
+def check_plain(path: str) -> None:
+    """Make sure that what a rename would replace is what the broker reads.
+
+    Raises:
+        ConflictError: it is a symbolic link, whose target would stay as it is, or no file.
+    """
+    if os.path.islink(path):
+        raise ConflictError(
+            f"{path!r} is a symbolic link to {os.readlink(path)!r}, which would not be replaced",
+            hint="name the file itself (--dest, --out, broker_acl_file, broker_crl_file), or delete the link",
+        )
+    check_replaceable(path)
+
+
+def check_replaceable(path: str) -> None:
+    """Refuse a name that is neither free nor a file's or link's: a rename would put a file in place of /dev/null.
+
+    Raises:
+        ConflictError: a folder, a device or a pipe stands there.
+    """
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return  # nothing is there; what cannot be looked at is told when it is written
+    if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+        raise ConflictError(f"{path!r} is not a file", hint=TAKEN_HINT)
+
+
+def obstacle_to_reading(path: str, uid: int, groups: Collection[int]) -> str:
+    """Say why a user cannot read a file: its mode, or that of a folder on the way; empty when it can."""
+    if uid == 0:
+        return ""
+    path = os.path.realpath(path)
+    folder = os.path.dirname(path)
+    while True:
+        if not _may(folder, uid, groups, 0o1):
+            return f"it may not enter {folder!r}"
+        if folder == os.path.dirname(folder):
+            break
+        folder = os.path.dirname(folder)
+    return "" if _may(path, uid, groups, 0o4) else "the file's mode does not allow it"
+
+
+def _may(path: str, uid: int, groups: Collection[int], wanted: int) -> bool:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return False
+    shift = 6 if found.st_uid == uid else 3 if found.st_gid in groups else 0
+    return bool(found.st_mode >> shift & wanted)
+
+
+def unreadable_for(path: str, reader: str) -> str:
+    """Say why ``reader`` cannot read a file; empty when it can.
+
+    ``reader`` is a user (name or number) with the groups that the system knows of, or ``:GROUP`` for a member of
+    that group, as chown(1) writes them.
+
+    Raises:
+        NotFoundError: there is no such user or group here.
+    """
+    if not hasattr(os, "getgrouplist") or not os.path.exists(path):
+        return ""  # Windows decides by other means; what is missing is told elsewhere
+    user, _, group = reader.partition(":")
+    groups = [group_number(group)] if group else []
+    if user and not user.isdecimal():
+        groups += os.getgrouplist(user, _number_of(user, "pwd", "getpwnam", "pw_gid"))
+    reason = obstacle_to_reading(path, user_number(user) if user else _NOBODY, groups)
+    what = f"user {user!r}" if user else f"group {group!r}"
+    return f"the broker's {what} cannot read it: {reason}" if reason else ""

@@ -1,0 +1,150 @@
+"""Which rules apply to what, and the functions that apply them: nothing is signed that broke one.
+
+A signer takes ``Linted`` octets only, and only this module makes them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from iotonboard.errors import LintError, PolicyError
+from iotonboard.pki.lint import certificate_rules as certificate
+from iotonboard.pki.lint import crl_rules
+from iotonboard.pki.lint.candidate import (
+    CertificateCandidate,
+    CrlCandidate,
+    Kind,
+    read_certificate,
+    read_crl,
+    read_tbs,
+    unsigned,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from iotonboard.pki.lint.candidate import IssuerFacts
+
+    CertificateRule = Callable[[CertificateCandidate], str | None]
+
+_Candidate = TypeVar("_Candidate", CertificateCandidate, CrlCandidate)
+
+_EVERY_CERTIFICATE: Final[tuple[CertificateRule, ...]] = (
+    certificate.version_is_3,
+    certificate.serial_is_positive,
+    certificate.serial_fits_20_octets,
+    certificate.serial_has_64_bits,
+    certificate.algorithms_agree,
+    certificate.algorithm_fits_issuer,
+    certificate.issuer_is_ca_subject,
+    certificate.times_are_well_formed,
+    certificate.validity_is_ordered,
+    certificate.validity_is_inside_issuers,
+    certificate.subject_attributes_are_legal,
+    certificate.extensions_are_exact,
+    certificate.criticality_is_right,
+    certificate.basic_constraints_fit,
+    certificate.key_usage_fits,
+    certificate.subject_key_id_is_hash,
+    certificate.authority_key_id_is_issuers,
+    certificate.key_is_supported,
+    certificate.key_is_not_weak,
+)
+
+LINTS: Final[dict[Kind, tuple[CertificateRule, ...]]] = {
+    Kind.CA: (*_EVERY_CERTIFICATE, certificate.ca_is_self_issued, certificate.subject_has_common_name),
+    Kind.DEVICE: (
+        *_EVERY_CERTIFICATE,
+        certificate.subject_has_common_name,
+        certificate.common_name_is_device_id,
+        certificate.extended_key_usage_fits,
+        certificate.device_alt_name_is_urn,
+    ),
+    Kind.SERVER: (
+        *_EVERY_CERTIFICATE,
+        certificate.extended_key_usage_fits,
+        certificate.server_alt_names_are_hosts,
+    ),
+}
+
+
+def lint_certificate(certificate_der: bytes, kind: Kind, issuer: IssuerFacts) -> None:
+    """Check a certificate, signed or with an empty signature; the signature itself is not verified.
+
+    Raises:
+        LintError: it cannot be read, or breaks a rule; the message names every broken rule.
+
+    """
+    linted(read_certificate(certificate_der, kind, issuer))
+
+
+def lint_crl(crl_der: bytes, issuer: IssuerFacts) -> None:
+    """Check a CRL, signed or with an empty signature; the signature itself is not verified.
+
+    Raises:
+        LintError: it cannot be read, or breaks a rule; the message names every broken rule.
+
+    """
+    _refuse("CRL", _findings(crl_rules.RULES, read_crl(crl_der, issuer)))
+
+
+class Linted:
+    """A TBSCertificate or TBSCertList that broke no rule, as it will be signed."""
+
+    __slots__ = ("tbs",)
+
+    def __init__(self, tbs: bytes, made_by: object) -> None:
+        """Refuse everybody but the functions below."""
+        if made_by is not _THIS_MODULE:
+            raise TypeError("only the lint makes what may be signed")
+        self.tbs = tbs
+
+
+_THIS_MODULE: Final = object()
+
+
+def linted(candidate: CertificateCandidate) -> Linted:
+    """Check what was read of a certificate, so that its TBSCertificate may be signed.
+
+    Raises:
+        LintError: it breaks a rule; the message names every broken rule.
+
+    """
+    _refuse("certificate", _findings(LINTS[candidate.kind], candidate))
+    return Linted(candidate.tbs_der, _THIS_MODULE)
+
+
+def linted_certificate(tbs: bytes, kind: Kind, issuer: IssuerFacts) -> Linted:
+    """Check a TBSCertificate, so that it may be signed: ``read_tbs``, then ``linted``.
+
+    Raises:
+        LintError: it cannot be read, or breaks a rule; the message names every broken rule.
+
+    """
+    return linted(read_tbs(tbs, kind, issuer))
+
+
+def linted_crl(tbs: bytes, issuer: IssuerFacts) -> Linted:
+    """Check a TBSCertList, so that it may be signed.
+
+    Raises:
+        LintError: it cannot be read, or breaks a rule; the message names every broken rule.
+
+    """
+    try:
+        completed = unsigned(tbs)
+    except PolicyError as error:
+        raise LintError(f"the octets to be signed cannot be read: {error}") from error
+    lint_crl(completed, issuer)
+    return Linted(tbs, _THIS_MODULE)
+
+
+def _findings(rules: Iterable[Callable[[_Candidate], str | None]], candidate: _Candidate) -> list[tuple[str, str]]:
+    """Apply all rules; a pair of rule name and problem for each that does not hold."""
+    return [(getattr(rule, "__name__", "rule"), problem) for rule in rules if (problem := rule(candidate))]
+
+
+def _refuse(what: str, findings: list[tuple[str, str]]) -> None:
+    if findings:
+        problems = "; ".join(f"{problem} ({name})" for name, problem in findings)
+        raise LintError(f"the {what} was not signed: {problems}", hint="this is a defect or a damaged CA: report it")

@@ -1,0 +1,1 @@
+"""One open state directory: its layout, its settings, its changes and how they are published."""

@@ -1,0 +1,29 @@
+"""Changes that several commands make, each inside the caller's transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iotonboard.model import RevocationReason
+from iotonboard.store.life import overdue_overlaps
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from iotonboard.model import SerialNumber
+    from iotonboard.state.state import State
+
+
+def release(state: State, serial: SerialNumber, now: datetime, *, subject: str) -> None:
+    """Take a certificate off hold, inside the caller's transaction; CRL and ACL are to be published anew."""
+    store = state.store
+    store.connection.execute("DELETE FROM revocation WHERE certificate = ?", (store.certificate_row(serial),))
+    state.record(now, subject, serial=serial.hex, detail={"released": True})
+    store.set_meta("unlisted_revocations", store.unlisted_revocations() + 1)
+    state.mark_acl()
+
+
+def end_overlaps(state: State, now: datetime) -> None:
+    """Revoke as superseded every certificate whose overlap is over, inside the caller's transaction."""
+    for serial, device_id in overdue_overlaps(state.store, now):
+        state.revoke([serial], RevocationReason.SUPERSEDED, now, subject=device_id)

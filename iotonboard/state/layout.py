@@ -1,0 +1,80 @@
+"""The state directory's layout: where everything is."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from iotonboard.errors import PolicyError, StateError
+from iotonboard.model import DeviceId
+from iotonboard.state import config
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Where everything is. ``certs``, ``acl`` and ``crl`` may lie outside of the state directory."""
+
+    root: str
+    config: str
+    database: str
+    certs: str
+    acl: str
+    crl: str
+    outbox: str
+
+    @property
+    def ca_certificate(self) -> str:
+        """The trust anchors, PEM."""
+        return os.path.join(self.certs, "ca.crt")
+
+    def device(self, device_id: str) -> str:
+        """Folder of one device; the id is checked again here, where it becomes a path."""
+        return os.path.join(self.certs, "devices", DeviceId(device_id))
+
+    def bundle(self, device_id: str) -> str:
+        """The device's AES-256 ZIP."""
+        return os.path.join(self.device(device_id), "creds.zip")
+
+    def broker(self, host: str) -> str:
+        """Folder of one broker; colons of IPv6 addresses become dashes, for Windows."""
+        return os.path.join(self.certs, "brokers", host.replace(":", "-").replace("*", "_"))
+
+
+def resolve_paths(root: str, settings: config.Config) -> Paths:
+    """Turn the configured names into absolute paths.
+
+    Raises:
+        PolicyError: one file would be used for two things.
+        StateError: ``root`` is relative to a folder that was deleted.
+    """
+    try:
+        root = os.path.abspath(root)
+    except FileNotFoundError:
+        raise StateError("the current folder was deleted", hint="'cd' into one that exists") from None
+    certs = config.resolve_path(root, settings["ca_root_path"])
+    paths = Paths(
+        root=root,
+        config=os.path.join(root, config.FILE_NAME),
+        database=config.database_path(root, settings["database_url"]),
+        certs=certs,
+        acl=config.resolve_path(root, settings["broker_acl_file"]),
+        crl=config.resolve_path(root, settings["broker_crl_file"] or os.path.join(certs, "crl.pem")),
+        outbox=os.path.join(root, "outbox"),
+    )
+    _refuse_clashes(paths)
+    return paths
+
+
+def _refuse_clashes(paths: Paths) -> None:
+    """Refuse settings by which the CRL or the ACL would be written over the database, a key or each other."""
+    folders = {os.path.normcase(path) for path in (paths.root, paths.certs, paths.outbox)}
+    database = [paths.database + suffix for suffix in ("", "-journal", "-shm", "-wal")]
+    files = [os.path.normcase(path) for path in (*database, paths.config, paths.ca_certificate, paths.acl, paths.crl)]
+    for path in files:
+        is_key = os.path.dirname(path) == os.path.normcase(paths.certs) and path.endswith(".key")
+        if path in folders or is_key or files.count(path) > 1:
+            raise PolicyError(
+                f"{path!r} would be used for two things",
+                hint="database_url, broker_acl_file and broker_crl_file need files of their own: correct that setting"
+                f" in {config.FILE_NAME} or in the environment",
+            )

@@ -1,0 +1,1 @@
+"""The database, as queries that return records; all SQL lives here."""

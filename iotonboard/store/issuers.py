@@ -1,0 +1,70 @@
+"""One CA after another: which certificates still hang on the old one, and what is signed with which.
+
+During a rollover the newest CA issues to devices, every CA signs its own CRL, and brokers get their certificates
+from the oldest CA that has valid devices: those know no other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iotonboard.model import to_epoch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from iotonboard.model import SerialNumber
+    from iotonboard.store.store import CrlRow, Store
+
+# Neither expired nor revoked for good: what is on hold may come back.
+_VALID = """c.not_after >= :now AND NOT EXISTS
+    (SELECT 1 FROM revocation r WHERE r.certificate = c.id AND r.reason <> 'certificateHold')"""
+# Brokers whose newest certificate is of a CA: an older one of the same broker is not in use any more.
+_BROKERS = f"""SELECT c.host FROM certificate c WHERE c.issuer = :issuer AND {_VALID}
+    AND c.id IN (SELECT max(id) FROM certificate WHERE host IS NOT NULL GROUP BY host) ORDER BY c.host"""  # noqa: S608
+# Devices that nobody renewed since a newer CA issues.
+_BEHIND = f"""SELECT d.device_id FROM device d WHERE d.device_id > :after AND EXISTS (
+        SELECT 1 FROM certificate c WHERE c.device = d.id AND {_VALID})
+    AND (SELECT c.issuer FROM certificate c WHERE c.device = d.id ORDER BY c.id DESC LIMIT 1) <> :newest
+    ORDER BY d.device_id LIMIT :size"""  # noqa: S608
+_PAGE = 500
+
+
+def valid_devices(store: Store, issuer: int, now: datetime) -> int:
+    """How many devices have a certificate of a CA that is valid, or on hold."""
+    query = f"SELECT count(DISTINCT c.device) FROM certificate c WHERE c.issuer = :issuer AND {_VALID}"  # noqa: S608
+    return int(store.connection.execute(query, {"issuer": issuer, "now": to_epoch(now)}).fetchone()[0])
+
+
+def brokers_of(store: Store, issuer: int, now: datetime) -> list[str]:
+    """Brokers whose newest certificate is of a CA and valid."""
+    return [row[0] for row in store.connection.execute(_BROKERS, {"issuer": issuer, "now": to_epoch(now)})]
+
+
+def devices_behind(store: Store, now: datetime) -> Iterator[str]:
+    """Ids of the devices that have a valid certificate, but none of the CA that issues now; in pages."""
+    newest, after = store.issuers()[0].id, ""
+    parameters = {"now": to_epoch(now), "newest": newest, "size": _PAGE}
+    while ids := [row[0] for row in store.connection.execute(_BEHIND, {**parameters, "after": after})]:
+        yield from ids
+        after = ids[-1]
+
+
+def issuer_of(store: Store, serial: SerialNumber) -> int:
+    """Row of the CA that issued a certificate that is known to be there."""
+    query = "SELECT issuer FROM certificate WHERE serial = ?"
+    return int(store.connection.execute(query, (serial.octets,)).fetchone()[0])
+
+
+def crl_number(store: Store, rows: Sequence[CrlRow], serials: Sequence[SerialNumber]) -> int:
+    """Number of the CRL in force among ``rows`` that the newest of a device's ``serials`` is on."""
+    if serials and rows[0].issuer != rows[-1].issuer:
+        issuer = issuer_of(store, serials[-1])
+        return next((row.number for row in rows if row.issuer == issuer), rows[0].number)
+    return rows[0].number
+
+
+def retire_issuer(store: Store, issuer: int, now: datetime) -> None:
+    """Mark a CA as retired, inside the caller's transaction; its certificates stay known."""
+    store.connection.execute("UPDATE issuer SET retired_at = ? WHERE id = ?", (to_epoch(now), issuer))
