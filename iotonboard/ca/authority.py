@@ -18,8 +18,10 @@ from iotonboard.pki.keys import PrivateKey, dump_key, load_key
 from iotonboard.pki.statement import key_secret, sign_statement
 from iotonboard.state.changes import end_overlaps
 from iotonboard.store import audit
-from iotonboard.store.issuers import valid_devices
-from iotonboard.store.store import CrlRow
+from iotonboard.store.audit import set_signed_head
+from iotonboard.store.certificates import certificate_secret
+from iotonboard.store.crls import CrlRow, add_crl, count_crl_entries, crl_entries, crl_generation, last_crl, thin_crls
+from iotonboard.store.issuers import current_issuers, valid_devices
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
     from iotonboard.ca.vault import Vault
     from iotonboard.model import SerialNumber
     from iotonboard.state.state import State
-    from iotonboard.store.store import IssuerRow, Store
+    from iotonboard.store.issuers import IssuerRow
+    from iotonboard.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ def unlock(state: State, passphrase: Passphrase | None, *others: Passphrase | No
     Raises:
         KeyUnavailableError: a key is missing, the passphrase is wrong, or key and certificate do not match.
     """
-    rows = state.store.issuers()
+    rows = current_issuers(state.store)
     signing = tuple(_load_ca(state, row, (passphrase, *others)) for row in rows)
     wrapped = state.store.meta("vault")
     if not signing or wrapped is None:
@@ -107,7 +110,7 @@ def _matching(row: IssuerRow, content: bytes, passphrases: Sequence[Passphrase |
 def key_is_encrypted(state: State) -> bool:
     """Say whether the CA key file asks for a passphrase; a missing file counts as encrypted."""
     try:
-        content = read_file(os.path.join(state.paths.certs, state.store.issuers()[0].key_file), limit=1 << 16)
+        content = read_file(os.path.join(state.paths.certs, current_issuers(state.store)[0].key_file), limit=1 << 16)
     except (NotFoundError, ConflictError, IndexError):
         return True
     return b"ENCRYPTED" in content
@@ -115,7 +118,7 @@ def key_is_encrypted(state: State) -> bool:
 
 def open_secret(state: State, authority: Authority, serial: SerialNumber) -> tuple[bytes | None, str | None]:
     """Plain key (PKCS#8 DER) and bundle password of a certificate; both ``None`` when the workstation has no key."""
-    encrypted, salt = state.store.certificate_secret(serial)
+    encrypted, salt = certificate_secret(state.store, serial)
     if encrypted is None or salt is None:
         return None, None
     password = authority.vault.bundle_password(serial, salt)
@@ -140,22 +143,22 @@ def sign_crls(
     end_overlaps(state, now)
     for ca in authority.signing:
         continuity.check_continuity(state, ca.row, ca.issuer.certificate_der)
-    rows = state.store.crl_generation(with_der=False)
+    rows = crl_generation(state.store, with_der=False)
     calendar = crlplan.load_calendar(state.store.meta(crlplan.CALENDAR))
     signed = [row for ca in authority.signing for row in _sign_one(state, ca, now, rows, days)]
     if calendar is not None:
         state.store.set_meta(crlplan.CALENDAR, replace(calendar, round=calendar.round + 1).dump())
     for row in signed:
-        state.store.add_crl(row, now)
+        add_crl(state.store, row, now)
         detail = {"crl_number": row.number, "revoked": row.revoked, "next_update": rfc3339(row.next_update)}
         state.record(now, "crl", detail=detail)
     state.store.set_meta("unlisted_revocations", 0)
-    state.store.thin_crls(max(state.config["generations_kept"], 1))
+    thin_crls(state.store, max(state.config["generations_kept"], 1))
     return signed
 
 
 def _sign_one(state: State, ca: SigningCa, now: datetime, published: list[CrlRow], days: int) -> list[CrlRow]:
-    issuer, last = ca.issuer, state.store.last_crl(ca.row, with_der=False)
+    issuer, last = ca.issuer, last_crl(state.store, ca.row, with_der=False)
     generation = published[0].generation + 1 if published else 1
     calendar = crlplan.load_calendar(state.store.meta(crlplan.CALENDAR))
     if calendar is not None:
@@ -167,12 +170,12 @@ def _sign_one(state: State, ca: SigningCa, now: datetime, published: list[CrlRow
     first = crlplan.first_update(now, in_force_since, issuer.validity.not_before, skew_minutes=skew)
     # RFC 5280 3.3: an entry stays until it was on one CRL issued after the certificate expired.
     since = in_force_since or first
-    count = state.store.count_crl_entries(ca.row, since)
+    count = count_crl_entries(state.store, ca.row, since)
     signed = []
     for period in crlplan.plan_periods(first, now, days=days, calendar=calendar):
         number += 1
         begin, end = period.this_update, period.next_update
-        entries = state.store.crl_entries(ca.row, since)
+        entries = crl_entries(state.store, ca.row, since)
         der = crl.sign_crl(issuer, number=number, this_update=begin, next_update=end, entries=entries)
         crl.check_crl(der, issuer.certificate_der, number=number)
         if crl.crl_facts(der).count != count:
@@ -193,7 +196,7 @@ def refuse_changed(state: State, authority: Authority) -> None:
     Raises:
         BusyError: a CA was added or retired since they were opened.
     """
-    if [row.id for row in state.store.issuers()] != [ca.row for ca in authority.signing]:
+    if [row.id for row in current_issuers(state.store)] != [ca.row for ca in authority.signing]:
         raise BusyError("another command changed the CA meanwhile", hint="run the command again")
 
 
@@ -201,7 +204,7 @@ def seal_audit(state: State, authority: Authority) -> None:
     """Sign the head of the trail, inside the caller's transaction, so that a cut-off tail is noticed."""
     newest = audit.head(state.store.connection)
     signature = sign_statement(authority.active.key, audit.head_statement(newest))
-    state.store.set_audit_head(newest.seq, newest.hash, authority.active.row, signature)
+    set_signed_head(state.store, newest.seq, newest.hash, authority.active.row, signature)
 
 
 def broker_ca(store: Store, authority: Authority, now: datetime) -> SigningCa:

@@ -15,13 +15,15 @@ from iotonboard.model import RevocationReason
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, crl_facts, listed_entries, serial_and_reason
 from iotonboard.pki.facts import certificate_facts
+from iotonboard.store.certificates import certificate_by_serial
+from iotonboard.store.crls import crl_entries, crl_entry, generation_ders, last_crl, last_listed_crl
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.model import SerialNumber
     from iotonboard.state.state import State
-    from iotonboard.store.store import CrlRow
+    from iotonboard.store.crls import CrlRow
 
 _RESTORE = "'iotonboard health --deep' names what was changed; 'health --repair' or 'restore --crl' mends it"
 
@@ -33,9 +35,9 @@ def check_continuity(state: State, issuer: int, issuer_certificate_der: bytes) -
         ConflictError: a revoked, unexpired serial would be dropped, or the published CRL is newer than the last
             one that the database knows.
     """
-    last = state.store.last_crl(issuer, with_der=False)
+    last = last_crl(state.store, issuer, with_der=False)
     _refuse_older_database(state, last, issuer_certificate_der)
-    listed = state.store.last_listed_crl(issuer)
+    listed = last_listed_crl(state.store, issuer)
     if last is None:
         return
     if listed is None or listed.der is None or (listed.number != last.number and last.revoked):
@@ -43,12 +45,12 @@ def check_continuity(state: State, issuer: int, issuer_certificate_der: bytes) -
     _check_stored(listed, issuer_certificate_der)
     since = min(last.this_update, state.clock())  # the last list of a calendar begins in the future
     # Both are in the order of the certificates but for what came and went since: they are walked side by side.
-    current = state.store.crl_entries(issuer, since)
+    current = crl_entries(state.store, issuer, since)
     ahead = next(current, None)
     for entry in listed_entries(listed.der):
         if entry != ahead:
             serial, reason = serial_and_reason(entry)
-            now = state.store.crl_entry(issuer, since, serial)
+            now = crl_entry(state.store, issuer, since, serial)
             # An entry whose reason was changed is on the new list in another form.
             is_listed = now is not None and serial_and_reason(now)[0] == serial
             if not is_listed and not _may_leave(state, since, serial, reason):
@@ -76,7 +78,7 @@ def _may_leave(state: State, listed_since: datetime, serial: SerialNumber, reaso
     if reason is RevocationReason.CERTIFICATE_HOLD:
         return True
     try:
-        certificate, _ = state.store.certificate_by_serial(serial)
+        certificate, _ = certificate_by_serial(state.store, serial)
         found = certificate_facts(certificate.der)  # the signed octets: the row beside them may have been edited
     except (NotFoundError, PolicyError):
         return False
@@ -97,7 +99,7 @@ def _refuse_older_database(state: State, last: CrlRow | None, issuer_certificate
 def _published(state: State) -> list[bytes]:
     """The CRLs on disk when they are not the database's newest; none without a readable file: it is written anew."""
     path = state.paths.crl
-    known = (piece for der in state.store.generation_ders() for piece in pem.pem_pieces("X509 CRL", der))
+    known = (piece for der in generation_ders(state.store) for piece in pem.pem_pieces("X509 CRL", der))
     if not os.path.exists(path) or holds(path, known):
         return []
     try:

@@ -12,6 +12,9 @@ from iotonboard.errors import ConflictError, NotFoundError, PolicyError
 from iotonboard.files import PRIVATE, PUBLIC, create_exclusive, make_private_dir, write_atomic
 from iotonboard.model import DeviceId, rfc3339
 from iotonboard.store import custody, issuers
+from iotonboard.store.certificates import certificate_row
+from iotonboard.store.devices import device_record
+from iotonboard.store.issuers import all_issuers
 
 if TYPE_CHECKING:
     from iotonboard.ca.authority import Authority
@@ -50,7 +53,7 @@ def credential_of(
 ) -> Credential:
     """One certificate of a device with the chain to the CA that issued it, and every CA that the device trusts."""
     issuer = issuers.issuer_of(state.store, certificate.serial)
-    (chain,) = (row.der for row in state.store.all_issuers() if row.id == issuer)
+    (chain,) = (row.der for row in all_issuers(state.store) if row.id == issuer)
     return Credential(
         DeviceId(device_id), certificate.serial, certificate.validity, certificate.der, key_der, (chain,),
         anchors=authority.anchors,
@@ -63,7 +66,7 @@ def refuse_purged(state: State, device_id: str, serial: SerialNumber) -> None:
     Raises:
         NotFoundError: they were.
     """
-    moment = custody.purged_at(state.store, state.store.certificate_row(serial))
+    moment = custody.purged_at(state.store, certificate_row(state.store, serial))
     if moment is not None:
         raise NotFoundError(
             f"key and bundle of {device_id!r} were purged on {rfc3339(moment)} and cannot be made again",
@@ -77,7 +80,7 @@ def current_certificate(state: State, device_id: str) -> CertificateRecord:
     Raises:
         NotFoundError: no such device, no valid certificate, or the device was retired.
     """
-    now, device = state.clock(), state.store.device(device_id)
+    now, device = state.clock(), device_record(state.store, device_id)
     if device.retired_at is not None:
         raise NotFoundError(
             f"device {device_id!r} was retired on {rfc3339(device.retired_at)}",

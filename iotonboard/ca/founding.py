@@ -14,6 +14,7 @@ from iotonboard.model import SerialNumber, Validity
 from iotonboard.pki.certificates import load_issuer, make_ca
 from iotonboard.pki.keys import generate_key, load_key
 from iotonboard.pki.profiles import CaProfile
+from iotonboard.store.issuers import add_issuer
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -62,7 +63,7 @@ def found_ca(
     validity = Validity(begin, now + timedelta(days=validity_days))
     serial = SerialNumber.from_random(os.urandom(20))
     der = make_ca(CaProfile(subject), key, serial, validity)
-    row = state.store.add_issuer(serial, validity, der, key_file, now)
+    row = add_issuer(state.store, serial, validity, der, key_file, now)
     issuer = load_issuer(der, key)
     state.record(now, "ca", serial=serial.hex, detail={"fingerprint": issuer.fingerprint})
     return SigningCa(row, issuer, key)

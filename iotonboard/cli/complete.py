@@ -17,6 +17,7 @@ def complete_device_id(ctx: typer.Context, incomplete: str) -> list[str]:
     from iotonboard.errors import IotOnboardError
     from iotonboard.state.layout import resolve_paths
     from iotonboard.state.state import load_settings
+    from iotonboard.store.devices import device_ids
     from iotonboard.store.store import Store
 
     root = ctx.params.get("state") or os.environ.get("IOTONBOARD_STATE") or DEFAULT_STATE
@@ -24,7 +25,7 @@ def complete_device_id(ctx: typer.Context, incomplete: str) -> list[str]:
         path = resolve_paths(root, load_settings(root, os.environ)).database
         connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=1)
         try:
-            return Store(path, connection).device_ids(incomplete, _SHOWN)
+            return device_ids(Store(path, connection), incomplete, _SHOWN)
         finally:
             connection.close()
     except (IotOnboardError, sqlite3.Error):

@@ -31,18 +31,20 @@ DeviceArgument = Annotated[str, typer.Argument(metavar="ID", help="The device.",
 def show(session: Session, device_id: DeviceArgument) -> int | None:
     """Show one device with all its certificates and deliveries."""
     from iotonboard.store import custody
-    from iotonboard.store.issuers import issuer_of
+    from iotonboard.store.devices import device_named, device_record
+    from iotonboard.store.issuers import all_issuers, issuer_of
+    from iotonboard.store.topics import device_topics
 
     with session.open_state() as state:
-        device = state.store.device(device_id)
-        row = state.store.device_named(device_id)
-        topics = [f"{rule.access.value}:{rule.topic}" for rule in state.store.device_topics(row)]
+        device = device_record(state.store, device_id)
+        row = device_named(state.store, device_id)
+        topics = [f"{rule.access.value}:{rule.topic}" for rule in device_topics(state.store, row)]
         now = state.clock()
         handed = [
             custody.delivery_values(one, custody.status_of(one, now)) for one in custody.deliveries_of(state.store, row)
         ]
         fates = {one.serial: _fate(state.store, one) for one in device.certificates}
-        cas = {row.id: row.fingerprint for row in state.store.all_issuers()}
+        cas = {row.id: row.fingerprint for row in all_issuers(state.store)}
         issuers = {one.serial: cas[issuer_of(state.store, one.serial)] for one in device.certificates}
     values = {**_device_values(device, now), "topics": topics, "deliveries": handed}
     values["certificates"] = [
@@ -77,8 +79,9 @@ def show(session: Session, device_id: DeviceArgument) -> int | None:
 def _fate(store: Store, certificate: CertificateRecord) -> dict[str, object]:
     """When a certificate was confirmed, its secrets were purged, and when it ends because it was renewed."""
     from iotonboard.store import custody, life
+    from iotonboard.store.certificates import certificate_row
 
-    row = store.certificate_row(certificate.serial)
+    row = certificate_row(store, certificate.serial)
     confirmed, purged = custody.confirmed_at(store, row), custody.purged_at(store, row)
     ends = None if certificate.revocation else life.overlap_end(store, row)
     return {
@@ -112,7 +115,7 @@ def list_devices(
 ) -> int | None:
     """List devices in the order of their ids."""
     from iotonboard.enrolment.device_list import parse_attribute
-    from iotonboard.store.store import DeviceFilter
+    from iotonboard.store.devices import DeviceFilter, find_devices
 
     if old_ca and (status or expiring_within is not None or attributes):
         raise UsageError("--old-ca goes with no other filter", hint="leave the others out")
@@ -125,7 +128,7 @@ def list_devices(
         if old_ca:
             devices = _behind(state.store, limit, now)
         else:
-            devices = state.store.devices(DeviceFilter(status, before, pairs, limit), now)
+            devices = find_devices(state.store, DeviceFilter(status, before, pairs, limit), now)
         if session.json:
             for device in devices:
                 output.write_json("list", _device_values(device, now))
@@ -137,9 +140,10 @@ def list_devices(
 
 
 def _behind(store: Store, limit: int | None, now: datetime) -> Iterator[DeviceRecord]:
+    from iotonboard.store.devices import device_record
     from iotonboard.store.issuers import devices_behind
 
-    return (store.device(device_id) for device_id in islice(devices_behind(store, now), limit))
+    return (device_record(store, device_id) for device_id in islice(devices_behind(store, now), limit))
 
 
 def _columns(device: DeviceRecord, now: datetime) -> tuple[str, str, str, str]:

@@ -144,7 +144,7 @@ def _requests(
 ) -> Iterator[Request]:
     """The devices that were named, or all that expire soon."""
     from iotonboard.commands.renew import Request
-    from iotonboard.store.store import DeviceFilter
+    from iotonboard.store.devices import DeviceFilter, find_devices
 
     if csr is not None:
         from iotonboard.files import read_file
@@ -159,7 +159,7 @@ def _requests(
     now = state.clock()
     since = None if options.expiring_before is None else now - (options.expiring_before - now)
     chosen = DeviceFilter(expiring_before=options.expiring_before, expired_since=since)
-    return (Request(device.device_id) for device in state.store.devices(chosen, now))
+    return (Request(device.device_id) for device in find_devices(state.store, chosen, now))
 
 
 def _behind(state: State) -> Iterator[Request]:
@@ -276,7 +276,9 @@ def _reach_broker(session: Session, state: State, *, reload: bool) -> None:
 
 def _finish(state: State, authority: Authority) -> None:
     """Sign and publish what an interrupted call recorded: the call that repeats it may have nothing to change."""
-    if state.store.unlisted_revocations():
+    from iotonboard.store.revocations import unlisted_revocations
+
+    if unlisted_revocations(state.store):
         from iotonboard.commands.gen_crl import gen_crl
 
         gen_crl(state, authority)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from iotonboard.ca.authority import Authority
     from iotonboard.commands.revoke import Revoked, Target
     from iotonboard.state.state import State
-    from iotonboard.store.store import CrlRow
+    from iotonboard.store.crls import CrlRow
 
 app = typer.Typer()
 

@@ -79,7 +79,7 @@ class Session:
         import sqlite3
 
         from iotonboard.state.state import open_state
-        from iotonboard.store.connection import database_error
+        from iotonboard.store.store import database_error
 
         with open_state(self.root, self.environment, self.caller, clock) as state:
             try:

@@ -48,6 +48,7 @@ def verify(
     """Say before publishing what a broker will do with ACL, CRL and CA file. Exit 9 when something would fail."""
     from iotonboard.commands.verify import Request, clients_of, read_client
     from iotonboard.commands.verify import verify as run
+    from iotonboard.store.devices import device_record
 
     moment = _moment(at) if at else clock()
     version: Literal["2.0", "2.1"] = "2.1" if broker == "mosquitto-2.1" else "2.0"
@@ -59,7 +60,7 @@ def verify(
             paths = state.paths
             files = acl or paths.acl, crl or paths.crl, ca or paths.ca_certificate
             user = user or ("" if acl or crl else state.config.broker_reader)
-            devices = [state.store.device(name) for name in device_ids or ()]
+            devices = [device_record(state.store, name) for name in device_ids or ()]
         clients = clients_of(devices, moment) + clients
         result = run(Request(*files, moment, version, topic, access, user), clients)
     _print(session, result, broker, moment)

@@ -9,7 +9,10 @@ from iotonboard.model import DeviceId
 from iotonboard.pki import pem
 from iotonboard.pki.crl import serial_and_reason
 from iotonboard.pki.facts import certificate_facts, is_issued_by
-from iotonboard.store.store import NewCertificate
+from iotonboard.store.certificates import NewCertificate, add_certificate, has_certificate
+from iotonboard.store.devices import add_device, find_device
+from iotonboard.store.issuers import all_issuers
+from iotonboard.store.revocations import foreign_entry, set_foreign_entry
 
 if TYPE_CHECKING:
     from iotonboard.model import SerialNumber
@@ -29,10 +32,10 @@ def adopt(state: State, content: bytes) -> SerialNumber:
     if not ders:
         raise PolicyError("there is no certificate in that file", hint="give the device's device.crt")
     facts = certificate_facts(ders[0])
-    issuer = next((row.id for row in state.store.all_issuers() if is_issued_by(ders[0], row.der)), None)
+    issuer = next((row.id for row in all_issuers(state.store) if is_issued_by(ders[0], row.der)), None)
     if issuer is None or facts.is_ca:
         raise PolicyError("this CA did not issue that certificate", hint="check the file and --state")
-    if state.store.has_certificate(facts.serial):
+    if has_certificate(state.store, facts.serial):
         return facts.serial
     new = NewCertificate(facts.serial, facts.validity, ders[0], facts.fingerprint, facts.spki_sha256, None, None)
     with state.transaction() as now:
@@ -40,14 +43,14 @@ def adopt(state: State, content: bytes) -> SerialNumber:
         device = None
         if host is None:
             device_id = DeviceId(facts.subject_cn)
-            found = state.store.find_device(device_id)
-            device = found[0] if found else state.store.add_device(device_id, "", {}, now)
-        state.store.add_certificate(new, issuer=issuer, device=device, host=host, now=now)
+            found = find_device(state.store, device_id)
+            device = found[0] if found else add_device(state.store, device_id, "", {}, now)
+        add_certificate(state.store, new, issuer=issuer, device=device, host=host, now=now)
         detail = {"fingerprint": facts.fingerprint, "adopted": True}
         state.record(now, host or facts.subject_cn, serial=facts.serial.hex, detail=detail)
-        if entry := state.store.foreign_entry(facts.serial):  # on the CRL already: once, and not valid for a moment
+        if entry := foreign_entry(state.store, facts.serial):  # on the CRL already: once, and not valid for a moment
             reason = serial_and_reason(entry)[1]
-            state.store.set_foreign_entry(issuer, facts.serial, None)
+            set_foreign_entry(state.store, issuer, facts.serial, None)
             state.revoke([facts.serial], reason, now, subject=host or facts.subject_cn)
     return facts.serial
 

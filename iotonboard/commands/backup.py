@@ -31,7 +31,12 @@ from iotonboard.pki.crl import check_crl, crl_facts, revoked_entries, serial_and
 from iotonboard.pki.crl_entry import encode_entry
 from iotonboard.state.layout import resolve_paths
 from iotonboard.state.state import State, load_settings, refuse_existing
-from iotonboard.store.store import CrlRow, Store
+from iotonboard.store.certificates import certificate_by_serial, has_certificate
+from iotonboard.store.crls import CrlRow, add_crl, crl_generation, last_crl
+from iotonboard.store.devices import count_devices
+from iotonboard.store.issuers import all_issuers, current_issuers
+from iotonboard.store.revocations import foreign_entry, revocation_of, set_foreign_entry
+from iotonboard.store.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -39,7 +44,7 @@ if TYPE_CHECKING:
 
     from iotonboard.ca.passphrase import Passphrase
     from iotonboard.model import Caller, RevocationReason, SerialNumber
-    from iotonboard.store.store import IssuerRow
+    from iotonboard.store.issuers import IssuerRow
 
 HUMAN_ITERATIONS = 600_000
 _COMMENT = re.compile(rb"iotonboard backup v1 salt=([0-9a-f]{32}) iterations=([1-9][0-9]{0,6})")
@@ -126,15 +131,15 @@ def _describe(state: State, copy: str) -> dict[str, Any]:
     """What the copy holds; read from the copy, since the state may have moved on."""
     store = Store.open(copy, timeout_s=1, now=state.clock())
     try:
-        crls = store.crl_generation()
+        crls = crl_generation(store)
         verdict = check_trail(store)
         return {
             "schema": 1,
             "version": __version__,
-            "devices": store.count_devices(),
+            "devices": count_devices(store),
             "crl_number": max((row.number for row in crls if row.issuer == crls[0].issuer), default=0),
             "audit_seq": verdict.rows,
-            "keys": [row.key_file for row in store.issuers()],
+            "keys": [row.key_file for row in current_issuers(store)],
         }
     finally:
         store.close()
@@ -292,7 +297,7 @@ def _finish(
             state.mark_acl()
             authority.seal_audit(state, opened)
         state.publish()
-        return Restored(paths.root, store.count_devices(), taken_up, row.number)
+        return Restored(paths.root, count_devices(store), taken_up, row.number)
     finally:
         store.close()
 
@@ -301,14 +306,14 @@ def _take_up(state: State, crls: list[bytes] | None, now: datetime) -> int:
     """Pass the numbers of the known CRLs and record every revocation on them."""
     signers = [(der, _signer(state, der)) for der in crls or ()]
     known = {issuer.id for _, issuer in signers}
-    for issuer in state.store.issuers():
+    for issuer in current_issuers(state.store):
         if issuer.id not in known:
             _pass_number(state, issuer, _last_number(state, issuer) + NUMBER_JUMP, now - _YOUNGER_THAN_ANY, now)
     return sum(_take_up_one(state, issuer, der, now) for der, issuer in signers)
 
 
 def _signer(state: State, der: bytes) -> IssuerRow:
-    issuer = next((row for row in state.store.all_issuers() if _is_from(der, row)), None)
+    issuer = next((row for row in all_issuers(state.store) if _is_from(der, row)), None)
     if issuer is None:
         raise PolicyError(
             "the CRL was not issued by a CA of this backup",
@@ -326,20 +331,20 @@ def _take_up_one(state: State, issuer: IssuerRow, der: bytes, now: datetime) -> 
         if not reason.replaces(_known_reason(state.store, serial)):
             continue
         taken_up += 1
-        if state.store.has_certificate(serial):
-            _, holder = state.store.certificate_by_serial(serial)
+        if has_certificate(state.store, serial):
+            _, holder = certificate_by_serial(state.store, serial)
             state.revoke([serial], reason, now, subject=holder)
         else:
-            state.store.set_foreign_entry(issuer.id, serial, encode_entry(serial, date, reason))
+            set_foreign_entry(state.store, issuer.id, serial, encode_entry(serial, date, reason))
             state.record(now, "foreign", serial=serial.hex, detail={"foreign": reason.value})
     return taken_up
 
 
 def _known_reason(store: Store, serial: SerialNumber) -> RevocationReason | None:
     """Why a serial is revoked as far as the backup knows, be its certificate known or not."""
-    if found := store.revocation_of(serial):
+    if found := revocation_of(store, serial):
         return found.reason
-    entry = store.foreign_entry(serial)
+    entry = foreign_entry(store, serial)
     return serial_and_reason(entry)[1] if entry else None
 
 
@@ -352,13 +357,13 @@ def _is_from(der: bytes, issuer: IssuerRow) -> bool:
 
 
 def _last_number(state: State, issuer: IssuerRow) -> int:
-    last = state.store.last_crl(issuer.id)
+    last = last_crl(state.store, issuer.id)
     return last.number if last else 0
 
 
 def _pass_number(state: State, issuer: IssuerRow, number: int, this_update: datetime, now: datetime) -> None:
     """Record a number as used, so that the next CRL of this issuer lies beyond it."""
-    last = state.store.last_crl(issuer.id)
+    last = last_crl(state.store, issuer.id)
     generation = (last.generation if last else 0) + 1
     earliest = last.this_update if last else from_epoch(0)
-    state.store.add_crl(CrlRow(generation, issuer.id, number, max(this_update, earliest), now, 0, None), now)
+    add_crl(state.store, CrlRow(generation, issuer.id, number, max(this_update, earliest), now, 0, None), now)

@@ -22,6 +22,8 @@ from iotonboard.pki.facts import certificate_facts
 from iotonboard.pki.profiles import renamed
 from iotonboard.pki.statement import key_secret
 from iotonboard.store import issuers
+from iotonboard.store.crls import last_crl
+from iotonboard.store.issuers import all_issuers, current_issuers
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from iotonboard.ca.passphrase import Passphrase
     from iotonboard.model import KeyType
     from iotonboard.state.state import State
-    from iotonboard.store.store import IssuerRow
+    from iotonboard.store.issuers import IssuerRow
 
 _NAME_BOUND = 64  # RFC 5280 appendix A.1, ub-common-name
 _GENERATION = re.compile(r" G[0-9]+$")
@@ -78,7 +80,7 @@ def begin(state: State, opened: Authority, request: Request, passphrase: Passphr
     """
     check_life(state.config, request.validity_days)
     with state.transaction(signing=True) as now:
-        is_begun = len(state.store.issuers()) > 1
+        is_begun = len(current_issuers(state.store)) > 1
         if is_begun:
             _refuse_other_name(state, request.name)
         else:
@@ -100,8 +102,8 @@ def retire(state: State, opened: Authority) -> Result:
     """
     with state.transaction(signing=True) as now:
         refuse_changed(state, opened)
-        _, *old = state.store.issuers()
-        if not old and len(state.store.all_issuers()) == 1:
+        _, *old = current_issuers(state.store)
+        if not old and len(all_issuers(state.store)) == 1:
             raise ConflictError("there is one CA, and it issues", hint="'iotonboard ca-rollover' makes a new one first")
         for row in old:
             _refuse_in_use(state, row, now)
@@ -126,11 +128,11 @@ def _standings(state: State) -> tuple[Standing, ...]:
     store, now = state.store, state.clock()
     with store.reading():
         return tuple(_standing(state, row, "trusted" if number else "issuing", now)
-                     for number, row in enumerate(store.issuers()))  # fmt: skip
+                     for number, row in enumerate(current_issuers(store)))  # fmt: skip
 
 
 def _standing(state: State, row: IssuerRow, role: str, now: datetime) -> Standing:
-    last = state.store.last_crl(row.id)
+    last = last_crl(state.store, row.id)
     return Standing(
         _name_of(row),
         row.fingerprint,
@@ -146,7 +148,7 @@ def _found(
     state: State, opened: Authority, request: Request, passphrase: Passphrase | None, now: datetime
 ) -> SigningCa:
     """The new CA: named after the one that issues, with a key of the same type, unless the request says otherwise."""
-    rows = state.store.all_issuers()
+    rows = all_issuers(state.store)
     taken = {_name_of(row).casefold() for row in rows}
     name = successor_name(_name_of(rows[0]), taken) if request.name is None else request.name
     if name.casefold() in taken:
@@ -180,7 +182,7 @@ def successor_name(current: str, taken: Collection[str]) -> str:
 
 
 def _refuse_other_name(state: State, name: str | None) -> None:
-    current = _name_of(state.store.issuers()[0])
+    current = _name_of(current_issuers(state.store)[0])
     if name is not None and name != current:
         raise ConflictError(
             f"a rollover to {current!r} is under way",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import tomli_w
 
-from iotonboard.broker import mosquitto
+from iotonboard.broker.topics import parse_topic_rule
 from iotonboard.errors import StateError
 from iotonboard.files import PRIVATE, read_file, write_atomic
 from iotonboard.model import from_epoch
@@ -38,7 +38,7 @@ def set_value(state: State, key: str, text: str) -> object:
         number_of(str(value))
     if key == "acl.topics":
         for rule in value:
-            mosquitto.parse_topic_rule(rule, template=True)
+            parse_topic_rule(rule, template=True)
     current = read_file(state.paths.config).decode("utf-8") if os.path.exists(state.paths.config) else ""
     tables = tomllib.loads(current)
     table, _, name = key.rpartition(".")

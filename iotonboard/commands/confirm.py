@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from iotonboard.ca.credentials import current_certificate
 from iotonboard.errors import BusyError, IotOnboardError, NotFoundError, PolicyError
 from iotonboard.store import custody
+from iotonboard.store.certificates import certificate_row
+from iotonboard.store.devices import device_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -66,7 +68,7 @@ def _confirm(state: State, receipt: Receipt, now: datetime) -> Confirmed:
         raise  # the disk and not the row: SQLite may have ended the whole transaction
     except IotOnboardError as error:
         return Confirmed(receipt.device_id, receipt.line, error=error)
-    row = state.store.certificate_row(certificate.serial)
+    row = certificate_row(state.store, certificate.serial)
     is_new = custody.add_receipt(state.store, row, now, proved=bool(receipt.fingerprint))
     if is_new:
         custody.close_deliveries(state.store, row, "fetched")
@@ -80,7 +82,7 @@ def _find(state: State, receipt: Receipt) -> CertificateRecord:
     if not receipt.fingerprint and receipt.serial is None:
         return current_certificate(state, receipt.device_id)
     wanted = parse_fingerprint(receipt.fingerprint) if receipt.fingerprint else ""
-    for certificate in state.store.device(receipt.device_id).certificates:
+    for certificate in device_record(state.store, receipt.device_id).certificates:
         if wanted in ("", certificate.fingerprint) and receipt.serial in (None, certificate.serial):
             return certificate
     raise NotFoundError(

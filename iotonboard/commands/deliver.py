@@ -18,6 +18,9 @@ from iotonboard.delivery import bundle
 from iotonboard.errors import BusyError, ConflictError, IotOnboardError, NotFoundError, PolicyError
 from iotonboard.files import create_exclusive, read_back, read_file, remove_file
 from iotonboard.store import custody
+from iotonboard.store.certificates import certificate_row
+from iotonboard.store.devices import device_record
+from iotonboard.store.pending import add_pending
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +61,7 @@ def deliver(state: State, device_id: str, unlock: Callable[[], Authority], *, mi
     path, digest = state.outbox.path(token), sha256(content).digest()
     with state.transaction() as now:
         expires_at = now + timedelta(minutes=minutes)
-        row = state.store.certificate_row(certificate.serial)
+        row = certificate_row(state.store, certificate.serial)
         refuse_purged(state, device_id, certificate.serial)
         custody.add_delivery(
             state.store, row, token=token, place=path, sha256=digest, now=now, expires_at=expires_at
@@ -89,7 +92,7 @@ def deliver_to(state: State, device_id: str, unlock: Callable[[], Authority], fo
         return Delivered(device_id, certificate, path, digest.hex(), None, is_new=False)
     with state.transaction() as now:
         refuse_purged(state, device_id, certificate.serial)
-        row = state.store.certificate_row(certificate.serial)
+        row = certificate_row(state.store, certificate.serial)
         delivery = custody.add_delivery(
             state.store, row, token="", place=path, sha256=digest, now=now, expires_at=None
         )  # fmt: skip
@@ -124,7 +127,7 @@ def _bundle(state: State, device_id: str, unlock: Callable[[], Authority]) -> tu
             hint="'iotonboard export ID --format pem' writes its certificate and the CA's",
         )
     path = state.paths.bundle(device_id)
-    is_newest = state.store.device(device_id).certificates[0].serial == certificate.serial
+    is_newest = device_record(state.store, device_id).certificates[0].serial == certificate.serial
     if not is_newest or not os.path.exists(path):
         _make_bundle(state, device_id, certificate, unlock())
     return certificate, read_file(path, limit=_MAX_BUNDLE)
@@ -136,7 +139,7 @@ def _make_bundle(state: State, device_id: str, certificate: CertificateRecord, a
     content = bundle.build_bundle(credential, password or "")
     with state.transaction() as now:
         refuse_purged(state, device_id, certificate.serial)
-        state.store.add_pending(state.store.certificate_row(certificate.serial), content)
+        add_pending(state.store, certificate_row(state.store, certificate.serial), content)
         detail = {"bundle": sha256(content).hexdigest()}
         state.record(now, device_id, serial=certificate.serial.hex, detail=detail)
     state.publish(acl=False)

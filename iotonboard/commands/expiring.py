@@ -6,8 +6,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from iotonboard.health.expiry import Item
-from iotonboard.store.issuers import valid_devices
-from iotonboard.store.store import DeviceFilter
+from iotonboard.store.certificates import broker_certificates, broker_hosts
+from iotonboard.store.crls import crl_generation
+from iotonboard.store.devices import DeviceFilter, find_devices
+from iotonboard.store.issuers import current_issuers, valid_devices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +32,7 @@ def find_due(state: State, within_days: int | None) -> Iterator[Item]:
             yield item
     window = timedelta(days=within_days if within_days is not None else state.config["expiring.device_days"])
     chosen = DeviceFilter(expiring_before=now + window, expired_since=now - window)
-    for device in state.store.devices(chosen, now):
+    for device in find_devices(state.store, chosen, now):
         last = max((one for one in device.certificates if one.revocation is None), key=_not_after)
         yield Item("device", device.device_id, last.serial.hex, last.validity.not_after, device.device_id)
 
@@ -40,19 +42,19 @@ def find_standing(state: State) -> Iterator[Item]:
 
     A CA whose successor issues counts for as long as devices hang on it.
     """
-    issuing, *old = state.store.issuers()
+    issuing, *old = current_issuers(state.store)
     for issuer in (issuing, *(row for row in old if valid_devices(state.store, row.id, state.clock()))):
         yield Item(
             "ca", issuer.fingerprint[:16], issuer.fingerprint, issuer.validity.not_after, issuer.fingerprint[:16]
         )
     for issuer in (issuing, *old):
-        rows = [row for row in state.store.crl_generation() if row.issuer == issuer.id]
+        rows = [row for row in crl_generation(state.store) if row.issuer == issuer.id]
         if rows:
             last = max(rows, key=lambda row: row.next_update)
             name = str(last.number) if issuer is issuing else f"{last.number} of {issuer.fingerprint[:16]}"
             yield Item("crl", f"CRL {name}", name.replace(" of ", "-"), last.next_update, issuer.fingerprint[:16])
-    for host in state.store.broker_hosts():
-        newest = state.store.broker_certificates(host)[0]
+    for host in broker_hosts(state.store):
+        newest = broker_certificates(state.store, host)[0]
         if newest.revocation is None:
             yield Item("broker", host, newest.serial.hex, newest.validity.not_after, host)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from iotonboard.ca.authority import Authority
     from iotonboard.state.state import State
-    from iotonboard.store.store import CrlRow
+    from iotonboard.store.crls import CrlRow
 
 DEFAULT_EVERY_DAYS = 7
 

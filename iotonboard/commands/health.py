@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.errors import IotOnboardError
 from iotonboard.health.checks import CHECKS, FAILED, OK, Check
-from iotonboard.store.connection import database_error
+from iotonboard.store.store import database_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

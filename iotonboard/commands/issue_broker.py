@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from iotonboard.broker import mosquitto
+from iotonboard.broker.conf import render_conf
 from iotonboard.ca.authority import broker_ca, refuse_changed, seal_audit
 from iotonboard.ca.vault import SALT_OCTETS
 from iotonboard.enrolment.desk import encrypt_secret
@@ -17,7 +17,8 @@ from iotonboard.pki import pem
 from iotonboard.pki.certificates import issue_server, validity_for
 from iotonboard.pki.keys import dump_key, generate_key, spki_der
 from iotonboard.pki.profiles import ServerProfile
-from iotonboard.store.store import NewCertificate
+from iotonboard.store.certificates import NewCertificate, add_certificate
+from iotonboard.store.pending import add_pending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,8 +87,8 @@ def issue_broker(
     )
     with state.transaction(signing=True) as now:
         refuse_changed(state, authority)
-        row = state.store.add_certificate(new, issuer=ca.row, host=host, now=now)
-        state.store.add_pending(row, None)
+        row = add_certificate(state.store, new, issuer=ca.row, host=host, now=now)
+        add_pending(state.store, row, None)
         state.record(
             now,
             host,
@@ -108,7 +109,7 @@ def _write_config(state: State, folder: str, host: str, port: int, *, plain_key:
     path = os.path.join(folder, "mosquitto.conf")
     if os.path.lexists(path):
         return path, False
-    text = mosquitto.render_conf(
+    text = render_conf(
         host=host,
         port=port,
         ca_path=state.paths.ca_certificate,

@@ -10,6 +10,7 @@ from iotonboard.delivery import labels
 from iotonboard.errors import NotFoundError
 from iotonboard.files import PUBLIC, write_atomic
 from iotonboard.state.state import refuse_existing
+from iotonboard.store.devices import device_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +50,7 @@ def make_labels(state: State, ids: Sequence[str], sheet: Sheet, out: str, *, for
 
 
 def _label(state: State, device_id: str) -> labels.Label:
-    device = state.store.device(device_id)
+    device = device_record(state.store, device_id)
     if not device.certificates:
         raise NotFoundError(f"device {device_id!r} has no certificate", hint="register it first")
     newest = device.certificates[0]

@@ -14,6 +14,8 @@ from iotonboard.files import PUBLIC, write_atomic
 from iotonboard.model import to_epoch, whole_seconds
 from iotonboard.pki import pem
 from iotonboard.state.state import refuse_existing
+from iotonboard.store.crls import crl_generation
+from iotonboard.store.issuers import current_issuers
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -68,19 +70,19 @@ def pack(state: State, authority: Authority, out: str, *, valid_days: int | None
 def _published(state: State) -> dict[str, bytes]:
     """The three files as the database says them: what else somebody wrote into ``ca.crt`` is not signed."""
     now = whole_seconds(state.clock())
-    ders = [row.der for row in state.store.crl_generation() if row.der is not None]
+    ders = [row.der for row in crl_generation(state.store) if row.der is not None]
     if not ders:
         raise ConflictError("the newest CRLs are not kept in the database", hint="run 'iotonboard gen-crl' first")
     return {
         CRL: b"".join(pem.pem_encode("X509 CRL", der) for der in ders),
         ACL: b"".join(state.render_acl(state.paths.acl, now)),
-        CA: b"".join(pem.pem_encode("CERTIFICATE", issuer.der) for issuer in state.store.issuers()),
+        CA: b"".join(pem.pem_encode("CERTIFICATE", issuer.der) for issuer in current_issuers(state.store)),
     }
 
 
 def _end_of_lists(state: State) -> datetime:
     """When the first CA has no current list left."""
     ends: dict[int, datetime] = {}
-    for row in state.store.crl_generation():
+    for row in crl_generation(state.store):
         ends[row.issuer] = max(row.next_update, ends.get(row.issuer, row.next_update))
     return min(ends.values())

@@ -10,6 +10,7 @@ from iotonboard.ca.key_file import encode_ca_key
 from iotonboard.errors import ConflictError, KeyUnavailableError
 from iotonboard.files import PRIVATE, write_atomic
 from iotonboard.permissions import Placement, placement_like
+from iotonboard.store.issuers import current_issuers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +31,7 @@ def change_passphrase(state: State, old: Passphrase | None, new: Callable[[], Pa
         KeyUnavailableError: a key is missing, does not match its certificate, or opens with neither passphrase.
         BusyError: the state is locked, a CA was added or retired meanwhile, or the disk refuses.
     """
-    paths = [os.path.join(state.paths.certs, row.key_file) for row in state.store.issuers()]
+    paths = [os.path.join(state.paths.certs, row.key_file) for row in current_issuers(state.store)]
     try:
         opened, fresh = authority.unlock(state, old), new()
     except KeyUnavailableError:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from iotonboard.store import custody
+from iotonboard.store.devices import device_named, device_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,13 +36,13 @@ def purge(state: State, ids: Sequence[str], *, older_than: int | None) -> list[P
         NotFoundError: a device is not there; nothing was erased.
     """
     with state.transaction() as now:
-        rows = {device_id: state.store.device_named(device_id) for device_id in ids}
+        rows = {device_id: device_named(state.store, device_id) for device_id in ids}
         moment = now - timedelta(days=older_than or 0)
         return [_purge(state, device_id, row, now, moment) for device_id, row in rows.items()]
 
 
 def _purge(state: State, device_id: str, row: int, now: datetime, moment: datetime) -> Purged:
-    young = {one.serial for one in state.store.device(device_id).certificates if one.created_at > moment}
+    young = {one.serial for one in device_record(state.store, device_id).certificates if one.created_at > moment}
     due = [kept for kept in custody.kept_of(state.store, row) if kept.serial not in young]
     for kept in due:
         state.purge(kept, now, "asked for")

@@ -10,13 +10,15 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.broker import mosquitto
+from iotonboard.broker.topics import parse_topic_rule
 from iotonboard.enrolment.batch import GROUP, Answer, Batch, Plan, at_line, record_certificate
 from iotonboard.enrolment.desk import Order
 from iotonboard.errors import ConflictError, IotOnboardError
 from iotonboard.model import DeviceId, KeyType, SerialNumber
 from iotonboard.pki.certificates import validity_for
+from iotonboard.store.devices import add_device, device_record, find_device, note_seen
 from iotonboard.store.life import refuse_retired
+from iotonboard.store.topics import add_topic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -141,9 +143,9 @@ class _Registration(Batch[Request | Refused, _Plan, Registered]):
 
     def _plan_device(self, request: Request, device_id: DeviceId) -> _Plan | Registered:
         store, config = self.state.store, self.state.config
-        if self._options.is_list and request.line and (earlier := store.note_seen(device_id, request.line)):
+        if self._options.is_list and request.line and (earlier := note_seen(store, device_id, request.line)):
             raise ConflictError(f"{str(device_id)!r} stands in line {earlier} already", hint="remove one of the two")
-        found = store.find_device(device_id) if request.device_id else None  # nobody has a new UUID
+        found = find_device(store, device_id) if request.device_id else None  # nobody has a new UUID
         if found and found[1] != device_id:
             raise ConflictError(
                 f"{str(device_id)!r} exists already, spelled {found[1]!r}",
@@ -162,7 +164,7 @@ class _Registration(Batch[Request | Refused, _Plan, Registered]):
             csr_spki_der=request.csr.spki_der if request.csr else None,
             with_bundle=self._options.with_bundle,
         )
-        topics = tuple(mosquitto.parse_topic_rule(text) for text in request.topics)
+        topics = tuple(parse_topic_rule(text) for text in request.topics)
         return _Plan(order, request.line, request, topics, found[0] if found else None)
 
     def _validity(self, now: datetime, days: int) -> Validity:
@@ -179,7 +181,7 @@ class _Registration(Batch[Request | Refused, _Plan, Registered]):
                 f"device {str(device_id)!r} exists already",
                 hint="'--if-exists skip' leaves it, '--if-exists reissue' makes a new certificate",
             )
-        newest = self.state.store.device(device_id).certificates[0]
+        newest = device_record(self.state.store, device_id).certificates[0]
         bundle = self.state.paths.bundle(device_id)
         return Registered(
             "skipped", device_id, line, newest.serial, newest.validity, newest.fingerprint,
@@ -191,14 +193,14 @@ class _Registration(Batch[Request | Refused, _Plan, Registered]):
         store, request, device_id = self.state.store, plan.request, plan.order.device_id
         device = plan.device_row
         if device is None:
-            device = store.add_device(device_id, request.name, dict(request.attributes), now)
+            device = add_device(store, device_id, request.name, dict(request.attributes), now)
         else:
             refuse_retired(store, device, device_id)
             if self.state.supersede(device, device_id, now):
                 self.needs_crl = True
         record_certificate(self.state, self.authority, plan.order, issued, device=device, now=now)
         for rule in plan.topics:
-            store.add_topic(device, rule)
+            add_topic(store, device, rule)
         if plan.topics or self.state.config["acl.style"] == "per-device":
             self.needs_acl = True
 

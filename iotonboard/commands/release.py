@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from iotonboard.errors import ConflictError
 from iotonboard.state.changes import release as end_hold
 from iotonboard.store import life
+from iotonboard.store.devices import device_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,7 +38,7 @@ def release(state: State, device_ids: Iterable[str]) -> list[Released]:
     answers: list[Released] = []
     with state.transaction() as now:
         for device_id in device_ids:
-            device = state.store.device_named(device_id)
+            device = device_named(state.store, device_id)
             life.refuse_retired(state.store, device, device_id)
             serials = tuple(life.held(state.store, device))
             if not serials:

@@ -18,6 +18,9 @@ from iotonboard.model import KeyType, RevocationReason, SerialNumber, rfc3339
 from iotonboard.pki.certificates import validity_for
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.store import life
+from iotonboard.store.certificates import certificate_secret
+from iotonboard.store.devices import device_named, device_record, note_seen
+from iotonboard.store.revocations import revocable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -121,10 +124,10 @@ class _Renewal(Batch[Request, _Plan, Renewed]):
 
     def _plan_device(self, request: Request) -> _Plan | Renewed:
         store, config, now = self.state.store, self.state.config, self.state.clock()
-        if request.line and (earlier := store.note_seen(request.device_id, request.line)):
+        if request.line and (earlier := note_seen(store, request.device_id, request.line)):
             raise ConflictError(f"{request.device_id!r} stands in line {earlier} already", hint="remove one of the two")
-        device = store.device(request.device_id)
-        row = store.device_named(request.device_id)
+        device = device_record(store, request.device_id)
+        row = device_named(store, request.device_id)
         newest = _renewable(device, now)
         before = self._options.expiring_before
         if before is not None and newest.validity.not_after >= before:
@@ -135,12 +138,12 @@ class _Renewal(Batch[Request, _Plan, Renewed]):
             skew_minutes=config["not_before_skew_minutes"],
             issuer_validity=self.desk.issuer.validity,
         )
-        valid = tuple(store.revocable(row, now))
+        valid = tuple(revocable(store, row, now))
         return _Plan(self._order(request, device, newest, validity), request.line, device, row, valid)
 
     def _order(self, request: Request, device: DeviceRecord, newest: CertificateRecord, validity: Validity) -> Order:
         facts = certificate_facts(newest.der)
-        encrypted, salt = self.state.store.certificate_secret(newest.serial)
+        encrypted, salt = certificate_secret(self.state.store, newest.serial)
         spki_der, kept = None, None
         if request.csr:
             spki_der = request.csr.spki_der
@@ -160,7 +163,7 @@ class _Renewal(Batch[Request, _Plan, Renewed]):
         """Record the new certificate, and what becomes of the old ones."""
         state, device_id = self.state, plan.device.device_id
         life.refuse_retired(state.store, plan.device_row, device_id)
-        if tuple(state.store.revocable(plan.device_row, now)) != plan.valid:
+        if tuple(revocable(state.store, plan.device_row, now)) != plan.valid:
             raise ConflictError(f"device {device_id!r} was changed by another command", hint="run the command again")
         revoke_after = self._revoke_after(plan, now)
         detail = {

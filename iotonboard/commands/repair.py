@@ -12,6 +12,8 @@ from iotonboard.errors import IotOnboardError
 from iotonboard.files import make_private
 from iotonboard.health.inspection import inspect_state
 from iotonboard.model import RevocationReason
+from iotonboard.store.certificates import certificate_by_serial, certificate_row
+from iotonboard.store.pending import add_pending
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -55,7 +57,7 @@ def repair(state: State, authority: Authority, differences: list[Difference]) ->
 
 
 def _revoke_again(state: State, serial: SerialNumber, now: datetime) -> None:
-    _, holder = state.store.certificate_by_serial(serial)
+    _, holder = certificate_by_serial(state.store, serial)
     query = "SELECT revoked FROM temp.trail WHERE serial = ?"
     reason = RevocationReason(state.store.connection.execute(query, (serial.octets,)).fetchone()[0])
     state.revoke([serial], reason, now, subject=holder)
@@ -63,7 +65,7 @@ def _revoke_again(state: State, serial: SerialNumber, now: datetime) -> None:
 
 def _queue_files(state: State, authority: Authority, serial: SerialNumber, now: datetime) -> None:
     """Queue a certificate's files for publication, with a new bundle when it had one."""
-    certificate, holder = state.store.certificate_by_serial(serial)
+    certificate, holder = certificate_by_serial(state.store, serial)
     content = None
     query = "SELECT bundle FROM temp.trail WHERE serial = ?"
     row = state.store.connection.execute(query, (serial.octets,)).fetchone()
@@ -77,4 +79,4 @@ def _queue_files(state: State, authority: Authority, serial: SerialNumber, now: 
             content = bundle.build_bundle(credential, password)
     detail = {"repaired": "files"} | ({"bundle": sha256(content).hexdigest()} if content else {})
     state.record(now, holder, serial=serial.hex, detail=detail)
-    state.store.add_pending(state.store.certificate_row(serial), content)
+    add_pending(state.store, certificate_row(state.store, serial), content)

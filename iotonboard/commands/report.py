@@ -11,12 +11,15 @@ from iotonboard.health.report.facts import AuditLine, CheckLine, Count, CrlSpan,
 from iotonboard.model import to_epoch
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.store import audit
+from iotonboard.store.crls import crl_generation, replaced_crls
+from iotonboard.store.devices import count_devices, count_status
+from iotonboard.store.issuers import current_issuers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from iotonboard.state.state import State
-    from iotonboard.store.store import CrlRow
+    from iotonboard.store.crls import CrlRow
 
 _MONTHS = 12
 _AUDIT_ROWS = 20
@@ -46,7 +49,7 @@ def gather(state: State, checks: Iterable[CheckLine]) -> Facts:
     """Everything that the page shows, from one consistent view of the database."""
     now = state.clock()
     with state.store.reading():
-        issuer = state.store.issuers()[0]
+        issuer = current_issuers(state.store)[0]
         newest = audit.head(state.store.connection)
         return Facts(
             title="Device identities",
@@ -59,7 +62,7 @@ def gather(state: State, checks: Iterable[CheckLine]) -> Facts:
             past=_past(state, now),
             coming=_coming(state, now),
             crls=_crls(state, issuer.id, now),
-            listed=sum({row.issuer: row.revoked for row in state.store.crl_generation()}.values()),
+            listed=sum({row.issuer: row.revoked for row in crl_generation(state.store)}.values()),
             audit=_latest(state, newest.seq),
             audit_head=audit.printable_head(newest),
             checks=tuple(checks),
@@ -68,9 +71,9 @@ def gather(state: State, checks: Iterable[CheckLine]) -> Facts:
 
 def _statuses(state: State, now: datetime) -> tuple[Count, ...]:
     connection = state.store.connection
-    devices = state.store.count_devices()
+    devices = count_devices(state.store)
     active = int(connection.execute(_ACTIVE, (to_epoch(now),)).fetchone()[0])
-    held, revoked, retired = (state.store.count_status(each, now) for each in ("on-hold", "revoked", "retired"))
+    held, revoked, retired = (count_status(state.store, each, now) for each in ("on-hold", "revoked", "retired"))
     expired = devices - active - held - revoked - retired
     counts = (("active", active), ("expired", expired), ("on-hold", held), ("revoked", revoked), ("retired", retired))
     return tuple(Count(label, number) for label, number in counts)
@@ -121,8 +124,8 @@ def _by_month(state: State, column: str, rows: str, begin: datetime, end: dateti
 
 def _crls(state: State, issuing: int, now: datetime) -> tuple[CrlSpan, ...]:
     """The published CRLs, those in force and those of a calendar to come, behind some that they replaced."""
-    published = state.store.crl_generation(with_der=False)
-    replaced = state.store.replaced_crls(_CRLS_REPLACED)
+    published = crl_generation(state.store, with_der=False)
+    replaced = replaced_crls(state.store, _CRLS_REPLACED)
     in_force = {
         max((row for row in published if row.issuer == issuer and row.this_update <= now), key=_this_update)
         for issuer in {row.issuer for row in published if row.this_update <= now}

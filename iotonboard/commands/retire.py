@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from iotonboard.model import RevocationReason
 from iotonboard.store import life
+from iotonboard.store.devices import device_named
+from iotonboard.store.revocations import revocable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,12 +38,12 @@ def retire(state: State, device_ids: Iterable[str]) -> list[Retired]:
     answers: list[Retired] = []
     with state.transaction() as now:
         for device_id in device_ids:
-            device = state.store.device_named(device_id)
+            device = device_named(state.store, device_id)
             if life.is_retired(state.store, device):
                 answers.append(Retired(device_id, (), changed=False))
                 continue
             reason = RevocationReason.CESSATION_OF_OPERATION
-            serials = tuple(state.store.revocable(device, now, reason))
+            serials = tuple(revocable(state.store, device, now, reason))
             state.revoke(serials, reason, now, subject=device_id)
             life.retire(state.store, device, now)
             state.record(now, device_id, detail={"retired": True})

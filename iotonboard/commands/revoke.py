@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 from iotonboard.errors import BusyError, IotOnboardError, NotFoundError
 from iotonboard.model import RevocationReason, SerialNumber
+from iotonboard.store.certificates import certificate_by_serial
+from iotonboard.store.devices import device_named, device_record
+from iotonboard.store.revocations import revocable, revocation_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,7 +69,7 @@ def revoke(state: State, targets: Iterable[Target], reason: RevocationReason, *,
 def _revoke_one(state: State, target: Target, reason: RevocationReason, now: datetime) -> Revoked:
     store = state.store
     if target.serial:
-        certificate, holder = store.certificate_by_serial(SerialNumber.from_hex(target.serial))
+        certificate, holder = certificate_by_serial(store, SerialNumber.from_hex(target.serial))
         if target.device_id and holder != target.device_id:
             raise NotFoundError(
                 f"certificate {certificate.serial.hex} belongs to {holder!r}, not to {target.device_id!r}",
@@ -77,13 +80,12 @@ def _revoke_one(state: State, target: Target, reason: RevocationReason, now: dat
         serials: tuple[SerialNumber, ...] = (certificate.serial,) if is_new else ()
     else:
         holder = target.device_id
-        serials = tuple(store.revocable(store.device_named(holder), state.trusted_time(), reason))
-        found = (
-            [each.revocation for each in store.device(holder).certificates if each.revocation] if not serials else []
-        )
+        serials = tuple(revocable(store, device_named(store, holder), state.trusted_time(), reason))
+        held = device_record(store, holder).certificates if not serials else ()
+        found = [each.revocation for each in held if each.revocation]
         earlier = max(found, key=lambda each: each.revocation_date, default=None)
     if serials:
         state.revoke(serials, reason, now, subject=holder)
-        earlier = store.revocation_of(serials[-1])
+        earlier = revocation_of(store, serials[-1])
     date = earlier.revocation_date if earlier else None
     return Revoked(holder, serials, earlier.reason if earlier else reason, date, line=target.line)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.broker import mosquitto
+from iotonboard.broker.render import style_warning
 from iotonboard.state.generations import keep_generation
+from iotonboard.store.acl import denied_ids
+from iotonboard.store.devices import count_devices
 
 if TYPE_CHECKING:
     from iotonboard.state.state import State
@@ -34,13 +36,13 @@ def sync_acl(state: State, *, style: str | None = None, out: str | None = None, 
     path = out or state.paths.acl
     with state.store.transaction():
         now = state.trusted_time()
-        revoked = len(state.store.denied_ids(now, state.listed_since(now)))
+        revoked = len(denied_ids(state.store, now, state.listed_since(now)))
         changed = not state.acl_is_current(path, now, style=style)
         if changed and not check:
             state.write_acl(path, now, style=style)
         if out is None and not check:
             keep_generation(state)
-    devices = state.store.count_devices()
+    devices = count_devices(state.store)
     chosen = style or state.config["acl.style"]
-    warning = mosquitto.style_warning(devices) if chosen == "per-device" else ""
+    warning = style_warning(devices) if chosen == "per-device" else ""
     return Result(path, chosen, devices, revoked, changed, warning)

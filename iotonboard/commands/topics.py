@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.broker import mosquitto
+from iotonboard.broker.topics import parse_topic_rule
 from iotonboard.errors import NotFoundError
+from iotonboard.store.devices import device_named
+from iotonboard.store.topics import add_topic, device_topics, remove_topic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +32,7 @@ def list_topics(state: State, device_id: str, *, changed: bool = False) -> Resul
     Raises:
         NotFoundError: there is no such device.
     """
-    rules = state.store.device_topics(state.store.device_named(device_id))
+    rules = device_topics(state.store, device_named(state.store, device_id))
     own = tuple(f"{rule.access}:{rule.topic}" for rule in rules)
     return Result(device_id, own, state.config["acl.topics"], changed)
 
@@ -42,18 +44,18 @@ def change_topics(state: State, device_id: str, texts: Sequence[str], *, remove:
         PolicyError: a rule that the ACL's grammar or the reach of one device does not allow.
         NotFoundError: no such device, or a rule that is to be removed is not there.
     """
-    rules = [mosquitto.parse_topic_rule(text) for text in texts]
+    rules = [parse_topic_rule(text) for text in texts]
     with state.transaction() as now:
-        device = state.store.device_named(device_id)
-        before = state.store.device_topics(device)
+        device = device_named(state.store, device_id)
+        before = device_topics(state.store, device)
         for text, rule in zip(texts, rules, strict=True):
             if not remove:
-                state.store.add_topic(device, rule)
-            elif not state.store.remove_topic(device, rule):
+                add_topic(state.store, device, rule)
+            elif not remove_topic(state.store, device, rule):
                 raise NotFoundError(
                     f"{device_id!r} has no topic {text!r}", hint=f"'iotonboard topics {device_id} list' shows them"
                 )
-        changed = before != state.store.device_topics(device)
+        changed = before != device_topics(state.store, device)
         if changed:
             state.mark_acl()
             state.record(now, device_id, detail={"topics": {"remove" if remove else "add": list(texts)}})

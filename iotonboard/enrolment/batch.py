@@ -23,6 +23,8 @@ from iotonboard.enrolment.desk import Desk
 from iotonboard.errors import BusyError, IotOnboardError, PolicyError
 from iotonboard.model import rfc3339
 from iotonboard.pki.profiles import DeviceProfile
+from iotonboard.store.certificates import add_certificate, key_holder
+from iotonboard.store.pending import add_pending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -278,9 +280,9 @@ def record_certificate(
     """
     new = issued.certificate
     if order.csr_spki_der or order.kept_key:
-        _refuse_used_key(state.store.key_holder(new.spki_sha256), order.device_id)
-    certificate = state.store.add_certificate(new, issuer=authority.active.row, device=device, now=now)
-    state.store.add_pending(certificate, issued.bundle)
+        _refuse_used_key(key_holder(state.store, new.spki_sha256), order.device_id)
+    certificate = add_certificate(state.store, new, issuer=authority.active.row, device=device, now=now)
+    add_pending(state.store, certificate, issued.bundle)
     facts: dict[str, object] = {
         "fingerprint": new.fingerprint,
         "key": "device" if order.csr_spki_der else "workstation",

@@ -12,17 +12,10 @@ from iotonboard.delivery import bundle
 from iotonboard.delivery.credential import Credential
 from iotonboard.errors import IotOnboardError
 from iotonboard.pki.certificates import sign_certificate, write_device
-from iotonboard.pki.keys import (
-    dump_key,
-    encrypt_key,
-    generate_key,
-    load_key,
-    load_public_key,
-    spki_der,
-)
+from iotonboard.pki.keys import dump_key, encrypt_key, generate_key, load_key, load_public_key, spki_der
 from iotonboard.pki.lint.candidate import Kind, read_tbs
 from iotonboard.pki.lint.lint import linted
-from iotonboard.store.store import NewCertificate
+from iotonboard.store.certificates import NewCertificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from iotonboard.pki.keys import PrivateKey
     from iotonboard.pki.profiles import DeviceProfile
     from iotonboard.state.layout import Paths
-    from iotonboard.store.store import PendingFiles
+    from iotonboard.store.pending import PendingFiles
 
 _GROUPS_AHEAD = 3
 _LEAST, _MOST = 16, 64  # orders for one worker at a time: 5 to 30 ms of work

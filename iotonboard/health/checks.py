@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from iotonboard.broker import mosquitto
+from iotonboard.broker.render import style_warning
 from iotonboard.ca.calendar import CALENDAR, load_calendar
 from iotonboard.errors import IotOnboardError
 from iotonboard.files import read_file
@@ -23,7 +23,13 @@ from iotonboard.pki import pem
 from iotonboard.pki.keys import HUMAN_ITERATIONS, RANDOM_ITERATIONS, kdf_iterations
 from iotonboard.state.state import clock_problem
 from iotonboard.store import custody, issuers
+from iotonboard.store.certificates import newest_device_certificates
+from iotonboard.store.crls import crl_generation
+from iotonboard.store.devices import count_devices
+from iotonboard.store.issuers import current_issuers
 from iotonboard.store.life import overdue_overlaps
+from iotonboard.store.pending import pending_files
+from iotonboard.store.revocations import unlisted_revocations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,7 +57,7 @@ class Check:
 
 
 def _database(state: State) -> Answer:
-    count = f"{state.store.count_devices()} devices"
+    count = f"{count_devices(state.store)} devices"
     if os.path.getsize(state.paths.database) > READ_THROUGH:
         return OK, f"{count}; too large to be read through now: 'health --deep' does that", ""
     if damage := state.store.damage():
@@ -60,7 +66,7 @@ def _database(state: State) -> Answer:
 
 
 def _ca_key(state: State) -> Answer:
-    for issuer in state.store.issuers():
+    for issuer in current_issuers(state.store):
         path = os.path.join(state.paths.certs, issuer.key_file)
         if not os.path.exists(path):
             return FAILED, f"the CA key {path!r} is missing", _KEY_IS_MISSING
@@ -72,7 +78,7 @@ def _ca_key(state: State) -> Answer:
 
 
 def _ca_certificate(state: State) -> Answer:
-    issuer, now = state.store.issuers()[0], state.clock()
+    issuer, now = current_issuers(state.store)[0], state.clock()
     left = (issuer.validity.not_after - now).days
     if left < 0:
         return (
@@ -81,7 +87,7 @@ def _ca_certificate(state: State) -> Answer:
             "type: iotonboard ca-rollover",
         )
     published = _published("CERTIFICATE", state.paths.ca_certificate, limit=1 << 20)
-    if {each.der for each in state.store.issuers()} != set(published):
+    if {each.der for each in current_issuers(state.store)} != set(published):
         message = f"{state.paths.ca_certificate!r} lacks a CA, or holds another one"
         return FAILED, message, "type: iotonboard health --repair"
     if left < state.config["cert_validity_days"]:
@@ -91,7 +97,7 @@ def _ca_certificate(state: State) -> Answer:
 
 
 def _ca_rollover(state: State) -> Answer:
-    _, *old = state.store.issuers()
+    _, *old = current_issuers(state.store)
     if not old:
         return OK, "none is under way", ""
     devices = issuers.valid_devices(state.store, old[0].id, state.clock())
@@ -113,7 +119,7 @@ def _published(kind: str, path: str, *, limit: int) -> list[bytes]:
 
 
 def _crl(state: State) -> Answer:
-    rows, now = state.store.crl_generation(), state.clock()
+    rows, now = crl_generation(state.store), state.clock()
     if not rows:
         return FAILED, "there is no CRL", "type: iotonboard gen-crl"
     last = max(rows, key=lambda row: row.next_update)
@@ -141,10 +147,10 @@ def _crl(state: State) -> Answer:
 
 
 def _unpublished(state: State) -> Answer:
-    deferred = state.store.unlisted_revocations()
+    deferred = unlisted_revocations(state.store)
     if deferred:
         return FAILED, f"{deferred} revocations are on no CRL yet", "type: iotonboard gen-crl"
-    if state.store.pending(1):
+    if pending_files(state.store, 1):
         return WARNING, "device files are still to be written", "type: iotonboard sync-acl"
     return OK, "everything recorded is published", ""
 
@@ -173,11 +179,11 @@ def _kept_keys(state: State) -> Answer:
 
 
 def _acl(state: State) -> Answer:
-    path, devices = state.paths.acl, state.store.count_devices()
+    path, devices = state.paths.acl, count_devices(state.store)
     if not state.acl_is_current(path, state.trusted_time()):
         return FAILED, f"{path!r} is not what the database says", "type: iotonboard sync-acl"
-    if state.config["acl.style"] == "per-device" and mosquitto.style_warning(devices):
-        return WARNING, mosquitto.style_warning(devices), "type: iotonboard config set acl.style pattern"
+    if state.config["acl.style"] == "per-device" and style_warning(devices):
+        return WARNING, style_warning(devices), "type: iotonboard config set acl.style pattern"
     return OK, "as the database says", ""
 
 
@@ -220,15 +226,15 @@ def _modes(state: State) -> Answer:
 def _private(state: State) -> Iterator[str]:
     """What nobody else may use, as far as it is there; of the devices, those that were certified last."""
     paths = state.paths
-    keys = [os.path.join(paths.certs, issuer.key_file) for issuer in state.store.issuers()]
+    keys = [os.path.join(paths.certs, issuer.key_file) for issuer in current_issuers(state.store)]
     yield from filter(os.path.lexists, (paths.root, paths.certs, paths.database, *keys))
-    for name, _ in state.store.newest_device_certificates(SAMPLE):
+    for name, _ in newest_device_certificates(state.store, SAMPLE):
         folder = paths.device(name)
         yield from filter(os.path.lexists, (folder, os.path.join(folder, "device.key"), paths.bundle(name)))
 
 
 def _passphrase(state: State) -> Answer:
-    paths = [os.path.join(state.paths.certs, issuer.key_file) for issuer in state.store.issuers()]
+    paths = [os.path.join(state.paths.certs, issuer.key_file) for issuer in current_issuers(state.store)]
     return max((_passphrase_of(path) for path in paths), key=lambda answer: answer[0] != OK)
 
 
@@ -247,7 +253,7 @@ def _passphrase_of(path: str) -> Answer:
 
 
 def _files(state: State) -> Answer:
-    for name, der in state.store.newest_device_certificates(SAMPLE):
+    for name, der in newest_device_certificates(state.store, SAMPLE):
         path = os.path.join(state.paths.device(name), "device.crt")
         if not os.path.exists(path) or read_file(path, limit=1 << 16) != pem.pem_encode("CERTIFICATE", der):
             return FAILED, f"{path!r} is not what the database says", "type: iotonboard health --repair"
@@ -268,11 +274,11 @@ def _disk(state: State) -> Answer:
 def _backup(state: State) -> Answer:
     last, now = state.store.meta("last_backup"), state.clock()
     if last is None:
-        if now - state.store.issuers()[-1].validity.not_before < timedelta(days=7):
+        if now - current_issuers(state.store)[-1].validity.not_before < timedelta(days=7):
             return OK, "none yet, and the CA is new", ""
         return WARNING, "there is no backup", "type: iotonboard backup /path/to/backup.zip"
     skew = timedelta(minutes=state.config["not_before_skew_minutes"])
-    if from_epoch(last) < state.store.issuers()[0].validity.not_before + skew:
+    if from_epoch(last) < current_issuers(state.store)[0].validity.not_before + skew:
         return WARNING, "the last backup lacks the key of the new CA", "type: iotonboard backup /path/to/backup.zip"
     days = (now - from_epoch(last)).days
     if days > BACKUP_DAYS:

@@ -21,6 +21,11 @@ from iotonboard.model import SerialNumber, rfc3339, to_epoch
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, crl_facts, revoked_entries
 from iotonboard.pki.facts import certificate_facts, is_issued_by
+from iotonboard.store.certificates import broker_hosts
+from iotonboard.store.crls import crl_generation
+from iotonboard.store.devices import find_device
+from iotonboard.store.issuers import all_issuers, current_issuers
+from iotonboard.store.revocations import unlisted_revocations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +81,7 @@ def inspect_state(state: State) -> Iterator[Difference]:
 
 
 def _certificates(store: Store) -> Iterator[Difference]:
-    issuers = {row.id: row.der for row in store.all_issuers()}
+    issuers = {row.id: row.der for row in all_issuers(store)}
     for octets, issuer, name, is_broker, begin, end, der, spki, reason, *trail in store.connection.execute(
         _CERTIFICATES
     ):
@@ -144,13 +149,13 @@ def _anchors(state: State) -> Iterator[Difference]:
         found = set(pem.pem_decode_all("CERTIFICATE", _content(path) or b""))
     except IotOnboardError:
         found = set()
-    if {row.der for row in state.store.issuers()} != found:
+    if {row.der for row in current_issuers(state.store)} != found:
         yield Difference("ca", path, "lacks the certificate of a CA, or holds another one", "publish")
 
 
 def _crl(state: State) -> Iterator[Difference]:
     path, now = state.paths.crl, state.clock()
-    anchors = [row.der for row in state.store.issuers()]
+    anchors = [row.der for row in current_issuers(state.store)]
     try:
         ders = pem.pem_decode_all("X509 CRL", read_file(path, limit=1 << 30))
         facts = [crl_facts(der) for der in ders]
@@ -159,7 +164,7 @@ def _crl(state: State) -> Iterator[Difference]:
     except IotOnboardError as error:
         yield Difference("crl", path, error.message, "publish")
         return
-    if [row.der for row in state.store.crl_generation()] != ders:
+    if [row.der for row in crl_generation(state.store)] != ders:
         yield Difference("crl", path, "not the CRL that was signed last", "publish")
     current = [fact for fact in facts if fact.this_update <= now]
     if not current or max(fact.next_update for fact in facts) <= now:
@@ -174,7 +179,7 @@ def _crl(state: State) -> Iterator[Difference]:
     )
     for octets, subject in state.store.connection.execute(query, (to_epoch(now),)):
         serial = SerialNumber(int.from_bytes(octets))
-        if serial not in listed and not state.store.unlisted_revocations():
+        if serial not in listed and not unlisted_revocations(state.store):
             yield Difference("crl", subject, f"{serial.hex} was revoked and is not on the CRL", "publish")
 
 
@@ -227,17 +232,17 @@ _EXPECTED = {
 
 def _ghosts(state: State) -> Iterator[Difference]:
     """Files and folders that nothing recorded explains."""
-    keys = {row.key_file for row in state.store.issuers()}
+    keys = {row.key_file for row in current_issuers(state.store)}
     for name in sorted(os.listdir(state.paths.certs)):
         if name.endswith(".key") and name not in keys:
             yield Difference("ghost", name, f"certs/{name} is the key of no CA that was recorded")
-    brokers = {os.path.basename(state.paths.broker(host)) for host in state.store.broker_hosts()}
+    brokers = {os.path.basename(state.paths.broker(host)) for host in broker_hosts(state.store)}
     for kind, expected in _EXPECTED.items():
         root = os.path.join(state.paths.certs, kind)
         if not os.path.isdir(root):
             continue
         for name in sorted(os.listdir(root)):
-            known = name in brokers if kind == "brokers" else (state.store.find_device(name) or (0, ""))[1] == name
+            known = name in brokers if kind == "brokers" else (find_device(state.store, name) or (0, ""))[1] == name
             if not known:
                 yield Difference("ghost", name, f"certs/{kind}/{name} belongs to nothing that was recorded")
                 continue

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from iotonboard.model import SerialNumber
 from iotonboard.pki.statement import statement_holds
 from iotonboard.store import audit
+from iotonboard.store.audit import signed_head
+from iotonboard.store.issuers import all_issuers
 
 if TYPE_CHECKING:
     from iotonboard.store.audit import AuditHead
@@ -38,11 +40,11 @@ def check_trail(store: Store, *, newest: int | None = None) -> Verdict:
 
 
 def _signed_head_problem(store: Store, newest: AuditHead) -> str:
-    signed = store.audit_head()
+    signed = signed_head(store)
     if signed is None:
         return "the signed head of the trail is missing"
     seq, digest, issuer, signature = signed
-    certificates = {row.id: row.der for row in store.all_issuers()}
+    certificates = {row.id: row.der for row in all_issuers(store)}
     if issuer not in certificates or not statement_holds(
         certificates[issuer], audit.head_statement(audit.AuditHead(seq, digest)), signature
     ):

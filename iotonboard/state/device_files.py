@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from iotonboard.state.layout import Paths
-    from iotonboard.store.store import PendingFiles
+    from iotonboard.store.pending import PendingFiles
 
 
 def folder_of(paths: Paths, files: PendingFiles) -> str:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from iotonboard.broker import mosquitto
+from iotonboard.broker.region import devices_to_deny, dollar_roots, operator_acl, stream_operator_text
+from iotonboard.broker.render import render_region_pattern, render_region_per_device, replace_region
 from iotonboard.broker.topics import parse_topic_rule
 from iotonboard.errors import BusyError, ConflictError, PolicyError, StateError
 from iotonboard.files import (
@@ -37,7 +38,13 @@ from iotonboard.state.generations import keep_generation
 from iotonboard.state.layout import resolve_paths
 from iotonboard.state.outbox import Outbox
 from iotonboard.store import audit, custody
+from iotonboard.store.acl import denied_ids, permitted_ids
+from iotonboard.store.crls import generation_ders, newest_generation, newest_update
+from iotonboard.store.issuers import all_issuers, current_issuers
+from iotonboard.store.pending import clear_pending, pending_files
+from iotonboard.store.revocations import add_revocation, revocable, revocation_of, unlisted_revocations
 from iotonboard.store.store import Store
+from iotonboard.store.topics import extra_topics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -45,7 +52,7 @@ if TYPE_CHECKING:
 
     from iotonboard.model import Caller, SerialNumber
     from iotonboard.state.layout import Paths
-    from iotonboard.store.store import PendingFiles
+    from iotonboard.store.pending import PendingFiles
 
     # Starts to write the files of a group elsewhere, and returns what waits until all are written.
     StartWriting = Callable[[Paths, list[PendingFiles]], Callable[[], None]]
@@ -109,16 +116,16 @@ class State:
     def revoke(self, serials: Iterable[SerialNumber], reason: RevocationReason, now: datetime, *, subject: str) -> None:
         """Record revocations, CRL entries and audit rows, in the caller's transaction; only a hold's date changes."""
         for serial in serials:
-            earlier = self.store.revocation_of(serial)
+            earlier = revocation_of(self.store, serial)
             date = now if earlier is None or earlier.is_hold else earlier.revocation_date
-            self.store.add_revocation(serial, date, reason, encode_entry(serial, date, reason))
+            add_revocation(self.store, serial, date, reason, encode_entry(serial, date, reason))
             self.record(now, subject, serial=serial.hex, detail={"revoked": reason.value})
-            self.store.set_meta("unlisted_revocations", self.store.unlisted_revocations() + 1)
+            self.store.set_meta("unlisted_revocations", unlisted_revocations(self.store) + 1)
         self.mark_acl()
 
     def supersede(self, device: int, subject: str, now: datetime) -> bool:
         """Revoke a device's valid certificates because a new one takes their place; ``True`` when there were any."""
-        old = self.store.revocable(device, now, RevocationReason.SUPERSEDED)
+        old = revocable(self.store, device, now, RevocationReason.SUPERSEDED)
         if old:
             self.revoke(old, RevocationReason.SUPERSEDED, now, subject=subject)
         return bool(old)
@@ -205,13 +212,13 @@ class State:
 
     def _unwritten(self) -> list[PendingFiles]:
         """The next files that were not written yet, with the folders made that theirs lie in."""
-        group = self.store.pending(PUBLISH_GROUP, after=max(self.unsettled, default=0))
+        group = pending_files(self.store, PUBLISH_GROUP, after=max(self.unsettled, default=0))
         self._make_parents(group)
         return group
 
     def _publish_pending(self, unsettled: int) -> bool:
         """Write one group of device and broker files; ``True`` while there may be more."""
-        if not self.store.pending(1):
+        if not pending_files(self.store, 1):
             return False
         with self.store.transaction(durable=False):
             if len(self.unsettled) < unsettled:
@@ -220,7 +227,7 @@ class State:
                 self.unsettled.update((files.certificate, hash(files)) for files in group)
                 return len(group) == PUBLISH_GROUP
             limit = max(PUBLISH_GROUP, len(self.unsettled))
-            group = self.store.pending(limit)
+            group = pending_files(self.store, limit)
             self._settle(group)
             return len(group) == limit
 
@@ -235,7 +242,7 @@ class State:
                 sync_tree(device_files.folder_of(self.paths, files))
         if not one_by_one:
             sync_all(())
-        self.store.clear_pending(files.certificate for files in group)
+        clear_pending(self.store, (files.certificate for files in group))
         for files in group:
             self.unsettled.pop(files.certificate, None)
 
@@ -246,7 +253,7 @@ class State:
             make_private_dir(folder)
 
     def _publish_ca(self) -> None:
-        issuers = self.store.issuers()
+        issuers = current_issuers(self.store)
         wanted = " ".join(str(issuer.id) for issuer in issuers)
         published = self.store.meta("ca_published")
         is_current = wanted == (FIRST_CA if published is None else published)
@@ -254,12 +261,12 @@ class State:
             return
         anchors = b"".join(pem.pem_encode("CERTIFICATE", issuer.der) for issuer in issuers)
         write_atomic(self.paths.ca_certificate, anchors, PUBLIC)
-        for retired in {issuer.key_file for issuer in self.store.all_issuers()} - {one.key_file for one in issuers}:
+        for retired in {issuer.key_file for issuer in all_issuers(self.store)} - {one.key_file for one in issuers}:
             erase_file(os.path.join(self.paths.certs, retired))
         self.store.set_meta("ca_published", wanted)
 
     def _publish_crl(self) -> None:
-        newest = self.store.newest_generation()
+        newest = newest_generation(self.store)
         published = self.store.meta("crl_published") or 0
         if newest < published:
             raise ConflictError(
@@ -268,10 +275,10 @@ class State:
             )
         if newest == published and os.path.exists(self.paths.crl):
             return
-        if next(self.store.generation_ders(), None) is None:
+        if next(generation_ders(self.store), None) is None:
             return
         check_plain(self.paths.crl)
-        pieces = (piece for der in self.store.generation_ders() for piece in pem.checked_pieces("X509 CRL", der))
+        pieces = (piece for der in generation_ders(self.store) for piece in pem.checked_pieces("X509 CRL", der))
         write_atomic(self.paths.crl, pieces, self.broker_placement(self.paths.crl))
         self.store.set_meta("crl_published", newest)
 
@@ -301,27 +308,27 @@ class State:
         """The whole new text of the ACL at ``path``, checked piece by piece as the broker would read it."""
         check_plain(path)
         pieces = read_pieces(path) if os.path.exists(path) else ()
-        operator = mosquitto.stream_operator_text(pieces)
-        own_rules = mosquitto.operator_acl(operator)
+        operator = stream_operator_text(pieces)
+        own_rules = operator_acl(operator)
         templates = [parse_topic_rule(text, template=True) for text in self.config["acl.topics"]]
-        extra = self.store.extra_topics()
-        denied = self.store.denied_ids(now, self.listed_since(now))
-        roots = mosquitto.dollar_roots(own_rules)
+        extra = extra_topics(self.store)
+        denied = denied_ids(self.store, now, self.listed_since(now))
+        roots = dollar_roots(own_rules)
         if (style or self.config["acl.style"]) == "pattern":
-            region = mosquitto.render_region_pattern(templates, denied, extra, deny_roots=roots)
+            region = render_region_pattern(templates, denied, extra, deny_roots=roots)
         else:
-            region = mosquitto.render_region_per_device(
-                self.store.permitted_ids(now),
+            region = render_region_per_device(
+                permitted_ids(self.store, now),
                 templates,
                 extra=extra,
-                denied=mosquitto.devices_to_deny(own_rules, denied),
+                denied=devices_to_deny(own_rules, denied),
                 deny_roots=roots,
             )
-        return mosquitto.replace_region(operator, region)
+        return replace_region(operator, region)
 
     def listed_since(self, now: datetime) -> datetime:
         """A revoked certificate that expired before this moment was on a CRL after its expiry (RFC 5280 3.3)."""
-        return self.store.newest_update(now) or from_epoch(0)
+        return newest_update(self.store, now) or from_epoch(0)
 
     def broker_placement(self, path: str) -> Placement:
         """Mode and owner of a file that the broker reads, and who must be able to read it where it is published.

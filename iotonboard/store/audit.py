@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.model import Caller
+    from iotonboard.store.store import Store
 
 from iotonboard.model import from_epoch, to_epoch
 
@@ -121,3 +122,18 @@ def first_broken(connection: sqlite3.Connection, *, since_seq: int = 0) -> int |
 def head_statement(newest: AuditHead) -> bytes:
     """The octets that the CA key signs for a head; the label keeps them apart from anything else it signs."""
     return b"iotonboard audit head v1\n%d\n%s\n" % (newest.seq, newest.hash.hex().encode("ascii"))
+
+
+def signed_head(store: Store) -> tuple[int, bytes, int, bytes] | None:
+    """The newest signed head of the trail: row number, hash, issuer and signature."""
+    row = store.row("SELECT seq, hash, issuer, signature FROM audit_head ORDER BY seq DESC LIMIT 1")
+    return (row[0], row[1], row[2], row[3]) if row else None
+
+
+def set_signed_head(store: Store, seq: int, digest: bytes, issuer: int, signature: bytes) -> None:
+    """Keep the newest signed head of the audit trail in place of the one before."""
+    store.connection.execute("DELETE FROM audit_head WHERE seq <> ?", (seq,))
+    store.connection.execute(
+        "INSERT OR REPLACE INTO audit_head (seq, hash, issuer, signature) VALUES (?, ?, ?, ?)",
+        (seq, digest, issuer, signature),
+    )

@@ -6,16 +6,19 @@ from the oldest CA that has valid devices: those know no other.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from iotonboard.model import to_epoch
+from iotonboard.model import Validity, from_epoch, to_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from iotonboard.model import SerialNumber
-    from iotonboard.store.store import CrlRow, Store
+    from iotonboard.store.crls import CrlRow
+    from iotonboard.store.store import Store
 
 # Neither expired nor revoked for good: what is on hold may come back.
 _VALID = """c.not_after >= :now AND NOT EXISTS
@@ -31,6 +34,57 @@ _BEHIND = f"""SELECT d.device_id FROM device d WHERE d.device_id > :after AND EX
 _PAGE = 500
 
 
+@dataclass(frozen=True, slots=True)
+class IssuerRow:
+    """A CA certificate of this state and the file name of its key below the CA folder."""
+
+    id: int
+    der: bytes
+    validity: Validity
+    key_file: str
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the DER certificate, lower-case hex."""
+        return sha256(self.der).hexdigest()
+
+
+def add_issuer(store: Store, serial: SerialNumber, validity: Validity, der: bytes, key_file: str, now: datetime) -> int:
+    """Record a CA certificate and return its row number."""
+    return int(
+        store.connection.execute(
+            "INSERT INTO issuer (serial, not_before, not_after, der, key_file, created_at) VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                serial.octets,
+                to_epoch(validity.not_before),
+                to_epoch(validity.not_after),
+                der,
+                key_file,
+                to_epoch(now),
+            ),
+        ).lastrowid
+        or 0
+    )
+
+
+def current_issuers(store: Store) -> list[IssuerRow]:
+    """All CAs that are not retired, newest first: the first one issues."""
+    return _issuers(store, "WHERE retired_at IS NULL")
+
+
+def all_issuers(store: Store) -> list[IssuerRow]:
+    """All CAs that this state ever had, newest first."""
+    return _issuers(store, "")
+
+
+def _issuers(store: Store, clause: str) -> list[IssuerRow]:
+    query = f"SELECT id, der, not_before, not_after, key_file FROM issuer {clause} ORDER BY id DESC"  # noqa: S608
+    return [
+        IssuerRow(row, der, Validity(from_epoch(begin), from_epoch(end)), key_file)
+        for row, der, begin, end, key_file in store.rows(query)
+    ]
+
+
 def valid_devices(store: Store, issuer: int, now: datetime) -> int:
     """How many devices have a certificate of a CA that is valid, or on hold."""
     query = f"SELECT count(DISTINCT c.device) FROM certificate c WHERE c.issuer = :issuer AND {_VALID}"  # noqa: S608
@@ -44,7 +98,7 @@ def brokers_of(store: Store, issuer: int, now: datetime) -> list[str]:
 
 def devices_behind(store: Store, now: datetime) -> Iterator[str]:
     """Ids of the devices that have a valid certificate, but none of the CA that issues now; in pages."""
-    newest, after = store.issuers()[0].id, ""
+    newest, after = current_issuers(store)[0].id, ""
     parameters = {"now": to_epoch(now), "newest": newest, "size": _PAGE}
     while ids := [row[0] for row in store.connection.execute(_BEHIND, {**parameters, "after": after})]:
         yield from ids

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.errors import ConflictError
 from iotonboard.model import RevocationReason, SerialNumber, from_epoch, to_epoch
+from iotonboard.store.certificates import certificate_row
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -65,7 +66,7 @@ def begin_overlap(store: Store, serial: SerialNumber, ends_at: datetime | None) 
     store.connection.execute(
         "INSERT INTO overlap (certificate, ends_at) VALUES (?, ?) ON CONFLICT (certificate)"
         " DO UPDATE SET ends_at = coalesce(overlap.ends_at, excluded.ends_at)",
-        (store.certificate_row(serial), None if ends_at is None else to_epoch(ends_at)),
+        (certificate_row(store, serial), None if ends_at is None else to_epoch(ends_at)),
     )
 
 

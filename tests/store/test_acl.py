@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 from iotonboard.model import DeviceId, RevocationReason, SerialNumber, Validity
-from iotonboard.store import store as rooms
-from iotonboard.store.devices import NewCertificate
+from iotonboard.store import acl as rooms
+from iotonboard.store.acl import denied_ids, permitted_ids
+from iotonboard.store.certificates import NewCertificate, add_certificate
+from iotonboard.store.devices import add_device
+from iotonboard.store.issuers import add_issuer
+from iotonboard.store.revocations import add_revocation
 from iotonboard.store.store import Store
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -21,16 +25,16 @@ def test_revoked_and_retired_devices_are_left_out(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(rooms, "_FEW", few)
     store = Store.open(str(tmp_path / "devices.db"), timeout_s=1, now=NOW, create=True)
     with store.transaction():
-        issuer = store.add_issuer(SerialNumber(1 << 100), VALIDITY, b"ca", "ca.key", NOW)
+        issuer = add_issuer(store, SerialNumber(1 << 100), VALIDITY, b"ca", "ca.key", NOW)
         for number, name in enumerate(("c", "B", "a", "renewed", "retired", "revoked"), start=1):
-            device = store.add_device(DeviceId(name), "", {}, NOW)
+            device = add_device(store, DeviceId(name), "", {}, NOW)
             for serial in (number, number + 100) if name == "renewed" else (number,):
                 digest = hashlib.sha256(bytes((serial,))).digest()
                 new = NewCertificate(SerialNumber(serial), VALIDITY, b"", "", digest, None, None)
-                store.add_certificate(new, issuer=issuer, device=device, now=NOW)
+                add_certificate(store, new, issuer=issuer, device=device, now=NOW)
         for serial in (4, 6):  # of the renewed device, the old one only
-            store.add_revocation(SerialNumber(serial), NOW, RevocationReason.SUPERSEDED, b"entry")
+            add_revocation(store, SerialNumber(serial), NOW, RevocationReason.SUPERSEDED, b"entry")
         store.connection.execute("UPDATE device SET retired_at = 1 WHERE device_id = 'retired'")
-    assert list(store.permitted_ids(NOW)) == ["a", "B", "c", "renewed"]
-    assert store.denied_ids(NOW, NOW) == ["revoked"]
+    assert list(permitted_ids(store, NOW)) == ["a", "B", "c", "renewed"]
+    assert denied_ids(store, NOW, NOW) == ["revoked"]
     store.close()

@@ -1,0 +1,41 @@
+"""Who stands in the ACL."""
+
+from __future__ import annotations
+
+from itertools import filterfalse
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+from iotonboard.model import to_epoch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from iotonboard.store.store import Store
+
+# A device whose every certificate is revoked; computed from the revocations, which are few: the plus keeps SQLite
+# from walking all certificates instead.
+_FULLY_REVOKED = """SELECT c.device FROM revocation r JOIN certificate c ON c.id = +r.certificate
+    WHERE c.device IS NOT NULL AND r.not_after >= :listed_since AND NOT EXISTS (
+        SELECT 1 FROM certificate o WHERE o.device = c.device AND o.not_after >= :now
+        AND NOT EXISTS (SELECT 1 FROM revocation p WHERE p.certificate = o.id))"""
+_FEW = 10_000  # ids that are worth keeping in memory, so that SQLite need not look for each of a million
+
+
+def permitted_ids(store: Store, now: datetime) -> Iterator[str]:
+    """Ids of devices, in their order, but for the retired and those with a revoked certificate and no valid one."""
+    out = f"SELECT id FROM device WHERE retired_at IS NOT NULL UNION {_FULLY_REVOKED}"  # noqa: S608 - constants
+    times = {"now": to_epoch(now), "listed_since": 0}
+    every = "SELECT device_id FROM device {} ORDER BY device_id"
+    few = store.rows(f"SELECT device_id FROM device WHERE id IN ({out}) LIMIT {_FEW + 1}", times)  # noqa: S608
+    if len(few) > _FEW:  # too many for the memory
+        return map(itemgetter(0), store.connection.execute(every.format(f"WHERE id NOT IN ({out})"), times))
+    left_out = frozenset(map(itemgetter(0), few))
+    return filterfalse(left_out.__contains__, map(itemgetter(0), store.connection.execute(every.format(""))))
+
+
+def denied_ids(store: Store, now: datetime, listed_since: datetime) -> list[str]:
+    """Ids of devices with a listed revocation and no valid certificate."""
+    query = f"SELECT device_id FROM device WHERE id IN ({_FULLY_REVOKED}) ORDER BY device_id"  # noqa: S608
+    return [row[0] for row in store.rows(query, {"now": to_epoch(now), "listed_since": to_epoch(listed_since)})]

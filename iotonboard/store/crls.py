@@ -1,0 +1,134 @@
+"""What was signed of the revocations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+from iotonboard.model import SerialNumber, from_epoch, to_epoch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from iotonboard.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class CrlRow:
+    """One CRL of the published generation. ``der`` is ``None`` once it was thinned out."""
+
+    generation: int
+    issuer: int
+    number: int
+    this_update: datetime
+    next_update: datetime
+    revoked: int
+    der: bytes | None
+
+
+def crl_entries(store: Store, issuer: int, listed_since: datetime) -> Iterator[bytes]:
+    """Encoded CRL entries of an issuer's certificates that expire at ``listed_since`` or later."""
+    known, foreign, parameters = _listed(store, issuer, listed_since)
+    for query in (known, foreign):
+        yield from map(itemgetter(0), store.connection.execute(f"SELECT entry_der {query}", parameters))
+
+
+def count_crl_entries(store: Store, issuer: int, listed_since: datetime) -> int:
+    """How many entries ``crl_entries`` has."""
+    known, foreign, parameters = _listed(store, issuer, listed_since)
+    return sum(int(store.row(f"SELECT count(*) {query}", parameters)[0]) for query in (known, foreign))
+
+
+def crl_entry(store: Store, issuer: int, listed_since: datetime, serial: SerialNumber) -> bytes | None:
+    """The one of ``crl_entries`` that the row of this serial's certificate has; ``None`` when there is none."""
+    query = (
+        "SELECT r.entry_der FROM certificate c JOIN revocation r ON r.certificate = c.id"
+        " WHERE c.serial = :serial AND r.not_after >= :since AND c.issuer = :issuer UNION ALL"
+        " SELECT entry_der FROM foreign_revocation WHERE serial = :serial AND issuer = :issuer"
+    )
+    row = store.row(query, {"serial": serial.octets, "since": to_epoch(listed_since), "issuer": issuer})
+    return row[0] if row else None
+
+
+def _listed(store: Store, issuer: int, listed_since: datetime) -> tuple[str, str, dict[str, int]]:
+    """Where the revocations of a CRL stand: those of known certificates, in their order, and the others."""
+    known = "FROM revocation r WHERE r.not_after >= :since"
+    if len(store.rows("SELECT id FROM issuer LIMIT 2")) > 1:
+        known = (
+            "FROM revocation r JOIN certificate c ON c.id = +r.certificate"
+            " WHERE r.not_after >= :since AND c.issuer = :issuer"
+        )
+    foreign = "FROM foreign_revocation WHERE issuer = :issuer"
+    return known, foreign, {"since": to_epoch(listed_since), "issuer": issuer}
+
+
+def add_crl(store: Store, row: CrlRow, now: datetime) -> None:
+    """Record a CRL; its number can be used once only."""
+    store.connection.execute(
+        "INSERT INTO crl (generation, issuer, number, this_update, next_update, revoked, der, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            row.generation, row.issuer, row.number, to_epoch(row.this_update), to_epoch(row.next_update),
+            row.revoked, row.der, to_epoch(now),
+        ),
+    )  # fmt: skip
+
+
+def last_crl(store: Store, issuer: int, *, with_der: bool = True) -> CrlRow | None:
+    """The CRL of an issuer with the highest number."""
+    rows = _crls(store, "WHERE issuer = ? ORDER BY number DESC LIMIT 1", (issuer,), with_der=with_der)
+    return rows[0] if rows else None
+
+
+def last_listed_crl(store: Store, issuer: int) -> CrlRow | None:
+    """The newest CRL of an issuer whose octets are kept; a number that ``restore`` only passed has none."""
+    rows = _crls(store, "WHERE issuer = ? AND der IS NOT NULL ORDER BY number DESC LIMIT 1", (issuer,))
+    return rows[0] if rows else None
+
+
+def newest_generation(store: Store) -> int:
+    """Number of the generation that ``crl.pem`` holds; 0 before the first one."""
+    return int(store.row("SELECT coalesce(max(generation), 0) FROM crl")[0])
+
+
+def newest_update(store: Store, now: datetime) -> datetime | None:
+    """The latest thisUpdate that is not in the future, of the CRLs of the newest generation."""
+    query = "SELECT max(this_update) FROM crl WHERE generation = (SELECT max(generation) FROM crl) AND this_update <= ?"
+    found = store.row(query, (to_epoch(now),))[0]
+    return None if found is None else from_epoch(found)
+
+
+def crl_generation(store: Store, *, with_der: bool = True) -> list[CrlRow]:
+    """Every CRL of the newest generation: what ``crl.pem`` holds."""
+    return _crls(store, "WHERE generation = (SELECT max(generation) FROM crl) ORDER BY id", (), with_der=with_der)
+
+
+def replaced_crls(store: Store, limit: int) -> list[CrlRow]:
+    """The CRLs of earlier generations that were signed last, oldest first, without their octets."""
+    tail = "WHERE generation < (SELECT max(generation) FROM crl) ORDER BY id DESC LIMIT ?"
+    return _crls(store, tail, (limit,), with_der=False)[::-1]
+
+
+def generation_ders(store: Store) -> Iterator[bytes]:
+    """The octets of the newest generation's CRLs, one at a time: a calendar of large ones fills the memory."""
+    query = "SELECT der FROM crl WHERE generation = (SELECT max(generation) FROM crl) AND der IS NOT NULL ORDER BY id"
+    return map(itemgetter(0), store.connection.execute(query))
+
+
+def _crls(store: Store, tail: str, parameters: Sequence[object], *, with_der: bool = True) -> list[CrlRow]:
+    der = "der" if with_der else "NULL"
+    query = f"SELECT generation, issuer, number, this_update, next_update, revoked, {der} FROM crl {tail}"  # noqa: S608
+    return [
+        CrlRow(generation, issuer, number, from_epoch(this), from_epoch(following), revoked, der)
+        for generation, issuer, number, this, following, revoked, der in store.rows(query, parameters)
+    ]
+
+
+def thin_crls(store: Store, keep: int) -> None:
+    """Keep the octets of the newest ``keep`` generations; number and times of all stay."""
+    store.connection.execute(
+        "UPDATE crl SET der = NULL WHERE der IS NOT NULL AND generation <= (SELECT max(generation) FROM crl) - ?",
+        (keep,),
+    )

@@ -1,0 +1,48 @@
+"""Certificates whose files are to be written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from iotonboard.store.certificates import KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from iotonboard.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class PendingFiles:
+    """One certificate whose files are to be written: for a device (``host`` empty) or a broker."""
+
+    certificate: int
+    name: str
+    is_broker: bool
+    der: bytes
+    key_der: bytes | None
+    bundle: bytes | None
+
+
+def add_pending(store: Store, certificate: int, bundle: bytes | None) -> None:
+    """Note that a certificate's files are to be written."""
+    store.connection.execute(
+        "INSERT OR REPLACE INTO pending (certificate, bundle) VALUES (?, ?)", (certificate, bundle)
+    )
+
+
+def pending_files(store: Store, limit: int, *, after: int = 0) -> list[PendingFiles]:
+    """Files that are to be written, oldest certificate first, of those behind row ``after``."""
+    rows = store.rows(
+        f"SELECT p.certificate, coalesce(d.device_id, c.host), c.host IS NOT NULL, c.der, {KEY}, p.bundle"  # noqa: S608
+        " FROM pending p JOIN certificate c ON c.id = p.certificate LEFT JOIN device d ON d.id = c.device"
+        " WHERE p.certificate > ? ORDER BY p.certificate LIMIT ?",
+        (after, limit),
+    )
+    return [PendingFiles(row[0], row[1], bool(row[2]), *row[3:]) for row in rows]
+
+
+def clear_pending(store: Store, certificates: Iterable[int]) -> None:
+    """Note that files were written."""
+    store.connection.executemany("DELETE FROM pending WHERE certificate = ?", ((row,) for row in certificates))
