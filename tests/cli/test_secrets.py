@@ -189,10 +189,10 @@ def test_a_traceback_holds_no_secret(
     breaker.write_text(
         "import sys\n"
         "import traceback\n"
-        "from iotonboard import statedir\n"
+        "from iotonboard.state import state\n"
         "def broken(*a, **k):\n"
         "    raise RuntimeError('a defect')\n"
-        "statedir.State.record = broken\n"
+        "state.State.record = broken\n"
     )
     env = {"PYTHONPATH": os.pathsep.join([str(tmp_path), program_environment()["PYTHONPATH"]])}
     result = state.run(*words, env=env, expect=1)

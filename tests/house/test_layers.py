@@ -1,6 +1,7 @@
 """The house: imports run one way, each outside library has its rooms, and the edge is one place.
 
-``cli -> commands -> statedir -> parts -> fsio -> model -> errors``. Read from the source, so that an import inside
+``cli -> commands -> {health, enrolment} -> ca -> state -> {delivery, broker} -> {store, pki, files} -> permissions, model ->
+errors``. Read from the source, so that an import inside
 a function counts as much as one at the top. What only a type checker sees (``if TYPE_CHECKING``) does not count.
 """
 
