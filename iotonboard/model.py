@@ -243,6 +243,21 @@ class DeviceRecord:
         return "expired" if self.certificates and self.certificates[0].revocation is None else "revoked"
 
 
+def certificate_json(
+    serial: SerialNumber | None, validity: Validity | None, fingerprint: str | None
+) -> dict[str, str | None]:
+    """Name a certificate as every JSON of the program does; what is not known is null.
+
+    Times are RFC 3339 UTC, the serial is upper-case and the SHA-256 fingerprint lower-case hexadecimal.
+    """
+    return {
+        "serial": serial.hex if serial is not None else None,
+        "not_before": rfc3339(validity.not_before) if validity is not None else None,
+        "not_after": rfc3339(validity.not_after) if validity is not None else None,
+        "fingerprint": fingerprint,
+    }
+
+
 def whole_seconds(moment: datetime) -> datetime:
     """Drop the fraction of a second; X.509 times have none (RFC 5280 4.1.2.5)."""
     return moment.astimezone(UTC).replace(microsecond=0)

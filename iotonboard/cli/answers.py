@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from iotonboard.cli import output
 from iotonboard.cli.session import Session, clock
 from iotonboard.errors import InterruptedBatchError, IotOnboardError
-from iotonboard.model import rfc3339
+from iotonboard.model import certificate_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -129,14 +129,10 @@ def worker_starter(jobs: int | None) -> StartWorkers:
 
 
 def _values(answer: Registered, password: str | None) -> dict[str, object]:
-    validity = answer.validity
     return {
         "device_id": answer.device_id,
         "status": answer.outcome,
-        "serial": answer.serial.hex if answer.serial else None,
-        "not_before": rfc3339(validity.not_before) if validity else None,
-        "not_after": rfc3339(validity.not_after) if validity else None,
-        "fingerprint": answer.fingerprint,
+        **certificate_json(answer.serial, answer.validity, answer.fingerprint),
         "bundle": answer.bundle,
         "bundle_password": password,
         "created": answer.outcome != "skipped",

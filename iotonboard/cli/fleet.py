@@ -13,7 +13,7 @@ from iotonboard.cli import output
 from iotonboard.cli.complete import complete_device_id
 from iotonboard.cli.session import Session, verb
 from iotonboard.errors import UsageError
-from iotonboard.model import rfc3339
+from iotonboard.model import certificate_json, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -177,11 +177,8 @@ def _device_values(device: DeviceRecord, now: datetime) -> dict[str, object]:
 def _certificate_values(certificate: CertificateRecord, now: datetime) -> dict[str, object]:
     revocation = certificate.revocation
     return {
-        "serial": certificate.serial.hex,
+        **certificate_json(certificate.serial, certificate.validity, certificate.fingerprint),
         "status": _certificate_status(certificate, now),
-        "not_before": rfc3339(certificate.validity.not_before),
-        "not_after": rfc3339(certificate.validity.not_after),
-        "fingerprint": certificate.fingerprint,
         "revocation_date": rfc3339(revocation.revocation_date) if revocation else None,
         "reason": revocation.reason.value if revocation else None,
     }

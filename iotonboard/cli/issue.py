@@ -9,7 +9,7 @@ import typer
 
 from iotonboard.cli.session import Session, clock, verb
 from iotonboard.errors import UsageError
-from iotonboard.model import KeyType, rfc3339
+from iotonboard.model import KeyType, certificate_json, rfc3339
 
 if TYPE_CHECKING:
     from iotonboard.ca.passphrase import Passphrase
@@ -102,9 +102,7 @@ def issue_broker(
         )
     values = {
         "host": result.host,
-        "serial": result.serial.hex,
-        "not_after": rfc3339(result.validity.not_after),
-        "fingerprint": result.fingerprint,
+        **certificate_json(result.serial, result.validity, result.fingerprint),
         "ca_fingerprint": result.issuer,
         "config": result.config,
         "key_password": result.key_password,

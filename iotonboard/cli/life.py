@@ -14,7 +14,7 @@ from iotonboard.cli.complete import complete_device_id
 from iotonboard.cli.reloading import ReloadOption, reload_now
 from iotonboard.cli.session import Session, verb
 from iotonboard.errors import InterruptedBatchError, IotOnboardError, UsageError
-from iotonboard.model import KeyType, rfc3339
+from iotonboard.model import KeyType, certificate_json, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -184,14 +184,10 @@ def _print_renewed(session: Session, answer: Renewed, password: str | None) -> N
     if answer.error is not None:
         _print_refused(session, answer, answer.error)
         return
-    validity = answer.validity
     values = {
         "device_id": answer.device_id,
         "status": answer.outcome,
-        "serial": answer.serial.hex if answer.serial else None,
-        "not_before": rfc3339(validity.not_before) if validity else None,
-        "not_after": rfc3339(validity.not_after) if validity else None,
-        "fingerprint": answer.fingerprint,
+        **certificate_json(answer.serial, answer.validity, answer.fingerprint),
         "bundle": answer.bundle,
         "bundle_password": password,
         "renews": answer.renews.hex if answer.renews else None,

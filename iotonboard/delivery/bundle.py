@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.delivery.aes_zip import Entry, write_archive
 from iotonboard.errors import PolicyError
-from iotonboard.model import rfc3339
+from iotonboard.model import certificate_json
 
 if TYPE_CHECKING:
     from iotonboard.delivery.credential import Credential
@@ -55,10 +55,7 @@ def _render_manifest(credential: Credential, files: dict[str, bytes]) -> bytes:
     manifest = {
         "schema": SCHEMA,
         "device_id": str(credential.device_id),
-        "serial": credential.serial.hex,
-        "not_before": rfc3339(credential.validity.not_before),
-        "not_after": rfc3339(credential.validity.not_after),
-        "fingerprint": credential.fingerprint,
+        **certificate_json(credential.serial, credential.validity, credential.fingerprint),
         "ca_fingerprint": credential.anchor_fingerprint,
         "files": {name: describe(data) for name, data in files.items()},
     }

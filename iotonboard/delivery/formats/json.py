@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from iotonboard.delivery.formats.output import Options, OutputFile
-from iotonboard.model import rfc3339
+from iotonboard.model import certificate_json
 from iotonboard.pki.pem import pem_encode
 
 if TYPE_CHECKING:
@@ -26,10 +26,7 @@ def encode(credential: Credential, options: Options) -> tuple[OutputFile, ...]:
     content = {
         "schema": SCHEMA,
         "device_id": str(credential.device_id),
-        "serial": credential.serial.hex,
-        "not_before": rfc3339(credential.validity.not_before),
-        "not_after": rfc3339(credential.validity.not_after),
-        "fingerprint": credential.fingerprint,
+        **certificate_json(credential.serial, credential.validity, credential.fingerprint),
         "ca_fingerprint": credential.anchor_fingerprint,
         "private_key": None if key_pem is None else key_pem.decode("ascii"),
         "certificate": pem_encode("CERTIFICATE", credential.certificate_der).decode("ascii"),
