@@ -1,23 +1,20 @@
 """The house: imports run one way, each outside library has its rooms, and the edge is one place.
 
-    cli -> commands -> {health, enrolment} -> ca -> state -> {delivery, broker} -> {store, pki, files}
-        -> permissions -> model -> errors
-
-Read from the source, so that an import inside a function, and one for the type checker alone, count as much as one at
-the top: who names a type of a room depends on that room.
+cli -> commands -> {health, enrolment} -> ca -> state -> {delivery, broker} -> {store, pki, files}
+    -> permissions -> model -> errors
 """
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import sys
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "iotonboard"
+from support.source import none_of, read_package, room_of
+
+MODULES = read_package()
 
 # A room may import from itself and from the rooms below it; rooms of one floor do not know each other.
 FLOORS = (
@@ -36,7 +33,7 @@ FLOORS = (
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 
-# Which parts of the package may import a library. Nothing else outside the standard library is allowed at all.
+# Which rooms may import a library. Nothing else outside the standard library is allowed at all.
 LIBRARIES = {
     "cryptography": {"pki", "delivery", "ca", "broker"},
     "typer": {"cli"},
@@ -75,160 +72,95 @@ PURE = (
 IO_MODULES = {"iotonboard.files", "pathlib", "shutil", "sqlite3", "subprocess", "tempfile"}
 
 
-@dataclass
-class Module:
-    """What one file imports and touches."""
-
-    path: Path
-    name: str
-    imports: dict[str, int] = field(default_factory=dict)
-    lazy: dict[str, int] = field(default_factory=dict)
-    typing: dict[str, int] = field(default_factory=dict)
-    edges: list[str] = field(default_factory=list)
-
-    @property
-    def part(self) -> str:
-        """The room: the first name below ``iotonboard``."""
-        return self.name.split(".")[1] if "." in self.name else "__init__"
-
-    def own(self) -> Iterator[str]:
-        """Imports from the package itself, those for the type checker included, as full module names."""
-        for name in (*self.imports, *self.lazy, *self.typing):
-            if name.split(".")[0] == "iotonboard":
-                yield name
+def test_every_room_has_a_floor() -> None:
+    """A new room gets its floor in this test and its line in the design."""
+    none_of(module.name for module in MODULES if module.room not in FLOOR_OF)
 
 
-def read_module(path: Path, names: set[str]) -> Module:
-    name = module_name(path)
-    module = Module(path, name)
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-
-    def visit(node: ast.AST, in_function: bool, for_types: bool = False) -> None:
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-                visit(child, in_function, for_types=True)
-                continue
-            target = module.typing if for_types else module.lazy if in_function else module.imports
-            if isinstance(child, ast.Import):
-                target.update({alias.name: child.lineno for alias in child.names})
-            elif isinstance(child, ast.ImportFrom):
-                assert child.level == 0, f"{path}:{child.lineno}: imports are absolute"
-                for alias in child.names:
-                    full = f"{child.module}.{alias.name}"
-                    target[full if full in names else str(child.module)] = child.lineno
-            elif isinstance(child, ast.Attribute) and isinstance(child.value, ast.Name):
-                module.edges.append(f"{child.value.id}.{child.attr}")
-            elif isinstance(child, ast.Call) and isinstance(child.func, ast.Name):
-                module.edges.append(f"{child.func.id}()")
-            is_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-            visit(child, in_function or is_function, for_types)
-
-    visit(tree, in_function=False)
-    return module
-
-
-def module_name(path: Path) -> str:
-    dotted = path.relative_to(PACKAGE.parent).with_suffix("").as_posix().replace("/", ".")
-    return dotted.removesuffix(".__init__")
-
-
-def read_package() -> list[Module]:
-    files = sorted(PACKAGE.rglob("*.py"))
-    names = {module_name(path) for path in files}
-    return [read_module(path, names) for path in files]
-
-
-MODULES = read_package()
-NAMES = {module.name for module in MODULES}
-EACH = pytest.mark.parametrize("module", MODULES, ids=[module.name for module in MODULES])
-
-
-def part_of(name: str) -> str:
-    return name.split(".")[1] if "." in name else "__init__"
-
-
-@EACH
-def test_the_module_has_a_floor(module: Module) -> None:
-    assert module.part in FLOOR_OF, "a new room: give it its floor in this test and its line in the design"
-
-
-@EACH
-def test_imports_go_down(module: Module) -> None:
-    for name in module.own():
-        room = part_of(name)
-        is_below = room == module.part or FLOOR_OF[room] < FLOOR_OF[module.part]
-        assert is_below, f"{module.name} imports {name}, which is not below it"
+def test_imports_go_down() -> None:
+    none_of(
+        f"{module.name} imports {name}, which is not below it"
+        for module in MODULES
+        for name in module.own
+        if room_of(name) != module.room and FLOOR_OF[room_of(name)] >= FLOOR_OF[module.room]
+    )
 
 
 def test_nothing_imports_in_a_circle() -> None:
-    graph = {module.name: (set(module.imports) | set(module.lazy)) & NAMES for module in MODULES}
+    names = {module.name for module in MODULES}
     try:
-        TopologicalSorter(graph).prepare()
+        TopologicalSorter({module.name: module.loaded & names for module in MODULES}).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
 
 
-@EACH
-def test_commands_do_not_import_each_other(module: Module) -> None:
-    if module.part == "commands":
-        assert [name for name in module.own() if part_of(name) == "commands"] == []
+def test_commands_do_not_import_each_other() -> None:
+    none_of(
+        f"{module.name} imports {name}"
+        for module in MODULES
+        for name in module.own
+        if module.room == room_of(name) == "commands"
+    )
 
 
-@EACH
-def test_every_library_has_its_rooms(module: Module) -> None:
-    for name in (*module.imports, *module.lazy):
-        library = name.split(".")[0]
-        if library in LIBRARIES:
-            assert module.part in LIBRARIES[library], f"{module.name} imports {name}"
+def test_every_library_has_its_rooms() -> None:
+    none_of(
+        f"{module.name} imports {name}"
+        for module in MODULES
+        for name in module.loaded
+        if module.room not in LIBRARIES.get(name.split(".")[0], {module.room})
+    )
 
 
-@EACH
-def test_nothing_else_from_outside(module: Module) -> None:
-    import sys
-
-    allowed = {"iotonboard", "__future__", *LIBRARIES, *sys.stdlib_module_names}
-    assert {name.split(".")[0] for name in (*module.imports, *module.lazy)} <= allowed
-
-
-@EACH
-def test_no_network(module: Module) -> None:
-    assert NETWORK.isdisjoint(name.split(".")[0] for name in (*module.imports, *module.lazy))
+def test_nothing_else_from_outside() -> None:
+    known = {"iotonboard", *LIBRARIES, *sys.stdlib_module_names}
+    none_of(
+        f"{module.name} imports {name}"
+        for module in MODULES
+        for name in module.loaded
+        if name.split(".")[0] not in known
+    )
 
 
-@EACH
-def test_only_the_cli_imports_inside_functions(module: Module) -> None:
-    if module.part != "cli":
-        assert module.lazy == {}
+def test_no_network() -> None:
+    none_of(
+        f"{module.name} imports {name}" for module in MODULES for name in module.loaded if name.split(".")[0] in NETWORK
+    )
 
 
-@EACH
-def test_the_cli_loads_a_command_only_when_it_is_called(module: Module) -> None:
-    if module.part == "cli":
-        at_start = {part_of(name) for name in module.imports if name.startswith("iotonboard")}
-        assert at_start <= {"__init__", "cli", "errors", "model", "files"}
-        assert "rich" not in {name.split(".")[0] for name in module.imports}
+def test_only_the_cli_imports_inside_functions() -> None:
+    none_of(f"{module.name}: {module.lazy}" for module in MODULES if module.lazy and module.room != "cli")
 
 
-AMBIENT = ("datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time", "os.environ", "os.getenv")
+def test_the_cli_loads_a_command_only_when_it_is_called() -> None:
+    light = {"__init__", "cli", "errors", "model", "files"}
+    for module in MODULES:
+        if module.room == "cli":
+            assert {room_of(name) for name in module.imports if name.startswith("iotonboard")} <= light, module.name
+            assert "rich" not in {name.split(".")[0] for name in module.imports}, module.name
 
 
-@EACH
-def test_clock_environment_and_streams_are_the_cli_s_alone(module: Module) -> None:
-    if module.part in ("cli", "__main__"):
-        return
-    touched = {edge for edge in module.edges if edge in AMBIENT or edge.startswith("sys.")}
-    allowed = {"files": {"sys.platform"}}.get(module.part, set())
-    assert touched <= allowed, f"{module.name} is below the edge: take it as an argument"
-    assert {"print()", "input()", "exit()", "getpass()", "breakpoint()"}.isdisjoint(module.edges)
+AMBIENT = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time", "os.environ", "os.getenv"}
+TERMINAL = {"print()", "input()", "exit()", "getpass()", "breakpoint()"}
 
 
-@EACH
-def test_the_pure_parts_touch_no_file(module: Module) -> None:
-    if not module.name.startswith(tuple(f"iotonboard.{name}" for name in PURE)):
-        return
-    touched = set(module.imports) & IO_MODULES
-    assert not touched, f"{module.name} imports {touched}"
-    assert "open()" not in module.edges
+def test_clock_environment_and_streams_are_the_cli_s_alone() -> None:
+    """Below the edge they are arguments."""
+    allowed = {("files", "sys.platform")}
+    none_of(
+        f"{module.name} touches {name}"
+        for module in MODULES
+        if module.room not in ("cli", "__main__")
+        for name in module.touched
+        if (name in AMBIENT | TERMINAL or name.startswith("sys.")) and (module.room, name) not in allowed
+    )
+
+
+def test_the_pure_parts_touch_no_file() -> None:
+    for module in MODULES:
+        if module.name.startswith(tuple(f"iotonboard.{name}" for name in PURE)):
+            assert module.imports & IO_MODULES == set(), module.name
+            assert "open()" not in module.touched, module.name
 
 
 def test_files_are_synced_and_renamed_in_one_place() -> None:
@@ -236,31 +168,30 @@ def test_files_are_synced_and_renamed_in_one_place() -> None:
 
     The password file is the one that is appended to, line by line, and synced for each.
     """
-    doing = ("os.fsync", "os.replace", "os.rename", "os.chmod", "os.fchmod", "os.link")
-    found = {(module.name, edge) for module in MODULES for edge in module.edges if edge in doing}
-    elsewhere = {(name, edge) for name, edge in found if name != "iotonboard.files"}
+    doing = {"os.fsync", "os.replace", "os.rename", "os.chmod", "os.fchmod", "os.link"}
+    found = {(module.name, name) for module in MODULES for name in module.touched & doing}
+    elsewhere = {(name, call) for name, call in found if name != "iotonboard.files"}
     assert elsewhere == {("iotonboard.enrolment.password_file", "os.fsync")}
     assert found > elsewhere
 
 
-def test_this_test_sees_what_it_forbids(tmp_path: Path) -> None:
+def test_these_tests_see_what_they_forbid(tmp_path: Path) -> None:
     """The reader itself: imports in functions, under conditions, aliased, and those for the type checker."""
-    path = PACKAGE / "pki" / "made_up.py"
-    source = (
+    room = tmp_path / "iotonboard" / "pki"
+    (tmp_path / "iotonboard" / "cli").mkdir(parents=True)
+    room.mkdir()
+    (room.parent / "files.py").touch()
+    (room.parent / "cli" / "app.py").touch()
+    (room / "made_up.py").write_text(
         "from typing import TYPE_CHECKING\n"
         "import os as x\n"
         "from iotonboard import files\n"
         "if TYPE_CHECKING:\n    from iotonboard.cli import app\n"
         "def f():\n    try:\n        import typer\n    except ImportError:\n        pass\n    return sys.argv\n"
     )
-    copy = tmp_path / "iotonboard" / "pki"
-    copy.mkdir(parents=True)
-    (copy / path.name).write_text(source)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(globals(), "PACKAGE", tmp_path / "iotonboard")
-        module = read_module(copy / path.name, {"iotonboard.files"})
+    module = next(module for module in read_package(room.parent) if module.room == "pki")
     assert module.name == "iotonboard.pki.made_up"
-    assert set(module.imports) == {"typing", "os", "iotonboard.files"}
-    assert set(module.lazy) == {"typer"}
-    assert set(module.typing) == {"iotonboard.cli"}
-    assert "sys.argv" in module.edges
+    assert module.imports == {"typing", "os", "iotonboard.files"}
+    assert module.lazy == {"typer"}
+    assert module.typing == {"iotonboard.cli.app"}
+    assert "sys.argv" in module.touched
