@@ -5,12 +5,14 @@ Sizes are in the SVG's own units, about one to a pixel: the page has columns of 
 
 from __future__ import annotations
 
-from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from iotonboard.health.report.markup import element
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
+    from xml.etree.ElementTree import Element
 
     from iotonboard.health.report.facts import Count, CrlSpan
 
@@ -18,58 +20,60 @@ WIDTH, WIDE = 470, 960
 _ROW, _BAR = 26, 16
 _LABEL_WIDTH, _NUMBER_WIDTH, _STANDING_WIDTH = 150, 84, 150
 _COLUMN_HEIGHT, _AXIS = 130, 36
+_BASELINE = _COLUMN_HEIGHT + 14  # room for a number above the highest column
 _LONGEST_LABEL = 20
 _STANDINGS = {"replaced": "quiet", "in force": "good", "to come": "series-1"}
 
 
-def bars(counts: Sequence[Count], title: str, classes: Sequence[str] = ()) -> str:
-    """Horizontal bars, one for each count, in the order given; ``classes`` colour them one by one."""
+class Series(NamedTuple):
+    """One row of columns: a number for each month. ``colour`` is a class of the style sheet."""
+
+    name: str
+    colour: str
+    numbers: Sequence[int]
+
+
+def bars(counts: Sequence[Count], title: str, colours: Sequence[str] = ()) -> Element:
+    """Horizontal bars, one for each count, in the order given; ``colours`` are classes, one by one."""
     most = max((count.number for count in counts), default=0) or 1
     room = WIDTH - _LABEL_WIDTH - _NUMBER_WIDTH
-    rows = []
+    marks: list[Element] = []
     for index, count in enumerate(counts):
         y = index * _ROW
         length = max(round(room * count.number / most), 2 if count.number else 0)
-        colour = classes[index] if index < len(classes) else "series-1"
-        rows.append(
-            f'<text x="{_LABEL_WIDTH - 10}" y="{y + 13}" class="label end">{escape(_shorten(count.label))}</text>'
-            f'<rect x="{_LABEL_WIDTH}" y="{y + 1}" width="{length}" height="{_BAR}" rx="3" class="{colour}"/>'
-            f'<text x="{_LABEL_WIDTH + length + 8}" y="{y + 13}" class="number">{count.number:,}</text>'
+        colour = colours[index] if index < len(colours) else "series-1"
+        marks += (
+            _text(_LABEL_WIDTH - 10, y + 13, _shorten(count.label), "label end"),
+            _bar(_LABEL_WIDTH, y + 1, length, _BAR, colour),
+            _text(_LABEL_WIDTH + length + 8, y + 13, f"{count.number:,}", "number"),
         )
-    return _drawing("".join(rows), len(counts) * _ROW, title)
+    return _drawing(marks, len(counts) * _ROW, title)
 
 
-def columns(months: Sequence[str], series: Sequence[tuple[str, str, Sequence[int]]], title: str) -> str:
-    """Columns side by side for each month (``2030-01``). ``series`` holds (name, class, numbers)."""
-    most = max((number for _, _, numbers in series for number in numbers), default=0) or 1
+def columns(months: Sequence[str], series: Sequence[Series], title: str) -> Element:
+    """Columns side by side for each month (``2030-01``)."""
+    most = max((number for one in series for number in one.numbers), default=0)
     step = WIDTH / max(len(months), 1)
     width = min(step * 0.8 / max(len(series), 1), 34)
-    marks = [f'<line x1="0" y1="{_COLUMN_HEIGHT + 14}" x2="{WIDTH}" y2="{_COLUMN_HEIGHT + 14}" class="axis"/>']
-    for position, (year, month) in enumerate(month.split("-") for month in months):
+    marks = [element("line", {"x1": 0, "y1": _BASELINE, "x2": WIDTH, "y2": _BASELINE, "class": "axis"})]
+    for position, month in enumerate(months):
         middle = step * (position + 0.5)
-        marks.append(f'<text x="{middle:.1f}" y="{_COLUMN_HEIGHT + 30}" class="label middle">{month}</text>')
-        if position == 0 or month == "01":
-            marks.append(f'<text x="{middle:.1f}" y="{_COLUMN_HEIGHT + 45}" class="label middle">{year}</text>')
-        for index, (_, colour, numbers) in enumerate(series):
+        marks += _month_labels(month, middle, with_year=position == 0)
+        for index, one in enumerate(series):
             x = middle + (index - len(series) / 2) * width
-            marks.append(_column(x, width, numbers[position], most, colour))
-    if not any(number for _, _, numbers in series for number in numbers):
-        marks.append(f'<text x="{WIDTH / 2}" y="{_COLUMN_HEIGHT / 2}" class="label middle">none in these months</text>')
-    return _drawing("".join(marks), _COLUMN_HEIGHT + 14 + _AXIS, title) + _legend(series)
+            marks += _column(x, width, one.numbers[position], most, one.colour)
+    if not most:
+        marks.append(_text(WIDTH / 2, _COLUMN_HEIGHT / 2, "none in these months", "label middle"))
+    return _drawing(marks, _BASELINE + _AXIS, title)
 
 
-def _column(x: float, width: float, number: int, most: int, colour: str) -> str:
-    if not number:
-        return ""
-    height = max((_COLUMN_HEIGHT - 4) * number / most, 2)
-    top = _COLUMN_HEIGHT + 14 - height
-    return (
-        f'<rect x="{x + 1:.1f}" y="{top:.1f}" width="{width - 2:.1f}" height="{height:.1f}" rx="2" class="{colour}"/>'
-        f'<text x="{x + width / 2:.1f}" y="{top - 4:.1f}" class="number small middle">{_compact(number)}</text>'
-    )
+def legend(series: Sequence[Series]) -> Element:
+    """Say which colour is which series."""
+    items = [element("li", {}, element("span", {"class": f"swatch {one.colour}"}), one.name) for one in series]
+    return element("ul", {"class": "legend"}, *items)
 
 
-def timeline(spans: Sequence[CrlSpan], now: datetime, title: str) -> str:
+def timeline(spans: Sequence[CrlSpan], now: datetime, title: str) -> Element:
     """One line for each CRL from thisUpdate to nextUpdate, with the present as an upright line."""
     begin = min([now, *(span.this_update for span in spans)])
     end = max([now, *(span.next_update for span in spans)])
@@ -79,36 +83,49 @@ def timeline(spans: Sequence[CrlSpan], now: datetime, title: str) -> str:
     def place(moment: datetime) -> float:
         return _LABEL_WIDTH + room * (moment - begin).total_seconds() / whole
 
-    rows = []
+    marks: list[Element] = []
     for index, span in enumerate(spans):
-        y, x = index * _ROW, place(span.this_update)
-        name = f"{'old CA' if span.is_old else 'CRL'} {span.number}"
-        rows.append(
-            f'<text x="{_LABEL_WIDTH - 10}" y="{y + 13}" class="label end">{name} '
-            f"({span.revoked:,} revoked)</text>"
-            f'<rect x="{x:.1f}" y="{y + 1}" width="{max(place(span.next_update) - x, 2):.1f}" height="{_BAR}" rx="3"'
-            f' class="{_STANDINGS[span.standing]}"/>'
-            f'<text x="{place(span.next_update) + 6:.1f}" y="{y + 13}" class="number">'
-            f"{span.next_update:%Y-%m-%d}, {span.standing}</text>"
+        y, left, right = index * _ROW, place(span.this_update), place(span.next_update)
+        name = f"{'old CA' if span.is_old else 'CRL'} {span.number} ({span.revoked:,} revoked)"
+        marks += (
+            _text(_LABEL_WIDTH - 10, y + 13, name, "label end"),
+            _bar(left, y + 1, max(right - left, 2), _BAR, _STANDINGS[span.standing]),
+            _text(right + 6, y + 13, f"{span.next_update:%Y-%m-%d}, {span.standing}", "number"),
         )
-    height = max(len(spans), 1) * _ROW
-    rows.append(f'<line x1="{place(now):.1f}" y1="0" x2="{place(now):.1f}" y2="{height}" class="now"/>')
-    rows.append(f'<text x="{place(now):.1f}" y="{height + 12}" class="label middle">today</text>')
-    return _drawing("".join(rows), height + 16, title, WIDE)
+    height, x = max(len(spans), 1) * _ROW, f"{place(now):.1f}"
+    marks.append(element("line", {"x1": x, "y1": 0, "x2": x, "y2": height, "class": "now"}))
+    marks.append(_text(place(now), height + 12, "today", "label middle"))
+    return _drawing(marks, height + 16, title, WIDE)
 
 
-def _drawing(content: str, height: float, title: str, width: int = WIDTH) -> str:
-    return (
-        f'<svg viewBox="0 0 {width} {max(height, 1):.0f}" role="img" aria-label="{escape(title)}">'
-        f"<title>{escape(title)}</title>{content}</svg>"
-    )
+def _month_labels(month: str, middle: float, *, with_year: bool) -> Iterator[Element]:
+    """The month below the axis, and its year below the first one and each January."""
+    year, number = month.split("-")
+    yield _text(middle, _COLUMN_HEIGHT + 30, number, "label middle")
+    if with_year or number == "01":
+        yield _text(middle, _COLUMN_HEIGHT + 45, year, "label middle")
 
 
-def _legend(series: Sequence[tuple[str, str, Sequence[int]]]) -> str:
-    if len(series) == 1:
-        return ""
-    items = "".join(f'<li><span class="swatch {colour}"></span>{escape(name)}</li>' for name, colour, _ in series)
-    return f'<ul class="legend">{items}</ul>'
+def _column(x: float, width: float, number: int, most: int, colour: str) -> Iterator[Element]:
+    if number:
+        height = max((_COLUMN_HEIGHT - 4) * number / most, 2)
+        top = _BASELINE - height
+        yield _bar(x + 1, top, width - 2, height, colour)
+        yield _text(x + width / 2, top - 4, _compact(number), "number small middle")
+
+
+def _bar(x: float, y: float, width: float, height: float, colour: str) -> Element:
+    size = {"x": f"{x:.1f}", "y": f"{y:.1f}", "width": f"{width:.1f}", "height": f"{height:.1f}"}
+    return element("rect", {**size, "rx": 3, "class": colour})
+
+
+def _text(x: float, y: float, text: str, kind: str) -> Element:
+    return element("text", {"x": f"{x:.1f}", "y": f"{y:.1f}", "class": kind}, text)
+
+
+def _drawing(marks: Iterable[Element], height: float, title: str, width: int = WIDTH) -> Element:
+    attributes = {"viewBox": f"0 0 {width} {max(height, 1):.0f}", "role": "img", "aria-label": title}
+    return element("svg", attributes, element("title", {}, title), *marks)
 
 
 def _shorten(text: str) -> str:
