@@ -11,10 +11,11 @@ from iotonboard.delivery.formats import table
 from iotonboard.errors import ConflictError, NotFoundError, PolicyError
 from iotonboard.files import PRIVATE, PUBLIC, create_exclusive, make_private_dir, write_atomic
 from iotonboard.model import DeviceId, rfc3339
-from iotonboard.store import custody, issuers
+from iotonboard.store import issuers
 from iotonboard.store.certificates import certificate_row
 from iotonboard.store.devices import device_record
 from iotonboard.store.issuers import all_issuers
+from iotonboard.store.secrets import purged_at
 
 if TYPE_CHECKING:
     from iotonboard.ca.authority import Authority
@@ -66,7 +67,7 @@ def refuse_purged(state: State, device_id: str, serial: SerialNumber) -> None:
     Raises:
         NotFoundError: they were.
     """
-    moment = custody.purged_at(state.store, certificate_row(state.store, serial))
+    moment = purged_at(state.store, certificate_row(state.store, serial))
     if moment is not None:
         raise NotFoundError(
             f"key and bundle of {device_id!r} were purged on {rfc3339(moment)} and cannot be made again",

@@ -30,7 +30,7 @@ DeviceArgument = Annotated[str, typer.Argument(metavar="ID", help="The device.",
 @verb(app, "show", example="iotonboard show press-17 --json")
 def show(session: Session, device_id: DeviceArgument) -> int | None:
     """Show one device with all its certificates and deliveries."""
-    from iotonboard.store import custody
+    from iotonboard.store.deliveries import deliveries_of, delivery_values, status_of
     from iotonboard.store.devices import device_named, device_record
     from iotonboard.store.issuers import all_issuers, issuer_of
     from iotonboard.store.topics import device_topics
@@ -40,9 +40,7 @@ def show(session: Session, device_id: DeviceArgument) -> int | None:
         row = device_named(state.store, device_id)
         topics = [f"{rule.access.value}:{rule.topic}" for rule in device_topics(state.store, row)]
         now = state.clock()
-        handed = [
-            custody.delivery_values(one, custody.status_of(one, now)) for one in custody.deliveries_of(state.store, row)
-        ]
+        handed = [delivery_values(one, status_of(one, now)) for one in deliveries_of(state.store, row)]
         fates = {one.serial: _fate(state.store, one) for one in device.certificates}
         cas = {row.id: row.fingerprint for row in all_issuers(state.store)}
         issuers = {one.serial: cas[issuer_of(state.store, one.serial)] for one in device.certificates}
@@ -78,12 +76,14 @@ def show(session: Session, device_id: DeviceArgument) -> int | None:
 
 def _fate(store: Store, certificate: CertificateRecord) -> dict[str, object]:
     """When a certificate was confirmed, its secrets were purged, and when it ends because it was renewed."""
-    from iotonboard.store import custody, life
     from iotonboard.store.certificates import certificate_row
+    from iotonboard.store.deliveries import confirmed_at
+    from iotonboard.store.overlaps import overlap_end
+    from iotonboard.store.secrets import purged_at
 
     row = certificate_row(store, certificate.serial)
-    confirmed, purged = custody.confirmed_at(store, row), custody.purged_at(store, row)
-    ends = None if certificate.revocation else life.overlap_end(store, row)
+    confirmed, purged = confirmed_at(store, row), purged_at(store, row)
+    ends = None if certificate.revocation else overlap_end(store, row)
     return {
         "confirmed_at": rfc3339(confirmed) if confirmed else None,
         "purged_at": rfc3339(purged) if purged else None,

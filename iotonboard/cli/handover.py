@@ -90,11 +90,11 @@ def deliveries(
     ] = None,
 ) -> int | None:
     """List what was handed over. 'fetched': the file left the outbox in time, or the device was confirmed."""
-    from iotonboard.store import custody
+    from iotonboard.store.deliveries import all_deliveries, delivery_values, status_of
 
     with session.open_state() as state:
         now = state.clock()
-        found = (custody.delivery_values(one, custody.status_of(one, now)) for one in custody.deliveries(state.store))
+        found = (delivery_values(one, status_of(one, now)) for one in all_deliveries(state.store))
         rows = [values for values in found if status in (None, values["status"])]
     if session.json:
         for values in rows:
@@ -173,7 +173,7 @@ def purge(
 ) -> int | None:
     """Erase keys, salts and bundles of devices for ever; certificates and records stay. Needs no key."""
     from iotonboard.commands import purge as command
-    from iotonboard.store import custody
+    from iotonboard.store.secrets import scrub_log
 
     if not ids and older_than is None:
         raise UsageError("nothing to purge", hint="name devices, or --older-than DAYS for all")
@@ -192,7 +192,7 @@ def purge(
             count = len(answer.serials)
             session.result(values, f"{answer.device_id}\t{f'{count} purged' if count else 'nothing left to purge'}")
         state.publish(acl=False)
-        if not custody.scrub_log(state.store):
+        if not scrub_log(state.store):
             session.message("another command reads the database: the next command empties its log of what was erased")
     return None
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from iotonboard.ca.credentials import current_certificate
 from iotonboard.errors import BusyError, IotOnboardError, NotFoundError, PolicyError
-from iotonboard.store import custody
 from iotonboard.store.certificates import certificate_row
+from iotonboard.store.deliveries import add_receipt, close_deliveries, confirmed_at
 from iotonboard.store.devices import device_record
 
 if TYPE_CHECKING:
@@ -69,12 +69,12 @@ def _confirm(state: State, receipt: Receipt, now: datetime) -> Confirmed:
     except IotOnboardError as error:
         return Confirmed(receipt.device_id, receipt.line, error=error)
     row = certificate_row(state.store, certificate.serial)
-    is_new = custody.add_receipt(state.store, row, now, proved=bool(receipt.fingerprint))
+    is_new = add_receipt(state.store, row, now, proved=bool(receipt.fingerprint))
     if is_new:
-        custody.close_deliveries(state.store, row, "fetched")
+        close_deliveries(state.store, row, "fetched")
         detail = {"confirmed": certificate.fingerprint, "proved": bool(receipt.fingerprint)}
         state.record(now, receipt.device_id, serial=certificate.serial.hex, detail=detail)
-    moment = custody.confirmed_at(state.store, row)
+    moment = confirmed_at(state.store, row)
     return Confirmed(receipt.device_id, receipt.line, certificate, moment, is_new)
 
 

@@ -17,8 +17,8 @@ from iotonboard.ca.credentials import credential_of, current_certificate, refuse
 from iotonboard.delivery import bundle
 from iotonboard.errors import BusyError, ConflictError, IotOnboardError, NotFoundError, PolicyError
 from iotonboard.files import create_exclusive, read_back, read_file, remove_file
-from iotonboard.store import custody
 from iotonboard.store.certificates import certificate_row
+from iotonboard.store.deliveries import add_delivery, set_outcome, set_written
 from iotonboard.store.devices import device_record
 from iotonboard.store.pending import add_pending
 
@@ -63,7 +63,7 @@ def deliver(state: State, device_id: str, unlock: Callable[[], Authority], *, mi
         expires_at = now + timedelta(minutes=minutes)
         row = certificate_row(state.store, certificate.serial)
         refuse_purged(state, device_id, certificate.serial)
-        custody.add_delivery(
+        add_delivery(
             state.store, row, token=token, place=path, sha256=digest, now=now, expires_at=expires_at
         )  # fmt: skip
         detail = {"delivery": "outbox", "minutes": minutes, "sha256": digest.hex()}
@@ -93,7 +93,7 @@ def deliver_to(state: State, device_id: str, unlock: Callable[[], Authority], fo
     with state.transaction() as now:
         refuse_purged(state, device_id, certificate.serial)
         row = certificate_row(state.store, certificate.serial)
-        delivery = custody.add_delivery(
+        delivery = add_delivery(
             state.store, row, token="", place=path, sha256=digest, now=now, expires_at=None
         )  # fmt: skip
         detail = {"delivery": "copy", "path": path, "sha256": digest.hex()}
@@ -112,8 +112,8 @@ def deliver_to(state: State, device_id: str, unlock: Callable[[], Authority], fo
 
 def _close(state: State, delivery: int, device_id: str, certificate: CertificateRecord, outcome: str) -> None:
     with state.transaction() as now:
-        custody.set_written(state.store, delivery, now)
-        custody.set_outcome(state.store, delivery, outcome)
+        set_written(state.store, delivery, now)
+        set_outcome(state.store, delivery, outcome)
         state.record(now, device_id, serial=certificate.serial.hex, detail={"delivery": outcome})
 
 

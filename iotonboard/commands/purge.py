@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from iotonboard.store import custody
 from iotonboard.store.devices import device_named, device_record
+from iotonboard.store.secrets import kept_before, kept_of, purged_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,7 +43,7 @@ def purge(state: State, ids: Sequence[str], *, older_than: int | None) -> list[P
 
 def _purge(state: State, device_id: str, row: int, now: datetime, moment: datetime) -> Purged:
     young = {one.serial for one in device_record(state.store, device_id).certificates if one.created_at > moment}
-    due = [kept for kept in custody.kept_of(state.store, row) if kept.serial not in young]
+    due = [kept for kept in kept_of(state.store, row) if kept.serial not in young]
     for kept in due:
         state.purge(kept, now, "asked for")
     return Purged(device_id, tuple(kept.serial for kept in due), now)
@@ -52,12 +52,12 @@ def _purge(state: State, device_id: str, row: int, now: datetime, moment: dateti
 def purge_all(state: State, older_than: int) -> Iterator[Purged]:
     """Erase the secrets of every certificate made ``older_than`` days ago or earlier, in groups."""
     after, moment = 0, state.trusted_time() - timedelta(days=older_than)
-    while group := custody.kept_before(state.store, after, moment):
+    while group := kept_before(state.store, after, moment):
         after, due = group
         if not due:
             continue
         with state.transaction() as now:
             for kept in due:
-                if custody.purged_at(state.store, kept.row) is None:
+                if purged_at(state.store, kept.row) is None:
                     state.purge(kept, now, "asked for")
         yield from (Purged(kept.device_id, (kept.serial,), now) for kept in due)

@@ -16,8 +16,7 @@ from iotonboard.enrolment.desk import Order
 from iotonboard.errors import ConflictError, IotOnboardError
 from iotonboard.model import DeviceId, KeyType, SerialNumber
 from iotonboard.pki.certificates import validity_for
-from iotonboard.store.devices import add_device, device_record, find_device, note_seen
-from iotonboard.store.life import refuse_retired
+from iotonboard.store.devices import add_device, device_record, find_device, note_seen, refuse_retired
 from iotonboard.store.topics import add_topic
 
 if TYPE_CHECKING:

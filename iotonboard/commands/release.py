@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from iotonboard.errors import ConflictError
 from iotonboard.state.changes import release as end_hold
-from iotonboard.store import life
-from iotonboard.store.devices import device_named
+from iotonboard.store.devices import device_named, refuse_retired
+from iotonboard.store.revocations import held
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,8 +39,8 @@ def release(state: State, device_ids: Iterable[str]) -> list[Released]:
     with state.transaction() as now:
         for device_id in device_ids:
             device = device_named(state.store, device_id)
-            life.refuse_retired(state.store, device, device_id)
-            serials = tuple(life.held(state.store, device))
+            refuse_retired(state.store, device, device_id)
+            serials = tuple(held(state.store, device))
             if not serials:
                 raise ConflictError(
                     f"device {device_id!r} is not on hold",

@@ -17,9 +17,9 @@ from iotonboard.errors import ConflictError, IotOnboardError
 from iotonboard.model import KeyType, RevocationReason, SerialNumber, rfc3339
 from iotonboard.pki.certificates import validity_for
 from iotonboard.pki.facts import certificate_facts
-from iotonboard.store import life
-from iotonboard.store.certificates import certificate_secret
-from iotonboard.store.devices import device_named, device_record, note_seen
+from iotonboard.store.certificates import certificate_secret, is_device_made
+from iotonboard.store.devices import device_named, device_record, note_seen, refuse_retired
+from iotonboard.store.overlaps import begin_overlap, overdue_overlaps
 from iotonboard.store.revocations import revocable
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class _Renewal(Batch[Request, _Plan, Renewed]):
     ) -> None:
         super().__init__(state, authority, strict=options.strict, stopped=stopped, start_workers=start_workers)
         self._options = options
-        self.needs_crl = bool(life.overdue_overlaps(state.store, state.clock()))
+        self.needs_crl = bool(overdue_overlaps(state.store, state.clock()))
 
     def plan(self, request: Request) -> _Plan | Renewed:
         """Decide what becomes of one request; a refusal becomes an answer."""
@@ -150,7 +150,7 @@ class _Renewal(Batch[Request, _Plan, Renewed]):
         elif self._options.key == "same" and encrypted and salt:
             kept = KeptKey(encrypted, newest.serial, salt)
         elif self._options.key == "same" or (
-            self._options.key == "auto" and life.is_device_made(self.state.store, newest.serial)
+            self._options.key == "auto" and is_device_made(self.state.store, newest.serial)
         ):
             spki_der = facts.spki_der
             _refuse_other_type(device, facts.key_type, self._options.key_type)
@@ -162,7 +162,7 @@ class _Renewal(Batch[Request, _Plan, Renewed]):
     def insert(self, plan: _Plan, issued: Issued, now: datetime) -> None:
         """Record the new certificate, and what becomes of the old ones."""
         state, device_id = self.state, plan.device.device_id
-        life.refuse_retired(state.store, plan.device_row, device_id)
+        refuse_retired(state.store, plan.device_row, device_id)
         if tuple(revocable(state.store, plan.device_row, now)) != plan.valid:
             raise ConflictError(f"device {device_id!r} was changed by another command", hint="run the command again")
         revoke_after = self._revoke_after(plan, now)
@@ -178,7 +178,7 @@ class _Renewal(Batch[Request, _Plan, Renewed]):
             self.needs_crl = True
         else:
             for serial in plan.valid:
-                life.begin_overlap(state.store, serial, revoke_after)
+                begin_overlap(state.store, serial, revoke_after)
 
     def done(self, plan: _Plan, issued: Issued, now: datetime) -> Renewed:
         """The answer for a device that was recorded."""

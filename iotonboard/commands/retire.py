@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.model import RevocationReason
-from iotonboard.store import life
-from iotonboard.store.devices import device_named
+from iotonboard.store.devices import device_named, is_retired, set_retired
 from iotonboard.store.revocations import revocable
 
 if TYPE_CHECKING:
@@ -39,13 +38,13 @@ def retire(state: State, device_ids: Iterable[str]) -> list[Retired]:
     with state.transaction() as now:
         for device_id in device_ids:
             device = device_named(state.store, device_id)
-            if life.is_retired(state.store, device):
+            if is_retired(state.store, device):
                 answers.append(Retired(device_id, (), changed=False))
                 continue
             reason = RevocationReason.CESSATION_OF_OPERATION
             serials = tuple(revocable(state.store, device, now, reason))
             state.revoke(serials, reason, now, subject=device_id)
-            life.retire(state.store, device, now)
+            set_retired(state.store, device, now)
             state.record(now, device_id, detail={"retired": True})
             answers.append(Retired(device_id, serials, changed=True))
     return answers

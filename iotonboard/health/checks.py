@@ -22,14 +22,16 @@ from iotonboard.permissions import READER_HINT, unreadable_for
 from iotonboard.pki import pem
 from iotonboard.pki.keys import HUMAN_ITERATIONS, RANDOM_ITERATIONS, kdf_iterations
 from iotonboard.state.state import clock_problem
-from iotonboard.store import custody, issuers
+from iotonboard.store import issuers
 from iotonboard.store.certificates import newest_device_certificates
 from iotonboard.store.crls import crl_generation
+from iotonboard.store.deliveries import never_fetched, open_deliveries
 from iotonboard.store.devices import count_devices
 from iotonboard.store.issuers import current_issuers
-from iotonboard.store.life import overdue_overlaps
+from iotonboard.store.overlaps import overdue_overlaps
 from iotonboard.store.pending import pending_files
 from iotonboard.store.revocations import unlisted_revocations
+from iotonboard.store.secrets import kept_for_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -164,14 +166,14 @@ def _overlaps(state: State) -> Answer:
 
 
 def _deliveries(state: State) -> Answer:
-    if missed := custody.never_fetched(state.store, state.clock()):
+    if missed := never_fetched(state.store, state.clock()):
         message = f"{len(missed)} deliveries expired and nobody fetched them, such as {missed[0]!r}'s"
         return WARNING, message, f"type: iotonboard deliver {missed[0]}, or confirm {missed[0]}"
-    return OK, f"{len(custody.open_deliveries(state.store))} wait to be fetched", ""
+    return OK, f"{len(open_deliveries(state.store))} wait to be fetched", ""
 
 
 def _kept_keys(state: State) -> Answer:
-    kept = custody.kept_for_nothing(state.store, state.clock() - timedelta(days=DEAD_KEY_DAYS))
+    kept = kept_for_nothing(state.store, state.clock() - timedelta(days=DEAD_KEY_DAYS))
     if kept:
         message = f"{len(kept)} keys are of devices that ended over {DEAD_KEY_DAYS} days ago, such as {kept[0]!r}"
         return WARNING, message, f"type: iotonboard purge {kept[0]}, or set 'keep_keys'"

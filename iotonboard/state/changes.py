@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.model import RevocationReason
 from iotonboard.store.certificates import certificate_row
-from iotonboard.store.life import overdue_overlaps
+from iotonboard.store.overlaps import overdue_overlaps
 from iotonboard.store.revocations import unlisted_revocations
 
 if TYPE_CHECKING:

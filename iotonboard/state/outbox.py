@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from iotonboard.errors import IotOnboardError
 from iotonboard.files import erase_file, is_staging, make_private_dir, read_file, remove_empty_dir, write_atomic
-from iotonboard.store import custody
+from iotonboard.store.deliveries import open_deliveries, set_erased, set_outcome, set_written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from iotonboard.store.custody import Delivery
+    from iotonboard.store.deliveries import Delivery
     from iotonboard.store.store import Store
 
 BUNDLE = "creds.zip"
@@ -43,21 +43,21 @@ class Outbox:
 
     def settle(self, now: datetime) -> None:
         """Close what expired or was taken, then write what waits and clear away what is closed."""
-        found = custody.open_deliveries(self.store)
+        found = open_deliveries(self.store)
         if not found and not os.path.isdir(self.folder):
             return
         closing = [(delivery, outcome) for delivery in found if (outcome := self._outcome(delivery, now))]
         if closing:
             with self.store.transaction():
                 for delivery, outcome in closing:
-                    custody.set_outcome(self.store, delivery.row, outcome)
+                    set_outcome(self.store, delivery.row, outcome)
                     self.record(now, delivery.device_id, serial=delivery.serial.hex, detail={"delivery": outcome})
         with self.store.transaction():
-            still_open = custody.open_deliveries(self.store)
+            still_open = open_deliveries(self.store)
             for delivery in still_open:
                 if delivery.outcome:
                     self._clear(delivery.token)
-                    custody.set_erased(self.store, delivery.row, now)
+                    set_erased(self.store, delivery.row, now)
                 elif not delivery.is_written:
                     self._write(delivery, now)
             self._clear_strangers({delivery.token for delivery in still_open})
@@ -89,7 +89,7 @@ class Outbox:
         for folder in (self.folder, os.path.dirname(self.path(delivery.token))):
             make_private_dir(folder)
         write_atomic(self.path(delivery.token), content)
-        custody.set_written(self.store, delivery.row, now)
+        set_written(self.store, delivery.row, now)
 
     def _clear(self, token: str) -> None:
         folder = os.path.dirname(self.path(token))

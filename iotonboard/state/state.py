@@ -37,12 +37,14 @@ from iotonboard.state import config, device_files
 from iotonboard.state.generations import keep_generation
 from iotonboard.state.layout import resolve_paths
 from iotonboard.state.outbox import Outbox
-from iotonboard.store import audit, custody
+from iotonboard.store import audit
 from iotonboard.store.acl import denied_ids, permitted_ids
 from iotonboard.store.crls import generation_ders, newest_generation, newest_update
+from iotonboard.store.deliveries import has_expired
 from iotonboard.store.issuers import all_issuers, current_issuers
 from iotonboard.store.pending import clear_pending, pending_files
 from iotonboard.store.revocations import add_revocation, revocable, revocation_of, unlisted_revocations
+from iotonboard.store.secrets import Kept, add_purge, kept_before, kept_confirmed, purged_at, scrub_log
 from iotonboard.store.store import Store
 from iotonboard.store.topics import extra_topics
 
@@ -145,7 +147,7 @@ class State:
         while self._publish_pending(unsettled):
             pass
         self.outbox.settle(whole_seconds(self.clock()))
-        custody.scrub_log(self.store)
+        scrub_log(self.store)
         with self.store.transaction(durable=False):
             for folder in {self.paths.root, self.paths.certs, *map(os.path.dirname, (self.paths.acl, self.paths.crl))}:
                 sweep_staging(folder)
@@ -166,13 +168,13 @@ class State:
         A reader does not wait for a writer, nor fail because the disk is read-only: the next command does it then.
         """
         now = whole_seconds(self.clock())
-        if custody.has_expired(self.store, now):
+        if has_expired(self.store, now):
             with contextlib.suppress(BusyError), self.store.without_waiting():
                 self.outbox.settle(now)
 
-    def purge(self, kept: custody.Kept, now: datetime, why: str) -> None:
+    def purge(self, kept: Kept, now: datetime, why: str) -> None:
         """Record that a certificate's secrets are erased, and erase them, inside the caller's transaction."""
-        custody.add_purge(self.store, kept.row, now)
+        add_purge(self.store, kept.row, now)
         self.record(now, kept.device_id, serial=kept.serial.hex, detail={"purged": why})
 
     def _apply_keep_keys(self) -> None:
@@ -185,15 +187,15 @@ class State:
             last, due = group
             with self.transaction() as now:
                 for kept in due:
-                    if custody.purged_at(self.store, kept.row) is None:
+                    if purged_at(self.store, kept.row) is None:
                         self.purge(kept, now, policy)
                 self.store.set_meta(mark, last)
 
-    def _due(self, policy: str, after: int) -> tuple[int, list[custody.Kept]] | None:
+    def _due(self, policy: str, after: int) -> tuple[int, list[Kept]] | None:
         if policy == "until-confirmed":
-            return custody.kept_confirmed(self.store, after)
+            return kept_confirmed(self.store, after)
         days = int(policy.removeprefix("days:"))
-        return custody.kept_before(self.store, after, self.trusted_time() - timedelta(days=days))
+        return kept_before(self.store, after, self.trusted_time() - timedelta(days=days))
 
     @contextlib.contextmanager
     def writing(self, start: StartWriting) -> Iterator[None]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from iotonboard.store.store import Store
 
-# A purged key or salt was overwritten with zeros in its place (custody.py); it reads as none.
+# A purged key or salt was overwritten with zeros in its place (secrets.py); it reads as none.
 KEY = "nullif(c.key_der, zeroblob(length(c.key_der)))"
 _SALT = "nullif(c.salt, zeroblob(length(c.salt)))"
 _CERTIFICATE = (
@@ -148,3 +148,9 @@ def certificate_secret(store: Store, serial: SerialNumber) -> tuple[bytes | None
     """Encrypted key (PKCS#8 DER) and bundle salt of a certificate; both ``None`` when it has none."""
     row = store.row(f"SELECT {KEY}, {_SALT} FROM certificate c WHERE serial = ?", (serial.octets,))  # noqa: S608
     return (row[0], row[1]) if row else (None, None)
+
+
+def is_device_made(store: Store, serial: SerialNumber) -> bool:
+    """Say whether the key of a certificate never was on the workstation; an erased key was."""
+    query = "SELECT key_der IS NULL FROM certificate WHERE serial = ?"
+    return bool(store.connection.execute(query, (serial.octets,)).fetchone()[0])

@@ -72,6 +72,30 @@ def add_device(store: Store, device_id: DeviceId, name: str, attributes: Mapping
     return int(cursor.lastrowid or 0)
 
 
+def refuse_retired(store: Store, device: int, device_id: str) -> None:
+    """Refuse to go on with a device that was retired: its id is never given again.
+
+    Raises:
+        ConflictError: it was retired.
+    """
+    row = store.connection.execute("SELECT retired_at FROM device WHERE id = ?", (device,)).fetchone()
+    if row and row[0] is not None:
+        raise ConflictError(
+            f"device {str(device_id)!r} was retired, and its id is never given again", hint="choose another id"
+        )
+
+
+def is_retired(store: Store, device: int) -> bool:
+    """Say whether a device was retired."""
+    row = store.connection.execute("SELECT retired_at IS NOT NULL FROM device WHERE id = ?", (device,)).fetchone()
+    return bool(row[0])
+
+
+def set_retired(store: Store, device: int, now: datetime) -> None:
+    """Mark a device as retired, inside the caller's transaction."""
+    store.connection.execute("UPDATE device SET retired_at = ? WHERE id = ?", (to_epoch(now), device))
+
+
 def note_seen(store: Store, device_id: str, line: int) -> int | None:
     """Remember an id of the list being read; the line where it stood before, or ``None``.
 

@@ -44,6 +44,16 @@ def revocable(
     ]
 
 
+def held(store: Store, device: int) -> list[SerialNumber]:
+    """Serials of a device's certificates that are on hold, oldest first."""
+    query = (
+        "SELECT c.serial FROM certificate c JOIN revocation r ON r.certificate = c.id"
+        " WHERE c.device = ? AND r.reason = ? ORDER BY c.id"
+    )
+    rows = store.connection.execute(query, (device, RevocationReason.CERTIFICATE_HOLD.value))
+    return [SerialNumber(int.from_bytes(row[0])) for row in rows]
+
+
 def revocation_of(store: Store, serial: SerialNumber) -> RevocationRecord | None:
     """The revocation of a certificate that this state knows; ``None`` when it has none."""
     query = (

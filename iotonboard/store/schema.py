@@ -68,7 +68,7 @@ _TABLES_1 = (
         written_at INTEGER, outcome TEXT, erased_at INTEGER)""",
     "CREATE INDEX delivery_certificate ON delivery(certificate)",
     "CREATE INDEX delivery_open ON delivery(expires_at) WHERE token IS NOT NULL AND erased_at IS NULL",
-    # Tables of their own: a certificate's row never changes its size, so SQLite never moves it (custody.py).
+    # Tables of their own: a certificate's row never changes its size, so SQLite never moves it (secrets.py).
     """CREATE TABLE receipt (
         id INTEGER PRIMARY KEY, certificate INTEGER NOT NULL UNIQUE REFERENCES certificate(id),
         confirmed_at INTEGER NOT NULL, proved INTEGER NOT NULL)""",

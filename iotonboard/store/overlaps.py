@@ -1,11 +1,10 @@
-"""A device's life after its first certificate: overlaps of renewals, holds, retirement."""
+"""Overlaps: certificates that a renewal left valid beside the new one, until they are superseded."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import ConflictError
-from iotonboard.model import RevocationReason, SerialNumber, from_epoch, to_epoch
+from iotonboard.model import SerialNumber, from_epoch, to_epoch
 from iotonboard.store.certificates import certificate_row
 
 if TYPE_CHECKING:
@@ -19,46 +18,6 @@ _OVERDUE = """SELECT c.serial, d.device_id FROM overlap o JOIN certificate c ON 
     AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.certificate = c.id)
     AND EXISTS (SELECT 1 FROM certificate n WHERE n.device = c.device AND n.id > c.id AND n.not_after >= :now
         AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.certificate = n.id))"""
-
-
-def refuse_retired(store: Store, device: int, device_id: str) -> None:
-    """Refuse to go on with a device that was retired: its id is never given again.
-
-    Raises:
-        ConflictError: it was retired.
-    """
-    row = store.connection.execute("SELECT retired_at FROM device WHERE id = ?", (device,)).fetchone()
-    if row and row[0] is not None:
-        raise ConflictError(
-            f"device {str(device_id)!r} was retired, and its id is never given again", hint="choose another id"
-        )
-
-
-def retire(store: Store, device: int, now: datetime) -> None:
-    """Mark a device as retired, inside the caller's transaction."""
-    store.connection.execute("UPDATE device SET retired_at = ? WHERE id = ?", (to_epoch(now), device))
-
-
-def is_retired(store: Store, device: int) -> bool:
-    """Say whether a device was retired."""
-    row = store.connection.execute("SELECT retired_at IS NOT NULL FROM device WHERE id = ?", (device,)).fetchone()
-    return bool(row[0])
-
-
-def is_device_made(store: Store, serial: SerialNumber) -> bool:
-    """Say whether the key of a certificate never was on the workstation; an erased key was."""
-    query = "SELECT key_der IS NULL FROM certificate WHERE serial = ?"
-    return bool(store.connection.execute(query, (serial.octets,)).fetchone()[0])
-
-
-def held(store: Store, device: int) -> list[SerialNumber]:
-    """Serials of a device's certificates that are on hold, oldest first."""
-    query = (
-        "SELECT c.serial FROM certificate c JOIN revocation r ON r.certificate = c.id"
-        " WHERE c.device = ? AND r.reason = ? ORDER BY c.id"
-    )
-    rows = store.connection.execute(query, (device, RevocationReason.CERTIFICATE_HOLD.value))
-    return [SerialNumber(int.from_bytes(row[0])) for row in rows]
 
 
 def begin_overlap(store: Store, serial: SerialNumber, ends_at: datetime | None) -> None:
