@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.broker import openssl_view
 from iotonboard.broker.acl import Acl, AclSyntaxError, Effect, acl_problems, parse_acl
-from iotonboard.broker.verdict import CaView, CertView, CrlView, Event, Verdict, connect_verdict, message_verdict
+from iotonboard.broker.verdict import Cause, CaView, CertView, CrlView, Event, Verdict, connect_verdict, message_verdict
 from iotonboard.errors import IotOnboardError, PolicyError
 from iotonboard.files import read_file
 from iotonboard.model import rfc3339
@@ -31,6 +31,7 @@ _REFUSES = "the broker refuses every device of this CA"
 _REFUSES_ALL = "the broker refuses every connection"
 _CRL_OPEN = "the broker admits revoked devices"
 _ACL_OPEN = "every client may do everything"
+_DELTA = f"{_CRL_OPEN}, or refuses every device of this CA"
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,11 +281,11 @@ def _crl_problems(path: str, crls: tuple[CrlView, ...], cas: tuple[CaView, ...],
         anchor = CaView(ca.subject, ca.subject, at, ca.not_after, ca.key_id, allows_crl_sign=ca.allows_crl_sign)
         if ca.not_before <= at < ca.not_after:
             found = connect_verdict(probe, cas=(anchor,), crls=crls, moment=at)
-            if not found.accepted:
+            if not found.accepted and found.cause is not Cause.CRL_DELTA:  # each delta is named below
                 yield Problem(path, found.cause.value, f"{found.reason} ({_shown(ca.subject)})", _REFUSES, _REFUSES)
     for crl in crls:
         if crl.is_delta:
-            message = f"CRL {crl.number} is a delta, which the broker takes for a whole list"
-            yield Problem(path, "crl-delta", message, _CRL_OPEN, _CRL_OPEN)
+            message = f"CRL {crl.number} is a delta: what comes of it depends on the broker's OpenSSL"
+            yield Problem(path, Cause.CRL_DELTA.value, message, _DELTA, _DELTA)
         if all(ca.subject != crl.issuer for ca in cas):
             yield Problem(path, "crl-foreign", f"CRL {crl.number} is of no CA in the cafile", warning=True)

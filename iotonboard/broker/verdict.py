@@ -44,6 +44,7 @@ class Cause(StrEnum):
     CRL_SIGN_MISSING = "crl-sign-missing"
     CRL_OTHER_SCOPE = "crl-other-scope"
     CRL_UNKNOWN_EXTENSION = "crl-unknown-extension"
+    CRL_DELTA = "crl-delta"
     REVOKED = "revoked"
     ACL_UNREADABLE = "acl-unreadable"
     ACL_DENIED = "acl-denied"
@@ -96,8 +97,7 @@ class CrlView:
     """One CRL of the broker's ``crlfile``. ``revoked`` holds serial numbers, or tells whether one is listed.
 
     Of the issuing distribution point (RFC 5280 5.2.5): ``is_passed_over`` where OpenSSL does not look at the list,
-    ``is_for_devices`` false where it is for CAs or attributes only, and ``points`` its names. A delta CRL counts
-    as any other: OpenSSL tells them apart only where it is asked to use deltas, which Mosquitto does not.
+    ``is_for_devices`` false where it is for CAs or attributes only, and ``points`` its names.
     """
 
     issuer: str
@@ -128,11 +128,16 @@ class CrlView:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``accepted`` with its cause; ``reason`` is for people."""
+    """``accepted`` with its cause; ``reason`` is for people. ``accepted`` is None where releases of OpenSSL differ."""
 
-    accepted: bool
+    accepted: bool | None
     cause: Cause
     reason: str
+
+    @property
+    def outcome(self) -> str:
+        """One word for people: ``accepted``, ``refused`` or ``unknown``."""
+        return {True: "accepted", False: "refused", None: "unknown"}[self.accepted]
 
 
 def connect_verdict(
@@ -241,6 +246,10 @@ def _crl_refusal(cert: CertView, issuer: CaView, crls: Iterable[CrlView], moment
     ]
     if not own:
         return _refused(Cause.CRL_MISSING, "the broker has no CRL of its issuer: it refuses all of that CA's devices")
+    if delta := next((crl for crl in own if crl.is_delta), None):
+        # Within the same series 3.0.19 takes a delta for a whole list and 3.0.22 for none; both are in use.
+        reason = f"CRL {delta.number} is a delta: what comes of it depends on the broker's OpenSSL"
+        return Verdict(accepted=None, cause=Cause.CRL_DELTA, reason=reason)
     chosen = max(own, key=lambda crl: (_fitness(crl, cert, moment), crl.this_update))  # max keeps the first of equals
     checks = (
         (

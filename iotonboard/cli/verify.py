@@ -110,11 +110,10 @@ def _print(session: Session, result: Result, broker: str, moment: datetime) -> N
     for device in result.devices:
         for when, verdict in (("start", device.at_start), ("reload", device.at_reload), ("message", device.message)):
             if verdict is not None and (when != "reload" or verdict != device.at_start):
-                decided = "accepted" if verdict.accepted else "refused"
-                output.write_line(f"{device.device_id}\t{when}\t{decided}\t{verdict.reason}")
+                output.write_line(f"{device.device_id}\t{when}\t{verdict.outcome}\t{verdict.reason}")
         for verdict in device.older:
             if verdict.accepted != device.at_start.accepted:
-                fate = "accepted" if verdict.accepted else f"refused: {verdict.reason}"
+                fate = "accepted" if verdict.accepted else f"{verdict.outcome}: {verdict.reason}"
                 session.message(f"with an older certificate, {device.device_id} is {fate}")
     if not result.problems:
         session.message("the broker takes all three files")

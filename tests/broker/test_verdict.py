@@ -33,7 +33,6 @@ def verdict(cert=CERT, cas=(ROOT,), crls=(CRL,), moment=NOW, **more):
         ({"crls": ()}, Cause.CRL_MISSING),
         ({"crls": (replace(CRL, issuer="CN=other"),)}, Cause.CRL_MISSING),
         ({"crls": (replace(CRL, authority_key_id=b"old"),)}, Cause.CRL_MISSING),
-        ({"crls": (replace(CRL, is_delta=True), replace(REVOKING, this_update=NOW - 2 * DAY))}, Cause.OK),
         ({"crls": (replace(CRL, is_passed_over=True),)}, Cause.CRL_MISSING),
         ({"crls": (replace(CRL, is_for_devices=False),)}, Cause.CRL_OTHER_SCOPE),
         ({"crls": (replace(CRL, is_for_devices=False), replace(REVOKING, this_update=NOW - 2 * DAY))}, Cause.REVOKED),
@@ -77,6 +76,20 @@ def test_a_situation_has_its_verdict(given: dict, cause: Cause) -> None:
     assert found.cause is cause, found.reason
     assert found.accepted is (cause is Cause.OK)
     assert found.reason
+
+
+@pytest.mark.parametrize("beside", [(), (CRL,), (REVOKING,)])
+@pytest.mark.parametrize("delta", [CRL, REVOKING])
+def test_a_delta_crl_has_no_verdict_that_holds_for_every_openssl(beside: tuple[CrlView, ...], delta: CrlView) -> None:
+    found = verdict(crls=(replace(delta, is_delta=True), *beside))
+    assert (found.accepted, found.cause) == (None, Cause.CRL_DELTA)
+    assert "depends on the broker's OpenSSL" in found.reason
+
+
+def test_a_delta_crl_of_another_ca_and_one_for_a_refused_device_change_nothing() -> None:
+    delta = replace(CRL, is_delta=True)
+    assert verdict(crls=(CRL, replace(delta, issuer="CN=other"))).accepted
+    assert verdict(replace(CERT, not_after=NOW), crls=(CRL, delta)).cause is Cause.EXPIRED
 
 
 def test_two_levels_need_both_cas_and_the_issuing_cas_crl() -> None:
