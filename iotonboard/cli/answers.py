@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from iotonboard.ca.authority import Authority
-    from iotonboard.commands.register import Options, Refused, Registered, Request
+    from iotonboard.commands.register import Options, Registered
     from iotonboard.commands.renew import Renewed
     from iotonboard.enrolment.batch import StartWorkers
     from iotonboard.enrolment.desk import Desk
+    from iotonboard.enrolment.request import Refused, Request
     from iotonboard.enrolment.results import ResultsFile
     from iotonboard.enrolment.workers import WorkerPool
     from iotonboard.pki.keys import PrivateKey
@@ -40,7 +41,7 @@ class Report:
         write_format: Callable[[str], str] | None,
     ) -> None:
         self._session = session
-        self._start_workers = None if jobs == 1 else worker_starter(jobs)
+        self._start_workers = worker_starter(jobs)
         self._is_json = is_json
         self._is_list = is_list
         self._keep_password = keep_password
@@ -53,7 +54,7 @@ class Report:
         self,
         state: State,
         authority: Authority,
-        requests: Iterator[Request | Refused],
+        requests: Iterator[Request | Refused | None],
         options: Options,
         stopped: Callable[[], bool],
         total: int | None,
@@ -117,8 +118,10 @@ def _watched(session: Session, answers: Iterator[Registered], total: int | None)
     return watched(session, answers, total)
 
 
-def worker_starter(jobs: int | None) -> StartWorkers:
+def worker_starter(jobs: int | None) -> StartWorkers | None:
     """Worker processes for a batch; one device never loads what they need."""
+    if jobs == 1:
+        return None
 
     def start(desk: Desk, key: PrivateKey) -> WorkerPool:
         from iotonboard.enrolment.workers import WorkerPool, usable_cores

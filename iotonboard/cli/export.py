@@ -72,8 +72,9 @@ def _export_one(session: Session, device_id: str, format_name: str, path: str, *
 
 
 def _export_list(session: Session, batch: str, format_name: str, out: str | None, *, force: bool) -> int | None:
-    from iotonboard.cli.progress import count_rows, watched
+    from iotonboard.cli.progress import watched
     from iotonboard.commands.export import export_batch
+    from iotonboard.enrolment.device_list import count_rows
     from iotonboard.files import make_private_dir
 
     if out is None or out == "-":
@@ -98,12 +99,10 @@ def _export_list(session: Session, batch: str, format_name: str, out: str | None
 
 
 def _targets(batch: str) -> Iterator[tuple[int, str]]:
-    from iotonboard.cli.lists import open_text
-    from iotonboard.enrolment.device_list import parse_targets
+    from iotonboard.enrolment.device_list import all_of, read_targets
 
-    with open_text(batch) as lines:
-        for target in parse_targets(lines, batch):
-            yield target.line, target.device_id
+    for target in all_of(read_targets(batch, sys.stdin.buffer), batch):
+        yield target.line, target.device_id
 
 
 def _print(session: Session, answer: Exported, format_name: str) -> None:

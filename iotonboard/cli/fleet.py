@@ -114,7 +114,7 @@ def list_devices(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> int | None:
     """List devices in the order of their ids."""
-    from iotonboard.enrolment.device_list import parse_attribute
+    from iotonboard.enrolment.request import parse_attribute
     from iotonboard.store.devices import DeviceFilter, find_devices
 
     if old_ca and (status or expiring_within is not None or attributes):

@@ -153,13 +153,11 @@ def _receipts(ids: list[str], batch: str | None, fingerprint: str) -> Iterator[R
     for device_id in ids:
         yield Receipt(device_id, fingerprint)
     if batch is not None:
-        from iotonboard.cli.lists import open_text
-        from iotonboard.enrolment.device_list import parse_targets
+        from iotonboard.enrolment.device_list import all_of, read_targets
 
-        with open_text(batch) as lines:
-            for target in parse_targets(lines, batch):
-                serial = SerialNumber.from_hex(target.serial) if target.serial else None
-                yield Receipt(target.device_id, target.fingerprint, serial, target.line)
+        for target in all_of(read_targets(batch, sys.stdin.buffer), batch):
+            serial = SerialNumber.from_hex(target.serial) if target.serial else None
+            yield Receipt(target.device_id, target.fingerprint, serial, target.line)
 
 
 @verb(app, "purge", example="iotonboard purge --older-than 30")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -31,8 +32,7 @@ def labels(
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
 ) -> int | None:
     """Write sheets of labels: QR code with id, serial and fingerprint, and the id to read."""
-    from iotonboard.cli.lists import open_text
-    from iotonboard.enrolment.device_list import parse_targets
+    from iotonboard.enrolment.device_list import all_of, read_targets
 
     try:
         from iotonboard.commands.labels import make_labels
@@ -45,8 +45,7 @@ def labels(
 
     wanted = list(ids or [])
     if batch is not None:
-        with open_text(batch) as lines:
-            wanted += [target.device_id for target in parse_targets(lines, batch)]
+        wanted += [target.device_id for target in all_of(read_targets(batch, sys.stdin.buffer), batch)]
     if not wanted:
         raise UsageError("no device is named", hint="name devices or --batch FILE")
     width, height = _size(page)

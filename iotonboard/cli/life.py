@@ -82,14 +82,14 @@ def renew(
 
     A key that was made here is replaced by a new one; a key that the device made is certified again.
     """
-    from iotonboard.cli.progress import count_rows, watched
+    from iotonboard.cli.progress import watched
     from iotonboard.commands import renew as command
+    from iotonboard.enrolment.device_list import count_rows
 
     if not ids and batch is None and expiring_within is None and not old_ca:
         raise UsageError("nothing to renew", hint="name devices, --batch, --expiring-within or --old-ca")
     if sum((bool(ids), batch is not None, old_ca)) > 1 or sum((rekey, same_key, csr is not None)) > 1:
-        hint = "ids, --batch or --old-ca; --rekey, --same-key or --csr"
-        raise UsageError("these options exclude each other", hint=hint)
+        raise UsageError("these options exclude each other", hint="ids, --batch, --old-ca; --rekey, --same-key, --csr")
     if key_type is not None and (same_key or csr is not None):
         raise UsageError("--key-type is for a key that is made here", hint="leave it out, or use --rekey")
     _check_usage(session, ids or [], batch, csr)
@@ -107,11 +107,11 @@ def renew(
         requests = _behind(state) if old_ca else _requests(state, ids or [], batch, csr, options)
         authority = session.unlock(state)
         state.publish(acl=False)
-        exit_code, counts = 0, dict.fromkeys(("renewed", "skipped", "failed"), 0)
+        exit_code, counts = 0, {"renewed": 0, "skipped": 0, "failed": 0}
         try:
-            start_workers = None if jobs == 1 else worker_starter(jobs)
-            answers = command.renew(state, authority, requests, options, stopped=stopped, start_workers=start_workers)
-            for answer in watched(session, answers, len(ids or ()) or (count_rows(batch) if batch else None)):
+            workers = worker_starter(jobs)
+            answers = command.renew(state, authority, requests, options, stopped=stopped, start_workers=workers)
+            for answer in watched(session, answers, count_rows(batch) if batch else len(ids or ()) or None):
                 exit_code = exit_code or (answer.error.exit_code if answer.error else 0)
                 counts[answer.outcome] += 1
                 if keep_password and answer.bundle_password:
@@ -171,13 +171,11 @@ def _behind(state: State) -> Iterator[Request]:
 
 
 def _listed(batch: str) -> Iterator[Request]:
-    from iotonboard.cli.lists import open_text
     from iotonboard.commands.renew import Request
-    from iotonboard.enrolment.device_list import parse_targets
+    from iotonboard.enrolment.device_list import all_of, read_targets
 
-    with open_text(batch) as lines:
-        for target in parse_targets(lines, batch):
-            yield Request(target.device_id, target.line)
+    for target in all_of(read_targets(batch, sys.stdin.buffer), batch):
+        yield Request(target.device_id, target.line)
 
 
 def _print_renewed(session: Session, answer: Renewed, password: str | None) -> None:

@@ -32,14 +32,6 @@ def watched(session: Session, answers: Iterable[Answer], total: int | None = Non
     return _with_bar(answers, total) if output.shows_bars() else _with_lines(answers, total)
 
 
-def count_rows(path: str) -> int | None:
-    """How many rows a device list has below its header, more or less; ``None`` for what cannot be read twice."""
-    if not os.path.isfile(path):
-        return None
-    with open(path, "rb") as file:
-        return max(sum(piece.count(b"\n") for piece in iter(lambda: file.read(1 << 20), b"")) - 1, 1)
-
-
 def describe(done: int, total: int | None, seconds: float) -> str:
     """``1200 of 5000 devices, 400 a second, 10 s left``; the time only while there is a rest."""
     rate = done / max(seconds, 0.001)

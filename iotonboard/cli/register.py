@@ -6,29 +6,26 @@ import os
 import select
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from iotonboard.cli.answers import Report, passwords_file, stop_signal
 from iotonboard.cli.complete import complete_format
-from iotonboard.cli.lists import open_text
 from iotonboard.cli.session import Session, verb
-from iotonboard.errors import IotOnboardError, NotFoundError, PolicyError, UsageError
-from iotonboard.files import read_file
+from iotonboard.errors import UsageError
 from iotonboard.model import DeviceId, KeyType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from iotonboard.ca.authority import Authority
-    from iotonboard.commands.register import Refused, Request
-    from iotonboard.enrolment.device_list import Row
+    from iotonboard.enrolment.request import Refused, Request
     from iotonboard.enrolment.results import ResultsFile
     from iotonboard.state.state import State
 
 app = typer.Typer()
-_MAX_CSR = 1 << 16
 _IDLE_AFTER_S = 0.25
 # So many devices' files may wait to be made durable, all at once: on a stream few, for each line waits for that.
 _UNSETTLED_STREAM, _UNSETTLED_BATCH = 64, 8192
@@ -91,7 +88,7 @@ def register(
     """
     from iotonboard.commands import register as command
     from iotonboard.enrolment.batch import GROUP
-    from iotonboard.enrolment.device_list import Row, check_value, parse_attribute
+    from iotonboard.enrolment.request import Request, check_value, parse_attribute
 
     if sum((bool(ids), count is not None, batch is not None, stream, csr_dir is not None)) > 1:
         raise UsageError("ids, --count, --batch, --stream and --csr-dir exclude each other", hint="choose one of them")
@@ -99,15 +96,12 @@ def register(
         raise UsageError("--csr goes with one device", hint="a CSV has a column 'csr' for many")
     if session.passphrase_file == "-" and (stream or batch == "-"):
         raise UsageError("stdin cannot be both passphrase and list", hint="put the passphrase into a file")
-    common = Row(
-        line=0,
-        device_id=None,
+    common = Request(
         name=check_value("name", name),
         attributes=tuple(parse_attribute(text) for text in attributes or ()),
-        csr=csr or "",
+        topics=tuple(topics or ()),
         key_type=key_type,
         validity_days=validity_days,
-        topics=tuple(topics or ()),
     )
     options = command.Options(
         if_exists=if_exists,
@@ -123,14 +117,20 @@ def register(
             session, state.config["key_origin"], csr=bool(csr or csr_dir), is_list=bool(batch or stream)
         )
         state.publish(acl=False)
+        requests: Iterator[Request | Refused | None]
+        if stream or batch is not None or csr_dir is not None or csr:
+            from iotonboard.enrolment import device_list
+
         if stream:
-            requests = _stream_requests(state, common, stopped)
+            requests = _with_defaults(device_list.read_stream(_lines_of_stdin(stopped)), common)
         elif batch is not None:
-            requests = _csv_requests(batch, common)
+            requests = _with_defaults(device_list.read_devices(batch, sys.stdin.buffer), common)
         elif csr_dir is not None:
-            requests = _folder_requests(csr_dir, common)
+            requests = _with_defaults(device_list.read_csr_folder(csr_dir), common)
         else:
-            requests = _id_requests(ids or [], count, common)
+            if csr:
+                common = replace(common, csr=device_list.read_csr(csr, sys.stdin.buffer))
+            requests = _named(ids or [], count, common)
         report = Report(
             session,
             is_json=session.json or stream,
@@ -142,7 +142,7 @@ def register(
         )
         is_many = batch is not None or csr_dir is not None or (count or len(ids or ())) > 1
         with _results(state, authority, results, is_many=is_many) as report.results:
-            total = 0 if stream or not is_many else _expected(count or len(ids or ()), batch)
+            total = device_list.count_rows(batch) if batch else count or len(ids or ()) if is_many else 0
             report.run(state, authority, requests, options, stopped, total)
     return report.exit_code
 
@@ -150,39 +150,19 @@ def register(
 # -- requests -------------------------------------------------------------------------------------------------------
 
 
-def _id_requests(ids: list[str], count: int | None, common: Row) -> Iterator[Request | Refused]:
+def _named(ids: list[str], count: int | None, common: Request) -> Iterator[Request]:
     if not ids:
-        return (_request(common, None, 0) for _ in range(count or 1))
+        return (common for _ in range(count or 1))
     parsed = [DeviceId(text) for text in ids]
     if len({text.lower() for text in parsed}) != len(parsed):
         raise UsageError("an id is named twice", hint="name every device once; case makes no difference")
-    return (_request(common, device_id, 0) for device_id in parsed)
+    return (replace(common, device_id=device_id) for device_id in parsed)
 
 
-def _expected(named: int, batch: str | None) -> int | None:
-    """How many answers there will be, for the progress; ``None`` when nobody knows."""
-    from iotonboard.cli.progress import count_rows
+def _with_defaults(rows: Iterable[Request | Refused | None], common: Request) -> Iterator[Request | Refused | None]:
+    from iotonboard.enrolment.request import Request, with_defaults
 
-    return named or (count_rows(batch) if batch else None)
-
-
-def _folder_requests(folder: str, common: Row) -> Iterator[Request | Refused]:
-    """One device for each request in a folder, in the order of the names; other files are passed over."""
-    from iotonboard.enrolment.device_list import BadRow, parse_fields
-
-    try:
-        names = sorted(name for name in os.listdir(folder) if name.lower().endswith((".csr", ".pem", ".der", ".p10")))
-    except OSError as error:
-        raise NotFoundError(f"cannot read {folder!r}: {error.strerror}", hint="name a folder of requests") from None
-    if not names:
-        raise NotFoundError(f"there is no request in {folder!r}", hint="name the files ID.csr, ID.pem or ID.der")
-    for number, name in enumerate(names, start=1):
-        stem = os.path.splitext(name)[0]
-        try:
-            row: object = parse_fields(number, {"device_id": stem, "csr": name})
-        except IotOnboardError as error:
-            row = BadRow(number, stem, error)
-        yield _listed_request(common, row, folder)
+    return (with_defaults(row, common) if isinstance(row, Request) else row for row in rows)
 
 
 def _say_where_keys_belong(session: Session, key_origin: str, *, csr: bool, is_list: bool) -> None:
@@ -195,69 +175,8 @@ def _say_where_keys_belong(session: Session, key_origin: str, *, csr: bool, is_l
         session.message("key_origin is 'workstation', and this key was made on the device")
 
 
-def _csv_requests(source: str, common: Row) -> Iterator[Request | Refused]:
-    from iotonboard.enrolment.device_list import parse_csv
-
-    folder = os.path.dirname(source) or "."  # so that a file '-' is never stdin
-    with open_text(source) as lines:
-        for row in parse_csv(lines, "stdin" if source == "-" else repr(source)):
-            yield _listed_request(common, row, folder)
-
-
-def _stream_requests(state: State, common: Row, stopped: Callable[[], bool]) -> Iterator[Request | Refused]:
-    from iotonboard.commands.register import Refused
-    from iotonboard.enrolment.device_list import parse_stream_line
-
-    for number, line in enumerate(_lines_of_stdin(state.publish, stopped), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = parse_stream_line(number, line.decode("utf-8"))
-        except UnicodeDecodeError:
-            shown = line.decode("utf-8", "backslashreplace").strip()[:200]
-            yield Refused(shown, number, PolicyError(f"line {number}: not UTF-8 text", hint="send UTF-8"))
-        except IotOnboardError as error:
-            yield Refused(line.decode("utf-8", "replace").strip()[:200], number, error)
-        else:
-            yield _listed_request(common, row, ".")
-
-
-def _listed_request(common: Row, row: object, folder: str) -> Request | Refused:
-    from iotonboard.commands.register import Refused
-    from iotonboard.enrolment.device_list import BadRow, Row
-
-    if isinstance(row, BadRow):
-        return Refused(row.text, row.line, row.error)
-    assert isinstance(row, Row)  # noqa: S101 - narrows for the type checker
-    merged = Row(
-        line=row.line,
-        device_id=row.device_id,
-        name=row.name or common.name,
-        attributes=tuple({**dict(common.attributes), **dict(row.attributes)}.items()),
-        csr=os.path.join(folder, row.csr) if row.csr else "",
-        key_type=row.key_type or common.key_type,
-        validity_days=row.validity_days or common.validity_days,
-        topics=(*common.topics, *row.topics),
-    )
-    try:
-        return _request(merged, row.device_id, row.line)
-    except IotOnboardError as error:
-        return Refused(row.device_id or "", row.line, type(error)(f"line {row.line}: {error.message}", hint=error.hint))
-
-
-def _request(row: Row, device_id: DeviceId | None, line: int) -> Request:
-    from iotonboard.commands.register import Request
-
-    request = None
-    if row.csr:
-        from iotonboard.pki.csr import parse_csr
-
-        request = parse_csr(sys.stdin.buffer.read(_MAX_CSR) if row.csr == "-" else read_file(row.csr, limit=_MAX_CSR))
-    return Request(device_id, row.name, row.attributes, row.topics, request, row.key_type, row.validity_days, line)
-
-
-def _lines_of_stdin(on_idle: Callable[[], None], stopped: Callable[[], bool]) -> Iterator[bytes]:
-    """Lines as they come; ``on_idle`` runs when none came for a moment, so that the ACL never waits for long."""
+def _lines_of_stdin(stopped: Callable[[], bool]) -> Iterator[bytes | None]:
+    """Lines as they come, and ``None`` when none came for a moment after the last one."""
     buffered = b""
     changed = False
     while True:
@@ -271,7 +190,7 @@ def _lines_of_stdin(on_idle: Callable[[], None], stopped: Callable[[], bool]) ->
             if stopped():
                 return
             if changed:
-                on_idle()
+                yield None
                 changed = False
         chunk = os.read(sys.stdin.fileno(), 1 << 16)
         if not chunk:

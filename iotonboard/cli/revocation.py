@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -104,12 +105,10 @@ def _targets(ids: list[str], serials: list[str], batch: str | None) -> Iterator[
     if not serials:
         yield from (Target(text) for text in ids)
     if batch is not None:
-        from iotonboard.cli.lists import open_text
-        from iotonboard.enrolment.device_list import parse_targets
+        from iotonboard.enrolment.device_list import all_of, read_targets
 
-        with open_text(batch) as lines:
-            for row in parse_targets(lines, batch):
-                yield Target(row.device_id, row.serial, row.line)
+        for row in all_of(read_targets(batch, sys.stdin.buffer), batch):
+            yield Target(row.device_id, row.serial, row.line)
 
 
 def _adopted(state: State, paths: list[str]) -> list[Target]:

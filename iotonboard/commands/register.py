@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 from iotonboard.broker.topics import parse_topic_rule
 from iotonboard.enrolment.batch import GROUP, Answer, Batch, Plan, at_line, record_certificate
 from iotonboard.enrolment.desk import Order
+from iotonboard.enrolment.request import Refused, Request
 from iotonboard.errors import ConflictError, IotOnboardError
 from iotonboard.model import DeviceId, KeyType, SerialNumber
 from iotonboard.pki.certificates import validity_for
+from iotonboard.pki.csr import parse_csr
 from iotonboard.store.devices import add_device, device_record, find_device, note_seen, refuse_retired
 from iotonboard.store.topics import add_topic
 
@@ -27,31 +29,7 @@ if TYPE_CHECKING:
     from iotonboard.enrolment.batch import StartWorkers
     from iotonboard.enrolment.desk import Issued
     from iotonboard.model import TopicRule, Validity
-    from iotonboard.pki.csr import Csr
     from iotonboard.state.state import State
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One device that is to be registered. ``device_id`` ``None``: a UUIDv4 is made. ``line`` 0: not from a list."""
-
-    device_id: DeviceId | None = None
-    name: str = ""
-    attributes: tuple[tuple[str, str], ...] = ()
-    topics: tuple[str, ...] = ()
-    csr: Csr | None = None
-    key_type: KeyType | None = None
-    validity_days: int | None = None
-    line: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A request that was already refused when it was read, so that it keeps its place in the order."""
-
-    subject: str
-    line: int
-    error: IotOnboardError
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +64,7 @@ class _Plan(Plan):
 def register(
     state: State,
     authority: Authority,
-    requests: Iterable[Request | Refused],
+    requests: Iterable[Request | Refused | None],
     options: Options,
     *,
     stopped: Callable[[], bool] = lambda: False,
@@ -102,7 +80,18 @@ def register(
         PolicyError: the clock cannot be right.
         BusyError: the state is locked or the disk refuses; what was answered is durable.
     """
-    yield from _Registration(state, authority, options, stopped, start_workers).through(requests)
+    yield from _Registration(state, authority, options, stopped, start_workers).through(
+        _publish_when_idle(state, requests)
+    )
+
+
+def _publish_when_idle(state: State, requests: Iterable[Request | Refused | None]) -> Iterator[Request | Refused]:
+    """Nobody closes a stream that serves a whole shift: what is recorded is published whenever no line comes."""
+    for request in requests:
+        if request is None:
+            state.publish()
+        else:
+            yield request
 
 
 class _Registration(Batch[Request | Refused, _Plan, Registered]):
@@ -133,7 +122,7 @@ class _Registration(Batch[Request | Refused, _Plan, Registered]):
     def plan(self, request: Request | Refused) -> _Plan | Registered:
         """Decide what becomes of one request; a refusal becomes an answer."""
         if isinstance(request, Refused):
-            return Registered("failed", request.subject, request.line, error=request.error)
+            return Registered("failed", request.device_id, request.line, error=at_line(request.error, request.line))
         device_id = request.device_id or DeviceId(str(uuid.uuid4()))
         try:
             return self._plan_device(request, device_id)
@@ -155,12 +144,13 @@ class _Registration(Batch[Request | Refused, _Plan, Registered]):
         if found and self._options.if_exists != "reissue":
             return self._existing(device_id, request.line)
         validity = self._validity(self.state.clock(), request.validity_days or config["cert_validity_days"])
+        csr = None if request.csr is None else parse_csr(request.csr)
         order = Order(
             device_id=device_id,
             serial=SerialNumber.from_random(os.urandom(20)),
             validity=validity,
-            key_type=request.csr.key_type if request.csr else request.key_type or KeyType(config["key_type"]),
-            csr_spki_der=request.csr.spki_der if request.csr else None,
+            key_type=csr.key_type if csr else request.key_type or KeyType(config["key_type"]),
+            csr_spki_der=csr.spki_der if csr else None,
             with_bundle=self._options.with_bundle,
         )
         topics = tuple(parse_topic_rule(text) for text in request.topics)

@@ -1,7 +1,7 @@
-"""Lists of devices as people and machines write them: CSV files of spreadsheets and lines of a stream.
+"""Lists of devices as people and machines write them, one function for each kind of list.
 
-A CSV has a header. ``device_id`` (or ``id``), ``name``, ``csr``, ``key_type``, ``validity_days`` and ``topics``
-(``access:topic`` separated by blanks) have a meaning; every other column is an attribute. UTF-8 with or
+Each reads line by line and yields, in the order of the list, what a row says or why it is ``Refused``. A list as a
+whole is refused with an error: it cannot be opened, is not UTF-8 text, or its header cannot be used. UTF-8 with or
 without BOM, LF or CRLF, commas, semicolons or tabs are all read.
 """
 
@@ -9,127 +9,194 @@ from __future__ import annotations
 
 import csv
 import json
-import re
-from dataclasses import dataclass
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from iotonboard.errors import IotOnboardError, PolicyError, UsageError
-from iotonboard.model import DeviceId, KeyType
+from iotonboard.enrolment.request import Refused, Request, check_attribute_name, check_value, parse_request
+from iotonboard.errors import IotOnboardError, NotFoundError, PolicyError
+from iotonboard.files import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from typing import BinaryIO
 
-_ATTRIBUTE_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
-_MAX_VALUE = 1024
-_RESERVED = frozenset({"device_id", "id", "name", "csr", "key_type", "validity_days", "topics"})
+STDIN = "-"
+_MAX_CSR_OCTETS = 1 << 16
+_CSR_NAMES = (".csr", ".pem", ".der", ".p10")
+_SHOWN = 200  # characters of a line that is refused
+_SAVE_AS = "save the list as 'CSV UTF-8' in the spreadsheet"
 
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One device of a list. Empty ``device_id``: make a UUID. ``csr`` names a file."""
-
-    line: int
-    device_id: DeviceId | None
-    name: str = ""
-    attributes: tuple[tuple[str, str], ...] = ()
-    csr: str = ""
-    key_type: KeyType | None = None
-    validity_days: int | None = None
-    topics: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class BadRow:
-    """One line of a list that was refused, as it stood, and why."""
-
-    line: int
-    text: str
-    error: IotOnboardError
+_Row = TypeVar("_Row")
+_CsvRow = tuple[int, list[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A device of a list that is to be revoked, confirmed or exported; empty where the list does not say."""
+    """A device of a list that is there already; empty where the list does not say. ``line`` 0: not from a list."""
 
-    line: int
     device_id: str
+    line: int = 0
     serial: str = ""
     fingerprint: str = ""
 
 
-def parse_csv(lines: Iterable[str], source: str) -> Iterator[Row | BadRow]:
-    """Read a device list, line by line.
+def read_devices(source: str, stdin: BinaryIO) -> Iterator[Request | Refused]:
+    """Read devices that are to be registered from a CSV file; ``-`` is ``stdin``.
+
+    Its header names the columns. ``device_id`` (or ``id``), ``name``, ``csr`` (a file beside the list), ``key_type``,
+    ``validity_days`` and ``topics`` (``access:topic`` separated by blanks) have a meaning; every other column is an
+    attribute.
 
     Raises:
-        PolicyError: there is no usable header; bad rows are yielded instead.
+        NotFoundError: the list cannot be opened.
+        PolicyError: it is not text, or its header cannot be used.
     """
-    iterator = iter(lines)
-    header_line = next(iterator, "").removeprefix("\ufeff")
-    columns, delimiter = _columns_of(header_line, source)
-    _check_header(columns, source)
-    reader = csv.reader(iterator, delimiter=delimiter, strict=True)
-    while True:
-        try:
-            values = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield BadRow(reader.line_num + 1, "", PolicyError(f"line {reader.line_num + 1}: {error}"))
+    folder = os.path.dirname(source) or "."  # so that a file '-' is never stdin
+    with _opened(source, stdin) as lines:
+        columns, delimiter = _columns_of(next(lines, ""), _name_of(source))
+        _check_header(columns, _name_of(source))
+        for row in _csv_rows(lines, delimiter):
+            if isinstance(row, Refused):
+                yield row
+                continue
+            line, values = row
+            text = ",".join(values)
+            if len(values) > len(columns):
+                what = f"{len(values)} values for {len(columns)} columns"
+                yield Refused(text[:_SHOWN], line, PolicyError(what, hint="quote the value that holds a separator"))
+            else:
+                yield _read_device(line, _fields(columns, values), text, folder)
+
+
+def read_stream(lines: Iterable[bytes | None]) -> Iterator[Request | Refused | None]:
+    """Read devices that are to be registered from lines as they come: an id, or a JSON object with the fields of a CSV.
+
+    Empty lines are passed over; ``None`` says that no line has come for a moment, and is handed on.
+    """
+    number = 0
+    for line in lines:
+        if line is None:
+            yield None
             continue
-        if any(value.strip() for value in values):
-            yield _parse_values(reader.line_num + 1, columns, values)
+        number += 1
+        shown = line.decode("utf-8", "backslashreplace").strip()
+        if not shown:
+            continue
+        try:
+            fields = _stream_fields(line.decode("utf-8").strip())
+        except UnicodeDecodeError:
+            yield Refused(shown[:_SHOWN], number, PolicyError("not UTF-8 text", hint="send UTF-8"))
+        except PolicyError as error:
+            yield Refused(shown[:_SHOWN], number, error)
+        else:
+            yield _read_device(number, fields, shown, ".")
 
 
-def parse_targets(lines: Iterable[str], source: str) -> Iterator[Target]:
-    """Read devices that are to be revoked, confirmed or exported.
+def read_csr_folder(folder: str) -> Iterator[Request | Refused]:
+    """One device for each request in a folder, whose file's stem is the id, in the order of the names.
+
+    Raises:
+        NotFoundError: the folder cannot be read, or there is no request in it.
+    """
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.lower().endswith(_CSR_NAMES))
+    except OSError as error:
+        raise NotFoundError(f"cannot read {folder!r}: {error.strerror}", hint="name a folder of requests") from None
+    if not names:
+        raise NotFoundError(f"there is no request in {folder!r}", hint="name the files ID.csr, ID.pem or ID.der")
+    for number, name in enumerate(names, start=1):
+        stem = os.path.splitext(name)[0]
+        yield _read_device(number, {"device_id": stem, "csr": name}, stem, folder)
+
+
+def read_csr(source: str, stdin: BinaryIO) -> bytes:
+    """Read one certification request; ``-`` is ``stdin``.
+
+    Raises:
+        NotFoundError: there is no such file.
+        ConflictError: it is too large for a request.
+    """
+    return stdin.read(_MAX_CSR_OCTETS) if source == STDIN else read_file(source, limit=_MAX_CSR_OCTETS)
+
+
+def read_targets(source: str, stdin: BinaryIO) -> Iterator[Target | Refused]:
+    """Read devices that are there already; ``-`` is ``stdin``.
 
     A CSV with a column ``device_id`` and perhaps ``serial`` and ``fingerprint``; a results file, CSV or JSON lines,
     whose failed rows are passed over; or one id a line.
 
     Raises:
-        PolicyError: a row that is not well formed.
+        NotFoundError: the list cannot be opened.
+        PolicyError: it is not text, or its first line cannot be read.
     """
-    iterator = iter(lines)
-    first = next(iterator, "").removeprefix("\ufeff")
-    if first.lstrip().startswith("{"):
-        rows = _json_targets(chain((first,), iterator), source)
-    else:
-        rows = _csv_targets(first, iterator, source)
-    for line, fields in rows:
-        if fields.get("status") != "failed":
-            name = fields.get("device_id") or fields.get("id") or fields.get("device", "")
-            yield Target(line, name, fields.get("serial", ""), fields.get("fingerprint", ""))
+    with _opened(source, stdin) as lines:
+        first = next(lines, "")
+        is_json = first.lstrip().startswith("{")
+        rows = _json_rows(chain((first,), lines)) if is_json else _target_rows(first, lines, _name_of(source))
+        for row in rows:
+            if isinstance(row, Refused):
+                yield row
+                continue
+            line, fields = row
+            if fields.get("status") != "failed":
+                name = fields.get("device_id") or fields.get("id") or fields.get("device", "")
+                yield Target(name, line, fields.get("serial", ""), fields.get("fingerprint", ""))
 
 
-def _json_targets(lines: Iterable[str], source: str) -> Iterator[tuple[int, dict[str, str]]]:
-    for number, text in enumerate(lines, start=1):
-        if not text.strip():
-            continue
-        try:
-            fields = json.loads(text)
-        except (ValueError, RecursionError):
-            fields = None
-        if not isinstance(fields, dict):
-            raise PolicyError(f"{source}: line {number} is not a JSON object", hint="correct that line")
-        yield number, {str(key): value for key, value in fields.items() if isinstance(value, str)}
+def all_of(rows: Iterable[_Row | Refused], source: str) -> Iterator[_Row]:
+    """The rows of a list in which none may be refused.
+
+    Raises:
+        IotOnboardError: of the first row that is refused.
+    """
+    for row in rows:
+        if isinstance(row, Refused):
+            raise type(row.error)(f"{_name_of(source)}: {row.message}", hint=row.error.hint)
+        yield row
 
 
-def _csv_targets(first: str, lines: Iterator[str], source: str) -> Iterator[tuple[int, dict[str, str]]]:
-    columns, delimiter = _columns_of(first, source)
-    if not {"device_id", "id", "device"} & set(columns):
-        for number, text in enumerate(chain((first,), lines), start=1):
-            if text.strip():
-                yield number, {"id": text.strip()}
+def count_rows(source: str) -> int | None:
+    """How many rows a CSV has below its header, more or less; ``None`` for what cannot be read twice."""
+    if not os.path.isfile(source):
+        return None
+    with open(source, "rb") as file:
+        return max(sum(piece.count(b"\n") for piece in iter(lambda: file.read(1 << 20), b"")) - 1, 1)
+
+
+# -- lines ----------------------------------------------------------------------------------------------------------
+
+
+def _name_of(source: str) -> str:
+    return "stdin" if source == STDIN else repr(source)
+
+
+@contextmanager
+def _opened(source: str, stdin: BinaryIO) -> Iterator[Iterator[str]]:
+    """The lines of a list as text, without the byte order mark at its beginning."""
+    if source == STDIN:
+        yield _decoded(stdin, source)
         return
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
-        for values in reader:
-            fields = {column: value.strip() for column, value in zip(columns, values, strict=False)}
-            if any(fields.values()):
-                yield reader.line_num + 1, fields
-    except csv.Error as error:
-        raise PolicyError(f"{source}: line {reader.line_num + 1}: {error}", hint="correct that line") from None
+        file = open(source, "rb")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise NotFoundError(f"cannot read {source!r}: {error.strerror}", hint="check the name of the list") from None
+    with file:
+        yield _decoded(file, source)
+
+
+def _decoded(lines: Iterable[bytes], source: str) -> Iterator[str]:
+    for number, line in enumerate(lines, start=1):
+        try:
+            text = line.decode("utf-8")
+        except UnicodeDecodeError:
+            raise PolicyError(f"{_name_of(source)}: line {number} is not UTF-8 text", hint=_SAVE_AS) from None
+        yield text.removeprefix("\ufeff") if number == 1 else text
+
+
+# -- CSV ------------------------------------------------------------------------------------------------------------
 
 
 def _columns_of(header: str, source: str) -> tuple[list[str], str]:
@@ -139,7 +206,7 @@ def _columns_of(header: str, source: str) -> tuple[list[str], str]:
         return [column.strip() for column in next(csv.reader([header], delimiter=delimiter), [])], delimiter
     except csv.Error as error:
         why = "lines that end with CR alone" if "\r" in header.rstrip("\r\n") else str(error)
-        raise PolicyError(f"{source}: line 1: {why}", hint="save the list as 'CSV UTF-8' in the spreadsheet") from None
+        raise PolicyError(f"{source}: line 1: {why}", hint=_SAVE_AS) from None
 
 
 def _check_header(columns: list[str], source: str) -> None:
@@ -153,126 +220,78 @@ def _check_header(columns: list[str], source: str) -> None:
         check_attribute_name(column)
 
 
-def _parse_values(line: int, columns: list[str], values: list[str]) -> Row | BadRow:
-    text = ",".join(values)[:200]
-    if len(values) > len(columns):
-        error = PolicyError(
-            f"line {line}: {len(values)} values for {len(columns)} columns",
-            hint="quote the value that holds a separator",
-        )
-        return BadRow(line, text, error)
-    fields = {column: value.strip() for column, value in zip(columns, values, strict=False)}
+def _csv_rows(lines: Iterator[str], delimiter: str) -> Iterator[_CsvRow | Refused]:
+    """The rows below the header that say something, each with the line on which it ends."""
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        try:
+            values = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield Refused("", reader.line_num + 1, PolicyError(str(error), hint="correct that line"))
+            continue
+        if any(value.strip() for value in values):
+            yield reader.line_num + 1, values
+
+
+def _fields(columns: list[str], values: list[str]) -> dict[str, str]:
+    return {column: value.strip() for column, value in zip(columns, values, strict=False)}
+
+
+def _read_device(line: int, fields: Mapping[str, str], text: str, folder: str) -> Request | Refused:
+    """Check one row's fields and read its certification request, which lies in ``folder``."""
     try:
-        return parse_fields(line, fields)
+        path = check_value("csr", fields.get("csr", ""))
+        request = parse_request(fields, line)
+        return replace(request, csr=read_file(os.path.join(folder, path), limit=_MAX_CSR_OCTETS)) if path else request
     except IotOnboardError as error:
-        return BadRow(line, fields.get("device_id") or fields.get("id") or text, error)
+        return Refused(fields.get("device_id") or fields.get("id") or text[:_SHOWN], line, error)
 
 
-def parse_stream_line(line: int, text: str) -> Row:
-    """Read one line of ``register --stream``: a device id, or a JSON object with the columns of a CSV.
+# -- JSON lines, results and plain lists ----------------------------------------------------------------------------
 
-    Raises:
-        PolicyError: neither.
-    """
-    text = text.strip()
+
+def _stream_fields(text: str) -> dict[str, str]:
     if not text.startswith("{"):
-        return parse_fields(line, {"device_id": text})
+        return {"device_id": text}
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise PolicyError(f"line {line}: not a JSON object: {error}", hint='write {"device_id": "press-17"}') from None
+        raise PolicyError(f"not a JSON object: {error}", hint='write {"device_id": "press-17"}') from None
     flat = fields.pop("attributes", {})
     if not isinstance(flat, dict):
-        raise PolicyError(f"line {line}: 'attributes' must be an object", hint='write "attributes": {"line": "A3"}')
+        raise PolicyError("'attributes' must be an object", hint='write "attributes": {"line": "A3"}')
     flat.update(fields)
     for key, value in flat.items():
         if isinstance(value, list) and key == "topics":
             flat[key] = " ".join(str(item) for item in value)
         elif not isinstance(value, (str, int)) or isinstance(value, bool):
-            raise PolicyError(f"line {line}: {key!r} must be a text or a whole number")
-    return parse_fields(line, {key: str(value) for key, value in flat.items()})
+            raise PolicyError(f"{key!r} must be a text or a whole number")
+    return {key: str(value) for key, value in flat.items()}
 
 
-def parse_fields(line: int, fields: Mapping[str, str]) -> Row:
-    """Check one device's fields.
-
-    Raises:
-        PolicyError: a field is not allowed; the message begins with the line.
-    """
-    try:
-        given = fields.get("device_id") or fields.get("id") or ""
-        days = fields.get("validity_days", "")
-        return Row(
-            line=line,
-            device_id=DeviceId(given) if given else None,
-            name=check_value("name", fields.get("name", "")),
-            attributes=tuple(
-                (check_attribute_name(key), check_value(key, value))
-                for key, value in fields.items()
-                if key not in _RESERVED and value != ""
-            ),
-            csr=check_value("csr", fields.get("csr", "")),
-            key_type=parse_key_type(fields["key_type"]) if fields.get("key_type") else None,
-            validity_days=_parse_days(days) if days else None,
-            topics=tuple(fields.get("topics", "").split()),
-        )
-    except PolicyError as error:
-        raise PolicyError(f"line {line}: {error.message}", hint=error.hint) from None
+def _json_rows(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, str]] | Refused]:
+    for number, text in enumerate(lines, start=1):
+        if not text.strip():
+            continue
+        try:
+            fields = json.loads(text)
+        except (ValueError, RecursionError):
+            fields = None
+        if isinstance(fields, dict):
+            yield number, {key: value for key, value in fields.items() if isinstance(value, str)}
+        else:
+            yield Refused(text.strip()[:_SHOWN], number, PolicyError("not a JSON object", hint="correct that line"))
 
 
-def parse_key_type(text: str) -> KeyType:
-    """Parse a key type's name.
-
-    Raises:
-        PolicyError: there is no such key type.
-    """
-    try:
-        return KeyType(text)
-    except ValueError:
-        raise PolicyError(f"{text[:80]!r} is not a key type", hint=f"use one of {', '.join(KeyType)}") from None
-
-
-def _parse_days(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 36500:
-        raise PolicyError(f"validity_days {text[:80]!r} is not a number of days", hint="use 1 to 36500")
-    return int(text)
-
-
-def check_attribute_name(name: str) -> str:
-    """Return an attribute's name.
-
-    Raises:
-        PolicyError: not 1 to 64 letters, digits, dots, dashes and underscores.
-    """
-    if not re.fullmatch(_ATTRIBUTE_NAME, name):
-        raise PolicyError(
-            f"{name[:80]!r} is not an attribute name",
-            hint="use letters, digits, dots, dashes and underscores",
-        )
-    return name
-
-
-def check_value(name: str, value: str) -> str:
-    """Return a name's or attribute's value.
-
-    Raises:
-        PolicyError: too long, or with characters that steer a terminal.
-    """
-    if len(value) > _MAX_VALUE:
-        raise PolicyError(f"{name!r} is longer than {_MAX_VALUE} characters", hint="shorten it")
-    if not value.isprintable():
-        raise PolicyError(f"{name!r} holds a character that is not printable", hint="remove it")
-    return value
-
-
-def parse_attribute(text: str) -> tuple[str, str]:
-    """Parse ``KEY=VALUE``.
-
-    Raises:
-        UsageError: no equals sign, or a name that has a meaning of its own.
-        PolicyError: a name or value that is not allowed.
-    """
-    name, equals, value = text.partition("=")
-    if not equals or name in _RESERVED:
-        raise UsageError(f"{text[:80]!r} is not KEY=VALUE", hint="for example --set line=A3")
-    return check_attribute_name(name), check_value(name, value)
+def _target_rows(first: str, lines: Iterator[str], source: str) -> Iterator[tuple[int, dict[str, str]] | Refused]:
+    """Rows of a CSV whose first line names a column for the device, else one id a line."""
+    columns, delimiter = _columns_of(first, source)
+    if not {"device_id", "id", "device"} & set(columns):
+        for number, text in enumerate(chain((first,), lines), start=1):
+            if text.strip():
+                yield number, {"id": text.strip()}
+        return
+    for row in _csv_rows(lines, delimiter):
+        yield row if isinstance(row, Refused) else (row[0], _fields(columns, row[1]))

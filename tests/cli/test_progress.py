@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from iotonboard.cli import progress
 from iotonboard.cli.session import Session
+from iotonboard.enrolment import device_list
 
 from support.program import State
 
@@ -98,6 +99,6 @@ def test_a_bar_is_wiped_when_the_work_fails(monkeypatch: pytest.MonkeyPatch) -> 
 def test_short_work_shows_nothing(state: State, tmp_path: Path) -> None:
     devices = tmp_path / "devices.csv"
     devices.write_text("device_id\na\nb\n")
-    assert progress.count_rows(str(devices)) == 2
-    assert progress.count_rows("-") is None
+    assert device_list.count_rows(str(devices)) == 2
+    assert device_list.count_rows("-") is None
     assert "a second" not in state.run("register", "--batch", devices, "--no-bundle").stderr

@@ -1,0 +1,144 @@
+"""One device that is to be registered, as a list, a stream or the command line describes it; each field is checked."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from iotonboard.errors import PolicyError, UsageError
+from iotonboard.model import DeviceId, KeyType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from iotonboard.errors import IotOnboardError
+
+_ATTRIBUTE_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
+_MAX_VALUE = 1024
+_MAX_DAYS = 36500
+_RESERVED = frozenset({"device_id", "id", "name", "csr", "key_type", "validity_days", "topics"})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One device. ``device_id`` ``None``: a UUIDv4 is made. ``line`` 0: not from a list.
+
+    ``topics`` are rules as text (``access:topic``); ``csr``: a certification request, PEM or DER, where the device made
+    its key itself.
+    """
+
+    device_id: DeviceId | None = None
+    line: int = 0
+    name: str = ""
+    attributes: tuple[tuple[str, str], ...] = ()
+    topics: tuple[str, ...] = ()
+    csr: bytes | None = field(default=None, repr=False)
+    key_type: KeyType | None = None
+    validity_days: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A device that was refused, in its place among the others.
+
+    ``device_id`` is what the list names, be it an id or not; ``line`` 0: not from a list.
+    """
+
+    device_id: str
+    line: int
+    error: IotOnboardError
+
+    @property
+    def message(self) -> str:
+        """Why, with the line of the list."""
+        return f"line {self.line}: {self.error.message}" if self.line else self.error.message
+
+
+def parse_request(fields: Mapping[str, str], line: int) -> Request:
+    """Check one device's fields: those that have a meaning, and attributes under all other names.
+
+    The file that ``csr`` names is left to the caller.
+
+    Raises:
+        PolicyError: a field is not allowed.
+    """
+    given = fields.get("device_id") or fields.get("id") or ""
+    return Request(
+        device_id=DeviceId(given) if given else None,
+        line=line,
+        name=check_value("name", fields.get("name", "")),
+        attributes=tuple(
+            (check_attribute_name(key), check_value(key, value))
+            for key, value in fields.items()
+            if key not in _RESERVED and value != ""
+        ),
+        topics=tuple(fields.get("topics", "").split()),
+        key_type=_parse_key_type(fields["key_type"]) if fields.get("key_type") else None,
+        validity_days=_parse_days(fields["validity_days"]) if fields.get("validity_days") else None,
+    )
+
+
+def with_defaults(request: Request, defaults: Request) -> Request:
+    """A listed device with what was said for all of them: its own values go first, topics are added."""
+    return replace(
+        request,
+        name=request.name or defaults.name,
+        attributes=tuple({**dict(defaults.attributes), **dict(request.attributes)}.items()),
+        topics=(*defaults.topics, *request.topics),
+        key_type=request.key_type or defaults.key_type,
+        validity_days=request.validity_days or defaults.validity_days,
+    )
+
+
+def check_attribute_name(name: str) -> str:
+    """Return an attribute's name.
+
+    Raises:
+        PolicyError: not 1 to 64 letters, digits, dots, dashes and underscores.
+    """
+    if not re.fullmatch(_ATTRIBUTE_NAME, name):
+        raise PolicyError(
+            f"{name[:80]!r} is not an attribute name",
+            hint="use letters, digits, dots, dashes and underscores",
+        )
+    return name
+
+
+def check_value(name: str, value: str) -> str:
+    """Return a name's or attribute's value.
+
+    Raises:
+        PolicyError: too long, or with characters that steer a terminal.
+    """
+    if len(value) > _MAX_VALUE:
+        raise PolicyError(f"{name!r} is longer than {_MAX_VALUE} characters", hint="shorten it")
+    if not value.isprintable():
+        raise PolicyError(f"{name!r} holds a character that is not printable", hint="remove it")
+    return value
+
+
+def parse_attribute(text: str) -> tuple[str, str]:
+    """Parse ``KEY=VALUE``.
+
+    Raises:
+        UsageError: no equals sign, or a name that has a meaning of its own.
+        PolicyError: a name or value that is not allowed.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or name in _RESERVED:
+        raise UsageError(f"{text[:80]!r} is not KEY=VALUE", hint="for example --set line=A3")
+    return check_attribute_name(name), check_value(name, value)
+
+
+def _parse_key_type(text: str) -> KeyType:
+    try:
+        return KeyType(text)
+    except ValueError:
+        raise PolicyError(f"{text[:80]!r} is not a key type", hint=f"use one of {', '.join(KeyType)}") from None
+
+
+def _parse_days(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= _MAX_DAYS:
+        raise PolicyError(f"validity_days {text[:80]!r} is not a number of days", hint=f"use 1 to {_MAX_DAYS}")
+    return int(text)
