@@ -77,6 +77,11 @@ class SerialNumber(int):
         """Make a serial of 159 bits from 20 random octets; the top bit pair is set so the length is constant."""
         return cls((int.from_bytes(octets[:20]) >> 1) | 1 << (_MAX_SERIAL_BITS - 1))
 
+    @classmethod
+    def from_octets(cls, octets: bytes) -> Self:
+        """Read what ``octets`` returned."""
+        return cls(int.from_bytes(octets))
+
     @property
     def octets(self) -> bytes:
         """Big-endian, 20 octets: the store's key."""

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sqlite3
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING
 from iotonboard.broker.acl import rule_lines
 from iotonboard.broker.package import FILES
 from iotonboard.broker.region import split_region
-from iotonboard.errors import BusyError, ConflictError, IotOnboardError, NotFoundError, PolicyError
+from iotonboard.errors import ConflictError, IotOnboardError, NotFoundError, PolicyError
 from iotonboard.files import (
     PUBLIC,
     holds,
@@ -36,6 +35,7 @@ from iotonboard.files import (
     write_atomic,
 )
 from iotonboard.permissions import check_plain, placement_like
+from iotonboard.store.lock import exclusive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -74,14 +74,9 @@ class Destination:
                 hint="make it, so that the broker's user may enter it: mkdir -m 755",
             )
         make_dir(self._generations, 0o755)
-        try:
-            lock = sqlite3.connect(os.path.join(self._generations, "lock.db"), timeout=_LOCK_S, isolation_level=None)
-            with contextlib.closing(lock):
-                lock.execute("BEGIN IMMEDIATE")
-                sweep_staging(self.path)
-                yield
-        except sqlite3.Error as error:
-            raise BusyError(f"{self.path!r} is busy: {error}", hint="run the same command again") from error
+        with exclusive(os.path.join(self._generations, "lock.db"), timeout_s=_LOCK_S):
+            sweep_staging(self.path)
+            yield
 
     @property
     def _generations(self) -> str:

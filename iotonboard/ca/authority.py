@@ -18,7 +18,6 @@ from iotonboard.pki.keys import PrivateKey, dump_key, load_key
 from iotonboard.pki.statement import key_secret, sign_statement
 from iotonboard.state.changes import end_overlaps
 from iotonboard.store import audit
-from iotonboard.store.audit import set_signed_head
 from iotonboard.store.certificates import certificate_secret
 from iotonboard.store.crls import CrlRow, add_crl, count_crl_entries, crl_entries, crl_generation, last_crl, thin_crls
 from iotonboard.store.issuers import current_issuers, valid_devices
@@ -149,7 +148,7 @@ def sign_crls(
     if calendar is not None:
         state.store.set_meta(crlplan.CALENDAR, replace(calendar, round=calendar.round + 1).dump())
     for row in signed:
-        add_crl(state.store, row, now)
+        add_crl(state.store, row)
         detail = {"crl_number": row.number, "revoked": row.revoked, "next_update": rfc3339(row.next_update)}
         state.record(now, "crl", detail=detail)
     state.store.set_meta("unlisted_revocations", 0)
@@ -180,7 +179,7 @@ def _sign_one(state: State, ca: SigningCa, now: datetime, published: list[CrlRow
         crl.check_crl(der, issuer.certificate_der, number=number)
         if crl.crl_facts(der).count != count:
             raise ConflictError("the new CRL lacks revocations that the database holds", hint="run 'iotonboard health'")
-        signed.append(CrlRow(generation, ca.row, number, begin, end, count, der))
+        signed.append(CrlRow(generation, ca.row, number, begin, end, count, der, now))
     return signed
 
 
@@ -202,9 +201,9 @@ def refuse_changed(state: State, authority: Authority) -> None:
 
 def seal_audit(state: State, authority: Authority) -> None:
     """Sign the head of the trail, inside the caller's transaction, so that a cut-off tail is noticed."""
-    newest = audit.head(state.store.connection)
+    newest = audit.head(state.store)
     signature = sign_statement(authority.active.key, audit.head_statement(newest))
-    set_signed_head(state.store, newest.seq, newest.hash, authority.active.row, signature)
+    audit.set_signed_head(state.store, audit.SignedHead(newest, authority.active.row, signature))
 
 
 def broker_ca(store: Store, authority: Authority, now: datetime) -> SigningCa:

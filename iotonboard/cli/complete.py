@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import typer
@@ -11,8 +12,6 @@ _SHOWN = 200
 
 def complete_device_id(ctx: typer.Context, incomplete: str) -> list[str]:
     """Ids that begin with what was typed."""
-    import sqlite3
-
     from iotonboard.cli.session import DEFAULT_STATE
     from iotonboard.errors import IotOnboardError
     from iotonboard.state.layout import resolve_paths
@@ -23,12 +22,9 @@ def complete_device_id(ctx: typer.Context, incomplete: str) -> list[str]:
     root = ctx.params.get("state") or os.environ.get("IOTONBOARD_STATE") or DEFAULT_STATE
     try:
         path = resolve_paths(root, load_settings(root, os.environ)).database
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=1)
-        try:
-            return device_ids(Store(path, connection), incomplete, _SHOWN)
-        finally:
-            connection.close()
-    except (IotOnboardError, sqlite3.Error):
+        with contextlib.closing(Store.open_to_look(path, timeout_s=1)) as store:
+            return device_ids(store, incomplete, _SHOWN)
+    except IotOnboardError:
         return []
 
 

@@ -75,18 +75,12 @@ class Session:
 
     @contextlib.contextmanager
     def open_state(self) -> Iterator[State]:
-        """Open the state directory for the time of the command; what SQLite finds damaged on the way is said so."""
-        import sqlite3
-
+        """Open the state directory for the time of the command."""
         from iotonboard.state.state import open_state
-        from iotonboard.store.store import database_error
 
         with open_state(self.root, self.environment, self.caller, clock) as state:
-            try:
-                state.sweep_outbox()
-                yield state
-            except sqlite3.Error as error:
-                raise database_error(error, state.paths.database) from error
+            state.sweep_outbox()
+            yield state
 
     def unlock(self, state: State, passphrase: Passphrase | None = None) -> Authority:
         """Open the CA key with ``passphrase``, or with that from file, environment or terminal."""

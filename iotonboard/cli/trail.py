@@ -110,7 +110,7 @@ def head_of_trail(session: Session) -> int | None:
     from iotonboard.store import audit
 
     with session.open_state() as state:
-        newest = audit.head(state.store.connection)
+        newest = audit.head(state.store)
     text = audit.printable_head(newest)
     session.result({"head": text, "seq": newest.seq, "hash": newest.hash.hex()}, text)
     return None

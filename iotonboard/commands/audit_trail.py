@@ -30,8 +30,8 @@ class Filter:
 
 def select_rows(state: State, chosen: Filter, *, last: int | None = None) -> Iterator[AuditRow]:
     """Rows that match, oldest first; with ``last``, only that many of the newest rows are looked at."""
-    since_seq = 0 if last is None else max(audit.head(state.store.connection).seq - last, 0)
-    for row in audit.rows(state.store.connection, since_seq=since_seq):
+    since_seq = 0 if last is None else max(audit.head(state.store).seq - last, 0)
+    for row in audit.rows(state.store, since_seq=since_seq):
         if chosen.subject and row.subject != chosen.subject:
             continue
         if chosen.command and row.command != chosen.command:
@@ -52,7 +52,7 @@ def verify(state: State, carried_head: str = "") -> Verdict:
         if verdict.problem or not carried_head:
             return verdict
         seq, digits = _parse_head(carried_head)
-        found = audit.hash_of(state.store.connection, seq)
+        found = audit.hash_of(state.store, seq)
         if found is None:
             problem = f"row {seq}, which was carried away, is gone: the tail was cut off"
             return Verdict(verdict.rows, verdict.rows + 1, problem)

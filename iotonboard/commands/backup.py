@@ -366,4 +366,4 @@ def _pass_number(state: State, issuer: IssuerRow, number: int, this_update: date
     last = last_crl(state.store, issuer.id)
     generation = (last.generation if last else 0) + 1
     earliest = last.this_update if last else from_epoch(0)
-    add_crl(state.store, CrlRow(generation, issuer.id, number, max(this_update, earliest), now, 0, None), now)
+    add_crl(state.store, CrlRow(generation, issuer.id, number, max(this_update, earliest), now, 0, None, now))

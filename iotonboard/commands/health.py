@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import IotOnboardError
 from iotonboard.health.checks import CHECKS, FAILED, OK, Check
-from iotonboard.store.store import database_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,6 +37,3 @@ def _run(state: State, check: Check) -> Finding:
         return Finding(check.name, *check.run(state))
     except IotOnboardError as error:
         return Finding(check.name, FAILED, error.message, error.hint)
-    except sqlite3.Error as error:
-        problem = database_error(error, state.paths.database)
-        return Finding(check.name, FAILED, problem.message, problem.hint)

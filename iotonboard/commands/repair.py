@@ -14,6 +14,7 @@ from iotonboard.health.inspection import inspect_state
 from iotonboard.model import RevocationReason
 from iotonboard.store.certificates import certificate_by_serial, certificate_row
 from iotonboard.store.pending import add_pending
+from iotonboard.store.trail import trail_entry
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -58,18 +59,17 @@ def repair(state: State, authority: Authority, differences: list[Difference]) ->
 
 def _revoke_again(state: State, serial: SerialNumber, now: datetime) -> None:
     _, holder = certificate_by_serial(state.store, serial)
-    query = "SELECT revoked FROM temp.trail WHERE serial = ?"
-    reason = RevocationReason(state.store.connection.execute(query, (serial.octets,)).fetchone()[0])
-    state.revoke([serial], reason, now, subject=holder)
+    said = trail_entry(state.store, serial)
+    if said and said.revoked:
+        state.revoke([serial], RevocationReason(said.revoked), now, subject=holder)
 
 
 def _queue_files(state: State, authority: Authority, serial: SerialNumber, now: datetime) -> None:
     """Queue a certificate's files for publication, with a new bundle when it had one."""
     certificate, holder = certificate_by_serial(state.store, serial)
     content = None
-    query = "SELECT bundle FROM temp.trail WHERE serial = ?"
-    row = state.store.connection.execute(query, (serial.octets,)).fetchone()
-    if row and row[0]:
+    said = trail_entry(state.store, serial)
+    if said and said.bundle:
         try:
             key_der, password = open_secret(state, authority, serial)
         except IotOnboardError:

@@ -8,12 +8,19 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from iotonboard.health.report.facts import AuditLine, CheckLine, Count, CrlSpan, Facts, Month
-from iotonboard.model import to_epoch
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.store import audit
 from iotonboard.store.crls import crl_generation, replaced_crls
 from iotonboard.store.devices import count_devices, count_status
 from iotonboard.store.issuers import current_issuers
+from iotonboard.store.statistics import (
+    common_attributes,
+    common_values,
+    count_active,
+    expiring_by_month,
+    registered_by_month,
+    revoked_by_month,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,31 +33,13 @@ _AUDIT_ROWS = 20
 _CRLS_AHEAD, _CRLS_REPLACED = 12, 4
 _ATTRIBUTES, _VALUES = 4, 8
 
-_UNREVOKED = "NOT EXISTS (SELECT 1 FROM revocation r WHERE r.certificate = c.id)"
-_ACTIVE = (
-    "SELECT count(DISTINCT c.device) FROM certificate c WHERE c.device IS NOT NULL AND c.not_after >= ?"  # noqa: S608
-    f" AND {_UNREVOKED}"
-)
-_BY_MONTH = "SELECT strftime('%Y-%m', {0}, 'unixepoch'), count(*) FROM {1} AND {0} BETWEEN ? AND ? GROUP BY 1"
-# A renewal is neither a new device nor a device that was taken back, and what it replaces may expire.
-_NEW_DEVICES = "device WHERE TRUE"
-_TAKEN_BACK = "revocation WHERE reason <> 'superseded'"
-_NOT_RENEWED = f"certificate c WHERE {_UNREVOKED} AND NOT EXISTS (SELECT 1 FROM overlap o WHERE o.certificate = c.id)"  # noqa: S608
-_ATTRIBUTE_NAMES = (
-    "SELECT a.key, count(*) FROM device d, json_each(d.attributes) a GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?"
-)
-_ATTRIBUTE_VALUES = (
-    "SELECT a.value, count(*) FROM device d, json_each(d.attributes) a WHERE a.key = ?"
-    " GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?"
-)
-
 
 def gather(state: State, checks: Iterable[CheckLine]) -> Facts:
     """Everything that the page shows, from one consistent view of the database."""
     now = state.clock()
     with state.store.reading():
         issuer = current_issuers(state.store)[0]
-        newest = audit.head(state.store.connection)
+        newest = audit.head(state.store)
         return Facts(
             title="Device identities",
             made_at=now,
@@ -70,9 +59,7 @@ def gather(state: State, checks: Iterable[CheckLine]) -> Facts:
 
 
 def _statuses(state: State, now: datetime) -> tuple[Count, ...]:
-    connection = state.store.connection
-    devices = count_devices(state.store)
-    active = int(connection.execute(_ACTIVE, (to_epoch(now),)).fetchone()[0])
+    devices, active = count_devices(state.store), count_active(state.store, now)
     held, revoked, retired = (count_status(state.store, each, now) for each in ("on-hold", "revoked", "retired"))
     expired = devices - active - held - revoked - retired
     counts = (("active", active), ("expired", expired), ("on-hold", held), ("revoked", revoked), ("retired", retired))
@@ -80,24 +67,17 @@ def _statuses(state: State, now: datetime) -> tuple[Count, ...]:
 
 
 def _attributes(state: State) -> tuple[tuple[str, tuple[Count, ...]], ...]:
-    connection = state.store.connection
-    names = [row[0] for row in connection.execute(_ATTRIBUTE_NAMES, (_ATTRIBUTES,)).fetchall()]
     return tuple(
-        (
-            name,
-            tuple(
-                Count(str(value), number) for value, number in connection.execute(_ATTRIBUTE_VALUES, (name, _VALUES))
-            ),
-        )
-        for name in names
+        (name, tuple(Count(*found) for found in common_values(state.store, name, _VALUES)))
+        for name in common_attributes(state.store, _ATTRIBUTES)
     )
 
 
 def _past(state: State, now: datetime) -> tuple[Month, ...]:
     months = _months(now, range(1 - _MONTHS, 1))
     begin = datetime.fromisoformat(months[0].label + "-01").replace(tzinfo=UTC)
-    registered = _by_month(state, "created_at", _NEW_DEVICES, begin, now)
-    revoked = _by_month(state, "revocation_date", _TAKEN_BACK, begin, now)
+    registered = registered_by_month(state.store, begin, now)
+    revoked = revoked_by_month(state.store, begin, now)
     return tuple(
         replace(month, registered=registered.get(month.label, 0), revoked=revoked.get(month.label, 0))
         for month in months
@@ -108,18 +88,13 @@ def _coming(state: State, now: datetime) -> tuple[Month, ...]:
     months = _months(now, range(_MONTHS + 1))
     end = _months(now, [_MONTHS + 1])[0].label + "-01"
     last = datetime.fromisoformat(end).replace(tzinfo=UTC) - timedelta(seconds=1)
-    expiring = _by_month(state, "not_after", _NOT_RENEWED, now, last)
+    expiring = expiring_by_month(state.store, now, last)
     return tuple(replace(month, expiring=expiring.get(month.label, 0)) for month in months)
 
 
 def _months(now: datetime, offsets: Iterable[int]) -> list[Month]:
     months = [divmod(now.year * 12 + now.month - 1 + offset, 12) for offset in offsets]
     return [Month(f"{year:04}-{month + 1:02}") for year, month in months]
-
-
-def _by_month(state: State, column: str, rows: str, begin: datetime, end: datetime) -> dict[str, int]:
-    query = _BY_MONTH.format(column, rows)
-    return dict(state.store.connection.execute(query, (to_epoch(begin), to_epoch(end))).fetchall())
 
 
 def _crls(state: State, issuing: int, now: datetime) -> tuple[CrlSpan, ...]:
@@ -145,7 +120,7 @@ def _this_update(row: CrlRow) -> datetime:
 
 
 def _latest(state: State, newest: int) -> tuple[AuditLine, ...]:
-    rows = list(audit.rows(state.store.connection, since_seq=max(newest - _AUDIT_ROWS, 0)))
+    rows = list(audit.rows(state.store, since_seq=max(newest - _AUDIT_ROWS, 0)))
     return tuple(
         AuditLine(row.seq, row.time, f"{row.operator}@{row.host}", row.command, row.subject, _short(row.detail))
         for row in reversed(rows)

@@ -16,32 +16,33 @@ from typing import TYPE_CHECKING
 
 from iotonboard.errors import IotOnboardError
 from iotonboard.files import read_file
-from iotonboard.health.trail import check_trail, fill_trail_table
-from iotonboard.model import SerialNumber, rfc3339, to_epoch
+from iotonboard.health.trail import check_trail
+from iotonboard.model import rfc3339, to_epoch
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, crl_facts, revoked_entries
 from iotonboard.pki.facts import certificate_facts, is_issued_by
 from iotonboard.store.certificates import broker_hosts
 from iotonboard.store.crls import crl_generation
 from iotonboard.store.devices import find_device
+from iotonboard.store.inspection import (
+    certificates_to_list,
+    inspected_certificates,
+    valid_at_once,
+    vanished_certificates,
+    written_certificates,
+)
 from iotonboard.store.issuers import all_issuers, current_issuers
 from iotonboard.store.revocations import unlisted_revocations
+from iotonboard.store.trail import fold_trail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from iotonboard.model import SerialNumber
     from iotonboard.state.state import State
+    from iotonboard.store.inspection import InspectedCertificate
     from iotonboard.store.store import Store
-
-_CERTIFICATES = """SELECT c.serial, c.issuer, coalesce(d.device_id, c.host), c.host IS NOT NULL, c.not_before,
-    c.not_after, c.der, c.spki_sha256, r.reason, t.subject, t.fingerprint, t.revoked
-    FROM certificate c LEFT JOIN device d ON d.id = c.device LEFT JOIN revocation r ON r.certificate = c.id
-    LEFT JOIN temp.trail t ON t.serial = c.serial ORDER BY c.id"""
-_NEWEST = """SELECT coalesce(d.device_id, c.host), c.host IS NOT NULL, c.serial, c.der,
-    nullif(c.key_der, zeroblob(length(c.key_der))), t.bundle
-    FROM certificate c LEFT JOIN device d ON d.id = c.device LEFT JOIN temp.trail t ON t.serial = c.serial
-    WHERE c.id IN (SELECT max(id) FROM certificate GROUP BY device, host) ORDER BY c.id"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def inspect_state(state: State) -> Iterator[Difference]:
     verdict = check_trail(state.store)
     if verdict.problem:
         yield Difference("trail", f"row {verdict.broken_row}", verdict.problem)
-    fill_trail_table(state.store)
+    fold_trail(state.store)
     yield from _certificates(state.store)
     yield from _vanished(state.store)
     yield from _two_active(state.store, state.clock())
@@ -82,61 +83,48 @@ def inspect_state(state: State) -> Iterator[Difference]:
 
 def _certificates(store: Store) -> Iterator[Difference]:
     issuers = {row.id: row.der for row in all_issuers(store)}
-    for octets, issuer, name, is_broker, begin, end, der, spki, reason, *trail in store.connection.execute(
-        _CERTIFICATES
-    ):
-        serial = SerialNumber(int.from_bytes(octets))
+    for row in inspected_certificates(store):
+        serial, name = row.serial, row.name
         try:
-            facts = certificate_facts(der)
-            is_ours = issuer in issuers and is_issued_by(der, issuers[issuer])
+            facts = certificate_facts(row.der)
+            is_ours = row.issuer in issuers and is_issued_by(row.der, issuers[row.issuer])
         except IotOnboardError as error:
             yield Difference("certificate", name, f"{serial.hex}: {error.message}")
             continue
         if not is_ours:
             yield Difference("certificate", name, f"{serial.hex} was not signed by this CA")
-        row = (octets, begin, end, spki)
-        validity = facts.validity
-        if row != (facts.serial.octets, to_epoch(validity.not_before), to_epoch(validity.not_after), facts.spki_sha256):
+        begin, end = to_epoch(facts.validity.not_before), to_epoch(facts.validity.not_after)
+        stands = (row.serial, row.not_before, row.not_after, row.spki_sha256)
+        if stands != (facts.serial, begin, end, facts.spki_sha256):
             yield Difference("edited-row", name, f"the row of {serial.hex} is not what its certificate says")
-        if name not in facts.alt_names if is_broker else name != facts.subject_cn:
+        if name not in facts.alt_names if row.is_broker else name != facts.subject_cn:
             yield Difference("edited-row", name, f"{serial.hex} was issued to {facts.subject_cn!r}")
-        yield from _against_trail(serial, name, facts.fingerprint, reason, trail)
+        yield from _against_trail(row, facts.fingerprint)
 
 
-def _against_trail(
-    serial: SerialNumber, name: str, fingerprint: str, reason: str | None, trail: list[str | None]
-) -> Iterator[Difference]:
-    subject, recorded_fingerprint, revoked = trail
-    if subject is None or recorded_fingerprint is None:
+def _against_trail(row: InspectedCertificate, fingerprint: str) -> Iterator[Difference]:
+    serial, name, said = row.serial, row.name, row.said
+    if said.subject is None or said.fingerprint is None:
         yield Difference("unrecorded", name, f"the trail does not know that {serial.hex} was issued")
-    elif recorded_fingerprint != fingerprint:
+    elif said.fingerprint != fingerprint:
         yield Difference("swapped", name, f"{serial.hex} is another certificate than the one that was recorded")
-    elif subject != name:
-        yield Difference("edited-row", name, f"{serial.hex} was recorded for {subject!r}")
-    if revoked and reason is None:
-        message = f"{serial.hex} was revoked ({revoked}) and the database has forgotten it"
+    elif said.subject != name:
+        yield Difference("edited-row", name, f"{serial.hex} was recorded for {said.subject!r}")
+    if said.revoked and row.reason is None:
+        message = f"{serial.hex} was revoked ({said.revoked}) and the database has forgotten it"
         yield Difference("un-revoked", name, message, "revoke", serial)
-    elif reason and revoked is None:
+    elif row.reason and said.revoked is None:
         yield Difference("edited-row", name, f"{serial.hex} counts as revoked, but nobody revoked it")
 
 
 def _vanished(store: Store) -> Iterator[Difference]:
-    query = (
-        "SELECT t.serial, t.subject FROM temp.trail t WHERE t.fingerprint IS NOT NULL"
-        " AND NOT EXISTS (SELECT 1 FROM certificate c WHERE c.serial = t.serial)"
-    )
-    for octets, subject in store.connection.execute(query):
-        serial = SerialNumber(int.from_bytes(octets)).hex
-        yield Difference("vanished", subject, f"{serial} was issued, and its row is gone: it cannot be revoked by name")
+    for one in vanished_certificates(store):
+        message = f"{one.serial.hex} was issued, and its row is gone: it cannot be revoked by name"
+        yield Difference("vanished", one.subject, message)
 
 
 def _two_active(store: Store, now: datetime) -> Iterator[Difference]:
-    query = (
-        "SELECT d.device_id, count(*) FROM certificate c JOIN device d ON d.id = c.device WHERE c.not_after >= ?"
-        " AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.certificate = c.id)"
-        " AND NOT EXISTS (SELECT 1 FROM overlap o WHERE o.certificate = c.id) GROUP BY c.device HAVING count(*) > 1"
-    )
-    for name, count in store.connection.execute(query, (to_epoch(now),)):
+    for name, count in valid_at_once(store, now):
         yield Difference("two-active", name, f"{count} certificates are valid at once")
 
 
@@ -173,14 +161,11 @@ def _crl(state: State) -> Iterator[Difference]:
         if fact.next_update - fact.this_update < _shortest(state):
             yield Difference("crl", path, f"CRL {fact.number} ends already on {rfc3339(fact.next_update)}", "publish")
     listed = {serial for der in ders for serial, _, _ in revoked_entries(der)}
-    query = (
-        "SELECT t.serial, t.subject FROM temp.trail t JOIN certificate c ON c.serial = t.serial"
-        " JOIN issuer i ON i.id = c.issuer WHERE t.revoked IS NOT NULL AND c.not_after >= ? AND i.retired_at IS NULL"
-    )
-    for octets, subject in state.store.connection.execute(query, (to_epoch(now),)):
-        serial = SerialNumber(int.from_bytes(octets))
-        if serial not in listed and not unlisted_revocations(state.store):
-            yield Difference("crl", subject, f"{serial.hex} was revoked and is not on the CRL", "publish")
+    if unlisted_revocations(state.store):
+        return
+    for one in certificates_to_list(state.store, now):
+        if one.serial not in listed:
+            yield Difference("crl", one.subject, f"{one.serial.hex} was revoked and is not on the CRL", "publish")
 
 
 def _check_any_issuer(crl_der: bytes, anchors: list[bytes]) -> None:
@@ -199,20 +184,19 @@ def _shortest(state: State) -> timedelta:
 
 
 def _files(state: State) -> Iterator[Difference]:
-    for name, is_broker, octets, der, key_der, bundle in state.store.connection.execute(_NEWEST):
-        folder = state.paths.broker(name) if is_broker else state.paths.device(name)
-        stem = "broker" if is_broker else "device"
-        serial = SerialNumber(int.from_bytes(octets))
-        wanted = {f"{stem}.crt": pem.pem_encode("CERTIFICATE", der)}
-        if key_der is not None:
-            wanted[f"{stem}.key"] = pem.pem_encode("ENCRYPTED PRIVATE KEY", key_der)
+    for row in written_certificates(state.store):
+        folder = state.paths.broker(row.name) if row.is_broker else state.paths.device(row.name)
+        stem = "broker" if row.is_broker else "device"
+        wanted = {f"{stem}.crt": pem.pem_encode("CERTIFICATE", row.der)}
+        if row.key_der is not None:
+            wanted[f"{stem}.key"] = pem.pem_encode("ENCRYPTED PRIVATE KEY", row.key_der)
         for file, content in wanted.items():
             if _content(os.path.join(folder, file)) != content:
-                yield Difference("file", name, f"{file} is not what the database says", "files", serial)
-        if bundle and key_der is not None:
+                yield Difference("file", row.name, f"{file} is not what the database says", "files", row.serial)
+        if row.bundle_sha256 and row.key_der is not None:
             found = _content(os.path.join(folder, "creds.zip"))
-            if found is None or sha256(found).hexdigest() != bundle:
-                yield Difference("file", name, "creds.zip is not the one that was made", "files", serial)
+            if found is None or sha256(found).hexdigest() != row.bundle_sha256:
+                yield Difference("file", row.name, "creds.zip is not the one that was made", "files", row.serial)
 
 
 def _content(path: str) -> bytes | None:

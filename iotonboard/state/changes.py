@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iotonboard.model import RevocationReason
-from iotonboard.store.certificates import certificate_row
 from iotonboard.store.overlaps import overdue_overlaps
-from iotonboard.store.revocations import unlisted_revocations
+from iotonboard.store.revocations import remove_revocation, unlisted_revocations
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 def release(state: State, serial: SerialNumber, now: datetime, *, subject: str) -> None:
     """Take a certificate off hold, inside the caller's transaction; CRL and ACL are to be published anew."""
     store = state.store
-    store.connection.execute("DELETE FROM revocation WHERE certificate = ?", (certificate_row(store, serial),))
+    remove_revocation(store, serial)
     state.record(now, subject, serial=serial.hex, detail={"released": True})
     store.set_meta("unlisted_revocations", unlisted_revocations(store) + 1)
     state.mark_acl()

@@ -19,7 +19,7 @@ from iotonboard.files import (
     sweep_staging,
     write_atomic,
 )
-from iotonboard.model import from_epoch
+from iotonboard.store.crls import newest_crls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from iotonboard.state.layout import Paths
     from iotonboard.state.state import State
+    from iotonboard.store.crls import CrlRow
 
 FOLDER = "generations"
 _KEPT = "generation_kept"
@@ -68,25 +69,23 @@ def keep_generation(state: State) -> None:
 
 def list_generations(state: State) -> list[Generation]:
     """The generations of which CRL or copies are kept, newest first."""
-    query = (
-        "SELECT generation, created_at, number, next_update, revoked FROM crl WHERE generation >"
-        " (SELECT max(generation) FROM crl) - ? ORDER BY id"
+    rows = newest_crls(state.store, max(state.config["generations_kept"], 1))
+    return [
+        _generation(state.paths, [row for row in rows if row.generation == number])
+        for number in sorted({row.generation for row in rows}, reverse=True)
+    ]
+
+
+def _generation(paths: Paths, rows: list[CrlRow]) -> Generation:
+    folder = _folder(paths, rows[0].generation)
+    return Generation(
+        rows[0].generation,
+        rows[-1].created_at,
+        tuple(row.number for row in rows),
+        max(row.next_update for row in rows),
+        max(row.revoked for row in rows),
+        folder if os.path.isdir(folder) else "",
     )
-    found: dict[int, Generation] = {}
-    for generation, created, number, following, revoked in state.store.connection.execute(
-        query, (max(state.config["generations_kept"], 1),)
-    ):
-        folder = _folder(state.paths, generation)
-        before = found.get(generation)
-        found[generation] = Generation(
-            generation,
-            from_epoch(created),
-            (*(before.crl_numbers if before else ()), number),
-            max(from_epoch(following), before.next_update) if before else from_epoch(following),
-            max(revoked, before.revoked) if before else revoked,
-            folder if os.path.isdir(folder) else "",
-        )
-    return [found[generation] for generation in sorted(found, reverse=True)]
 
 
 def _folder(paths: Paths, generation: int) -> str:

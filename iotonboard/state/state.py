@@ -91,9 +91,9 @@ class State:
             problem = None if last is None else clock_problem(now, from_epoch(last), self.config)
             if problem and signing:
                 raise problem
-            before = audit.head(self.store.connection).seq
+            before = audit.head(self.store)
             yield now
-            if not problem and audit.head(self.store.connection).seq != before:
+            if not problem and audit.head(self.store) != before:
                 self.store.set_meta("last_event", max(to_epoch(now), last or 0))
 
     def trusted_time(self) -> datetime:
@@ -106,10 +106,7 @@ class State:
         self, now: datetime, subject: str, *, serial: str = "", detail: Mapping[str, object] | None = None
     ) -> None:
         """Append a row to the audit trail, inside the caller's transaction."""
-        connection, last = self.store.connection, self.store.trail_head
-        self.store.trail_head = audit.append(
-            connection, last or audit.head(connection), self.caller, now, subject=subject, serial=serial, detail=detail
-        )
+        audit.append(self.store, self.caller, now, subject=subject, serial=serial, detail=detail)
 
     def mark_acl(self) -> None:
         """Note, inside a transaction, that the ACL no longer says what the database says."""

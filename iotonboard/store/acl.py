@@ -30,9 +30,9 @@ def permitted_ids(store: Store, now: datetime) -> Iterator[str]:
     every = "SELECT device_id FROM device {} ORDER BY device_id"
     few = store.rows(f"SELECT device_id FROM device WHERE id IN ({out}) LIMIT {_FEW + 1}", times)  # noqa: S608
     if len(few) > _FEW:  # too many for the memory
-        return map(itemgetter(0), store.connection.execute(every.format(f"WHERE id NOT IN ({out})"), times))
+        return map(itemgetter(0), store.each_row(every.format(f"WHERE id NOT IN ({out})"), times))
     left_out = frozenset(map(itemgetter(0), few))
-    return filterfalse(left_out.__contains__, map(itemgetter(0), store.connection.execute(every.format(""))))
+    return filterfalse(left_out.__contains__, map(itemgetter(0), store.each_row(every.format(""))))
 
 
 def denied_ids(store: Store, now: datetime, listed_since: datetime) -> list[str]:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
@@ -26,6 +25,7 @@ HEAD_DIGITS = 20  # 80 bits: short enough to write down, long enough that nobody
 _quoted = json.JSONEncoder().encode  # of a text, which takes no time to set up
 _detail = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 _COLUMNS = "seq, time, operator, host, command, subject, serial, detail, hash"
+_ROWS = f"SELECT {_COLUMNS} FROM audit WHERE seq > ? ORDER BY seq"  # noqa: S608 - constant column list
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,15 @@ class AuditHead:
     hash: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class SignedHead:
+    """A head of the trail that a CA signed; ``issuer`` is its row."""
+
+    head: AuditHead
+    issuer: int
+    signature: bytes
+
+
 def canonical(seq: int, time: int, *texts: str) -> bytes:
     """The octets that are hashed for one row: a JSON array without blanks, ASCII only."""
     return f"[{seq},{time},{','.join(map(_quoted, texts))}]".encode("ascii")
@@ -61,10 +70,14 @@ def chain(previous: bytes, seq: int, time: int, *texts: str) -> bytes:
     return sha256(previous + canonical(seq, time, *texts)).digest()
 
 
-def head(connection: sqlite3.Connection) -> AuditHead:
-    """Number and hash of the newest row."""
-    row = connection.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
-    return AuditHead(row[0], row[1]) if row else AuditHead(0, GENESIS)
+def head(store: Store) -> AuditHead:
+    """Number and hash of the newest row; a transaction asks for it once."""
+    if store.trail_head is not None:
+        return store.trail_head
+    newest = store.record(AuditHead, "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1") or AuditHead(0, GENESIS)
+    if store.in_transaction:
+        store.trail_head = newest
+    return newest
 
 
 def printable_head(newest: AuditHead) -> str:
@@ -73,49 +86,49 @@ def printable_head(newest: AuditHead) -> str:
     return f"{newest.seq}:" + "-".join(digits[start : start + 4] for start in range(0, HEAD_DIGITS, 4))
 
 
-def hash_of(connection: sqlite3.Connection, seq: int) -> bytes | None:
+def hash_of(store: Store, seq: int) -> bytes | None:
     """Hash of one row; ``None`` when it is not there."""
-    row = connection.execute("SELECT hash FROM audit WHERE seq = ?", (seq,)).fetchone()
-    return row[0] if row else None
+    return store.record(bytes, "SELECT hash FROM audit WHERE seq = ?", (seq,))
 
 
 def append(
-    connection: sqlite3.Connection,
-    last: AuditHead,
+    store: Store,
     caller: Caller,
     now: datetime,
     *,
     subject: str,
     serial: str = "",
     detail: Mapping[str, object] | None = None,
-) -> AuditHead:
-    """Record one change inside the caller's transaction, behind the ``last`` one, and return the new head."""
+) -> None:
+    """Record one change inside the caller's transaction, behind the newest one."""
+    last = head(store)
     seq, time = last.seq + 1, to_epoch(now)
     detail_json = _detail(detail or {})
     texts = (caller.operator, caller.host, caller.command, subject, serial, detail_json)
     digest = chain(last.hash, seq, time, *texts)
-    connection.execute(
+    store.execute(
         f"INSERT INTO audit ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constant column list
         (seq, time, *texts, digest),
     )
-    return AuditHead(seq, digest)
+    store.trail_head = AuditHead(seq, digest)
 
 
-def rows(connection: sqlite3.Connection, *, since_seq: int = 0) -> Iterator[AuditRow]:
+def rows(store: Store, *, since_seq: int = 0) -> Iterator[AuditRow]:
     """All rows after ``since_seq``, oldest first."""
-    query = f"SELECT {_COLUMNS} FROM audit WHERE seq > ? ORDER BY seq"  # noqa: S608 - constant column list
-    for row in connection.execute(query, (since_seq,)):
-        yield AuditRow(row[0], from_epoch(row[1]), *row[2:])
+    return store.each(_audit_row, _ROWS, (since_seq,))
 
 
-def first_broken(connection: sqlite3.Connection, *, since_seq: int = 0) -> int | None:
+def _audit_row(seq: int, time: int, *others: Any) -> AuditRow:
+    return AuditRow(seq, from_epoch(time), *others)
+
+
+def first_broken(store: Store, *, since_seq: int = 0) -> int | None:
     """Number of the first row after ``since_seq`` that does not follow from the one before, or ``None``."""
-    previous, expected = GENESIS if since_seq == 0 else hash_of(connection, since_seq) or b"", since_seq + 1
-    for row in rows(connection, since_seq=since_seq):
-        texts = (row.operator, row.host, row.command, row.subject, row.serial, row.detail)
-        if row.seq != expected or row.hash != chain(previous, row.seq, to_epoch(row.time), *texts):
+    previous, expected = GENESIS if since_seq == 0 else hash_of(store, since_seq) or b"", since_seq + 1
+    for seq, time, *texts, digest in store.each_row(_ROWS, (since_seq,)):
+        if seq != expected or digest != chain(previous, seq, time, *texts):
             return expected
-        previous, expected = row.hash, expected + 1
+        previous, expected = digest, expected + 1
     return None
 
 
@@ -124,16 +137,18 @@ def head_statement(newest: AuditHead) -> bytes:
     return b"iotonboard audit head v1\n%d\n%s\n" % (newest.seq, newest.hash.hex().encode("ascii"))
 
 
-def signed_head(store: Store) -> tuple[int, bytes, int, bytes] | None:
-    """The newest signed head of the trail: row number, hash, issuer and signature."""
-    row = store.row("SELECT seq, hash, issuer, signature FROM audit_head ORDER BY seq DESC LIMIT 1")
-    return (row[0], row[1], row[2], row[3]) if row else None
+def signed_head(store: Store) -> SignedHead | None:
+    """The head of the trail that the CA signed last."""
+    return store.record(
+        lambda seq, digest, issuer, signature: SignedHead(AuditHead(seq, digest), issuer, signature),
+        "SELECT seq, hash, issuer, signature FROM audit_head ORDER BY seq DESC LIMIT 1",
+    )
 
 
-def set_signed_head(store: Store, seq: int, digest: bytes, issuer: int, signature: bytes) -> None:
+def set_signed_head(store: Store, signed: SignedHead) -> None:
     """Keep the newest signed head of the audit trail in place of the one before."""
-    store.connection.execute("DELETE FROM audit_head WHERE seq <> ?", (seq,))
-    store.connection.execute(
+    store.execute("DELETE FROM audit_head WHERE seq <> ?", (signed.head.seq,))
+    store.execute(
         "INSERT OR REPLACE INTO audit_head (seq, hash, issuer, signature) VALUES (?, ?, ?, ?)",
-        (seq, digest, issuer, signature),
+        (signed.head.seq, signed.head.hash, signed.issuer, signed.signature),
     )

@@ -76,7 +76,7 @@ def add_certificate(
     host: str | None = None,
 ) -> int:
     """Record a certificate of a device or a broker and return its row number."""
-    cursor = store.connection.execute(
+    cursor = store.execute(
         "INSERT INTO certificate (serial, issuer, device, host, not_before, not_after, der, spki_sha256, key_der,"
         " salt, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
@@ -153,4 +153,4 @@ def certificate_secret(store: Store, serial: SerialNumber) -> tuple[bytes | None
 def is_device_made(store: Store, serial: SerialNumber) -> bool:
     """Say whether the key of a certificate never was on the workstation; an erased key was."""
     query = "SELECT key_der IS NULL FROM certificate WHERE serial = ?"
-    return bool(store.connection.execute(query, (serial.octets,)).fetchone()[0])
+    return bool(store.row(query, (serial.octets,))[0])

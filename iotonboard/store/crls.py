@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CrlRow:
-    """One CRL of the published generation. ``der`` is ``None`` once it was thinned out."""
+    """One signed CRL. ``der`` is ``None`` once it was thinned out."""
 
     generation: int
     issuer: int
@@ -26,13 +26,14 @@ class CrlRow:
     next_update: datetime
     revoked: int
     der: bytes | None
+    created_at: datetime
 
 
 def crl_entries(store: Store, issuer: int, listed_since: datetime) -> Iterator[bytes]:
     """Encoded CRL entries of an issuer's certificates that expire at ``listed_since`` or later."""
     known, foreign, parameters = _listed(store, issuer, listed_since)
     for query in (known, foreign):
-        yield from map(itemgetter(0), store.connection.execute(f"SELECT entry_der {query}", parameters))
+        yield from map(itemgetter(0), store.each_row(f"SELECT entry_der {query}", parameters))
 
 
 def count_crl_entries(store: Store, issuer: int, listed_since: datetime) -> int:
@@ -64,14 +65,14 @@ def _listed(store: Store, issuer: int, listed_since: datetime) -> tuple[str, str
     return known, foreign, {"since": to_epoch(listed_since), "issuer": issuer}
 
 
-def add_crl(store: Store, row: CrlRow, now: datetime) -> None:
+def add_crl(store: Store, row: CrlRow) -> None:
     """Record a CRL; its number can be used once only."""
-    store.connection.execute(
+    store.execute(
         "INSERT INTO crl (generation, issuer, number, this_update, next_update, revoked, der, created_at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
             row.generation, row.issuer, row.number, to_epoch(row.this_update), to_epoch(row.next_update),
-            row.revoked, row.der, to_epoch(now),
+            row.revoked, row.der, to_epoch(row.created_at),
         ),
     )  # fmt: skip
 
@@ -105,6 +106,12 @@ def crl_generation(store: Store, *, with_der: bool = True) -> list[CrlRow]:
     return _crls(store, "WHERE generation = (SELECT max(generation) FROM crl) ORDER BY id", (), with_der=with_der)
 
 
+def newest_crls(store: Store, generations: int) -> list[CrlRow]:
+    """The CRLs of the newest generations, oldest first, without their octets."""
+    tail = "WHERE generation > (SELECT max(generation) FROM crl) - ? ORDER BY id"
+    return _crls(store, tail, (generations,), with_der=False)
+
+
 def replaced_crls(store: Store, limit: int) -> list[CrlRow]:
     """The CRLs of earlier generations that were signed last, oldest first, without their octets."""
     tail = "WHERE generation < (SELECT max(generation) FROM crl) ORDER BY id DESC LIMIT ?"
@@ -114,21 +121,25 @@ def replaced_crls(store: Store, limit: int) -> list[CrlRow]:
 def generation_ders(store: Store) -> Iterator[bytes]:
     """The octets of the newest generation's CRLs, one at a time: a calendar of large ones fills the memory."""
     query = "SELECT der FROM crl WHERE generation = (SELECT max(generation) FROM crl) AND der IS NOT NULL ORDER BY id"
-    return map(itemgetter(0), store.connection.execute(query))
+    return map(itemgetter(0), store.each_row(query))
 
 
 def _crls(store: Store, tail: str, parameters: Sequence[object], *, with_der: bool = True) -> list[CrlRow]:
     der = "der" if with_der else "NULL"
-    query = f"SELECT generation, issuer, number, this_update, next_update, revoked, {der} FROM crl {tail}"  # noqa: S608
-    return [
-        CrlRow(generation, issuer, number, from_epoch(this), from_epoch(following), revoked, der)
-        for generation, issuer, number, this, following, revoked, der in store.rows(query, parameters)
-    ]
+    columns = f"generation, issuer, number, this_update, next_update, revoked, {der}, created_at"
+    return store.records(_crl_row, f"SELECT {columns} FROM crl {tail}", parameters)  # noqa: S608 - constants
+
+
+def _crl_row(
+    generation: int, issuer: int, number: int, begin: int, end: int, revoked: int, der: bytes | None, created_at: int
+) -> CrlRow:
+    times = from_epoch(begin), from_epoch(end)
+    return CrlRow(generation, issuer, number, *times, revoked, der, from_epoch(created_at))
 
 
 def thin_crls(store: Store, keep: int) -> None:
     """Keep the octets of the newest ``keep`` generations; number and times of all stay."""
-    store.connection.execute(
+    store.execute(
         "UPDATE crl SET der = NULL WHERE der IS NOT NULL AND generation <= (SELECT max(generation) FROM crl) - ?",
         (keep,),
     )

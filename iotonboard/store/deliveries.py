@@ -40,7 +40,7 @@ _DELIVERY = (
 
 
 def _deliveries(store: Store, tail: str, parameters: tuple[object, ...] = ()) -> Iterator[Delivery]:
-    for row in store.connection.execute(f"{_DELIVERY} {tail}", parameters):
+    for row in store.each_row(f"{_DELIVERY} {tail}", parameters):
         number, device_id, serial, token, place, digest, created, expires, written, outcome = row
         yield Delivery(
             number, device_id, SerialNumber(int.from_bytes(serial)), token, place, digest, from_epoch(created),
@@ -52,7 +52,7 @@ def add_delivery(
     store: Store, certificate: int, *, token: str, place: str, sha256: bytes, now: datetime, expires_at: datetime | None
 ) -> int:
     """Record a delivery that is about to be written; returns its row."""
-    cursor = store.connection.execute(
+    cursor = store.execute(
         "INSERT INTO delivery (certificate, token, place, sha256, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)",
         (certificate, token or None, place, sha256, to_epoch(now), to_epoch(expires_at) if expires_at else None),
     )
@@ -77,7 +77,7 @@ def open_deliveries(store: Store) -> list[Delivery]:
 def has_expired(store: Store, now: datetime) -> bool:
     """Say whether a delivery below the outbox is past its time; one look into a small index."""
     query = "SELECT 1 FROM delivery WHERE token IS NOT NULL AND erased_at IS NULL AND expires_at <= ? LIMIT 1"
-    return store.connection.execute(query, (to_epoch(now),)).fetchone() is not None
+    return store.row(query, (to_epoch(now),)) is not None
 
 
 def never_fetched(store: Store, now: datetime) -> list[str]:
@@ -90,29 +90,27 @@ def never_fetched(store: Store, now: datetime) -> list[str]:
         WHERE y.outcome = 'expired' AND y.id = (SELECT max(id) FROM delivery o WHERE o.certificate = y.certificate)
         AND c.not_after >= ? AND c.id NOT IN (SELECT certificate FROM revocation)
         AND c.id NOT IN (SELECT certificate FROM receipt) ORDER BY d.device_id"""
-    return [row[0] for row in store.connection.execute(query, (_NEWEST, to_epoch(now)))]
+    return [row[0] for row in store.each_row(query, (_NEWEST, to_epoch(now)))]
 
 
 def set_written(store: Store, delivery: int, now: datetime) -> None:
     """Note that a delivery's file is complete."""
-    store.connection.execute("UPDATE delivery SET written_at = ? WHERE id = ?", (to_epoch(now), delivery))
+    store.execute("UPDATE delivery SET written_at = ? WHERE id = ?", (to_epoch(now), delivery))
 
 
 def set_outcome(store: Store, delivery: int, outcome: str) -> None:
     """Close a delivery; what is left of it is cleared away afterwards."""
-    store.connection.execute("UPDATE delivery SET outcome = ? WHERE id = ?", (outcome, delivery))
+    store.execute("UPDATE delivery SET outcome = ? WHERE id = ?", (outcome, delivery))
 
 
 def set_erased(store: Store, delivery: int, now: datetime) -> None:
     """Note that nothing is left of a delivery below the outbox."""
-    store.connection.execute("UPDATE delivery SET erased_at = ? WHERE id = ?", (to_epoch(now), delivery))
+    store.execute("UPDATE delivery SET erased_at = ? WHERE id = ?", (to_epoch(now), delivery))
 
 
 def close_deliveries(store: Store, certificate: int, outcome: str) -> None:
     """Close every open delivery of a certificate."""
-    store.connection.execute(
-        "UPDATE delivery SET outcome = ? WHERE certificate = ? AND outcome IS NULL", (outcome, certificate)
-    )
+    store.execute("UPDATE delivery SET outcome = ? WHERE certificate = ? AND outcome IS NULL", (outcome, certificate))
 
 
 def status_of(delivery: Delivery, now: datetime) -> str:
@@ -139,7 +137,7 @@ def delivery_values(delivery: Delivery, status: str) -> dict[str, object]:
 
 def add_receipt(store: Store, certificate: int, now: datetime, *, proved: bool) -> bool:
     """Record that a device took a certificate; ``False`` when that was recorded before."""
-    cursor = store.connection.execute(
+    cursor = store.execute(
         "INSERT INTO receipt (certificate, confirmed_at, proved) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
         (certificate, to_epoch(now), int(proved)),
     )
@@ -148,5 +146,5 @@ def add_receipt(store: Store, certificate: int, now: datetime, *, proved: bool) 
 
 def confirmed_at(store: Store, certificate: int) -> datetime | None:
     """When a certificate was confirmed, or ``None``."""
-    row = store.connection.execute("SELECT confirmed_at FROM receipt WHERE certificate = ?", (certificate,)).fetchone()
+    row = store.row("SELECT confirmed_at FROM receipt WHERE certificate = ?", (certificate,))
     return from_epoch(row[0]) if row else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,11 +59,11 @@ def add_device(store: Store, device_id: DeviceId, name: str, attributes: Mapping
         ConflictError: the id exists, in this or another case.
     """
     try:
-        cursor = store.connection.execute(
+        cursor = store.execute(
             "INSERT INTO device (device_id, name, attributes, created_at) VALUES (?, ?, ?, ?)",
             (str(device_id), name, _attributes_text(dict(attributes)) if attributes else "{}", to_epoch(now)),
         )
-    except sqlite3.IntegrityError:
+    except ConflictError:
         raise ConflictError(
             f"device {str(device_id)!r} exists already",
             hint="'--if-exists skip' leaves it, '--if-exists reissue' makes a new certificate",
@@ -78,7 +77,7 @@ def refuse_retired(store: Store, device: int, device_id: str) -> None:
     Raises:
         ConflictError: it was retired.
     """
-    row = store.connection.execute("SELECT retired_at FROM device WHERE id = ?", (device,)).fetchone()
+    row = store.row("SELECT retired_at FROM device WHERE id = ?", (device,))
     if row and row[0] is not None:
         raise ConflictError(
             f"device {str(device_id)!r} was retired, and its id is never given again", hint="choose another id"
@@ -87,13 +86,13 @@ def refuse_retired(store: Store, device: int, device_id: str) -> None:
 
 def is_retired(store: Store, device: int) -> bool:
     """Say whether a device was retired."""
-    row = store.connection.execute("SELECT retired_at IS NOT NULL FROM device WHERE id = ?", (device,)).fetchone()
+    row = store.row("SELECT retired_at IS NOT NULL FROM device WHERE id = ?", (device,))
     return bool(row[0])
 
 
 def set_retired(store: Store, device: int, now: datetime) -> None:
     """Mark a device as retired, inside the caller's transaction."""
-    store.connection.execute("UPDATE device SET retired_at = ? WHERE id = ?", (to_epoch(now), device))
+    store.execute("UPDATE device SET retired_at = ? WHERE id = ?", (to_epoch(now), device))
 
 
 def note_seen(store: Store, device_id: str, line: int) -> int | None:
@@ -101,12 +100,12 @@ def note_seen(store: Store, device_id: str, line: int) -> int | None:
 
     The memory is a temporary table, which SQLite moves to disk when it grows.
     """
-    store.connection.execute(
+    store.execute(
         "CREATE TEMP TABLE IF NOT EXISTS seen (device_id TEXT PRIMARY KEY COLLATE NOCASE, line INTEGER) WITHOUT ROWID"
     )
     row = store.row("SELECT line FROM seen WHERE device_id = ?", (str(device_id),))
     if row is None:
-        store.connection.execute("INSERT INTO seen VALUES (?, ?)", (str(device_id), line))
+        store.execute("INSERT INTO seen VALUES (?, ?)", (str(device_id), line))
     return row[0] if row else None
 
 

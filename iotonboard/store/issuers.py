@@ -52,7 +52,7 @@ class IssuerRow:
 def add_issuer(store: Store, serial: SerialNumber, validity: Validity, der: bytes, key_file: str, now: datetime) -> int:
     """Record a CA certificate and return its row number."""
     return int(
-        store.connection.execute(
+        store.execute(
             "INSERT INTO issuer (serial, not_before, not_after, der, key_file, created_at) VALUES (?, ?, ?, ?, ?, ?)",
             (
                 serial.octets,
@@ -88,19 +88,19 @@ def _issuers(store: Store, clause: str) -> list[IssuerRow]:
 def valid_devices(store: Store, issuer: int, now: datetime) -> int:
     """How many devices have a certificate of a CA that is valid, or on hold."""
     query = f"SELECT count(DISTINCT c.device) FROM certificate c WHERE c.issuer = :issuer AND {_VALID}"  # noqa: S608
-    return int(store.connection.execute(query, {"issuer": issuer, "now": to_epoch(now)}).fetchone()[0])
+    return int(store.row(query, {"issuer": issuer, "now": to_epoch(now)})[0])
 
 
 def brokers_of(store: Store, issuer: int, now: datetime) -> list[str]:
     """Brokers whose newest certificate is of a CA and valid."""
-    return [row[0] for row in store.connection.execute(_BROKERS, {"issuer": issuer, "now": to_epoch(now)})]
+    return [row[0] for row in store.each_row(_BROKERS, {"issuer": issuer, "now": to_epoch(now)})]
 
 
 def devices_behind(store: Store, now: datetime) -> Iterator[str]:
     """Ids of the devices that have a valid certificate, but none of the CA that issues now; in pages."""
     newest, after = current_issuers(store)[0].id, ""
     parameters = {"now": to_epoch(now), "newest": newest, "size": _PAGE}
-    while ids := [row[0] for row in store.connection.execute(_BEHIND, {**parameters, "after": after})]:
+    while ids := [row[0] for row in store.each_row(_BEHIND, {**parameters, "after": after})]:
         yield from ids
         after = ids[-1]
 
@@ -108,7 +108,7 @@ def devices_behind(store: Store, now: datetime) -> Iterator[str]:
 def issuer_of(store: Store, serial: SerialNumber) -> int:
     """Row of the CA that issued a certificate that is known to be there."""
     query = "SELECT issuer FROM certificate WHERE serial = ?"
-    return int(store.connection.execute(query, (serial.octets,)).fetchone()[0])
+    return int(store.row(query, (serial.octets,))[0])
 
 
 def crl_number(store: Store, rows: Sequence[CrlRow], serials: Sequence[SerialNumber]) -> int:
@@ -121,4 +121,4 @@ def crl_number(store: Store, rows: Sequence[CrlRow], serials: Sequence[SerialNum
 
 def retire_issuer(store: Store, issuer: int, now: datetime) -> None:
     """Mark a CA as retired, inside the caller's transaction; its certificates stay known."""
-    store.connection.execute("UPDATE issuer SET retired_at = ? WHERE id = ?", (to_epoch(now), issuer))
+    store.execute("UPDATE issuer SET retired_at = ? WHERE id = ?", (to_epoch(now), issuer))

@@ -22,7 +22,7 @@ _OVERDUE = """SELECT c.serial, d.device_id FROM overlap o JOIN certificate c ON 
 
 def begin_overlap(store: Store, serial: SerialNumber, ends_at: datetime | None) -> None:
     """Leave a certificate valid beside its successor; an end that was set before stays."""
-    store.connection.execute(
+    store.execute(
         "INSERT INTO overlap (certificate, ends_at) VALUES (?, ?) ON CONFLICT (certificate)"
         " DO UPDATE SET ends_at = coalesce(overlap.ends_at, excluded.ends_at)",
         (certificate_row(store, serial), None if ends_at is None else to_epoch(ends_at)),
@@ -31,11 +31,11 @@ def begin_overlap(store: Store, serial: SerialNumber, ends_at: datetime | None) 
 
 def overlap_end(store: Store, certificate: int) -> datetime | None:
     """When a renewed certificate is revoked as superseded; ``None``: it was not renewed, or is left as it is."""
-    row = store.connection.execute("SELECT ends_at FROM overlap WHERE certificate = ?", (certificate,)).fetchone()
+    row = store.row("SELECT ends_at FROM overlap WHERE certificate = ?", (certificate,))
     return from_epoch(row[0]) if row and row[0] is not None else None
 
 
 def overdue_overlaps(store: Store, now: datetime) -> list[tuple[SerialNumber, str]]:
     """Serial and device of each certificate whose overlap is over and that is still valid."""
-    rows = store.connection.execute(_OVERDUE, {"now": to_epoch(now)})
+    rows = store.rows(_OVERDUE, {"now": to_epoch(now)})
     return [(SerialNumber(int.from_bytes(serial)), device_id) for serial, device_id in rows]

@@ -27,9 +27,7 @@ class PendingFiles:
 
 def add_pending(store: Store, certificate: int, bundle: bytes | None) -> None:
     """Note that a certificate's files are to be written."""
-    store.connection.execute(
-        "INSERT OR REPLACE INTO pending (certificate, bundle) VALUES (?, ?)", (certificate, bundle)
-    )
+    store.execute("INSERT OR REPLACE INTO pending (certificate, bundle) VALUES (?, ?)", (certificate, bundle))
 
 
 def pending_files(store: Store, limit: int, *, after: int = 0) -> list[PendingFiles]:
@@ -45,4 +43,4 @@ def pending_files(store: Store, limit: int, *, after: int = 0) -> list[PendingFi
 
 def clear_pending(store: Store, certificates: Iterable[int]) -> None:
     """Note that files were written."""
-    store.connection.executemany("DELETE FROM pending WHERE certificate = ?", ((row,) for row in certificates))
+    store.execute_many("DELETE FROM pending WHERE certificate = ?", ((row,) for row in certificates))

@@ -16,13 +16,20 @@ def add_revocation(
     store: Store, serial: SerialNumber, date: datetime, reason: RevocationReason, entry_der: bytes
 ) -> None:
     """Record a revocation; one that is there already stays unless this reason replaces it."""
-    store.connection.execute(
+    store.execute(
         "INSERT INTO revocation (certificate, revocation_date, reason, not_after, entry_der)"
         " SELECT id, ?, ?, not_after, ? FROM certificate WHERE serial = ? ON CONFLICT (certificate)"
         " DO UPDATE SET reason = excluded.reason, revocation_date = excluded.revocation_date,"
         " entry_der = excluded.entry_der WHERE revocation.reason = 'certificateHold'"
         " OR (excluded.reason = 'keyCompromise' AND revocation.reason <> 'keyCompromise')",
         (to_epoch(date), reason.value, entry_der, serial.octets),
+    )
+
+
+def remove_revocation(store: Store, serial: SerialNumber) -> None:
+    """Take a certificate off hold."""
+    store.execute(
+        "DELETE FROM revocation WHERE certificate = (SELECT id FROM certificate WHERE serial = ?)", (serial.octets,)
     )
 
 
@@ -50,7 +57,7 @@ def held(store: Store, device: int) -> list[SerialNumber]:
         "SELECT c.serial FROM certificate c JOIN revocation r ON r.certificate = c.id"
         " WHERE c.device = ? AND r.reason = ? ORDER BY c.id"
     )
-    rows = store.connection.execute(query, (device, RevocationReason.CERTIFICATE_HOLD.value))
+    rows = store.rows(query, (device, RevocationReason.CERTIFICATE_HOLD.value))
     return [SerialNumber(int.from_bytes(row[0])) for row in rows]
 
 
@@ -72,9 +79,9 @@ def foreign_entry(store: Store, serial: SerialNumber) -> bytes | None:
 
 def set_foreign_entry(store: Store, issuer: int, serial: SerialNumber, entry_der: bytes | None) -> None:
     """Keep a revocation whose certificate this state does not know on every CRL, or with ``None`` forget it."""
-    store.connection.execute("DELETE FROM foreign_revocation WHERE serial = ?", (serial.octets,))
+    store.execute("DELETE FROM foreign_revocation WHERE serial = ?", (serial.octets,))
     if entry_der is not None:
-        store.connection.execute(
+        store.execute(
             "INSERT INTO foreign_revocation (issuer, serial, entry_der) VALUES (?, ?, ?)",
             (issuer, serial.octets, entry_der),
         )

@@ -33,7 +33,7 @@ class Kept:
 
 def purged_at(store: Store, certificate: int) -> datetime | None:
     """When a certificate's key, salt and bundle were erased, or ``None``."""
-    row = store.connection.execute("SELECT purged_at FROM purge WHERE certificate = ?", (certificate,)).fetchone()
+    row = store.row("SELECT purged_at FROM purge WHERE certificate = ?", (certificate,))
     return from_epoch(row[0]) if row else None
 
 
@@ -44,7 +44,7 @@ _KEPT = (
 
 
 def _kept(store: Store, where: str, parameters: tuple[object, ...]) -> list[Kept]:
-    rows = store.connection.execute(_KEPT.format(where), parameters)
+    rows = store.rows(_KEPT.format(where), parameters)
     return [Kept(row, device_id, SerialNumber(int.from_bytes(serial))) for row, device_id, serial in rows]
 
 
@@ -61,7 +61,7 @@ def kept_before(store: Store, after: int, before: datetime) -> tuple[int, list[K
     """
     query = "SELECT id, created_at FROM certificate WHERE id > ? ORDER BY id LIMIT ?"
     last = after
-    for row, created_at in store.connection.execute(query, (after, _GROUP)):
+    for row, created_at in store.each_row(query, (after, _GROUP)):
         if created_at > to_epoch(before):
             break
         last = row
@@ -71,7 +71,7 @@ def kept_before(store: Store, after: int, before: datetime) -> tuple[int, list[K
 def kept_confirmed(store: Store, after: int) -> tuple[int, list[Kept]] | None:
     """The next group of certificates whose receipt stands behind row ``after``: as ``kept_before``."""
     query = "SELECT max(id) FROM (SELECT id FROM receipt WHERE id > ? ORDER BY id LIMIT ?)"
-    last = store.connection.execute(query, (after, _GROUP)).fetchone()[0]
+    last = store.row(query, (after, _GROUP))[0]
     if last is None:
         return None
     return last, _kept(store, "c.id IN (SELECT certificate FROM receipt WHERE id > ? AND id <= ?)", (after, last))
@@ -92,12 +92,12 @@ def kept_for_nothing(store: Store, ended: datetime) -> list[str]:
         AND NOT EXISTS (SELECT 1 FROM certificate o WHERE o.device = d.id AND o.not_after >= :ended AND NOT EXISTS
             (SELECT 1 FROM revocation r WHERE r.certificate = o.id AND r.reason <> 'certificateHold'))
         ORDER BY d.device_id"""
-    return [row[0] for row in store.connection.execute(query, {"ended": to_epoch(ended), "newest": _NEWEST})]
+    return [row[0] for row in store.each_row(query, {"ended": to_epoch(ended), "newest": _NEWEST})]
 
 
 def add_purge(store: Store, certificate: int, now: datetime) -> None:
     """Overwrite a certificate's key, salt and waiting bundle, inside the caller's transaction."""
-    execute = store.connection.execute
+    execute = store.execute
     execute("INSERT INTO purge (certificate, purged_at) VALUES (?, ?)", (certificate, to_epoch(now)))
     execute(
         "UPDATE certificate SET key_der = zeroblob(length(key_der)), salt = zeroblob(length(salt)) WHERE id = ?",
@@ -119,11 +119,11 @@ def scrub_log(store: Store) -> bool:
     if not store.meta("log_holds_secrets"):
         return True
     with store.transaction():
-        if store.connection.execute("SELECT 1 FROM pending LIMIT 1").fetchone() is None:
+        if store.row("SELECT 1 FROM pending LIMIT 1") is None:
             # Without WHERE, SQLite zeroes the emptied table's pages, remains of earlier rows included.
-            store.connection.execute("DELETE FROM pending")
+            store.execute("DELETE FROM pending")
     with store.without_waiting():  # somebody's long 'list' must not hold this command up
-        is_busy = store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        is_busy = store.row("PRAGMA wal_checkpoint(TRUNCATE)")[0]
     if is_busy:
         return False
     with store.transaction():

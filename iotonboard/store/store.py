@@ -2,6 +2,8 @@
 
 ``Store.transaction()`` is ``BEGIN IMMEDIATE``: SQLite's write lock is the only lock of the program.
 Everything that writes does so inside it; readers never wait.
+
+Each module beside this one is a subject: its functions take a ``Store`` first, and hold the SQL of that subject.
 """
 
 from __future__ import annotations
@@ -9,50 +11,38 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from iotonboard.errors import BusyError, IotOnboardError, StateError
+from iotonboard.errors import BusyError, PolicyError, StateError
 from iotonboard.model import to_epoch
 from iotonboard.store import schema
+from iotonboard.store.failures import database_error, row_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from typing import Self
 
     from iotonboard.store.audit import AuditHead
 
-
-def database_error(error: sqlite3.Error, path: str) -> IotOnboardError:
-    """Turn SQLite's error into the program's own."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return BusyError(
-            "another iotonboard command holds the state",
-            hint="wait for it and try again, or raise 'busy_timeout_seconds' in the configuration",
-        )
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return StateError(f"the database {path!r} is damaged: {error}", hint="restore it from the latest backup")
-    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
-        return BusyError(
-            f"the database {path!r} cannot be used: {error}",
-            hint="check free space and permissions of its folder; nothing was changed, run the command again",
-        )
-    if code == sqlite3.SQLITE_ERROR and "no such" in str(error):
-        return StateError(f"the database {path!r} lacks a part: {error}", hint="restore it from the latest backup")
-    raise error
+RecordType = TypeVar("RecordType")
+_Parameters: TypeAlias = "Sequence[object] | Mapping[str, object]"
+# What an adapter raises for a row that no version of the program writes.
+_IMPOSSIBLE = (PolicyError, ValueError, TypeError, OverflowError, RecursionError)
 
 
 class Store:
-    """One connection to ``devices.db``.
+    """One connection to ``devices.db``; every error of SQLite's leaves it as one of the program's.
 
     ``trail_head`` is the newest row of the audit trail as long as the open transaction knows it, else ``None``.
     """
 
     def __init__(self, path: str, connection: sqlite3.Connection) -> None:
         self.path = path
-        self.connection = connection
         self.trail_head: AuditHead | None = None
+        self._connection = connection
+        self._meta: dict[str, Any] | None = None  # all values, as long as the open transaction knows them
 
     @classmethod
     def open(cls, path: str, *, timeout_s: float, now: datetime, create: bool = False) -> Self:
@@ -84,9 +74,24 @@ class Store:
             raise BusyError(f"cannot open {path!r}: {error.strerror}", hint="check its permissions") from error
         return cls(path, connection)
 
+    @classmethod
+    def open_to_look(cls, path: str, *, timeout_s: float) -> Self:
+        """Open a database for reading alone: as it is, of whatever version.
+
+        Raises:
+            BusyError: there is none, or it cannot be read.
+        """
+        address = f"{Path(path).absolute().as_uri()}?mode=ro"
+        try:
+            return cls(path, sqlite3.connect(address, uri=True, timeout=timeout_s, isolation_level=None))
+        except sqlite3.Error as error:
+            raise database_error(error, path) from error
+
     def close(self) -> None:
         """Close the connection; SQLite folds its log into the database when this is the last one."""
-        self.connection.close()
+        self._connection.close()
+
+    # -- transactions -------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[None]:
@@ -95,91 +100,151 @@ class Store:
         With ``durable`` false a power cut may undo the COMMIT, and no earlier one: for notes of what was published,
         without which the next command does it again.
         """
+        if not durable:
+            self.execute("PRAGMA synchronous = NORMAL")
         try:
-            if not durable:
-                self.connection.execute("PRAGMA synchronous = NORMAL")
-            self.connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
-            raise database_error(error, self.path) from error
-        try:
+            self.execute("BEGIN IMMEDIATE")
             yield
-            self.connection.execute("COMMIT")
-        except BaseException as error:
+            self.execute("COMMIT")
+        except BaseException:
             self._roll_back()
-            if isinstance(error, sqlite3.Error):
-                raise database_error(error, self.path) from error
             raise
         finally:
-            self.trail_head = None
+            self._forget()
             if not durable:
-                self.connection.execute("PRAGMA synchronous = FULL")
-
-    def _roll_back(self) -> None:
-        """Undo the open transaction; SQLite did it by itself when the disk refused, and never keeps a part of it."""
-        if self.connection.in_transaction:
-            with contextlib.suppress(sqlite3.Error):
-                self.connection.execute("ROLLBACK")
+                self.execute("PRAGMA synchronous = FULL")
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
         """See one consistent state through several queries, without keeping writers waiting."""
-        self.connection.execute("BEGIN")
+        self.execute("BEGIN")
         try:
             yield
-        except sqlite3.Error as error:
-            raise database_error(error, self.path) from error
         finally:
             self._roll_back()
-
-    @contextlib.contextmanager
-    def without_waiting(self) -> Iterator[None]:
-        """For the block, give up at once when another command holds the lock."""
-        wait_ms = self.connection.execute("PRAGMA busy_timeout").fetchone()[0]
-        self.connection.execute("PRAGMA busy_timeout = 0")
-        try:
-            yield
-        finally:
-            self.connection.execute(f"PRAGMA busy_timeout = {wait_ms:d}")
+            self._forget()
 
     @contextlib.contextmanager
     def savepoint(self) -> Iterator[None]:
         """Inside a transaction: undo what the block did, and nothing else, when it raises."""
-        self.connection.execute("SAVEPOINT row")
+        self.execute("SAVEPOINT row")
         try:
             yield
         except BaseException:
-            self.trail_head = None
-            if self.connection.in_transaction:  # a full disk ends the transaction with all its savepoints
-                self.connection.execute("ROLLBACK TO row")
-                self.connection.execute("RELEASE row")
+            self._forget()
+            if self._connection.in_transaction:  # a full disk ends the transaction with all its savepoints
+                self.execute("ROLLBACK TO row")
+                self.execute("RELEASE row")
             raise
-        self.connection.execute("RELEASE row")
+        self.execute("RELEASE row")
 
-    def rows(self, query: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[Any]:
+    def _roll_back(self) -> None:
+        """Undo the open transaction; SQLite did it by itself when the disk refused, and never keeps a part of it."""
+        if self._connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+
+    def _forget(self) -> None:
+        """Drop what the transaction knew: from now on others may write."""
+        self.trail_head = self._meta = None
+
+    @contextlib.contextmanager
+    def without_waiting(self) -> Iterator[None]:
+        """For the block, give up at once when another command holds the lock."""
+        wait_ms = int(self.row("PRAGMA busy_timeout")[0])
+        self.execute("PRAGMA busy_timeout = 0")
+        try:
+            yield
+        finally:
+            self.execute(f"PRAGMA busy_timeout = {wait_ms:d}")
+
+    @property
+    def in_transaction(self) -> bool:
+        """Say whether a transaction is open: what was read in it stays as it is, but for its own changes."""
+        return self._connection.in_transaction
+
+    # -- statements: for the modules of the store alone ---------------------------------------------------------------
+
+    def execute(self, statement: str, parameters: _Parameters = ()) -> sqlite3.Cursor:
+        """Run one statement that changes something."""
+        try:
+            return self._connection.execute(statement, parameters)
+        except sqlite3.Error as error:
+            raise database_error(error, self.path) from error
+
+    def execute_many(self, statement: str, parameters: Iterable[Sequence[object]]) -> None:
+        """Run one statement for many parameters."""
+        try:
+            self._connection.executemany(statement, parameters)
+        except sqlite3.Error as error:
+            raise database_error(error, self.path) from error
+
+    def rows(self, query: str, parameters: _Parameters = ()) -> list[Any]:
         """All rows of a query."""
         try:
-            return self.connection.execute(query, parameters).fetchall()
+            return self._connection.execute(query, parameters).fetchall()
         except sqlite3.Error as error:
             raise database_error(error, self.path) from error
 
-    def row(self, query: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> Any:
+    def row(self, query: str, parameters: _Parameters = ()) -> Any:
         """The first row of a query, or ``None``."""
         try:
-            return self.connection.execute(query, parameters).fetchone()
+            return self._connection.execute(query, parameters).fetchone()
         except sqlite3.Error as error:
             raise database_error(error, self.path) from error
 
+    def each_row(self, query: str, parameters: _Parameters = ()) -> Iterator[Any]:
+        """The rows of a query one by one, for those that do not fit into memory."""
+        try:
+            yield from self._connection.execute(query, parameters)
+        except sqlite3.Error as error:
+            raise database_error(error, self.path) from error
+
+    def records(self, make: Callable[..., RecordType], query: str, parameters: _Parameters = ()) -> list[RecordType]:
+        """A record for each row of a query, made of the row's columns.
+
+        Raises:
+            StateError: a row holds what cannot be.
+        """
+        return list(self.each(make, query, parameters))
+
+    def record(self, make: Callable[..., RecordType], query: str, parameters: _Parameters = ()) -> RecordType | None:
+        """The record of a query's first row, or ``None``; errors as ``records``."""
+        row = self.row(query, parameters)
+        return None if row is None else self._made(make, row)
+
+    def each(self, make: Callable[..., RecordType], query: str, parameters: _Parameters = ()) -> Iterator[RecordType]:
+        """Records one by one; errors as ``records``."""
+        for row in self.each_row(query, parameters):
+            yield self._made(make, row)
+
+    def _made(self, make: Callable[..., RecordType], row: tuple[Any, ...]) -> RecordType:
+        try:
+            return make(*row)
+        except _IMPOSSIBLE as error:
+            raise row_error(error, self.path) from error
+
+    # -- single values ------------------------------------------------------------------------------------------------
+
     def meta(self, key: str) -> Any:
-        """A single value, or ``None``."""
+        """A single value, or ``None``. A transaction reads all of them once."""
+        if self._connection.in_transaction:
+            if self._meta is None:
+                self._meta = dict(self.rows("SELECT key, value FROM meta"))
+            return self._meta.get(key)
         row = self.row("SELECT value FROM meta WHERE key = ?", (key,))
         return row[0] if row else None
 
     def set_meta(self, key: str, value: float | str | bytes) -> None:
         """Write a single value."""
-        self.connection.execute(
+        self.execute(
             "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
             (key, value),
         )
+        if self._meta is not None:
+            self._meta[key] = value
+
+    # -- the whole database -------------------------------------------------------------------------------------------
 
     def copy_to(self, path: str) -> None:
         """Write a consistent copy into the empty file ``path``, while others go on writing.
@@ -188,7 +253,7 @@ class Store:
             BusyError: the disk refuses.
         """
         try:
-            self.connection.execute("VACUUM INTO ?", (path,))
+            self._connection.execute("VACUUM INTO ?", (path,))
         except sqlite3.Error as error:
             raise database_error(error, path) from error
 
@@ -199,7 +264,4 @@ class Store:
 
     def keep_log(self) -> None:
         """Switch a copied database to the write-ahead log that every state uses."""
-        try:
-            self.connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.Error as error:
-            raise database_error(error, self.path) from error
+        self.execute("PRAGMA journal_mode = WAL")

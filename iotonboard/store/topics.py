@@ -31,7 +31,7 @@ def device_topics(store: Store, device: int) -> list[TopicRule]:
 
 def add_topic(store: Store, device: int, rule: TopicRule) -> None:
     """Give one device a topic rule; one that is there already stays."""
-    store.connection.execute(
+    store.execute(
         "INSERT INTO topic (device, access, topic) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
         (device, rule.access.value, rule.topic),
     )
@@ -40,4 +40,4 @@ def add_topic(store: Store, device: int, rule: TopicRule) -> None:
 def remove_topic(store: Store, device: int, rule: TopicRule) -> bool:
     """Take one of a device's own topic rules; ``True`` when it was there."""
     query = "DELETE FROM topic WHERE device = ? AND access = ? AND topic = ?"
-    return store.connection.execute(query, (device, rule.access.value, rule.topic)).rowcount > 0
+    return store.execute(query, (device, rule.access.value, rule.topic)).rowcount > 0

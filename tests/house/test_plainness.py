@@ -22,18 +22,6 @@ LONG_FUNCTIONS = {
     "iotonboard.cli.register.register": "its protocol belongs into the command",
     "iotonboard.commands.issue_broker.issue_broker": "to be divided",
 }
-SQL_ELSEWHERE = dict.fromkeys(
-    (
-        "iotonboard.broker.destination",
-        "iotonboard.commands.repair",
-        "iotonboard.commands.report",
-        "iotonboard.health.inspection",
-        "iotonboard.health.trail",
-        "iotonboard.state.changes",
-        "iotonboard.state.generations",
-    ),
-    "to be asked from the store",
-)
 PRIVATE = {
     ("iotonboard.cli.app", "typer._click.exceptions.ClickException"): "typer ships click below this name; it is pinned",
     ("iotonboard.store.devices", "iotonboard.store.certificates._CERTIFICATE"): "one adapter is to come",
@@ -76,7 +64,7 @@ def test_sql_is_written_in_the_store_alone() -> None:
     none_of(
         f"{module.name}, line {text.lineno}: {text.value[:60]!r}"
         for module in MODULES
-        if module.room != "store" and module.name not in SQL_ELSEWHERE
+        if module.room != "store"
         for text in module.strings
         if _SQL.match(text.value)
     )

@@ -11,7 +11,7 @@ from iotonboard.model import DeviceId, RevocationReason, SerialNumber, Validity
 from iotonboard.store import acl as rooms
 from iotonboard.store.acl import denied_ids, permitted_ids
 from iotonboard.store.certificates import NewCertificate, add_certificate
-from iotonboard.store.devices import add_device
+from iotonboard.store.devices import add_device, device_named, set_retired
 from iotonboard.store.issuers import add_issuer
 from iotonboard.store.revocations import add_revocation
 from iotonboard.store.store import Store
@@ -34,7 +34,7 @@ def test_revoked_and_retired_devices_are_left_out(tmp_path: Path, monkeypatch: p
                 add_certificate(store, new, issuer=issuer, device=device, now=NOW)
         for serial in (4, 6):  # of the renewed device, the old one only
             add_revocation(store, SerialNumber(serial), NOW, RevocationReason.SUPERSEDED, b"entry")
-        store.connection.execute("UPDATE device SET retired_at = 1 WHERE device_id = 'retired'")
+        set_retired(store, device_named(store, "retired"), NOW)
     assert list(permitted_ids(store, NOW)) == ["a", "B", "c", "renewed"]
     assert denied_ids(store, NOW, NOW) == ["revoked"]
     store.close()

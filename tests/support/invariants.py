@@ -12,6 +12,7 @@ from pathlib import Path
 from cryptography import x509
 from iotonboard.broker.acl import acl_problems
 from iotonboard.store import audit
+from iotonboard.store.store import Store
 
 from support.faults import must, run_forked
 from support.program import State
@@ -44,7 +45,7 @@ def check_invariants(state: State, *, answered: tuple[str, ...] = (), with_opens
         numbers = [number for _, number in issuers]
         audited = [row[0] for row in database.execute("SELECT detail FROM audit WHERE subject = 'crl'")]
         assert database.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
-        assert audit.first_broken(database) is None
+        assert audit.first_broken(Store("devices.db", database)) is None
     assert anchors
     for issuer in {issuer for issuer, _ in issuers}:
         own = [number for one, number in issuers if one == issuer]

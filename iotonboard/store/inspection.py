@@ -1,0 +1,110 @@
+"""What the deep inspection reads: the rows beside what the audit trail, folded by ``trail.py``, says of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from iotonboard.model import SerialNumber, to_epoch
+from iotonboard.store.certificates import KEY
+from iotonboard.store.trail import TrailEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from iotonboard.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class InspectedCertificate:
+    """A certificate's row as it stands: times in seconds since 1970, ``reason`` when it is revoked."""
+
+    serial: SerialNumber
+    issuer: int
+    name: str
+    is_broker: bool
+    not_before: int
+    not_after: int
+    der: bytes
+    spki_sha256: bytes
+    reason: str | None
+    said: TrailEntry
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenCertificate:
+    """The newest certificate of a device or broker, whose files are in its folder.
+
+    ``bundle_sha256``: of the bundle that the trail says was made, lower-case hex.
+    """
+
+    name: str
+    is_broker: bool
+    serial: SerialNumber
+    der: bytes
+    key_der: bytes | None
+    bundle_sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A certificate that the trail speaks of, and for whom it was recorded."""
+
+    serial: SerialNumber
+    subject: str
+
+
+def inspected_certificates(store: Store) -> Iterator[InspectedCertificate]:
+    """Every certificate with what the trail says of it, in the order of their making."""
+    query = """SELECT c.serial, c.issuer, coalesce(d.device_id, c.host), c.host IS NOT NULL, c.not_before,
+        c.not_after, c.der, c.spki_sha256, r.reason, t.subject, t.fingerprint, t.revoked, t.bundle
+        FROM certificate c LEFT JOIN device d ON d.id = c.device LEFT JOIN revocation r ON r.certificate = c.id
+        LEFT JOIN temp.trail t ON t.serial = c.serial ORDER BY c.id"""
+    return store.each(_inspected, query)
+
+
+def _inspected(*row: Any) -> InspectedCertificate:
+    serial, issuer, name, is_broker, begin, end, der, spki_sha256, reason, *said = row
+    number = SerialNumber.from_octets(serial)
+    return InspectedCertificate(
+        number, issuer, name, bool(is_broker), begin, end, der, spki_sha256, reason, TrailEntry(*said)
+    )
+
+
+def written_certificates(store: Store) -> Iterator[WrittenCertificate]:
+    """The newest certificate of each device and broker."""
+    query = f"""SELECT coalesce(d.device_id, c.host), c.host IS NOT NULL, c.serial, c.der, {KEY}, t.bundle
+        FROM certificate c LEFT JOIN device d ON d.id = c.device LEFT JOIN temp.trail t ON t.serial = c.serial
+        WHERE c.id IN (SELECT max(id) FROM certificate GROUP BY device, host) ORDER BY c.id"""  # noqa: S608 - constants
+    return store.each(_written, query)
+
+
+def _written(name: str, is_broker: int, serial: bytes, *others: Any) -> WrittenCertificate:
+    return WrittenCertificate(name, bool(is_broker), SerialNumber.from_octets(serial), *others)
+
+
+def vanished_certificates(store: Store) -> Iterator[Recorded]:
+    """Certificates that were issued, and have no row."""
+    query = """SELECT t.serial, t.subject FROM temp.trail t WHERE t.fingerprint IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM certificate c WHERE c.serial = t.serial)"""
+    return store.each(_recorded, query)
+
+
+def certificates_to_list(store: Store, now: datetime) -> Iterator[Recorded]:
+    """Certificates that were revoked, have not expired, and belong on the CRL of a CA that is not retired."""
+    query = """SELECT t.serial, t.subject FROM temp.trail t JOIN certificate c ON c.serial = t.serial
+        JOIN issuer i ON i.id = c.issuer WHERE t.revoked IS NOT NULL AND c.not_after >= ? AND i.retired_at IS NULL"""
+    return store.each(_recorded, query, (to_epoch(now),))
+
+
+def _recorded(serial: bytes, subject: str) -> Recorded:
+    return Recorded(SerialNumber.from_octets(serial), subject)
+
+
+def valid_at_once(store: Store, now: datetime) -> Iterator[tuple[str, int]]:
+    """Devices with several valid certificates that no renewal left so, and how many."""
+    query = """SELECT d.device_id, count(*) FROM certificate c JOIN device d ON d.id = c.device
+        WHERE c.not_after >= ? AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.certificate = c.id)
+        AND NOT EXISTS (SELECT 1 FROM overlap o WHERE o.certificate = c.id) GROUP BY c.device HAVING count(*) > 1"""
+    return store.each(lambda *row: row, query, (to_epoch(now),))

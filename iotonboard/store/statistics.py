@@ -1,0 +1,57 @@
+"""Counts over all devices, made inside SQLite: what the report shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iotonboard.model import to_epoch
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from iotonboard.store.store import Store
+
+_UNREVOKED = "NOT EXISTS (SELECT 1 FROM revocation r WHERE r.certificate = c.id)"
+
+
+def count_active(store: Store, now: datetime) -> int:
+    """How many devices have a valid certificate."""
+    query = f"""SELECT count(DISTINCT c.device) FROM certificate c
+        WHERE c.device IS NOT NULL AND c.not_after >= ? AND {_UNREVOKED}"""  # noqa: S608 - constants
+    return store.record(int, query, (to_epoch(now),)) or 0
+
+
+def registered_by_month(store: Store, begin: datetime, end: datetime) -> dict[str, int]:
+    """How many devices were registered, by ``YYYY-MM`` in UTC, from ``begin`` to ``end``; a renewal is none."""
+    return _by_month(store, "created_at", "device WHERE TRUE", begin, end)
+
+
+def revoked_by_month(store: Store, begin: datetime, end: datetime) -> dict[str, int]:
+    """How many certificates were taken back, by month as above; one that a renewal replaced was not."""
+    return _by_month(store, "revocation_date", "revocation WHERE reason <> 'superseded'", begin, end)
+
+
+def expiring_by_month(store: Store, begin: datetime, end: datetime) -> dict[str, int]:
+    """How many certificates expire that nobody renewed or revoked, by month as above."""
+    not_renewed = f"""certificate c WHERE {_UNREVOKED}
+        AND NOT EXISTS (SELECT 1 FROM overlap o WHERE o.certificate = c.id)"""  # noqa: S608 - constants
+    return _by_month(store, "not_after", not_renewed, begin, end)
+
+
+def _by_month(store: Store, column: str, rows: str, begin: datetime, end: datetime) -> dict[str, int]:
+    query = f"""SELECT strftime('%Y-%m', {column}, 'unixepoch'), count(*) FROM {rows}
+        AND {column} BETWEEN ? AND ? GROUP BY 1"""  # noqa: S608 - constants
+    return dict(store.rows(query, (to_epoch(begin), to_epoch(end))))
+
+
+def common_attributes(store: Store, limit: int) -> list[str]:
+    """Names of the attributes that most devices have."""
+    query = "SELECT a.key FROM device d, json_each(d.attributes) a GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT ?"
+    return store.records(str, query, (limit,))
+
+
+def common_values(store: Store, attribute: str, limit: int) -> list[tuple[str, int]]:
+    """The values of an attribute that most devices have, and how many have each."""
+    query = """SELECT a.value, count(*) FROM device d, json_each(d.attributes) a WHERE a.key = ?
+        GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?"""
+    return store.records(lambda value, count: (str(value), count), query, (attribute, limit))
