@@ -25,7 +25,7 @@ key_file=$IOTONBOARD_PASSPHRASE_FILE
 (unset IOTONBOARD_PASSPHRASE_FILE; run init-ca --common-name "${CA_NAME:-Plant Device CA}" --generate-key-file "$key_file")
 
 echo "== 2. The broker: every name and address that devices use"
-run issue-broker "$@" --plain-key
+run broker issue "$@" --plain-key
 
 echo "== 3. The devices of the list, and the passwords of their bundles in a file of their own"
 run register --batch "$devices" --passwords "$stick/passwords.csv" --results "$stick/results.csv"

@@ -64,7 +64,7 @@ IOTONBOARD_PASSPHRASE_FILE='' env -u IOTONBOARD_PASSPHRASE_FILE \
     iotonboard init-ca --common-name "Quickstart CA" --generate-key-file "$work/ca.pass"
 
 step "A certificate and a mosquitto.conf for the broker"
-run issue-broker localhost 127.0.0.1 --plain-key --port "$port"
+run broker issue localhost 127.0.0.1 --plain-key --port "$port"
 
 step "Two devices are born"
 run register press-17 --set line=A3

@@ -25,17 +25,17 @@ carry() {
     run verify
     run pack --out "$stick/brokers.iotpkg" --force
     run backup "$stick/backup-$moment.zip"
-    run ca-rollover --status
+    run ca status
 }
 
 # Brokers whose certificate is of the old CA: it stands second.
 brokers_of_old_ca() {
-    iotonboard ca-rollover --status --json | sed -n 's/.*"brokers": \[\([^]]*\)\]}\]}$/\1/p' | tr -d '", ' | tr , '\n'
+    iotonboard ca status --json | sed -n 's/.*"brokers": \[\([^]]*\)\]}\]}$/\1/p' | tr -d '", ' | tr , '\n'
 }
 
 # How many devices still have a valid certificate of the old CA.
 devices_of_old_ca() {
-    iotonboard ca-rollover --status --json | sed -n 's/.*"valid_devices": \([0-9]*\), "brokers": \[[^]]*\]}\]}$/\1/p'
+    iotonboard ca status --json | sed -n 's/.*"valid_devices": \([0-9]*\), "brokers": \[[^]]*\]}\]}$/\1/p'
 }
 
 # The names in a broker's certificate, as openssl prints them.
@@ -46,7 +46,7 @@ names_of() {
 
 begin() {
     echo "== The new CA: key, certificate, and a CRL of each CA"
-    run ca-rollover
+    run ca rollover begin
     carry
 }
 
@@ -65,13 +65,13 @@ end() {
     for host in $(brokers_of_old_ca); do
         echo "== The broker $host"
         # shellcheck disable=SC2046  # one word for each name
-        run issue-broker $(names_of "$host") --plain-key
+        run broker issue $(names_of "$host") --plain-key
         mkdir -p "$stick/$host"
         cp "$certs/brokers/$host"/broker* "$stick/$host/"
         moved="${moved:-} $host"
     done
     echo "== The old CA goes: certificate, CRL and key"
-    run ca-rollover --retire
+    run ca rollover --retire
     carry
     for host in ${moved:-}; do echo "Next, on $host: put $stick/$host/ in place, apply the package, restart the broker."; done
 }

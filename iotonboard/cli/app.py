@@ -12,9 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer._click.exceptions import (
-    ClickException,
-)  # typer ships click below this name; pinned in pyproject.toml
+from typer._click.exceptions import ClickException  # typer ships click below this name; pinned in pyproject.toml
 from typer.core import TyperGroup
 from typer.main import get_command, get_command_from_info, get_group
 
@@ -26,43 +24,55 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # files have errors of their own; this is stdout
-# verb -> (module below iotonboard.cli, one line for the overview); the order is that of the overview.
-VERBS: dict[str, tuple[str, str]] = {
-    "init-ca": ("issue", "Make a state directory with a new CA."),
-    "issue-broker": ("issue", "Issue a server certificate and mosquitto.conf for a broker."),
-    "register": ("register", "Register devices: key, certificate and bundle."),
-    "show": ("fleet", "Show one device with its certificates."),
-    "list": ("fleet", "List devices."),
-    "export": ("export", "Write a device's credentials in a format."),
-    "labels": ("labels", "Write sheets of QR labels for devices."),
-    "deliver": ("handover", "Hand bundles over: a temporary link, or a copy on a disk."),
-    "deliveries": ("handover", "List what was handed over."),
-    "confirm": ("handover", "Record that devices took their credentials."),
-    "purge": ("handover", "Erase keys and bundles; certificates stay."),
-    "password": ("handover", "Show a bundle's password again."),
-    "open-bundle": ("handover", "Decrypt and extract a bundle, anywhere."),
-    "revoke": ("revocation", "Revoke devices; CRL and ACL follow."),
-    "renew": ("life", "Give devices a new certificate; the old one stays for an overlap."),
-    "release": ("life", "End a hold; CRL and ACL follow."),
-    "retire": ("life", "Take devices out of service for good."),
-    "gen-crl": ("revocation", "Sign and publish a new CRL."),
-    "sync-acl": ("broker", "Bring mosquitto.acl to what the database says."),
-    "verify": ("verify", "Say beforehand what a broker will do with files and devices."),
-    "pack": ("transfer", "Write ACL, CRL and CA file as one signed package for a broker."),
-    "apply": ("transfer", "Put a package in place on a broker's machine."),
-    "generations": ("transfer", "List the last published CRLs and ACLs."),
-    "topics": ("topics", "Show and change the topics of one device."),
-    "expiring": ("expiring", "Show what will expire: devices, brokers, CA and CRL."),
-    "health": ("desk", "Check state, keys, CRL, ACL, files and clock."),
-    "backup": ("safe", "Write one encrypted file that holds the whole state."),
-    "restore": ("safe", "Bring a state back from a backup, with every revocation."),
-    "report": ("report", "Write a page to look at: the fleet, what expires, what changed."),
-    "audit": ("trail", "Read, verify and carry the audit trail."),
-    "config": ("desk", "Show and change settings."),
-    "ca-rollover": ("rollover", "Put a new CA beside the old one, and retire the old one."),
-    "passwd": ("keys", "Change the passphrase of the CA key."),
-    "accept-clock": ("desk", "Go on from a clock that was corrected."),
+# The verbs in the groups of the overview, each with one line. A verb lies in the module of its name.
+GROUPS: dict[str, dict[str, str]] = {
+    "Set up": {
+        "init-ca": "Make a state directory with a new CA.",
+        "config": "Show and change settings.",
+    },
+    "Devices": {
+        "register": "Register devices: key, certificate and bundle.",
+        "show": "Show one device with its certificates.",
+        "list": "List devices.",
+        "renew": "Give devices a new certificate; the old one stays for an overlap.",
+        "revoke": "Revoke devices; CRL and ACL follow.",
+        "release": "End a hold; CRL and ACL follow.",
+        "retire": "Take devices out of service for good.",
+        "topics": "Show and change the topics of one device.",
+    },
+    "Hand over": {
+        "export": "Write a device's credentials in a format.",
+        "deliver": "Hand bundles over: a temporary link, or a copy on a disk.",
+        "deliveries": "List what was handed over.",
+        "confirm": "Record that devices took their credentials.",
+        "purge": "Erase keys and bundles; certificates stay.",
+        "labels": "Write sheets of QR labels for devices.",
+        "bundle": "Open a bundle anywhere, or show its password again.",
+    },
+    "Broker": {
+        "broker": "Issue a server certificate and mosquitto.conf for a broker.",
+        "gen-crl": "Sign and publish a new CRL.",
+        "sync-acl": "Bring mosquitto.acl to what the database says.",
+        "verify": "Say beforehand what a broker will do with files and devices.",
+        "pack": "Write ACL, CRL and CA file as one signed package for a broker.",
+        "apply": "Put a package in place on a broker's machine.",
+        "generations": "List the last published CRLs and ACLs.",
+    },
+    "Watch": {
+        "health": "Check state, keys, CRL, ACL, files and clock.",
+        "expiring": "Show what will expire: devices, brokers, CA and CRL.",
+        "report": "Write a page to look at: the fleet, what expires, what changed.",
+        "audit": "Read, verify and carry the audit trail.",
+    },
+    "CA and state": {
+        "ca": "Show the CA, put a new one beside it, change its passphrase.",
+        "backup": "Write one encrypted file that holds the whole state.",
+        "restore": "Bring a state back from a backup, with every revocation.",
+        "accept-clock": "Go on from a clock that was corrected.",
+    },
 }
+VERBS = tuple(verb for verbs in GROUPS.values() for verb in verbs)
+_WIDEST = max(map(len, VERBS))
 
 
 class VerbGroup(TyperGroup):
@@ -76,19 +86,17 @@ class VerbGroup(TyperGroup):
         """Load one verb; ``None`` when there is no such."""
         if name not in VERBS:
             return None
-        app: typer.Typer = import_module(f"iotonboard.cli.{VERBS[name][0]}").app
-        for group in app.registered_groups:
-            if group.name == name and group.typer_instance is not None:
-                command = get_group(group.typer_instance)
-                command.name = name
-                return command
-        info = next(info for info in app.registered_commands if info.name == name)
+        app: typer.Typer = import_module(f"iotonboard.cli.{name.replace('-', '_')}").app
+        if app.info.name == name:  # a verb that has verbs of its own
+            return get_group(app)
+        (info,) = app.registered_commands
         return get_command_from_info(info, pretty_exceptions_short=False, rich_markup_mode=None)
 
     def format_commands(self, _ctx: Any, formatter: Any) -> None:
         """Write the overview without loading any verb."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, about) for name, (_, about) in VERBS.items()])
+        for title, verbs in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(verb.ljust(_WIDEST), about) for verb, about in verbs.items()])
 
 
 app = typer.Typer(

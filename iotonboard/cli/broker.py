@@ -1,61 +1,52 @@
-"""Verbs towards the broker: ``sync-acl``."""
+"""The verb ``broker``: ``issue``."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from iotonboard.cli.reloading import ReloadOption, reload_now
-from iotonboard.cli.session import Session, verb
-from iotonboard.errors import UsageError
+from iotonboard.cli.options import ValidityOption
+from iotonboard.cli.session import Session, group, verb
+from iotonboard.model import certificate_json
 
-if TYPE_CHECKING:
-    from iotonboard.commands.sync_acl import Result
-
-app = typer.Typer()
+app = group("broker", "Certificates and settings of brokers.", example="iotonboard broker issue broker.plant4.local")
 
 
-@verb(app, "sync-acl", example="iotonboard sync-acl --check")
-def sync_acl(
+@verb(
+    app,
+    "issue",
+    example="iotonboard broker issue broker.plant4.local 10.0.4.2 --passphrase-file ca.pass",
+)
+def issue_broker(
     session: Session,
-    style: Annotated[
-        Literal["per-device", "pattern"] | None,
-        typer.Option("--style", help="Another style than the configured one."),
-    ] = None,
-    out: Annotated[
-        str | None, typer.Option("--out", metavar="PATH", help="Another file than the configured one.")
-    ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 9 when the file differs.")] = False,
-    reload: ReloadOption = False,
+    hosts: Annotated[list[str], typer.Argument(metavar="HOST...", help="Host names and IP addresses of the broker.")],
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port in mosquitto.conf.")] = 8883,
+    validity_days: ValidityOption = None,
+    plain_key: Annotated[
+        bool,
+        typer.Option("--plain-key", help="Also write broker-plain.key, for a broker that starts unattended."),
+    ] = False,
 ) -> int | None:
-    """Bring the ACL's managed region to what the database says. Everything outside of it stays."""
-    from iotonboard.commands.sync_acl import sync_acl as sync
+    """Issue a server certificate and write a mosquitto.conf that enforces mTLS, CRL and ACL."""
+    from iotonboard.commands import issue_broker as command
 
-    if check and reload:
-        raise UsageError("--check writes nothing to reload", hint="leave one of the two out")
     with session.open_state() as state:
-        if not check:
-            state.publish(acl=False)
-        result = sync(state, style=style, out=out, check=check)
-        _print(session, result, check=check)
-        if reload:
-            reload_now(session, state)
-    if result.changed and not check and not reload:
-        session.message("next: reload the broker (kill -HUP, or systemctl reload mosquitto)")
-    return 9 if check and result.changed else None
-
-
-def _print(session: Session, result: Result, *, check: bool) -> None:
+        authority = session.unlock(state)
+        result = command.issue_broker(
+            state, authority, hosts, port=port, validity_days=validity_days, plain_key=plain_key
+        )
     values = {
-        "path": result.path,
-        "style": result.style,
-        "devices": result.devices,
-        "revoked": result.revoked,
-        "changed": result.changed,
-        "warning": result.warning,
+        "host": result.host,
+        **certificate_json(result.serial, result.validity, result.fingerprint),
+        "ca_fingerprint": result.issuer,
+        "config": result.config,
+        "key_password": result.key_password,
     }
-    what = ("differs" if check else "written") if result.changed else "is current"
-    session.result(values, f"{result.path}\t{what}\t{result.devices} devices\t{result.revoked} denied")
-    if result.warning:
-        session.message(f"warning: {result.warning}; 'iotonboard config set acl.style pattern' has no such cost")
+    session.result(values, f"{result.host}\tserial {result.serial.hex}\t{result.config}")
+    if not result.config_written:
+        session.message(f"{result.config!r} was there already and stays as it is")
+    if not plain_key:
+        session.message(f"broker.key is encrypted; its password: {result.key_password} (or use --plain-key)")
+    session.message(f"next: mosquitto -c {result.config}")
+    return None

@@ -1,18 +1,13 @@
-"""The option ``--reload`` of every verb that publishes."""
+"""What ``--reload`` does for every verb that has it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from iotonboard.ca.authority import Authority
     from iotonboard.cli.session import Session
     from iotonboard.state.state import State
-
-ReloadOption = Annotated[
-    bool, typer.Option("--reload", help="Make the broker read it, as 'broker.reload' says, and check the outcome.")
-]
 
 
 def reload_now(session: Session, state: State) -> None:
@@ -26,3 +21,23 @@ def reload_now(session: Session, state: State) -> None:
         method, (state.paths.acl, state.paths.crl), timeout_s=state.config["broker.reload_timeout_seconds"]
     )
     session.message(seen)
+
+
+def reach_broker(session: Session, state: State, *, reload: bool) -> None:
+    """Reload the broker, or say that somebody has to."""
+    if reload:
+        reload_now(session, state)
+    else:
+        session.message("next: copy CRL and ACL to the broker if it runs elsewhere, then reload it")
+
+
+def finish(state: State, authority: Authority) -> None:
+    """Sign and publish what an interrupted call recorded: the call that repeats it may have nothing to change."""
+    from iotonboard.store.revocations import unlisted_revocations
+
+    if unlisted_revocations(state.store):
+        from iotonboard.commands.gen_crl import gen_crl
+
+        gen_crl(state, authority)
+    else:
+        state.publish()

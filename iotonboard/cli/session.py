@@ -159,6 +159,18 @@ def _prompt(text: str, *, repeat: bool) -> str:
     return answer
 
 
+def group(name: str, about: str, *, example: str) -> typer.Typer:
+    """A verb that has verbs of its own below it."""
+    return typer.Typer(
+        name=name,
+        help=about,
+        epilog=f"Example: {example}",
+        rich_markup_mode=None,
+        no_args_is_help=True,
+        add_completion=False,
+    )
+
+
 def verb(
     app: typer.Typer, name: str, *, example: str
 ) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:

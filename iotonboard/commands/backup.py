@@ -317,7 +317,7 @@ def _signer(state: State, der: bytes) -> IssuerRow:
     if issuer is None:
         raise PolicyError(
             "the CRL was not issued by a CA of this backup",
-            hint="give the newest crl.pem of a broker of this CA; after 'ca-rollover', a backup that was made since",
+            hint="give the newest crl.pem of a broker of this CA; after a rollover, a backup that was made since",
         )
     return issuer
 

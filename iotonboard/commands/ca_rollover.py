@@ -1,4 +1,4 @@
-"""``ca-rollover``: a new CA beside the old one, and the old one's end.
+"""``ca rollover``: a new CA beside the old one, and the old one's end.
 
 1. ``begin`` makes the new key durable, then in one transaction records its certificate, wraps the vault under it and
    signs one CRL per CA. Published are first the CRLs, then ``ca.crt`` with both: a broker refuses every device of a
@@ -104,7 +104,9 @@ def retire(state: State, opened: Authority) -> Result:
         refuse_changed(state, opened)
         _, *old = current_issuers(state.store)
         if not old and len(all_issuers(state.store)) == 1:
-            raise ConflictError("there is one CA, and it issues", hint="'iotonboard ca-rollover' makes a new one first")
+            raise ConflictError(
+                "there is one CA, and it issues", hint="'iotonboard ca rollover begin' makes a new one first"
+            )
         for row in old:
             _refuse_in_use(state, row, now)
             issuers.retire_issuer(state.store, row.id, now)
@@ -186,7 +188,7 @@ def _refuse_other_name(state: State, name: str | None) -> None:
     if name is not None and name != current:
         raise ConflictError(
             f"a rollover to {current!r} is under way",
-            hint="'iotonboard ca-rollover --retire' ends it when the old CA is not used any more",
+            hint="'iotonboard ca rollover --retire' ends it when the old CA is not used any more",
         )
 
 
@@ -200,7 +202,7 @@ def _refuse_in_use(state: State, row: IssuerRow, now: datetime) -> None:
     if hosts := issuers.brokers_of(state.store, row.id, now):
         raise ConflictError(
             f"the broker {hosts[0]!r} has its certificate from {_name_of(row)!r}",
-            hint=f"type: iotonboard issue-broker {hosts[0]}, and give the broker its new files",
+            hint=f"type: iotonboard broker issue {hosts[0]}, and give the broker its new files",
         )
 
 

@@ -1,4 +1,4 @@
-"""``issue-broker``: a server certificate for a broker, and a ``mosquitto.conf`` that enforces mTLS, CRL and ACL."""
+"""``broker issue``: a server certificate for a broker, and a ``mosquitto.conf`` that enforces mTLS, CRL and ACL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``open-bundle``: from an encrypted bundle to its files, without an archive program and without a state."""
+"""``bundle open``: from an encrypted bundle to its files, without an archive program and without a state."""
 
 from __future__ import annotations
 

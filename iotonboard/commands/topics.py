@@ -53,7 +53,7 @@ def change_topics(state: State, device_id: str, texts: Sequence[str], *, remove:
                 add_topic(state.store, device, rule)
             elif not remove_topic(state.store, device, rule):
                 raise NotFoundError(
-                    f"{device_id!r} has no topic {text!r}", hint=f"'iotonboard topics {device_id} list' shows them"
+                    f"{device_id!r} has no topic {text!r}", hint=f"'iotonboard topics list {device_id}' shows them"
                 )
         changed = before != device_topics(state.store, device)
         if changed:

@@ -100,7 +100,7 @@ def _check_manifest(files: dict[str, bytes]) -> None:
 def _wrong_password() -> KeyUnavailableError:
     return KeyUnavailableError(
         "the password does not open this bundle",
-        hint="'iotonboard password ID' shows the password again",
+        hint="'iotonboard bundle password ID' shows the password again",
     )
 
 

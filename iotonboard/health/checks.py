@@ -73,7 +73,7 @@ def _ca_key(state: State) -> Answer:
         if not os.path.exists(path):
             return FAILED, f"the CA key {path!r} is missing", _KEY_IS_MISSING
         if b"ENCRYPTED" not in read_file(path, limit=1 << 16):
-            return WARNING, "the CA key is not encrypted", "type: iotonboard passwd"
+            return WARNING, "the CA key is not encrypted", "type: iotonboard ca passwd"
         if os.name == "posix" and stat.S_IMODE(os.stat(path).st_mode) & 0o077:
             return FAILED, f"others may read {path!r}", f"type: chmod 600 {path}"
     return OK, "encrypted, readable by its owner only", ""
@@ -86,7 +86,7 @@ def _ca_certificate(state: State) -> Answer:
         return (
             FAILED,
             f"the CA certificate expired on {rfc3339(issuer.validity.not_after)}",
-            "type: iotonboard ca-rollover",
+            "type: iotonboard ca rollover begin",
         )
     published = _published("CERTIFICATE", state.paths.ca_certificate, limit=1 << 20)
     if {each.der for each in current_issuers(state.store)} != set(published):
@@ -94,7 +94,7 @@ def _ca_certificate(state: State) -> Answer:
         return FAILED, message, "type: iotonboard health --repair"
     if left < state.config["cert_validity_days"]:
         message = f"{left} days left: shorter than a new device certificate"
-        return WARNING, message, "type: iotonboard ca-rollover"
+        return WARNING, message, "type: iotonboard ca rollover begin"
     return OK, f"{left} days left", ""
 
 
@@ -104,7 +104,7 @@ def _ca_rollover(state: State) -> Answer:
         return OK, "none is under way", ""
     devices = issuers.valid_devices(state.store, old[0].id, state.clock())
     if not devices:
-        return WARNING, "no device hangs on the old CA any more", "type: iotonboard ca-rollover --retire"
+        return WARNING, "no device hangs on the old CA any more", "type: iotonboard ca rollover --retire"
     left = (old[0].validity.not_after - state.clock()).days
     message = f"{devices} devices have certificates of the old CA, which has {left} days left"
     if left < state.config["expiring.device_days"]:
@@ -245,12 +245,12 @@ def _passphrase_of(path: str) -> Answer:
         return FAILED, f"the CA key {path!r} is missing", _KEY_IS_MISSING
     content = read_file(path, limit=1 << 16)
     if b"ENCRYPTED" not in content:
-        return WARNING, "the CA key has no passphrase", "type: iotonboard passwd"
+        return WARNING, "the CA key has no passphrase", "type: iotonboard ca passwd"
     rounds = kdf_iterations(pem.pem_decode_all("ENCRYPTED PRIVATE KEY", content)[0])
     if rounds == RANDOM_ITERATIONS:
         return OK, "a random key file", ""
     if rounds is None or rounds < HUMAN_ITERATIONS:
-        return WARNING, f"the passphrase can be guessed quickly ({rounds} rounds)", "type: iotonboard passwd"
+        return WARNING, f"the passphrase can be guessed quickly ({rounds} rounds)", "type: iotonboard ca passwd"
     return OK, f"{rounds} rounds of PBKDF2", ""
 
 

@@ -13,8 +13,8 @@ _LONGEST_LINE = 75  # octets, without the line break (RFC 5545 3.1)
 _TITLES = {"device": "device ", "broker": "broker ", "ca": "CA ", "crl": ""}
 REMEDIES = {
     "device": "iotonboard renew --expiring-within DAYS",
-    "broker": "iotonboard issue-broker HOST, with all its names",
-    "ca": "iotonboard ca-rollover",
+    "broker": "iotonboard broker issue HOST, with all its names",
+    "ca": "iotonboard ca rollover begin",
     "crl": "iotonboard gen-crl",
 }
 

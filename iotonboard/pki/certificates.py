@@ -248,10 +248,10 @@ def _check_lifetime(moment: datetime, days: int, not_after: datetime, issuer_val
         return
     fitting = (issuer_validity.not_after - moment).days
     if fitting < 1:
-        raise PolicyError("the CA has expired or ends within a day", hint="type: iotonboard ca-rollover")
+        raise PolicyError("the CA has expired or ends within a day", hint="type: iotonboard ca rollover begin")
     raise PolicyError(
         f"a certificate of {days} days would outlive its CA, which has {fitting} whole days left",
-        hint=f"use {fitting} days or fewer, or 'iotonboard ca-rollover' for a new CA",
+        hint=f"use {fitting} days or fewer, or 'iotonboard ca rollover begin' for a new CA",
     )
 
 

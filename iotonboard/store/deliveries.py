@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.model import SerialNumber, from_epoch, rfc3339, to_epoch
+from iotonboard.model import SerialNumber, from_epoch, to_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,19 +120,6 @@ def status_of(delivery: Delivery, now: datetime) -> str:
     if not delivery.token:
         return "interrupted"
     return "expired" if delivery.expires_at and delivery.expires_at <= now else "pending"
-
-
-def delivery_values(delivery: Delivery, status: str) -> dict[str, object]:
-    """A delivery as it appears in JSON."""
-    return {
-        "device_id": delivery.device_id,
-        "serial": delivery.serial.hex,
-        "status": status,
-        "created_at": rfc3339(delivery.created_at),
-        "expires_at": rfc3339(delivery.expires_at) if delivery.expires_at else None,
-        "path": delivery.place,
-        "sha256": delivery.sha256.hex(),
-    }
 
 
 def add_receipt(store: Store, certificate: int, now: datetime, *, proved: bool) -> bool:

@@ -292,14 +292,14 @@ NEEDS_THE_KEY = [
     ("register", "press-2"),
     ("revoke", "press-1"),
     ("gen-crl",),
-    ("issue-broker", "broker.example"),
+    ("broker", "issue", "broker.example"),
     ("export", "press-1", "--out", "-"),
     ("renew", "press-1"),
     ("release", "press-1"),
     ("retire", "press-1"),
-    ("ca-rollover",),
-    ("ca-rollover", "--retire"),
-    ("password", "press-1"),
+    ("ca", "rollover", "begin"),
+    ("ca", "rollover", "--retire"),
+    ("bundle", "password", "press-1"),
     ("pack", "--out", "/nowhere/package"),
 ]
 
@@ -367,14 +367,14 @@ ALL_VERBS = [
     ("gen-crl",),
     ("sync-acl",),
     ("health",),
-    ("issue-broker", "broker.example"),
+    ("broker", "issue", "broker.example"),
     ("renew", "press-1"),
     ("renew", "--old-ca"),
     ("release", "press-1"),
     ("retire", "press-1"),
-    ("ca-rollover",),
-    ("ca-rollover", "--retire"),
-    ("ca-rollover", "--status"),
+    ("ca", "rollover", "begin"),
+    ("ca", "rollover", "--retire"),
+    ("ca", "status"),
     ("expiring",),
     ("verify",),
     ("verify", "press-1"),
@@ -382,9 +382,9 @@ ALL_VERBS = [
     ("deliveries",),
     ("confirm", "press-1"),
     ("purge", "press-1"),
-    ("password", "press-1"),
-    ("topics", "press-1", "list"),
-    ("topics", "press-1", "add", "read:plant/config"),
+    ("bundle", "password", "press-1"),
+    ("topics", "list", "press-1"),
+    ("topics", "add", "press-1", "read:plant/config"),
     ("audit", "verify"),
     ("report", "--json"),
     ("pack", "--out", "/nowhere/package"),
@@ -516,7 +516,7 @@ def test_a_device_that_would_outlive_its_ca(state: State) -> None:
 @pytest.mark.parametrize("host", ["-x.example", "a b", "exa_mple..com", "http://broker.example", "1.2.3.4/24", ""])
 def test_a_bad_host_name(state: State, host: str) -> None:
     with unchanged(state):
-        check_error(state.run("issue-broker", "--", host, expect=6))
+        check_error(state.run("broker", "issue", "--", host, expect=6))
 
 
 @pytest.mark.parametrize(
@@ -756,8 +756,8 @@ def test_the_new_passphrase_is_a_new_one(state: State, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("first line\n")
     with unchanged(state):
         for option in ("--generate-key-file", "--new-passphrase-file"):
-            assert "is the old one" in must(run_forked(state, "passwd", option, state.passphrase_file), 4).stderr
-        must(run_forked(state, "passwd", "--generate-key-file", tmp_path / "notes.txt"), 4)
+            assert "is the old one" in must(run_forked(state, "ca", "passwd", option, state.passphrase_file), 4).stderr
+        must(run_forked(state, "ca", "passwd", "--generate-key-file", tmp_path / "notes.txt"), 4)
 
 
 def test_a_restore_with_another_file_as_crl_says_which_one_is_needed(state: State, tmp_path: Path) -> None:

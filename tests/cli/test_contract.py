@@ -28,7 +28,7 @@ SERIAL = re.compile(r"(?:[0-9A-F]{2}){8,20}")
 FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 VERBS = (
     "init-ca",
-    "issue-broker",
+    "broker",
     "register",
     "show",
     "list",
@@ -43,8 +43,7 @@ VERBS = (
     "deliveries",
     "confirm",
     "purge",
-    "password",
-    "open-bundle",
+    "bundle",
     "renew",
     "release",
     "retire",
@@ -58,8 +57,7 @@ VERBS = (
     "restore",
     "report",
     "audit",
-    "ca-rollover",
-    "passwd",
+    "ca",
     "accept-clock",
 )
 
@@ -136,8 +134,8 @@ def test_init_ca_refuses_an_existing_state(state: State) -> None:
 
 
 def test_issue_broker(state: State) -> None:
-    answer = state.json("issue-broker", "broker.example", "192.0.2.7", "--plain-key")
-    check_answer(answer, "issue-broker", "host serial config")
+    answer = state.json("broker", "issue", "broker.example", "192.0.2.7", "--plain-key")
+    check_answer(answer, "broker issue", "host serial config")
     assert answer["host"] == "broker.example"
     text = Path(answer["config"]).read_text()
     for line in (
@@ -151,7 +149,7 @@ def test_issue_broker(state: State) -> None:
 
 
 def test_a_broker_key_is_in_the_clear_only_when_asked(state: State) -> None:
-    state.run("issue-broker", "broker.example")
+    state.run("broker", "issue", "broker.example")
     for key in (state.certs / "brokers" / "broker.example").glob("*.key"):
         assert "ENCRYPTED" in key.read_text(), key
         assert key.stat().st_mode & 0o777 == 0o600
@@ -500,17 +498,18 @@ LATER_VERBS = (
     ("deliver press-1", 0, "device_id serial path link sha256 expires_at"),
     ("deliveries", 0, "device_id serial status created_at expires_at path sha256"),
     ("confirm press-1", 0, "device_id serial fingerprint confirmed_at"),
-    ("password press-1", 0, "device_id serial bundle_password"),
-    ("topics press-1 add read:plant/x", 0, "device_id topics templates changed"),
-    ("topics press-1 list", 0, "device_id topics templates changed"),
+    ("bundle password press-1", 0, "device_id serial bundle_password"),
+    ("topics add press-1 read:plant/x", 0, "device_id topics templates changed"),
+    ("topics list press-1", 0, "device_id topics templates changed"),
     ("verify press-1", 0, "status broker at problems devices"),
     ("expiring --within 400", 9, "kind name not_after key"),
     ("purge press-1", 0, "device_id serials purged_at"),
     ("revoke press-2 --reason certificateHold", 0, "device_id serials reason revocation_date crl_number"),
     ("release press-2", 0, "device_id serials crl_number"),
     ("retire press-2", 0, "device_id serials changed crl_number"),
-    ("ca-rollover", 0, "status name ca_fingerprint not_after crl_number cas"),
-    ("ca-rollover --status", 0, "status name ca_fingerprint not_after crl_number cas"),
+    ("ca rollover begin", 0, "status name ca_fingerprint not_after crl_number cas"),
+    ("ca rollover", 0, "status name ca_fingerprint not_after crl_number cas"),
+    ("ca status", 0, "status name ca_fingerprint not_after crl_number cas"),
     ("renew --old-ca", 0, "device_id status serial revoke_after"),
     ("audit show --subject press-3", 0, "seq time operator host subject serial detail verb"),
     ("audit head", 0, "head seq hash"),
@@ -522,7 +521,7 @@ LATER_VERBS = (
     ("backup HERE/backup.zip", 0, "path sha256 devices crl_number audit_seq"),
     ("restore HERE/backup.zip --state HERE/restored --crl CRL", 0, "state devices taken_up crl_number"),
     ("accept-clock", 0, "last_event now"),
-    ("passwd --generate-key-file HERE/new-pass", 0, "key_files"),
+    ("ca passwd --generate-key-file HERE/new-pass", 0, "key_files"),
 )
 
 
@@ -535,7 +534,7 @@ def test_the_later_verbs_answer_in_json_alone(state: State, tmp_path: Path, loud
         words = [re.sub("HERE|CRL|CA", lambda found: places[found[0]], word) for word in line.split()]
         result = must(run_forked(state, *words, *loudness.split(), "--json"), exit_code)
         assert loudness != "--quiet" or result.stderr == "", result
-        verb = " ".join(words[:2]) if words[0] == "audit" else words[0]
+        verb = " ".join(words[: 2 if words[0] in ("audit", "broker", "bundle", "ca", "topics") else 1])
         for answer in result.json_lines:
             check_answer(answer, verb, keys)
         assert result.stdout, result
@@ -622,6 +621,16 @@ def test_help_names_every_verb() -> None:
         assert re.search(rf"(?m)^\W*{verb}\b", text), verb
 
 
+def test_help_groups_the_verbs() -> None:
+    titles = re.findall(r"(?m)^([A-Z][\w ]+):$", run_cli("--help").stdout)
+    assert titles == ["Options", "Set up", "Devices", "Hand over", "Broker", "Watch", "CA and state"]
+
+
+@pytest.mark.parametrize("verb", ["issue-broker", "ca-rollover", "passwd", "password", "open-bundle"])
+def test_no_old_name_of_a_verb_stays(verb: str) -> None:
+    run_cli(verb, expect=2)
+
+
 def test_version() -> None:
     assert run_cli("--version").stdout.split() == ["iotonboard", iotonboard.__version__]
 
@@ -638,7 +647,7 @@ def test_the_state_comes_from_the_option_first(state: State, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     "words",
-    [("register", "press-2"), ("revoke", "press-1"), ("gen-crl",), ("issue-broker", "broker.example")],
+    [("register", "press-2"), ("revoke", "press-1"), ("gen-crl",), ("broker", "issue", "broker.example")],
 )
 def test_nothing_prompts_without_a_terminal(state: State, words: tuple[str, ...]) -> None:
     state.register("press-1")

@@ -268,7 +268,7 @@ def test_a_month_with_a_refused_device_still_ends_with_crl_and_backup(
     state.run("register", "press-1", "--validity-days", "20")
     state.run("config", "set", "cert_validity_days", "36500")
     done = run_book("monthly", stick, environment=line_environment, expect=9)
-    assert "ca-rollover" in done.stderr + done.stdout
+    assert "ca rollover begin" in done.stderr + done.stdout
     assert (stick / "audit-head.txt").exists()
     assert len(list(stick.glob("backup-*.zip"))) == 1
     check_package(state, stick)
@@ -296,7 +296,7 @@ def test_the_rollover_ends_when_the_last_old_certificate_has(
     state: State, line_environment: dict[str, str], tmp_path: Path, stick: Path
 ) -> None:
     state.register("press-1", "press-2")
-    state.run("issue-broker", "broker.test", "10.0.4.2", "--plain-key")
+    state.run("broker", "issue", "broker.test", "10.0.4.2", "--plain-key")
     old_ca = Path(shutil.copy(state.ca_cert, tmp_path / "pinned.crt"))
     run_book("rollover", "begin", stick, environment=line_environment)
     pinned = check_package(state, stick, pinned=old_ca)
@@ -314,7 +314,7 @@ def test_the_rollover_ends_when_the_last_old_certificate_has(
     assert "DNS:broker.test" in text
     assert "10.0.4.2" in text
     run_tool("openssl", "verify", "-CAfile", state.ca_cert, certificate)
-    assert [one["name"] for one in state.json("ca-rollover", "--status")["cas"]] == ["IoT Onboarding CA G2"]
+    assert [one["name"] for one in state.json("ca", "status")["cas"]] == ["IoT Onboarding CA G2"]
 
 
 RUN_BOOKS = ("first-day", "emergency", "monthly", "move", "rollover")

@@ -70,9 +70,9 @@ OUTPUTS = [
     ("sync-acl",),
     ("health",),
     ("config", "show"),
-    ("issue-broker", "broker.example"),
+    ("broker", "issue", "broker.example"),
     ("renew", "press-1", "--passwords", "passwords.csv"),
-    ("ca-rollover",),
+    ("ca", "rollover", "begin"),
     ("init-ca",),
     ("show", "press-404"),
 ]
@@ -107,7 +107,7 @@ def test_a_batch_with_a_password_file_shows_no_password(state: State, tmp_path: 
 def test_nothing_on_the_disk_holds_a_secret(state: State, registered: list[dict[str, Any]]) -> None:
     """After everything was done once: the whole state, SQLite's side files and free pages included."""
     secrets = secrets_of(state, registered)
-    broker = state.json("issue-broker", "broker.example")
+    broker = state.json("broker", "issue", "broker.example")
     for name, value in broker.items():
         if "password" in name:
             secrets["broker key's password"] = value.encode()
@@ -124,7 +124,7 @@ def test_nothing_on_the_disk_holds_a_secret(state: State, registered: list[dict[
 
 
 def test_files_and_folders_are_private(state: State, registered: list[dict[str, Any]]) -> None:
-    state.run("issue-broker", "broker.example", "--plain-key")
+    state.run("broker", "issue", "broker.example", "--plain-key")
     for path in [state.path, *state.path.rglob("*")]:
         mode = path.stat().st_mode & 0o777
         if path.is_dir():
@@ -169,10 +169,10 @@ DEFECTIVE = [
     ("register", "press-1", "--if-exists", "reissue"),
     ("gen-crl",),
     ("export", "press-1", "--out", "-"),
-    ("issue-broker", "broker.example"),
+    ("broker", "issue", "broker.example"),
     ("renew", "press-1"),
-    ("ca-rollover",),
-    ("passwd", "--new-passphrase-file", "NEW"),
+    ("ca", "rollover", "begin"),
+    ("ca", "passwd", "--new-passphrase-file", "NEW"),
     ("backup", "backup.zip"),
 ]
 

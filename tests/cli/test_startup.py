@@ -68,7 +68,7 @@ def test_version_and_help_load_nothing_heavy(state: State, words: tuple[str, ...
     assert loaded(state, *words) == set()
 
 
-@pytest.mark.parametrize("verb", ["init-ca", "issue-broker", "register", "show", "list", "revoke", "export", "health"])
+@pytest.mark.parametrize("verb", ["init-ca", "broker", "register", "show", "list", "revoke", "export", "health"])
 def test_the_help_of_a_verb_loads_nothing_heavy(state: State, verb: str) -> None:
     assert loaded(state, verb, "--help") == set()
 

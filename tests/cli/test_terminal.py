@@ -72,7 +72,7 @@ def fleet(state: State) -> State:
 def test_tables_fit_and_nothing_is_cut(fleet: State, columns: int) -> None:
     fleet.run("renew", "press-17")
     for words in (("list",), ("health",), ("config", "show"), ("audit", "show"), ("show", "press-17"),
-                  ("health", "--list"), ("ca-rollover", "--status")):  # fmt: skip
+                  ("health", "--list"), ("ca", "status")):  # fmt: skip
         raw, lines, code = on_terminal(fleet, *words, columns=columns)
         assert code == 0, raw
         text = re.sub(r"\x1b\[[0-9;]*m", "", raw)

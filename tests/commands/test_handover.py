@@ -180,21 +180,21 @@ def test_purge_erases_every_octet_of_the_secrets(state: State, tmp_path: Path) -
         assert sorted(path.name for path in state.device(name).iterdir()) == ["device.crt"]
     assert all(holders(state.path, needle) for needle in needles[kept])
     assert (state.device(names[0]) / "device.crt").read_bytes() == certificate
-    assert state.json("password", kept)["bundle_password"]
+    assert state.json("bundle", "password", kept)["bundle_password"]
     assert state.json("health")["status"] == "ok"
 
 
 def test_a_purged_device_says_so_everywhere(state: State) -> None:
     state.register("press-1")
     answer = state.json("purge", "press-1", env={"IOTONBOARD_PASSPHRASE_FILE": None})
-    for command in (("password",), ("export",), ("export", "--format", "pem"), ("deliver",)):
-        result = state.run(command[0], "press-1", *command[1:], expect=5)
+    for command in (("bundle", "password"), ("export",), ("export", "--format", "pem"), ("deliver",)):
+        result = state.run(*command, "press-1", expect=5)
         assert f"purged on {answer['purged_at']}" in result.stderr
         assert "--if-exists reissue" in result.stderr
     assert state.json("purge", "press-1")["serials"] == []
     assert state.json("show", "press-1")["certificates"][0]["purged_at"] == answer["purged_at"]
     state.run("register", "press-1", "--if-exists", "reissue")
-    assert state.json("password", "press-1")["bundle_password"]
+    assert state.json("bundle", "password", "press-1")["bundle_password"]
 
 
 def test_purge_of_an_unknown_device_erases_nothing(state: State) -> None:
@@ -234,14 +234,14 @@ def test_the_policy_of_days_purges_by_itself(state: State) -> None:
     state.run("config", "set", "keep_keys", "days:0", expect=6)
 
 
-# -- password and open-bundle ----------------------------------------------------------------------------------------
+# -- bundle password and bundle open ---------------------------------------------------------------------------------
 
 
 def test_password_shows_it_again_and_leaves_a_row(state: State) -> None:
     (made,) = state.register("press-1")
-    assert state.json("password", "press-1")["bundle_password"] == made["bundle_password"]
-    state.run("password", "press-1", env={"IOTONBOARD_PASSPHRASE_FILE": None}, expect=7)
-    state.run("password", "press-9", expect=5)
+    assert state.json("bundle", "password", "press-1")["bundle_password"] == made["bundle_password"]
+    state.run("bundle", "password", "press-1", env={"IOTONBOARD_PASSPHRASE_FILE": None}, expect=7)
+    state.run("bundle", "password", "press-9", expect=5)
     shown = [row for row in state.run("audit", "show", "--json").json_lines if row.get("subject") == "press-1"]
     assert any("password" in str(row.get("detail")) for row in shown)
     assert made["bundle_password"] not in str(shown)
@@ -249,7 +249,7 @@ def test_password_shows_it_again_and_leaves_a_row(state: State) -> None:
 
 def test_open_bundle_needs_no_state(state: State, tmp_path: Path) -> None:
     (made,) = state.register("press-1")
-    words = ("open-bundle", made["bundle"], "--out", tmp_path / "out")
+    words = ("bundle", "open", made["bundle"], "--out", tmp_path / "out")
     password = {"IOTONBOARD_BUNDLE_PASSWORD": made["bundle_password"]}
     run_cli(*words, env=password)
     assert {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "out").iterdir()} == dict.fromkeys(
@@ -258,10 +258,10 @@ def test_open_bundle_needs_no_state(state: State, tmp_path: Path) -> None:
     assert (tmp_path / "out").stat().st_mode & 0o777 == 0o700
     run_cli(*words, env=password, expect=4)
     run_cli(*words, "--force", "--password-file", "-", input=made["bundle_password"] + "\n")
-    run_cli("open-bundle", made["bundle"], "--out", tmp_path / "other", expect=7)
+    run_cli("bundle", "open", made["bundle"], "--out", tmp_path / "other", expect=7)
     wrong = {"IOTONBOARD_BUNDLE_PASSWORD": "wrong"}
-    run_cli("open-bundle", made["bundle"], "--out", tmp_path / "other", env=wrong, expect=7)
-    run_cli("open-bundle", state.ca_cert, "--out", tmp_path / "other", env=password, expect=6)
+    run_cli("bundle", "open", made["bundle"], "--out", tmp_path / "other", env=wrong, expect=7)
+    run_cli("bundle", "open", state.ca_cert, "--out", tmp_path / "other", env=password, expect=6)
     assert not (tmp_path / "other").exists()
 
 

@@ -45,7 +45,7 @@ def numbers(state: State) -> list[int]:
 def changing(state: State) -> State:
     """A state in the middle: two devices of the old CA, one of the new one."""
     state.register("old-1", "old-2")
-    state.run("ca-rollover")
+    state.run("ca", "rollover", "begin")
     state.register("new-1")
     return state
 
@@ -71,70 +71,75 @@ def test_old_devices_stay_valid_and_new_ones_are_of_the_new_ca(changing: State) 
 
 def test_the_answer_and_its_repetition(state: State) -> None:
     state.register("old-1")
-    first = state.json("ca-rollover")
+    first = state.json("ca", "rollover", "begin")
     assert (first["status"], first["name"], first["crl_number"]) == ("begun", NEW, 1)
     assert [one["role"] for one in first["cas"]] == ["issuing", "trusted"]
     assert [(one["valid_devices"], one["crl_number"]) for one in first["cas"]] == [(0, 1), (1, 2)]
     before = state.snapshot()
-    again = state.json("ca-rollover")
+    again = state.json("ca", "rollover", "begin")
     assert again == {**first, "status": "under-way"}
-    assert state.json("ca-rollover", "--name", NEW) == again
-    assert state.json("ca-rollover", "--status", env={"IOTONBOARD_PASSPHRASE_FILE": None}) == again
-    assert "under way" in state.run("ca-rollover", "--name", "Another CA", expect=4).stderr
+    assert state.json("ca", "rollover", "begin", "--name", NEW) == again
+    without = {"IOTONBOARD_PASSPHRASE_FILE": None}
+    assert state.json("ca", "rollover", env=without) == again
+    assert state.json("ca", "status", env=without) == {**again, "command": "ca status"}
+    assert "under way" in state.run("ca", "rollover", "begin", "--name", "Another CA", expect=4).stderr
     assert state.snapshot() == before
     assert state.run("audit", "verify").exit_code == 0
 
 
 def test_name_type_and_life_follow_the_old_ca_or_the_options(tmp_path: Path) -> None:
     state = make_state(tmp_path, "--common-name", "Plant", "--organization", "ACME", "--key-type", "ec-p384")
-    state.run("ca-rollover")
+    state.run("ca", "rollover", "begin")
     text = run_tool("openssl", "x509", "-in", state.ca_cert, "-noout", "-text").stdout
     assert "O = ACME, CN = Plant G2" in text
     assert "secp384r1" in text
-    state.run("ca-rollover", "--retire")
-    answer = state.json("ca-rollover", "--name", "Plant of 2036", "--key-type", "ed25519", "--validity-days", "1000")
+    state.run("ca", "rollover", "--retire")
+    answer = state.json(
+        "ca", "rollover", "begin", "--name", "Plant of 2036", "--key-type", "ed25519", "--validity-days", "1000"
+    )
     assert answer["name"] == "Plant of 2036"
     assert "ED25519" in run_tool("openssl", "x509", "-in", state.ca_cert, "-noout", "-text").stdout
-    state.run("ca-rollover", "--retire")
-    assert state.json("ca-rollover")["name"] == "Plant of 2036 G2"
+    state.run("ca", "rollover", "--retire")
+    assert state.json("ca", "rollover", "begin")["name"] == "Plant of 2036 G2"
 
 
 @pytest.mark.parametrize(
     ("words", "exit_code", "said"),
     [
-        (("--name", OLD), 4, "called"),
-        (("--name", OLD.upper()), 4, "called"),
-        (("--name", ""), 6, "common_name"),
-        (("--name", "x" * 65), 6, "common_name"),
-        (("--validity-days", "10"), 6, "365 days"),
+        (("begin", "--name", OLD), 4, "called"),
+        (("begin", "--name", OLD.upper()), 4, "called"),
+        (("begin", "--name", ""), 6, "common_name"),
+        (("begin", "--name", "x" * 65), 6, "common_name"),
+        (("begin", "--validity-days", "10"), 6, "365 days"),
         (("--retire",), 4, "one CA"),
-        (("--retire", "--status"), 2, "exclude"),
-        (("--retire", "--name", "x"), 2, "exclude"),
-        (("--key-type", "rsa-512"), 2, "rsa-512"),
+        (("begin", "--retire"), 2, "exclude"),
+        (("--retire", "--name", "x"), 2, "for a new CA"),
+        (("--name", "x"), 2, "for a new CA"),
+        (("begin", "--key-type", "rsa-512"), 2, "rsa-512"),
     ],
 )
 def test_what_is_refused_changes_nothing(state: State, words: tuple[str, ...], exit_code: int, said: str) -> None:
     before = state.snapshot()
-    result = state.run("ca-rollover", *words, expect=exit_code)
+    result = state.run("ca", "rollover", *words, expect=exit_code)
     assert said in result.stderr
     assert "hint:" in result.stderr
     assert state.snapshot() == before
 
 
 def test_a_retired_name_is_never_given_again(state: State) -> None:
-    state.run("ca-rollover")
-    state.run("ca-rollover", "--retire")
-    assert "called" in state.run("ca-rollover", "--name", OLD, expect=4).stderr
-    assert state.json("ca-rollover")["name"] == "IoT Onboarding CA G3"
+    state.run("ca", "rollover", "begin")
+    state.run("ca", "rollover", "--retire")
+    assert "called" in state.run("ca", "rollover", "begin", "--name", OLD, expect=4).stderr
+    assert state.json("ca", "rollover", "begin")["name"] == "IoT Onboarding CA G3"
 
 
 def test_a_key_of_an_interrupted_call_is_used_but_never_guessed_at(state: State, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     left = state.certs / "ca-2.key"
     left.write_bytes((make_state(tmp_path / "other").certs / "ca.key").read_bytes())
-    assert "move it away" in state.run("ca-rollover", expect=7).stderr
+    assert "move it away" in state.run("ca", "rollover", "begin", expect=7).stderr
     left.write_bytes((state.certs / "ca.key").read_bytes())
-    state.run("ca-rollover")
+    state.run("ca", "rollover", "begin")
     state.register("new-1")
     assert openssl_accepts(state, state.device("new-1") / "device.crt")
 
@@ -143,7 +148,7 @@ def test_a_ca_without_a_passphrase_stays_one(tmp_path: Path) -> None:
     state = State(tmp_path / "state", tmp_path / "none")
     without = {"IOTONBOARD_PASSPHRASE_FILE": None}
     state.run("init-ca", "--no-passphrase", env=without)
-    said = state.run("ca-rollover", env=without).stderr
+    said = state.run("ca", "rollover", "begin", env=without).stderr
     assert "not encrypted" in said
     state.run("register", "new-1", env=without)
 
@@ -170,7 +175,7 @@ def test_numbers_go_on_apart(state: State) -> None:
     state.register("old-1")
     for _ in range(3):
         state.run("gen-crl")
-    state.run("ca-rollover")
+    state.run("ca", "rollover", "begin")
     answer = state.json("gen-crl", "--calendar", "2", "--every", "7")
     assert (answer["crl_number"], answer["old_ca"]) == (
         2,
@@ -194,7 +199,7 @@ def test_every_export_trusts_both(changing: State, tmp_path: Path) -> None:
         assert certificates(tmp_path / name / "ca.crt") == 2
         ca = issuer(tmp_path / name / "device.crt")
         manifest = changing.run("export", name, "--format", "json", "--out", "-").stdout
-        expected = next(one for one in changing.json("ca-rollover", "--status")["cas"] if one["name"] == ca)
+        expected = next(one for one in changing.json("ca", "status")["cas"] if one["name"] == ca)
         assert json.loads(manifest)["ca_fingerprint"] == expected["ca_fingerprint"]
     changing.run("export", "new-1", "--format", "der", "--out", tmp_path / "der")
     subjects = [
@@ -210,26 +215,26 @@ def test_every_export_trusts_both(changing: State, tmp_path: Path) -> None:
 
 def test_a_broker_s_certificate_is_of_the_ca_that_all_devices_know(changing: State) -> None:
     broker = changing.certs / "brokers" / "broker.test" / "broker.crt"
-    answer = changing.json("issue-broker", "broker.test")
+    answer = changing.json("broker", "issue", "broker.test")
     assert issuer(broker) == OLD
-    assert answer["ca_fingerprint"] == changing.json("ca-rollover", "--status")["cas"][1]["ca_fingerprint"]
+    assert answer["ca_fingerprint"] == changing.json("ca", "status")["cas"][1]["ca_fingerprint"]
     retirable(changing)
-    changing.run("issue-broker", "broker.test")
+    changing.run("broker", "issue", "broker.test")
     assert issuer(broker) == NEW
 
 
 def test_a_broker_s_certificate_ends_with_the_old_ca_at_the_latest(tmp_path: Path) -> None:
     state = make_state(tmp_path, "--validity-days", "400")
     state.register("old-1", "--validity-days", "100")
-    state.run("ca-rollover")
+    state.run("ca", "rollover", "begin")
     with closing(sqlite3.connect(state.path / "devices.db")) as database:
         (end,) = database.execute("SELECT not_after FROM issuer WHERE id = 1").fetchone()
     state.run("config", "set", "cert_validity_days", "500")
-    answer = state.json("issue-broker", "broker.test")
+    answer = state.json("broker", "issue", "broker.test")
     certificate = x509.load_pem_x509_certificate((state.certs / "brokers/broker.test/broker.crt").read_bytes())
     assert certificate.not_valid_after_utc.timestamp() <= end
     assert answer["not_after"].startswith(str(certificate.not_valid_after_utc.year))
-    state.run("issue-broker", "broker.test", "--validity-days", "500", expect=6)
+    state.run("broker", "issue", "broker.test", "--validity-days", "500", expect=6)
 
 
 def test_renew_takes_those_of_the_old_ca_only(changing: State) -> None:
@@ -241,9 +246,9 @@ def test_renew_takes_those_of_the_old_ca_only(changing: State) -> None:
     assert answers[0]["revoke_after"] is not None
     assert changing.run("renew", "--old-ca", "--json").stdout == ""
     assert changing.run("list", "--old-ca", "--json").stdout == ""
-    cas = [one["ca_fingerprint"] for one in changing.json("ca-rollover", "--status")["cas"]]
+    cas = [one["ca_fingerprint"] for one in changing.json("ca", "status")["cas"]]
     assert [one["ca_fingerprint"] for one in changing.json("show", "old-1")["certificates"]] == cas
-    assert changing.json("ca-rollover", "--status")["cas"][1]["valid_devices"] == 1
+    assert changing.json("ca", "status")["cas"][1]["valid_devices"] == 1
     assert openssl_accepts(changing, changing.device("old-1") / "device.crt")
     for words in (("old-1",), ("--batch", "x.csv")):
         changing.run("renew", "--old-ca", *words, expect=2)
@@ -252,7 +257,7 @@ def test_renew_takes_those_of_the_old_ca_only(changing: State) -> None:
 def test_an_old_ca_that_expired_beside_the_new_one_stops_nothing(tmp_path: Path) -> None:
     state = make_state(tmp_path, "--validity-days", "400")
     state.register("old-1")
-    state.run("ca-rollover")
+    state.run("ca", "rollover", "begin")
     state.register("new-1", "--validity-days", "500")
     state.run("gen-crl", "--next-update-days", "450")
     later = (datetime.now(UTC) + timedelta(days=420)).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -289,7 +294,7 @@ def test_every_other_verb_works_with_two_cas(changing: State, tmp_path: Path) ->
 
 def test_one_passphrase_opens_both_after_a_change(changing: State, tmp_path: Path) -> None:
     fresh = tmp_path / "fresh"
-    answer = changing.json("passwd", "--generate-key-file", fresh)
+    answer = changing.json("ca", "passwd", "--generate-key-file", fresh)
     assert sorted(Path(path).name for path in answer["key_files"]) == ["ca-2.key", "ca.key"]
     changed = State(changing.path, fresh)
     changed.run("revoke", "old-1", "new-1")
@@ -316,7 +321,7 @@ def test_a_ca_that_no_broker_s_crl_tells_of_passes_every_number(changing: State,
     """The backup still has the old CA; it was retired since, and its last numbers are not known."""
     changing.run("backup", tmp_path / "backup.zip")
     retirable(changing)
-    changing.run("ca-rollover", "--retire")
+    changing.run("ca", "rollover", "--retire")
     restored = State(tmp_path / "restored", changing.passphrase_file)
     restored.run("restore", tmp_path / "backup.zip", "--crl", changing.crl)
     new, old = numbers(restored)
@@ -327,7 +332,7 @@ def test_a_ca_that_no_broker_s_crl_tells_of_passes_every_number(changing: State,
 def test_a_backup_from_before_is_not_taken_for_a_whole_one(state: State, tmp_path: Path) -> None:
     """It lacks the new CA's key: whoever has devices of the new CA needs a later backup."""
     state.run("backup", tmp_path / "backup.zip")
-    state.run("ca-rollover")
+    state.run("ca", "rollover", "begin")
     with closing(sqlite3.connect(state.path / "devices.db")) as database:
         database.execute("UPDATE meta SET value = value - 7200 WHERE key = 'last_backup'")
         database.commit()
@@ -355,7 +360,7 @@ def test_a_call_that_opened_the_keys_before_is_stopped(state: State) -> None:
     stream.stdin.write("line-1\n")
     stream.stdin.flush()
     assert json.loads(stream.stdout.readline())["created"] is True
-    state.run("ca-rollover")
+    state.run("ca", "rollover", "begin")
     rest, errors = stream.communicate("line-2\n", timeout=60)
     assert (stream.returncode, rest) == (8, "")
     assert "run the command again" in errors
@@ -367,24 +372,24 @@ def test_a_call_that_opened_the_keys_before_is_stopped(state: State) -> None:
 
 
 def test_the_old_ca_goes_when_nothing_hangs_on_it(changing: State, tmp_path: Path) -> None:
-    changing.run("issue-broker", "broker.test")
-    said = changing.run("ca-rollover", "--retire", expect=4).stderr
+    changing.run("broker", "issue", "broker.test")
+    said = changing.run("ca", "rollover", "--retire", expect=4).stderr
     assert "2 devices" in said
     assert "renew --old-ca" in said
     changing.run("revoke", "old-2", "--reason", "certificateHold")
     changing.run("renew", "--old-ca", "--revoke-old", "now", expect=4)  # one is on hold, and may come back
-    assert "1 devices" in changing.run("ca-rollover", "--retire", expect=4).stderr
+    assert "1 devices" in changing.run("ca", "rollover", "--retire", expect=4).stderr
     changing.run("revoke", "old-2")
-    assert "issue-broker broker.test" in changing.run("ca-rollover", "--retire", expect=4).stderr
+    assert "broker issue broker.test" in changing.run("ca", "rollover", "--retire", expect=4).stderr
     assert certificates(changing.ca_cert) == 2
-    changing.run("issue-broker", "broker.test")
+    changing.run("broker", "issue", "broker.test")
     stolen = shutil.copy(changing.certs / "ca.key", tmp_path / "stolen.key")
-    answer = changing.json("ca-rollover", "--retire")
+    answer = changing.json("ca", "rollover", "--retire")
     assert (answer["status"], [one["name"] for one in answer["cas"]]) == ("retired", [NEW])
     assert certificates(changing.ca_cert) == len(read_crls(changing.crl)) == 1
     assert not (changing.certs / "ca.key").exists()
     before = changing.snapshot()
-    assert changing.json("ca-rollover", "--retire") == answer
+    assert changing.json("ca", "rollover", "--retire") == answer
     assert changing.snapshot() == before
     assert changing.json("health")["status"] == "ok"
     assert changing.json("health", "--deep")["differences"] == []

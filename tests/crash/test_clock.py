@@ -24,9 +24,9 @@ SIGNING = {
     "register": ("register", "x"),
     "reissue": ("register", "a", "--if-exists", "reissue"),
     "gen-crl": ("gen-crl",),
-    "issue-broker": ("issue-broker", "broker.test"),
+    "broker issue": ("broker", "issue", "broker.test"),
     "renew": ("renew", "a"),
-    "ca-rollover": ("ca-rollover",),
+    "ca rollover": ("ca", "rollover", "begin"),
 }
 
 

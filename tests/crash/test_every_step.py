@@ -34,14 +34,14 @@ def _touch_acl(state: State) -> None:
 
 
 def _begin_rollover(state: State) -> None:
-    must(run_forked(state, "issue-broker", "broker.test"))
-    must(run_forked(state, "ca-rollover"))
+    must(run_forked(state, "broker", "issue", "broker.test"))
+    must(run_forked(state, "ca", "rollover", "begin"))
 
 
 def _use_new_ca_only(state: State) -> None:
     _begin_rollover(state)
     must(run_forked(state, "renew", "--old-ca", "--revoke-old", "now"))
-    must(run_forked(state, "issue-broker", "broker.test"))
+    must(run_forked(state, "broker", "issue", "broker.test"))
 
 
 def _hold(state: State) -> None:
@@ -51,7 +51,7 @@ def _hold(state: State) -> None:
 _BATCH = ("register", "--count", "30", "--jobs", "2")
 _EXPORT_PEM = ("export", "a", "--format", "pem", "--out", "OUT")
 CASES = {
-    "issue-broker": Case(("issue-broker", "broker.test", "10.0.0.1"), stride=7),
+    "broker issue": Case(("broker", "issue", "broker.test", "10.0.0.1"), stride=7),
     "register": Case(("register", "c"), again=("register", "c", "--if-exists", "skip"), stride=7),
     "reissue": Case(("register", "a", "--if-exists", "reissue"), stride=9),
     "batch": Case(_BATCH, stride=47),
@@ -61,7 +61,7 @@ CASES = {
     "sync-acl": Case(("sync-acl",), prepare=_touch_acl),
     "config set": Case(("config", "set", "acl.style", "pattern")),
     "accept-clock": Case(("accept-clock",)),
-    "passwd": Case(("passwd", "--new-passphrase-file", "NEW")),
+    "ca passwd": Case(("ca", "passwd", "--new-passphrase-file", "NEW")),
     "deliver": Case(("deliver", "a"), stride=5),
     "confirm": Case(("confirm", "a"), prepare=lambda state: must(run_forked(state, "deliver", "a")), stride=5),
     "purge": Case(("purge", "a"), prepare=lambda state: must(run_forked(state, "deliver", "a")), stride=7),
@@ -71,15 +71,15 @@ CASES = {
     "renew now": Case(("renew", "a", "--revoke-old", "now"), stride=19),
     "release": Case(("release", "a"), prepare=_hold, again=("gen-crl",), stride=6),
     "retire": Case(("retire", "a"), stride=7),
-    "ca-rollover": Case(("ca-rollover",), stride=7),
+    "ca rollover begin": Case(("ca", "rollover", "begin"), stride=7),
     "renew in a rollover": Case(("renew", "--old-ca"), prepare=_begin_rollover, stride=15),
     "revoke in a rollover": Case(("revoke", "a"), prepare=_begin_rollover, stride=13),
-    "passwd in a rollover": Case(
-        ("passwd", "--new-passphrase-file", "NEW"),
-        prepare=lambda state: must(run_forked(state, "ca-rollover")),
+    "ca passwd in a rollover": Case(
+        ("ca", "passwd", "--new-passphrase-file", "NEW"),
+        prepare=lambda state: must(run_forked(state, "ca", "rollover", "begin")),
         stride=3,
     ),
-    "ca-rollover --retire": Case(("ca-rollover", "--retire"), prepare=_use_new_ca_only, stride=9),
+    "ca rollover --retire": Case(("ca", "rollover", "--retire"), prepare=_use_new_ca_only, stride=9),
     "pack": Case(("pack", "--out", "OUT"), again=("pack", "--out", "OUT", "--force"), stride=9),
     "backup": Case(("backup", "OUT"), again=("backup", "AGAIN"), stride=5),
 }
@@ -118,11 +118,11 @@ def test_killed_at_every_step(fleet: State, tmp_path: Path, request: pytest.Fixt
         if not name.endswith("--retire"):
             _check_every_ca_has_its_crl(state)
         answered = () if name != "batch" else tuple(_serials(result.stdout))
-        if name.startswith("passwd"):
+        if name.startswith("ca passwd"):
             must(run_forked(state, *words))
             state = State(state.path, fresh)
         check_invariants(state, answered=answered, with_openssl=killed == 1)
-        if not name.startswith("passwd"):
+        if not name.startswith("ca passwd"):
             must(run_forked(state, *again))
             check_invariants(state, answered=answered)
         if name.startswith("export"):
@@ -206,7 +206,8 @@ _REFUSALS = {"ENOSPC": errno.ENOSPC, "EACCES": errno.EACCES, "EROFS": errno.EROF
 
 
 @pytest.mark.parametrize(
-    "name", ["register", "revoke", "issue-broker", "sync-acl", "gen-crl", "passwd", "config set", "ca-rollover"]
+    "name",
+    ["register", "revoke", "broker issue", "sync-acl", "gen-crl", "ca passwd", "config set", "ca rollover begin"],
 )
 @pytest.mark.parametrize("refusal", _REFUSALS)
 def test_a_disk_that_refuses_at_every_step(
@@ -229,6 +230,6 @@ def test_a_disk_that_refuses_at_every_step(
         refused += 1
         assert "iotonboard: hint: " in result.stderr, result
         must(run_forked(state, *(case.again or words)))
-        check_invariants(State(state.path, fresh) if name == "passwd" else state)
+        check_invariants(State(state.path, fresh) if name == "ca passwd" else state)
         shutil.rmtree(state.path.parent)
     assert refused >= 1

@@ -25,9 +25,9 @@ _SIGNING = (
     ("register", "x"),
     ("renew", "x"),
     ("gen-crl",),
-    ("issue-broker", "broker.test"),
-    ("ca-rollover",),
-    ("passwd", "--generate-key-file", "NEW"),
+    ("broker", "issue", "broker.test"),
+    ("ca", "rollover", "begin"),
+    ("ca", "passwd", "--generate-key-file", "NEW"),
 )
 
 
@@ -51,7 +51,7 @@ def _of_another_ca(state: State, other: State) -> None:
 
 
 def _of_a_broker(state: State, _: State) -> None:
-    password = state.json("issue-broker", "b.test")["key_password"]
+    password = state.json("broker", "issue", "b.test")["key_password"]
     shutil.copy(state.certs / "brokers" / "b.test" / "broker.key", state.certs / "ca.key")
     state.passphrase_file.write_text(password + "\n")
 
@@ -87,7 +87,7 @@ def test_passwd_changes_the_passphrase_and_nothing_else(tmp_path: Path, key_type
     plain = dump_key(load_key(key.read_bytes(), old))
     human = tmp_path / "human"
     human.write_text("correct horse battery\n")
-    state.run("passwd", "--new-passphrase-file", human)
+    state.run("ca", "passwd", "--new-passphrase-file", human)
     assert dump_key(load_key(key.read_bytes(), b"correct horse battery")) == plain
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     shown = run_tool("openssl", "asn1parse", "-in", key).stdout
@@ -97,7 +97,7 @@ def test_passwd_changes_the_passphrase_and_nothing_else(tmp_path: Path, key_type
     state.run("register", "b", expect=7)
     State(state.path, human).register("b")
     made = tmp_path / "made"
-    State(state.path, human).run("passwd", "--generate-key-file", made)
+    State(state.path, human).run("ca", "passwd", "--generate-key-file", made)
     assert stat.S_IMODE(made.stat().st_mode) == 0o600
     State(state.path, made).register("c")
 
@@ -111,7 +111,7 @@ def test_modes_do_not_follow_the_umask(tmp_path: Path, mask: int) -> None:
 
     made = ("init-ca", "--generate-key-file", str(state.passphrase_file))
     must(run_forked(state, *made, env={"IOTONBOARD_PASSPHRASE_FILE": None}, before=masked))
-    for words in (("register", "a"), ("issue-broker", "b.test"), ("revoke", "a")):
+    for words in (("register", "a"), ("broker", "issue", "b.test"), ("revoke", "a")):
         must(run_forked(state, *words, before=masked))
     modes = {
         path.relative_to(tmp_path).as_posix(): stat.S_IMODE(path.stat().st_mode)
@@ -154,12 +154,12 @@ def test_no_secret_is_ever_written_in_the_clear(tmp_path: Path) -> None:
         ["revoke", "a", "--verbose"],
         ["register", "b"],
         ["export", "b", "--out", str(tmp_path / "b.zip")],
-        ["issue-broker", "b.test"],
+        ["broker", "issue", "b.test"],
         ["gen-crl"],
         ["sync-acl", "--verbose"],
         ["backup", str(tmp_path / "backup.zip"), "--verbose"],
-        ["ca-rollover", "--verbose"],
-        ["passwd", "--new-passphrase-file", str(renewed.passphrase_file), "--verbose"],
+        ["ca", "rollover", "begin", "--verbose"],
+        ["ca", "passwd", "--new-passphrase-file", str(renewed.passphrase_file), "--verbose"],
     ]
     calls = [(state, words) for words in with_the_first] + [(renewed, ["register", "c"])]
     said, to_files = "", ""

@@ -32,10 +32,10 @@ def _load(choice: random.Random, known: list[str]) -> list[str]:
             ["gen-crl"],
             ["renew", some, "--revoke-old", choice.choice(["now", "after-overlap"])],
             ["renew", "--old-ca", "--revoke-old", "now"],
-            ["ca-rollover"],
-            ["ca-rollover", "--retire"],
+            ["ca", "rollover", "begin"],
+            ["ca", "rollover", "--retire"],
             ["sync-acl"],
-            ["issue-broker", "broker.test"],
+            ["broker", "issue", "broker.test"],
             ["config", "set", "acl.style", choice.choice(["pattern", "per-device"])],
         ]
     )

@@ -26,7 +26,7 @@ def fleet(state: State) -> State:
     """Three devices, one of them revoked, and a broker."""
     state.register("a", "b", "c")
     state.run("revoke", "a")
-    state.run("issue-broker", "broker.test", "10.0.0.1")
+    state.run("broker", "issue", "broker.test", "10.0.0.1")
     return state
 
 

@@ -22,7 +22,7 @@ def fleet(state: State) -> State:
     state.run("register", "late", "--validity-days", "300")
     state.run("revoke", "gone")
     state.run("renew", "renewed", "--validity-days", "300")
-    state.run("issue-broker", "broker.test", "--validity-days", "10")
+    state.run("broker", "issue", "broker.test", "--validity-days", "10")
     return state
 
 
@@ -37,11 +37,11 @@ def test_only_what_is_due_is_shown(fleet: State) -> None:
 def test_each_kind_says_what_to_type(fleet: State) -> None:
     said = fleet.run("expiring", expect=9).stderr
     assert "next: iotonboard renew --expiring-within DAYS" in said
-    assert "next: iotonboard issue-broker HOST" in said
+    assert "next: iotonboard broker issue HOST" in said
     assert "gen-crl" not in said
     said = fleet.run("expiring", "--within", "3650", expect=9).stderr
     assert "next: iotonboard gen-crl" in said
-    assert "next: iotonboard ca-rollover" in said
+    assert "next: iotonboard ca rollover begin" in said
 
 
 def test_a_device_counts_with_its_last_valid_certificate(fleet: State) -> None:

@@ -105,9 +105,9 @@ NAMED: dict[str, tuple[str, str, str, Callable[[State], object]]] = {
     "a clock that ran ahead": (
         "clock", "failed", "accept-clock", rewrite("UPDATE meta SET value = value - 86400000 WHERE key = 'last_event'"),
     ),
-    "a CA too short": ("ca-certificate", "warning", "ca-rollover", configure("cert_validity_days", "36500")),
+    "a CA too short": ("ca-certificate", "warning", "ca rollover begin", configure("cert_validity_days", "36500")),
     "a CA that ended": (
-        "ca-certificate", "failed", "ca-rollover", rewrite("UPDATE issuer SET not_after = 2, not_before = 1"),
+        "ca-certificate", "failed", "ca rollover begin", rewrite("UPDATE issuer SET not_after = 2, not_before = 1"),
     ),
     "a CRL near its end": ("crl", "warning", "type: iotonboard gen-crl", configure("crl_next_update_days", "365")),
     "a CRL that ended": ("crl", "failed", "type: iotonboard gen-crl", rewrite("UPDATE crl SET next_update = 2")),
@@ -117,7 +117,7 @@ NAMED: dict[str, tuple[str, str, str, Callable[[State], object]]] = {
         "backup", "warning", "type: iotonboard backup",
         rewrite("INSERT INTO meta SELECT 'last_backup', value - 2764800 FROM meta WHERE key = 'last_event'"),
     ),
-    "too few rounds": ("passphrase", "warning", "type: iotonboard passwd", make_guessable),
+    "too few rounds": ("passphrase", "warning", "type: iotonboard ca passwd", make_guessable),
 }  # fmt: skip
 
 
@@ -154,7 +154,10 @@ def test_a_full_disk_is_named_with_its_place(state: State, monkeypatch: pytest.M
 def test_a_key_that_is_missing_or_in_the_clear(state: State) -> None:
     leave_unlocked(state)
     for name in ("ca-key", "passphrase"):
-        assert (finding(state, name)["status"], finding(state, name)["hint"]) == ("warning", "type: iotonboard passwd")
+        assert (finding(state, name)["status"], finding(state, name)["hint"]) == (
+            "warning",
+            "type: iotonboard ca passwd",
+        )
     (state.certs / "ca.key").unlink()
     for name in ("ca-key", "passphrase"):
         found = finding(state, name, expect=9)

@@ -29,10 +29,10 @@ def test_a_broker_trusts_both_cas_until_the_old_one_is_retired(
     stolen = unpack(state.copy_to(tmp_path / "thief").register("old-9")[0], tmp_path)
     assert connect_answer(broker, stolen) == "Success"
 
-    state.run("ca-rollover")
+    state.run("ca", "rollover", "begin")
     devices |= {one["device_id"]: unpack(one, tmp_path) for one in state.register("new-1", "new-2")}
     assert connect_answer(broker, devices["new-1"]).startswith("refused")
-    # Measured: with a crlfile the broker reads its cafile anew at a reload. What ca-rollover says rests on this.
+    # Measured: with a crlfile the broker reads its cafile anew at a reload. What 'ca rollover' says rests on this.
     broker.reload()
     for name, credentials in devices.items():
         publishes(broker, name, credentials)
@@ -45,14 +45,14 @@ def test_a_broker_trusts_both_cas_until_the_old_one_is_retired(
     publishes(broker, "new-2", devices["new-2"])
 
     # A broker's new certificate is of the CA that the old devices know, until the last of them has gone.
-    state.run("issue-broker", "localhost", "127.0.0.1", "--plain-key")
+    state.run("broker", "issue", "localhost", "127.0.0.1", "--plain-key")
     broker.reload()
     publishes(broker, "old-2", devices["old-2"])
     publishes(broker, "new-2", devices["new-2"])
     renewed = state.run("renew", "--old-ca", "--revoke-old", "now", "--json").json_lines
     devices |= {one["device_id"]: unpack(one, tmp_path) for one in renewed}
-    state.run("issue-broker", "localhost", "127.0.0.1", "--plain-key")
-    state.run("ca-rollover", "--retire")
+    state.run("broker", "issue", "localhost", "127.0.0.1", "--plain-key")
+    state.run("ca", "rollover", "--retire")
     broker.reload()
     (latest,) = state.register("new-3")
     broker.reload()

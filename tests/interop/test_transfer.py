@@ -356,11 +356,11 @@ def test_pack_refuses_and_changes_nothing(state: State, site: Site, tmp_path: Pa
 
 def test_a_pinned_old_ca_accepts_packages_during_the_change_of_a_ca(state: State, site: Site) -> None:
     site.apply(site.pack("first"))
-    state.run("ca-rollover")
+    state.run("ca", "rollover", "begin")
     assert "the CA file changed" in state.run(*site.words(site.pack("second"))).stderr
     assert (site.dest / "ca.crt").read_bytes() == state.ca_cert.read_bytes() != site.ca.read_bytes()
     state.run("renew", "press-1", "press-2", "--revoke-old", "now")
-    state.run("ca-rollover", "--retire")
+    state.run("ca", "rollover", "--retire")
     third = site.pack("third")
     site.refused(third)
     # What the last package brought holds both CAs.
@@ -376,7 +376,7 @@ def test_a_calendar_travels_whole(site: Site) -> None:
 def test_generations_name_the_lists_of_each_ca(state: State) -> None:
     state.run("gen-crl", "--calendar", "3")
     assert state.run("generations").stdout.splitlines()[0].split("\t")[2] == "2-4"
-    state.run("ca-rollover")
+    state.run("ca", "rollover", "begin")
     assert state.run("generations").stdout.splitlines()[0].split("\t")[2] == "1-3 5-7"
 
 

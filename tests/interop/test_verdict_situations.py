@@ -191,7 +191,7 @@ def test_every_certificate_meets_the_fate_that_verify_tells(state: State, start_
     situations = {title: make(title) for title, make in SITUATIONS.items()}
     trust = tmp_path / "ca.crt"
     trust.write_bytes(state.ca_cert.read_bytes())
-    state.run("issue-broker", *BROKER_NAMES, "--plain-key")
+    state.run("broker", "issue", *BROKER_NAMES, "--plain-key")
     state.ca_cert.write_bytes(b"".join(ca.pem for one in situations.values() for ca in one.cas))
     state.crl.write_bytes(b"".join(crl for one in situations.values() for crl in one.crls))
     broker = start_broker(state)

@@ -64,7 +64,7 @@ def test_openssl_accepts_the_good_and_rejects_the_revoked(pki: Pki) -> None:
 
 def test_openssl_accepts_the_broker_as_a_server_and_no_device(pki: Pki) -> None:
     if not (pki.state.certs / "brokers" / "broker.example").exists():
-        pki.state.run("issue-broker", "broker.example", "192.0.2.7", "--plain-key")
+        pki.state.run("broker", "issue", "broker.example", "192.0.2.7", "--plain-key")
     broker = pki.state.certs / "brokers" / "broker.example" / "broker.crt"
     trust = ("-x509_strict", "-crl_check", "-CAfile", pki.state.ca_cert, "-CRLfile", pki.state.crl)
     as_server = ("openssl", "verify", *trust, "-purpose", "sslserver")

@@ -65,7 +65,7 @@ def test_verify_tells_what_the_brokers_user_makes_of_the_rights(
 ) -> None:
     one, gone = (unpack(found, tmp_path) for found in state.register("one", "gone"))
     state.run("revoke", "gone")
-    state.run("issue-broker", *BROKER_NAMES, "--plain-key")
+    state.run("broker", "issue", *BROKER_NAMES, "--plain-key")
     with tempfile.TemporaryDirectory() as root:
         Path(root).chmod(0o755)
         files = Path(root, "published")

@@ -1,4 +1,4 @@
-"""A real Mosquitto on loopback, run from the configuration that ``issue-broker`` wrote."""
+"""A real Mosquitto on loopback, run from the configuration that ``broker issue`` wrote."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Broker:
         self.log_file = folder / "mosquitto.log"
         conf = state.certs / "brokers" / BROKER_NAMES[0] / "mosquitto.conf"
         if not conf.exists():
-            issued = state.json("issue-broker", *BROKER_NAMES, "--plain-key")
+            issued = state.json("broker", "issue", *BROKER_NAMES, "--plain-key")
             conf = Path(issued["config"])
         self.template = conf.read_text()
 

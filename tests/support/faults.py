@@ -18,18 +18,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-# Loaded before the first fork, so that no child pays for it.
-import iotonboard.cli.app
-import iotonboard.cli.fleet
-import iotonboard.cli.issue
-import iotonboard.cli.keys
-import iotonboard.cli.register
-import iotonboard.cli.revocation
-from iotonboard.commands import gen_crl, health, init_ca, passwd, register, revoke, sync_acl  # noqa: F401
-from iotonboard.state import config  # noqa: F401
+from iotonboard.cli import app
 
+from support.launcher import preload
 from support.program import Result, State, program_environment
 
+preload()
 KILLED = -signal.SIGKILL
 _WRITING = ("BEGIN", "COMMIT", "INSERT", "UPDATE", "DELETE", "CREATE", "PRAGMA user_version =", "PRAGMA journal_mode")
 
@@ -121,7 +115,7 @@ def run_forked(
                 before()
                 if stop_at:
                     _arm(_Countdown(stop_at, action), files_only=files_only)
-                code = iotonboard.cli.app.run(words)
+                code = app.run(words)
                 sys.stdout.flush()
                 sys.stderr.flush()
             except BaseException:

@@ -26,7 +26,7 @@ COMMANDS = (
     ("register", "press-1", "--name", "first", "--set", "line=4", "--validity-days", YEARS),
     ("register", "press-2", "press-3", "press-4", "--validity-days", YEARS),
     ("register", "press-5", "--topic", "read:plant/config", "--validity-days", YEARS),
-    ("issue-broker", "broker.test", "10.0.0.1"),
+    ("broker", "issue", "broker.test", "10.0.0.1"),
     ("revoke", "press-2", "--reason", "keyCompromise"),
     ("revoke", "press-3", "--reason", "certificateHold"),
     ("renew", "press-4", "--validity-days", YEARS),

@@ -1,4 +1,4 @@
-"""Verbs that set up: ``init-ca`` and ``issue-broker``."""
+"""The verb ``init-ca``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from iotonboard.cli.session import Session, clock, verb
 from iotonboard.errors import UsageError
-from iotonboard.model import KeyType, certificate_json, rfc3339
+from iotonboard.model import KeyType, rfc3339
 
 if TYPE_CHECKING:
     from iotonboard.ca.passphrase import Passphrase
@@ -70,47 +70,6 @@ def init_ca(
     }
     session.result(values, f"{result.state}\tCA {result.ca_fingerprint}\tvalid until {rfc3339(result.not_after)}")
     if no_passphrase:
-        session.message("warning: the CA key is not encrypted; 'iotonboard passwd' gives it a passphrase")
-    session.message("next: iotonboard issue-broker HOST, then iotonboard register ID")
-    return None
-
-
-@verb(
-    app,
-    "issue-broker",
-    example="iotonboard issue-broker broker.plant4.local 10.0.4.2 --passphrase-file ca.pass",
-)
-def issue_broker(
-    session: Session,
-    hosts: Annotated[list[str], typer.Argument(metavar="HOST...", help="Host names and IP addresses of the broker.")],
-    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port in mosquitto.conf.")] = 8883,
-    validity_days: Annotated[
-        int | None, typer.Option("--validity-days", min=1, max=36500, help="Life, in days.")
-    ] = None,
-    plain_key: Annotated[
-        bool,
-        typer.Option("--plain-key", help="Also write broker-plain.key, for a broker that starts unattended."),
-    ] = False,
-) -> int | None:
-    """Issue a server certificate and write a mosquitto.conf that enforces mTLS, CRL and ACL."""
-    from iotonboard.commands import issue_broker as command
-
-    with session.open_state() as state:
-        authority = session.unlock(state)
-        result = command.issue_broker(
-            state, authority, hosts, port=port, validity_days=validity_days, plain_key=plain_key
-        )
-    values = {
-        "host": result.host,
-        **certificate_json(result.serial, result.validity, result.fingerprint),
-        "ca_fingerprint": result.issuer,
-        "config": result.config,
-        "key_password": result.key_password,
-    }
-    session.result(values, f"{result.host}\tserial {result.serial.hex}\t{result.config}")
-    if not result.config_written:
-        session.message(f"{result.config!r} was there already and stays as it is")
-    if not plain_key:
-        session.message(f"broker.key is encrypted; its password: {result.key_password} (or use --plain-key)")
-    session.message(f"next: mosquitto -c {result.config}")
+        session.message("warning: the CA key is not encrypted; 'iotonboard ca passwd' gives it a passphrase")
+    session.message("next: iotonboard broker issue HOST, then iotonboard register ID")
     return None

@@ -1,4 +1,4 @@
-"""Verbs of the desk: ``health``, ``config`` and ``accept-clock``."""
+"""The verb ``health``."""
 
 from __future__ import annotations
 
@@ -9,18 +9,8 @@ import typer
 from iotonboard.cli import output
 from iotonboard.cli.session import Session, verb
 from iotonboard.errors import NotFoundError, UsageError
-from iotonboard.model import rfc3339
 
 app = typer.Typer()
-config_app = typer.Typer(
-    name="config",
-    help="Show and change settings.",
-    epilog="Example: iotonboard config show",
-    rich_markup_mode=None,
-    no_args_is_help=True,
-    add_completion=False,
-)
-app.add_typer(config_app, name="config")
 
 
 @verb(app, "health", example="iotonboard health --json")
@@ -84,52 +74,3 @@ def _inspect(session: Session, *, repair: bool) -> int | None:
     if differences and not repair:
         session.message("hint: 'iotonboard health --repair' rewrites what can be rebuilt; a backup has the rest")
     return 9 if differences else None
-
-
-@verb(config_app, "show", example="iotonboard config show --json")
-def config_show(session: Session) -> int | None:
-    """Show each setting with its value and where it came from."""
-    from iotonboard.state.config import SETTINGS
-    from iotonboard.state.state import load_settings
-
-    settings = load_settings(session.root, session.environment)
-    if session.json:
-        rows = {key: {"value": settings[key], "source": settings.sources[key]} for key in SETTINGS}
-        output.write_json("config show", {"settings": rows})
-        return None
-    lines = ((key, _text(settings[key]), settings.sources[key], SETTINGS[key].help) for key in SETTINGS)
-    output.write_table(("SETTING", "VALUE", "FROM", "WHAT"), lines)
-    return None
-
-
-def _text(value: object) -> str:
-    return ",".join(value) if isinstance(value, tuple) else str(value)
-
-
-@verb(config_app, "set", example="iotonboard config set crl_next_update_days 60")
-def config_set(
-    session: Session,
-    key: Annotated[str, typer.Argument(metavar="KEY", help="The setting.")],
-    value: Annotated[str, typer.Argument(metavar="VALUE", help="Its new value; lists with commas.")],
-) -> int | None:
-    """Check a value and write it into iotonboard.toml."""
-    from iotonboard.commands.configure import set_value
-
-    with session.open_state() as state:
-        new = set_value(state, key, value)
-    shown = list(new) if isinstance(new, tuple) else new
-    session.result({"key": key, "value": shown}, f"{key}\t{_text(new)}")
-    if key.startswith("acl."):
-        session.message("next: iotonboard sync-acl")
-    return None
-
-
-@verb(app, "accept-clock", example="iotonboard accept-clock")
-def accept_clock(session: Session) -> int | None:
-    """Go on from the clock as it is now, after it was corrected. Recorded in the audit trail."""
-    from iotonboard.commands.configure import accept_clock as accept
-
-    with session.open_state() as state:
-        before, now = accept(state)
-    session.result({"last_event": rfc3339(before), "now": rfc3339(now)}, f"{rfc3339(before)}\t{rfc3339(now)}")
-    return None

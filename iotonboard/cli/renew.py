@@ -1,4 +1,4 @@
-"""Verbs for the years after registration: ``renew``, ``release`` and ``retire``."""
+"""The verb ``renew``."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import typer
 
 from iotonboard.cli import output
 from iotonboard.cli.answers import passwords_file, stop_signal, worker_starter
-from iotonboard.cli.complete import complete_device_id
-from iotonboard.cli.reloading import ReloadOption, reload_now
+from iotonboard.cli.options import BatchOption, OptionalDevicesArgument, ValidityOption
+from iotonboard.cli.reloading import reach_broker
 from iotonboard.cli.session import Session, verb
 from iotonboard.errors import InterruptedBatchError, IotOnboardError, UsageError
 from iotonboard.model import KeyType, certificate_json, rfc3339
@@ -19,29 +19,18 @@ from iotonboard.model import KeyType, certificate_json, rfc3339
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from iotonboard.ca.authority import Authority
     from iotonboard.commands.renew import Options, Renewed, Request
-    from iotonboard.model import SerialNumber
     from iotonboard.state.state import State
 
 app = typer.Typer()
 _MAX_CSR = 1 << 16
 
-IdsArgument = Annotated[
-    list[str], typer.Argument(metavar="ID...", help="Devices.", autocompletion=complete_device_id)
-]  # fmt: skip
-
 
 @verb(app, "renew", example="iotonboard renew --expiring-within 30 --passwords renewed.csv --passphrase-file ca.pass")
 def renew(
     session: Session,
-    ids: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[ID...]", help="Devices.", autocompletion=complete_device_id),
-    ] = None,
-    batch: Annotated[
-        str | None, typer.Option("--batch", metavar="FILE", help="CSV with device_id; '-': stdin.")
-    ] = None,
+    ids: OptionalDevicesArgument = None,
+    batch: BatchOption = None,
     expiring_within: Annotated[
         int | None,
         typer.Option(
@@ -67,9 +56,7 @@ def renew(
     key_type: Annotated[
         KeyType | None, typer.Option("--key-type", help="Type of a new key; default: as before.")
     ] = None,
-    validity_days: Annotated[
-        int | None, typer.Option("--validity-days", min=1, max=36500, help="Life, in days.")
-    ] = None,
+    validity_days: ValidityOption = None,
     no_bundle: Annotated[bool, typer.Option("--no-bundle", help="Make no creds.zip.")] = False,
     passwords: Annotated[
         str | None,
@@ -121,7 +108,7 @@ def renew(
             state.publish()
         _print_counts(session, counts)
         if counts["renewed"] and revoke_old == "now":
-            _reach_broker(session, state, reload=False)
+            reach_broker(session, state, reload=False)
         if stopped():
             raise InterruptedBatchError(
                 "stopped; everything answered so far is done",
@@ -208,77 +195,3 @@ def _print_refused(session: Session, answer: Renewed, error: IotOnboardError) ->
         values = {"device_id": answer.device_id, "line": answer.line, "status": "failed"}
         output.write_json("renew", {**values, "error": output.error_values(error)})
     output.write_error(error.message, error.hint)
-
-
-@verb(app, "release", example="iotonboard release press-17 --passphrase-file ca.pass")
-def release(session: Session, ids: IdsArgument, reload: ReloadOption = False) -> int | None:
-    """End a hold (revoke --reason certificateHold): CRL and ACL let the devices in again."""
-    from iotonboard.commands.release import release as end_hold
-
-    with session.open_state() as state:
-        authority = session.unlock(state)
-        _finish(state, authority)
-        answers = end_hold(state, dict.fromkeys(ids))
-        from iotonboard.commands.gen_crl import gen_crl
-        from iotonboard.store.issuers import crl_number
-
-        rows = gen_crl(state, authority)
-        for answer in answers:
-            number = crl_number(state.store, rows, answer.serials)
-            values = {"device_id": answer.device_id, "serials": _hex(answer.serials), "crl_number": number}
-            session.result(values, f"{answer.device_id}\t{len(answer.serials)} certificate(s) released\tCRL {number}")
-        _reach_broker(session, state, reload=reload)
-    return None
-
-
-@verb(app, "retire", example="iotonboard retire press-17 --passphrase-file ca.pass")
-def retire(session: Session, ids: IdsArgument, reload: ReloadOption = False) -> int | None:
-    """Take devices out of service: revoked as cessationOfOperation, out of the ACL, their ids never given again."""
-    from iotonboard.commands.retire import retire as end_service
-
-    with session.open_state() as state:
-        authority = session.unlock(state)
-        _finish(state, authority)
-        answers = end_service(state, dict.fromkeys(ids))
-        numbers: list[int | None] = [None] * len(answers)
-        if any(answer.changed for answer in answers):
-            from iotonboard.commands.gen_crl import gen_crl
-            from iotonboard.store.issuers import crl_number
-
-            rows = gen_crl(state, authority)
-            numbers = [crl_number(state.store, rows, answer.serials) for answer in answers]
-        for answer, number in zip(answers, numbers, strict=True):
-            values = {
-                "device_id": answer.device_id,
-                "serials": _hex(answer.serials),
-                "changed": answer.changed,
-                "crl_number": number,
-            }
-            what = f"retired, {len(answer.serials)} certificate(s) revoked" if answer.changed else "was retired already"
-            session.result(values, f"{answer.device_id}\t{what}" + (f"\tCRL {number}" if number else ""))
-        if reload or any(numbers):
-            _reach_broker(session, state, reload=reload)
-    return None
-
-
-def _reach_broker(session: Session, state: State, *, reload: bool) -> None:
-    if reload:
-        reload_now(session, state)
-    else:
-        session.message("next: copy CRL and ACL to the broker if it runs elsewhere, then reload it")
-
-
-def _finish(state: State, authority: Authority) -> None:
-    """Sign and publish what an interrupted call recorded: the call that repeats it may have nothing to change."""
-    from iotonboard.store.revocations import unlisted_revocations
-
-    if unlisted_revocations(state.store):
-        from iotonboard.commands.gen_crl import gen_crl
-
-        gen_crl(state, authority)
-    else:
-        state.publish()
-
-
-def _hex(serials: Sequence[SerialNumber]) -> list[str]:
-    return [serial.hex for serial in serials]

@@ -1,4 +1,4 @@
-"""Verbs of the security officer: ``revoke`` and ``gen-crl``."""
+"""The verb ``revoke``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iotonboard.cli import output
-from iotonboard.cli.complete import complete_device_id
-from iotonboard.cli.reloading import ReloadOption, reload_now
+from iotonboard.cli.options import BatchOption, OptionalDevicesArgument, ReloadOption
+from iotonboard.cli.reloading import reload_now
 from iotonboard.cli.session import Session, verb
 from iotonboard.errors import IotOnboardError, UsageError
 from iotonboard.model import RevocationReason, rfc3339
@@ -33,17 +33,12 @@ WHAT_THE_BROKER_NEEDS = (
 @verb(app, "revoke", example="iotonboard revoke press-17 --reason keyCompromise --passphrase-file ca.pass")
 def revoke(
     session: Session,
-    ids: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[ID...]", help="Devices.", autocompletion=complete_device_id),
-    ] = None,
+    ids: OptionalDevicesArgument = None,
     reason: Annotated[
         RevocationReason, typer.Option("--reason", help="Why (RFC 5280).")
     ] = RevocationReason.UNSPECIFIED,
     serials: Annotated[list[str] | None, typer.Option("--serial", metavar="HEX", help="One certificate only.")] = None,
-    batch: Annotated[
-        str | None, typer.Option("--batch", metavar="FILE", help="CSV with device_id; '-': stdin.")
-    ] = None,
+    batch: BatchOption = None,
     certificates: Annotated[
         list[str] | None, typer.Option("--cert", metavar="FILE", help="A certificate file, known here or not.")
     ] = None,
@@ -150,78 +145,3 @@ def _print(session: Session, answer: Revoked, number: int | None) -> None:
     if answer.revocation_date is None:
         what = "nothing to revoke: its certificates have expired ('--serial HEX --reason keyCompromise' bars a key)"
     session.result(values, f"{answer.device_id}\t{what}\t{f'CRL {number}' if number else 'not yet on the CRL'}")
-
-
-@verb(app, "gen-crl", example="iotonboard gen-crl --calendar 8 --every 7 --passphrase-file ca.pass")
-def gen_crl(
-    session: Session,
-    next_update_days: Annotated[
-        int | None, typer.Option("--next-update-days", min=1, max=3650, help="Life of the CRL, in days.")
-    ] = None,
-    calendar: Annotated[
-        int | None,
-        typer.Option("--calendar", min=0, max=520, metavar="N", help="Sign N lists ahead of time; 0 ends it."),
-    ] = None,
-    every: Annotated[
-        int | None, typer.Option("--every", min=1, max=3650, metavar="DAYS", help="A list of the calendar each N days.")
-    ] = None,
-    reload: ReloadOption = False,
-) -> int | None:
-    """Sign a new CRL and publish it, with the ACL.
-
-    With --calendar the file holds the lists of the next weeks too, and a broker that nobody visits moves from
-    one to the next by itself. It is kept: every later revocation signs all of it anew. Its price is replay:
-    whoever puts an old calendar back un-revokes, until it ends, what was revoked since; the ACL's deny remains.
-    """
-    from iotonboard.commands.gen_crl import CalendarRequest
-    from iotonboard.commands.gen_crl import gen_crl as sign
-
-    if every is not None and calendar is None:
-        raise UsageError("--every goes with --calendar", hint="for one list use --next-update-days")
-    if next_update_days is not None and calendar:
-        raise UsageError(
-            "--next-update-days and --calendar exclude each other", hint="a calendar's lists last 2 x --every"
-        )
-    request = CalendarRequest(calendar, every) if calendar is not None else None
-    with session.open_state() as state:
-        authority = session.unlock(state)
-        state.publish(acl=False)
-        rows = sign(state, authority, next_update_days=next_update_days, calendar=request)
-        _print_crl(session, rows, state.paths.crl)
-        if reload:
-            reload_now(session, state)
-    if len(rows) > 1 and rows[0].issuer == rows[1].issuer:
-        session.message(
-            f"the calendar ends on {rfc3339(rows[-1].next_update)}; until then an old copy of it, put back, un-revokes"
-            " what was revoked since it was signed: keep it no longer than your visits need"
-        )
-    if not reload:
-        session.message("next: reload the broker (kill -HUP, or systemctl reload mosquitto)")
-    return None
-
-
-def _print_crl(session: Session, signed: list[CrlRow], path: str) -> None:
-    row = signed[0]
-    rows, others = ([one for one in signed if (one.issuer == row.issuer) == is_own] for is_own in (True, False))
-    values = {
-        "crl_number": row.number,
-        "this_update": rfc3339(row.this_update),
-        "next_update": rfc3339(row.next_update),
-        "revoked": row.revoked,
-        "path": path,
-        "calendar": [
-            {
-                "crl_number": one.number,
-                "this_update": rfc3339(one.this_update),
-                "next_update": rfc3339(one.next_update),
-            }
-            for one in rows
-        ],
-        "horizon": rfc3339(rows[-1].next_update),
-        "old_ca": [{"crl_number": one.number, "revoked": one.revoked} for one in others],
-    }
-    more = f" to {rows[-1].number}" if len(rows) > 1 else ""
-    more += f" (old CA: {others[0].number})" if others else ""
-    session.result(
-        values, f"CRL {row.number}{more}\t{row.revoked} revoked\tuntil {rfc3339(rows[-1].next_update)}\t{path}"
-    )

@@ -11,27 +11,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iotonboard.cli import output
-from iotonboard.cli.session import Session, verb
+from iotonboard.cli.options import CsvOption
+from iotonboard.cli.session import Session, group, verb
 from iotonboard.errors import UsageError
 from iotonboard.model import rfc3339
 
 if TYPE_CHECKING:
     from iotonboard.store.audit import AuditRow
 
-app = typer.Typer()
-audit_app = typer.Typer(
-    name="audit",
-    help="Read, verify and carry the audit trail.",
-    epilog="Example: iotonboard audit verify",
-    rich_markup_mode=None,
-    no_args_is_help=True,
-    add_completion=False,
-)
-app.add_typer(audit_app, name="audit")
+app = group("audit", "Read, verify and carry the audit trail.", example="iotonboard audit verify")
 _COLUMNS = ("seq", "time", "operator", "host", "command", "subject", "serial", "detail")
 
 
-@verb(audit_app, "show", example="iotonboard audit show --subject press-17 --json")
+@verb(app, "show", example="iotonboard audit show --subject press-17 --json")
 def show(
     session: Session,
     subject: Annotated[str, typer.Option("--subject", help="Only rows about this device, broker or setting.")] = "",
@@ -39,7 +31,7 @@ def show(
     since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="From this time on, UTC.")] = None,
     until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Up to this time, UTC.")] = None,
     last: Annotated[int | None, typer.Option("--last", min=1, help="Look at the newest N rows only.")] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, safe to open in a spreadsheet.")] = False,
+    as_csv: CsvOption = False,
 ) -> int | None:
     """Show who changed what, oldest first."""
     from iotonboard.commands.audit_trail import Filter, select_rows
@@ -85,7 +77,7 @@ def _parse_time(text: str | None) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
-@verb(audit_app, "verify", example="iotonboard audit verify --head 12:AB12-CD34-EF56-0789-1122")
+@verb(app, "verify", example="iotonboard audit verify --head 12:AB12-CD34-EF56-0789-1122")
 def verify(
     session: Session,
     head: Annotated[str, typer.Option("--head", help="A head that was written down earlier.")] = "",
@@ -104,7 +96,7 @@ def verify(
     return 9
 
 
-@verb(audit_app, "head", example="iotonboard audit head")
+@verb(app, "head", example="iotonboard audit head")
 def head_of_trail(session: Session) -> int | None:
     """Print the head of the trail, to be written down: 'audit verify --head' finds what was changed since."""
     from iotonboard.store import audit

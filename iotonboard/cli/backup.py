@@ -1,0 +1,35 @@
+"""The verb ``backup``."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from iotonboard.cli.session import Session, verb
+
+app = typer.Typer()
+
+
+@verb(app, "backup", example="iotonboard backup /media/usb/plant4-2030-01-31.zip --passphrase-file ca.pass")
+def backup(
+    session: Session, file: Annotated[str, typer.Argument(metavar="FILE", help="The backup; must not exist yet.")]
+) -> int | None:
+    """Write one consistent, encrypted file with database, CA key, settings and ACL, while other commands go on."""
+    from iotonboard.commands.backup import back_up
+
+    with session.open_state() as state:
+        passphrase = session.read_passphrase("CA passphrase")
+        opened = session.unlock(state, passphrase)
+        made = back_up(state, opened, passphrase, file, noise=os.urandom(16))
+    values = {
+        "path": made.path,
+        "sha256": made.sha256,
+        "devices": made.devices,
+        "crl_number": made.crl_number,
+        "audit_seq": made.audit_seq,
+    }
+    session.result(values, f"{made.path}\t{made.devices} devices\tCRL {made.crl_number}\tSHA-256 {made.sha256}")
+    session.message("keep it apart from the passphrase; with both, anybody is this CA")
+    return None

@@ -1,0 +1,71 @@
+"""The verb ``bundle``: ``password`` and ``open``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from iotonboard.cli.options import DeviceArgument, ForceOption
+from iotonboard.cli.session import Session, group, verb
+from iotonboard.errors import KeyUnavailableError
+from iotonboard.files import read_file
+
+app = group("bundle", "Open bundles, and show their passwords.", example="iotonboard bundle password press-17")
+_MAX_PASSWORD = 1 << 10
+
+
+@verb(app, "password", example="iotonboard bundle password press-17 --passphrase-file ca.pass")
+def password(session: Session, device_id: DeviceArgument) -> int | None:
+    """Show the password of a device's bundle again; leaves an audit row."""
+    from iotonboard.commands.password import show_password
+
+    with session.open_state() as state:
+        serial, text = show_password(state, session.unlock(state), device_id)
+    session.result({"device_id": device_id, "serial": serial.hex, "bundle_password": text}, text)
+    return None
+
+
+@verb(app, "open", example="iotonboard bundle open creds.zip --out ./press-17 --password-file press-17.pass")
+def open_bundle(
+    session: Session,
+    bundle: Annotated[str, typer.Argument(metavar="FILE", help="The creds.zip.")],
+    out: Annotated[str, typer.Option("--out", metavar="DIR", help="A folder that is not there yet, or is empty.")],
+    password_file: Annotated[
+        str | None,
+        typer.Option("--password-file", metavar="FILE", help="File whose first line is the password; '-': stdin."),
+    ] = None,
+    force: ForceOption = False,
+) -> int | None:
+    """Decrypt a bundle, check it against its manifest and extract it; works without a state."""
+    from iotonboard.commands.open_bundle import extract, read_bundle
+    from iotonboard.delivery.bundle import MANIFEST
+
+    files = read_bundle(bundle, _bundle_password(session, password_file))
+    extract(files, out, force=force)
+    manifest = json.loads(files[MANIFEST])
+    values = {"device_id": manifest.get("device_id"), "path": out, "files": sorted(files)}
+    session.result(values, f"{manifest.get('device_id')}\t{out}\t{' '.join(sorted(files))}")
+    return None
+
+
+def _bundle_password(session: Session, password_file: str | None) -> str:
+    if password_file == "-":
+        octets = sys.stdin.buffer.readline(_MAX_PASSWORD)
+    elif password_file is not None:
+        octets = read_file(password_file, limit=_MAX_PASSWORD).partition(b"\n")[0]
+    elif "IOTONBOARD_BUNDLE_PASSWORD" in session.environment:
+        octets = os.fsencode(session.environment["IOTONBOARD_BUNDLE_PASSWORD"])
+    elif sys.stdin.isatty():
+        from getpass import getpass
+
+        octets = getpass("bundle password: ", stream=sys.stderr).encode()
+    else:
+        raise KeyUnavailableError(
+            "the bundle's password is needed and nobody is there to type it",
+            hint="name its file with --password-file, or set IOTONBOARD_BUNDLE_PASSWORD",
+        )
+    return octets.rstrip(b"\r\n").decode("utf-8", "replace")

@@ -1,0 +1,66 @@
+"""The verb ``deliver``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from iotonboard.cli.options import OptionalDevicesArgument
+from iotonboard.cli.session import Session, verb
+from iotonboard.errors import UsageError
+from iotonboard.model import rfc3339
+
+if TYPE_CHECKING:
+    from iotonboard.commands.deliver import Delivered
+
+app = typer.Typer()
+
+
+@verb(app, "deliver", example="iotonboard deliver press-17 --minutes 15")
+def deliver(
+    session: Session,
+    ids: OptionalDevicesArgument = None,
+    minutes: Annotated[
+        int | None,
+        typer.Option("--minutes", min=1, max=525600, help="Life of the link; default: DOWNLOAD_EXPIRY_MINUTES."),
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="DIR", help="Copy to a removable disk instead, and read it back.")
+    ] = None,
+) -> int | None:
+    """Hand bundles over: as a link that lives for some minutes, or as a copy on a disk."""
+    from iotonboard.commands import deliver as command
+
+    if not ids:
+        raise UsageError("nothing to deliver", hint="name devices")
+    if to is not None and minutes is not None:
+        raise UsageError("--to and --minutes exclude each other", hint="a copy on a disk has no end")
+    with session.open_state() as state:
+        state.publish(acl=False)
+        life = minutes or state.config["download_expiry_minutes"]
+        for device_id in ids:
+            if to is None:
+                done = command.deliver(state, device_id, lambda: session.unlock(state), minutes=life)
+            else:
+                done = command.deliver_to(state, device_id, lambda: session.unlock(state), to)
+            _print_delivered(session, done)
+    return None
+
+
+def _print_delivered(session: Session, done: Delivered) -> None:
+    link = Path(done.path).as_uri()
+    values = {
+        "device_id": done.device_id,
+        "serial": done.certificate.serial.hex,
+        "path": done.path,
+        "link": link,
+        "sha256": done.sha256,
+        "expires_at": rfc3339(done.expires_at) if done.expires_at else None,
+    }
+    if done.expires_at:
+        text = f"until {rfc3339(done.expires_at)}\t{done.path}\t{link}"
+    else:
+        text = f"{'copied and read back' if done.is_new else 'was there already'}\t{done.path}"
+    session.result(values, f"{done.device_id}\t{text}")

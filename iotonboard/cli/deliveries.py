@@ -1,0 +1,37 @@
+"""The verb ``deliveries``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from iotonboard.cli import output
+from iotonboard.cli.session import Session, verb
+from iotonboard.cli.values import delivery_values
+
+app = typer.Typer()
+
+
+@verb(app, "deliveries", example="iotonboard deliveries --json")
+def deliveries(
+    session: Session,
+    status: Annotated[
+        str | None, typer.Option("--status", metavar="NAME", help="pending, fetched, expired, copied, ...")
+    ] = None,
+) -> int | None:
+    """List what was handed over. 'fetched': the file left the outbox in time, or the device was confirmed."""
+    from iotonboard.store.deliveries import all_deliveries, status_of
+
+    with session.open_state() as state:
+        now = state.clock()
+        found = (delivery_values(one, status_of(one, now)) for one in all_deliveries(state.store))
+        rows = [values for values in found if status in (None, values["status"])]
+    if session.json:
+        for values in rows:
+            output.write_json("deliveries", values)
+        return None
+    names = ("device_id", "status", "created_at", "expires_at", "path")
+    titles = [name.replace("_", " ").upper() for name in names]
+    output.write_table(titles, ([str(values[name] or "") for name in names] for values in rows))
+    return None

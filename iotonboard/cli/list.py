@@ -1,0 +1,95 @@
+"""The verb ``list``."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from datetime import timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from iotonboard.cli import output
+from iotonboard.cli.options import CsvOption
+from iotonboard.cli.session import Session, verb
+from iotonboard.cli.values import device_values
+from iotonboard.errors import UsageError
+from iotonboard.model import rfc3339
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from iotonboard.model import DeviceRecord
+    from iotonboard.store.store import Store
+
+app = typer.Typer()
+
+
+@verb(app, "list", example="iotonboard list --status active --expiring-within 30 --json")
+def list_devices(
+    session: Session,
+    status: Annotated[
+        Literal["active", "expired", "on-hold", "revoked", "retired"] | None,
+        typer.Option("--status", help="Only devices of this status."),
+    ] = None,
+    expiring_within: Annotated[
+        int | None,
+        typer.Option(
+            "--expiring-within", min=0, max=36500, metavar="DAYS", help="Only devices that expire within DAYS."
+        ),
+    ] = None,
+    attributes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Only with this attribute.")
+    ] = None,
+    old_ca: Annotated[
+        bool, typer.Option("--old-ca", help="Only devices without a certificate of the CA that issues now.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most N devices.")] = None,
+    as_csv: CsvOption = False,
+) -> int | None:
+    """List devices in the order of their ids."""
+    from iotonboard.enrolment.request import parse_attribute
+    from iotonboard.store.devices import DeviceFilter, find_devices
+
+    if old_ca and (status or expiring_within is not None or attributes):
+        raise UsageError("--old-ca goes with no other filter", hint="leave the others out")
+    if as_csv and session.json:
+        raise UsageError("--csv and --json exclude each other", hint="choose one of them")
+    pairs = tuple(parse_attribute(text) for text in attributes or ())
+    with session.open_state() as state:
+        now = state.clock()
+        before = now + timedelta(days=expiring_within) if expiring_within is not None else None
+        if old_ca:
+            devices = _behind(state.store, limit, now)
+        else:
+            devices = find_devices(state.store, DeviceFilter(status, before, pairs, limit), now)
+        if session.json:
+            for device in devices:
+                output.write_json("list", device_values(device, now))
+        elif as_csv:
+            _write_csv(devices, now)
+        else:
+            output.write_table(("DEVICE", "STATUS", "NOT AFTER", "NAME"), (_columns(device, now) for device in devices))
+    return None
+
+
+def _behind(store: Store, limit: int | None, now: datetime) -> Iterator[DeviceRecord]:
+    from iotonboard.store.devices import device_record
+    from iotonboard.store.issuers import devices_behind
+
+    return (device_record(store, device_id) for device_id in islice(devices_behind(store, now), limit))
+
+
+def _columns(device: DeviceRecord, now: datetime) -> tuple[str, str, str, str]:
+    not_after = rfc3339(device.certificates[0].validity.not_after) if device.certificates else ""
+    return device.device_id, device.status(now), not_after, device.name
+
+
+def _write_csv(devices: Iterable[DeviceRecord], now: datetime) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(("device_id", "status", "not_after", "name", "attributes"))
+    for device in devices:
+        attributes = " ".join(f"{key}={value}" for key, value in device.attributes.items())
+        writer.writerow([output.cell(value) for value in (*_columns(device, now), attributes)])

@@ -1,0 +1,28 @@
+"""Arguments and options that several verbs have."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from iotonboard.cli.complete import complete_device_id
+
+DeviceArgument = Annotated[str, typer.Argument(metavar="ID", help="The device.", autocompletion=complete_device_id)]
+DevicesArgument = Annotated[
+    list[str], typer.Argument(metavar="ID...", help="Devices.", autocompletion=complete_device_id)
+]  # fmt: skip
+OptionalDevicesArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[ID...]", help="Devices.", autocompletion=complete_device_id)
+]
+BatchOption = Annotated[
+    str | None, typer.Option("--batch", metavar="FILE", help="CSV with device_id; '-': stdin.")
+]  # fmt: skip
+ValidityOption = Annotated[
+    int | None, typer.Option("--validity-days", min=1, max=36500, help="Life, in days.")
+]  # fmt: skip
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+ReloadOption = Annotated[
+    bool, typer.Option("--reload", help="Make the broker read it, as 'broker.reload' says, and check the outcome.")
+]
