@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.broker.acl import rule_lines
 from iotonboard.broker.package import FILES
-from iotonboard.broker.region import split_region
+from iotonboard.broker.region import stream_operator_text
 from iotonboard.errors import ConflictError, IotOnboardError, NotFoundError, PolicyError
 from iotonboard.files import (
     PUBLIC,
@@ -191,11 +191,12 @@ def check_own_rules(there: bytes, coming: bytes) -> None:
 def _own_rules(acl: bytes) -> list[str]:
     """The rules outside of the program's region, each with the user it belongs to."""
     try:
-        before, _, after = split_region(acl)
+        operator = stream_operator_text([acl])
+        own = operator.before + b"\n" + operator.after
     except PolicyError:
-        before, after = acl, b""
+        own = acl
     rules, user = [], ""
-    for _, keyword, rest in rule_lines(before + b"\n" + after):
+    for _, keyword, rest in rule_lines(own):
         if keyword == "user":
             user = f"user {rest}: "
         else:

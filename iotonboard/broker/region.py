@@ -21,7 +21,7 @@ from iotonboard.errors import PolicyError
 from iotonboard.model import Access
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
 BEGIN = b"# BEGIN iotonboard"
 END = b"# END iotonboard"
@@ -46,30 +46,15 @@ class OperatorText:
     has_region: bool
 
 
-def split_region(text: bytes) -> tuple[bytes, bytes, bytes]:
-    """Cut an ACL file into what is before the region, the region without its markers, and what is after.
+def stream_operator_text(pieces: Iterable[bytes]) -> OperatorText:
+    """Read the operator's text from an ACL file in pieces, cut anywhere.
 
-    A file without markers is all ``before``.
+    A file without markers is all ``before``. Memory grows with the operator's lines only.
 
     Raises:
         PolicyError: a marker is missing, misspelt, there twice or in the wrong order; names the line.
     """
-    inside: list[bytes] = []
-    operator = stream_operator_text(cut(text), inside.append)
-    return operator.before, b"".join(inside), operator.after
-
-
-def stream_operator_text(
-    pieces: Iterable[bytes], inside: Callable[[bytes], None] = lambda _lines: None
-) -> OperatorText:
-    """Read the operator's text from a file in pieces, cut anywhere; ``inside`` gets the region's lines.
-
-    Memory grows with the operator's lines only.
-
-    Raises:
-        PolicyError: as ``split_region``.
-    """
-    scan = _Scan(inside)
+    scan = _Scan()
     carry = b""
     for piece in pieces:
         text = carry + piece if carry else piece
@@ -78,11 +63,6 @@ def stream_operator_text(
         scan.feed(text[:whole])
     scan.feed(carry)
     return scan.finish()
-
-
-def cut(text: bytes, octets: int = 1 << 20) -> Iterator[bytes]:
-    """Cut a text into pieces, so that no second copy of all of it is made."""
-    return (text[start : start + octets] for start in range(0, len(text), octets))
 
 
 def operator_acl(operator: OperatorText, *, version: Version = "2.0") -> Acl:
@@ -132,23 +112,22 @@ def dollar_roots(acl: Acl) -> tuple[str, ...]:
 class _Scan:
     """Follows the markers through whole lines."""
 
-    def __init__(self, inside: Callable[[bytes], None]) -> None:
-        self.inside = inside
+    def __init__(self) -> None:
         self.kept: tuple[list[bytes], list[bytes]] = ([], [])
         self.line = 1
         self.marker_lines: list[int] = []
 
     def feed(self, text: bytes) -> None:
-        """Send whole lines to where they belong."""
+        """Keep the lines outside of the markers."""
         start = 0
         for position in _comment_starts(text):
             if match := _MARKER.match(text, position):
-                self._keep(text[start:position])
+                self._keep(text, start, position)
                 at = self.line + text.count(b"\n", start, position)
                 self._check_marker(match[0], is_begin=match[1].upper() == b"BEGIN", at=at)
                 self.marker_lines.append(at)
                 start, self.line = min(match.end() + 1, len(text)), at + 1
-        self._keep(text[start:] if start else text)
+        self._keep(text, start, len(text))
         self.line += text.count(b"\n", start)
 
     def finish(self) -> OperatorText:
@@ -160,12 +139,10 @@ class _Scan:
         after_line = self.marker_lines[1] + 1 if has_region else self.line
         return OperatorText(before, after, after_line, has_region)
 
-    def _keep(self, text: bytes) -> None:
+    def _keep(self, text: bytes, start: int, end: int) -> None:
         markers = len(self.marker_lines)
-        if text and markers == 1:
-            self.inside(text)
-        elif text:
-            self.kept[markers // 2].append(text)
+        if markers != 1:  # between the first and the second is the region, which may be large
+            self.kept[markers // 2].append(text[start:end])
 
     def _check_marker(self, marker: bytes, *, is_begin: bool, at: int) -> None:
         wanted = BEGIN if is_begin else END

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from iotonboard.broker.recheck import RegionCheck
-from iotonboard.broker.region import BEGIN_LINE, END_LINE, OperatorText, check_operator_text, cut, stream_operator_text
+from iotonboard.broker.region import BEGIN_LINE, END_LINE, OperatorText, check_operator_text
+from iotonboard.broker.region_check import RegionCheck
 from iotonboard.broker.topics import PLACEHOLDER, check_topic_rule, pattern_topic
 from iotonboard.model import Access, DeviceId, TopicRule
 
@@ -23,35 +23,59 @@ PER_DEVICE_LIMIT = 5000
 FREEZE_S = {1_000: 0.02, 10_000: 0.6, 50_000: 20, 100_000: 204}
 
 
-_NONE: Extra = {}
+_NO_EXTRA: Extra = {}
 _BATCH = 4096  # devices per piece: large enough that the loop costs nothing, small in memory
 _IDS = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,63}\n)*+")
 
 
-class Region(Iterator[bytes]):
-    """The text of a region, piece by piece, with what was meant by it.
+class _Blocks(NamedTuple):
+    """One ``user`` block for each name: the ``common`` lines with its id, then its own topics of ``extra``."""
+
+    names: Iterable[str]
+    common: str
+    extra: Extra = _NO_EXTRA
+
+
+class Region:
+    """The text of a region, in pieces of whole lines, with what was meant by it. It can be taken once.
 
     ``templates`` are checked rules. ``users`` counts the ``user`` blocks rendered so far.
     """
 
-    def __init__(
-        self, style: Style, templates: Iterable[TopicRule], pieces: Callable[[Region], Iterator[bytes]]
-    ) -> None:
+    def __init__(self, style: Style, templates: Sequence[TopicRule], patterns: str, blocks: Sequence[_Blocks]) -> None:
         self.style: Style = style
-        self.templates = tuple(templates)
+        self.templates = templates
         self.users = 0
-        self._pieces = pieces(self)
+        self._patterns = patterns
+        self._blocks = blocks
 
-    def __next__(self) -> bytes:
-        """Return the next piece: whole lines."""
-        return next(self._pieces)
+    def __iter__(self) -> Iterator[bytes]:
+        """Render piece by piece; names are read as the text is taken."""
+        if self._patterns:
+            yield self._patterns.encode()
+        for blocks in self._blocks:
+            yield from self._render(blocks)
+
+    def _render(self, blocks: _Blocks) -> Iterator[bytes]:
+        parts = f"user {PLACEHOLDER}\n{blocks.common}".split(PLACEHOLDER)  # id.join(parts) is the block's common part
+        names = iter(blocks.names)
+        while batch := list(islice(names, _BATCH)):
+            _check_ids(batch)
+            chosen = batch if blocks.common else [name for name in batch if blocks.extra.get(name)]
+            if blocks.extra.keys().isdisjoint(batch):  # nearly always; a million devices take half the time
+                text = "".join([name.join(parts) for name in chosen])
+            else:
+                text = "".join([name.join(parts) + _own_lines(name, blocks.extra.get(name, ())) for name in chosen])
+            self.users += len(chosen)
+            if text:
+                yield text.encode()
 
 
 def render_region_per_device(
     names: Iterable[str],
     templates: Sequence[TopicRule],
     *,
-    extra: Extra = _NONE,
+    extra: Extra = _NO_EXTRA,
     denied: Iterable[str] = (),
     deny_roots: Collection[str] = (),
 ) -> Region:
@@ -68,13 +92,8 @@ def render_region_per_device(
         PolicyError: an id or a rule that cannot be written; for ``templates`` at the call, else later.
     """
     checked = [check_topic_rule(rule, template=True) for rule in templates]
-    silence = _silence(checked, deny_roots)
-
-    def pieces(region: Region) -> Iterator[bytes]:
-        yield from _blocks(region, names, extra, _rule_lines(checked))
-        yield from _blocks(region, denied, _NONE, silence)
-
-    return Region("per-device", checked, pieces)
+    permitted = _Blocks(names, _rule_lines(checked), extra)
+    return Region("per-device", checked, "", (permitted, _Blocks(denied, _silence(checked, deny_roots))))
 
 
 def render_region_pattern(
@@ -102,40 +121,31 @@ def render_region_pattern(
             pattern can say; later, an id or a rule that cannot be written.
     """
     checked = [check_topic_rule(rule, template=True) for rule in templates]
-    patterns = "".join(f"pattern {rule.access} {pattern_topic(rule.topic)}\n" for rule in checked).encode()
-    silence = _silence(checked, deny_roots)
-    kept = _rule_lines(rule for rule in checked if rule.access is Access.DENY)
+    patterns = "".join(f"pattern {rule.access} {pattern_topic(rule.topic)}\n" for rule in checked)
+    denies = _rule_lines(rule for rule in checked if rule.access is Access.DENY)
     silent: set[str] = set()
-
-    def pieces(region: Region) -> Iterator[bytes]:
-        if patterns:
-            yield patterns
-        yield from _blocks(region, _each_once(denied, silent), _NONE, silence)
-        yield from _blocks(region, (name for name, own in extra.items() if own and name not in silent), extra, kept)
-
-    return Region("pattern", checked, pieces)
+    silenced = _Blocks(_each_once(denied, silent), _silence(checked, deny_roots))
+    others = _Blocks((name for name, own in extra.items() if own and name not in silent), denies, extra)
+    return Region("pattern", checked, patterns, (silenced, others))
 
 
-def replace_region(
-    current: bytes | OperatorText, region: Iterable[bytes], *, version: Version = "2.0"
-) -> Iterator[bytes]:
+def replace_region(operator: OperatorText, region: Region, *, version: Version = "2.0") -> Iterator[bytes]:
     """Yield a whole ACL file: the operator's text as it was, and a new region in the place of the old one.
 
-    Every piece is checked as ``verify_region`` does before it is yielded, whole blocks at a time; an error
-    while iterating means that what was yielded so far must not be used. The one octet that may be added
-    to the operator's text is a final newline before a new region.
+    Every piece passes a ``RegionCheck`` before it is yielded, whole blocks at a time; an error while iterating means
+    that what was yielded so far must not be used. The one octet that may be added to the operator's text is a final
+    newline before a new region.
 
     Raises:
-        PolicyError: at the call, damaged markers or lines of the operator's that break the broker; while
-            iterating, a region that is not what was meant.
+        PolicyError: at the call, lines of the operator's that break the broker; while iterating, a region that is not
+            what was meant.
     """
-    operator = stream_operator_text(cut(current)) if isinstance(current, bytes) else current
     check_operator_text(operator, version=version)
     return _replace(operator, region)
 
 
-def _replace(operator: OperatorText, region: Iterable[bytes]) -> Iterator[bytes]:
-    check = _check_of(region)
+def _replace(operator: OperatorText, region: Region) -> Iterator[bytes]:
+    check = RegionCheck(region.style, region.templates)
     yield operator.before
     if operator.before and not operator.before.endswith(b"\n"):
         yield b"\n"
@@ -143,13 +153,9 @@ def _replace(operator: OperatorText, region: Iterable[bytes]) -> Iterator[bytes]
     for piece in region:
         check.feed(piece)
         yield piece
-    check.finish(users=region.users if isinstance(region, Region) else None)
+    check.finish(users=region.users)
     yield END_LINE
     yield operator.after
-
-
-def _check_of(region: Iterable[bytes]) -> RegionCheck:
-    return RegionCheck(region.style, region.templates) if isinstance(region, Region) else RegionCheck()
 
 
 def _rule_lines(rules: Iterable[TopicRule]) -> str:
@@ -162,32 +168,6 @@ def _silence(templates: Iterable[TopicRule], deny_roots: Collection[str]) -> str
     roots = dict.fromkeys(["$SYS", *own, *sorted(deny_roots)])
     rules = [TopicRule(Access.DENY, topic) for topic in ("#", *(f"{root}/#" for root in roots))]
     return _rule_lines(check_topic_rule(rule, template=True) for rule in rules)
-
-
-def _blocks(region: Region, names: Iterable[str], extra: Extra, common: str) -> Iterator[bytes]:
-    """Write one block per name, many in a piece; ``common`` are the lines that all of them have."""
-    parts = f"user {PLACEHOLDER}\n{common}".split(PLACEHOLDER)  # id.join(parts) is the whole block
-    source = iter(names)
-    while batch := list(islice(source, _BATCH)):
-        _check_ids(batch)
-        if extra.keys().isdisjoint(batch):
-            chosen = batch if common else []
-            text = _common_blocks(parts, chosen)
-        else:
-            chosen = [name for name in batch if common or extra.get(name)]
-            text = "".join([name.join(parts) + _own_lines(name, extra.get(name, ())) for name in chosen])
-        region.users += len(chosen)
-        if text:
-            yield text.encode()
-
-
-def _common_blocks(parts: Sequence[str], names: Sequence[str]) -> str:
-    """``name.join(parts)`` for every name, in one go: no string is made per device."""
-    cells = [cell for part in parts for cell in ("", part)][1:] * len(names)
-    width = 2 * len(parts) - 1
-    for position in range(1, width, 2):
-        cells[position::width] = names
-    return "".join(cells)
 
 
 def _each_once(names: Iterable[str], seen: set[str]) -> Iterator[str]:

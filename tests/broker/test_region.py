@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 
 import pytest
-from iotonboard.broker.acl import AclSyntaxError, parse_acl
-from iotonboard.broker.recheck import check_published_acl, verify_region
+from iotonboard.broker.acl import AclSyntaxError, acl_problems, parse_acl
 from iotonboard.broker.region import (
     BEGIN,
     END,
-    check_operator_text,
     devices_to_deny,
     dollar_roots,
     operator_acl,
-    split_region,
     stream_operator_text,
 )
-from iotonboard.broker.render import render_region_pattern, render_region_per_device, replace_region
+from iotonboard.broker.region_check import RegionCheck
+from iotonboard.broker.render import Region, render_region_pattern, render_region_per_device, replace_region
 from iotonboard.broker.topics import check_topic_rule, parse_topic_rule
 from iotonboard.errors import PolicyError
 from iotonboard.model import Access, TopicRule
@@ -25,6 +24,21 @@ from iotonboard.model import Access, TopicRule
 OWN = parse_topic_rule("readwrite:devices/{device_id}/#")
 LOCKED = parse_topic_rule("deny:devices/{device_id}/locked")
 CONFIG = parse_topic_rule("read:plant/config")
+
+
+def replaced(text: bytes, region: Region) -> bytes:
+    return b"".join(replace_region(stream_operator_text([text]), region))
+
+
+def nobody() -> Region:
+    return render_region_per_device([], [])
+
+
+def check(pieces: Iterable[bytes], *, style: str, templates: Sequence[TopicRule], users: int) -> None:
+    checking = RegionCheck(style, templates)
+    for piece in pieces:
+        checking.feed(piece)
+    checking.finish(users=users)
 
 
 def published(before: bytes = b"", after: bytes = b"", body: bytes = b"user a\ntopic read x\n") -> bytes:
@@ -127,7 +141,7 @@ def test_a_denied_device_loses_the_dollar_topics_too() -> None:
     acl = operator_acl(stream_operator_text([operator]))
     assert dollar_roots(acl) == ("$other",)
     region = render_region_pattern(templates, ["z"], {}, deny_roots=dollar_roots(acl))
-    whole = parse_acl(b"".join(replace_region(operator, region)))
+    whole = parse_acl(replaced(operator, region))
     for topic in ("$iot/z/x", "$SYS/broker/uptime", "$SYS/x", "$other/x", "devices/z/x"):
         assert not any(whole.allows("z", "z", access, topic) for access in ("read", "write"))
     assert whole.allows("y", "y", "write", "$iot/y/x")
@@ -192,17 +206,19 @@ def test_a_bad_stored_topic_is_refused_where_the_text_is_rendered(topic: str) ->
 
 def test_a_new_region_goes_to_the_end_and_the_next_one_takes_its_place() -> None:
     operator = b"# mine\r\nuser op\r\ntopic read #"
-    first = b"".join(replace_region(operator, render_region_per_device(["a"], [OWN])))
+    first = replaced(operator, render_region_per_device(["a"], [OWN]))
     assert first.startswith(operator + b"\n" + BEGIN)
-    second = b"".join(replace_region(first, render_region_per_device(["b"], [OWN])))
+    second = replaced(first, render_region_per_device(["b"], [OWN]))
     assert second == first.replace(b"user a\n", b"user b\n").replace(b"devices/a/", b"devices/b/")
-    assert split_region(second) == (operator + b"\n", b"user b\ntopic readwrite devices/b/#\n", b"")
+    around = stream_operator_text([second])
+    assert (around.before, around.after) == (operator + b"\n", b"")
+    assert second.endswith(b"user b\ntopic readwrite devices/b/#\n" + END + b"\n")
 
 
 def test_text_below_the_region_stays_below_it() -> None:
     after = b"\n# dashboards\nuser grafana\ntopic read #"
     text = published(b"topic read free\n", after)
-    whole = b"".join(replace_region(text, render_region_pattern([OWN], [], {})))
+    whole = replaced(text, render_region_pattern([OWN], [], {}))
     assert whole.startswith(b"topic read free\n" + BEGIN)
     assert whole.endswith(END + b"\n" + after)
 
@@ -211,7 +227,7 @@ def test_text_below_the_region_stays_below_it() -> None:
 def test_markers_are_found_in_pieces_cut_anywhere(step: int) -> None:
     text = published(b"# BEGINNING\nuser op\ntopic read #\n", b"#END\nuser x\ntopic read #")
     operator = stream_operator_text(text[start : start + step] for start in range(0, len(text), step))
-    assert (operator.before, operator.after) == (split_region(text)[0], split_region(text)[2])
+    assert (operator.before, operator.after) == (b"# BEGINNING\nuser op\ntopic read #\n", b"#END\nuser x\ntopic read #")
     assert text.split(b"\n")[operator.after_line - 1] == b"#END"
 
 
@@ -230,35 +246,34 @@ def test_markers_are_found_in_pieces_cut_anywhere(step: int) -> None:
     ],
 )
 def test_damaged_markers_are_refused(text: bytes, reason: str) -> None:
-    for read in (split_region, lambda text: replace_region(text, ())):
-        with pytest.raises(PolicyError, match=reason) as caught:
-            read(text)
-        assert "delete both" in caught.value.hint
+    with pytest.raises(PolicyError, match=reason) as caught:
+        stream_operator_text([text])
+    assert "delete both" in caught.value.hint
 
 
 def test_an_indented_marker_is_a_bad_line_of_the_operator() -> None:
     with pytest.raises(AclSyntaxError, match=r"line 4: .*first column"):
-        replace_region(b"#\n#\n#\n " + BEGIN + b"\n", ())
+        replaced(b"#\n#\n#\n " + BEGIN + b"\n", nobody())
 
 
 def test_markers_with_the_line_ends_of_dos_are_markers() -> None:
     text = published(b"user op\r\n").replace(b"iotonboard\n", b"iotonboard\r\n")
-    assert split_region(text)[0] == b"user op\r\n"
-    assert split_region(text)[2] == b""
+    operator = stream_operator_text([text])
+    assert (operator.before, operator.after, operator.has_region) == (b"user op\r\n", b"", True)
 
 
 def test_a_topic_line_below_the_region_without_a_user_line_is_refused() -> None:
     text = published(b"user op\ntopic read #\n", b"# note\npattern read x\ntopic read y\ntopic read z\n")
     with pytest.raises(AclSyntaxError, match=r"line 9: .*last device.*\(and lines 10\)") as caught:
-        replace_region(text, ())
+        replaced(text, nobody())
     assert "user NAME" in caught.value.hint
-    replace_region(published(b"", b"pattern read x\nuser op\ntopic read y\n"), ())
+    replaced(published(b"", b"pattern read x\nuser op\ntopic read y\n"), nobody())
 
 
 def test_the_operators_bad_lines_are_reported_with_their_place_in_the_file() -> None:
     text = published(b"user op\nbad one\n", b"user x\n # two\ntopic read a#\n")
     with pytest.raises(AclSyntaxError) as caught:
-        replace_region(text, render_region_per_device([], []))
+        replaced(text, nobody())
     assert [problem.line for problem in caught.value.problems] == [2, 8, 9]
     assert caught.value.exit_code == 6
 
@@ -269,7 +284,7 @@ def test_the_region_neither_captures_nor_is_captured() -> None:
         render_region_per_device(["a"], [OWN]),
         render_region_pattern([OWN], ["a"], {"b": (CONFIG,)}),
     ):
-        acl = parse_acl(b"".join(replace_region(operator, region)))
+        acl = parse_acl(replaced(operator, region))
         assert [rule.topic for rule in acl.users["op"]] == ["ops"]
         assert [rule.topic for rule in acl.general] == ["anonymous"]
 
@@ -284,12 +299,12 @@ def test_devices_that_the_operators_lines_still_let_in() -> None:
 
 
 GOOD = b"pattern read a/%u\nuser a\ntopic read x/+/#\ntopic deny #\nuser b\ntopic write a b\n"
+MEANT = {"style": "pattern", "templates": [parse_topic_rule("read:a/{device_id}")], "users": 2}
 
 
 @pytest.mark.parametrize("step", [1, 5, 17, 1000])
 def test_a_good_region_passes(step: int) -> None:
-    facts = verify_region(GOOD[start : start + step] for start in range(0, len(GOOD), step))
-    assert (facts.users, facts.lines) == (2, 6)
+    check((GOOD[start : start + step] for start in range(0, len(GOOD), step)), **MEANT)
 
 
 @pytest.mark.parametrize(
@@ -323,7 +338,7 @@ def test_a_region_with_a_bad_line_is_refused_with_its_number(old: bytes, new: by
     """A line that is legal in another place is reported with its block's first line."""
     assert old in GOOD
     with pytest.raises(PolicyError, match=f"line {line} of the ACL region"):
-        verify_region([GOOD.replace(old, new)])
+        check([GOOD.replace(old, new)], **MEANT)
 
 
 @pytest.mark.parametrize("style", ["per-device", "pattern"])
@@ -342,29 +357,36 @@ def test_a_region_that_is_legal_but_not_meant_is_refused(style: str) -> None:
         (b"topic deny #\n", b"topic read x\n"),
         (b"topic deny $SYS/#\n", b""),
     ]
-    assert verify_region([text], style=style, templates=templates, users=3).users == 3
+    check([text], style=style, templates=templates, users=3)
     for old, new in wrong:
         assert old in text
         changed = re.sub(re.escape(old), new.replace(b"\\", rb"\\"), text, count=1)
-        verify_region([changed])
+        assert acl_problems(changed) == []
         with pytest.raises(PolicyError, match=r"line \d+ of the ACL region"):
-            verify_region([changed], style=style, templates=templates, users=3)
+            check([changed], style=style, templates=templates, users=3)
 
 
 def test_a_region_with_too_few_blocks_is_refused() -> None:
     text = b"".join(render_region_per_device(["a"], [OWN]))
     with pytest.raises(PolicyError, match="holds 1 user blocks where 2 were meant"):
-        verify_region([text], users=2)
+        check([text], style="per-device", templates=[OWN], users=2)
 
 
 def test_missing_patterns_are_noticed() -> None:
     with pytest.raises(PolicyError, match="lacks the patterns"):
-        verify_region([], style="pattern", templates=[OWN])
+        check([], style="pattern", templates=[OWN], users=0)
+
+
+def test_a_template_that_makes_a_line_for_no_broker_is_noticed() -> None:
+    for style, topic in (("per-device", "a+"), ("pattern", "a/x{device_id}"), ("pattern", "#/a"), ("pattern", "a\nb")):
+        with pytest.raises(PolicyError, match="Mosquitto does not take"):
+            RegionCheck(style, [TopicRule(Access.DENY, topic)])
 
 
 def test_replacing_checks_what_passes_through() -> None:
+    region = Region("per-device", [OWN], "topic readwrite #\n", [])
     with pytest.raises(PolicyError, match="line 1 of the ACL region"):
-        list(replace_region(b"", [b"topic readwrite #\n"]))
+        replaced(b"", region)
 
 
 def test_templates_that_deny_everything_are_not_taken_for_a_silenced_device() -> None:
@@ -373,23 +395,11 @@ def test_templates_that_deny_everything_are_not_taken_for_a_silenced_device() ->
         render_region_per_device(["a"], templates, extra={"a": (CONFIG,)}, denied=["z"]),
         render_region_pattern(templates, ["z"], {"a": (CONFIG,)}),
     ):
-        assert b"topic deny $x/#\ntopic read plant/config\n" in b"".join(replace_region(b"", region))
+        assert b"topic deny $x/#\ntopic read plant/config\n" in replaced(b"", region)
 
 
 def test_replacing_counts_the_blocks() -> None:
     region = render_region_per_device(["a"], [OWN])
     region.users = 1
     with pytest.raises(PolicyError, match="holds 1 user blocks where 2 were meant"):
-        list(replace_region(b"", region))
-
-
-def test_a_published_file_is_read_back() -> None:
-    whole = b"".join(replace_region(b"user op\ntopic read #\n", render_region_per_device(["a"], [OWN])))
-    assert check_published_acl([whole], style="per-device", templates=[OWN], users=1).lines == 2
-    with pytest.raises(PolicyError, match="no managed region"):
-        check_published_acl([b"user op\n"])
-    with pytest.raises(AclSyntaxError, match="line 1"):
-        check_published_acl([b"x" + whole])
-    with pytest.raises(PolicyError):
-        check_published_acl([whole[:-30]])
-    check_operator_text(stream_operator_text([whole]))
+        replaced(b"", region)

@@ -63,7 +63,7 @@ PURE = (
     "health.report",
     "broker.acl",
     "broker.conf",
-    "broker.recheck",
+    "broker.region_check",
     "broker.region",
     "broker.render",
     "broker.topics",

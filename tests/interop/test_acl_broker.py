@@ -15,7 +15,8 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 import pytest
 from iotonboard.broker.acl import Acl, Effect, acl_problems, parse_acl
-from iotonboard.broker.render import render_region_pattern, render_region_per_device, replace_region
+from iotonboard.broker.region import stream_operator_text
+from iotonboard.broker.render import Region, render_region_pattern, render_region_per_device, replace_region
 from iotonboard.broker.topics import parse_topic_rule
 
 from support.broker import free_port, wait_for
@@ -359,7 +360,7 @@ def _mute_all_but_the_end() -> bytes:
 @pytest.mark.parametrize("name", ["d1", "d2", "d10", "d3"])
 def test_both_styles_mean_the_same_to_the_broker(broker_with, style: str, name: str) -> None:
     """``d3`` is denied; the others may connect, and ``d1`` has topics of its own."""
-    operator = b"user admin\ntopic readwrite #\ntopic readwrite $iot/#\n"
+    operator = stream_operator_text([b"user admin\ntopic readwrite #\ntopic readwrite $iot/#\n"])
     rendered = b"".join(replace_region(operator, _region(style)))
     acl = parse_acl(rendered)
     plain = parse_acl(b"".join(replace_region(operator, _region("per-device"))))
@@ -371,7 +372,7 @@ def test_both_styles_mean_the_same_to_the_broker(broker_with, style: str, name: 
     assert _real_without_marker(broker, name) == expected
 
 
-def _region(style: str) -> Iterator[bytes]:
+def _region(style: str) -> Region:
     if style == "pattern":
         return render_region_pattern(TEMPLATES, ["d3"], EXTRA)
     return render_region_per_device(("d1", "d10", "d2"), TEMPLATES, extra=EXTRA)

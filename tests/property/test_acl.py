@@ -9,8 +9,8 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from iotonboard.broker.acl import Acl, AclSyntaxError, acl_problems, parse_acl
-from iotonboard.broker.recheck import check_published_acl, verify_region
-from iotonboard.broker.region import BEGIN, dollar_roots, operator_acl, split_region, stream_operator_text
+from iotonboard.broker.region import BEGIN, BEGIN_LINE, END_LINE, dollar_roots, operator_acl, stream_operator_text
+from iotonboard.broker.region_check import RegionCheck
 from iotonboard.broker.render import Region, render_region_pattern, render_region_per_device, replace_region
 from iotonboard.broker.topics import check_topic_rule, filter_problem, topic_matches
 from iotonboard.errors import PolicyError
@@ -59,8 +59,12 @@ def meant(name: str, denied: set[str], rules: list[TopicRule], action: str, topi
     return Access.DENY not in hits and any(hit in {Access.READWRITE, action} for hit in hits)
 
 
+def replaced(text: bytes, region: Region) -> bytes:
+    return b"".join(replace_region(stream_operator_text([text]), region))
+
+
 def whole(operator: bytes, region: Region) -> Acl:
-    return parse_acl(b"".join(replace_region(operator, region)))
+    return parse_acl(replaced(operator, region))
 
 
 @settings(max_examples=300)
@@ -88,10 +92,10 @@ def test_what_is_rendered_passes_the_check_in_any_pieces(rules, own, denied, ste
         render_region_pattern(rules, denied, own),
     ):
         text = b"".join(region)
-        pieces = [text[start : start + step] for start in range(0, len(text), step)]
-        facts = verify_region(pieces, style=region.style, templates=region.templates, users=region.users)
-        assert facts.lines == text.count(b"\n")
-        assert verify_region(pieces) == facts
+        check = RegionCheck(region.style, region.templates)
+        for start in range(0, len(text), step):
+            check.feed(text[start : start + step])
+        check.finish(users=region.users)
         assert not [problem for problem in acl_problems(text) if problem.blocks]
 
 
@@ -135,7 +139,6 @@ def test_no_topic_injects_a_rule(topic: str) -> None:
     (read,) = parse_acl(text).users["d"]
     assert (read.access, read.topic) == (Access.WRITE, topic.replace("{device_id}", "d"))
     assert acl_problems(text) == []
-    verify_region([text])
 
 
 operator_texts = st.binary(max_size=60) | st.lists(
@@ -155,24 +158,25 @@ def test_the_operators_text_is_kept_byte_for_byte(before: bytes, after: bytes) -
     text = (before + b"\n" if before and not before.endswith(b"\n") else before) + middle + after
     kept = text[: text.index(BEGIN)]
     try:
-        replaced = b"".join(replace_region(text, render_region_per_device(["a"], [TopicRule(Access.READ, "t")])))
+        new = replaced(text, render_region_per_device(["a"], [TopicRule(Access.READ, "t")]))
     except PolicyError:
         return
-    assert split_region(replaced) == (kept, b"user a\ntopic read t\n", after)
-    facts = check_published_acl([replaced[start : start + 7] for start in range(0, len(replaced), 7)])
-    assert facts.users == 1
+    operator = stream_operator_text([new])
+    assert (operator.before, operator.after) == (kept, after)
+    assert new == kept + BEGIN_LINE + b"user a\ntopic read t\n" + END_LINE + after
+    assert not [problem for problem in acl_problems(new) if problem.blocks]
 
 
 @given(operator_texts)
 def test_a_new_region_adds_at_most_a_newline(text: bytes) -> None:
     assume(b"iotonboard" not in text)
     try:
-        replaced = b"".join(replace_region(text, render_region_per_device([], [])))
+        new = replaced(text, render_region_per_device([], []))
     except AclSyntaxError:
         assert any(problem.blocks for problem in acl_problems(text))
         return
     end = b"" if not text or text.endswith(b"\n") else b"\n"
-    assert replaced.startswith(text + end + BEGIN)
+    assert new.startswith(text + end + BEGIN)
 
 
 @given(operator_texts, st.lists(ids, unique=True), st.sets(ids))

@@ -1,23 +1,21 @@
-"""The strict check of a rendered region: what is about to be published, read back and compared.
+"""The strict check of a region before it is published: read back and compared with what was meant.
 
-A million blocks go through one regular expression; only a region that fails it is read line by line,
-to find the line and the reason.
+It shares no code with what renders. A million blocks go through one regular expression; only a region that fails it
+is read line by line, to find the line and the reason.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.broker.acl import Version, acl_problems
-from iotonboard.broker.region import check_operator_text, stream_operator_text
-from iotonboard.broker.topics import PLACEHOLDER, pattern_topic
+from iotonboard.broker.acl import acl_problems
+from iotonboard.broker.topics import PLACEHOLDER
 from iotonboard.errors import PolicyError
 from iotonboard.model import Access, TopicRule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 _REPORT = "this is a defect of the program: keep the file as it is and report it"
 _ID = rb"[A-Za-z0-9][A-Za-z0-9._-]{0,63}+"
@@ -36,24 +34,19 @@ _PATTERN_LINE = rb"pattern " + _ACCESS + _topic_shape(_PATTERN_LEVEL)
 _SILENCE = rb"topic deny \#\n(?:topic deny \$[^\x00-\x1f\x7f%+#/]*+/\#\n)++"
 
 
-@dataclass(frozen=True, slots=True)
-class RegionFacts:
-    """What a check found in a region: ``user`` blocks, and lines in all."""
-
-    users: int
-    lines: int
-
-
 class RegionCheck:
     """Holds a region against what was meant, piece by piece. Memory is that of one piece.
 
-    A region is ``pattern`` lines, then ``user`` blocks: each a device id and one or more ``topic`` lines with
-    an access word and a topic that Mosquitto takes. With ``style`` and ``templates`` the patterns must be
-    exactly those, and every block must either silence its device or begin with exactly the lines that the
-    templates give its own id (in the pattern style: the ``deny`` templates only).
+    A region is ``pattern`` lines, exactly those of the templates in the pattern style and none otherwise; then
+    ``user`` blocks. Each is a device id and one or more ``topic`` lines with an access word and a topic that Mosquitto
+    takes, and must either silence its device or begin with exactly the lines that the templates give its own id (in
+    the pattern style: the ``deny`` templates only).
+
+    Raises:
+        PolicyError: a template makes a line that Mosquitto would not take.
     """
 
-    def __init__(self, style: str | None = None, templates: Sequence[TopicRule] | None = None) -> None:
+    def __init__(self, style: str, templates: Sequence[TopicRule]) -> None:
         self._users = 0
         self._lines = 0
         self._carry = b""
@@ -73,8 +66,8 @@ class RegionCheck:
         self._carry = text[cut:]
         self._check(text[:cut])
 
-    def finish(self, *, users: int | None = None) -> RegionFacts:
-        """Check the last block, and the number of blocks if it is known.
+    def finish(self, *, users: int) -> None:
+        """Check the last block, and that there are as many blocks as were meant.
 
         Raises:
             PolicyError: as ``feed``, or the number is another one.
@@ -82,9 +75,8 @@ class RegionCheck:
         self._check(self._carry)
         if not self._in_blocks and not self._head.fullmatch(b""):
             raise PolicyError("the ACL region lacks the patterns that were meant", hint=_REPORT)
-        if users is not None and users != self._users:
+        if users != self._users:
             raise PolicyError(f"the ACL region holds {self._users} user blocks where {users} were meant", hint=_REPORT)
-        return RegionFacts(self._users, self._lines)
 
     def _check(self, text: bytes) -> None:
         if not text:
@@ -111,75 +103,28 @@ class RegionCheck:
         return PolicyError(f"line {self._lines + line} of the ACL region: {reason}: {shown!r}", hint=_REPORT)
 
 
-def verify_region(
-    pieces: Iterable[bytes],
-    *,
-    style: str | None = None,
-    templates: Sequence[TopicRule] | None = None,
-    users: int | None = None,
-) -> RegionFacts:
-    """Check a region as ``RegionCheck`` does. The pieces may be cut anywhere.
-
-    Raises:
-        PolicyError: with the line of the region and what is wrong with it.
-    """
-    check = RegionCheck(style, templates)
-    for piece in pieces:
-        check.feed(piece)
-    return check.finish(users=users)
-
-
-def check_published_acl(
-    pieces: Iterable[bytes],
-    *,
-    style: str | None = None,
-    templates: Sequence[TopicRule] | None = None,
-    users: int | None = None,
-    version: Version = "2.0",
-) -> RegionFacts:
-    """Read a whole ACL file back, in pieces: the operator's lines, the markers and the region.
-
-    Args:
-        pieces: the file, cut anywhere.
-        style: with ``templates``, what the region was meant to be; None checks the grammar alone.
-        templates: the rules that every device was meant to get.
-        users: how many ``user`` blocks the region must have; None when that is not known.
-        version: the broker that will read it.
-
-    Raises:
-        PolicyError: what the broker would refuse or silently lose, or a region that is not what was meant.
-    """
-    check = RegionCheck(style, templates)
-    operator = stream_operator_text(pieces, check.feed)
-    if not operator.has_region:
-        raise PolicyError("the ACL has no managed region", hint="publish it again")
-    check_operator_text(operator, version=version)
-    return check.finish(users=users)
-
-
-def _head_shape(style: str | None, templates: Sequence[TopicRule] | None) -> bytes:
+def _head_shape(style: str, templates: Sequence[TopicRule]) -> bytes:
     """Shape of the pattern lines that the region begins with."""
-    if templates is None:
-        return rb"(?:" + _PATTERN_LINE + rb")*+"
     if style != "pattern":
         return b""
-    return b"".join(_exactly(f"pattern {rule.access} {pattern_topic(rule.topic)}\n") for rule in templates)
+    lines = (f"pattern {rule.access} {rule.topic.replace(PLACEHOLDER, '%u')}\n" for rule in templates)
+    return b"".join(_exactly(line, _PATTERN_LINE) for line in lines)
 
 
-def _block_shape(style: str | None, templates: Sequence[TopicRule] | None) -> bytes:
+def _block_shape(style: str, templates: Sequence[TopicRule]) -> bytes:
     """Shape of one ``user`` block; group 1 is the id."""
-    user = rb"user (" + _ID + rb")\n"
-    if templates is None:
-        return user + rb"(?:" + _TOPIC_LINE + rb")++"
     kept = [rule for rule in templates if style != "pattern" or rule.access is Access.DENY]
-    common = b"".join(_exactly(f"topic {rule.access} {rule.topic}\n") for rule in kept)
-    common = common.replace(_exactly(PLACEHOLDER), rb"(?:\1)")
+    common = b"".join(_exactly(f"topic {rule.access} {rule.topic}\n", _TOPIC_LINE) for rule in kept)
+    common = common.replace(re.escape(PLACEHOLDER.encode()), rb"(?:\1)")
     own = common + rb"(?:" + _TOPIC_LINE + (rb")*+" if common else rb")++")
-    return user + rb"(?>" + _SILENCE + rb"(?=user |\Z)|" + own + rb")"
+    return rb"user (" + _ID + rb")\n(?>" + _SILENCE + rb"(?=user |\Z)|" + own + rb")"
 
 
-def _exactly(text: str) -> bytes:
-    return re.escape(text.encode())
+def _exactly(line: str, shape: bytes) -> bytes:
+    """Shape of one line that is known to the octet, and is itself of a ``shape``."""
+    if not re.fullmatch(shape, line.encode()):
+        raise PolicyError(f"a template makes a line that Mosquitto does not take: {line!r}", hint=_REPORT)
+    return re.escape(line.encode())
 
 
 def _is_utf8(text: bytes) -> bool:
