@@ -13,7 +13,7 @@ app = typer.Typer()
 @verb(app, "accept-clock", example="iotonboard accept-clock")
 def accept_clock(session: Session) -> int | None:
     """Go on from the clock as it is now, after it was corrected. Recorded in the audit trail."""
-    from iotonboard.commands.configure import accept_clock as accept
+    from iotonboard.commands.accept_clock import accept_clock as accept
 
     with session.open_state() as state:
         before, now = accept(state)

@@ -34,7 +34,7 @@ def show(
     as_csv: CsvOption = False,
 ) -> int | None:
     """Show who changed what, oldest first."""
-    from iotonboard.commands.audit_trail import Filter, select_rows
+    from iotonboard.commands.audit_show import Filter, select_rows
 
     if as_csv and session.json:
         raise UsageError("--csv and --json exclude each other", hint="choose one of them")
@@ -83,7 +83,7 @@ def verify(
     head: Annotated[str, typer.Option("--head", help="A head that was written down earlier.")] = "",
 ) -> int | None:
     """Check the chain, the head that the CA signed, and one that was carried away. Exit 9 when one is broken."""
-    from iotonboard.commands.audit_trail import verify as check
+    from iotonboard.commands.audit_verify import verify as check
 
     with session.open_state() as state:
         verdict = check(state, head)

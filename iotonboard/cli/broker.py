@@ -18,7 +18,7 @@ app = group("broker", "Certificates and settings of brokers.", example="iotonboa
     "issue",
     example="iotonboard broker issue broker.plant4.local 10.0.4.2 --passphrase-file ca.pass",
 )
-def issue_broker(
+def issue(
     session: Session,
     hosts: Annotated[list[str], typer.Argument(metavar="HOST...", help="Host names and IP addresses of the broker.")],
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port in mosquitto.conf.")] = 8883,
@@ -29,13 +29,11 @@ def issue_broker(
     ] = False,
 ) -> int | None:
     """Issue a server certificate and write a mosquitto.conf that enforces mTLS, CRL and ACL."""
-    from iotonboard.commands import issue_broker as command
+    from iotonboard.commands.broker_issue import issue_broker
 
     with session.open_state() as state:
         authority = session.unlock(state)
-        result = command.issue_broker(
-            state, authority, hosts, port=port, validity_days=validity_days, plain_key=plain_key
-        )
+        result = issue_broker(state, authority, hosts, port=port, validity_days=validity_days, plain_key=plain_key)
     values = {
         "host": result.host,
         **certificate_json(result.serial, result.validity, result.fingerprint),

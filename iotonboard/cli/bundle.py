@@ -21,7 +21,7 @@ _MAX_PASSWORD = 1 << 10
 @verb(app, "password", example="iotonboard bundle password press-17 --passphrase-file ca.pass")
 def password(session: Session, device_id: DeviceArgument) -> int | None:
     """Show the password of a device's bundle again; leaves an audit row."""
-    from iotonboard.commands.password import show_password
+    from iotonboard.commands.bundle_password import show_password
 
     with session.open_state() as state:
         serial, text = show_password(state, session.unlock(state), device_id)
@@ -41,7 +41,7 @@ def open_bundle(
     force: ForceOption = False,
 ) -> int | None:
     """Decrypt a bundle, check it against its manifest and extract it; works without a state."""
-    from iotonboard.commands.open_bundle import extract, read_bundle
+    from iotonboard.commands.bundle_open import extract, read_bundle
     from iotonboard.delivery.bundle import MANIFEST
 
     files = read_bundle(bundle, _bundle_password(session, password_file))

@@ -142,7 +142,7 @@ def passwd(
     """
     from iotonboard.ca.authority import key_is_encrypted
     from iotonboard.ca.key_file import generate_key_file as make_key_file
-    from iotonboard.commands.passwd import change_passphrase
+    from iotonboard.commands.ca_passwd import change_passphrase
 
     if new_passphrase_file and generate_key_file:
         raise UsageError("more than one way to the new passphrase", hint="choose one of them")

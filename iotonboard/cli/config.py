@@ -39,7 +39,7 @@ def config_set(
     value: Annotated[str, typer.Argument(metavar="VALUE", help="Its new value; lists with commas.")],
 ) -> int | None:
     """Check a value and write it into iotonboard.toml."""
-    from iotonboard.commands.configure import set_value
+    from iotonboard.commands.config_set import set_value
 
     with session.open_state() as state:
         new = set_value(state, key, value)

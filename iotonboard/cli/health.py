@@ -56,7 +56,7 @@ def health(
 
 
 def _inspect(session: Session, *, repair: bool) -> int | None:
-    from iotonboard.commands import repair as command
+    from iotonboard.commands import health_repair as command
 
     with session.open_state() as state:
         differences = command.find_differences(state)

@@ -20,7 +20,7 @@ LONG_FILES = {
 }
 LONG_FUNCTIONS = {
     "iotonboard.cli.register.register": "its protocol belongs into the command",
-    "iotonboard.commands.issue_broker.issue_broker": "to be divided",
+    "iotonboard.commands.broker_issue.issue_broker": "to be divided",
 }
 PRIVATE = {
     ("iotonboard.cli.app", "typer._click.exceptions.ClickException"): "typer ships click below this name; it is pinned",

@@ -1,4 +1,4 @@
-"""``config`` and ``accept-clock``: what is set, where it came from, and how it is changed."""
+"""``config set``: check one setting and write it into ``iotonboard.toml``."""
 
 from __future__ import annotations
 
@@ -9,16 +9,12 @@ from typing import TYPE_CHECKING
 import tomli_w
 
 from iotonboard.broker.topics import parse_topic_rule
-from iotonboard.errors import StateError
 from iotonboard.files import PRIVATE, read_file, write_atomic
-from iotonboard.model import from_epoch
 from iotonboard.permissions import group_number, user_number
 from iotonboard.state import config
 from iotonboard.state.layout import resolve_paths
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from iotonboard.state.state import State
 
 _TOPIC_RULE_SETTINGS = ("acl.topics", "acl.style")
@@ -52,19 +48,3 @@ def set_value(state: State, key: str, text: str) -> object:
             state.mark_acl()
         write_atomic(state.paths.config, changed.encode("utf-8"), PRIVATE)
     return value
-
-
-def accept_clock(state: State) -> tuple[datetime, datetime]:
-    """Go on from the clock as it is; returns the time of the last event before and the one now.
-
-    Raises:
-        StateError: the state has no last event.
-    """
-    last = state.store.meta("last_event")
-    if last is None:
-        raise StateError("the state records no event", hint="run 'iotonboard health'")
-    with state.store.transaction():
-        now = state.clock()
-        state.store.set_meta("last_event", int(now.timestamp()))
-        state.record(now, "clock", detail={"last_event": last})
-    return from_epoch(last), now

@@ -1,4 +1,4 @@
-"""``password``: show a bundle's password again, to whoever holds the passphrase."""
+"""``bundle password``: show a bundle's password again, to whoever holds the passphrase."""
 
 from __future__ import annotations
 

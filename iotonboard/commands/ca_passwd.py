@@ -1,4 +1,4 @@
-"""``passwd``: give the CA key another passphrase. The key itself, and all that it signed, stay as they are."""
+"""``ca passwd``: give the CA key another passphrase. The key itself, and all that it signed, stay as they are."""
 
 from __future__ import annotations
 
