@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import sys
+import threading
 import time
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, TypeVar
 
 from iotonboard.cli import output
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from iotonboard.cli.session import Session
 
-_BAR_AFTER_S = 1.0  # what ends sooner shows nothing
+_BAR_AFTER_S = 1.0  # what ends sooner shows nothing, and loads nothing that draws
 _BAR_EVERY_S = 0.2
 _LINE_EVERY_S = 5.0
 _BAR_CELLS = 20
@@ -57,37 +57,66 @@ def _with_lines(answers: Iterable[Answer], total: int | None) -> Iterator[Answer
 
 
 def _with_bar(answers: Iterable[Answer], total: int | None) -> Iterator[Answer]:
-    """The bar is wiped before an answer is printed, and drawn again below it."""
-    begin, drawn, width = time.monotonic(), 0.0, 0
+    """The bar is drawn while the next answer is waited for, and wiped before that is printed."""
+    begin, bar = time.monotonic(), None
     try:
         for done, answer in enumerate(answers, start=1):
-            if sys.stdout.isatty():
-                width = _wipe(width)
-            yield answer
-            now = time.monotonic()
-            if now - begin >= _BAR_AFTER_S and (width == 0 or now - drawn >= _BAR_EVERY_S):
-                width, drawn = _draw(_bar(done, total, now - begin), width), now
+            with bar.wiped() if bar else nullcontext():
+                yield answer
+            seconds = time.monotonic() - begin
+            if bar is None and seconds >= _BAR_AFTER_S:
+                bar = _Bar(total)
+            if bar is not None:
+                bar.update(done, describe(done, total, seconds))
     finally:
-        _wipe(width)
+        if bar is not None:
+            bar.close()
 
 
-def _bar(done: int, total: int | None, seconds: float) -> str:
-    facts = describe(done, total, seconds)
-    if not total:
-        return facts
-    full = min(_BAR_CELLS * done // total, _BAR_CELLS)
-    return f"[{'#' * full}{'.' * (_BAR_CELLS - full)}] {facts}"
+class _Bar:
+    """One line that a thread draws; processes are forked before the first answer, so that none inherits its locks."""
 
+    def __init__(self, total: int | None) -> None:
+        from rich.console import Console
+        from rich.control import Control
+        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.segment import ControlType
 
-def _draw(text: str, before: int) -> int:
-    text = text[: os.get_terminal_size(sys.stderr.fileno()).columns - 1]
-    sys.stderr.write("\r" + text.ljust(before))
-    sys.stderr.flush()
-    return len(text)
+        columns = [BarColumn(_BAR_CELLS), TextColumn("{task.description}", markup=False)]
+        self._progress = Progress(
+            *columns if total else columns[1:],
+            console=Console(stderr=True, highlight=False),
+            transient=True,
+            auto_refresh=False,
+            redirect_stdout=False,  # what is printed meanwhile stays in its own words and lines
+            redirect_stderr=False,
+        )
+        self._task = self._progress.add_task("", total=total)
+        self._wipe = Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2))
+        self._terminal = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._draw, daemon=True)
+        self._progress.start()
+        self._thread.start()
 
+    def _draw(self) -> None:
+        while not self._ended.wait(_BAR_EVERY_S):
+            with self._terminal:
+                self._progress.refresh()
 
-def _wipe(width: int) -> int:
-    if width:
-        sys.stderr.write("\r" + " " * width + "\r")
-        sys.stderr.flush()
-    return 0
+    def update(self, done: int, text: str) -> None:
+        """Say how far the work is; drawn a moment later."""
+        self._progress.update(self._task, completed=done, description=text)
+
+    @contextmanager
+    def wiped(self) -> Iterator[None]:
+        """For the block the line is empty."""
+        with self._terminal:
+            self._progress.console.control(self._wipe)
+            yield
+
+    def close(self) -> None:
+        """Wipe the bar for good."""
+        self._ended.set()
+        self._thread.join()
+        self._progress.stop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from iotonboard.cli import progress
 from iotonboard.cli.session import Session
 from iotonboard.enrolment import device_list
 
+from support.broker import wait_for
 from support.program import State
 
 pty = pytest.importorskip("pty")
@@ -25,30 +26,35 @@ def session(*, quiet: bool = False) -> Session:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_BAR_AFTER_S", "_BAR_EVERY_S", "_LINE_EVERY_S"):
-        monkeypatch.setattr(progress, name, 0)
+    for name, seconds in (("_BAR_AFTER_S", 0), ("_BAR_EVERY_S", 0.01), ("_LINE_EVERY_S", 0)):
+        monkeypatch.setattr(progress, name, seconds)
 
 
-def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[], bytes]:
-    """Make stderr a terminal; answers what was written to it."""
-    import fcntl
-    import struct
-    import termios
+class Terminal:
+    """What stderr is, and what was written to it."""
 
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
-    writer = os.fdopen(theirs, "w")
-    monkeypatch.setattr(sys, "stderr", writer)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, columns: int = 60) -> None:
+        import fcntl
+        import struct
+        import termios
 
-    def everything() -> bytes:
-        writer.close()
-        raw = b""
-        with contextlib.suppress(OSError):  # how Linux says that the other end is closed
-            while piece := os.read(ours, 1 << 16):
-                raw += piece
-        return raw
+        self._ours, theirs = pty.openpty()
+        os.set_blocking(self._ours, False)
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        self.writer = os.fdopen(theirs, "w", encoding="utf-8")
+        monkeypatch.setattr(sys, "stderr", self.writer)
+        for name, value in (("TERM", "xterm"), ("NO_COLOR", "1"), ("COLUMNS", str(columns)), ("LINES", "24")):
+            monkeypatch.setenv(name, value)
+        self._screen = pyte.Screen(columns, 24)
+        self._stream = pyte.ByteStream(self._screen)
 
-    return everything
+    def lines(self) -> list[str]:
+        """The screen as a person sees it now, without empty lines."""
+        self.writer.flush()
+        with contextlib.suppress(BlockingIOError):
+            while piece := os.read(self._ours, 1 << 16):
+                self._stream.feed(piece)
+        return [line.rstrip() for line in self._screen.display if line.strip()]
 
 
 def test_durations_rates_and_what_is_left() -> None:
@@ -72,28 +78,49 @@ def test_lines_on_stderr_when_it_is_no_terminal(capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_bar_on_a_terminal_that_is_wiped_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = on_terminal(monkeypatch)
-    assert list(progress.watched(session(), iter("abcd"), 4)) == ["a", "b", "c", "d"]
-    raw = terminal()
-    assert b"[##########..........] 2 of 4 devices" in raw
-    assert b"[####################] 4 of 4 devices" in raw
-    screen = pyte.Screen(60, 24)
-    pyte.ByteStream(screen).feed(raw)
-    assert not "".join(screen.display).strip()
+def test_a_bar_on_a_terminal_that_is_wiped_for_answers_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal(monkeypatch)
+
+    def work() -> Iterator[str]:
+        for name in "abcd":
+            if name > "a":
+                wait_for(lambda: terminal.lines()[-1:] != [] and "devices" in terminal.lines()[-1], "the bar")
+                bar, _, facts = terminal.lines()[-1].partition(" ")
+                assert facts.strip().startswith(f"{ord(name) - ord('a')} of 4 devices, ")
+                assert len(bar) == 5 * (ord(name) - ord("a"))
+            yield name
+
+    for number, answer in enumerate(progress.watched(session(), work(), 4)):
+        assert terminal.lines() == [f"{name} and what belongs to it" for name in "abcd"[:number]]
+        terminal.writer.write(f"{answer} and what belongs to it\r\n")
+    assert terminal.lines() == [f"{name} and what belongs to it" for name in "abcd"]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_bar_is_one_line_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal(monkeypatch, 30)
+
+    def work() -> Iterator[int]:
+        yield 1
+        wait_for(lambda: len(terminal.lines()) == 1, "the bar")
+        yield 2
+
+    assert list(progress.watched(session(), work(), 1_000_000)) == [1, 2]
+    assert terminal.lines() == []
 
 
 @pytest.mark.usefixtures("impatient")
 def test_a_bar_is_wiped_when_the_work_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = on_terminal(monkeypatch)
+    terminal = Terminal(monkeypatch)
 
-    def work() -> object:
+    def work() -> Iterator[int]:
         yield 1
+        wait_for(lambda: terminal.lines() != [], "the bar")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         list(progress.watched(session(), work(), None))
-    assert terminal().endswith(b" \r")
+    assert terminal.lines() == []
 
 
 def test_short_work_shows_nothing(state: State, tmp_path: Path) -> None:
