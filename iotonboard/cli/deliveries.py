@@ -21,12 +21,10 @@ def deliveries(
     ] = None,
 ) -> int | None:
     """List what was handed over. 'fetched': the file left the outbox in time, or the device was confirmed."""
-    from iotonboard.store.deliveries import all_deliveries, status_of
+    from iotonboard.commands.deliveries import list_deliveries
 
     with session.open_state() as state:
-        now = state.clock()
-        found = (delivery_values(one, status_of(one, now)) for one in all_deliveries(state.store))
-        rows = [values for values in found if status in (None, values["status"])]
+        rows = [delivery_values(one.delivery, one.status) for one in list_deliveries(state, status)]
     if session.json:
         for values in rows:
             output.write_json("deliveries", values)

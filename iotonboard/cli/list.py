@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import sys
-from datetime import timedelta
-from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -18,11 +16,9 @@ from iotonboard.errors import UsageError
 from iotonboard.model import rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from datetime import datetime
+    from collections.abc import Iterable
 
-    from iotonboard.model import DeviceRecord
-    from iotonboard.store.store import Store
+    from iotonboard.commands.list import Listed
 
 app = typer.Typer()
 
@@ -50,8 +46,9 @@ def list_devices(
     as_csv: CsvOption = False,
 ) -> int | None:
     """List devices in the order of their ids."""
+    from iotonboard.commands.list import Filter
+    from iotonboard.commands.list import list_devices as find
     from iotonboard.enrolment.request import parse_attribute
-    from iotonboard.store.devices import DeviceFilter, find_devices
 
     if old_ca and (status or expiring_within is not None or attributes):
         raise UsageError("--old-ca goes with no other filter", hint="leave the others out")
@@ -59,37 +56,26 @@ def list_devices(
         raise UsageError("--csv and --json exclude each other", hint="choose one of them")
     pairs = tuple(parse_attribute(text) for text in attributes or ())
     with session.open_state() as state:
-        now = state.clock()
-        before = now + timedelta(days=expiring_within) if expiring_within is not None else None
-        if old_ca:
-            devices = _behind(state.store, limit, now)
-        else:
-            devices = find_devices(state.store, DeviceFilter(status, before, pairs, limit), now)
+        found = find(state, Filter(status, expiring_within, pairs, limit, old_ca))
         if session.json:
-            for device in devices:
-                output.write_json("list", device_values(device, now))
+            for one in found:
+                output.write_json("list", device_values(one.device, one.status))
         elif as_csv:
-            _write_csv(devices, now)
+            _write_csv(found)
         else:
-            output.write_table(("DEVICE", "STATUS", "NOT AFTER", "NAME"), (_columns(device, now) for device in devices))
+            output.write_table(("DEVICE", "STATUS", "NOT AFTER", "NAME"), map(_columns, found))
     return None
 
 
-def _behind(store: Store, limit: int | None, now: datetime) -> Iterator[DeviceRecord]:
-    from iotonboard.store.devices import device_record
-    from iotonboard.store.issuers import devices_behind
-
-    return (device_record(store, device_id) for device_id in islice(devices_behind(store, now), limit))
-
-
-def _columns(device: DeviceRecord, now: datetime) -> tuple[str, str, str, str]:
+def _columns(one: Listed) -> tuple[str, str, str, str]:
+    device = one.device
     not_after = rfc3339(device.certificates[0].validity.not_after) if device.certificates else ""
-    return device.device_id, device.status(now), not_after, device.name
+    return device.device_id, one.status, not_after, device.name
 
 
-def _write_csv(devices: Iterable[DeviceRecord], now: datetime) -> None:
+def _write_csv(found: Iterable[Listed]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(("device_id", "status", "not_after", "name", "attributes"))
-    for device in devices:
-        attributes = " ".join(f"{key}={value}" for key, value in device.attributes.items())
-        writer.writerow([output.cell(value) for value in (*_columns(device, now), attributes)])
+    for one in found:
+        attributes = " ".join(f"{key}={value}" for key, value in one.device.attributes.items())
+        writer.writerow([output.cell(value) for value in (*_columns(one), attributes)])

@@ -13,8 +13,9 @@ from iotonboard.cli.values import certificate_status, certificate_values, delive
 from iotonboard.model import rfc3339
 
 if TYPE_CHECKING:
-    from iotonboard.model import CertificateRecord
-    from iotonboard.store.store import Store
+    from datetime import datetime
+
+    from iotonboard.commands.show import CertificateLife, Shown
 
 app = typer.Typer()
 
@@ -22,62 +23,57 @@ app = typer.Typer()
 @verb(app, "show", example="iotonboard show press-17 --json")
 def show(session: Session, device_id: DeviceArgument) -> int | None:
     """Show one device with all its certificates and deliveries."""
-    from iotonboard.store.deliveries import deliveries_of, status_of
-    from iotonboard.store.devices import device_named, device_record
-    from iotonboard.store.issuers import all_issuers, issuer_of
-    from iotonboard.store.topics import device_topics
+    from iotonboard.commands.show import show as look_up
 
     with session.open_state() as state:
-        device = device_record(state.store, device_id)
-        row = device_named(state.store, device_id)
-        topics = [f"{rule.access.value}:{rule.topic}" for rule in device_topics(state.store, row)]
-        now = state.clock()
-        handed = [delivery_values(one, status_of(one, now)) for one in deliveries_of(state.store, row)]
-        fates = {one.serial: _fate(state.store, one) for one in device.certificates}
-        cas = {row.id: row.fingerprint for row in all_issuers(state.store)}
-        issuers = {one.serial: cas[issuer_of(state.store, one.serial)] for one in device.certificates}
-    values = {**device_values(device, now), "topics": topics, "deliveries": handed}
-    values["certificates"] = [
-        certificate_values(one, now) | fates[one.serial] | {"ca_fingerprint": issuers[one.serial]}
-        for one in device.certificates
-    ]
+        shown = look_up(state, device_id)
     if session.json:
-        output.write_json("show", values)
-        return None
-    for key in ("device_id", "name", "status", "created_at"):
-        output.write_line(f"{key}\t{values[key]}")
-    for key, value in device.attributes.items():
-        output.write_line(f"{key}\t{value}")
-    for topic in topics:
-        output.write_line(f"topic\t{topic}")
-    rows = []
-    for certificate in device.certificates:
-        reason = f" ({certificate.revocation.reason.value})" if certificate.revocation else ""
-        status, until = certificate_status(certificate, now), rfc3339(certificate.validity.not_after)
-        fate = [
-            f"{key.removesuffix('_at').replace('_', ' ')} {moment}"
-            for key, moment in fates[certificate.serial].items()
-            if moment
-        ]
-        rows.append(("certificate", certificate.serial.hex, status + reason, f"until {until}", *fate))
-    output.write_table([""] * max(map(len, rows), default=0), rows)
-    for delivery in handed:
-        output.write_line(f"delivery\t{delivery['status']}\t{delivery['created_at']}\t{delivery['path']}")
+        output.write_json("show", _values(shown))
+    else:
+        _print(shown)
     return None
 
 
-def _fate(store: Store, certificate: CertificateRecord) -> dict[str, object]:
-    """When a certificate was confirmed, its secrets were purged, and when it ends because it was renewed."""
-    from iotonboard.store.certificates import certificate_row
-    from iotonboard.store.deliveries import confirmed_at
-    from iotonboard.store.overlaps import overlap_end
-    from iotonboard.store.secrets import purged_at
-
-    row = certificate_row(store, certificate.serial)
-    confirmed, purged = confirmed_at(store, row), purged_at(store, row)
-    ends = None if certificate.revocation else overlap_end(store, row)
+def _values(shown: Shown) -> dict[str, object]:
     return {
-        "confirmed_at": rfc3339(confirmed) if confirmed else None,
-        "purged_at": rfc3339(purged) if purged else None,
-        "revoke_after": rfc3339(ends) if ends else None,
+        **device_values(shown.device, shown.device.status(shown.now)),
+        "topics": [f"{rule.access}:{rule.topic}" for rule in shown.topics],
+        "deliveries": [delivery_values(delivery, status) for delivery, status in shown.deliveries],
+        "certificates": [
+            {
+                **certificate_values(one.certificate, shown.now),
+                **{key: rfc3339(moment) if moment else None for key, moment in _moments(one).items()},
+                "ca_fingerprint": one.ca_fingerprint,
+            }
+            for one in shown.certificates
+        ],
     }
+
+
+def _moments(one: CertificateLife) -> dict[str, datetime | None]:
+    return {"confirmed_at": one.confirmed_at, "purged_at": one.purged_at, "revoke_after": one.revoke_after}
+
+
+def _print(shown: Shown) -> None:
+    device = shown.device
+    facts = (("device_id", device.device_id), ("name", device.name), ("status", device.status(shown.now)))
+    for key, value in (*facts, ("created_at", rfc3339(device.created_at)), *device.attributes.items()):
+        output.write_line(f"{key}\t{value}")
+    for rule in shown.topics:
+        output.write_line(f"topic\t{rule.access}:{rule.topic}")
+    rows = [_certificate_row(one, shown.now) for one in shown.certificates]
+    output.write_table([""] * max(map(len, rows), default=0), rows)
+    for delivery, status in shown.deliveries:
+        output.write_line(f"delivery\t{status}\t{rfc3339(delivery.created_at)}\t{delivery.place}")
+
+
+def _certificate_row(one: CertificateLife, now: datetime) -> tuple[str, ...]:
+    certificate = one.certificate
+    reason = f" ({certificate.revocation.reason.value})" if certificate.revocation else ""
+    moments = [
+        f"{key.removesuffix('_at').replace('_', ' ')} {rfc3339(moment)}"
+        for key, moment in _moments(one).items()
+        if moment
+    ]
+    until = f"until {rfc3339(certificate.validity.not_after)}"
+    return ("certificate", certificate.serial.hex, certificate_status(certificate, now) + reason, until, *moments)

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from iotonboard.store.deliveries import Delivery
 
 
-def device_values(device: DeviceRecord, now: datetime) -> dict[str, object]:
+def device_values(device: DeviceRecord, status: str) -> dict[str, object]:
     """A device with its newest certificate."""
     newest = device.certificates[0] if device.certificates else None
     return {
         "device_id": device.device_id,
         "name": device.name,
-        "status": device.status(now),
+        "status": status,
         "created_at": rfc3339(device.created_at),
         "serial": newest.serial.hex if newest else None,
         "not_after": rfc3339(newest.validity.not_after) if newest else None,

@@ -1,0 +1,31 @@
+"""``deliveries``: what was handed over, and how that ended. Nothing is changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from iotonboard.store.deliveries import all_deliveries, status_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from iotonboard.state.state import State
+    from iotonboard.store.deliveries import Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One delivery and its status now."""
+
+    delivery: Delivery
+    status: str
+
+
+def list_deliveries(state: State, status: str | None = None) -> Iterator[Listed]:
+    """All deliveries, or those of one status, oldest first."""
+    now = state.clock()
+    for delivery in all_deliveries(state.store):
+        found = status_of(delivery, now)
+        if status in (None, found):
+            yield Listed(delivery, found)

@@ -1,0 +1,74 @@
+"""``show``: one device with its certificates, its topics and what was handed over. Nothing is changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from iotonboard.store.certificates import certificate_row
+from iotonboard.store.deliveries import confirmed_at, deliveries_of, status_of
+from iotonboard.store.devices import device_named, device_record
+from iotonboard.store.issuers import all_issuers, issuer_of
+from iotonboard.store.overlaps import overlap_end
+from iotonboard.store.secrets import purged_at
+from iotonboard.store.topics import device_topics
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from iotonboard.model import CertificateRecord, DeviceRecord, TopicRule
+    from iotonboard.state.state import State
+    from iotonboard.store.deliveries import Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateLife:
+    """One certificate: who issued it, when it was confirmed and purged, and when a renewal ends it."""
+
+    certificate: CertificateRecord
+    ca_fingerprint: str
+    confirmed_at: datetime | None
+    purged_at: datetime | None
+    revoke_after: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A device at the time ``now``: certificates newest first, deliveries newest first, each with its status."""
+
+    device: DeviceRecord
+    now: datetime
+    topics: tuple[TopicRule, ...]
+    certificates: tuple[CertificateLife, ...]
+    deliveries: tuple[tuple[Delivery, str], ...]
+
+
+def show(state: State, device_id: str) -> Shown:
+    """Everything that is known of a device.
+
+    Raises:
+        NotFoundError: there is none of that id.
+    """
+    store, now = state.store, state.clock()
+    with store.reading():
+        device = device_record(store, device_id)
+        row = device_named(store, device_id)
+        issuers = {issuer.id: issuer.fingerprint for issuer in all_issuers(store)}
+        return Shown(
+            device,
+            now,
+            tuple(device_topics(store, row)),
+            tuple(_life(state, one, issuers) for one in device.certificates),
+            tuple((one, status_of(one, now)) for one in deliveries_of(store, row)),
+        )
+
+
+def _life(state: State, certificate: CertificateRecord, issuers: dict[int, str]) -> CertificateLife:
+    store, row = state.store, certificate_row(state.store, certificate.serial)
+    return CertificateLife(
+        certificate,
+        issuers[issuer_of(store, certificate.serial)],
+        confirmed_at(store, row),
+        purged_at(store, row),
+        None if certificate.revocation else overlap_end(store, row),
+    )
