@@ -7,7 +7,7 @@
     <signatures of the CAs, base64, separated by blanks>
     <the files' octets, one after the other>
 
-The first two lines with their line feeds are what is signed (``pki/statement.py``). Nothing of a package is
+The first two lines with their line feeds are what is signed (``pki/signatures.py``). Nothing of a package is
 believed, and no more of it read than the first lines, before a pinned CA's signature over them holds.
 """
 
@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING
 from iotonboard.errors import NotFoundError, PolicyError
 from iotonboard.files import read_pieces
 from iotonboard.model import from_epoch, to_epoch
-from iotonboard.pki.statement import sign_statement, statement_holds
+from iotonboard.pki.signatures import sign_statement, statement_holds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from iotonboard.pki.keys import PrivateKey
+    from iotonboard.pki.signatures import Signer
 
 LABEL = b"iotonboard package v1\n"
 CRL, ACL, CA = "crl.pem", "mosquitto.acl", "ca.crt"
@@ -80,11 +80,11 @@ def describe(files: Mapping[str, bytes]) -> tuple[tuple[str, int, str], ...]:
     return tuple((name, len(files[name]), sha256(files[name]).hexdigest()) for name in FILES)
 
 
-def render_package(manifest: Manifest, files: Mapping[str, bytes], keys: Iterable[PrivateKey]) -> Iterator[bytes]:
+def render_package(manifest: Manifest, files: Mapping[str, bytes], signers: Iterable[Signer]) -> Iterator[bytes]:
     """Yield a package's octets; every CA signs, so that a broker's machine may pin any of them."""
     statement = LABEL + manifest.dump()
     yield statement
-    yield b" ".join(base64.b64encode(sign_statement(key, statement)) for key in keys) + b"\n"
+    yield b" ".join(base64.b64encode(sign_statement(signer, statement)) for signer in signers) + b"\n"
     for name in FILES:
         yield files[name]
 

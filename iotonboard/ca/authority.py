@@ -8,14 +8,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from iotonboard.ca import calendar as crlplan
-from iotonboard.ca import continuity, vault
+from iotonboard.ca import continuity
+from iotonboard.ca.ca_key import MAX_KEY_FILE_OCTETS, CaKey, load_ca_key
+from iotonboard.ca.vault import Vault
 from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, NotFoundError
 from iotonboard.files import read_file
 from iotonboard.model import rfc3339
-from iotonboard.pki import crl
-from iotonboard.pki.certificates import Issuer, load_issuer
-from iotonboard.pki.keys import PrivateKey, dump_key, load_key
-from iotonboard.pki.statement import key_secret, sign_statement
+from iotonboard.pki.crl import sign_crl
+from iotonboard.pki.issuer import Issuer, load_issuer
+from iotonboard.pki.keys import dump_key, load_key
+from iotonboard.pki.signatures import sign_statement
 from iotonboard.state.changes import end_overlaps
 from iotonboard.store import audit
 from iotonboard.store.certificates import certificate_secret
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.ca.passphrase import Passphrase
-    from iotonboard.ca.vault import Vault
     from iotonboard.model import SerialNumber
     from iotonboard.state.state import State
     from iotonboard.store.issuers import IssuerRow
@@ -36,11 +37,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SigningCa:
-    """One CA with its key: the row in the store, the issuer, and the bare key for statements."""
+    """One CA with its key: its row in the store, what it issues with, and its key."""
 
     row: int
     issuer: Issuer
-    key: PrivateKey = field(repr=False)
+    key: CaKey = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +81,13 @@ def unlock(state: State, passphrase: Passphrase | None, *others: Passphrase | No
     wrapped = state.store.meta("vault")
     if not signing or wrapped is None:
         raise KeyUnavailableError("the state holds no CA", hint="restore the state from its latest backup")
-    return Authority(signing, vault.unwrap(wrapped, key_secret(signing[0].key)))
+    return Authority(signing, Vault(signing[0].key.unwrap(wrapped)))
 
 
 def _load_ca(state: State, row: IssuerRow, passphrases: Sequence[Passphrase | None]) -> SigningCa:
     path = os.path.join(state.paths.certs, row.key_file)
     try:
-        content = read_file(path, limit=1 << 16)
+        content = read_file(path, limit=MAX_KEY_FILE_OCTETS)
     except (NotFoundError, ConflictError):
         raise KeyUnavailableError(
             f"the CA key {path!r} is missing",
@@ -95,21 +96,23 @@ def _load_ca(state: State, row: IssuerRow, passphrases: Sequence[Passphrase | No
     return SigningCa(row.id, *_matching(row, content, passphrases))
 
 
-def _matching(row: IssuerRow, content: bytes, passphrases: Sequence[Passphrase | None]) -> tuple[Issuer, PrivateKey]:
+def _matching(row: IssuerRow, content: bytes, passphrases: Sequence[Passphrase | None]) -> tuple[Issuer, CaKey]:
     """Open a key with the first passphrase that fits, and hold it against its certificate."""
     *first, last = passphrases
     for passphrase in first:
         with contextlib.suppress(KeyUnavailableError):
-            key = load_key(content, passphrase.octets if passphrase else None)
-            return load_issuer(row.der, key), key
-    key = load_key(content, last.octets if last else None)
-    return load_issuer(row.der, key), key
+            key = load_ca_key(content, passphrase)
+            return load_issuer(row.der, key.signer), key
+    key = load_ca_key(content, last)
+    return load_issuer(row.der, key.signer), key
 
 
 def key_is_encrypted(state: State) -> bool:
     """Say whether the CA key file asks for a passphrase; a missing file counts as encrypted."""
     try:
-        content = read_file(os.path.join(state.paths.certs, current_issuers(state.store)[0].key_file), limit=1 << 16)
+        content = read_file(
+            os.path.join(state.paths.certs, current_issuers(state.store)[0].key_file), limit=MAX_KEY_FILE_OCTETS
+        )
     except (NotFoundError, ConflictError, IndexError):
         return True
     return b"ENCRYPTED" in content
@@ -175,11 +178,10 @@ def _sign_one(state: State, ca: SigningCa, now: datetime, published: list[CrlRow
         number += 1
         begin, end = period.this_update, period.next_update
         entries = crl_entries(state.store, ca.row, since)
-        der = crl.sign_crl(issuer, number=number, this_update=begin, next_update=end, entries=entries)
-        crl.check_crl(der, issuer.certificate_der, number=number)
-        if crl.crl_facts(der).count != count:
+        crl = sign_crl(issuer, number=number, this_update=begin, next_update=end, entries=entries)
+        if crl.facts.count != count:
             raise ConflictError("the new CRL lacks revocations that the database holds", hint="run 'iotonboard health'")
-        signed.append(CrlRow(generation, ca.row, number, begin, end, count, der, now))
+        signed.append(CrlRow(generation, ca.row, number, begin, end, count, crl.der, now))
     return signed
 
 
@@ -202,7 +204,7 @@ def refuse_changed(state: State, authority: Authority) -> None:
 def seal_audit(state: State, authority: Authority) -> None:
     """Sign the head of the trail, inside the caller's transaction, so that a cut-off tail is noticed."""
     newest = audit.head(state.store)
-    signature = sign_statement(authority.active.key, audit.head_statement(newest))
+    signature = sign_statement(authority.active.issuer.signer, audit.head_statement(newest))
     audit.set_signed_head(state.store, audit.SignedHead(newest, authority.active.row, signature))
 
 

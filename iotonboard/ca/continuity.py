@@ -13,7 +13,7 @@ from iotonboard.errors import ConflictError, NotFoundError, PolicyError
 from iotonboard.files import holds, read_file
 from iotonboard.model import RevocationReason
 from iotonboard.pki import pem
-from iotonboard.pki.crl import check_crl, crl_facts, listed_entries, serial_and_reason
+from iotonboard.pki.crl import check_crl, listed_entries, serial_and_reason
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.store.certificates import certificate_by_serial
 from iotonboard.store.crls import crl_entries, crl_entry, generation_ders, last_crl, last_listed_crl
@@ -65,8 +65,8 @@ def check_continuity(state: State, issuer: int, issuer_certificate_der: bytes) -
 def _check_stored(last: CrlRow, issuer_certificate_der: bytes) -> None:
     """Hold the row of the last CRL against its own signed octets."""
     try:
-        check_crl(last.der or b"", issuer_certificate_der, number=last.number)
-        agrees = crl_facts(last.der or b"").this_update == last.this_update
+        found = check_crl(last.der or b"", issuer_certificate_der)
+        agrees = (found.number, found.this_update) == (last.number, last.this_update)
     except PolicyError:
         agrees = False
     if not agrees:
@@ -111,7 +111,6 @@ def _published(state: State) -> list[bytes]:
 def _number_of(der: bytes, issuer_certificate_der: bytes) -> int:
     """Number of a CRL of this CA; 0 for one that another CA, or nobody, signed."""
     try:
-        check_crl(der, issuer_certificate_der)
-        return crl_facts(der).number
+        return check_crl(der, issuer_certificate_der).number
     except PolicyError:
         return 0

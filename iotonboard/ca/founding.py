@@ -7,21 +7,21 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import SigningCa
-from iotonboard.ca.key_file import encode_ca_key
+from iotonboard.ca.ca_key import MAX_KEY_FILE_OCTETS, generate_ca_key, load_ca_key
 from iotonboard.errors import PolicyError
 from iotonboard.files import PRIVATE, read_file, write_atomic
 from iotonboard.model import SerialNumber, Validity
-from iotonboard.pki.certificates import load_issuer, make_ca
-from iotonboard.pki.keys import generate_key, load_key
+from iotonboard.pki.certificates import make_ca
+from iotonboard.pki.issuer import load_issuer
 from iotonboard.pki.profiles import CaProfile
 from iotonboard.store.issuers import add_issuer
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from iotonboard.ca.ca_key import CaKey
     from iotonboard.ca.passphrase import Passphrase
     from iotonboard.model import KeyType
-    from iotonboard.pki.keys import PrivateKey
     from iotonboard.pki.profiles import Subject
     from iotonboard.state.config import Config
     from iotonboard.state.state import State
@@ -62,17 +62,17 @@ def found_ca(
     begin = now - timedelta(minutes=state.config["not_before_skew_minutes"])
     validity = Validity(begin, now + timedelta(days=validity_days))
     serial = SerialNumber.from_random(os.urandom(20))
-    der = make_ca(CaProfile(subject), key, serial, validity)
+    der = make_ca(CaProfile(subject), key.signer, serial, validity)
     row = add_issuer(state.store, serial, validity, der, key_file, now)
-    issuer = load_issuer(der, key)
+    issuer = load_issuer(der, key.signer)
     state.record(now, "ca", serial=serial.hex, detail={"fingerprint": issuer.fingerprint})
     return SigningCa(row, issuer, key)
 
 
-def _ca_key(path: str, key_type: KeyType, passphrase: Passphrase | None) -> PrivateKey:
+def _ca_key(path: str, key_type: KeyType, passphrase: Passphrase | None) -> CaKey:
     """The key that an interrupted call left, or a new one, durable on disk before anything refers to it."""
     if not os.path.exists(path):
         # The write lock is held and nothing stands there; whole or not at all, so that the next call can open it.
-        write_atomic(path, encode_ca_key(generate_key(key_type), passphrase), PRIVATE)
+        write_atomic(path, generate_ca_key(key_type).dump(passphrase), PRIVATE)
     # Read back: nothing is signed with a key that could not be opened again.
-    return load_key(read_file(path, limit=1 << 16), passphrase.octets if passphrase else None)
+    return load_ca_key(read_file(path, limit=MAX_KEY_FILE_OCTETS), passphrase)

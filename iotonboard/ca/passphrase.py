@@ -1,10 +1,13 @@
-"""Passphrases: what a human types, and the random key file that needs no slow derivation."""
+"""Passphrases of the CA key: what a human types, and the random file that ``--generate-key-file`` makes."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 
-from iotonboard.errors import KeyUnavailableError
+from iotonboard.errors import ConflictError, KeyUnavailableError
+from iotonboard.files import create_exclusive, read_file, write_atomic
+from iotonboard.permissions import TAKEN_HINT
 
 RANDOM_OCTETS = 32
 _HEX_DIGITS = "0123456789abcdefABCDEF"
@@ -55,3 +58,26 @@ def _is_utf8(octets: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def generate_key_file(path: str, noise: bytes, *, is_resumed: bool = False) -> Passphrase:
+    """Write 32 random octets as hexadecimal into a new file (0600) and return them as the passphrase.
+
+    ``is_resumed``: the file may be there from a call that was interrupted, and is then used; one that is
+    still empty was never used and is filled.
+
+    Raises:
+        ConflictError: the file exists, and when resumed, is no such file.
+        BusyError: the disk refuses.
+    """
+    text = noise.hex().encode("ascii")
+    if is_resumed and os.path.isfile(path) and not os.path.islink(path):
+        if found := read_file(path, limit=1 << 16):
+            passphrase = parse_passphrase_file(found)
+            if passphrase.is_random_key:
+                return passphrase
+            raise ConflictError(f"{path!r} exists and is no random key file", hint=TAKEN_HINT)
+        write_atomic(path, text + b"\n")
+    else:
+        create_exclusive(path, text + b"\n")
+    return Passphrase(text, is_random_key=True)

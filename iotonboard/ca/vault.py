@@ -1,8 +1,7 @@
 """The state's secret: a random vault key from which every bundle password is derived.
 
-The vault key lies in the database, wrapped (RFC 3394) under a key derived from the CA's private key
-(HKDF, RFC 5869, own label), so one unlock serves both and neither the database nor a bundle alone
-gives a password away.
+The vault key lies in the database, wrapped by the CA's key (``ca_key``), so one unlock serves both and neither the
+database nor a bundle alone gives a password away.
 """
 
 from __future__ import annotations
@@ -12,10 +11,6 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
-
-from iotonboard.errors import KeyUnavailableError
 
 if TYPE_CHECKING:
     from iotonboard.model import SerialNumber
@@ -40,29 +35,6 @@ class Vault:
         mac = HMAC(self.key, SHA256())
         mac.update(message)
         return spell(mac.finalize()[: _PASSWORD_BITS // 8])
-
-    def wrap(self, ca_secret: bytes) -> bytes:
-        """The vault key as it is stored, for the CA whose private value is ``ca_secret``."""
-        return aes_key_wrap(_wrapping_key(ca_secret), self.key)
-
-
-def unwrap(wrapped: bytes, ca_secret: bytes) -> Vault:
-    """Open the stored vault key.
-
-    Raises:
-        KeyUnavailableError: another CA key wrapped it, or it was damaged.
-    """
-    try:
-        return Vault(aes_key_unwrap(_wrapping_key(ca_secret), wrapped))
-    except InvalidUnwrap:
-        raise KeyUnavailableError(
-            "the CA key does not open this state's vault",
-            hint="bring back the key that belongs to this state",
-        ) from None
-
-
-def _wrapping_key(ca_secret: bytes) -> bytes:
-    return HKDF(algorithm=SHA256(), length=32, salt=None, info=b"iotonboard vault wrapping key v1").derive(ca_secret)
 
 
 def spell(octets: bytes) -> str:

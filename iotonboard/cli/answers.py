@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from iotonboard.enrolment.request import Refused, Request
     from iotonboard.enrolment.results import ResultsFile
     from iotonboard.enrolment.workers import WorkerPool
-    from iotonboard.pki.keys import PrivateKey
     from iotonboard.state.state import State
 
 
@@ -123,10 +122,10 @@ def worker_starter(jobs: int | None) -> StartWorkers | None:
     if jobs == 1:
         return None
 
-    def start(desk: Desk, key: PrivateKey) -> WorkerPool:
+    def start(desk: Desk) -> WorkerPool:
         from iotonboard.enrolment.workers import WorkerPool, usable_cores
 
-        return WorkerPool(desk, key, jobs or usable_cores())
+        return WorkerPool(desk, jobs or usable_cores())
 
     return start
 

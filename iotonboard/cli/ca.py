@@ -141,7 +141,7 @@ def passwd(
     Copies of the old key file, in backups for example, still open with the old passphrase.
     """
     from iotonboard.ca.authority import key_is_encrypted
-    from iotonboard.ca.key_file import generate_key_file as make_key_file
+    from iotonboard.ca.passphrase import generate_key_file as make_key_file
     from iotonboard.commands.ca_passwd import change_passphrase
 
     if new_passphrase_file and generate_key_file:

@@ -55,7 +55,7 @@ def init_ca(
         if no_passphrase:
             return None
         if generate_key_file is not None:
-            from iotonboard.ca.key_file import generate_key_file as make_key_file
+            from iotonboard.ca.passphrase import generate_key_file as make_key_file
 
             return make_key_file(generate_key_file, os.urandom(32), is_resumed=is_resumed)
         return session.read_passphrase("New CA passphrase", repeat=True)

@@ -239,5 +239,5 @@ def _results(state: State, authority: Authority, path: str | None, *, is_many: b
     from iotonboard.enrolment.results import default_path, open_results
 
     place = path or default_path(state.paths.root, "register", state.clock())
-    with open_results(place, authority.active.key) as results:
+    with open_results(place, authority.active.issuer.signer) as results:
         yield results

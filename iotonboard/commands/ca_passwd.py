@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING
 
 from iotonboard.ca import authority
-from iotonboard.ca.key_file import encode_ca_key
 from iotonboard.errors import ConflictError, KeyUnavailableError
 from iotonboard.files import PRIVATE, write_atomic
 from iotonboard.permissions import Placement, placement_like
@@ -43,7 +42,7 @@ def change_passphrase(state: State, old: Passphrase | None, new: Callable[[], Pa
         authority.refuse_changed(state, opened)
         placed = [placement_like(path, PRIVATE) for path in paths]
         for path, ca, place in zip(paths, opened.signing, placed, strict=True):
-            write_atomic(path, encode_ca_key(ca.key, fresh), Placement(0o600, place.uid, place.gid))
+            write_atomic(path, ca.key.dump(fresh), Placement(0o600, place.uid, place.gid))
         state.record(now, "ca", detail={"passphrase": "key file" if fresh.is_random_key else "typed"})
         authority.seal_audit(state, opened)
     return paths

@@ -20,7 +20,6 @@ from iotonboard.ca.founding import check_life, found_ca
 from iotonboard.errors import ConflictError, KeyUnavailableError
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.pki.profiles import renamed
-from iotonboard.pki.statement import key_secret
 from iotonboard.store import issuers
 from iotonboard.store.crls import last_crl
 from iotonboard.store.issuers import all_issuers, current_issuers
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from iotonboard.state.state import State
     from iotonboard.store.issuers import IssuerRow
 
-_NAME_BOUND = 64  # RFC 5280 appendix A.1, ub-common-name
+_NAME_BOUND = 64  # octets: RFC 5280 appendix A.1, ub-common-name, as the library counts it
 _GENERATION = re.compile(r" G[0-9]+$")
 
 
@@ -86,7 +85,7 @@ def begin(state: State, opened: Authority, request: Request, passphrase: Passphr
         else:
             refuse_changed(state, opened)
             grown = Authority((_found(state, opened, request, passphrase, now), *opened.signing), opened.vault)
-            state.store.set_meta("vault", grown.vault.wrap(key_secret(grown.active.key)))
+            state.store.set_meta("vault", grown.active.key.wrap(grown.vault.key))
             sign_crls(state, grown, now)
             seal_audit(state, grown)
     state.publish()
@@ -158,7 +157,7 @@ def _found(
             f"a CA of this state is called {name!r} already", hint="choose another --name: brokers tell CAs by it"
         )
     key_type = request.key_type or certificate_facts(rows[0].der).key_type
-    key_file, subject = f"ca-{rows[0].id + 1}.key", renamed(opened.active.issuer.subject_der, name)
+    key_file, subject = f"ca-{rows[0].id + 1}.key", renamed(opened.active.issuer.name, name)
     try:
         return found_ca(state, key_file, subject, key_type, request.validity_days, passphrase, now)
     except KeyUnavailableError as error:
@@ -177,7 +176,8 @@ def successor_name(current: str, taken: Collection[str]) -> str:
     stem = _GENERATION.sub("", current)
     for number in itertools.count(2):
         suffix = f" G{number}"
-        name = stem[: _NAME_BOUND - len(suffix)].rstrip() + suffix
+        kept = stem.encode()[: _NAME_BOUND - len(suffix)].decode(errors="ignore")  # no half of a letter
+        name = kept.rstrip() + suffix
         if name.casefold() not in taken:
             break
     return name

@@ -11,13 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from iotonboard.ca import authority, vault
+from iotonboard.ca import authority
+from iotonboard.ca.ca_key import CA_KEY_FILE
 from iotonboard.ca.founding import check_life, found_ca
-from iotonboard.ca.key_file import CA_KEY_FILE
+from iotonboard.ca.vault import VAULT_KEY_OCTETS, Vault
 from iotonboard.errors import ConflictError
 from iotonboard.files import make_private_dir
 from iotonboard.pki.profiles import Subject
-from iotonboard.pki.statement import key_secret
 from iotonboard.state.layout import resolve_paths
 from iotonboard.state.state import State, load_settings
 from iotonboard.store.store import Store
@@ -115,9 +115,9 @@ def _fill(state: State, request: Request, subject: Subject, passphrase: Passphra
     """Inside one transaction: key file, CA certificate, vault, first CRL."""
     now = state.clock()
     ca = found_ca(state, CA_KEY_FILE, subject, request.key_type, request.validity_days, passphrase, now)
-    key = vault.Vault(os.urandom(vault.VAULT_KEY_OCTETS))
-    state.store.set_meta("vault", key.wrap(key_secret(ca.key)))
-    opened = authority.Authority((ca,), key)
+    vault = Vault(os.urandom(VAULT_KEY_OCTETS))
+    state.store.set_meta("vault", ca.key.wrap(vault.key))
+    opened = authority.Authority((ca,), vault)
     crl = authority.sign_crls(state, opened, now)[0]
     authority.seal_audit(state, opened)
     state.mark_acl()

@@ -62,8 +62,8 @@ def pack(state: State, authority: Authority, out: str, *, valid_days: int | None
     expires = min(now + timedelta(days=valid_days or DEFAULT_VALID_DAYS), ends)
     begins = now - timedelta(minutes=state.config["not_before_skew_minutes"])
     manifest = Manifest(counter, now, begins, expires, number, describe(files))
-    keys = [ca.key for ca in authority.signing]
-    write_atomic(out, render_package(manifest, files, keys), PUBLIC)
+    signers = [ca.issuer.signer for ca in authority.signing]
+    write_atomic(out, render_package(manifest, files, signers), PUBLIC)
     return Result(out, manifest, os.path.getsize(out))
 
 

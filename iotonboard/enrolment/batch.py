@@ -34,10 +34,9 @@ if TYPE_CHECKING:
     from iotonboard.enrolment.desk import Issued, Order
     from iotonboard.enrolment.workers import WorkerPool
     from iotonboard.model import DeviceId, SerialNumber, Validity
-    from iotonboard.pki.keys import PrivateKey
     from iotonboard.state.state import StartWriting, State
 
-    StartWorkers = Callable[[Desk, PrivateKey], WorkerPool]
+    StartWorkers = Callable[[Desk], WorkerPool]
 
 # Devices per commit in a batch: enough to share one fsync, few enough to answer several times a second.
 GROUP = 256
@@ -172,7 +171,7 @@ class Batch(Generic[RequestType, PlanType, AnswerType]):
             for ordered in orders():
                 yield planned.popleft(), iter(self.desk.issue(ordered))
             return
-        with self._start_workers(self.desk, self.authority.active.key) as pool:
+        with self._start_workers(self.desk) as pool:
             self._start_writing = pool.start_writing
             for issued in pool.issue(orders()):
                 yield planned.popleft(), iter(issued)

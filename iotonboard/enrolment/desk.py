@@ -11,10 +11,8 @@ from iotonboard.ca.vault import SALT_OCTETS
 from iotonboard.delivery import bundle
 from iotonboard.delivery.credential import Credential
 from iotonboard.errors import IotOnboardError
-from iotonboard.pki.certificates import sign_certificate, write_device
+from iotonboard.pki.certificates import issue_device
 from iotonboard.pki.keys import dump_key, encrypt_key, generate_key, load_key, load_public_key, spki_der
-from iotonboard.pki.lint.candidate import Kind, read_tbs
-from iotonboard.pki.lint.lint import linted
 from iotonboard.store.certificates import NewCertificate
 
 if TYPE_CHECKING:
@@ -22,10 +20,8 @@ if TYPE_CHECKING:
 
     from iotonboard.ca.vault import Vault
     from iotonboard.model import DeviceId, KeyType, SerialNumber, Validity
-    from iotonboard.pki.certificates import Issuer
-    from iotonboard.pki.keys import PrivateKey
-    from iotonboard.pki.lint.candidate import CertificateCandidate
-    from iotonboard.pki.lint.lint import Linted
+    from iotonboard.pki.issuer import Issuer
+    from iotonboard.pki.keys import PrivateKey, PublicKey
     from iotonboard.pki.profiles import DeviceProfile
 
 _BLOCK_OCTETS = 16
@@ -70,10 +66,10 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """A device's key, and its public half as SubjectPublicKeyInfo. ``private`` is ``None`` when the device keeps it."""
+    """A device's key. ``private`` is ``None`` when the device keeps it."""
 
     private: PrivateKey | None = field(repr=False)
-    spki: bytes
+    public: PublicKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,40 +83,32 @@ class Desk:
     profile: DeviceProfile
 
     def issue(self, orders: Sequence[Order]) -> list[Issued | IotOnboardError]:
-        """Make the keys, lint the certificates, sign them, encrypt the keys and build the bundles.
+        """Make the keys, issue the certificates, encrypt the keys and build the bundles.
 
         One result for each order; one that is refused leaves its error in its place. Each step is taken for all
         orders before the next one: each evicts what the others keep in a processor's cache, so that taking all steps
         for one order after the other takes half as long again.
         """
         keys = _each(self._key, orders)
-        written = _each(self._write, orders, keys)
-        read = _each(self._read, written)
-        ders = _each(self._sign, _each(linted, read))
+        ders = _each(self._certify, orders, keys)
         return _each(self._pack, orders, keys, ders)
 
     def _key(self, order: Order) -> _Key:
         if order.csr_spki_der:
-            return _Key(None, spki_der(load_public_key(order.csr_spki_der)))
+            return _Key(None, load_public_key(order.csr_spki_der))
         kept = order.kept_key
         if kept is None:
             private = generate_key(order.key_type)
         else:
             password = self.vault.bundle_password(kept.serial, kept.salt)
             private = load_key(kept.encrypted, password.encode("ascii"))
-        return _Key(private, spki_der(private.public_key()))
+        return _Key(private, private.public_key())
 
-    def _write(self, order: Order, key: _Key) -> bytes:
-        return write_device(self.issuer, key.spki, order.device_id, order.serial, order.validity, self.profile)
-
-    def _read(self, tbs: bytes) -> CertificateCandidate:
-        return read_tbs(tbs, Kind.DEVICE, self.issuer.facts)
-
-    def _sign(self, tbs: Linted) -> bytes:
-        return sign_certificate(self.issuer, tbs)
+    def _certify(self, order: Order, key: _Key) -> bytes:
+        return issue_device(self.issuer, key.public, order.device_id, order.serial, order.validity, self.profile)
 
     def _pack(self, order: Order, key: _Key, der: bytes) -> Issued:
-        digests = sha256(der).hexdigest(), sha256(key.spki).digest()
+        digests = sha256(der).hexdigest(), sha256(spki_der(key.public)).digest()
         if key.private is None:
             return Issued(NewCertificate(order.serial, order.validity, der, *digests, None, None), None, None)
         salt = os.urandom(SALT_OCTETS)

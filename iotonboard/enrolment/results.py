@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING
 from iotonboard.errors import ConflictError
 from iotonboard.files import create_exclusive, disk_error, make_private_dir, sync_all
 from iotonboard.model import rfc3339
-from iotonboard.pki.statement import sign_statement
+from iotonboard.pki.signatures import sign_statement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
     from io import FileIO
 
-    from iotonboard.pki.keys import PrivateKey
+    from iotonboard.pki.signatures import Signer
 
 COLUMNS = ("row", "device_id", "serial", "fingerprint", "bundle", "status", "error")
 MANIFEST_HEAD = b"iotonboard manifest v1\n"
@@ -34,7 +34,7 @@ FOLDER = "results"
 
 
 @contextlib.contextmanager
-def open_results(path: str, key: PrivateKey) -> Iterator[ResultsFile]:
+def open_results(path: str, signer: Signer) -> Iterator[ResultsFile]:
     """Keep results in ``path``; the manifest is signed when the block ends, however it ends.
 
     The files are made with the first answer: a list that cannot be read leaves none.
@@ -47,7 +47,7 @@ def open_results(path: str, key: PrivateKey) -> Iterator[ResultsFile]:
     try:
         yield results
     finally:
-        results.finish(key)
+        results.finish(signer)
 
 
 def default_path(root: str, verb: str, now: datetime) -> str:
@@ -100,21 +100,21 @@ class ResultsFile:
             row = f"{values['device_id']}\t{values['serial']}\t{values['fingerprint']}\t{rfc3339(now)}\n"
             _append(manifest, row.encode("ascii"))
 
-    def finish(self, key: PrivateKey) -> None:
+    def finish(self, signer: Signer) -> None:
         """Sign the manifest as it is on the disk; nothing is done when there was no answer."""
         if not self._files:
             return
         for each in self._files:
             each.close()
         with open(self.manifest, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            signature = _sign(key, content)
+            signature = _sign(signer, content)
         sync_all((self.path, self.manifest))
         create_exclusive(self.manifest + ".sig", signature)
 
 
-def _sign(key: PrivateKey, content: mmap.mmap) -> bytes:
+def _sign(signer: Signer, content: mmap.mmap) -> bytes:
     with memoryview(content) as view:
-        return sign_statement(key, view)
+        return sign_statement(signer, view)
 
 
 def _open(path: str) -> FileIO:

@@ -13,22 +13,16 @@ from collections import deque
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, wait
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from iotonboard.ca.vault import Vault
-from iotonboard.enrolment.desk import Desk
 from iotonboard.errors import BusyError
 from iotonboard.files import begin_sync
-from iotonboard.pki.certificates import load_issuer
-from iotonboard.pki.keys import dump_key, load_key
 from iotonboard.state.device_files import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Future
 
-    from iotonboard.enrolment.desk import Issued, Order
+    from iotonboard.enrolment.desk import Desk, Issued, Order
     from iotonboard.errors import IotOnboardError
-    from iotonboard.pki.keys import PrivateKey
-    from iotonboard.pki.profiles import DeviceProfile
     from iotonboard.state.layout import Paths
     from iotonboard.store.pending import PendingFiles
 
@@ -43,20 +37,12 @@ _Answer = TypeVar("_Answer")
 _desk: list[Desk] = []  # one per worker process, filled by _start
 
 
-def _start(
-    certificate_der: bytes,
-    key_der: bytes,
-    chain: tuple[bytes, ...],
-    anchors: tuple[bytes, ...],
-    vault_key: bytes,
-    profile: DeviceProfile,
-) -> None:
+def _start(desk: Desk) -> None:
     # Ctrl-C reaches the whole process group; the parent alone decides when a batch ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    issuer = load_issuer(certificate_der, load_key(key_der, None))
-    _desk.append(Desk(issuer, chain, anchors, Vault(vault_key), profile))
+    _desk.append(desk)
 
 
 def _end_with_parent() -> None:
@@ -74,16 +60,15 @@ def _issue_all(orders: list[Order]) -> list[Issued | IotOnboardError]:
 class WorkerPool:
     """Worker processes that hold the CA key in memory for as long as a batch runs.
 
-    The key reaches them through the fork, or through a pipe where processes are not forked; never a file.
+    The desk with the key reaches them through the fork, or pickled through a pipe where processes are not forked;
+    never a file.
     """
 
-    def __init__(self, desk: Desk, key: PrivateKey, jobs: int) -> None:
-        cas = (desk.issuer.certificate_der, dump_key(key), desk.chain, desk.anchors)
-        arguments = (*cas, desk.vault.key, desk.profile)
+    def __init__(self, desk: Desk, jobs: int) -> None:
         context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
         self._jobs = jobs
         self._unsynced = 0
-        self._pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=arguments)
+        self._pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=(desk,))
 
     def __enter__(self) -> Self:
         return self

@@ -1,28 +1,30 @@
 """Certificate revocation lists (RFC 5280 section 5), assembled from entries that are encoded already.
 
-A list of a million entries is joined once, linted, hashed and signed; no object is made per entry.
+A list of a million entries is joined once, linted, hashed and signed; no object is made per entry. The library's
+builder, which encodes certificates, copies the whole list for each entry that is added: it would take minutes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import TYPE_CHECKING, Final, cast
 
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 
-from iotonboard.errors import PolicyError
+from iotonboard.errors import KeyUnavailableError, PolicyError
 from iotonboard.model import RevocationReason, SerialNumber
-from iotonboard.pki import der, signatures
-from iotonboard.pki.lint import lint
-from iotonboard.pki.unreadable import unreadable
+from iotonboard.pki import der
+from iotonboard.pki.linting_key import sign_crl_tbs
+from iotonboard.pki.signatures import signature_algorithm, verify_tbs
+from iotonboard.pki.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-    from iotonboard.pki.certificates import Issuer
+    from iotonboard.pki.issuer import Issuer
 
 _VERSION_2: Final = der.integer(1)
 _AUTHORITY_KEY_IDENTIFIER: Final = der.oid("2.5.29.35")
@@ -43,25 +45,39 @@ class CrlFacts:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class SignedCrl:
+    """A CRL (DER) whose signature was verified, and what the lint read in it before it was signed."""
+
+    der: bytes = field(repr=False)
+    facts: CrlFacts
+
+
 def sign_crl(
     issuer: Issuer, *, number: int, this_update: datetime, next_update: datetime, entries: Iterable[bytes]
-) -> bytes:
-    """Sign a complete v2 CRL (DER) with authorityKeyIdentifier and cRLNumber, neither critical.
+) -> SignedCrl:
+    """Sign a complete v2 CRL with authorityKeyIdentifier and cRLNumber, neither critical.
 
-    ``entries`` are revokedCertificates as ``crlentry.encode_entry`` writes them; without any, the list
+    ``entries`` are revokedCertificates as ``crl_entry.encode_entry`` writes them; without any, the list
     is left out (RFC 5280 5.1.2.6). Times are aware UTC.
 
     Raises:
         LintError: a rule was broken; nothing was signed.
+        KeyUnavailableError: the signature does not verify.
 
     """
-    algorithm = issuer.facts.signature_algorithm
+    public_key = issuer.signer.public_key()
+    algorithm = signature_algorithm(public_key)
     head = algorithm + issuer.subject_der + der.x509_time(this_update) + der.x509_time(next_update)
     tbs = _tbs_cert_list(head, entries, _extensions(issuer.key_id, number))
-    signature = der.bit_string(signatures.sign_tbs(issuer.key, lint.linted_crl(tbs, issuer.facts)))
+    signature, candidate = sign_crl_tbs(issuer.signer, tbs, issuer.facts)
+    if not verify_tbs(public_key, algorithm, signature, tbs):
+        raise KeyUnavailableError("the CA key made a wrong signature", hint="check the disk or token that holds it")
+    facts = _facts(candidate.crl, candidate.issuer_der)
+    bit_string = der.bit_string(signature)
     # One join: a CRL can be 50 MB.
-    size = len(tbs) + len(algorithm) + len(signature)
-    return b"".join((der.header(der.SEQUENCE, size), tbs, algorithm, signature))
+    size = len(tbs) + len(algorithm) + len(bit_string)
+    return SignedCrl(b"".join((der.header(der.SEQUENCE, size), tbs, algorithm, bit_string)), facts)
 
 
 def _tbs_cert_list(head: bytes, entries: Iterable[bytes], extensions: bytes) -> bytes:
@@ -89,7 +105,7 @@ def _extensions(key_id: bytes, number: int) -> bytes:
 def _verify(crl_der: bytes, public_key: object) -> bool:
     """Verify over the octets as they are: the library would encode a large list again, for a second."""
     tbs, algorithm, signature = der.children(crl_der, der.whole(crl_der))
-    return signatures.verify_tbs(
+    return verify_tbs(
         public_key,
         crl_der[algorithm.start : algorithm.end],
         crl_der[signature.begin + 1 : signature.end],
@@ -100,14 +116,14 @@ def _verify(crl_der: bytes, public_key: object) -> bool:
 def _load(crl_der: bytes) -> x509.CertificateRevocationList:
     try:
         return x509.load_der_x509_crl(crl_der)
-    except unreadable() as error:
+    except UNREADABLE as error:
         raise PolicyError("this is not a CRL that can be read", hint=_NEXT) from error
 
 
 def _number(crl: x509.CertificateRevocationList) -> int:
     try:
         value = crl.extensions.get_extension_for_oid(ExtensionOID.CRL_NUMBER).value
-    except unreadable(x509.ExtensionNotFound) as error:
+    except (x509.ExtensionNotFound, *UNREADABLE) as error:
         raise PolicyError("the CRL has no readable cRLNumber", hint=_NEXT) from error
     if not isinstance(value, x509.CRLNumber):
         raise PolicyError("the CRL has no readable cRLNumber", hint=_NEXT)
@@ -121,16 +137,13 @@ def crl_facts(crl_der: bytes) -> CrlFacts:
         PolicyError: it is not a CRL, or lacks nextUpdate or cRLNumber.
 
     """
-    crl = _load(crl_der)
+    return _facts(_load(crl_der), _issuer_der(crl_der))
+
+
+def _facts(crl: x509.CertificateRevocationList, issuer_der: bytes) -> CrlFacts:
     if crl.next_update_utc is None:
         raise PolicyError("the CRL has no nextUpdate", hint=_NEXT)
-    return CrlFacts(
-        number=_number(crl),
-        this_update=crl.last_update_utc,
-        next_update=crl.next_update_utc,
-        issuer_der=_issuer_der(crl_der),
-        count=len(crl),
-    )
+    return CrlFacts(_number(crl), crl.last_update_utc, crl.next_update_utc, issuer_der, len(crl))
 
 
 def _issuer_der(crl_der: bytes) -> bytes:
@@ -142,25 +155,24 @@ def _issuer_der(crl_der: bytes) -> bytes:
     return crl_der[name.start : name.end]
 
 
-def check_crl(crl_der: bytes, issuer_certificate_der: bytes, *, number: int | None = None) -> None:
-    """Check that a CRL is the one that was meant: of this CA, well signed and, when given, with this number.
+def check_crl(crl_der: bytes, issuer_certificate_der: bytes) -> CrlFacts:
+    """Check that a CRL is of this CA and well signed, and return what it says of itself.
 
     Raises:
-        PolicyError: it cannot be read, or one of these is wrong.
+        PolicyError: it cannot be read, lacks nextUpdate or cRLNumber, is of another CA, or its signature is wrong.
 
     """
     crl = _load(crl_der)
     try:
         certificate = x509.load_der_x509_certificate(issuer_certificate_der)
         is_valid = _verify(crl_der, certificate.public_key())
-    except unreadable() as error:
+    except UNREADABLE as error:
         raise PolicyError("the CRL's signature cannot be verified", hint=_NEXT) from error
     if crl.issuer != certificate.subject:
         raise PolicyError("the CRL was issued by another CA", hint=_NEXT)
     if not is_valid:
         raise PolicyError("the CRL's signature is wrong", hint=_NEXT)
-    if number is not None and _number(crl) != number:
-        raise PolicyError(f"the CRL has number {_number(crl)}, expected {number}", hint=_NEXT)
+    return _facts(crl, _issuer_der(crl_der))
 
 
 def revoked_entries(crl_der: bytes) -> Iterator[tuple[SerialNumber, datetime, RevocationReason]]:
@@ -179,7 +191,7 @@ def _reason(entry: x509.RevokedCertificate) -> RevocationReason:
         value = entry.extensions.get_extension_for_class(x509.CRLReason).value
     except x509.ExtensionNotFound:
         return RevocationReason.UNSPECIFIED
-    except unreadable() as error:
+    except UNREADABLE as error:
         raise PolicyError("a CRL entry cannot be read", hint=_NEXT) from error
     try:
         return _REASONS[value.reason.value]
@@ -188,7 +200,7 @@ def _reason(entry: x509.RevokedCertificate) -> RevocationReason:
 
 
 def listed_entries(crl_der: bytes) -> Iterator[bytes]:
-    """Cut the list of a CRL that this program signed into its entries, as ``crlentry.encode_entry`` wrote them.
+    """Cut the list of a CRL that this program signed into its entries, as ``crl_entry.encode_entry`` wrote them.
 
     A million take a fifth of a second. Each is shorter than 128 octets, so its length is one octet.
     """

@@ -13,7 +13,7 @@ from iotonboard.errors import PolicyError
 from iotonboard.pki.keys import key_type_of, spki_der
 from iotonboard.pki.lint import weak_keys
 from iotonboard.pki.pem import pem_decode_all
-from iotonboard.pki.unreadable import unreadable
+from iotonboard.pki.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
     from iotonboard.model import KeyType
@@ -48,7 +48,7 @@ def parse_csr(data: bytes) -> Csr:
     request = _load(_request_der(data))
     try:
         public_key = request.public_key()
-    except unreadable() as error:
+    except UNREADABLE as error:
         raise PolicyError("the request's public key cannot be read", hint=_MAKE_ONE) from error
     key_type = key_type_of(public_key)
     _check_proof(request)
@@ -73,7 +73,7 @@ def _request_der(data: bytes) -> bytes:
 def _load(request_der: bytes) -> x509.CertificateSigningRequest:
     try:
         return x509.load_der_x509_csr(request_der)
-    except unreadable() as error:
+    except UNREADABLE as error:
         raise PolicyError("this is not a certification request", hint=_MAKE_ONE) from error
 
 
@@ -82,7 +82,7 @@ def _check_proof(request: x509.CertificateSigningRequest) -> None:
     try:
         digest = request.signature_hash_algorithm
         proved = (digest is None or isinstance(digest, _HASHES)) and request.is_signature_valid
-    except unreadable() as error:
+    except UNREADABLE as error:
         raise PolicyError("the request's signature algorithm is not supported", hint=_MAKE_ONE) from error
     if digest is not None and not isinstance(digest, _HASHES):
         raise PolicyError(f"the request is signed with {digest.name!r}, which is too weak", hint=_MAKE_ONE)

@@ -14,7 +14,7 @@ from iotonboard.errors import PolicyError
 from iotonboard.model import SerialNumber, Validity
 from iotonboard.pki import der
 from iotonboard.pki.keys import key_type_of
-from iotonboard.pki.unreadable import unreadable
+from iotonboard.pki.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
     from iotonboard.model import KeyType
@@ -55,7 +55,7 @@ def certificate_facts(certificate_der: bytes) -> CertificateFacts:
     """
     try:
         return _read(certificate_der)
-    except unreadable() as error:
+    except UNREADABLE as error:
         raise PolicyError("this is not a certificate that can be read") from error
 
 
@@ -71,7 +71,7 @@ def is_issued_by(certificate_der: bytes, issuer_der: bytes) -> bool:
         certificate.verify_directly_issued_by(x509.load_der_x509_certificate(issuer_der))
     except InvalidSignature:
         return False
-    except unreadable() as error:
+    except UNREADABLE as error:
         if "does not match" in str(error):
             return False
         raise PolicyError("this is not a certificate that can be read") from error

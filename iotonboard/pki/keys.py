@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 from iotonboard.errors import KeyUnavailableError, PolicyError
 from iotonboard.model import KeyType
 from iotonboard.pki import der
-from iotonboard.pki.unreadable import UNREADABLE_KEY, unreadable
+from iotonboard.pki.unreadable import UNREADABLE
 
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 PublicKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
@@ -89,20 +89,19 @@ def read_public_key(octets: bytes) -> object:
     """
     try:
         return serialization.load_der_public_key(octets)
-    except UNREADABLE_KEY as error:
+    except UNREADABLE as error:
         raise PolicyError("this is not a public key that can be read", hint=_SUPPORTED) from error
 
 
-def key_identifier(subject_public_key_info: bytes) -> bytes:
-    """Identify a public key: 160 bits of SHA-256 over its BIT STRING (RFC 7093 section 2, method 1).
-
-    Raises:
-        PolicyError: not a SubjectPublicKeyInfo.
-
-    """
-    *_, key = der.children(subject_public_key_info, der.whole(subject_public_key_info))
-    # The first content octet counts unused bits; it is not part of the value (RFC 5280 4.2.1.2).
-    return sha256(subject_public_key_info[key.begin + 1 : key.end]).digest()[:20]
+def key_identifier(public_key: PublicKey) -> bytes:
+    """Identify a public key: 160 bits of SHA-256 over its BIT STRING (RFC 7093 section 2, method 1)."""
+    if isinstance(public_key, ec.EllipticCurvePublicKey):
+        value = public_key.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
+    elif isinstance(public_key, rsa.RSAPublicKey):
+        value = public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.PKCS1)
+    else:
+        value = public_key.public_bytes_raw()
+    return sha256(value).digest()[:20]
 
 
 def encrypt_key(key_der: bytes, passphrase: bytes, *, iterations: int, salt: bytes, iv: bytes) -> bytes:
@@ -218,7 +217,7 @@ def public_key_matches(cert_der: bytes, key: PrivateKey) -> bool:
     """
     try:
         public_key = x509.load_der_x509_certificate(cert_der).public_key()
-    except unreadable() as error:
+    except UNREADABLE as error:
         raise PolicyError("this is not a certificate that can be read") from error
     if not isinstance(public_key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey):
         return False

@@ -9,10 +9,22 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
 from iotonboard.errors import PolicyError
-from iotonboard.pki.names import ATTRIBUTES, COMMON_NAME, encode_name, read_name
 
 _COUNTRY: Final = r"[A-Z]{2}"
+COMMON_NAME: Final = "common_name"
+# Attribute -> its OBJECT IDENTIFIER and upper bound in characters (RFC 5280 appendix A.1, "Upper Bounds").
+ATTRIBUTES: Final = {
+    "country": (NameOID.COUNTRY_NAME, 2),
+    "state": (NameOID.STATE_OR_PROVINCE_NAME, 128),
+    "locality": (NameOID.LOCALITY_NAME, 128),
+    "organization": (NameOID.ORGANIZATION_NAME, 64),
+    "organizational_unit": (NameOID.ORGANIZATIONAL_UNIT_NAME, 64),
+    COMMON_NAME: (NameOID.COMMON_NAME, 64),
+}
 
 
 def check_attribute(attribute: str, value: str) -> None:
@@ -28,8 +40,18 @@ def check_attribute(attribute: str, value: str) -> None:
     _, bound = ATTRIBUTES[attribute]
     if not 1 <= len(value) <= bound or value != value.strip() or not value.isprintable():
         raise PolicyError(f"{value[:80]!r} cannot be a {attribute!r}", hint=f"use 1 to {bound} printable characters")
+    if attribute == COMMON_NAME and len(value.encode()) > bound:  # the library counts a commonName's octets
+        raise PolicyError(
+            f"{value[:80]!r} cannot be a {attribute!r}: it takes more than {bound} octets",
+            hint="a letter outside of ASCII takes two or more: use a shorter name",
+        )
     if attribute == "country" and not re.fullmatch(_COUNTRY, value):
         raise PolicyError(f"{value!r} is not a country", hint="use two upper-case letters, such as DE")
+
+
+def _name(attributes: list[tuple[str, str]]) -> x509.Name:
+    """Build a Name of pairs of attribute and value, one a step, in their order (RFC 5280 4.1.2.4)."""
+    return x509.Name([x509.NameAttribute(ATTRIBUTES[attribute][0], value) for attribute, value in attributes])
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +81,23 @@ class Subject:
         )
         return [(attribute, value) for attribute, value in pairs if value is not None]
 
-    def name(self) -> bytes:
-        """Write the X.501 Name (DER)."""
-        return encode_name(self._attributes())
+    def name(self) -> x509.Name:
+        """Return the X.501 Name."""
+        return _name(self._attributes())
 
 
-def renamed(name: bytes, common_name: str) -> Subject:
-    """A CA's distinguished name (DER) with another commonName.
+def renamed(name: x509.Name, common_name: str) -> Subject:
+    """Return a CA's distinguished name with another commonName.
 
     Raises:
         PolicyError: see ``check_attribute``.
 
     """
-    names = {identifier: attribute for attribute, (identifier, _) in ATTRIBUTES.items()}
-    values = {names[identifier]: value for identifier, value in read_name(name) if identifier in names}
-    kept = {attribute: values.get(attribute) for attribute in ("organization", "organizational_unit", "country")}
-    return Subject(common_name, **kept)
+    values = {attribute.oid: str(attribute.value) for attribute in name}
+    organization, organizational_unit, country = (
+        values.get(ATTRIBUTES[attribute][0]) for attribute in ("organization", "organizational_unit", "country")
+    )
+    return Subject(common_name, organization, organizational_unit, country)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +128,10 @@ class _EndEntityProfile:
         for attribute, value in self.subject_extra:
             check_attribute(attribute, value)
 
-    def name(self, common_name: str | None) -> bytes:
-        """Write the X.501 Name (DER) with ``common_name`` as its last attribute, or without one."""
-        last = () if common_name is None else ((COMMON_NAME, common_name),)
-        return encode_name((*self.subject_extra, *last))
+    def name(self, common_name: str | None) -> x509.Name:
+        """Return the X.501 Name with ``common_name`` as its last attribute, or without one."""
+        last = [] if common_name is None else [(COMMON_NAME, common_name)]
+        return _name([*self.subject_extra, *last])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,26 +1,33 @@
-"""Signatures over certificates and CRLs, by the algorithm that goes with the CA's key.
+"""Signatures of the CA's key, whether it lies in a file or in a token, and how they are verified.
 
-``sign_tbs`` takes octets that were linted, and nothing else, and calls ``key.sign`` with exactly these. A key that
-lives in a token fits in: a subclass of the library's key whose ``sign`` calls out.
+A CA signs three kinds of octets and no others: certificates and CRLs that the lint let pass (``linting_key``), and
+statements that begin with the program's label (here). A signature over one can never pass for another: a certificate
+and a CRL begin with 0x30.
 """
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
+from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
+from iotonboard.errors import PolicyError
 from iotonboard.model import KeyType
 from iotonboard.pki import der
-from iotonboard.pki.keys import key_type_of
+from iotonboard.pki.keys import dump_key, key_type_of, load_key
 
 if TYPE_CHECKING:
-    from iotonboard.pki.keys import PrivateKey, PublicKey
-    from iotonboard.pki.lint.lint import Linted
+    from collections.abc import Callable
 
+    from iotonboard.pki.keys import PrivateKey, PublicKey
+
+STATEMENT_LABEL: Final = b"iotonboard "
+_SHA256: Final = hashes.SHA256()
+_SHA384: Final = hashes.SHA384()
 _SHA256_RSA: Final = der.sequence(der.oid("1.2.840.113549.1.1.11"), der.NULL)  # RFC 4055 section 5
 _ALGORITHMS: Final = {
     KeyType.EC_P256: der.sequence(der.oid("1.2.840.10045.4.3.2")),  # RFC 5758 3.2: parameters absent
@@ -32,8 +39,44 @@ _ALGORITHMS: Final = {
 }
 
 
+class Signer(Protocol):
+    """A private key that signs, and gives nothing else away."""
+
+    def public_key(self) -> PublicKey:
+        """Return the public half."""
+
+    def sign(self, octets: bytes, digest: hashes.HashAlgorithm) -> bytes:
+        """Sign with ECDSA or RSA PKCS #1 v1.5 over ``digest``, or with Ed25519, which brings its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoftwareSigner:
+    """A key in this process's memory. Pickled for a worker process, it goes through a pipe and never into a file."""
+
+    key: PrivateKey = field(repr=False)
+
+    def public_key(self) -> PublicKey:
+        """Return the public half."""
+        return self.key.public_key()
+
+    def sign(self, octets: bytes, digest: hashes.HashAlgorithm) -> bytes:
+        """Sign as ``Signer.sign`` says."""
+        if isinstance(self.key, ec.EllipticCurvePrivateKey):
+            return self.key.sign(octets, ec.ECDSA(digest))
+        if isinstance(self.key, rsa.RSAPrivateKey):
+            return self.key.sign(octets, padding.PKCS1v15(), digest)
+        return self.key.sign(octets)
+
+    def __reduce__(self) -> tuple[Callable[[bytes], SoftwareSigner], tuple[bytes]]:
+        return _load_signer, (dump_key(self.key),)
+
+
+def _load_signer(key_der: bytes) -> SoftwareSigner:
+    return SoftwareSigner(load_key(key_der, None))
+
+
 def signature_algorithm(public_key: PublicKey) -> bytes:
-    """Write the AlgorithmIdentifier (DER) of the signatures that this key makes (RFC 5280 4.1.1.2).
+    """Write the AlgorithmIdentifier (DER) of this key's signatures over certificates and CRLs (RFC 5280 4.1.1.2).
 
     Raises:
         PolicyError: the key's type is not supported.
@@ -42,19 +85,10 @@ def signature_algorithm(public_key: PublicKey) -> bytes:
     return _ALGORITHMS[key_type_of(public_key)]
 
 
-def sign_tbs(key: PrivateKey, linted: Linted) -> bytes:
-    """Sign with the key's own algorithm; returns the content of the signatureValue BIT STRING."""
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        return key.sign(linted.tbs, _ecdsa(key.curve.name))
-    if isinstance(key, rsa.RSAPrivateKey):
-        return key.sign(linted.tbs, padding.PKCS1v15(), hashes.SHA256())
-    return key.sign(linted.tbs)
-
-
-@cache
-def _ecdsa(curve: str) -> ec.ECDSA:
-    """The digest that goes with the key: SHA-384 for P-384, SHA-256 otherwise."""
-    return ec.ECDSA(hashes.SHA384() if curve == ec.SECP384R1.name else hashes.SHA256())
+def tbs_digest(public_key: object) -> hashes.SHA256 | hashes.SHA384:
+    """Return the digest that goes with a key for certificates and CRLs: SHA-384 for P-384, SHA-256 otherwise."""
+    is_p384 = isinstance(public_key, ec.EllipticCurvePublicKey) and public_key.curve.name == ec.SECP384R1.name
+    return _SHA384 if is_p384 else _SHA256
 
 
 def verify_tbs(public_key: object, algorithm: bytes, signature: bytes, tbs: bytes) -> bool:
@@ -66,13 +100,38 @@ def verify_tbs(public_key: object, algorithm: bytes, signature: bytes, tbs: byte
     """
     if algorithm != _ALGORITHMS[key_type_of(public_key)]:
         return False
+    return _verify(public_key, signature, tbs, tbs_digest(public_key))
+
+
+def sign_statement(signer: Signer, statement: bytes | memoryview) -> bytes:
+    """Sign an audit head, a manifest or a package with SHA-256, or with Ed25519; ``openssl dgst`` verifies it.
+
+    Raises:
+        PolicyError: the statement does not begin with the program's label.
+
+    """
+    if bytes(statement[: len(STATEMENT_LABEL)]) != STATEMENT_LABEL:
+        raise PolicyError("a statement without a label is not signed")
+    octets = cast("bytes", statement)  # a view of a large file is signed without being copied
+    return signer.sign(octets, _SHA256)
+
+
+def statement_holds(certificate_der: bytes, statement: bytes, signature: bytes) -> bool:
+    """Say whether the holder of a certificate signed a statement."""
+    return _verify(x509.load_der_x509_certificate(certificate_der).public_key(), signature, statement, _SHA256)
+
+
+def _verify(public_key: object, signature: bytes, octets: bytes, digest: hashes.HashAlgorithm) -> bool:
+    """Verify what ``Signer.sign`` makes; a key of another type verifies nothing."""
     try:
-        if isinstance(public_key, ed25519.Ed25519PublicKey):
-            public_key.verify(signature, tbs)
+        if isinstance(public_key, ec.EllipticCurvePublicKey):
+            public_key.verify(signature, octets, ec.ECDSA(digest))
         elif isinstance(public_key, rsa.RSAPublicKey):
-            public_key.verify(signature, tbs, padding.PKCS1v15(), hashes.SHA256())
-        elif isinstance(public_key, ec.EllipticCurvePublicKey):
-            public_key.verify(signature, tbs, _ecdsa(public_key.curve.name))
+            public_key.verify(signature, octets, padding.PKCS1v15(), digest)
+        elif isinstance(public_key, ed25519.Ed25519PublicKey):
+            public_key.verify(signature, octets)
+        else:
+            return False
     except InvalidSignature:
         return False
     return True

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from iotonboard.commands.ca_rollover import successor_name
 
 from support.client import open_bundle
 from support.invariants import check_invariants, read_crls
@@ -124,6 +125,12 @@ def test_what_is_refused_changes_nothing(state: State, words: tuple[str, ...], e
     assert said in result.stderr
     assert "hint:" in result.stderr
     assert state.snapshot() == before
+
+
+def test_a_long_name_makes_room_for_the_generation_and_no_letter_is_cut_in_two() -> None:
+    assert successor_name("a" * 64, {"a" * 61 + " g2"}) == "a" * 61 + " G3"
+    assert successor_name("a" + "\u00fc" * 31, set()) == "a" + "\u00fc" * 30 + " G2"
+    assert successor_name("Plant G9", set()) == "Plant G2"
 
 
 def test_a_retired_name_is_never_given_again(state: State) -> None:

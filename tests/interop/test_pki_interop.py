@@ -13,15 +13,16 @@ from pathlib import Path
 
 import pytest
 from iotonboard.model import DeviceId, KeyType, RevocationReason, SerialNumber, Validity
-from iotonboard.pki.certificates import Issuer, issue_device, issue_server, load_issuer, make_ca
+from iotonboard.pki.certificates import issue_device, issue_server, make_ca
 from iotonboard.pki.crl import sign_crl
 from iotonboard.pki.crl_entry import encode_entry
 from iotonboard.pki.csr import parse_csr
+from iotonboard.pki.issuer import Issuer, load_issuer
 from iotonboard.pki.keys import HUMAN_ITERATIONS, RANDOM_ITERATIONS, dump_key, encrypt_key, load_key, spki_der
 from iotonboard.pki.pem import pem_encode
 from iotonboard.pki.profiles import CaProfile, DeviceProfile, ServerProfile, Subject
 
-from support.pki import CA_SERIAL, SERIAL, UUID, key
+from support.pki import CA_SERIAL, SERIAL, UUID, key, signer
 from support.tools import run_tool
 
 # Its check is that of a URL; a URN has no authority, and RFC 5280 4.2.1.6 asks for one only where it is present.
@@ -34,7 +35,7 @@ VALIDITY = Validity(NOW, NOW + timedelta(days=30))
 @cache
 def issuer(key_type: KeyType) -> Issuer:
     subject = Subject("Interop Root", "Example Works", "Factory 7", "DE")
-    return load_issuer(make_ca(CaProfile(subject), key(key_type), CA_SERIAL, VALIDITY), key(key_type))
+    return load_issuer(make_ca(CaProfile(subject), signer(key_type), CA_SERIAL, VALIDITY), signer(key_type))
 
 
 def device(key_type: KeyType, device_id: str, *extra: tuple[str, str]) -> bytes:
@@ -57,8 +58,8 @@ def write_all(folder: Path, key_type: KeyType) -> dict[str, Path]:
         "device": ("CERTIFICATE", device(key_type, "sensor-1", ("organization", "Example Works"))),
         "uuid": ("CERTIFICATE", device(key_type, UUID)),
         "server": ("CERTIFICATE", server(key_type, "broker.example", "10.0.0.1", "2001:db8::1")),
-        "empty": ("X509 CRL", sign_crl(issuer(key_type), number=1, entries=[], **times)),
-        "full": ("X509 CRL", sign_crl(issuer(key_type), number=2, entries=[revoked, other], **times)),
+        "empty": ("X509 CRL", sign_crl(issuer(key_type), number=1, entries=[], **times).der),
+        "full": ("X509 CRL", sign_crl(issuer(key_type), number=2, entries=[revoked, other], **times).der),
     }
     for name, (label, octets) in blocks.items():
         (folder / f"{name}.pem").write_bytes(pem_encode(label, octets))

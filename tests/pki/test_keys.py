@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from iotonboard.errors import KeyUnavailableError, PolicyError
 from iotonboard.model import KeyType
+from iotonboard.pki import der
 from iotonboard.pki.keys import (
     dump_key,
     encrypt_key,
@@ -116,9 +117,13 @@ def test_a_key_matches_its_own_certificate_only() -> None:
         public_key_matches(b"garbage", key(EC))
 
 
-def test_the_key_identifier_of_rfc_7093() -> None:
-    point = key(EC).public_key().public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
-    assert key_identifier(spki_der(key(EC).public_key())) == hashlib.sha256(point).digest()[:20]
+@pytest.mark.parametrize("key_type", KeyType)
+def test_the_key_identifier_of_rfc_7093(key_type: KeyType) -> None:
+    """Of all that follows the BIT STRING's first octet, which counts unused bits."""
+    public_key = key(key_type).public_key()
+    spki = spki_der(public_key)
+    *_, bits = der.children(spki, der.whole(spki))
+    assert key_identifier(public_key) == hashlib.sha256(spki[bits.begin + 1 : bits.end]).digest()[:20]
 
 
 def test_public_keys_that_are_none_are_refused() -> None:

@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from iotonboard.model import DeviceId, KeyType, SerialNumber, Validity
-from iotonboard.pki.certificates import Issuer, issue_device, issue_server, load_issuer, make_ca
+from iotonboard.pki.certificates import issue_device, issue_server, make_ca
+from iotonboard.pki.issuer import Issuer, load_issuer
 from iotonboard.pki.keys import PrivateKey, generate_key
 from iotonboard.pki.profiles import CaProfile, DeviceProfile, ServerProfile, Subject
+from iotonboard.pki.signatures import SoftwareSigner
 
 NOW = datetime(2030, 6, 1, 12, 0, 0, tzinfo=UTC)
 CA_VALIDITY = Validity(NOW - timedelta(hours=1), NOW + timedelta(days=3650))
@@ -24,10 +26,15 @@ def key(key_type: KeyType, role: str = "ca") -> PrivateKey:
     return generate_key(key_type)
 
 
+def signer(key_type: KeyType = KeyType.EC_P256) -> SoftwareSigner:
+    """The CA's key."""
+    return SoftwareSigner(key(key_type))
+
+
 @cache
 def issuer(key_type: KeyType = KeyType.EC_P256) -> Issuer:
     profile = CaProfile(Subject("Test Root", "Example Works", "Factory 7", "DE"))
-    return load_issuer(make_ca(profile, key(key_type), CA_SERIAL, CA_VALIDITY), key(key_type))
+    return load_issuer(make_ca(profile, signer(key_type), CA_SERIAL, CA_VALIDITY), signer(key_type))
 
 
 def device(key_type: KeyType = KeyType.EC_P256, device_id: str = "sensor-1", **extra: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Certificates and CRLs taken apart for the lint: once, from their octets, before they are signed.
+"""Certificates and CRLs as the lint judges them: taken apart once, from the octets that are to be signed.
 
 A certificate comes from its octets alone; only its key is read by the library. Of a CRL, what a rule must see as
 it is encoded (times, names, algorithms) comes from the octets, and the extensions from the library.
@@ -8,25 +8,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 
 from iotonboard.errors import LintError, PolicyError
+from iotonboard.model import Validity
 from iotonboard.pki import der
-from iotonboard.pki.keys import read_public_key
-from iotonboard.pki.lint.reader import Certificate, EncodedTime, read_certificate_as, read_tbs_as
-from iotonboard.pki.unreadable import unreadable
+from iotonboard.pki.keys import key_type_of, read_public_key
+from iotonboard.pki.lint.reader import Certificate, EncodedTime, read_certificate, read_tbs
+from iotonboard.pki.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cryptography.x509.oid import ObjectIdentifier
 
-    from iotonboard.model import Validity
+    from iotonboard.model import KeyType
     from iotonboard.pki.der import Element
 
     Extensions = dict[ObjectIdentifier, x509.Extension[x509.ExtensionType]]
+
+
+_SUBJECT_KEY_ID: Final = der.oid("2.5.29.14")
 
 
 class Kind(StrEnum):
@@ -39,18 +41,19 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class IssuerFacts:
-    """What the lint compares with: the issuing CA's name, key id, validity and signature algorithm."""
+    """What the lint compares with: the issuing CA's name, key id, validity and type of key."""
 
     subject_der: bytes
     key_id: bytes
     validity: Validity
-    signature_algorithm: bytes
+    key_type: KeyType
 
 
 @dataclass(frozen=True, slots=True)
-class CertificateCandidate(Certificate):
+class CertificateCandidate:
     """A certificate with what it is for, who is to sign it, and its key, read by the library."""
 
+    certificate: Certificate
     kind: Kind
     issuer: IssuerFacts
     public_key: object
@@ -63,88 +66,85 @@ class CrlCandidate:
     issuer: IssuerFacts
     crl: x509.CertificateRevocationList
     version: bytes | None
-    inner_algorithm: bytes
-    outer_algorithm: bytes
+    signature_algorithm: bytes
     issuer_der: bytes
     times: tuple[EncodedTime, ...]
     entries: memoryview | None
     extensions: Extensions
 
 
-def unsigned(tbs: bytes) -> bytes:
-    """Complete a TBSCertList with its own algorithm and an empty signature."""
-    version = der.read(tbs, der.whole(tbs).begin)
-    algorithm = der.read(tbs, version.end)
-    # One join: a TBSCertList can be 50 MB.
-    size = len(tbs) + algorithm.end - algorithm.start + len(der.EMPTY_BIT_STRING)
-    return b"".join((der.header(der.SEQUENCE, size), tbs, tbs[algorithm.start : algorithm.end], der.EMPTY_BIT_STRING))
+def issuer_facts(certificate_der: bytes) -> IssuerFacts:
+    """Read from a CA's certificate what the lint holds against all that it issues.
+
+    Raises:
+        PolicyError: it cannot be read, or has no subjectKeyIdentifier.
+
+    """
+    certificate = read_certificate(certificate_der)
+    extension = certificate.extensions.get(_SUBJECT_KEY_ID)
+    if extension is None:
+        raise PolicyError("the CA certificate has no subjectKeyIdentifier")
+    key_id = der.whole(extension.value, der.OCTET_STRING)
+    return IssuerFacts(
+        certificate.subject_der,
+        extension.value[key_id.begin : key_id.end],
+        Validity(certificate.not_before, certificate.not_after),
+        key_type_of(read_public_key(certificate.spki_der)),
+    )
 
 
-def read_certificate(certificate_der: bytes, kind: Kind, issuer: IssuerFacts) -> CertificateCandidate:
-    """Take a certificate apart.
+def read_candidate(tbs: bytes, kind: Kind, issuer: IssuerFacts) -> CertificateCandidate:
+    """Take a TBSCertificate apart.
 
     Raises:
         LintError: it cannot be read: malformed DER, an extension twice, or a public key that is no key.
 
     """
     try:
-        return read_certificate_as(_maker(kind, issuer), certificate_der)
+        certificate = read_tbs(tbs)
+        return CertificateCandidate(certificate, kind, issuer, read_public_key(certificate.spki_der))
     except PolicyError as error:
         raise LintError(f"the certificate cannot be read: {error}") from error
 
 
-def read_tbs(tbs: bytes, kind: Kind, issuer: IssuerFacts) -> CertificateCandidate:
-    """Take a TBSCertificate apart, as part of a certificate with the algorithm of the CA's key.
-
-    Raises:
-        LintError: as ``read_certificate``.
-
-    """
-    try:
-        return read_tbs_as(_maker(kind, issuer), tbs, issuer.signature_algorithm)
-    except PolicyError as error:
-        raise LintError(f"the certificate cannot be read: {error}") from error
-
-
-def _maker(kind: Kind, issuer: IssuerFacts) -> Callable[..., CertificateCandidate]:
-    def make(**fields: Any) -> CertificateCandidate:
-        return CertificateCandidate(**fields, kind=kind, issuer=issuer, public_key=read_public_key(fields["spki_der"]))
-
-    return make
-
-
-def read_crl(crl_der: bytes, issuer: IssuerFacts) -> CrlCandidate:
-    """Take a CRL apart; its entries are not copied.
+def read_crl_candidate(tbs: bytes, issuer: IssuerFacts) -> CrlCandidate:
+    """Take a TBSCertList apart; its entries are not copied.
 
     Raises:
         LintError: it cannot be read: malformed DER or an extension twice.
 
     """
     try:
-        return _read_crl(crl_der, issuer)
-    except unreadable(PolicyError, IndexError) as error:
+        return _read_crl(tbs, issuer)
+    except (PolicyError, IndexError, *UNREADABLE) as error:
         raise LintError(f"the CRL cannot be read: {error}") from error
 
 
-def _read_crl(octets: bytes, issuer: IssuerFacts) -> CrlCandidate:
-    tbs, outer, _signature = der.children(octets, der.whole(octets))
-    fields = der.children(octets, tbs)
+def _read_crl(tbs: bytes, issuer: IssuerFacts) -> CrlCandidate:
+    fields = der.children(tbs, der.whole(tbs))
     version = fields.pop(0) if fields[0].tag == der.INTEGER else None
-    inner, issuer_name, *rest = fields
+    algorithm, issuer_name, *rest = fields
+    signature_algorithm = tbs[algorithm.start : algorithm.end]
     times = [field for field in rest if field.tag in (der.UTC_TIME, der.GENERALIZED_TIME)]
     entries = next((field for field in rest if field.tag == der.SEQUENCE), None)
-    crl = x509.load_der_x509_crl(octets)
+    crl = x509.load_der_x509_crl(_unsigned(tbs, signature_algorithm))
     return CrlCandidate(
         issuer=issuer,
         crl=crl,
-        version=None if version is None else octets[version.begin : version.end],
-        inner_algorithm=octets[inner.start : inner.end],
-        outer_algorithm=octets[outer.start : outer.end],
-        issuer_der=octets[issuer_name.start : issuer_name.end],
-        times=tuple(_time(octets, field) for field in times),
-        entries=None if entries is None else memoryview(octets)[entries.begin : entries.end],
+        version=None if version is None else tbs[version.begin : version.end],
+        signature_algorithm=signature_algorithm,
+        issuer_der=tbs[issuer_name.start : issuer_name.end],
+        times=tuple(_time(tbs, field) for field in times),
+        entries=None if entries is None else memoryview(tbs)[entries.begin : entries.end],
         extensions={extension.oid: extension for extension in crl.extensions},
     )
+
+
+def _unsigned(tbs: bytes, algorithm: bytes) -> bytes:
+    """Complete a TBSCertList with an empty signature, because the library reads whole CRLs only."""
+    # One join: a TBSCertList can be 50 MB.
+    size = len(tbs) + len(algorithm) + len(der.EMPTY_BIT_STRING)
+    return b"".join((der.header(der.SEQUENCE, size), tbs, algorithm, der.EMPTY_BIT_STRING))
 
 
 def _time(octets: bytes, element: Element) -> EncodedTime:

@@ -9,15 +9,16 @@ from __future__ import annotations
 import ipaddress
 import re
 from functools import lru_cache
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final, cast
 
 from iotonboard.errors import PolicyError
-from iotonboard.model import DeviceId
+from iotonboard.model import DeviceId, KeyType
 from iotonboard.pki import der
-from iotonboard.pki.keys import PublicKey, key_identifier, key_type_of
+from iotonboard.pki.keys import PublicKey, key_type_of
 from iotonboard.pki.lint.candidate import Kind
+from iotonboard.pki.lint.names import BOUNDS, COMMON_NAME
 from iotonboard.pki.lint.weak_keys import check_public_key
-from iotonboard.pki.names import ATTRIBUTES, COMMON_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,13 +29,11 @@ if TYPE_CHECKING:
 _V3: Final = b"\x02\x01\x02"
 _MAX_SERIAL_OCTETS: Final = 20
 _MIN_SERIAL_OCTETS: Final = 8
-_BOUNDS: Final = dict(ATTRIBUTES.values())
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME_FORMS: Final = {
     der.UTC_TIME: rb"[0-9]{12}Z",
     der.GENERALIZED_TIME: rb"20[5-9][0-9]{11}Z|2[1-9][0-9]{12}Z|[3-9][0-9]{13}Z",
 }
-_COMMON_NAME: Final = ATTRIBUTES[COMMON_NAME][0]
 
 _BASIC_CONSTRAINTS: Final = der.oid("2.5.29.19")
 _KEY_USAGE: Final = der.oid("2.5.29.15")
@@ -62,6 +61,16 @@ _REQUIRED: Final[dict[Kind, dict[bytes, bool]]] = {
     },
 }
 _REQUIRED[Kind.SERVER] = _REQUIRED[Kind.DEVICE]
+# The AlgorithmIdentifier that goes with the CA's key (RFC 4055 section 5, RFC 5758 3.2, RFC 8410 section 3).
+_SHA256_RSA: Final = bytes.fromhex("300d06092a864886f70d01010b0500")
+ALGORITHM_OF: Final = {
+    KeyType.EC_P256: bytes.fromhex("300a06082a8648ce3d040302"),
+    KeyType.EC_P384: bytes.fromhex("300a06082a8648ce3d040303"),
+    KeyType.RSA_2048: _SHA256_RSA,
+    KeyType.RSA_3072: _SHA256_RSA,
+    KeyType.RSA_4096: _SHA256_RSA,
+    KeyType.ED25519: bytes.fromhex("300506032b6570"),
+}
 # The values themselves as DER, written out: the rules share nothing with what encodes a certificate.
 _CONSTRAINTS_OF: Final = {
     Kind.CA: bytes.fromhex("30060101ff020100"),  # cA TRUE, pathLenConstraint 0
@@ -82,14 +91,14 @@ _KEY_IDENTIFIER_TAG: Final = 0x80  # RFC 5280 4.2.1.1
 _ADDRESS_OCTETS: Final = (4, 16)
 
 
-def urn_of(device_id: str) -> str | None:
+def _urn_of(device_id: str) -> str | None:
     """Write the URN of a device id that is a UUID (RFC 4122 section 3: lower case); None for any other id."""
     lower = device_id.lower()
     return f"urn:uuid:{lower}" if _UUID.fullmatch(lower) else None
 
 
 def _value(candidate: CertificateCandidate, identifier: bytes) -> bytes | None:
-    found = candidate.extensions.get(identifier)
+    found = candidate.certificate.extensions.get(identifier)
     return None if found is None else found.value
 
 
@@ -103,43 +112,40 @@ def time_problem(time: EncodedTime) -> str | None:
 
 def version_is_3(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 4.1.2.1: version MUST be 3 when extensions are used."""
-    return None if candidate.version == _V3 else "version is not 3"
+    return None if candidate.certificate.version == _V3 else "version is not 3"
 
 
 def serial_is_positive(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 4.1.2.2: the serial number MUST be a positive integer."""
-    return None if int.from_bytes(candidate.serial, signed=True) > 0 else "serial number is not positive"
+    return None if int.from_bytes(candidate.certificate.serial, signed=True) > 0 else "serial number is not positive"
 
 
 def serial_fits_20_octets(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 4.1.2.2: serial numbers MUST NOT be longer than 20 octets."""
-    return None if len(candidate.serial) <= _MAX_SERIAL_OCTETS else "serial number is longer than 20 octets"
+    return None if len(candidate.certificate.serial) <= _MAX_SERIAL_OCTETS else "serial number is longer than 20 octets"
 
 
 def serial_has_64_bits(candidate: CertificateCandidate) -> str | None:
     """Refuse guessable serials (CA/Browser Forum BR 7.1 asks for 64 bits from a CSPRNG)."""
-    return None if len(candidate.serial) >= _MIN_SERIAL_OCTETS else "serial number is shorter than 64 bits"
-
-
-def algorithms_agree(candidate: CertificateCandidate) -> str | None:
-    """RFC 5280 4.1.1.2: signatureAlgorithm MUST be the same as signature in the TBSCertificate."""
-    return None if candidate.inner_algorithm == candidate.outer_algorithm else "signature algorithms differ"
+    return None if len(candidate.certificate.serial) >= _MIN_SERIAL_OCTETS else "serial number is shorter than 64 bits"
 
 
 def algorithm_fits_issuer(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 4.1.2.3: the algorithm is the one that goes with the CA's key, parameters included."""
-    fits = candidate.inner_algorithm == candidate.issuer.signature_algorithm
+    fits = candidate.certificate.signature_algorithm == ALGORITHM_OF[candidate.issuer.key_type]
     return None if fits else "signature algorithm does not belong to the CA's key"
 
 
 def issuer_is_ca_subject(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 6.1.3 (a)(4): the issuer is the CA's subject, here octet for octet."""
-    return None if candidate.issuer_der == candidate.issuer.subject_der else "issuer is not the CA's subject"
+    return (
+        None if candidate.certificate.issuer_der == candidate.issuer.subject_der else "issuer is not the CA's subject"
+    )
 
 
 def times_are_well_formed(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 4.1.2.5: UTCTime through 2049, GeneralizedTime from 2050, whole seconds, Z."""
-    for name, time in zip(("notBefore", "notAfter"), candidate.times, strict=True):
+    for name, time in zip(("notBefore", "notAfter"), candidate.certificate.times, strict=True):
         if problem := time_problem(time):
             return f"{name} {problem}"
     return None
@@ -147,26 +153,36 @@ def times_are_well_formed(candidate: CertificateCandidate) -> str | None:
 
 def validity_is_ordered(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 4.1.2.5: the validity period runs from notBefore through notAfter."""
-    return None if candidate.not_before < candidate.not_after else "notAfter is not after notBefore"
+    return (
+        None
+        if candidate.certificate.not_before < candidate.certificate.not_after
+        else "notAfter is not after notBefore"
+    )
 
 
 def validity_is_inside_issuers(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 6.1.3 (a)(2): the path is valid only while every certificate in it is."""
     allowed = candidate.issuer.validity
-    inside = allowed.not_before <= candidate.not_before and candidate.not_after <= allowed.not_after
+    inside = (
+        allowed.not_before <= candidate.certificate.not_before and candidate.certificate.not_after <= allowed.not_after
+    )
     return None if inside else "validity is not inside the CA's"
 
 
 def ca_is_self_issued(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 3.2: in a self-signed certificate, subject and issuer are the same."""
-    return None if candidate.subject_der == candidate.issuer_der else "subject and issuer of the CA differ"
+    return (
+        None
+        if candidate.certificate.subject_der == candidate.certificate.issuer_der
+        else "subject and issuer of the CA differ"
+    )
 
 
 def subject_attributes_are_legal(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 appendix A.1: known attributes, each once, within their upper bounds and not empty."""
     seen = set()
-    for identifier, value in candidate.subject:
-        bound = _BOUNDS.get(identifier)
+    for identifier, value in candidate.certificate.subject:
+        bound = BOUNDS.get(identifier)
         if bound is None or identifier in seen:
             return "subject has an unknown or a repeated attribute"
         if not 1 <= len(value) <= bound:
@@ -176,7 +192,7 @@ def subject_attributes_are_legal(candidate: CertificateCandidate) -> str | None:
 
 
 def _common_name(candidate: CertificateCandidate) -> str | None:
-    found = [value for identifier, value in candidate.subject if identifier == _COMMON_NAME]
+    found = [value for identifier, value in candidate.certificate.subject if identifier == COMMON_NAME]
     return found[0] if len(found) == 1 else None
 
 
@@ -196,7 +212,7 @@ def common_name_is_device_id(candidate: CertificateCandidate) -> str | None:
 
 def extensions_are_exact(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 4.2: only the extensions of the profile, all of those that it requires."""
-    required, found = _REQUIRED[candidate.kind], candidate.extensions.keys()
+    required, found = _REQUIRED[candidate.kind], candidate.certificate.extensions.keys()
     optional = _AUTHORITY_KEY_ID if candidate.kind is Kind.CA else _ALT_NAME
     if missing := required.keys() - found:
         return "extension is missing: " + _listed(missing)
@@ -212,10 +228,10 @@ def _listed(identifiers: Iterable[bytes]) -> str:
 def criticality_is_right(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 4.2.1: each extension critical or not as its section says."""
     required = _REQUIRED[candidate.kind]
-    for identifier, extension in candidate.extensions.items():
+    for identifier, extension in candidate.certificate.extensions.items():
         expected = required.get(identifier, False)
         if identifier == _ALT_NAME:
-            expected = not candidate.subject  # 4.2.1.6: critical if and only if the subject is empty
+            expected = not candidate.certificate.subject  # 4.2.1.6: critical if and only if the subject is empty
         if extension.critical != expected:
             return f"extension {_listed([identifier])} must {'' if expected else 'not '}be critical"
     return None
@@ -241,7 +257,10 @@ def extended_key_usage_fits(candidate: CertificateCandidate) -> str | None:
 
 def subject_key_id_is_hash(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 4.2.1.2 with RFC 7093 section 2 method 1: derived from the public key."""
-    expected = der.octet_string(key_identifier(candidate.spki_der))
+    spki_der = candidate.certificate.spki_der
+    *_, key = der.children(spki_der, der.whole(spki_der))
+    # The first octet of a BIT STRING counts unused bits; it is not part of the value.
+    expected = der.octet_string(sha256(spki_der[key.begin + 1 : key.end]).digest()[:20])
     fits = _value(candidate, _SUBJECT_KEY_ID) == expected
     return None if fits else "subjectKeyIdentifier is not the hash of the public key"
 
@@ -257,7 +276,7 @@ def authority_key_id_is_issuers(candidate: CertificateCandidate) -> str | None:
 
 def device_alt_name_is_urn(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 4.2.1.6: the URN when the id is a UUID (RFC 4122), and no other name."""
-    urn = urn_of(_common_name(candidate) or "")
+    urn = _urn_of(_common_name(candidate) or "")
     expected = None if urn is None else der.sequence(der.tlv(_URI_TAG, urn.encode("ascii")))
     return None if _value(candidate, _ALT_NAME) == expected else "subjectAltName does not belong to the device id"
 

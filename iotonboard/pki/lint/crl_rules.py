@@ -11,7 +11,7 @@ from cryptography.x509.oid import ExtensionOID
 
 from iotonboard.model import RevocationReason
 from iotonboard.pki import der
-from iotonboard.pki.lint.certificate_rules import time_problem
+from iotonboard.pki.lint.certificate_rules import ALGORITHM_OF, time_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,14 +53,9 @@ def version_is_2(candidate: CrlCandidate) -> str | None:
     return None if candidate.version == _V2 else "version is not 2"
 
 
-def algorithms_agree(candidate: CrlCandidate) -> str | None:
-    """RFC 5280 5.1.1.2: signatureAlgorithm MUST be the same as signature in the TBSCertList."""
-    return None if candidate.inner_algorithm == candidate.outer_algorithm else "signature algorithms differ"
-
-
 def algorithm_fits_issuer(candidate: CrlCandidate) -> str | None:
     """RFC 5280 5.1.2.2: the algorithm is the one that goes with the CA's key, parameters included."""
-    fits = candidate.inner_algorithm == candidate.issuer.signature_algorithm
+    fits = candidate.signature_algorithm == ALGORITHM_OF[candidate.issuer.key_type]
     return None if fits else "signature algorithm does not belong to the CA's key"
 
 
@@ -138,7 +133,6 @@ def entries_are_legal(candidate: CrlCandidate) -> str | None:
 
 RULES: Final[tuple[Callable[[CrlCandidate], str | None], ...]] = (
     version_is_2,
-    algorithms_agree,
     algorithm_fits_issuer,
     issuer_is_ca_subject,
     times_are_well_formed,

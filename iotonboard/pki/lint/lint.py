@@ -1,24 +1,13 @@
-"""Which rules apply to what, and the functions that apply them: nothing is signed that broke one.
-
-A signer takes ``Linted`` octets only, and only this module makes them.
-"""
+"""Which rules apply to what, and the functions that apply them; ``linting_key`` signs nothing that broke one."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from iotonboard.errors import LintError, PolicyError
+from iotonboard.errors import LintError
 from iotonboard.pki.lint import certificate_rules as certificate
 from iotonboard.pki.lint import crl_rules
-from iotonboard.pki.lint.candidate import (
-    CertificateCandidate,
-    CrlCandidate,
-    Kind,
-    read_certificate,
-    read_crl,
-    read_tbs,
-    unsigned,
-)
+from iotonboard.pki.lint.candidate import CertificateCandidate, CrlCandidate, Kind, read_candidate, read_crl_candidate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,7 +23,6 @@ _EVERY_CERTIFICATE: Final[tuple[CertificateRule, ...]] = (
     certificate.serial_is_positive,
     certificate.serial_fits_20_octets,
     certificate.serial_has_64_bits,
-    certificate.algorithms_agree,
     certificate.algorithm_fits_issuer,
     certificate.issuer_is_ca_subject,
     certificate.times_are_well_formed,
@@ -68,75 +56,26 @@ LINTS: Final[dict[Kind, tuple[CertificateRule, ...]]] = {
 }
 
 
-def lint_certificate(certificate_der: bytes, kind: Kind, issuer: IssuerFacts) -> None:
-    """Check a certificate, signed or with an empty signature; the signature itself is not verified.
+def lint_certificate(tbs: bytes, kind: Kind, issuer: IssuerFacts) -> None:
+    """Check a TBSCertificate, before it is signed.
 
     Raises:
         LintError: it cannot be read, or breaks a rule; the message names every broken rule.
 
     """
-    linted(read_certificate(certificate_der, kind, issuer))
+    _refuse("certificate", _findings(LINTS[kind], read_candidate(tbs, kind, issuer)))
 
 
-def lint_crl(crl_der: bytes, issuer: IssuerFacts) -> None:
-    """Check a CRL, signed or with an empty signature; the signature itself is not verified.
-
-    Raises:
-        LintError: it cannot be read, or breaks a rule; the message names every broken rule.
-
-    """
-    _refuse("CRL", _findings(crl_rules.RULES, read_crl(crl_der, issuer)))
-
-
-class Linted:
-    """A TBSCertificate or TBSCertList that broke no rule, as it will be signed."""
-
-    __slots__ = ("tbs",)
-
-    def __init__(self, tbs: bytes, made_by: object) -> None:
-        """Refuse everybody but the functions below."""
-        if made_by is not _THIS_MODULE:
-            raise TypeError("only the lint makes what may be signed")
-        self.tbs = tbs
-
-
-_THIS_MODULE: Final = object()
-
-
-def linted(candidate: CertificateCandidate) -> Linted:
-    """Check what was read of a certificate, so that its TBSCertificate may be signed.
-
-    Raises:
-        LintError: it breaks a rule; the message names every broken rule.
-
-    """
-    _refuse("certificate", _findings(LINTS[candidate.kind], candidate))
-    return Linted(candidate.tbs_der, _THIS_MODULE)
-
-
-def linted_certificate(tbs: bytes, kind: Kind, issuer: IssuerFacts) -> Linted:
-    """Check a TBSCertificate, so that it may be signed: ``read_tbs``, then ``linted``.
+def lint_crl(tbs: bytes, issuer: IssuerFacts) -> CrlCandidate:
+    """Check a TBSCertList, before it is signed, and return what was read of it.
 
     Raises:
         LintError: it cannot be read, or breaks a rule; the message names every broken rule.
 
     """
-    return linted(read_tbs(tbs, kind, issuer))
-
-
-def linted_crl(tbs: bytes, issuer: IssuerFacts) -> Linted:
-    """Check a TBSCertList, so that it may be signed.
-
-    Raises:
-        LintError: it cannot be read, or breaks a rule; the message names every broken rule.
-
-    """
-    try:
-        completed = unsigned(tbs)
-    except PolicyError as error:
-        raise LintError(f"the octets to be signed cannot be read: {error}") from error
-    lint_crl(completed, issuer)
-    return Linted(tbs, _THIS_MODULE)
+    candidate = read_crl_candidate(tbs, issuer)
+    _refuse("CRL", _findings(crl_rules.RULES, candidate))
+    return candidate
 
 
 def _findings(rules: Iterable[Callable[[_Candidate], str | None]], candidate: _Candidate) -> list[tuple[str, str]]:

@@ -1,7 +1,6 @@
-"""A certificate of the profile taken apart (RFC 5280 4.1), from its octets and without a library.
+"""A certificate of the profile taken apart (RFC 5280 4.1) from its octets alone, strictly.
 
-The lint sees everything as it is encoded, and a process that issues one certificate need not load what reads all
-certificates of the world. Those that others made are read with the library (``facts``, ``trust``).
+The lint sees everything as it is encoded, and shares no line of code with the library that encodes it.
 """
 
 from __future__ import annotations
@@ -9,14 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from iotonboard.errors import PolicyError
 from iotonboard.pki import der
-from iotonboard.pki.names import Name, read_name
+from iotonboard.pki.lint.names import Name, read_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 _VERSION_TAG: Final = 0xA0
 _EXTENSIONS_TAG: Final = 0xA3
@@ -31,8 +30,6 @@ _TIMES_KEPT: Final = 8  # the certificates of a batch share theirs
 _EXTENSIONS_KEPT: Final = 32  # all devices have the same but for two
 _UTC_DIGITS, _GENERALIZED_DIGITS = 12, 14
 _FIRST_TWO_DIGIT_YEAR: Final = 50  # RFC 5280 4.1.2.5.1: YY >= 50 means 19YY
-
-_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +50,14 @@ class Extension:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """The fields of a certificate. Names, algorithms and keys are DER; ``serial`` is an INTEGER's content.
+    """The fields of a TBSCertificate. Names, algorithms and keys are DER; ``serial`` is an INTEGER's content.
 
-    ``tbs_der`` is all that is signed. ``extensions`` are found by their OBJECT IDENTIFIER (DER).
+    ``extensions`` are found by their OBJECT IDENTIFIER (DER).
     """
 
-    tbs_der: bytes
     version: bytes
     serial: bytes
-    inner_algorithm: bytes
-    outer_algorithm: bytes
+    signature_algorithm: bytes
     issuer_der: bytes
     times: tuple[EncodedTime, EncodedTime]
     not_before: datetime
@@ -73,33 +68,39 @@ class Certificate:
     extensions: Mapping[bytes, Extension]
 
 
-def read_certificate_as(make: Callable[..., _Made], octets: bytes) -> _Made:
-    """Call ``make`` with the fields of ``Certificate`` by name. No signature is verified.
+def read_certificate(octets: bytes) -> Certificate:
+    """Take a certificate apart. No signature is verified.
+
+    Raises:
+        PolicyError: as ``read_tbs``, or it names another algorithm than its TBSCertificate (RFC 5280 4.1.1.2).
+
+    """
+    parts = tbs, algorithm, signature = _exactly(octets, der.whole(octets), 3)
+    unused_bits = octets[signature.begin : signature.end][:1]
+    if [part.tag for part in parts] != _TAGS or unused_bits != b"\0":
+        raise PolicyError("a part of the certificate is of another type")
+    certificate = read_tbs(octets[tbs.start : tbs.end])
+    if octets[algorithm.start : algorithm.end] != certificate.signature_algorithm:
+        raise PolicyError("the certificate names two signature algorithms")
+    return certificate
+
+
+def read_tbs(octets: bytes) -> Certificate:
+    """Take a TBSCertificate apart.
 
     Raises:
         PolicyError: malformed DER, not of version 2 or 3, a time that is none, or an extension twice.
 
     """
-    parts = tbs, outer, signature = _exactly(octets, der.whole(octets), 3)
-    unused_bits = octets[signature.begin : signature.end][:1]
-    if [part.tag for part in parts] != _TAGS or unused_bits != b"\0":
-        raise PolicyError("a part of the certificate is of another type")
-    return read_tbs_as(make, octets[tbs.start : tbs.end], octets[outer.start : outer.end])
-
-
-def read_tbs_as(make: Callable[..., _Made], octets: bytes, outer_algorithm: bytes) -> _Made:
-    """As ``read_certificate_as``, for a TBSCertificate and the signatureAlgorithm that stands behind it."""
     fields = _exactly(octets, der.whole(octets), 8)
-    version, serial, inner, issuer, validity, subject, spki, extensions = fields
+    version, serial, algorithm, issuer, validity, subject, spki, extensions = fields
     if [field.tag for field in fields] != _TBS_TAGS:
         raise PolicyError("a field of the certificate is of another type")
     times, not_before, not_after = _validity(octets[validity.start : validity.end])
-    return make(
-        tbs_der=octets,
+    return Certificate(
         version=octets[version.begin : version.end],
         serial=_integer(octets[serial.begin : serial.end]),
-        inner_algorithm=octets[inner.start : inner.end],
-        outer_algorithm=outer_algorithm,
+        signature_algorithm=octets[algorithm.start : algorithm.end],
         issuer_der=octets[issuer.start : issuer.end],
         times=times,
         not_before=not_before,
