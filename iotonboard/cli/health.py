@@ -8,7 +8,7 @@ import typer
 
 from iotonboard.cli import output
 from iotonboard.cli.session import Session, verb
-from iotonboard.errors import NotFoundError, UsageError
+from iotonboard.errors import UsageError
 
 app = typer.Typer()
 
@@ -30,7 +30,9 @@ def health(
         raise UsageError("--check, --list and --deep or --repair exclude each other", hint="choose one of them")
     if deep or repair:
         return _inspect(session, repair=repair)
-    from iotonboard.commands.health import CHECKS, FAILED, OK, run_checks
+    from iotonboard.commands.health import check as run
+    from iotonboard.health.checks.table import CHECKS
+    from iotonboard.health.finding import Status, worst
 
     if list_checks and session.json:
         output.write_json("health", {"checks": [{"name": one.name, "about": one.about} for one in CHECKS]})
@@ -38,12 +40,9 @@ def health(
     if list_checks:
         output.write_table(("CHECK", "WHAT"), ((one.name, one.about) for one in CHECKS))
         return None
-    for name in check or ():
-        if name not in [one.name for one in CHECKS]:
-            raise NotFoundError(f"there is no check {name!r}", hint="'iotonboard health --list' shows them")
     with session.open_state() as state:
-        findings = run_checks(state, check or ())
-    status = next((each for each in (FAILED, "warning") if any(one.status == each for one in findings)), OK)
+        findings = run(state, check or ())
+    status = worst(findings)
     if session.json:
         checks = [
             {"name": one.name, "status": one.status, "message": one.message, "hint": one.hint} for one in findings
@@ -52,11 +51,11 @@ def health(
     else:
         rows = [(one.name, one.status, one.message, one.hint) for one in findings]
         output.write_table(("CHECK", "STATUS", "WHAT", "WHAT TO DO"), rows)
-    return 9 if status == FAILED else None
+    return 9 if status is Status.FAILED else None
 
 
 def _inspect(session: Session, *, repair: bool) -> int | None:
-    from iotonboard.commands import health_repair as command
+    from iotonboard.commands import health as command
 
     with session.open_state() as state:
         differences = command.find_differences(state)

@@ -21,10 +21,8 @@ def report(
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
 ) -> int | None:
     """Write a page to look at: one HTML file without scripts that works from a USB stick and prints on A4."""
-    from iotonboard.commands.health import run_checks
     from iotonboard.commands.report import gather
     from iotonboard.files import PRIVATE, write_atomic
-    from iotonboard.health.report.facts import CheckLine
     from iotonboard.health.report.page import render_page
     from iotonboard.state.state import refuse_existing
 
@@ -33,8 +31,7 @@ def report(
     if out not in (None, "-") and not force:
         refuse_existing(out or "")
     with session.open_state() as state:
-        checks = [CheckLine(one.name, one.status, one.message, one.hint) for one in run_checks(state)]
-        facts = gather(state, checks)
+        facts = gather(state)
     if out == "-":
         sys.stdout.write(render_page(facts))
     elif out is not None:

@@ -6,31 +6,31 @@ import re
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import PolicyError
-from iotonboard.health.trail import Verdict, check_trail
+from iotonboard.health.trail import TrailFinding, check_trail
 from iotonboard.store import audit
 
 if TYPE_CHECKING:
     from iotonboard.state.state import State
 
 
-def verify(state: State, carried_head: str = "") -> Verdict:
+def verify(state: State, carried_head: str = "") -> TrailFinding:
     """Check the trail, and a head that somebody carried away earlier.
 
     Raises:
         PolicyError: ``carried_head`` is not one that ``audit head`` printed.
     """
     with state.store.reading():
-        verdict = check_trail(state.store)
-        if verdict.problem or not carried_head:
-            return verdict
+        found = check_trail(state.store)
+        if found.problem or not carried_head:
+            return found
         seq, digits = _parse_head(carried_head)
-        found = audit.hash_of(state.store, seq)
-        if found is None:
+        digest = audit.hash_of(state.store, seq)
+        if digest is None:
             problem = f"row {seq}, which was carried away, is gone: the tail was cut off"
-            return Verdict(verdict.rows, verdict.rows + 1, problem)
-        if not found.hex().upper().startswith(digits):
-            return Verdict(verdict.rows, seq, f"row {seq} is not the one whose head was carried away")
-        return verdict
+            return TrailFinding(found.rows, found.rows + 1, problem)
+        if not digest.hex().upper().startswith(digits):
+            return TrailFinding(found.rows, seq, f"row {seq} is not the one whose head was carried away")
+        return found
 
 
 def _parse_head(text: str) -> tuple[int, str]:

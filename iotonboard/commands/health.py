@@ -1,39 +1,98 @@
-"""``health``: named checks over state, keys, CRL, ACL, files and clock. Nothing is changed."""
+"""``health``: run the named checks; ``--deep`` names what differs from what was recorded, ``--repair`` rebuilds it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import IotOnboardError
-from iotonboard.health.checks import CHECKS, FAILED, OK, Check
+from iotonboard.ca.authority import open_secret, seal_audit, sign_crls
+from iotonboard.ca.credentials import credential_of
+from iotonboard.delivery import bundle
+from iotonboard.errors import IotOnboardError, NotFoundError
+from iotonboard.files import make_private
+from iotonboard.health.checks.table import CHECKS, run_checks
+from iotonboard.health.inspection import Repair, inspect_state
+from iotonboard.model import RevocationReason
+from iotonboard.store.certificates import certificate_by_serial, certificate_row
+from iotonboard.store.pending import add_pending
+from iotonboard.store.trail import trail_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
+    from datetime import datetime
 
+    from iotonboard.ca.authority import Authority
+    from iotonboard.health.finding import Finding
+    from iotonboard.health.inspection import Difference
+    from iotonboard.model import SerialNumber
     from iotonboard.state.state import State
 
-__all__ = ["CHECKS", "FAILED", "OK", "Finding", "run_checks"]
+
+def check(state: State, names: Sequence[str] = ()) -> list[Finding]:
+    """Run the named checks, or all of them. Nothing is changed.
+
+    Raises:
+        NotFoundError: there is no check of one of the names.
+    """
+    known = {one.name for one in CHECKS}
+    for name in names:
+        if name not in known:
+            raise NotFoundError(f"there is no check {name!r}", hint="'iotonboard health --list' shows them")
+    return run_checks(state, names)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check saw. ``hint`` says what to type when it is not ``ok``."""
-
-    name: str
-    status: str
-    message: str
-    hint: str = ""
+def find_differences(state: State) -> list[Difference]:
+    """Everything that is not as it was recorded, by kind and subject."""
+    return sorted(inspect_state(state), key=lambda one: (one.kind, one.subject, one.message))
 
 
-def run_checks(state: State, names: Iterable[str] = ()) -> list[Finding]:
-    """Run the named checks, or all of them; a check that cannot run has failed."""
-    chosen = set(names)
-    return [_run(state, check) for check in CHECKS if not chosen or check.name in chosen]
+def repair(state: State, authority: Authority, differences: list[Difference]) -> list[Difference]:
+    """Rebuild what the certificates, the trail and the CA key can rebuild; returns what is left afterwards.
+
+    Revocations that the database forgot are recorded again, files are written from the database, modes are
+    set, CRL and ACL are published anew. Edited and vanished rows stay: only a backup knows what they said.
+
+    Raises:
+        PolicyError: the clock cannot be right.
+        BusyError: the state is locked or the disk refuses.
+    """
+    with state.transaction(signing=True) as now:
+        for serial in {one.serial for one in differences if one.repair is Repair.REVOKE and one.serial}:
+            _revoke_again(state, serial, now)
+        for serial in {one.serial for one in differences if one.repair is Repair.WRITE_FILES and one.serial}:
+            _queue_files(state, authority, serial, now)
+        if any(one.kind == "ca" for one in differences):
+            state.store.set_meta("ca_published", "")
+        sign_crls(state, authority, now)
+        state.mark_acl()
+        seal_audit(state, authority)
+    for difference in differences:
+        if difference.repair is Repair.SET_MODE:
+            make_private(difference.subject)
+    state.publish()
+    return find_differences(state)
 
 
-def _run(state: State, check: Check) -> Finding:
-    try:
-        return Finding(check.name, *check.run(state))
-    except IotOnboardError as error:
-        return Finding(check.name, FAILED, error.message, error.hint)
+def _revoke_again(state: State, serial: SerialNumber, now: datetime) -> None:
+    _, holder = certificate_by_serial(state.store, serial)
+    said = trail_entry(state.store, serial)
+    if said and said.revoked:
+        state.revoke([serial], RevocationReason(said.revoked), now, subject=holder)
+
+
+def _queue_files(state: State, authority: Authority, serial: SerialNumber, now: datetime) -> None:
+    """Queue a certificate's files for publication, with a new bundle when it had one."""
+    certificate, holder = certificate_by_serial(state.store, serial)
+    content = None
+    said = trail_entry(state.store, serial)
+    if said and said.bundle:
+        try:
+            key_der, password = open_secret(state, authority, serial)
+        except IotOnboardError:
+            key_der, password = None, None
+        if key_der and password:
+            credential = credential_of(state, authority, holder, certificate, key_der)
+            content = bundle.build_bundle(credential, password)
+    detail = {"repaired": "files"} | ({"bundle": sha256(content).hexdigest()} if content else {})
+    state.record(now, holder, serial=serial.hex, detail=detail)
+    add_pending(state.store, certificate_row(state.store, serial), content)

@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from iotonboard.health.report.facts import AuditLine, CheckLine, Count, CrlSpan, Facts, Month
+from iotonboard.health.checks.table import run_checks
+from iotonboard.health.report.facts import AuditLine, Count, CrlSpan, Facts, Month
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.store import audit
 from iotonboard.store.crls import crl_generation, replaced_crls
@@ -34,9 +35,9 @@ _CRLS_AHEAD, _CRLS_REPLACED = 12, 4
 _ATTRIBUTES, _VALUES = 4, 8
 
 
-def gather(state: State, checks: Iterable[CheckLine]) -> Facts:
-    """Everything that the page shows, from one consistent view of the database."""
-    now = state.clock()
+def gather(state: State) -> Facts:
+    """Everything that the page shows: what the checks of ``health`` say, and one consistent view of the database."""
+    now, checks = state.clock(), tuple(run_checks(state))
     with state.store.reading():
         issuer = current_issuers(state.store)[0]
         newest = audit.head(state.store)
@@ -54,7 +55,7 @@ def gather(state: State, checks: Iterable[CheckLine]) -> Facts:
             listed=sum({row.issuer: row.revoked for row in crl_generation(state.store)}.values()),
             audit=_latest(state, newest.seq),
             audit_head=audit.printable_head(newest),
-            checks=tuple(checks),
+            checks=checks,
         )
 
 

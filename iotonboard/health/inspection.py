@@ -11,6 +11,7 @@ import os
 import stat
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import Enum, auto
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ from iotonboard.store.revocations import unlisted_revocations
 from iotonboard.store.trail import fold_trail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from iotonboard.model import SerialNumber
@@ -45,18 +46,28 @@ if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
 
+_DEVICE_FILES = frozenset({"device.crt", "device.key", "creds.zip"})
+_BROKER_FILES = frozenset({"broker.crt", "broker.key", "broker-plain.key", "mosquitto.conf"})
+
+
+class Repair(Enum):
+    """What ``health --repair`` does about a difference."""
+
+    NOTHING = auto()  # only a backup knows what it was
+    REVOKE = auto()  # record the revocation again
+    WRITE_FILES = auto()  # write the files of the device or broker anew
+    PUBLISH = auto()  # sign CRLs anew, write CRL, CA file and ACL
+    SET_MODE = auto()  # take the rights of others away
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing that is not as it was recorded.
-
-    ``repair`` names what ``health --repair`` does about it: ``files`` (write the device's files anew), ``revoke``
-    (record the revocation again), ``mode`` (set the mode), ``publish`` (write CRL and ACL anew), or nothing.
-    """
+    """One thing that is not as it was recorded. ``serial`` is of the certificate that is to be repaired."""
 
     kind: str
     subject: str
     message: str
-    repair: str = ""
+    repair: Repair = Repair.NOTHING
     serial: SerialNumber | None = None
 
 
@@ -64,9 +75,9 @@ def inspect_state(state: State) -> Iterator[Difference]:
     """Name every difference between what was recorded and what is there."""
     if damage := state.store.damage():
         yield Difference("database", state.paths.database, damage)
-    verdict = check_trail(state.store)
-    if verdict.problem:
-        yield Difference("trail", f"row {verdict.broken_row}", verdict.problem)
+    found = check_trail(state.store)
+    if found.problem:
+        yield Difference("trail", f"row {found.broken_row}", found.problem)
     fold_trail(state.store)
     yield from _certificates(state.store)
     yield from _vanished(state.store)
@@ -112,7 +123,7 @@ def _against_trail(row: InspectedCertificate, fingerprint: str) -> Iterator[Diff
         yield Difference("edited-row", name, f"{serial.hex} was recorded for {said.subject!r}")
     if said.revoked and row.reason is None:
         message = f"{serial.hex} was revoked ({said.revoked}) and the database has forgotten it"
-        yield Difference("un-revoked", name, message, "revoke", serial)
+        yield Difference("un-revoked", name, message, Repair.REVOKE, serial)
     elif row.reason and said.revoked is None:
         yield Difference("edited-row", name, f"{serial.hex} counts as revoked, but nobody revoked it")
 
@@ -138,34 +149,41 @@ def _anchors(state: State) -> Iterator[Difference]:
     except IotOnboardError:
         found = set()
     if {row.der for row in current_issuers(state.store)} != found:
-        yield Difference("ca", path, "lacks the certificate of a CA, or holds another one", "publish")
+        yield Difference("ca", path, "lacks the certificate of a CA, or holds another one", Repair.PUBLISH)
 
 
 def _crl(state: State) -> Iterator[Difference]:
     path, now = state.paths.crl, state.clock()
-    anchors = [row.der for row in current_issuers(state.store)]
     try:
         ders = pem.pem_decode_all("X509 CRL", read_file(path, limit=1 << 30))
         facts = [crl_facts(der) for der in ders]
         for der in ders:
-            _check_any_issuer(der, anchors)
+            _check_any_issuer(der, [row.der for row in current_issuers(state.store)])
     except IotOnboardError as error:
-        yield Difference("crl", path, error.message, "publish")
+        yield Difference("crl", path, error.message, Repair.PUBLISH)
         return
     if [row.der for row in crl_generation(state.store)] != ders:
-        yield Difference("crl", path, "not the CRL that was signed last", "publish")
-    current = [fact for fact in facts if fact.this_update <= now]
-    if not current or max(fact.next_update for fact in facts) <= now:
-        yield Difference("crl", path, "no CRL in it is valid now: every device is refused", "publish")
+        yield Difference("crl", path, "not the CRL that was signed last", Repair.PUBLISH)
+    has_begun = any(fact.this_update <= now for fact in facts)
+    if not has_begun or max(fact.next_update for fact in facts) <= now:
+        yield Difference("crl", path, "no CRL in it is valid now: every device is refused", Repair.PUBLISH)
+    shortest = timedelta(days=1, minutes=state.config["not_before_skew_minutes"])
     for fact in facts:
-        if fact.next_update - fact.this_update < _shortest(state):
-            yield Difference("crl", path, f"CRL {fact.number} ends already on {rfc3339(fact.next_update)}", "publish")
-    listed = {serial for der in ders for serial, _, _ in revoked_entries(der)}
+        if fact.next_update - fact.this_update < shortest:
+            message = f"CRL {fact.number} ends already on {rfc3339(fact.next_update)}"
+            yield Difference("crl", path, message, Repair.PUBLISH)
+    yield from _unlisted(state, ders)
+
+
+def _unlisted(state: State, crl_ders: list[bytes]) -> Iterator[Difference]:
+    """Revocations of the trail that are on none of the lists, but for those that wait to be signed."""
     if unlisted_revocations(state.store):
         return
-    for one in certificates_to_list(state.store, now):
+    listed = {serial for der in crl_ders for serial, _, _ in revoked_entries(der)}
+    for one in certificates_to_list(state.store, state.clock()):
         if one.serial not in listed:
-            yield Difference("crl", one.subject, f"{one.serial.hex} was revoked and is not on the CRL", "publish")
+            message = f"{one.serial.hex} was revoked and is not on the CRL"
+            yield Difference("crl", one.subject, message, Repair.PUBLISH)
 
 
 def _check_any_issuer(crl_der: bytes, anchors: list[bytes]) -> None:
@@ -179,10 +197,6 @@ def _check_any_issuer(crl_der: bytes, anchors: list[bytes]) -> None:
             return
 
 
-def _shortest(state: State) -> timedelta:
-    return timedelta(days=1) + timedelta(minutes=state.config["not_before_skew_minutes"])
-
-
 def _files(state: State) -> Iterator[Difference]:
     for row in written_certificates(state.store):
         folder = state.paths.broker(row.name) if row.is_broker else state.paths.device(row.name)
@@ -192,11 +206,15 @@ def _files(state: State) -> Iterator[Difference]:
             wanted[f"{stem}.key"] = pem.pem_encode("ENCRYPTED PRIVATE KEY", row.key_der)
         for file, content in wanted.items():
             if _content(os.path.join(folder, file)) != content:
-                yield Difference("file", row.name, f"{file} is not what the database says", "files", row.serial)
+                yield Difference(
+                    "file", row.name, f"{file} is not what the database says", Repair.WRITE_FILES, row.serial
+                )
         if row.bundle_sha256 and row.key_der is not None:
             found = _content(os.path.join(folder, "creds.zip"))
             if found is None or sha256(found).hexdigest() != row.bundle_sha256:
-                yield Difference("file", row.name, "creds.zip is not the one that was made", "files", row.serial)
+                yield Difference(
+                    "file", row.name, "creds.zip is not the one that was made", Repair.WRITE_FILES, row.serial
+                )
 
 
 def _content(path: str) -> bytes | None:
@@ -208,52 +226,62 @@ def _content(path: str) -> bytes | None:
         return None
 
 
-_EXPECTED = {
-    "devices": {"device.crt", "device.key", "creds.zip"},
-    "brokers": {"broker.crt", "broker.key", "broker-plain.key", "mosquitto.conf"},
-}
-
-
 def _ghosts(state: State) -> Iterator[Difference]:
     """Files and folders that nothing recorded explains."""
     keys = {row.key_file for row in current_issuers(state.store)}
     for name in sorted(os.listdir(state.paths.certs)):
         if name.endswith(".key") and name not in keys:
             yield Difference("ghost", name, f"certs/{name} is the key of no CA that was recorded")
-    brokers = {os.path.basename(state.paths.broker(host)) for host in broker_hosts(state.store)}
-    for kind, expected in _EXPECTED.items():
-        root = os.path.join(state.paths.certs, kind)
-        if not os.path.isdir(root):
-            continue
-        for name in sorted(os.listdir(root)):
-            known = name in brokers if kind == "brokers" else (find_device(state.store, name) or (0, ""))[1] == name
-            if not known:
-                yield Difference("ghost", name, f"certs/{kind}/{name} belongs to nothing that was recorded")
-                continue
-            for file in sorted(set(os.listdir(os.path.join(root, name))) - expected):
+    hosts = {os.path.basename(state.paths.broker(host)) for host in broker_hosts(state.store)}
+    yield from _ghosts_among(state, "brokers", _BROKER_FILES, lambda name: name in hosts)
+    yield from _ghosts_among(state, "devices", _DEVICE_FILES, lambda name: _is_device(state.store, name))
+
+
+def _ghosts_among(
+    state: State, kind: str, expected: frozenset[str], is_recorded: Callable[[str], bool]
+) -> Iterator[Difference]:
+    """Look through the folders below ``certs/<kind>``."""
+    root = os.path.join(state.paths.certs, kind)
+    for name in sorted(os.listdir(root)) if os.path.isdir(root) else ():
+        folder = os.path.join(root, name)
+        if not is_recorded(name):
+            yield Difference("ghost", name, f"certs/{kind}/{name} belongs to nothing that was recorded")
+        elif not os.path.isdir(folder):
+            yield Difference("ghost", name, f"certs/{kind}/{name} is no folder")
+        else:
+            for file in sorted(set(os.listdir(folder)) - expected):
                 yield Difference("ghost", name, f"certs/{kind}/{name}/{file} was not written by this program")
+
+
+def _is_device(store: Store, name: str) -> bool:
+    """Say whether a device has this very name, letter by letter."""
+    found = find_device(store, name)
+    return found is not None and found[1] == name
 
 
 def _modes(state: State) -> Iterator[Difference]:
     if os.name != "posix":
         return
     owner = os.stat(state.paths.root).st_uid
+    for path in _private(state):
+        yield from _mode(path, owner)
+
+
+def _private(state: State) -> Iterator[str]:
+    """What nobody else may use."""
+    yield from (state.paths.root, state.paths.database)
     for folder, folders, files in os.walk(state.paths.certs):
-        for name in folders:
-            yield from _mode(os.path.join(folder, name), 0o077, owner)
-        for name in files:
-            if name.endswith((".key", ".zip")):
-                yield from _mode(os.path.join(folder, name), 0o077, owner)
-    for path in (state.paths.root, state.paths.database):
-        yield from _mode(path, 0o077, owner)
+        for name in (*folders, *(file for file in files if file.endswith((".key", ".zip")))):
+            yield os.path.join(folder, name)
 
 
-def _mode(path: str, forbidden: int, owner: int) -> Iterator[Difference]:
+def _mode(path: str, owner: int) -> Iterator[Difference]:
     found = os.lstat(path)
     if stat.S_ISLNK(found.st_mode):
         yield Difference("mode", path, "is a link")
         return
-    if stat.S_IMODE(found.st_mode) & forbidden:
-        yield Difference("mode", path, f"has mode {stat.S_IMODE(found.st_mode):04o}: others get in", "mode")
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        message = f"has mode {stat.S_IMODE(found.st_mode):04o}: others get in"
+        yield Difference("mode", path, message, Repair.SET_MODE)
     if found.st_uid != owner:
         yield Difference("mode", path, f"belongs to user {found.st_uid}, the state to {owner}")

@@ -1,4 +1,4 @@
-"""Checks of the audit trail as a whole: the chain, the head that the CA signed, and what the trail says was done."""
+"""Checks of the audit trail as a whole: the chain of its rows, and the head that the CA signed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class TrailFinding:
     """What a check of the trail found; ``broken_row`` is 0 and ``problem`` empty when all is well."""
 
     rows: int
@@ -24,7 +24,7 @@ class Verdict:
     problem: str = ""
 
 
-def check_trail(store: Store, *, newest: int | None = None) -> Verdict:
+def check_trail(store: Store, *, newest: int | None = None) -> TrailFinding:
     """Check the chain, or that of its ``newest`` rows, and the head that the CA signed last.
 
     A trail whose tail was cut off still chains; the signed head then names a row that is gone.
@@ -32,9 +32,9 @@ def check_trail(store: Store, *, newest: int | None = None) -> Verdict:
     head = audit.head(store)
     broken = audit.first_broken(store, since_seq=max(head.seq - newest, 0) if newest else 0)
     if broken is not None:
-        return Verdict(head.seq, broken, f"row {broken} does not follow from the one before")
+        return TrailFinding(head.seq, broken, f"row {broken} does not follow from the one before")
     problem = _signed_head_problem(store, head)
-    return Verdict(head.seq, head.seq + 1 if problem else 0, problem)
+    return TrailFinding(head.seq, head.seq + 1 if problem else 0, problem)
 
 
 def _signed_head_problem(store: Store, newest: AuditHead) -> str:

@@ -138,7 +138,7 @@ def test_a_full_disk_is_named_with_its_place(state: State, monkeypatch: pytest.M
     import shutil
     from datetime import UTC, datetime
 
-    from iotonboard.commands.health import run_checks
+    from iotonboard.commands.health import check
     from iotonboard.model import Caller
     from iotonboard.state.state import open_state
 
@@ -146,7 +146,7 @@ def test_a_full_disk_is_named_with_its_place(state: State, monkeypatch: pytest.M
     usage = shutil._ntuple_diskusage  # type: ignore[attr-defined]
     monkeypatch.setattr(shutil, "disk_usage", lambda place: usage(1 << 40, 0, 1 << (20 if place == full else 39)))
     with open_state(str(state.path), {}, Caller("x", "x", "health"), lambda: datetime.now(UTC)) as opened:
-        (found,) = run_checks(opened, ["disk"])
+        (found,) = check(opened, ["disk"])
     assert found.status == "failed"
     assert full in found.message
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from iotonboard.health.finding import Finding
+
 
 @dataclass(frozen=True, slots=True)
 class Count:
@@ -55,16 +57,6 @@ class AuditLine:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckLine:
-    """What one check of ``health`` saw."""
-
-    name: str
-    status: str
-    message: str
-    hint: str
-
-
-@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything on the page. ``attributes`` maps an attribute's name to the counts of its commonest values.
 
@@ -84,7 +76,7 @@ class Facts:
     listed: int
     audit: tuple[AuditLine, ...]
     audit_head: str
-    checks: tuple[CheckLine, ...]
+    checks: tuple[Finding, ...]
 
     @property
     def devices(self) -> int:

@@ -6,6 +6,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import tostring
 
+from iotonboard.health.finding import Status
 from iotonboard.health.report import charts
 from iotonboard.health.report.charts import Series
 from iotonboard.health.report.markup import element
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from xml.etree.ElementTree import Element
 
-    from iotonboard.health.report.facts import AuditLine, CheckLine, Facts
+    from iotonboard.health.finding import Finding
+    from iotonboard.health.report.facts import AuditLine, Facts
 
 _STATUS_COLOURS = {"active": "good", "on-hold": "warning", "expired": "warning", "revoked": "bad", "retired": "quiet"}
-_MARKS = {"warning": "!", "failed": "✗"}
+_MARKS = {Status.WARNING: "!", Status.FAILED: "✗"}
 # No script, no font, no picture and no other file: the page may lie beside hostile ones on a stick.
 _SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
@@ -48,7 +50,7 @@ def _header(facts: Facts) -> Element:
 
 
 def _tiles(facts: Facts) -> Element:
-    problems = sum(check.status != "ok" for check in facts.checks)
+    problems = sum(check.status is not Status.OK for check in facts.checks)
     tiles = [("devices", facts.devices), *((count.label, count.number) for count in facts.statuses if count.number)]
     tiles += [("on the CRL", facts.listed), ("checks to look at", problems)]
     shown = [element("div", {"class": "tile"}, element("b", {}, f"{number:,}"), label) for label, number in tiles]
@@ -89,15 +91,15 @@ def _past(facts: Facts) -> Iterator[Element]:
     yield charts.legend(series)
 
 
-def _checks(checks: Sequence[CheckLine]) -> Element:
-    failing = [check for check in checks if check.status != "ok"]
+def _checks(checks: Sequence[Finding]) -> Element:
+    failing = [check for check in checks if check.status is not Status.OK]
     if not failing:
         return element("p", {}, element("span", {"class": "mark"}, "✓"), f" All {len(checks)} checks are well.")
     rows = []
     for check in failing:
-        colour = "failed" if check.status == "failed" else "attention"
+        colour = "failed" if check.status is Status.FAILED else "attention"
         rows.append((
-            element("td", {"class": f"mark {colour}"}, f"{_MARKS.get(check.status, '?')} {check.status}"),
+            element("td", {"class": f"mark {colour}"}, f"{_MARKS[check.status]} {check.status}"),
             element("td", {}, check.name),
             element("td", {"class": "wrap"}, check.message),
             element("td", {"class": "wrap"}, check.hint),

@@ -1,0 +1,1 @@
+"""The named checks of ``health``, by what they look at."""

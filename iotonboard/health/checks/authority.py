@@ -1,0 +1,86 @@
+"""Checks of the CA: its key, its certificate and a rollover."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from iotonboard.files import read_file
+from iotonboard.health.checks.publications import published_blocks
+from iotonboard.health.finding import Outcome, Status, failed, ok, warning
+from iotonboard.model import rfc3339
+from iotonboard.pki.keys import HUMAN_ITERATIONS, RANDOM_ITERATIONS, kdf_iterations
+from iotonboard.pki.pem import pem_decode_all
+from iotonboard.store.issuers import current_issuers, valid_devices
+
+if TYPE_CHECKING:
+    from iotonboard.state.state import State
+
+_KEY_IS_MISSING = "bring back the disk that holds it, or type: iotonboard restore /path/to/backup.zip --state NEW"
+
+
+def ca_key(state: State) -> Outcome:
+    """The key of each CA is there, encrypted, and readable by its owner only."""
+    for issuer in current_issuers(state.store):
+        path = os.path.join(state.paths.certs, issuer.key_file)
+        if not os.path.exists(path):
+            return failed(f"the CA key {path!r} is missing", _KEY_IS_MISSING)
+        if b"ENCRYPTED" not in read_file(path, limit=1 << 16):
+            return warning("the CA key is not encrypted", "type: iotonboard ca passwd")
+        if os.name == "posix" and stat.S_IMODE(os.stat(path).st_mode) & 0o077:
+            return failed(f"others may read {path!r}", f"type: chmod 600 {path}")
+    return ok("encrypted, readable by its owner only")
+
+
+def ca_certificate(state: State) -> Outcome:
+    """The issuing CA outlives a new device certificate, and the CA file holds every CA in use."""
+    issuer = current_issuers(state.store)[0]
+    left = (issuer.validity.not_after - state.clock()).days
+    if left < 0:
+        message = f"the CA certificate expired on {rfc3339(issuer.validity.not_after)}"
+        return failed(message, "type: iotonboard ca rollover begin")
+    published = published_blocks("CERTIFICATE", state.paths.ca_certificate, limit=1 << 20)
+    if {each.der for each in current_issuers(state.store)} != set(published):
+        message = f"{state.paths.ca_certificate!r} lacks a CA, or holds another one"
+        return failed(message, "type: iotonboard health --repair")
+    if left < state.config["cert_validity_days"]:
+        message = f"{left} days left: shorter than a new device certificate"
+        return warning(message, "type: iotonboard ca rollover begin")
+    return ok(f"{left} days left")
+
+
+def ca_rollover(state: State) -> Outcome:
+    """Devices leave the old CA before it ends; an old CA without devices can be retired."""
+    _, *old = current_issuers(state.store)
+    if not old:
+        return ok("none is under way")
+    devices = valid_devices(state.store, old[0].id, state.clock())
+    if not devices:
+        return warning("no device uses the old CA any more", "type: iotonboard ca rollover --retire")
+    left = (old[0].validity.not_after - state.clock()).days
+    message = f"{devices} devices have certificates of the old CA, which has {left} days left"
+    if left < state.config["expiring.device_days"]:
+        return warning(message, "type: iotonboard renew --old-ca")
+    return ok(message)
+
+
+def passphrase(state: State) -> Outcome:
+    """Guessing the passphrase of a stolen key file costs enough, for each CA."""
+    paths = [os.path.join(state.paths.certs, issuer.key_file) for issuer in current_issuers(state.store)]
+    outcomes = [_passphrase_of(path) for path in paths]
+    return next((outcome for outcome in outcomes if outcome.status is not Status.OK), outcomes[0])
+
+
+def _passphrase_of(path: str) -> Outcome:
+    if not os.path.exists(path):
+        return failed(f"the CA key {path!r} is missing", _KEY_IS_MISSING)
+    content = read_file(path, limit=1 << 16)
+    if b"ENCRYPTED" not in content:
+        return warning("the CA key has no passphrase", "type: iotonboard ca passwd")
+    rounds = kdf_iterations(pem_decode_all("ENCRYPTED PRIVATE KEY", content)[0])
+    if rounds == RANDOM_ITERATIONS:
+        return ok("a random key file")
+    if rounds is None or rounds < HUMAN_ITERATIONS:
+        return warning(f"the passphrase can be guessed quickly ({rounds} rounds)", "type: iotonboard ca passwd")
+    return ok(f"{rounds} rounds of PBKDF2")

@@ -1,0 +1,116 @@
+"""Checks of what the state stands on: database, trail, clock, rights, disk and backup."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from iotonboard.health.finding import Outcome, failed, ok, warning
+from iotonboard.health.trail import check_trail
+from iotonboard.model import from_epoch
+from iotonboard.state.state import clock_problem
+from iotonboard.store.certificates import newest_device_certificates
+from iotonboard.store.devices import count_devices
+from iotonboard.store.issuers import current_issuers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from iotonboard.state.state import State
+
+READ_THROUGH = 256 << 20  # a database of so many octets is read within seconds, also from a slow disk
+AUDIT_ROWS = 10_000  # rows whose chain is checked each time: 0.1 s; the whole chain is for --deep
+SAMPLE = 50  # newest certificates whose folders and keys are looked at
+FREE_BYTES = 64 << 20  # a thousand registrations, a checkpoint of the database's log, and some room
+BACKUP_DAYS = 30
+NEW_CA_DAYS = 7  # a CA so young may be without a backup
+_MAKE_BACKUP = "type: iotonboard backup /path/to/backup.zip"
+
+
+def database(state: State) -> Outcome:
+    """SQLite finds the database sound, where that takes seconds only."""
+    count = f"{count_devices(state.store)} devices"
+    if os.path.getsize(state.paths.database) > READ_THROUGH:
+        return ok(f"{count}; too large to be read through now: 'health --deep' does that")
+    if damage := state.store.damage():
+        return failed(f"the database is damaged: {damage}", "restore it from the latest backup")
+    return ok(count)
+
+
+def audit(state: State) -> Outcome:
+    """The newest rows of the trail are chained, and the head that the CA signed is there."""
+    found = check_trail(state.store, newest=AUDIT_ROWS)
+    if found.problem:
+        return failed(found.problem, "type: iotonboard health --deep")
+    return ok(f"{found.rows} rows; the newest {min(AUDIT_ROWS, found.rows)} are chained, the head is signed")
+
+
+def clock(state: State) -> Outcome:
+    """The clock agrees with the last recorded event."""
+    last = state.store.meta("last_event")
+    if problem := clock_problem(state.clock(), from_epoch(last), state.config):
+        return failed(problem.message, problem.hint)
+    return ok("agrees with the last event")
+
+
+def modes(state: State) -> Outcome:
+    """Nobody else may use what is private, and all of it has one owner: whoever works with it."""
+    if os.name != "posix":
+        return ok("not checked on this system")
+    owner = os.stat(state.paths.root).st_uid
+    if os.geteuid() != owner:
+        return warning(
+            f"the state belongs to user {owner}, and you are {os.geteuid()}: what you write its owner cannot use",
+            f"type: sudo -u '#{owner}' iotonboard ..., or chown -R it to the one user who works with it",
+        )
+    for path in _private(state):
+        found = os.lstat(path)
+        if found.st_uid != owner:
+            message = f"{path!r} belongs to user {found.st_uid}, the state to {owner}"
+            return warning(message, f"type: sudo chown -R {owner} {state.paths.root}")
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            right = "700" if stat.S_ISDIR(found.st_mode) else "600"
+            return warning(f"others may use {path!r}", f"type: chmod {right} {path}")
+    return ok("folders, database and keys are private, and of one owner")
+
+
+def _private(state: State) -> Iterator[str]:
+    """What nobody else may use, as far as it is there; of the devices, those that were certified last."""
+    paths = state.paths
+    keys = [os.path.join(paths.certs, issuer.key_file) for issuer in current_issuers(state.store)]
+    yield from filter(os.path.lexists, (paths.root, paths.certs, paths.database, *keys))
+    for name, _ in newest_device_certificates(state.store, SAMPLE):
+        folder = paths.device(name)
+        yield from filter(os.path.lexists, (folder, os.path.join(folder, "device.key"), paths.bundle(name)))
+
+
+def disk(state: State) -> Outcome:
+    """Every disk in use has room for what comes next: CRL and ACL are written anew beside the old ones."""
+    sizes = [os.path.getsize(path) for path in (state.paths.crl, state.paths.acl) if os.path.exists(path)]
+    needed = FREE_BYTES + 2 * sum(sizes)
+    places = {state.paths.root, state.paths.certs, *map(os.path.dirname, (state.paths.database, state.paths.crl))}
+    free, place = min((shutil.disk_usage(place).free, place) for place in places)
+    if free < needed:
+        message = f"{free >> 20} MiB free at {place!r}, {needed >> 20} MiB are needed"
+        return failed(message, "delete what is not needed on that disk: old backups, old results")
+    return ok(f"{free >> 20} MiB free")
+
+
+def backup(state: State) -> Outcome:
+    """There is a backup that is not old, and that has the key of the issuing CA."""
+    last, now = state.store.meta("last_backup"), state.clock()
+    newest, oldest = current_issuers(state.store)[0], current_issuers(state.store)[-1]
+    if last is None:
+        if now - oldest.validity.not_before < timedelta(days=NEW_CA_DAYS):
+            return ok("none yet, and the CA is new")
+        return warning("there is no backup", _MAKE_BACKUP)
+    skew = timedelta(minutes=state.config["not_before_skew_minutes"])
+    if from_epoch(last) < newest.validity.not_before + skew:
+        return warning("the last backup lacks the key of the new CA", _MAKE_BACKUP)
+    days = (now - from_epoch(last)).days
+    if days > BACKUP_DAYS:
+        return warning(f"the last backup is {days} days old", _MAKE_BACKUP)
+    return ok(f"{days} days old")

@@ -1,0 +1,110 @@
+"""Checks of what is published from the database: CRL, ACL, and the files of devices."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from iotonboard.broker.render import style_warning
+from iotonboard.ca.calendar import CALENDAR, load_calendar
+from iotonboard.errors import IotOnboardError
+from iotonboard.files import read_file
+from iotonboard.health.finding import Outcome, failed, ok, warning
+from iotonboard.model import rfc3339
+from iotonboard.permissions import READER_HINT, unreadable_for
+from iotonboard.pki.pem import pem_decode_all, pem_encode
+from iotonboard.store.certificates import newest_device_certificates
+from iotonboard.store.crls import crl_generation
+from iotonboard.store.devices import count_devices
+from iotonboard.store.pending import pending_files
+from iotonboard.store.revocations import unlisted_revocations
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from iotonboard.ca.calendar import Calendar
+    from iotonboard.state.state import State
+    from iotonboard.store.crls import CrlRow
+
+SAMPLE = 50  # newest certificates whose files are compared
+_SIGN = "type: iotonboard gen-crl"
+
+
+def crl(state: State) -> Outcome:
+    """``crl.pem`` is the CRL, or the calendar of CRLs, that was signed last, and has time left."""
+    rows, now = crl_generation(state.store), state.clock()
+    if not rows:
+        return failed("there is no CRL", _SIGN)
+    last = max(rows, key=lambda row: row.next_update)
+    ends = rfc3339(last.next_update)
+    if last.next_update <= now:
+        return failed(f"the CRL ended on {ends}: every device is refused", _SIGN)
+    if published_blocks("X509 CRL", state.paths.crl, limit=1 << 30) != [row.der for row in rows]:
+        return failed(f"{state.paths.crl!r} is not the CRL that was signed last", _SIGN)
+    calendar = _calendar(state)
+    life = calendar.horizon_days if calendar else state.config["crl_next_update_days"]
+    left = last.next_update - now
+    if left < timedelta(days=life) / 3:
+        return warning(f"the {'calendar' if calendar else 'CRL'} ends on {ends}", _SIGN)
+    if calendar:
+        what = f"calendar of {calendar.count} x {calendar.every_days} days until {ends}"
+        return ok(f"number {_in_force(rows, now).number}, {what}, {left.days} days left")
+    return ok(f"number {last.number}, {left.days} days left")
+
+
+def _calendar(state: State) -> Calendar | None:
+    calendar = load_calendar(state.store.meta(CALENDAR))
+    return calendar.capped(state.config["crl_calendar_max_days"]) if calendar else None
+
+
+def _in_force(rows: list[CrlRow], now: datetime) -> CrlRow:
+    """The list that counts now; the last one of a calendar when none has begun."""
+    begun = [row for row in rows if row.this_update <= now]
+    return max(begun, key=lambda row: row.this_update) if begun else max(rows, key=lambda row: row.next_update)
+
+
+def published_blocks(kind: str, path: str, *, limit: int) -> list[bytes]:
+    """The DER blocks of a published file; none when it is missing or damaged: then it is to be published anew."""
+    try:
+        return pem_decode_all(kind, read_file(path, limit=limit))
+    except IotOnboardError:
+        return []
+
+
+def unpublished(state: State) -> Outcome:
+    """Every revocation is on a CRL, and every file is written."""
+    if deferred := unlisted_revocations(state.store):
+        return failed(f"{deferred} revocations are on no CRL yet", _SIGN)
+    if pending_files(state.store, 1):
+        return warning("device files are still to be written", "type: iotonboard sync-acl")
+    return ok("everything recorded is published")
+
+
+def acl(state: State) -> Outcome:
+    """The ACL says what the database says, in a style that suits the number of devices."""
+    path, devices = state.paths.acl, count_devices(state.store)
+    if not state.acl_is_current(path, state.trusted_time()):
+        return failed(f"{path!r} is not what the database says", "type: iotonboard sync-acl")
+    if state.config["acl.style"] == "per-device" and (slow := style_warning(devices)):
+        return warning(slow, "type: iotonboard config set acl.style pattern")
+    return ok("as the database says")
+
+
+def device_files(state: State) -> Outcome:
+    """The files of the newest certificates hold them."""
+    for name, der in newest_device_certificates(state.store, SAMPLE):
+        path = os.path.join(state.paths.device(name), "device.crt")
+        if not os.path.exists(path) or read_file(path, limit=1 << 16) != pem_encode("CERTIFICATE", der):
+            return failed(f"{path!r} is not what the database says", "type: iotonboard health --repair")
+    return ok(f"the newest {SAMPLE} certificates are as recorded (--deep looks at all)")
+
+
+def broker_files(state: State) -> Outcome:
+    """The broker's user, where one is configured, can read ACL and CRL."""
+    if not state.config.broker_reader:
+        return ok("not checked: neither [broker] user nor group is configured")
+    for path in (state.paths.acl, state.paths.crl):
+        if reason := unreadable_for(path, state.config.broker_reader):
+            return failed(f"{path!r}: {reason}; at a reload it would let everyone in", READER_HINT)
+    return ok("readable for the broker's user")

@@ -1,0 +1,63 @@
+"""The checks of ``health``: one line each, in the order in which they run.
+
+All of them stay cheap with a million devices; ``health --deep`` looks at everything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from iotonboard.errors import IotOnboardError
+from iotonboard.health.checks import authority, devices, machine, publications
+from iotonboard.health.finding import Finding, Outcome, failed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from iotonboard.state.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One named check, with what it makes sure of."""
+
+    name: str
+    about: str
+    look: Callable[[State], Outcome]
+
+
+CHECKS = (
+    Check("database", "SQLite finds the database sound", machine.database),
+    Check("clock", "the clock agrees with the last recorded event", machine.clock),
+    Check("ca-key", "the CA key is there, encrypted and private", authority.ca_key),
+    Check("ca-certificate", "the CA lives longer than what it issues", authority.ca_certificate),
+    Check("ca-rollover", "a rollover that is under way can go on, or end", authority.ca_rollover),
+    Check("crl", "crl.pem is the last one signed and has time left", publications.crl),
+    Check("unpublished", "no revocation or file waits to be published", publications.unpublished),
+    Check("overlaps", "no certificate is valid past its overlap", devices.overlaps),
+    Check("deliveries", "no delivery expired before somebody fetched it", devices.deliveries),
+    Check("kept-keys", "no key is kept long after its device ended", devices.kept_keys),
+    Check("acl", "mosquitto.acl says what the database says", publications.acl),
+    Check("audit", "the newest rows of the trail are chained and its head is signed", machine.audit),
+    Check("files", "the newest devices' files are what the database says", publications.device_files),
+    Check("modes", "folders, database and keys are private and have one owner", machine.modes),
+    Check("broker-files", "the broker's user can read ACL and CRL", publications.broker_files),
+    Check("passphrase", "the passphrase costs a guesser enough", authority.passphrase),
+    Check("disk", "there is room for what comes next", machine.disk),
+    Check("backup", "there is a backup, and it is not old", machine.backup),
+)
+
+
+def run_checks(state: State, names: Iterable[str] = ()) -> list[Finding]:
+    """Run the named checks, or all of them; a check that cannot run has failed."""
+    chosen = set(names)
+    return [_run(state, check) for check in CHECKS if not chosen or check.name in chosen]
+
+
+def _run(state: State, check: Check) -> Finding:
+    try:
+        outcome = check.look(state)
+    except IotOnboardError as error:
+        outcome = failed(error.message, error.hint)
+    return Finding(check.name, outcome.status, outcome.message, outcome.hint)
