@@ -20,9 +20,7 @@ def backup(
     from iotonboard.commands.backup import back_up
 
     with session.open_state() as state:
-        passphrase = session.read_passphrase("CA passphrase")
-        opened = session.unlock(state, passphrase)
-        made = back_up(state, opened, passphrase, file, noise=os.urandom(16))
+        made = back_up(state, file, session.ask_passphrase, noise=os.urandom(16))
     values = {
         "path": made.path,
         "sha256": made.sha256,

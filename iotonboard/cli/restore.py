@@ -24,15 +24,16 @@ def restore(
     ] = False,
 ) -> int | None:
     """Bring a state back into a new folder, and sign a CRL that forgets no revocation."""
-    from iotonboard.commands.backup import restore as bring_back
+    from iotonboard.commands.restore import Request
+    from iotonboard.commands.restore import restore as bring_back
 
     if (crl is None) == (not no_crl):
         raise UsageError(
             "which CRL do the brokers have?",
             hint="fetch the newest crl.pem from a broker and name it with --crl; --no-crl when there is none",
         )
-    passphrase = session.read_passphrase("CA passphrase")
-    result = bring_back(file, session.root, session.environment, session.caller, clock, passphrase, crl)
+    request = Request(file, crl)
+    result = bring_back(session.root, session.environment, session.caller, clock, request, session.ask_passphrase)
     values = {
         "state": result.state,
         "devices": result.devices,

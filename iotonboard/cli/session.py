@@ -92,6 +92,14 @@ class Session:
             return authority.unlock(state, None)
         return authority.unlock(state, self.read_passphrase("CA passphrase"))
 
+    def ask_passphrase(self) -> Passphrase:
+        """Find the passphrase of the CA key.
+
+        Raises:
+            KeyUnavailableError: none was given and nobody is there to ask, or it is not usable.
+        """
+        return self.read_passphrase("CA passphrase")
+
     def read_passphrase(self, prompt: str, *, repeat: bool = False) -> Passphrase:
         """Find the passphrase: file, environment, then a prompt on a terminal.
 

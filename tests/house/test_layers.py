@@ -38,7 +38,7 @@ LIBRARIES = {
     "cryptography": {"pki", "delivery", "ca", "broker"},
     "typer": {"cli"},
     "rich": {"cli"},
-    "pyzipper": {"delivery", "commands"},
+    "pyzipper": {"delivery", "ca"},
     "segno": {"delivery"},
     "fpdf": {"delivery"},
     "PIL": {"delivery"},
