@@ -1,27 +1,20 @@
-"""The unlocked CA: who may sign, and the two things that are signed beside certificates - CRLs and audit heads."""
+"""The unlocked CA: its keys and its vault, opened with the passphrase, and who of several CAs signs what."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
 
-from iotonboard.ca import calendar as crlplan
-from iotonboard.ca import continuity
 from iotonboard.ca.ca_key import MAX_KEY_FILE_OCTETS, CaKey, load_ca_key
 from iotonboard.ca.vault import Vault
 from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, NotFoundError
 from iotonboard.files import read_file
-from iotonboard.model import rfc3339
-from iotonboard.pki.crl import sign_crl
 from iotonboard.pki.issuer import Issuer, load_issuer
-from iotonboard.pki.keys import dump_key, load_key
 from iotonboard.pki.signatures import sign_statement
-from iotonboard.state.changes import end_overlaps
 from iotonboard.store import audit
-from iotonboard.store.certificates import certificate_secret
-from iotonboard.store.crls import CrlRow, add_crl, count_crl_entries, crl_entries, crl_generation, last_crl, thin_crls
 from iotonboard.store.issuers import current_issuers, valid_devices
 
 if TYPE_CHECKING:
@@ -29,7 +22,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.ca.passphrase import Passphrase
-    from iotonboard.model import SerialNumber
     from iotonboard.state.state import State
     from iotonboard.store.issuers import IssuerRow
     from iotonboard.store.store import Store
@@ -37,11 +29,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SigningCa:
-    """One CA with its key: its row in the store, what it issues with, and its key."""
+    """One CA that is unlocked: its row in the store, what it issues with, its key, and its chain."""
 
     row: int
     issuer: Issuer
     key: CaKey = field(repr=False)
+    chain: tuple[bytes, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +51,22 @@ class Authority:
 
     @property
     def chain(self) -> tuple[bytes, ...]:
-        """Certificates from the issuing CA to its trust anchor, DER."""
-        return (self.active.issuer.certificate_der,)
+        """Certificates that go with one that is issued now, DER."""
+        return self.active.chain
 
     @property
     def anchors(self) -> tuple[bytes, ...]:
         """What devices trust, DER: the oldest CA first, from which the brokers' certificates are."""
         return tuple(ca.issuer.certificate_der for ca in reversed(self.signing))
+
+
+# How a command opens the CA: once its input was checked, for it may ask for the passphrase.
+Unlock: TypeAlias = Callable[[], Authority]
+
+
+def chain_of(certificate_der: bytes) -> tuple[bytes, ...]:
+    """Certificates from a CA to the anchor of its trust, DER: its own alone, for each CA of a state signs itself."""
+    return (certificate_der,)
 
 
 def unlock(state: State, passphrase: Passphrase | None, *others: Passphrase | None) -> Authority:
@@ -93,102 +95,25 @@ def _load_ca(state: State, row: IssuerRow, passphrases: Sequence[Passphrase | No
             f"the CA key {path!r} is missing",
             hint="bring back the disk or the backup that holds it; a new CA would lock every device out",
         ) from None
-    return SigningCa(row.id, *_matching(row, content, passphrases))
+    return _open_ca(row, content, passphrases)
 
 
-def _matching(row: IssuerRow, content: bytes, passphrases: Sequence[Passphrase | None]) -> tuple[Issuer, CaKey]:
+def _open_ca(row: IssuerRow, content: bytes, passphrases: Sequence[Passphrase | None]) -> SigningCa:
     """Open a key with the first passphrase that fits, and hold it against its certificate."""
     *first, last = passphrases
     for passphrase in first:
         with contextlib.suppress(KeyUnavailableError):
-            key = load_ca_key(content, passphrase)
-            return load_issuer(row.der, key.signer), key
-    key = load_ca_key(content, last)
-    return load_issuer(row.der, key.signer), key
+            return signing_ca(row.id, row.der, load_ca_key(content, passphrase))
+    return signing_ca(row.id, row.der, load_ca_key(content, last))
 
 
-def key_is_encrypted(state: State) -> bool:
-    """Say whether the CA key file asks for a passphrase; a missing file counts as encrypted."""
-    try:
-        content = read_file(
-            os.path.join(state.paths.certs, current_issuers(state.store)[0].key_file), limit=MAX_KEY_FILE_OCTETS
-        )
-    except (NotFoundError, ConflictError, IndexError):
-        return True
-    return b"ENCRYPTED" in content
-
-
-def open_secret(state: State, authority: Authority, serial: SerialNumber) -> tuple[bytes | None, str | None]:
-    """Plain key (PKCS#8 DER) and bundle password of a certificate; both ``None`` when the workstation has no key."""
-    encrypted, salt = certificate_secret(state.store, serial)
-    if encrypted is None or salt is None:
-        return None, None
-    password = authority.vault.bundle_password(serial, salt)
-    return dump_key(load_key(encrypted, password.encode("ascii"))), password
-
-
-def sign_crls(
-    state: State, authority: Authority, now: datetime, *, next_update_days: int | None = None
-) -> list[CrlRow]:
-    """Sign the CRLs of each CA as a new generation and record them, inside the caller's transaction.
-
-    Overlaps of renewals that are over end first: their certificates are on these CRLs.
-    Where a calendar is kept, all of it is signed anew: a list left as it was would un-revoke when its time
-    comes. Returns the recorded rows, the issuing CA's first and of those the one in force first.
+def signing_ca(row: int, certificate_der: bytes, key: CaKey) -> SigningCa:
+    """Bring a CA's certificate and its key together.
 
     Raises:
-        ConflictError: a revocation would be lost.
-        BusyError: so many CRLs were signed that thisUpdate would lie in the future, or the CAs are others by now.
+        KeyUnavailableError: they do not belong together.
     """
-    refuse_changed(state, authority)
-    days = next_update_days or state.config["crl_next_update_days"]
-    end_overlaps(state, now)
-    for ca in authority.signing:
-        continuity.check_continuity(state, ca.row, ca.issuer.certificate_der)
-    rows = crl_generation(state.store, with_der=False)
-    calendar = crlplan.load_calendar(state.store.meta(crlplan.CALENDAR))
-    signed = [row for ca in authority.signing for row in _sign_one(state, ca, now, rows, days)]
-    if calendar is not None:
-        state.store.set_meta(crlplan.CALENDAR, replace(calendar, round=calendar.round + 1).dump())
-    for row in signed:
-        add_crl(state.store, row)
-        detail = {"crl_number": row.number, "revoked": row.revoked, "next_update": rfc3339(row.next_update)}
-        state.record(now, "crl", detail=detail)
-    state.store.set_meta("unlisted_revocations", 0)
-    thin_crls(state.store, max(state.config["generations_kept"], 1))
-    return signed
-
-
-def _sign_one(state: State, ca: SigningCa, now: datetime, published: list[CrlRow], days: int) -> list[CrlRow]:
-    issuer, last = ca.issuer, last_crl(state.store, ca.row, with_der=False)
-    generation = published[0].generation + 1 if published else 1
-    calendar = crlplan.load_calendar(state.store.meta(crlplan.CALENDAR))
-    if calendar is not None:
-        calendar = calendar.capped(state.config["crl_calendar_max_days"])
-    number = last.number if last else 0
-    in_force = _in_force([row for row in published if row.issuer == ca.row], now) or last
-    in_force_since = in_force.this_update if in_force else None
-    skew = state.config["not_before_skew_minutes"]
-    first = crlplan.first_update(now, in_force_since, issuer.validity.not_before, skew_minutes=skew)
-    # RFC 5280 3.3: an entry stays until it was on one CRL issued after the certificate expired.
-    since = in_force_since or first
-    count = count_crl_entries(state.store, ca.row, since)
-    signed = []
-    for period in crlplan.plan_periods(first, now, days=days, calendar=calendar):
-        number += 1
-        begin, end = period.this_update, period.next_update
-        entries = crl_entries(state.store, ca.row, since)
-        crl = sign_crl(issuer, number=number, this_update=begin, next_update=end, entries=entries)
-        if crl.facts.count != count:
-            raise ConflictError("the new CRL lacks revocations that the database holds", hint="run 'iotonboard health'")
-        signed.append(CrlRow(generation, ca.row, number, begin, end, count, crl.der, now))
-    return signed
-
-
-def _in_force(published: list[CrlRow], now: datetime) -> CrlRow | None:
-    """The list that brokers use now; of a calendar the newest that has begun, else the only one."""
-    begun = [row for row in published if row.this_update <= now]
-    return max(begun or published[:1], key=lambda row: row.this_update, default=None)
+    return SigningCa(row, load_issuer(certificate_der, key.signer), key, chain_of(certificate_der))
 
 
 def refuse_changed(state: State, authority: Authority) -> None:

@@ -19,7 +19,9 @@ from iotonboard.model import from_epoch, to_epoch
 if TYPE_CHECKING:
     from datetime import datetime
 
-CALENDAR = "crl_calendar"  # key of the calendar that the state keeps
+    from iotonboard.store.store import Store
+
+_KEY = "crl_calendar"  # of the calendar that the state keeps
 _SECOND = timedelta(seconds=1)
 
 
@@ -45,14 +47,16 @@ class Calendar:
         """The same calendar with only as many lists as end within ``max_days``, at least one."""
         return replace(self, count=max(min(self.count, max_days // self.every_days), 1))
 
-    def dump(self) -> str:
-        """Text for the state."""
-        return json.dumps(asdict(self))
 
-
-def load_calendar(text: str | None) -> Calendar | None:
-    """Read what ``Calendar.dump`` wrote; ``None`` when there is none."""
+def load_calendar(store: Store) -> Calendar | None:
+    """The calendar that the state keeps; ``None`` when it keeps none."""
+    text = store.meta(_KEY)
     return Calendar(**json.loads(text)) if text else None
+
+
+def save_calendar(store: Store, calendar: Calendar | None) -> None:
+    """Keep another calendar, or none any more, inside the caller's transaction."""
+    store.set_meta(_KEY, json.dumps(asdict(calendar)) if calendar else "")
 
 
 def new_calendar(count: int, every_days: int, now: datetime, *, max_days: int) -> Calendar:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from iotonboard.ca.authority import open_secret
+from iotonboard.ca.authority import chain_of
 from iotonboard.delivery.credential import Credential
 from iotonboard.delivery.formats import table
 from iotonboard.errors import ConflictError, NotFoundError, PolicyError
 from iotonboard.files import PRIVATE, PUBLIC, create_exclusive, make_private_dir, write_atomic
 from iotonboard.model import DeviceId, rfc3339
-from iotonboard.store import issuers
-from iotonboard.store.certificates import certificate_row
+from iotonboard.pki.keys import dump_key, load_key
+from iotonboard.store.certificates import certificate_row, certificate_secret
 from iotonboard.store.devices import device_record
-from iotonboard.store.issuers import all_issuers
+from iotonboard.store.issuers import all_issuers, issuer_of
 from iotonboard.store.secrets import purged_at
 
 if TYPE_CHECKING:
@@ -52,13 +52,22 @@ def encode(state: State, authority: Authority, device_id: str, format_name: str)
 def credential_of(
     state: State, authority: Authority, device_id: str, certificate: CertificateRecord, key_der: bytes | None
 ) -> Credential:
-    """One certificate of a device with the chain to the CA that issued it, and every CA that the device trusts."""
-    issuer = issuers.issuer_of(state.store, certificate.serial)
-    (chain,) = (row.der for row in all_issuers(state.store) if row.id == issuer)
+    """One certificate of a device with the chain of the CA that issued it, and every CA that the device trusts."""
+    issuer = issuer_of(state.store, certificate.serial)
+    (issuer_der,) = (row.der for row in all_issuers(state.store) if row.id == issuer)
     return Credential(
-        DeviceId(device_id), certificate.serial, certificate.validity, certificate.der, key_der, (chain,),
+        DeviceId(device_id), certificate.serial, certificate.validity, certificate.der, key_der, chain_of(issuer_der),
         anchors=authority.anchors,
     )  # fmt: skip
+
+
+def open_secret(state: State, authority: Authority, serial: SerialNumber) -> tuple[bytes | None, str | None]:
+    """Plain key (PKCS#8 DER) and bundle password of a certificate; both ``None`` when the workstation has no key."""
+    encrypted, salt = certificate_secret(state.store, serial)
+    if encrypted is None or salt is None:
+        return None, None
+    password = authority.vault.bundle_password(serial, salt)
+    return dump_key(load_key(encrypted, password.encode("ascii"))), password
 
 
 def refuse_purged(state: State, device_id: str, serial: SerialNumber) -> None:

@@ -6,19 +6,19 @@ import os
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from iotonboard.ca.authority import SigningCa
+from iotonboard.ca.authority import signing_ca
 from iotonboard.ca.ca_key import MAX_KEY_FILE_OCTETS, generate_ca_key, load_ca_key
 from iotonboard.errors import PolicyError
 from iotonboard.files import PRIVATE, read_file, write_atomic
 from iotonboard.model import SerialNumber, Validity
 from iotonboard.pki.certificates import make_ca
-from iotonboard.pki.issuer import load_issuer
 from iotonboard.pki.profiles import CaProfile
 from iotonboard.store.issuers import add_issuer
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from iotonboard.ca.authority import SigningCa
     from iotonboard.ca.ca_key import CaKey
     from iotonboard.ca.passphrase import Passphrase
     from iotonboard.model import KeyType
@@ -64,9 +64,9 @@ def found_ca(
     serial = SerialNumber.from_random(os.urandom(20))
     der = make_ca(CaProfile(subject), key.signer, serial, validity)
     row = add_issuer(state.store, serial, validity, der, key_file, now)
-    issuer = load_issuer(der, key.signer)
-    state.record(now, "ca", serial=serial.hex, detail={"fingerprint": issuer.fingerprint})
-    return SigningCa(row, issuer, key)
+    ca = signing_ca(row, der, key)
+    state.record(now, "ca", serial=serial.hex, detail={"fingerprint": ca.issuer.fingerprint})
+    return ca
 
 
 def _ca_key(path: str, key_type: KeyType, passphrase: Passphrase | None) -> CaKey:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from iotonboard.errors import ConflictError, KeyUnavailableError
+from iotonboard.errors import ConflictError, KeyUnavailableError, NotFoundError
 from iotonboard.files import create_exclusive, read_file, write_atomic
 from iotonboard.permissions import TAKEN_HINT
+from iotonboard.store.issuers import current_issuers
+
+if TYPE_CHECKING:
+    from iotonboard.state.state import State
 
 RANDOM_OCTETS = 32
+_MAX_OCTETS = 1 << 16
 _HEX_DIGITS = "0123456789abcdefABCDEF"
 _MIN_DIFFERENT_DIGITS = 10  # of 64 random hexadecimal digits, fewer than 10 different ones do not happen
 
@@ -72,7 +78,7 @@ def generate_key_file(path: str, noise: bytes, *, is_resumed: bool = False) -> P
     """
     text = noise.hex().encode("ascii")
     if is_resumed and os.path.isfile(path) and not os.path.islink(path):
-        if found := read_file(path, limit=1 << 16):
+        if found := read_file(path, limit=_MAX_OCTETS):
             passphrase = parse_passphrase_file(found)
             if passphrase.is_random_key:
                 return passphrase
@@ -81,3 +87,14 @@ def generate_key_file(path: str, noise: bytes, *, is_resumed: bool = False) -> P
     else:
         create_exclusive(path, text + b"\n")
     return Passphrase(text, is_random_key=True)
+
+
+def key_is_encrypted(state: State) -> bool:
+    """Say whether the CA key file asks for a passphrase; a missing file counts as encrypted."""
+    try:
+        content = read_file(
+            os.path.join(state.paths.certs, current_issuers(state.store)[0].key_file), limit=_MAX_OCTETS
+        )
+    except (NotFoundError, ConflictError, IndexError):
+        return True
+    return b"ENCRYPTED" in content

@@ -55,7 +55,7 @@ def rollover(
 
     The passphrase stays the same. Refused is the retirement of a CA that has valid certificates.
     """
-    from iotonboard.ca.authority import key_is_encrypted
+    from iotonboard.ca.passphrase import key_is_encrypted
     from iotonboard.commands import ca_rollover as command
 
     if action is not None and retire:
@@ -140,8 +140,8 @@ def passwd(
 
     Copies of the old key file, in backups for example, still open with the old passphrase.
     """
-    from iotonboard.ca.authority import key_is_encrypted
     from iotonboard.ca.passphrase import generate_key_file as make_key_file
+    from iotonboard.ca.passphrase import key_is_encrypted
     from iotonboard.commands.ca_passwd import change_passphrase
 
     if new_passphrase_file and generate_key_file:

@@ -84,13 +84,14 @@ class Session:
 
     def unlock(self, state: State, passphrase: Passphrase | None = None) -> Authority:
         """Open the CA key with ``passphrase``, or with that from file, environment or terminal."""
-        from iotonboard.ca import authority
+        from iotonboard.ca.authority import unlock
+        from iotonboard.ca.passphrase import key_is_encrypted
 
         if passphrase is not None:
-            return authority.unlock(state, passphrase)
-        if not authority.key_is_encrypted(state):
-            return authority.unlock(state, None)
-        return authority.unlock(state, self.read_passphrase("CA passphrase"))
+            return unlock(state, passphrase)
+        if not key_is_encrypted(state):
+            return unlock(state, None)
+        return unlock(state, self.read_passphrase("CA passphrase"))
 
     def ask_passphrase(self) -> Passphrase:
         """Find the passphrase of the CA key.

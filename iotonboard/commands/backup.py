@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard import __version__
-from iotonboard.ca import authority
+from iotonboard.ca.authority import seal_audit, unlock
 from iotonboard.ca.backup_archive import ACL, CONFIG, DATABASE, write_archive
 from iotonboard.errors import BusyError
 from iotonboard.files import create_exclusive, remove_file
@@ -68,11 +68,11 @@ def back_up(state: State, path: str, ask_passphrase: Callable[[], Passphrase], *
     """
     refuse_existing(path, hint=TAKEN_HINT)
     passphrase = ask_passphrase()
-    opened = authority.unlock(state, passphrase)
+    opened = unlock(state, passphrase)
     with state.transaction() as now:
         state.store.set_meta("last_backup", to_epoch(now))
         state.record(now, "backup", detail={"path": os.path.abspath(path)})
-        authority.seal_audit(state, opened)
+        seal_audit(state, opened)
     _sweep_copies(state.paths.root, now)
     copy = os.path.join(state.paths.root, f"{_COPY_PREFIX}{noise.hex()}{_COPY_SUFFIX}")
     try:

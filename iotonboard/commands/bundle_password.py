@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iotonboard.ca.authority import open_secret, seal_audit
-from iotonboard.ca.credentials import current_certificate, refuse_purged
+from iotonboard.ca.authority import seal_audit
+from iotonboard.ca.credentials import current_certificate, open_secret, refuse_purged
 from iotonboard.errors import PolicyError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from iotonboard.ca import authority
+from iotonboard.ca.authority import refuse_changed, seal_audit, unlock
 from iotonboard.errors import ConflictError, KeyUnavailableError
 from iotonboard.files import PRIVATE, write_atomic
 from iotonboard.permissions import Placement, placement_like
@@ -32,17 +32,17 @@ def change_passphrase(state: State, old: Passphrase | None, new: Callable[[], Pa
     """
     paths = [os.path.join(state.paths.certs, row.key_file) for row in current_issuers(state.store)]
     try:
-        opened, fresh = authority.unlock(state, old), new()
+        opened, fresh = unlock(state, old), new()
     except KeyUnavailableError:
         fresh = new()
-        opened = authority.unlock(state, old, fresh)
+        opened = unlock(state, old, fresh)
     if old is not None and fresh.octets == old.octets:
         raise ConflictError("the new passphrase is the old one", hint="name another file, or type another one")
     with state.transaction() as now:
-        authority.refuse_changed(state, opened)
+        refuse_changed(state, opened)
         placed = [placement_like(path, PRIVATE) for path in paths]
         for path, ca, place in zip(paths, opened.signing, placed, strict=True):
             write_atomic(path, ca.key.dump(fresh), Placement(0o600, place.uid, place.gid))
         state.record(now, "ca", detail={"passphrase": "key file" if fresh.is_random_key else "typed"})
-        authority.seal_audit(state, opened)
+        seal_audit(state, opened)
     return paths

@@ -15,7 +15,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.ca.authority import Authority, refuse_changed, seal_audit, sign_crls
+from iotonboard.ca.authority import Authority, refuse_changed, seal_audit
+from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.founding import check_life, found_ca
 from iotonboard.errors import ConflictError, KeyUnavailableError
 from iotonboard.pki.facts import certificate_facts

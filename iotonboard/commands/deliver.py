@@ -12,8 +12,7 @@ from datetime import timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from iotonboard.ca.authority import open_secret
-from iotonboard.ca.credentials import credential_of, current_certificate, refuse_purged
+from iotonboard.ca.credentials import credential_of, current_certificate, open_secret, refuse_purged
 from iotonboard.delivery import bundle
 from iotonboard.errors import BusyError, ConflictError, IotOnboardError, NotFoundError, PolicyError
 from iotonboard.files import create_exclusive, read_back, read_file, remove_file

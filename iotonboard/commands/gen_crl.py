@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.ca.authority import seal_audit, sign_crls
-from iotonboard.ca.calendar import CALENDAR, new_calendar
-from iotonboard.errors import StateError, UsageError
-from iotonboard.files import holds, read_file
-from iotonboard.pki import pem
-from iotonboard.pki.crl import check_crl
+from iotonboard.ca.authority import seal_audit
+from iotonboard.ca.calendar import new_calendar, save_calendar
+from iotonboard.ca.crl import check_published, sign_crls
+from iotonboard.errors import UsageError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -53,29 +50,18 @@ def gen_crl(
         rows = sign_crls(state, authority, now, next_update_days=next_update_days)
         seal_audit(state, authority)
     state.publish()
-    _check_written(state, authority, rows)
+    check_published(state, authority, rows)
     return rows
-
-
-def _check_written(state: State, authority: Authority, rows: list[CrlRow]) -> None:
-    """Read the file back: every list is as it was signed, or another process has published newer ones by now."""
-    signed = (piece for row in rows for piece in pem.pem_pieces("X509 CRL", row.der or b""))
-    if os.path.exists(state.paths.crl) and holds(state.paths.crl, signed):
-        return  # each was checked when it was signed
-    written = pem.pem_decode_all("X509 CRL", read_file(state.paths.crl, limit=1 << 30))
-    newest = max(row.number for row in rows if row.issuer == authority.active.row)
-    if not written or check_crl(written[0], authority.active.issuer.certificate_der).number <= newest:
-        raise StateError(f"{state.paths.crl!r} is not what was signed", hint="run 'iotonboard gen-crl' again")
 
 
 def _keep_calendar(state: State, request: CalendarRequest, now: datetime) -> None:
     if request.count == 0:
         if request.every_days is not None:
             raise UsageError("--every goes with a calendar", hint="leave it out: --calendar 0 ends the calendar")
-        state.store.set_meta(CALENDAR, "")
+        save_calendar(state.store, None)
         state.record(now, "crl", detail={"calendar": 0})
         return
     every_days = request.every_days or DEFAULT_EVERY_DAYS
     planned = new_calendar(request.count, every_days, now, max_days=state.config["crl_calendar_max_days"])
-    state.store.set_meta(CALENDAR, planned.dump())
+    save_calendar(state.store, planned)
     state.record(now, "crl", detail={"calendar": request.count, "every_days": every_days})

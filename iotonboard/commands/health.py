@@ -5,8 +5,9 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from iotonboard.ca.authority import open_secret, seal_audit, sign_crls
-from iotonboard.ca.credentials import credential_of
+from iotonboard.ca.authority import seal_audit
+from iotonboard.ca.credentials import credential_of, open_secret
+from iotonboard.ca.crl import sign_crls
 from iotonboard.delivery import bundle
 from iotonboard.errors import IotOnboardError, NotFoundError
 from iotonboard.files import make_private

@@ -11,8 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from iotonboard.ca import authority
+from iotonboard.ca.authority import Authority, seal_audit
 from iotonboard.ca.ca_key import CA_KEY_FILE
+from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.founding import check_life, found_ca
 from iotonboard.ca.vault import VAULT_KEY_OCTETS, Vault
 from iotonboard.errors import ConflictError
@@ -117,9 +118,9 @@ def _fill(state: State, request: Request, subject: Subject, passphrase: Passphra
     ca = found_ca(state, CA_KEY_FILE, subject, request.key_type, request.validity_days, passphrase, now)
     vault = Vault(os.urandom(VAULT_KEY_OCTETS))
     state.store.set_meta("vault", ca.key.wrap(vault.key))
-    opened = authority.Authority((ca,), vault)
-    crl = authority.sign_crls(state, opened, now)[0]
-    authority.seal_audit(state, opened)
+    opened = Authority((ca,), vault)
+    crl = sign_crls(state, opened, now)[0]
+    seal_audit(state, opened)
     state.mark_acl()
     state.store.set_meta("initialised", 1)
     return Result(state.paths.root, ca.issuer.fingerprint, ca.issuer.validity.not_after, crl.number)

@@ -8,7 +8,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.package import ACL, CA, CRL, Manifest, describe, render_package
-from iotonboard.ca.authority import seal_audit, sign_crls
+from iotonboard.ca.authority import seal_audit
+from iotonboard.ca.crl import sign_crls
 from iotonboard.errors import ConflictError
 from iotonboard.files import PUBLIC, write_atomic
 from iotonboard.model import to_epoch, whole_seconds

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from iotonboard.ca import authority
+from iotonboard.ca.authority import seal_audit, unlock
 from iotonboard.ca.backup_archive import ACL, CONFIG, DATABASE, extract, names_in, open_archive
+from iotonboard.ca.crl import sign_crls
 from iotonboard.errors import ConflictError, PolicyError, StateError, UsageError
 from iotonboard.files import make_private_dir, read_file, remove_file
 from iotonboard.health.trail import check_trail
@@ -97,13 +98,13 @@ def restore(
         with open_archive(request.archive, passphrase) as archive:
             _extract_all(archive, root, environment, copied)
         with _open(root, environment, caller, clock) as state:
-            opened = authority.unlock(state, passphrase)
+            opened = unlock(state, passphrase)
             with state.transaction(signing=True) as now:
                 taken_up = _take_up(state, crls, now)
                 state.record(now, "restore", detail={"taken_up": taken_up, "crl": crls is not None})
-                row = authority.sign_crls(state, opened, now)[0]
+                row = sign_crls(state, opened, now)[0]
                 state.mark_acl()
-                authority.seal_audit(state, opened)
+                seal_audit(state, opened)
             state.publish()
             return Result(state.paths.root, count_devices(state.store), taken_up, row.number)
 

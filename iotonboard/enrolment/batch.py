@@ -18,7 +18,8 @@ from hashlib import sha256
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from iotonboard.ca.authority import refuse_changed, seal_audit, sign_crls
+from iotonboard.ca.authority import refuse_changed, seal_audit
+from iotonboard.ca.crl import sign_crls
 from iotonboard.enrolment.desk import Desk
 from iotonboard.errors import BusyError, IotOnboardError, PolicyError
 from iotonboard.model import rfc3339

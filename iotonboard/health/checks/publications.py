@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.render import style_warning
-from iotonboard.ca.calendar import CALENDAR, load_calendar
+from iotonboard.ca.calendar import load_calendar
 from iotonboard.errors import IotOnboardError
 from iotonboard.files import read_file
 from iotonboard.health.finding import Outcome, failed, ok, warning
@@ -54,7 +54,7 @@ def crl(state: State) -> Outcome:
 
 
 def _calendar(state: State) -> Calendar | None:
-    calendar = load_calendar(state.store.meta(CALENDAR))
+    calendar = load_calendar(state.store)
     return calendar.capped(state.config["crl_calendar_max_days"]) if calendar else None
 
 

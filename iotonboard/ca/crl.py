@@ -1,0 +1,109 @@
+"""The CRLs of a state: every CA's are signed together, as one generation, and read back once they are published."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from iotonboard.ca.authority import refuse_changed
+from iotonboard.ca.calendar import first_update, load_calendar, plan_periods, save_calendar
+from iotonboard.ca.continuity import check_continuity
+from iotonboard.errors import ConflictError, StateError
+from iotonboard.files import holds, read_file
+from iotonboard.model import rfc3339
+from iotonboard.pki import pem
+from iotonboard.pki.crl import check_crl, sign_crl
+from iotonboard.state.changes import end_overlaps
+from iotonboard.store.crls import CrlRow, add_crl, count_crl_entries, crl_entries, crl_generation, last_crl, thin_crls
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from iotonboard.ca.authority import Authority, SigningCa
+    from iotonboard.ca.calendar import Period
+    from iotonboard.state.state import State
+
+
+def sign_crls(
+    state: State, authority: Authority, now: datetime, *, next_update_days: int | None = None
+) -> list[CrlRow]:
+    """Sign the CRLs of each CA as a new generation and record them, inside the caller's transaction.
+
+    Overlaps of renewals that are over end first: their certificates are on these CRLs.
+    Where a calendar is kept, all of it is signed anew: a list left as it was would un-revoke when its time
+    comes. Returns the recorded rows, the issuing CA's first and of those the one in force first.
+
+    Raises:
+        ConflictError: a revocation would be lost.
+        BusyError: so many CRLs were signed that thisUpdate would lie in the future, or the CAs are others by now.
+    """
+    refuse_changed(state, authority)
+    end_overlaps(state, now)
+    for ca in authority.signing:
+        check_continuity(state, ca.row, ca.issuer.certificate_der)
+    published = crl_generation(state.store, with_der=False)
+    days = next_update_days or state.config["crl_next_update_days"]
+    signed = [row for ca in authority.signing for row in _sign_of_one_ca(state, ca, published, now, days)]
+    if calendar := load_calendar(state.store):
+        save_calendar(state.store, replace(calendar, round=calendar.round + 1))
+    for row in signed:
+        add_crl(state.store, row)
+        detail = {"crl_number": row.number, "revoked": row.revoked, "next_update": rfc3339(row.next_update)}
+        state.record(now, "crl", detail=detail)
+    state.store.set_meta("unlisted_revocations", 0)
+    thin_crls(state.store, max(state.config["generations_kept"], 1))
+    return signed
+
+
+def _sign_of_one_ca(state: State, ca: SigningCa, published: Sequence[CrlRow], now: datetime, days: int) -> list[CrlRow]:
+    last = last_crl(state.store, ca.row, with_der=False)
+    in_force = _in_force([row for row in published if row.issuer == ca.row], now) or last
+    in_force_since = in_force.this_update if in_force else None
+    skew = state.config["not_before_skew_minutes"]
+    first = first_update(now, in_force_since, ca.issuer.validity.not_before, skew_minutes=skew)
+    calendar = load_calendar(state.store)
+    if calendar is not None:
+        calendar = calendar.capped(state.config["crl_calendar_max_days"])
+    periods = plan_periods(first, now, days=days, calendar=calendar)
+    generation = published[0].generation + 1 if published else 1
+    # RFC 5280 3.3: an entry stays until it was on one CRL issued after the certificate expired.
+    listed_since = in_force_since or first
+    return [
+        _sign(state, ca, generation, number, period, listed_since, now)
+        for number, period in enumerate(periods, start=last.number + 1 if last else 1)
+    ]
+
+
+def _sign(
+    state: State, ca: SigningCa, generation: int, number: int, period: Period, listed_since: datetime, now: datetime
+) -> CrlRow:
+    begin, end = period.this_update, period.next_update
+    entries = crl_entries(state.store, ca.row, listed_since)
+    crl = sign_crl(ca.issuer, number=number, this_update=begin, next_update=end, entries=entries)
+    if crl.facts.count != count_crl_entries(state.store, ca.row, listed_since):
+        raise ConflictError("the new CRL lacks revocations that the database holds", hint="run 'iotonboard health'")
+    return CrlRow(generation, ca.row, number, begin, end, crl.facts.count, crl.der, now)
+
+
+def _in_force(published: Sequence[CrlRow], now: datetime) -> CrlRow | None:
+    """The list that brokers use now; of a calendar the newest that has begun, else the only one."""
+    begun = [row for row in published if row.this_update <= now]
+    return max(begun or published[:1], key=lambda row: row.this_update, default=None)
+
+
+def check_published(state: State, authority: Authority, rows: Sequence[CrlRow]) -> None:
+    """Read the file back: every list is as it was signed, or another process has published newer ones by now.
+
+    Raises:
+        StateError: it is neither.
+        PolicyError: it holds something else than CRLs, or one that this CA did not sign.
+    """
+    signed = (piece for row in rows for piece in pem.pem_pieces("X509 CRL", row.der or b""))
+    if os.path.exists(state.paths.crl) and holds(state.paths.crl, signed):
+        return  # each was checked when it was signed
+    written = pem.pem_decode_all("X509 CRL", read_file(state.paths.crl, limit=1 << 30))
+    newest = max(row.number for row in rows if row.issuer == authority.active.row)
+    if check_crl(written[0], authority.active.issuer.certificate_der).number <= newest:
+        raise StateError(f"{state.paths.crl!r} is not what was signed", hint="run 'iotonboard gen-crl' again")
