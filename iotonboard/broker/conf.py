@@ -42,7 +42,6 @@ use_identity_as_username true
 use_username_as_clientid true
 """
 
-_SCALARS = ("per_listener_settings", "allow_anonymous", "acl_file", "persistence", "pid_file", "include_dir")
 _TLS_FILES = ("certfile", "keyfile", "crlfile")
 _MUST_BE_TRUE = {
     "require_certificate": "clients without a certificate get in",

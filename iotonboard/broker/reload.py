@@ -21,7 +21,7 @@ from iotonboard.files import read_file
 from iotonboard.permissions import READER_HINT, obstacle_to_reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
 _POLL_S = 0.05
 _READING_S = 2.0  # after the broker went back to waiting, or a command ended
@@ -70,7 +70,7 @@ def find_broker(method: Method, *, timeout_s: int) -> int | None:
     return pid
 
 
-def reload_broker(method: Method, paths: Iterable[str], *, timeout_s: int, is_here: bool = False) -> str:
+def reload_broker(method: Method, paths: Sequence[str], *, timeout_s: int, is_here: bool = False) -> str:
     """Reload, check the outcome and say what was seen.
 
     ``paths`` are the published files; the broker's own user must be able to read them. ``is_here`` says that the
@@ -82,20 +82,29 @@ def reload_broker(method: Method, paths: Iterable[str], *, timeout_s: int, is_he
         PolicyError: it cannot read a file; nothing was sent.
     """
     deadline = time.monotonic() + timeout_s
-    paths = tuple(paths)
     pid = find_broker(method, timeout_s=timeout_s)
     if pid is None:
-        watched = [path for path in paths if _mark_unread(path)]
-        _run(shlex.split(method.target), timeout_s)
-        unread = _unread(watched, deadline if is_here else 0)
-        if watched and not unread:
-            return "the configured command has run and the files were read"
-        if unread and is_here:
-            raise BusyError(
-                f"the command {method.target!r} has run, but nobody has read {unread[0]!r} since",
-                hint="check that it reaches the broker, and that mosquitto.conf names that file",
-            )
-        return "the configured command has run; whether the broker has reloaded is not known"
+        return _reload_by_command(method.target, paths, timeout_s, deadline if is_here else None)
+    return _reload_process(method, pid, paths, timeout_s, deadline)
+
+
+def _reload_by_command(command: str, paths: Sequence[str], timeout_s: int, deadline: float | None) -> str:
+    """Run the configured command; with a ``deadline`` somebody must have read the files by then."""
+    watched = [path for path in paths if _mark_unread(path)]
+    _run(shlex.split(command), timeout_s)
+    unread = _unread(watched, deadline or 0)
+    if watched and not unread:
+        return "the configured command has run and the files were read"
+    if unread and deadline is not None:
+        raise BusyError(
+            f"the command {command!r} has run, but nobody has read {unread[0]!r} since",
+            hint="check that it reaches the broker, and that mosquitto.conf names that file",
+        )
+    return "the configured command has run; whether the broker has reloaded is not known"
+
+
+def _reload_process(method: Method, pid: int, paths: Sequence[str], timeout_s: int, deadline: float) -> str:
+    """Signal a process that can read the files, and see it read them and live."""
     for path in paths:
         _check_readable(pid, path)
     watched = [path for path in paths if _mark_unread(path)]

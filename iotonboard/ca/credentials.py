@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from iotonboard.ca.authority import chain_of
 from iotonboard.delivery.credential import Credential
 from iotonboard.delivery.formats import table
+from iotonboard.delivery.formats.output import Options
 from iotonboard.errors import ConflictError, NotFoundError, PolicyError
 from iotonboard.files import PRIVATE, PUBLIC, create_exclusive, make_private_dir, write_atomic
 from iotonboard.model import DeviceId, rfc3339
@@ -19,7 +20,7 @@ from iotonboard.store.secrets import purged_at
 
 if TYPE_CHECKING:
     from iotonboard.ca.authority import Authority
-    from iotonboard.delivery.formats.table import OutputFile
+    from iotonboard.delivery.formats.output import OutputFile
     from iotonboard.model import CertificateRecord, SerialNumber
     from iotonboard.state.state import State
 
@@ -46,7 +47,7 @@ def encode(state: State, authority: Authority, device_id: str, format_name: str)
             hint="'--format pem' writes its certificate and the CA's",
         )
     credential = credential_of(state, authority, device_id, certificate, key_der)
-    return list(table.encode(format_name, credential, table.Options(password=password))), password
+    return list(table.encode(format_name, credential, Options(password=password))), password
 
 
 def credential_of(

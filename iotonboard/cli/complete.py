@@ -28,8 +28,8 @@ def complete_device_id(ctx: typer.Context, incomplete: str) -> list[str]:
         return []
 
 
-def complete_format(incomplete: str) -> list[str]:
-    """Export formats."""
+def complete_format(incomplete: str) -> list[tuple[str, str]]:
+    """Export formats, each with what it is."""
     from iotonboard.delivery.formats.table import FORMATS
 
-    return [name for name in FORMATS if name.startswith(incomplete)]
+    return [(name, line.description) for name, line in FORMATS.items() if name.startswith(incomplete)]

@@ -726,3 +726,4 @@ def test_completion_knows_verbs_devices_and_reasons(state: State, shell: str) ->
     assert "press-2" in shown
     assert "welder-1" not in shown
     assert "keyCompromise" in completions("iotonboard revoke press-1 --reason key")
+    assert "zephyr" in completions("iotonboard export press-1 --format z")

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 from iotonboard.delivery.credential import Credential
-from iotonboard.delivery.formats.table import Options, encode
+from iotonboard.delivery.formats.output import Options
+from iotonboard.delivery.formats.table import encode
 from iotonboard.pki.pem import pem_encode
 
 from support.broker import free_port, wait_for
