@@ -134,17 +134,17 @@ def test_a_calendar_that_makes_no_sense_is_refused(state: State, words: list[str
 
 def test_topics_of_one_device_are_added_checked_and_removed(state: State) -> None:
     state.register("press-1", "press-2")
-    assert state.json("topics", "press-1", "add", "read:plant/config")["changed"] is True
+    assert state.json("topics", "add", "press-1", "read:plant/config")["changed"] is True
     assert b"user press-1\ntopic readwrite devices/press-1/#\ntopic read plant/config\n" in state.acl.read_bytes()
-    assert state.json("topics", "press-1", "add", "read:plant/config")["changed"] is False
+    assert state.json("topics", "add", "press-1", "read:plant/config")["changed"] is False
     before = state.snapshot()
     for bad in ("read:devices/+/x", "write:#", "read:a\nuser b", "read:%u", "all:x", "read: x", "plant"):
-        state.run("topics", "press-1", "add", "read:fine", bad, expect=6)
-    state.run("topics", "press-1", "remove", "read:other", expect=5)
-    state.run("topics", "nobody", expect=5)
-    state.run("topics", "press-1", "add", expect=2)
+        state.run("topics", "add", "press-1", "read:fine", bad, expect=6)
+    state.run("topics", "remove", "press-1", "read:other", expect=5)
+    state.run("topics", "list", "nobody", expect=5)
+    state.run("topics", "add", "press-1", expect=2)
     assert state.snapshot() == before
-    assert state.json("topics", "press-1", "remove", "read:plant/config")["topics"] == []
+    assert state.json("topics", "remove", "press-1", "read:plant/config")["topics"] == []
     assert b"plant/config" not in state.acl.read_bytes()
 
 

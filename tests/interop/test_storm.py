@@ -31,7 +31,7 @@ for number in itertools.count():
     for words in (
         ("register", device, "--no-bundle"),
         ("revoke", "held", "--reason", "certificateHold"),
-        ("topics", device, "add", "read:plant/news"),
+        ("topics", "add", device, "read:plant/news"),
         ("release", "held"),
         ("revoke", device, "--reason", "keyCompromise"),
         ("gen-crl", "--calendar", str(number % 3 * 2)),

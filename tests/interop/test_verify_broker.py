@@ -139,7 +139,7 @@ def test_verify_of_a_message_says_what_the_broker_delivers(
     state.run("config", "set", "acl.style", style)
     state.acl.write_bytes(OPERATORS_RULES + state.acl.read_bytes())
     credentials = [unpack(one, tmp_path) for one in state.register("station", "press-1", "press-2", "gone")]
-    state.run("topics", "press-1", "add", "read:plant/config")
+    state.run("topics", "add", "press-1", "read:plant/config")
     broker = start_broker(state)
     with connected(broker, *credentials) as [station, *devices]:
         state.run("revoke", "gone")  # it stays connected
