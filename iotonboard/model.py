@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Self
 
@@ -29,8 +28,11 @@ _MAX_SERIAL_BITS = 159  # RFC 5280 4.1.2.2: at most 20 octets, positive
 class DeviceId(str):
     """A device's name: at once commonName, file name, MQTT user name, topic level and ACL token.
 
-    Grammar: ``[A-Za-z0-9][A-Za-z0-9._-]{0,63}``, not a Windows device name, not ending in a dot
-    (Windows drops it from file names). Uniqueness without regard to case is the store's business.
+    Grammar: ``[A-Za-z0-9][A-Za-z0-9._-]{0,63}``. A commonName has at most 64 characters (RFC 5280 appendix A,
+    ub-common-name). None of these letters ends a topic level, a line of an ACL or a folder's name, or is a wildcard or
+    a part of ``%u``, and nothing that begins so is read as an option. Windows drops a dot at the end of a file's name
+    and reserves names such as ``con`` and ``com1.x``: both are refused.
+    Uniqueness without regard to case is the store's business.
 
     Raises:
         PolicyError: the text is not in the grammar.
@@ -218,7 +220,7 @@ class CertificateRecord:
     @property
     def is_held(self) -> bool:
         """Whether it is revoked for a time only: certificateHold (RFC 5280 5.3.1)."""
-        return self.revocation is not None and self.revocation.reason is RevocationReason.CERTIFICATE_HOLD
+        return self.revocation is not None and self.revocation.is_hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +280,6 @@ def from_epoch(seconds: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
 
 
-@lru_cache(maxsize=8)  # the devices of a batch share their times
 def rfc3339(moment: datetime) -> str:
     """Write a time as ``2030-01-31T12:00:00Z`` (RFC 3339 5.6)."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
