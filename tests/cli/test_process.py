@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from support.program import program_environment
+import pytest
+
+from support.program import State, program_environment
 
 
 def run(code: str) -> list[str]:
@@ -23,10 +25,10 @@ def run(code: str) -> list[str]:
 
 def test_a_module_waits_until_something_in_it_is_asked_for() -> None:
     code = (
-        "import sys, random\n"
-        "print(type(sys.modules['random']).__name__)\n"
-        "print(random.Random(5).random() == random.Random(5).random())\n"
-        "print(type(sys.modules['random']).__name__)\n"
+        "import sys, textwrap\n"
+        "print(type(sys.modules['textwrap']).__name__)\n"
+        "print(textwrap.dedent(' x') == 'x')\n"
+        "print(type(sys.modules['textwrap']).__name__)\n"
     )
     assert run(code) == ["_LazyModule", "True", "module"]
 
@@ -40,3 +42,30 @@ def test_every_module_that_waits_exists_and_can_be_loaded() -> None:
         "print('loaded')"
     )
     assert run(code) == ["loaded"]
+
+
+LOADED = """
+import os, sys
+from iotonboard.cli import main, process
+os._exit = sys.exit
+try:
+    main(sys.argv[1:])
+finally:
+    loaded = {name for name, module in sys.modules.items() if type(module).__name__ != "_LazyModule"}
+    print("loaded:", *loaded & {*process.SELDOM}, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("words", ["show press-1", "list", "revoke press-1 --defer", "register press-2"])
+def test_what_waits_is_not_used_by_a_call(state: State, words: str) -> None:
+    """An entry that something uses all the same gains nothing; 'email', of the certificates' names, loads 'locale'."""
+    state.register("press-1")
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, *words.split()],
+        env=program_environment(state=state),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("loaded:")]
+    assert line.split()[1:] == (["locale"] if words.startswith("register") else [])
