@@ -15,7 +15,7 @@ from iotonboard.model import RevocationReason
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, listed_entries, serial_and_reason
 from iotonboard.pki.facts import certificate_facts
-from iotonboard.store.certificates import certificate_by_serial
+from iotonboard.store.certificates import certificate_der
 from iotonboard.store.crls import crl_entries, crl_entry, generation_ders, last_crl, last_listed_crl
 
 if TYPE_CHECKING:
@@ -77,10 +77,10 @@ def _may_leave(state: State, listed_since: datetime, serial: SerialNumber, reaso
     """A serial may leave the list when a hold ends, or after it was on a CRL past its expiry (RFC 5280 5.3.1, 3.3)."""
     if reason is RevocationReason.CERTIFICATE_HOLD:
         return True
+    der = certificate_der(state.store, serial)  # the signed octets: the row beside them may have been edited
     try:
-        certificate, _ = certificate_by_serial(state.store, serial)
-        found = certificate_facts(certificate.der)  # the signed octets: the row beside them may have been edited
-    except (NotFoundError, PolicyError):
+        found = certificate_facts(der or b"")
+    except PolicyError:
         return False
     return found.serial == serial and found.validity.not_after < listed_since
 

@@ -13,7 +13,7 @@ from iotonboard.errors import ConflictError, NotFoundError, PolicyError
 from iotonboard.files import PRIVATE, PUBLIC, create_exclusive, make_private_dir, write_atomic
 from iotonboard.model import DeviceId, rfc3339
 from iotonboard.pki.keys import dump_key, load_key
-from iotonboard.store.certificates import certificate_row, certificate_secret
+from iotonboard.store.certificates import sealed_key
 from iotonboard.store.devices import device_record
 from iotonboard.store.issuers import all_issuers, issuer_of
 from iotonboard.store.secrets import purged_at
@@ -64,11 +64,11 @@ def credential_of(
 
 def open_secret(state: State, authority: Authority, serial: SerialNumber) -> tuple[bytes | None, str | None]:
     """Plain key (PKCS#8 DER) and bundle password of a certificate; both ``None`` when the workstation has no key."""
-    encrypted, salt = certificate_secret(state.store, serial)
-    if encrypted is None or salt is None:
+    sealed = sealed_key(state.store, serial)
+    if sealed is None:
         return None, None
-    password = authority.vault.bundle_password(serial, salt)
-    return dump_key(load_key(encrypted, password.encode("ascii"))), password
+    password = authority.vault.bundle_password(serial, sealed.salt)
+    return dump_key(load_key(sealed.key_der, password.encode("ascii"))), password
 
 
 def refuse_purged(state: State, device_id: str, serial: SerialNumber) -> None:
@@ -77,7 +77,7 @@ def refuse_purged(state: State, device_id: str, serial: SerialNumber) -> None:
     Raises:
         NotFoundError: they were.
     """
-    moment = purged_at(state.store, certificate_row(state.store, serial))
+    moment = purged_at(state.store, serial)
     if moment is not None:
         raise NotFoundError(
             f"key and bundle of {device_id!r} were purged on {rfc3339(moment)} and cannot be made again",

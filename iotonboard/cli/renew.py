@@ -131,7 +131,7 @@ def _requests(
 ) -> Iterator[Request]:
     """The devices that were named, or all that expire soon."""
     from iotonboard.commands.renew import Request
-    from iotonboard.store.devices import DeviceFilter, find_devices
+    from iotonboard.store.listing import DeviceFilter, find_devices
 
     if csr is not None:
         from iotonboard.files import read_file

@@ -40,12 +40,12 @@ def adopt(state: State, content: bytes) -> SerialNumber:
     new = NewCertificate(facts.serial, facts.validity, ders[0], facts.fingerprint, facts.spki_sha256, None, None)
     with state.transaction() as now:
         host = _host_of(facts)
-        device = None
+        device_id = None
         if host is None:
             device_id = DeviceId(facts.subject_cn)
-            found = find_device(state.store, device_id)
-            device = found[0] if found else add_device(state.store, device_id, "", {}, now)
-        add_certificate(state.store, new, issuer=issuer, device=device, host=host, now=now)
+            if find_device(state.store, device_id) is None:
+                add_device(state.store, device_id, "", {}, now)
+        add_certificate(state.store, new, issuer=issuer, device_id=device_id, host=host, now=now)
         detail = {"fingerprint": facts.fingerprint, "adopted": True}
         state.record(now, host or facts.subject_cn, serial=facts.serial.hex, detail=detail)
         if entry := foreign_entry(state.store, facts.serial):  # on the CRL already: once, and not valid for a moment

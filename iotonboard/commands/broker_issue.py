@@ -87,8 +87,8 @@ def issue_broker(
     )
     with state.transaction(signing=True) as now:
         refuse_changed(state, authority)
-        row = add_certificate(state.store, new, issuer=ca.row, host=host, now=now)
-        add_pending(state.store, row, None)
+        add_certificate(state.store, new, issuer=ca.row, host=host, now=now)
+        add_pending(state.store, new.serial, None)
         state.record(
             now,
             host,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from iotonboard.ca.credentials import current_certificate
 from iotonboard.errors import BusyError, IotOnboardError, NotFoundError, PolicyError
-from iotonboard.store.certificates import certificate_row
 from iotonboard.store.deliveries import add_receipt, close_deliveries, confirmed_at
 from iotonboard.store.devices import device_record
 
@@ -68,13 +67,12 @@ def _confirm(state: State, receipt: Receipt, now: datetime) -> Confirmed:
         raise  # the disk and not the row: SQLite may have ended the whole transaction
     except IotOnboardError as error:
         return Confirmed(receipt.device_id, receipt.line, error=error)
-    row = certificate_row(state.store, certificate.serial)
-    is_new = add_receipt(state.store, row, now, proved=bool(receipt.fingerprint))
+    is_new = add_receipt(state.store, certificate.serial, now, proved=bool(receipt.fingerprint))
     if is_new:
-        close_deliveries(state.store, row, "fetched")
+        close_deliveries(state.store, certificate.serial, "fetched")
         detail = {"confirmed": certificate.fingerprint, "proved": bool(receipt.fingerprint)}
         state.record(now, receipt.device_id, serial=certificate.serial.hex, detail=detail)
-    moment = confirmed_at(state.store, row)
+    moment = confirmed_at(state.store, certificate.serial)
     return Confirmed(receipt.device_id, receipt.line, certificate, moment, is_new)
 
 

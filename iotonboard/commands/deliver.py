@@ -16,7 +16,6 @@ from iotonboard.ca.credentials import credential_of, current_certificate, open_s
 from iotonboard.delivery import bundle
 from iotonboard.errors import BusyError, ConflictError, IotOnboardError, NotFoundError, PolicyError
 from iotonboard.files import create_exclusive, read_back, read_file, remove_file
-from iotonboard.store.certificates import certificate_row
 from iotonboard.store.deliveries import add_delivery, set_outcome, set_written
 from iotonboard.store.devices import device_record
 from iotonboard.store.pending import add_pending
@@ -60,10 +59,9 @@ def deliver(state: State, device_id: str, unlock: Callable[[], Authority], *, mi
     path, digest = state.outbox.path(token), sha256(content).digest()
     with state.transaction() as now:
         expires_at = now + timedelta(minutes=minutes)
-        row = certificate_row(state.store, certificate.serial)
         refuse_purged(state, device_id, certificate.serial)
         add_delivery(
-            state.store, row, token=token, place=path, sha256=digest, now=now, expires_at=expires_at
+            state.store, certificate.serial, token=token, place=path, sha256=digest, now=now, expires_at=expires_at
         )  # fmt: skip
         detail = {"delivery": "outbox", "minutes": minutes, "sha256": digest.hex()}
         state.record(now, device_id, serial=certificate.serial.hex, detail=detail)
@@ -91,9 +89,8 @@ def deliver_to(state: State, device_id: str, unlock: Callable[[], Authority], fo
         return Delivered(device_id, certificate, path, digest.hex(), None, is_new=False)
     with state.transaction() as now:
         refuse_purged(state, device_id, certificate.serial)
-        row = certificate_row(state.store, certificate.serial)
         delivery = add_delivery(
-            state.store, row, token="", place=path, sha256=digest, now=now, expires_at=None
+            state.store, certificate.serial, token="", place=path, sha256=digest, now=now, expires_at=None
         )  # fmt: skip
         detail = {"delivery": "copy", "path": path, "sha256": digest.hex()}
         state.record(now, device_id, serial=certificate.serial.hex, detail=detail)
@@ -138,7 +135,7 @@ def _make_bundle(state: State, device_id: str, certificate: CertificateRecord, a
     content = bundle.build_bundle(credential, password or "")
     with state.transaction() as now:
         refuse_purged(state, device_id, certificate.serial)
-        add_pending(state.store, certificate_row(state.store, certificate.serial), content)
+        add_pending(state.store, certificate.serial, content)
         detail = {"bundle": sha256(content).hexdigest()}
         state.record(now, device_id, serial=certificate.serial.hex, detail=detail)
     state.publish(acl=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.store.deliveries import all_deliveries, status_of
+from iotonboard.store.deliveries import all_deliveries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +26,6 @@ def list_deliveries(state: State, status: str | None = None) -> Iterator[Listed]
     """All deliveries, or those of one status, oldest first."""
     now = state.clock()
     for delivery in all_deliveries(state.store):
-        found = status_of(delivery, now)
+        found = delivery.status(now)
         if status in (None, found):
             yield Listed(delivery, found)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from iotonboard.health.expiry import Item
 from iotonboard.store.certificates import broker_certificates, broker_hosts
 from iotonboard.store.crls import crl_generation
-from iotonboard.store.devices import DeviceFilter, find_devices
 from iotonboard.store.issuers import current_issuers, valid_devices
+from iotonboard.store.listing import DeviceFilter, find_devices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from iotonboard.files import make_private
 from iotonboard.health.checks.table import CHECKS, run_checks
 from iotonboard.health.inspection import Repair, inspect_state
 from iotonboard.model import RevocationReason
-from iotonboard.store.certificates import certificate_by_serial, certificate_row
+from iotonboard.store.certificates import certificate_by_serial
 from iotonboard.store.pending import add_pending
 from iotonboard.store.trail import trail_entry
 
@@ -96,4 +96,4 @@ def _queue_files(state: State, authority: Authority, serial: SerialNumber, now: 
             content = bundle.build_bundle(credential, password)
     detail = {"repaired": "files"} | ({"bundle": sha256(content).hexdigest()} if content else {})
     state.record(now, holder, serial=serial.hex, detail=detail)
-    add_pending(state.store, certificate_row(state.store, serial), content)
+    add_pending(state.store, serial, content)

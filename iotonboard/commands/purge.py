@@ -36,14 +36,14 @@ def purge(state: State, ids: Sequence[str], *, older_than: int | None) -> list[P
         NotFoundError: a device is not there; nothing was erased.
     """
     with state.transaction() as now:
-        rows = {device_id: device_named(state.store, device_id) for device_id in ids}
+        devices = dict.fromkeys(device_named(state.store, device_id).device_id for device_id in ids)
         moment = now - timedelta(days=older_than or 0)
-        return [_purge(state, device_id, row, now, moment) for device_id, row in rows.items()]
+        return [_purge(state, device_id, now, moment) for device_id in devices]
 
 
-def _purge(state: State, device_id: str, row: int, now: datetime, moment: datetime) -> Purged:
+def _purge(state: State, device_id: str, now: datetime, moment: datetime) -> Purged:
     young = {one.serial for one in device_record(state.store, device_id).certificates if one.created_at > moment}
-    due = [kept for kept in kept_of(state.store, row) if kept.serial not in young]
+    due = [kept for kept in kept_of(state.store, device_id) if kept.serial not in young]
     for kept in due:
         state.purge(kept, now, "asked for")
     return Purged(device_id, tuple(kept.serial for kept in due), now)
@@ -53,11 +53,11 @@ def purge_all(state: State, older_than: int) -> Iterator[Purged]:
     """Erase the secrets of every certificate made ``older_than`` days ago or earlier, in groups."""
     after, moment = 0, state.trusted_time() - timedelta(days=older_than)
     while group := kept_before(state.store, after, moment):
-        after, due = group
-        if not due:
+        after = group.last
+        if not group.kept:
             continue
         with state.transaction() as now:
-            for kept in due:
-                if purged_at(state.store, kept.row) is None:
+            for kept in group.kept:
+                if purged_at(state.store, kept.serial) is None:
                     state.purge(kept, now, "asked for")
-        yield from (Purged(kept.device_id, (kept.serial,), now) for kept in due)
+        yield from (Purged(kept.device_id, (kept.serial,), now) for kept in group.kept)

@@ -18,7 +18,8 @@ from iotonboard.errors import ConflictError, IotOnboardError
 from iotonboard.model import DeviceId, KeyType, SerialNumber
 from iotonboard.pki.certificates import validity_for
 from iotonboard.pki.csr import parse_csr
-from iotonboard.store.devices import add_device, device_record, find_device, note_seen, refuse_retired
+from iotonboard.store.devices import add_device, device_named, device_record, find_device, refuse_retired
+from iotonboard.store.seen import note_seen
 from iotonboard.store.topics import add_topic
 
 if TYPE_CHECKING:
@@ -54,11 +55,9 @@ Registered = Answer  # ``outcome`` is ``created``, ``reissued``, ``skipped`` or 
 
 @dataclass(frozen=True, slots=True)
 class _Plan(Plan):
-    """``device_row`` is ``None`` for a device that is new."""
-
     request: Request
     topics: tuple[TopicRule, ...]
-    device_row: int | None
+    is_new: bool
 
 
 def register(
@@ -134,13 +133,13 @@ class _Registration(Batch[Request | Refused, _Plan, Registered]):
         if self._options.is_list and request.line and (earlier := note_seen(store, device_id, request.line)):
             raise ConflictError(f"{str(device_id)!r} stands in line {earlier} already", hint="remove one of the two")
         found = find_device(store, device_id) if request.device_id else None  # nobody has a new UUID
-        if found and found[1] != device_id:
+        if found and found.device_id != device_id:
             raise ConflictError(
-                f"{str(device_id)!r} exists already, spelled {found[1]!r}",
+                f"{str(device_id)!r} exists already, spelled {str(found.device_id)!r}",
                 hint="ids differ by more than their case",
             )
         if found:
-            refuse_retired(store, found[0], device_id)
+            refuse_retired(found)
         if found and self._options.if_exists != "reissue":
             return self._existing(device_id, request.line)
         validity = self._validity(self.state.clock(), request.validity_days or config["cert_validity_days"])
@@ -154,7 +153,7 @@ class _Registration(Batch[Request | Refused, _Plan, Registered]):
             with_bundle=self._options.with_bundle,
         )
         topics = tuple(parse_topic_rule(text) for text in request.topics)
-        return _Plan(order, request.line, request, topics, found[0] if found else None)
+        return _Plan(order, request.line, request, topics, found is None)
 
     def _validity(self, now: datetime, days: int) -> Validity:
         """Of the certificates that are ordered in one second and for as long; most of a group are."""
@@ -180,16 +179,15 @@ class _Registration(Batch[Request | Refused, _Plan, Registered]):
     def insert(self, plan: _Plan, issued: Issued, now: datetime) -> None:
         """Record a new device, or a new certificate in place of all that an old one has."""
         store, request, device_id = self.state.store, plan.request, plan.order.device_id
-        device = plan.device_row
-        if device is None:
-            device = add_device(store, device_id, request.name, dict(request.attributes), now)
+        if plan.is_new:
+            add_device(store, device_id, request.name, dict(request.attributes), now)
         else:
-            refuse_retired(store, device, device_id)
-            if self.state.supersede(device, device_id, now):
+            refuse_retired(device_named(store, device_id))
+            if self.state.supersede(device_id, now):
                 self.needs_crl = True
-        record_certificate(self.state, self.authority, plan.order, issued, device=device, now=now)
+        record_certificate(self.state, self.authority, plan.order, issued, now=now)
         for rule in plan.topics:
-            add_topic(store, device, rule)
+            add_topic(store, device_id, rule)
         if plan.topics or self.state.config["acl.style"] == "per-device":
             self.needs_acl = True
 
@@ -198,7 +196,7 @@ class _Registration(Batch[Request | Refused, _Plan, Registered]):
         del now
         order = plan.order
         return Registered(
-            outcome="created" if plan.device_row is None else "reissued",
+            outcome="created" if plan.is_new else "reissued",
             device_id=order.device_id,
             line=plan.line,
             serial=order.serial,

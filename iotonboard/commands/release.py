@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from iotonboard.errors import ConflictError
 from iotonboard.state.changes import release as end_hold
 from iotonboard.store.devices import device_named, refuse_retired
-from iotonboard.store.revocations import held
+from iotonboard.store.revocations import held_serials
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,9 +38,8 @@ def release(state: State, device_ids: Iterable[str]) -> list[Released]:
     answers: list[Released] = []
     with state.transaction() as now:
         for device_id in device_ids:
-            device = device_named(state.store, device_id)
-            refuse_retired(state.store, device, device_id)
-            serials = tuple(held(state.store, device))
+            refuse_retired(device_named(state.store, device_id))
+            serials = tuple(held_serials(state.store, device_id))
             if not serials:
                 raise ConflictError(
                     f"device {device_id!r} is not on hold",

@@ -17,10 +17,11 @@ from iotonboard.errors import ConflictError, IotOnboardError
 from iotonboard.model import KeyType, RevocationReason, SerialNumber, rfc3339
 from iotonboard.pki.certificates import validity_for
 from iotonboard.pki.facts import certificate_facts
-from iotonboard.store.certificates import certificate_secret, is_device_made
-from iotonboard.store.devices import device_named, device_record, note_seen, refuse_retired
+from iotonboard.store.certificates import is_device_made, sealed_key
+from iotonboard.store.devices import device_named, device_record, refuse_retired
 from iotonboard.store.overlaps import begin_overlap, overdue_overlaps
 from iotonboard.store.revocations import revocable
+from iotonboard.store.seen import note_seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -74,7 +75,6 @@ class Renewed(Answer):
 @dataclass(frozen=True, slots=True)
 class _Plan(Plan):
     device: DeviceRecord
-    device_row: int
     valid: tuple[SerialNumber, ...]
 
 
@@ -127,7 +127,6 @@ class _Renewal(Batch[Request, _Plan, Renewed]):
         if request.line and (earlier := note_seen(store, request.device_id, request.line)):
             raise ConflictError(f"{request.device_id!r} stands in line {earlier} already", hint="remove one of the two")
         device = device_record(store, request.device_id)
-        row = device_named(store, request.device_id)
         newest = _renewable(device, now)
         before = self._options.expiring_before
         if before is not None and newest.validity.not_after >= before:
@@ -138,17 +137,17 @@ class _Renewal(Batch[Request, _Plan, Renewed]):
             skew_minutes=config["not_before_skew_minutes"],
             issuer_validity=self.desk.issuer.validity,
         )
-        valid = tuple(revocable(store, row, now))
-        return _Plan(self._order(request, device, newest, validity), request.line, device, row, valid)
+        valid = tuple(revocable(store, device.device_id, now))
+        return _Plan(self._order(request, device, newest, validity), request.line, device, valid)
 
     def _order(self, request: Request, device: DeviceRecord, newest: CertificateRecord, validity: Validity) -> Order:
         facts = certificate_facts(newest.der)
-        encrypted, salt = certificate_secret(self.state.store, newest.serial)
+        sealed = sealed_key(self.state.store, newest.serial)
         spki_der, kept = None, None
         if request.csr:
             spki_der = request.csr.spki_der
-        elif self._options.key == "same" and encrypted and salt:
-            kept = KeptKey(encrypted, newest.serial, salt)
+        elif self._options.key == "same" and sealed:
+            kept = KeptKey(sealed.key_der, newest.serial, sealed.salt)
         elif self._options.key == "same" or (
             self._options.key == "auto" and is_device_made(self.state.store, newest.serial)
         ):
@@ -162,15 +161,15 @@ class _Renewal(Batch[Request, _Plan, Renewed]):
     def insert(self, plan: _Plan, issued: Issued, now: datetime) -> None:
         """Record the new certificate, and what becomes of the old ones."""
         state, device_id = self.state, plan.device.device_id
-        refuse_retired(state.store, plan.device_row, device_id)
-        if tuple(revocable(state.store, plan.device_row, now)) != plan.valid:
+        refuse_retired(device_named(state.store, device_id))
+        if tuple(revocable(state.store, device_id, now)) != plan.valid:
             raise ConflictError(f"device {device_id!r} was changed by another command", hint="run the command again")
         revoke_after = self._revoke_after(plan, now)
         detail = {
             "renews": plan.device.certificates[0].serial.hex,
             "revoke_after": rfc3339(revoke_after) if revoke_after else None,
         }
-        record_certificate(state, self.authority, plan.order, issued, device=plan.device_row, now=now, detail=detail)
+        record_certificate(state, self.authority, plan.order, issued, now=now, detail=detail)
         if not plan.valid:
             self.needs_acl = True
         elif self._options.revoke_old == "now":

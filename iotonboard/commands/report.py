@@ -12,8 +12,9 @@ from iotonboard.health.report.facts import AuditLine, Count, CrlSpan, Facts, Mon
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.store import audit
 from iotonboard.store.crls import crl_generation, replaced_crls
-from iotonboard.store.devices import count_devices, count_status
+from iotonboard.store.devices import count_devices
 from iotonboard.store.issuers import current_issuers
+from iotonboard.store.listing import count_status
 from iotonboard.store.statistics import (
     common_attributes,
     common_values,

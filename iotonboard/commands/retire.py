@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.model import RevocationReason
-from iotonboard.store.devices import device_named, is_retired, set_retired
+from iotonboard.store.devices import device_named, set_retired
 from iotonboard.store.revocations import revocable
 
 if TYPE_CHECKING:
@@ -37,14 +37,13 @@ def retire(state: State, device_ids: Iterable[str]) -> list[Retired]:
     answers: list[Retired] = []
     with state.transaction() as now:
         for device_id in device_ids:
-            device = device_named(state.store, device_id)
-            if is_retired(state.store, device):
+            if device_named(state.store, device_id).is_retired:
                 answers.append(Retired(device_id, (), changed=False))
                 continue
             reason = RevocationReason.CESSATION_OF_OPERATION
-            serials = tuple(revocable(state.store, device, now, reason))
+            serials = tuple(revocable(state.store, device_id, now, reason))
             state.revoke(serials, reason, now, subject=device_id)
-            set_retired(state.store, device, now)
+            set_retired(state.store, device_id, now)
             state.record(now, device_id, detail={"retired": True})
             answers.append(Retired(device_id, serials, changed=True))
     return answers

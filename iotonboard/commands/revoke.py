@@ -80,7 +80,8 @@ def _revoke_one(state: State, target: Target, reason: RevocationReason, now: dat
         serials: tuple[SerialNumber, ...] = (certificate.serial,) if is_new else ()
     else:
         holder = target.device_id
-        serials = tuple(revocable(store, device_named(store, holder), state.trusted_time(), reason))
+        holder = str(device_named(store, holder).device_id)
+        serials = tuple(revocable(store, holder, state.trusted_time(), reason))
         held = device_record(store, holder).certificates if not serials else ()
         found = [each.revocation for each in held if each.revocation]
         earlier = max(found, key=lambda each: each.revocation_date, default=None)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.store.certificates import certificate_row
-from iotonboard.store.deliveries import confirmed_at, deliveries_of, status_of
-from iotonboard.store.devices import device_named, device_record
+from iotonboard.store.deliveries import confirmed_at, deliveries_of
+from iotonboard.store.devices import device_record
 from iotonboard.store.issuers import all_issuers, issuer_of
 from iotonboard.store.overlaps import overlap_end
 from iotonboard.store.secrets import purged_at
@@ -52,23 +51,22 @@ def show(state: State, device_id: str) -> Shown:
     store, now = state.store, state.clock()
     with store.reading():
         device = device_record(store, device_id)
-        row = device_named(store, device_id)
         issuers = {issuer.id: issuer.fingerprint for issuer in all_issuers(store)}
         return Shown(
             device,
             now,
-            tuple(device_topics(store, row)),
+            tuple(device_topics(store, device_id)),
             tuple(_life(state, one, issuers) for one in device.certificates),
-            tuple((one, status_of(one, now)) for one in deliveries_of(store, row)),
+            tuple((one, one.status(now)) for one in deliveries_of(store, device_id)),
         )
 
 
 def _life(state: State, certificate: CertificateRecord, issuers: dict[int, str]) -> CertificateLife:
-    store, row = state.store, certificate_row(state.store, certificate.serial)
+    store, serial = state.store, certificate.serial
     return CertificateLife(
         certificate,
-        issuers[issuer_of(store, certificate.serial)],
-        confirmed_at(store, row),
-        purged_at(store, row),
-        None if certificate.revocation else overlap_end(store, row),
+        issuers[issuer_of(store, serial)],
+        confirmed_at(store, serial),
+        purged_at(store, serial),
+        None if certificate.revocation else overlap_end(store, serial),
     )

@@ -32,7 +32,7 @@ def list_topics(state: State, device_id: str, *, changed: bool = False) -> Resul
     Raises:
         NotFoundError: there is no such device.
     """
-    rules = device_topics(state.store, device_named(state.store, device_id))
+    rules = device_topics(state.store, device_named(state.store, device_id).device_id)
     own = tuple(f"{rule.access}:{rule.topic}" for rule in rules)
     return Result(device_id, own, state.config["acl.topics"], changed)
 
@@ -46,7 +46,7 @@ def change_topics(state: State, device_id: str, texts: Sequence[str], *, remove:
     """
     rules = [parse_topic_rule(text) for text in texts]
     with state.transaction() as now:
-        device = device_named(state.store, device_id)
+        device = device_named(state.store, device_id).device_id
         before = device_topics(state.store, device)
         for text, rule in zip(texts, rules, strict=True):
             if not remove:

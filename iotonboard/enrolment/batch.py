@@ -24,7 +24,7 @@ from iotonboard.enrolment.desk import Desk
 from iotonboard.errors import BusyError, IotOnboardError, PolicyError
 from iotonboard.model import rfc3339
 from iotonboard.pki.profiles import DeviceProfile
-from iotonboard.store.certificates import add_certificate, key_holder
+from iotonboard.store.certificates import KeyHolder, add_certificate, key_holder
 from iotonboard.store.pending import add_pending
 
 if TYPE_CHECKING:
@@ -269,7 +269,6 @@ def record_certificate(
     order: Order,
     issued: Issued,
     *,
-    device: int,
     now: datetime,
     detail: Mapping[str, object] | None = None,
 ) -> None:
@@ -281,8 +280,8 @@ def record_certificate(
     new = issued.certificate
     if order.csr_spki_der or order.kept_key:
         _refuse_used_key(key_holder(state.store, new.spki_sha256), order.device_id)
-    certificate = add_certificate(state.store, new, issuer=authority.active.row, device=device, now=now)
-    add_pending(state.store, certificate, issued.bundle)
+    add_certificate(state.store, new, issuer=authority.active.row, device_id=order.device_id, now=now)
+    add_pending(state.store, new.serial, issued.bundle)
     facts: dict[str, object] = {
         "fingerprint": new.fingerprint,
         "key": "device" if order.csr_spki_der else "workstation",
@@ -294,18 +293,17 @@ def record_certificate(
     state.record(now, order.device_id, serial=order.serial.hex, detail=facts)
 
 
-def _refuse_used_key(holder: tuple[str, bool] | None, device_id: DeviceId) -> None:
+def _refuse_used_key(holder: KeyHolder | None, device_id: DeviceId) -> None:
     if holder is None:
         return
-    name, compromised = holder
-    if compromised:
+    if holder.is_compromised:
         raise PolicyError(
-            f"this public key was revoked as keyCompromise (device {name!r})",
+            f"this public key was revoked as keyCompromise (device {holder.name!r})",
             hint="make a new key on the device",
         )
-    if name != device_id:
+    if holder.name != device_id:
         raise PolicyError(
-            f"this public key already has a certificate for {name!r}",
+            f"this public key already has a certificate for {holder.name!r}",
             hint="every device needs a key of its own",
         )
 

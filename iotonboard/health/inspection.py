@@ -256,7 +256,7 @@ def _ghosts_among(
 def _is_device(store: Store, name: str) -> bool:
     """Say whether a device has this very name, letter by letter."""
     found = find_device(store, name)
-    return found is not None and found[1] == name
+    return found is not None and found.device_id == name
 
 
 def _modes(state: State) -> Iterator[Difference]:

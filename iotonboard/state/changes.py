@@ -26,5 +26,5 @@ def release(state: State, serial: SerialNumber, now: datetime, *, subject: str) 
 
 def end_overlaps(state: State, now: datetime) -> None:
     """Revoke as superseded every certificate whose overlap is over, inside the caller's transaction."""
-    for serial, device_id in overdue_overlaps(state.store, now):
-        state.revoke([serial], RevocationReason.SUPERSEDED, now, subject=device_id)
+    for overdue in overdue_overlaps(state.store, now):
+        state.revoke([overdue.serial], RevocationReason.SUPERSEDED, now, subject=overdue.device_id)

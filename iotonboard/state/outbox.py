@@ -50,14 +50,14 @@ class Outbox:
         if closing:
             with self.store.transaction():
                 for delivery, outcome in closing:
-                    set_outcome(self.store, delivery.row, outcome)
+                    set_outcome(self.store, delivery.id, outcome)
                     self.record(now, delivery.device_id, serial=delivery.serial.hex, detail={"delivery": outcome})
         with self.store.transaction():
             still_open = open_deliveries(self.store)
             for delivery in still_open:
                 if delivery.outcome:
                     self._clear(delivery.token)
-                    set_erased(self.store, delivery.row, now)
+                    set_erased(self.store, delivery.id, now)
                 elif not delivery.is_written:
                     self._write(delivery, now)
             self._clear_strangers({delivery.token for delivery in still_open})
@@ -89,7 +89,7 @@ class Outbox:
         for folder in (self.folder, os.path.dirname(self.path(delivery.token))):
             make_private_dir(folder)
         write_atomic(self.path(delivery.token), content)
-        set_written(self.store, delivery.row, now)
+        set_written(self.store, delivery.id, now)
 
     def _clear(self, token: str) -> None:
         folder = os.path.dirname(self.path(token))

@@ -44,7 +44,7 @@ from iotonboard.store.deliveries import has_expired
 from iotonboard.store.issuers import all_issuers, current_issuers
 from iotonboard.store.pending import clear_pending, pending_files
 from iotonboard.store.revocations import add_revocation, revocable, revocation_of, unlisted_revocations
-from iotonboard.store.secrets import Kept, add_purge, kept_before, kept_confirmed, purged_at, scrub_log
+from iotonboard.store.secrets import Kept, KeptGroup, add_purge, kept_before, kept_confirmed, purged_at, scrub_log
 from iotonboard.store.store import Store
 from iotonboard.store.topics import extra_topics
 
@@ -122,11 +122,11 @@ class State:
             self.store.set_meta("unlisted_revocations", unlisted_revocations(self.store) + 1)
         self.mark_acl()
 
-    def supersede(self, device: int, subject: str, now: datetime) -> bool:
+    def supersede(self, device_id: str, now: datetime) -> bool:
         """Revoke a device's valid certificates because a new one takes their place; ``True`` when there were any."""
-        old = revocable(self.store, device, now, RevocationReason.SUPERSEDED)
+        old = revocable(self.store, device_id, now, RevocationReason.SUPERSEDED)
         if old:
-            self.revoke(old, RevocationReason.SUPERSEDED, now, subject=subject)
+            self.revoke(old, RevocationReason.SUPERSEDED, now, subject=device_id)
         return bool(old)
 
     def publish(self, *, acl: bool = True, unsettled: int = 0) -> None:
@@ -171,7 +171,7 @@ class State:
 
     def purge(self, kept: Kept, now: datetime, why: str) -> None:
         """Record that a certificate's secrets are erased, and erase them, inside the caller's transaction."""
-        add_purge(self.store, kept.row, now)
+        add_purge(self.store, kept.serial, now)
         self.record(now, kept.device_id, serial=kept.serial.hex, detail={"purged": why})
 
     def _apply_keep_keys(self) -> None:
@@ -181,14 +181,13 @@ class State:
             return
         mark = f"keep_keys {policy.partition(':')[0]}"
         while group := self._due(policy, int(self.store.meta(mark) or 0)):
-            last, due = group
             with self.transaction() as now:
-                for kept in due:
-                    if purged_at(self.store, kept.row) is None:
+                for kept in group.kept:
+                    if purged_at(self.store, kept.serial) is None:
                         self.purge(kept, now, policy)
-                self.store.set_meta(mark, last)
+                self.store.set_meta(mark, group.last)
 
-    def _due(self, policy: str, after: int) -> tuple[int, list[Kept]] | None:
+    def _due(self, policy: str, after: int) -> KeptGroup | None:
         if policy == "until-confirmed":
             return kept_confirmed(self.store, after)
         days = int(policy.removeprefix("days:"))

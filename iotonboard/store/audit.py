@@ -25,7 +25,7 @@ HEAD_DIGITS = 20  # 80 bits: short enough to write down, long enough that nobody
 _quoted = json.JSONEncoder().encode  # of a text, which takes no time to set up
 _detail = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 _COLUMNS = "seq, time, operator, host, command, subject, serial, detail, hash"
-_ROWS = f"SELECT {_COLUMNS} FROM audit WHERE seq > ? ORDER BY seq"  # noqa: S608 - constant column list
+_ROWS = f"SELECT {_COLUMNS} FROM audit WHERE seq > ? ORDER BY seq"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def append(
     texts = (caller.operator, caller.host, caller.command, subject, serial, detail_json)
     digest = chain(last.hash, seq, time, *texts)
     store.execute(
-        f"INSERT INTO audit ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constant column list
+        f"INSERT INTO audit ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (seq, time, *texts, digest),
     )
     store.trail_head = AuditHead(seq, digest)

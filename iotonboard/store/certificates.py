@@ -1,8 +1,8 @@
-"""Certificates of devices and brokers."""
+"""Certificates of devices and brokers. Outside of the store a certificate is named by its serial."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import NotFoundError
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 # A purged key or salt was overwritten with zeros in its place (secrets.py); it reads as none.
 KEY = "nullif(c.key_der, zeroblob(length(c.key_der)))"
 _SALT = "nullif(c.salt, zeroblob(length(c.salt)))"
-_CERTIFICATE = (
-    f"c.id, c.serial, c.not_before, c.not_after, c.der, c.created_at, {KEY} IS NOT NULL,"
-    " r.revocation_date, r.reason FROM certificate c LEFT JOIN revocation r ON r.certificate = c.id"
+# The columns of ``certificate_record``, of a certificate ``c`` and its revocation ``r``.
+RECORD_COLUMNS = (
+    f"c.serial, c.not_before, c.not_after, c.der, c.created_at, {KEY} IS NOT NULL, r.revocation_date, r.reason"
 )
+_WITH_REVOCATION = "certificate c LEFT JOIN revocation r ON r.certificate = c.id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +47,20 @@ class NewCertificate:
     salt: bytes | None
 
 
-def _certificate_record(
-    _row: int, serial: bytes, begin: int, end: int, der: bytes, created_at: int, has_key: int, date: int | None,
-    reason: str | None,
-) -> CertificateRecord:  # fmt: skip
-    number = SerialNumber(int.from_bytes(serial))
-    revocation = (
-        RevocationRecord(number, from_epoch(date), RevocationReason(reason))
-        if date is not None and reason is not None
-        else None
-    )
-    return CertificateRecord(
-        number,
-        Validity(from_epoch(begin), from_epoch(end)),
-        der,
-        from_epoch(created_at),
-        revocation,
-        bool(has_key),
-    )
+@dataclass(frozen=True, slots=True)
+class KeyHolder:
+    """Who holds a certificate for a public key: a device or a broker."""
+
+    name: str
+    is_compromised: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SealedKey:
+    """A device's encrypted key (PKCS#8 DER), and the salt of the password that opens it and the bundle."""
+
+    key_der: bytes = field(repr=False)
+    salt: bytes
 
 
 def add_certificate(
@@ -72,51 +69,30 @@ def add_certificate(
     *,
     issuer: int,
     now: datetime,
-    device: int | None = None,
+    device_id: str | None = None,
     host: str | None = None,
-) -> int:
-    """Record a certificate of a device or a broker and return its row number."""
-    cursor = store.execute(
+) -> None:
+    """Record a certificate of a device or a broker."""
+    store.execute(
         "INSERT INTO certificate (serial, issuer, device, host, not_before, not_after, der, spki_sha256, key_der,"
-        " salt, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " salt, created_at) VALUES (?, ?, (SELECT id FROM device WHERE device_id = ?), ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            new.serial.octets, issuer, device, host, to_epoch(new.validity.not_before),
+            new.serial.octets, issuer, device_id, host, to_epoch(new.validity.not_before),
             to_epoch(new.validity.not_after), new.der, new.spki_sha256, new.key_der, new.salt, to_epoch(now),
         ),
     )  # fmt: skip
-    return int(cursor.lastrowid or 0)
 
 
-def key_holder(store: Store, spki_sha256: bytes) -> tuple[str, bool] | None:
-    """Who holds a certificate for this public key, and whether one was revoked as keyCompromise."""
-    row = store.row(
-        "SELECT coalesce(d.device_id, c.host), max(r.reason IS 'keyCompromise') FROM certificate c"
-        " LEFT JOIN device d ON d.id = c.device LEFT JOIN revocation r ON r.certificate = c.id"
-        " WHERE c.spki_sha256 = ? GROUP BY coalesce(d.device_id, c.host)"
-        " ORDER BY 2 DESC LIMIT 1",
-        (spki_sha256,),
-    )
-    return (row[0], bool(row[1])) if row else None
-
-
-def newest_device_certificates(store: Store, limit: int) -> list[tuple[str, bytes]]:
-    """Device id and DER of the devices that were certified last."""
-    query = (
-        "SELECT d.device_id, c.der FROM certificate c JOIN device d ON d.id = c.device"
-        " WHERE c.id = (SELECT max(id) FROM certificate o WHERE o.device = c.device) ORDER BY c.id DESC LIMIT ?"
-    )
-    return [(row[0], row[1]) for row in store.rows(query, (limit,))]
-
-
-def broker_hosts(store: Store) -> list[str]:
-    """Hosts that have a broker certificate."""
-    return [row[0] for row in store.rows("SELECT DISTINCT host FROM certificate WHERE host IS NOT NULL")]
-
-
-def broker_certificates(store: Store, host: str) -> list[CertificateRecord]:
-    """All certificates of a broker host, newest first."""
-    rows = store.rows(f"SELECT {_CERTIFICATE} WHERE c.host = ? ORDER BY c.id DESC", (host,))
-    return [_certificate_record(*row) for row in rows]
+def certificate_record(
+    serial: bytes, begin: int, end: int, der: bytes, created_at: int, has_key: int, date: int | None, reason: str | None
+) -> CertificateRecord:
+    """The record of a row with the ``RECORD_COLUMNS``."""
+    number = SerialNumber.from_octets(serial)
+    validity = Validity(from_epoch(begin), from_epoch(end))
+    revocation = None
+    if date is not None and reason is not None:
+        revocation = RevocationRecord(number, from_epoch(date), RevocationReason(reason))
+    return CertificateRecord(number, validity, der, from_epoch(created_at), revocation, bool(has_key))
 
 
 def certificate_by_serial(store: Store, serial: SerialNumber) -> tuple[CertificateRecord, str]:
@@ -125,13 +101,17 @@ def certificate_by_serial(store: Store, serial: SerialNumber) -> tuple[Certifica
     Raises:
         NotFoundError: this CA never issued that serial.
     """
-    row = store.row(
-        f"SELECT (SELECT device_id FROM device WHERE id = c.device), c.host, {_CERTIFICATE} WHERE c.serial = ?",  # noqa: S608
-        (serial.octets,),
-    )
-    if row is None:
+    holder = "coalesce((SELECT device_id FROM device WHERE id = c.device), c.host)"
+    query = f"SELECT {holder}, {RECORD_COLUMNS} FROM {_WITH_REVOCATION} WHERE c.serial = ?"
+    found = store.record(lambda name, *row: (certificate_record(*row), str(name)), query, (serial.octets,))
+    if found is None:
         raise NotFoundError(f"there is no certificate {serial.hex}", hint="'iotonboard show ID' prints serials")
-    return _certificate_record(*row[2:]), row[0] or row[1]
+    return found
+
+
+def certificate_der(store: Store, serial: SerialNumber) -> bytes | None:
+    """The signed octets of a certificate, whatever its row says beside them; ``None``: this state does not know it."""
+    return store.record(bytes, "SELECT der FROM certificate WHERE serial = ?", (serial.octets,))
 
 
 def has_certificate(store: Store, serial: SerialNumber) -> bool:
@@ -139,18 +119,47 @@ def has_certificate(store: Store, serial: SerialNumber) -> bool:
     return store.row("SELECT 1 FROM certificate WHERE serial = ?", (serial.octets,)) is not None
 
 
-def certificate_row(store: Store, serial: SerialNumber) -> int:
-    """Row number of a certificate that is known to be there."""
-    return int(store.row("SELECT id FROM certificate WHERE serial = ?", (serial.octets,))[0])
+def newest_device_certificates(store: Store, limit: int) -> list[tuple[str, bytes]]:
+    """Device id and DER of the devices that were certified last."""
+    query = (
+        "SELECT d.device_id, c.der FROM certificate c JOIN device d ON d.id = c.device"
+        " WHERE c.id = (SELECT max(id) FROM certificate o WHERE o.device = c.device) ORDER BY c.id DESC LIMIT ?"
+    )
+    return store.rows(query, (limit,))
 
 
-def certificate_secret(store: Store, serial: SerialNumber) -> tuple[bytes | None, bytes | None]:
-    """Encrypted key (PKCS#8 DER) and bundle salt of a certificate; both ``None`` when it has none."""
-    row = store.row(f"SELECT {KEY}, {_SALT} FROM certificate c WHERE serial = ?", (serial.octets,))  # noqa: S608
-    return (row[0], row[1]) if row else (None, None)
+def broker_hosts(store: Store) -> list[str]:
+    """Hosts that have a broker certificate."""
+    return store.records(str, "SELECT DISTINCT host FROM certificate WHERE host IS NOT NULL")
+
+
+def broker_certificates(store: Store, host: str) -> list[CertificateRecord]:
+    """All certificates of a broker host, newest first."""
+    query = f"SELECT {RECORD_COLUMNS} FROM {_WITH_REVOCATION} WHERE c.host = ? ORDER BY c.id DESC"
+    return store.records(certificate_record, query, (host,))
+
+
+# -- keys -----------------------------------------------------------------------------------------------------------
+
+
+def key_holder(store: Store, spki_sha256: bytes) -> KeyHolder | None:
+    """Who holds a certificate for this public key; first of all one for whom it was revoked as keyCompromise."""
+    query = (
+        "SELECT coalesce(d.device_id, c.host), max(r.reason IS 'keyCompromise') FROM certificate c"
+        " LEFT JOIN device d ON d.id = c.device LEFT JOIN revocation r ON r.certificate = c.id"
+        " WHERE c.spki_sha256 = ? GROUP BY coalesce(d.device_id, c.host)"
+        " ORDER BY 2 DESC LIMIT 1"
+    )
+    return store.record(lambda name, compromised: KeyHolder(name, bool(compromised)), query, (spki_sha256,))
+
+
+def sealed_key(store: Store, serial: SerialNumber) -> SealedKey | None:
+    """The key of a certificate; ``None`` when the workstation never had it, or erased it."""
+    query = f"SELECT {KEY}, {_SALT} FROM certificate c WHERE serial = ?"
+    key_der, salt = store.row(query, (serial.octets,)) or (None, None)
+    return None if key_der is None or salt is None else SealedKey(key_der, salt)
 
 
 def is_device_made(store: Store, serial: SerialNumber) -> bool:
     """Say whether the key of a certificate never was on the workstation; an erased key was."""
-    query = "SELECT key_der IS NULL FROM certificate WHERE serial = ?"
-    return bool(store.row(query, (serial.octets,))[0])
+    return bool(store.row("SELECT key_der IS NULL FROM certificate WHERE serial = ?", (serial.octets,))[0])

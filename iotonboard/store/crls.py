@@ -39,7 +39,8 @@ def crl_entries(store: Store, issuer: int, listed_since: datetime) -> Iterator[b
 def count_crl_entries(store: Store, issuer: int, listed_since: datetime) -> int:
     """How many entries ``crl_entries`` has."""
     known, foreign, parameters = _listed(store, issuer, listed_since)
-    return sum(int(store.row(f"SELECT count(*) {query}", parameters)[0]) for query in (known, foreign))
+    counts = (store.record(int, f"SELECT count(*) {query}", parameters) for query in (known, foreign))
+    return sum(count or 0 for count in counts)
 
 
 def crl_entry(store: Store, issuer: int, listed_since: datetime, serial: SerialNumber) -> bytes | None:
@@ -49,8 +50,7 @@ def crl_entry(store: Store, issuer: int, listed_since: datetime, serial: SerialN
         " WHERE c.serial = :serial AND r.not_after >= :since AND c.issuer = :issuer UNION ALL"
         " SELECT entry_der FROM foreign_revocation WHERE serial = :serial AND issuer = :issuer"
     )
-    row = store.row(query, {"serial": serial.octets, "since": to_epoch(listed_since), "issuer": issuer})
-    return row[0] if row else None
+    return store.record(bytes, query, {"serial": serial.octets, "since": to_epoch(listed_since), "issuer": issuer})
 
 
 def _listed(store: Store, issuer: int, listed_since: datetime) -> tuple[str, str, dict[str, int]]:
@@ -91,14 +91,14 @@ def last_listed_crl(store: Store, issuer: int) -> CrlRow | None:
 
 def newest_generation(store: Store) -> int:
     """Number of the generation that ``crl.pem`` holds; 0 before the first one."""
-    return int(store.row("SELECT coalesce(max(generation), 0) FROM crl")[0])
+    return store.record(int, "SELECT coalesce(max(generation), 0) FROM crl") or 0
 
 
 def newest_update(store: Store, now: datetime) -> datetime | None:
     """The latest thisUpdate that is not in the future, of the CRLs of the newest generation."""
-    query = "SELECT max(this_update) FROM crl WHERE generation = (SELECT max(generation) FROM crl) AND this_update <= ?"
-    found = store.row(query, (to_epoch(now),))[0]
-    return None if found is None else from_epoch(found)
+    query = """SELECT this_update FROM crl WHERE generation = (SELECT max(generation) FROM crl) AND this_update <= ?
+        ORDER BY this_update DESC LIMIT 1"""
+    return store.record(from_epoch, query, (to_epoch(now),))
 
 
 def crl_generation(store: Store, *, with_der: bool = True) -> list[CrlRow]:
@@ -127,7 +127,7 @@ def generation_ders(store: Store) -> Iterator[bytes]:
 def _crls(store: Store, tail: str, parameters: Sequence[object], *, with_der: bool = True) -> list[CrlRow]:
     der = "der" if with_der else "NULL"
     columns = f"generation, issuer, number, this_update, next_update, revoked, {der}, created_at"
-    return store.records(_crl_row, f"SELECT {columns} FROM crl {tail}", parameters)  # noqa: S608 - constants
+    return store.records(_crl_row, f"SELECT {columns} FROM crl {tail}", parameters)
 
 
 def _crl_row(

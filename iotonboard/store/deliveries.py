@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from iotonboard.model import SerialNumber, from_epoch, to_epoch
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from iotonboard.store.store import Store
 
+_CERTIFICATE = "(SELECT id FROM certificate WHERE serial = ?)"
 _NEWEST = 10_000  # how many rows a check looks at
 
 
@@ -20,7 +21,7 @@ _NEWEST = 10_000  # how many rows a check looks at
 class Delivery:
     """One handed-over copy. ``token`` is empty for a copy on a disk; ``outcome`` is empty while it is open."""
 
-    row: int
+    id: int
     device_id: str
     serial: SerialNumber
     token: str
@@ -31,6 +32,14 @@ class Delivery:
     is_written: bool
     outcome: str
 
+    def status(self, now: datetime) -> str:
+        """One of pending, fetched, expired, copied, failed, purged and interrupted, as it is at ``now``."""
+        if self.outcome:
+            return self.outcome
+        if not self.token:
+            return "interrupted"
+        return "expired" if self.expires_at and self.expires_at <= now else "pending"
+
 
 _DELIVERY = (
     "SELECT y.id, d.device_id, c.serial, coalesce(y.token, ''), y.place, y.sha256, y.created_at, y.expires_at,"
@@ -39,39 +48,47 @@ _DELIVERY = (
 )
 
 
-def _deliveries(store: Store, tail: str, parameters: tuple[object, ...] = ()) -> Iterator[Delivery]:
-    for row in store.each_row(f"{_DELIVERY} {tail}", parameters):
-        number, device_id, serial, token, place, digest, created, expires, written, outcome = row
-        yield Delivery(
-            number, device_id, SerialNumber(int.from_bytes(serial)), token, place, digest, from_epoch(created),
-            from_epoch(expires) if expires is not None else None, bool(written), outcome,
-        )  # fmt: skip
+def _delivery(*row: Any) -> Delivery:
+    number, device_id, serial, token, place, digest, created, expires, written, outcome = row
+    return Delivery(
+        number, device_id, SerialNumber.from_octets(serial), token, place, digest, from_epoch(created),
+        from_epoch(expires) if expires is not None else None, bool(written), outcome,
+    )  # fmt: skip
 
 
 def add_delivery(
-    store: Store, certificate: int, *, token: str, place: str, sha256: bytes, now: datetime, expires_at: datetime | None
+    store: Store,
+    serial: SerialNumber,
+    *,
+    token: str,
+    place: str,
+    sha256: bytes,
+    now: datetime,
+    expires_at: datetime | None,
 ) -> int:
-    """Record a delivery that is about to be written; returns its row."""
+    """Record a delivery that is about to be written; returns its ``id``."""
     cursor = store.execute(
-        "INSERT INTO delivery (certificate, token, place, sha256, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)",
-        (certificate, token or None, place, sha256, to_epoch(now), to_epoch(expires_at) if expires_at else None),
+        "INSERT INTO delivery (certificate, token, place, sha256, created_at, expires_at)"
+        f" VALUES ({_CERTIFICATE}, ?, ?, ?, ?, ?)",
+        (serial.octets, token or None, place, sha256, to_epoch(now), to_epoch(expires_at) if expires_at else None),
     )
     return int(cursor.lastrowid or 0)
 
 
 def all_deliveries(store: Store) -> Iterator[Delivery]:
     """All deliveries, oldest first."""
-    return _deliveries(store, "ORDER BY y.id")
+    return store.each(_delivery, f"{_DELIVERY} ORDER BY y.id")
 
 
-def deliveries_of(store: Store, device: int) -> list[Delivery]:
+def deliveries_of(store: Store, device_id: str) -> list[Delivery]:
     """All deliveries of one device, newest first."""
-    return list(_deliveries(store, "WHERE c.device = ? ORDER BY y.id DESC", (device,)))
+    return store.records(_delivery, f"{_DELIVERY} WHERE d.device_id = ? ORDER BY y.id DESC", (device_id,))
 
 
 def open_deliveries(store: Store) -> list[Delivery]:
     """Deliveries below the outbox that were not cleared away yet, the first to expire first."""
-    return list(_deliveries(store, "WHERE y.token IS NOT NULL AND y.erased_at IS NULL ORDER BY y.expires_at"))
+    query = f"{_DELIVERY} WHERE y.token IS NOT NULL AND y.erased_at IS NULL ORDER BY y.expires_at"
+    return store.records(_delivery, query)
 
 
 def has_expired(store: Store, now: datetime) -> bool:
@@ -90,7 +107,7 @@ def never_fetched(store: Store, now: datetime) -> list[str]:
         WHERE y.outcome = 'expired' AND y.id = (SELECT max(id) FROM delivery o WHERE o.certificate = y.certificate)
         AND c.not_after >= ? AND c.id NOT IN (SELECT certificate FROM revocation)
         AND c.id NOT IN (SELECT certificate FROM receipt) ORDER BY d.device_id"""
-    return [row[0] for row in store.each_row(query, (_NEWEST, to_epoch(now)))]
+    return store.records(str, query, (_NEWEST, to_epoch(now)))
 
 
 def set_written(store: Store, delivery: int, now: datetime) -> None:
@@ -108,30 +125,22 @@ def set_erased(store: Store, delivery: int, now: datetime) -> None:
     store.execute("UPDATE delivery SET erased_at = ? WHERE id = ?", (to_epoch(now), delivery))
 
 
-def close_deliveries(store: Store, certificate: int, outcome: str) -> None:
+def close_deliveries(store: Store, serial: SerialNumber, outcome: str) -> None:
     """Close every open delivery of a certificate."""
-    store.execute("UPDATE delivery SET outcome = ? WHERE certificate = ? AND outcome IS NULL", (outcome, certificate))
+    statement = f"UPDATE delivery SET outcome = ? WHERE certificate = {_CERTIFICATE} AND outcome IS NULL"
+    store.execute(statement, (outcome, serial.octets))
 
 
-def status_of(delivery: Delivery, now: datetime) -> str:
-    """One of pending, fetched, expired, copied, failed, purged and interrupted, as it is at ``now``."""
-    if delivery.outcome:
-        return delivery.outcome
-    if not delivery.token:
-        return "interrupted"
-    return "expired" if delivery.expires_at and delivery.expires_at <= now else "pending"
-
-
-def add_receipt(store: Store, certificate: int, now: datetime, *, proved: bool) -> bool:
+def add_receipt(store: Store, serial: SerialNumber, now: datetime, *, proved: bool) -> bool:
     """Record that a device took a certificate; ``False`` when that was recorded before."""
     cursor = store.execute(
-        "INSERT INTO receipt (certificate, confirmed_at, proved) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        (certificate, to_epoch(now), int(proved)),
+        f"INSERT INTO receipt (certificate, confirmed_at, proved) VALUES ({_CERTIFICATE}, ?, ?) ON CONFLICT DO NOTHING",
+        (serial.octets, to_epoch(now), int(proved)),
     )
     return cursor.rowcount == 1
 
 
-def confirmed_at(store: Store, certificate: int) -> datetime | None:
+def confirmed_at(store: Store, serial: SerialNumber) -> datetime | None:
     """When a certificate was confirmed, or ``None``."""
-    row = store.row("SELECT confirmed_at FROM receipt WHERE certificate = ?", (certificate,))
-    return from_epoch(row[0]) if row else None
+    query = f"SELECT confirmed_at FROM receipt WHERE certificate = {_CERTIFICATE}"
+    return store.record(from_epoch, query, (serial.octets,))

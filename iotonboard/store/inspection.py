@@ -76,7 +76,7 @@ def written_certificates(store: Store) -> Iterator[WrittenCertificate]:
     """The newest certificate of each device and broker."""
     query = f"""SELECT coalesce(d.device_id, c.host), c.host IS NOT NULL, c.serial, c.der, {KEY}, t.bundle
         FROM certificate c LEFT JOIN device d ON d.id = c.device LEFT JOIN temp.trail t ON t.serial = c.serial
-        WHERE c.id IN (SELECT max(id) FROM certificate GROUP BY device, host) ORDER BY c.id"""  # noqa: S608 - constants
+        WHERE c.id IN (SELECT max(id) FROM certificate GROUP BY device, host) ORDER BY c.id"""
     return store.each(_written, query)
 
 

@@ -25,12 +25,12 @@ _VALID = """c.not_after >= :now AND NOT EXISTS
     (SELECT 1 FROM revocation r WHERE r.certificate = c.id AND r.reason <> 'certificateHold')"""
 # Brokers whose newest certificate is of a CA: an older one of the same broker is not in use any more.
 _BROKERS = f"""SELECT c.host FROM certificate c WHERE c.issuer = :issuer AND {_VALID}
-    AND c.id IN (SELECT max(id) FROM certificate WHERE host IS NOT NULL GROUP BY host) ORDER BY c.host"""  # noqa: S608
+    AND c.id IN (SELECT max(id) FROM certificate WHERE host IS NOT NULL GROUP BY host) ORDER BY c.host"""
 # Devices that nobody renewed since a newer CA issues.
 _BEHIND = f"""SELECT d.device_id FROM device d WHERE d.device_id > :after AND EXISTS (
         SELECT 1 FROM certificate c WHERE c.device = d.id AND {_VALID})
     AND (SELECT c.issuer FROM certificate c WHERE c.device = d.id ORDER BY c.id DESC LIMIT 1) <> :newest
-    ORDER BY d.device_id LIMIT :size"""  # noqa: S608
+    ORDER BY d.device_id LIMIT :size"""
 _PAGE = 500
 
 
@@ -51,20 +51,12 @@ class IssuerRow:
 
 def add_issuer(store: Store, serial: SerialNumber, validity: Validity, der: bytes, key_file: str, now: datetime) -> int:
     """Record a CA certificate and return its row number."""
-    return int(
-        store.execute(
-            "INSERT INTO issuer (serial, not_before, not_after, der, key_file, created_at) VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                serial.octets,
-                to_epoch(validity.not_before),
-                to_epoch(validity.not_after),
-                der,
-                key_file,
-                to_epoch(now),
-            ),
-        ).lastrowid
-        or 0
+    times = to_epoch(validity.not_before), to_epoch(validity.not_after)
+    cursor = store.execute(
+        "INSERT INTO issuer (serial, not_before, not_after, der, key_file, created_at) VALUES (?, ?, ?, ?, ?, ?)",
+        (serial.octets, *times, der, key_file, to_epoch(now)),
     )
+    return int(cursor.lastrowid or 0)
 
 
 def current_issuers(store: Store) -> list[IssuerRow]:
@@ -78,29 +70,30 @@ def all_issuers(store: Store) -> list[IssuerRow]:
 
 
 def _issuers(store: Store, clause: str) -> list[IssuerRow]:
-    query = f"SELECT id, der, not_before, not_after, key_file FROM issuer {clause} ORDER BY id DESC"  # noqa: S608
-    return [
-        IssuerRow(row, der, Validity(from_epoch(begin), from_epoch(end)), key_file)
-        for row, der, begin, end, key_file in store.rows(query)
-    ]
+    query = f"SELECT id, der, not_before, not_after, key_file FROM issuer {clause} ORDER BY id DESC"
+    return store.records(_issuer_row, query)
+
+
+def _issuer_row(number: int, der: bytes, begin: int, end: int, key_file: str) -> IssuerRow:
+    return IssuerRow(number, der, Validity(from_epoch(begin), from_epoch(end)), key_file)
 
 
 def valid_devices(store: Store, issuer: int, now: datetime) -> int:
     """How many devices have a certificate of a CA that is valid, or on hold."""
-    query = f"SELECT count(DISTINCT c.device) FROM certificate c WHERE c.issuer = :issuer AND {_VALID}"  # noqa: S608
-    return int(store.row(query, {"issuer": issuer, "now": to_epoch(now)})[0])
+    query = f"SELECT count(DISTINCT c.device) FROM certificate c WHERE c.issuer = :issuer AND {_VALID}"
+    return store.record(int, query, {"issuer": issuer, "now": to_epoch(now)}) or 0
 
 
 def brokers_of(store: Store, issuer: int, now: datetime) -> list[str]:
     """Brokers whose newest certificate is of a CA and valid."""
-    return [row[0] for row in store.each_row(_BROKERS, {"issuer": issuer, "now": to_epoch(now)})]
+    return store.records(str, _BROKERS, {"issuer": issuer, "now": to_epoch(now)})
 
 
 def devices_behind(store: Store, now: datetime) -> Iterator[str]:
     """Ids of the devices that have a valid certificate, but none of the CA that issues now; in pages."""
     newest, after = current_issuers(store)[0].id, ""
     parameters = {"now": to_epoch(now), "newest": newest, "size": _PAGE}
-    while ids := [row[0] for row in store.each_row(_BEHIND, {**parameters, "after": after})]:
+    while ids := store.records(str, _BEHIND, {**parameters, "after": after}):
         yield from ids
         after = ids[-1]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.model import SerialNumber, from_epoch, to_epoch
-from iotonboard.store.certificates import certificate_row
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,22 +20,32 @@ _OVERDUE = """SELECT c.serial, d.device_id FROM overlap o JOIN certificate c ON 
         AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.certificate = n.id))"""
 
 
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """A certificate that was renewed and is to be revoked as superseded by now."""
+
+    serial: SerialNumber
+    device_id: str
+
+
 def begin_overlap(store: Store, serial: SerialNumber, ends_at: datetime | None) -> None:
     """Leave a certificate valid beside its successor; an end that was set before stays."""
     store.execute(
-        "INSERT INTO overlap (certificate, ends_at) VALUES (?, ?) ON CONFLICT (certificate)"
-        " DO UPDATE SET ends_at = coalesce(overlap.ends_at, excluded.ends_at)",
-        (certificate_row(store, serial), None if ends_at is None else to_epoch(ends_at)),
+        "INSERT INTO overlap (certificate, ends_at) SELECT id, ? FROM certificate WHERE serial = ?"
+        " ON CONFLICT (certificate) DO UPDATE SET ends_at = coalesce(overlap.ends_at, excluded.ends_at)",
+        (None if ends_at is None else to_epoch(ends_at), serial.octets),
     )
 
 
-def overlap_end(store: Store, certificate: int) -> datetime | None:
+def overlap_end(store: Store, serial: SerialNumber) -> datetime | None:
     """When a renewed certificate is revoked as superseded; ``None``: it was not renewed, or is left as it is."""
-    row = store.row("SELECT ends_at FROM overlap WHERE certificate = ?", (certificate,))
-    return from_epoch(row[0]) if row and row[0] is not None else None
+    query = """SELECT o.ends_at FROM overlap o JOIN certificate c ON c.id = o.certificate
+        WHERE c.serial = ? AND o.ends_at IS NOT NULL"""
+    return store.record(from_epoch, query, (serial.octets,))
 
 
-def overdue_overlaps(store: Store, now: datetime) -> list[tuple[SerialNumber, str]]:
-    """Serial and device of each certificate whose overlap is over and that is still valid."""
-    rows = store.rows(_OVERDUE, {"now": to_epoch(now)})
-    return [(SerialNumber(int.from_bytes(serial)), device_id) for serial, device_id in rows]
+def overdue_overlaps(store: Store, now: datetime) -> list[Overdue]:
+    """Each certificate whose overlap is over and that is still valid."""
+    return store.records(
+        lambda serial, device_id: Overdue(SerialNumber.from_octets(serial), device_id), _OVERDUE, {"now": to_epoch(now)}
+    )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from iotonboard.store.certificates import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from iotonboard.model import SerialNumber
     from iotonboard.store.store import Store
 
 
@@ -25,20 +26,24 @@ class PendingFiles:
     bundle: bytes | None
 
 
-def add_pending(store: Store, certificate: int, bundle: bytes | None) -> None:
+def add_pending(store: Store, serial: SerialNumber, bundle: bytes | None) -> None:
     """Note that a certificate's files are to be written."""
-    store.execute("INSERT OR REPLACE INTO pending (certificate, bundle) VALUES (?, ?)", (certificate, bundle))
+    store.execute(
+        "INSERT OR REPLACE INTO pending (certificate, bundle) SELECT id, ? FROM certificate WHERE serial = ?",
+        (bundle, serial.octets),
+    )
 
 
 def pending_files(store: Store, limit: int, *, after: int = 0) -> list[PendingFiles]:
     """Files that are to be written, oldest certificate first, of those behind row ``after``."""
-    rows = store.rows(
-        f"SELECT p.certificate, coalesce(d.device_id, c.host), c.host IS NOT NULL, c.der, {KEY}, p.bundle"  # noqa: S608
-        " FROM pending p JOIN certificate c ON c.id = p.certificate LEFT JOIN device d ON d.id = c.device"
-        " WHERE p.certificate > ? ORDER BY p.certificate LIMIT ?",
-        (after, limit),
-    )
-    return [PendingFiles(row[0], row[1], bool(row[2]), *row[3:]) for row in rows]
+    query = f"""SELECT p.certificate, coalesce(d.device_id, c.host), c.host IS NOT NULL, c.der, {KEY}, p.bundle
+        FROM pending p JOIN certificate c ON c.id = p.certificate LEFT JOIN device d ON d.id = c.device
+        WHERE p.certificate > ? ORDER BY p.certificate LIMIT ?"""
+    return store.records(_pending_files, query, (after, limit))
+
+
+def _pending_files(certificate: int, name: str, is_broker: int, *octets: Any) -> PendingFiles:
+    return PendingFiles(certificate, name, bool(is_broker), *octets)
 
 
 def clear_pending(store: Store, certificates: Iterable[int]) -> None:

@@ -34,47 +34,43 @@ def remove_revocation(store: Store, serial: SerialNumber) -> None:
 
 
 def revocable(
-    store: Store, device: int, now: datetime, reason: RevocationReason = RevocationReason.CERTIFICATE_HOLD
+    store: Store, device_id: str, now: datetime, reason: RevocationReason = RevocationReason.CERTIFICATE_HOLD
 ) -> list[SerialNumber]:
     """Serials of a device's unexpired certificates that can be revoked for ``reason``, oldest first.
 
     For a hold those are the valid ones.
     """
-    query = (
-        "SELECT c.serial, r.reason FROM certificate c LEFT JOIN revocation r ON r.certificate = c.id"
-        " WHERE c.device = ? AND c.not_after >= ? ORDER BY c.id"
-    )
-    return [
-        SerialNumber(int.from_bytes(serial))
-        for serial, earlier in store.rows(query, (device, to_epoch(now)))
-        if reason.replaces(earlier and RevocationReason(earlier))
-    ]
+    query = """SELECT c.serial, r.reason FROM certificate c LEFT JOIN revocation r ON r.certificate = c.id
+        WHERE c.device = (SELECT id FROM device WHERE device_id = ?) AND c.not_after >= ? ORDER BY c.id"""
+    found = store.records(_serial_and_reason, query, (device_id, to_epoch(now)))
+    return [serial for serial, earlier in found if reason.replaces(earlier)]
 
 
-def held(store: Store, device: int) -> list[SerialNumber]:
+def _serial_and_reason(serial: bytes, reason: str | None) -> tuple[SerialNumber, RevocationReason | None]:
+    return SerialNumber.from_octets(serial), None if reason is None else RevocationReason(reason)
+
+
+def held_serials(store: Store, device_id: str) -> list[SerialNumber]:
     """Serials of a device's certificates that are on hold, oldest first."""
-    query = (
-        "SELECT c.serial FROM certificate c JOIN revocation r ON r.certificate = c.id"
-        " WHERE c.device = ? AND r.reason = ? ORDER BY c.id"
-    )
-    rows = store.rows(query, (device, RevocationReason.CERTIFICATE_HOLD.value))
-    return [SerialNumber(int.from_bytes(row[0])) for row in rows]
+    query = """SELECT c.serial FROM certificate c JOIN revocation r ON r.certificate = c.id
+        WHERE c.device = (SELECT id FROM device WHERE device_id = ?) AND r.reason = 'certificateHold' ORDER BY c.id"""
+    return store.records(SerialNumber.from_octets, query, (device_id,))
 
 
 def revocation_of(store: Store, serial: SerialNumber) -> RevocationRecord | None:
     """The revocation of a certificate that this state knows; ``None`` when it has none."""
-    query = (
-        "SELECT r.revocation_date, r.reason FROM revocation r JOIN certificate c ON c.id = r.certificate"
-        " WHERE c.serial = ?"
+    query = """SELECT r.revocation_date, r.reason FROM revocation r JOIN certificate c ON c.id = r.certificate
+        WHERE c.serial = ?"""
+    return store.record(
+        lambda date, reason: RevocationRecord(serial, from_epoch(date), RevocationReason(reason)),
+        query,
+        (serial.octets,),
     )
-    row = store.row(query, (serial.octets,))
-    return RevocationRecord(serial, from_epoch(row[0]), RevocationReason(row[1])) if row else None
 
 
 def foreign_entry(store: Store, serial: SerialNumber) -> bytes | None:
     """The CRL entry of a revocation whose certificate this state does not know."""
-    row = store.row("SELECT entry_der FROM foreign_revocation WHERE serial = ?", (serial.octets,))
-    return row[0] if row else None
+    return store.record(bytes, "SELECT entry_der FROM foreign_revocation WHERE serial = ?", (serial.octets,))
 
 
 def set_foreign_entry(store: Store, issuer: int, serial: SerialNumber, entry_der: bytes | None) -> None:

@@ -26,55 +26,61 @@ _NEWEST = 10_000  # how many rows a check looks at
 class Kept:
     """A certificate whose key, salt or bundle may still be kept."""
 
-    row: int
     device_id: str
     serial: SerialNumber
 
 
-def purged_at(store: Store, certificate: int) -> datetime | None:
+@dataclass(frozen=True, slots=True)
+class KeptGroup:
+    """Some certificates in the order of their making, or of their receipts; ``last`` is the place to go on from."""
+
+    last: int
+    kept: tuple[Kept, ...]
+
+
+def purged_at(store: Store, serial: SerialNumber) -> datetime | None:
     """When a certificate's key, salt and bundle were erased, or ``None``."""
-    row = store.row("SELECT purged_at FROM purge WHERE certificate = ?", (certificate,))
-    return from_epoch(row[0]) if row else None
+    query = "SELECT p.purged_at FROM purge p JOIN certificate c ON c.id = p.certificate WHERE c.serial = ?"
+    return store.record(from_epoch, query, (serial.octets,))
 
 
-_KEPT = (
-    "SELECT c.id, d.device_id, c.serial FROM certificate c JOIN device d ON d.id = c.device"
-    " WHERE {} AND c.id NOT IN (SELECT certificate FROM purge) ORDER BY c.id"
-)
+# -- what is kept ---------------------------------------------------------------------------------------------------
 
 
-def _kept(store: Store, where: str, parameters: tuple[object, ...]) -> list[Kept]:
-    rows = store.rows(_KEPT.format(where), parameters)
-    return [Kept(row, device_id, SerialNumber(int.from_bytes(serial))) for row, device_id, serial in rows]
-
-
-def kept_of(store: Store, device: int) -> list[Kept]:
+def kept_of(store: Store, device_id: str) -> list[Kept]:
     """Certificates of a device that were not purged."""
-    return _kept(store, "c.device = ?", (device,))
+    return _kept(store, "d.device_id = ?", (device_id,))
 
 
-def kept_before(store: Store, after: int, before: datetime) -> tuple[int, list[Kept]] | None:
+def kept_before(store: Store, after: int, before: datetime) -> KeptGroup | None:
     """The next group of certificates behind row ``after`` that were made at ``before`` or earlier.
 
-    Answers the group's last row, to go on from, and those that were not purged; ``None`` at the end. Rows are in
-    the order of their making, so the first one that is younger ends the search.
+    Those of the group that were purged are left out; ``None`` at the end. Rows are in the order of their making, so
+    the first one that is younger ends the search.
     """
     query = "SELECT id, created_at FROM certificate WHERE id > ? ORDER BY id LIMIT ?"
     last = after
-    for row, created_at in store.each_row(query, (after, _GROUP)):
+    for row, created_at in store.rows(query, (after, _GROUP)):
         if created_at > to_epoch(before):
             break
         last = row
-    return (last, _kept(store, "c.id > ? AND c.id <= ?", (after, last))) if last > after else None
+    return KeptGroup(last, tuple(_kept(store, "c.id > ? AND c.id <= ?", (after, last)))) if last > after else None
 
 
-def kept_confirmed(store: Store, after: int) -> tuple[int, list[Kept]] | None:
+def kept_confirmed(store: Store, after: int) -> KeptGroup | None:
     """The next group of certificates whose receipt stands behind row ``after``: as ``kept_before``."""
-    query = "SELECT max(id) FROM (SELECT id FROM receipt WHERE id > ? ORDER BY id LIMIT ?)"
-    last = store.row(query, (after, _GROUP))[0]
-    if last is None:
+    query = "SELECT id FROM receipt WHERE id > ? ORDER BY id LIMIT ?"
+    receipts = store.records(int, query, (after, _GROUP))
+    if not receipts:
         return None
-    return last, _kept(store, "c.id IN (SELECT certificate FROM receipt WHERE id > ? AND id <= ?)", (after, last))
+    where = "c.id IN (SELECT certificate FROM receipt WHERE id > ? AND id <= ?)"
+    return KeptGroup(receipts[-1], tuple(_kept(store, where, (after, receipts[-1]))))
+
+
+def _kept(store: Store, where: str, parameters: tuple[object, ...]) -> list[Kept]:
+    query = f"""SELECT d.device_id, c.serial FROM certificate c JOIN device d ON d.id = c.device
+        WHERE {where} AND c.id NOT IN (SELECT certificate FROM purge) ORDER BY c.id"""
+    return store.records(lambda device_id, serial: Kept(device_id, SerialNumber.from_octets(serial)), query, parameters)
 
 
 def kept_for_nothing(store: Store, ended: datetime) -> list[str]:
@@ -92,24 +98,28 @@ def kept_for_nothing(store: Store, ended: datetime) -> list[str]:
         AND NOT EXISTS (SELECT 1 FROM certificate o WHERE o.device = d.id AND o.not_after >= :ended AND NOT EXISTS
             (SELECT 1 FROM revocation r WHERE r.certificate = o.id AND r.reason <> 'certificateHold'))
         ORDER BY d.device_id"""
-    return [row[0] for row in store.each_row(query, {"ended": to_epoch(ended), "newest": _NEWEST})]
+    return store.records(str, query, {"ended": to_epoch(ended), "newest": _NEWEST})
 
 
-def add_purge(store: Store, certificate: int, now: datetime) -> None:
-    """Overwrite a certificate's key, salt and waiting bundle, inside the caller's transaction."""
-    execute = store.execute
-    execute("INSERT INTO purge (certificate, purged_at) VALUES (?, ?)", (certificate, to_epoch(now)))
-    execute(
-        "UPDATE certificate SET key_der = zeroblob(length(key_der)), salt = zeroblob(length(salt)) WHERE id = ?",
-        (certificate,),
+# -- erasing --------------------------------------------------------------------------------------------------------
+
+
+def add_purge(store: Store, serial: SerialNumber, now: datetime) -> None:
+    """Overwrite a certificate's key, salt and waiting bundle, inside the caller's transaction.
+
+    Its files are queued to be written anew, without them, when it is the newest of its device.
+    """
+    row = store.row("SELECT id FROM certificate WHERE serial = ?", (serial.octets,))
+    store.execute("INSERT INTO purge (certificate, purged_at) VALUES (?, ?)", (*row, to_epoch(now)))
+    store.execute(
+        "UPDATE certificate SET key_der = zeroblob(length(key_der)), salt = zeroblob(length(salt)) WHERE id = ?", row
     )
-    close_deliveries(store, certificate, "purged")
-    execute("UPDATE pending SET bundle = NULL WHERE certificate = ?", (certificate,))
-    newest = "SELECT max(o.id) FROM certificate o WHERE o.device = c.device"
-    execute(
-        "INSERT INTO pending (certificate, bundle) SELECT c.id, NULL FROM certificate c"  # noqa: S608 - constants
-        f" WHERE c.id = ? AND c.id = ({newest}) ON CONFLICT DO NOTHING",
-        (certificate,),
+    close_deliveries(store, serial, "purged")
+    store.execute("UPDATE pending SET bundle = NULL WHERE certificate = ?", row)
+    store.execute(
+        """INSERT INTO pending (certificate, bundle) SELECT c.id, NULL FROM certificate c WHERE c.id = ?
+        AND c.id = (SELECT max(o.id) FROM certificate o WHERE o.device = c.device) ON CONFLICT DO NOTHING""",
+        row,
     )
     store.set_meta("log_holds_secrets", 1)
 

@@ -9,6 +9,8 @@ from iotonboard.model import Access, TopicRule
 if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
+_DEVICE = "(SELECT id FROM device WHERE device_id = ?)"
+
 
 def extra_topics(store: Store) -> dict[str, list[TopicRule]]:
     """Topic rules of single devices, beside the templates that all get."""
@@ -18,26 +20,28 @@ def extra_topics(store: Store) -> dict[str, list[TopicRule]]:
         "SELECT d.device_id || '', t.access, t.topic FROM topic t JOIN device d ON d.id = t.device"
         " ORDER BY 1 COLLATE NOCASE, 2, 3"
     )
-    for device_id, access, topic in store.rows(query):
-        topics.setdefault(device_id, []).append(TopicRule(Access(access), topic))
+    for device_id, rule in store.each(lambda device_id, *row: (device_id, _topic_rule(*row)), query):
+        topics.setdefault(device_id, []).append(rule)
     return topics
 
 
-def device_topics(store: Store, device: int) -> list[TopicRule]:
+def device_topics(store: Store, device_id: str) -> list[TopicRule]:
     """Extra topic rules of one device."""
-    query = "SELECT access, topic FROM topic WHERE device = ? ORDER BY access, topic"
-    return [TopicRule(Access(access), topic) for access, topic in store.rows(query, (device,))]
+    query = f"SELECT access, topic FROM topic WHERE device = {_DEVICE} ORDER BY access, topic"
+    return store.records(_topic_rule, query, (device_id,))
 
 
-def add_topic(store: Store, device: int, rule: TopicRule) -> None:
+def _topic_rule(access: str, topic: str) -> TopicRule:
+    return TopicRule(Access(access), topic)
+
+
+def add_topic(store: Store, device_id: str, rule: TopicRule) -> None:
     """Give one device a topic rule; one that is there already stays."""
-    store.execute(
-        "INSERT INTO topic (device, access, topic) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        (device, rule.access.value, rule.topic),
-    )
+    statement = f"INSERT INTO topic (device, access, topic) VALUES ({_DEVICE}, ?, ?) ON CONFLICT DO NOTHING"
+    store.execute(statement, (device_id, rule.access.value, rule.topic))
 
 
-def remove_topic(store: Store, device: int, rule: TopicRule) -> bool:
+def remove_topic(store: Store, device_id: str, rule: TopicRule) -> bool:
     """Take one of a device's own topic rules; ``True`` when it was there."""
-    query = "DELETE FROM topic WHERE device = ? AND access = ? AND topic = ?"
-    return store.execute(query, (device, rule.access.value, rule.topic)).rowcount > 0
+    statement = f"DELETE FROM topic WHERE device = {_DEVICE} AND access = ? AND topic = ?"
+    return store.execute(statement, (device_id, rule.access.value, rule.topic)).rowcount > 0

@@ -42,7 +42,7 @@ def fold_trail(store: Store) -> None:
         store.execute("INSERT OR IGNORE INTO trail (serial, subject) VALUES (?, ?)", (serial, row.subject))
         for column in ("fingerprint", "bundle", "revoked"):
             if column in detail:
-                store.execute(f"UPDATE trail SET {column} = ? WHERE serial = ?", (detail[column], serial))  # noqa: S608
+                store.execute(f"UPDATE trail SET {column} = ? WHERE serial = ?", (detail[column], serial))
         if "released" in detail:
             store.execute("UPDATE trail SET revoked = NULL WHERE serial = ?", (serial,))
 

@@ -23,8 +23,6 @@ LONG_FUNCTIONS = {
 }
 PRIVATE = {
     ("iotonboard.cli.app", "typer._click.exceptions.ClickException"): "typer ships click below this name; it is pinned",
-    ("iotonboard.store.devices", "iotonboard.store.certificates._CERTIFICATE"): "one adapter is to come",
-    ("iotonboard.store.devices", "iotonboard.store.certificates._certificate_record"): "one adapter is to come",
 }
 
 

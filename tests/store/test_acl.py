@@ -11,7 +11,7 @@ from iotonboard.model import DeviceId, RevocationReason, SerialNumber, Validity
 from iotonboard.store import acl as rooms
 from iotonboard.store.acl import denied_ids, permitted_ids
 from iotonboard.store.certificates import NewCertificate, add_certificate
-from iotonboard.store.devices import add_device, device_named, set_retired
+from iotonboard.store.devices import add_device, set_retired
 from iotonboard.store.issuers import add_issuer
 from iotonboard.store.revocations import add_revocation
 from iotonboard.store.store import Store
@@ -27,14 +27,14 @@ def test_revoked_and_retired_devices_are_left_out(tmp_path: Path, monkeypatch: p
     with store.transaction():
         issuer = add_issuer(store, SerialNumber(1 << 100), VALIDITY, b"ca", "ca.key", NOW)
         for number, name in enumerate(("c", "B", "a", "renewed", "retired", "revoked"), start=1):
-            device = add_device(store, DeviceId(name), "", {}, NOW)
+            add_device(store, DeviceId(name), "", {}, NOW)
             for serial in (number, number + 100) if name == "renewed" else (number,):
                 digest = hashlib.sha256(bytes((serial,))).digest()
                 new = NewCertificate(SerialNumber(serial), VALIDITY, b"", "", digest, None, None)
-                add_certificate(store, new, issuer=issuer, device=device, now=NOW)
+                add_certificate(store, new, issuer=issuer, device_id=name, now=NOW)
         for serial in (4, 6):  # of the renewed device, the old one only
             add_revocation(store, SerialNumber(serial), NOW, RevocationReason.SUPERSEDED, b"entry")
-        set_retired(store, device_named(store, "retired"), NOW)
+        set_retired(store, "retired", NOW)
     assert list(permitted_ids(store, NOW)) == ["a", "B", "c", "renewed"]
     assert denied_ids(store, NOW, NOW) == ["revoked"]
     store.close()

@@ -20,7 +20,8 @@ def overlaps(state: State) -> Outcome:
     """A renewed certificate ends when its overlap does."""
     overdue = overdue_overlaps(state.store, state.clock())
     if overdue:
-        message = f"{len(overdue)} old certificates are past their overlap and still valid, such as {overdue[0][1]!r}'s"
+        example = overdue[0].device_id
+        message = f"{len(overdue)} old certificates are past their overlap and still valid, such as {example!r}'s"
         return warning(message, "type: iotonboard gen-crl")
     return ok("no renewed certificate is past its overlap")
 
