@@ -17,7 +17,7 @@ CONTENT = {"crl.pem": b"a list\n" * 7, "mosquitto.acl": b"user a\ntopic read x\n
 
 def make(path: Path, *, files: dict[str, bytes] = CONTENT, keys: tuple[KeyType, ...] = (KeyType.EC_P256,)) -> Manifest:
     manifest = Manifest(7, pki.NOW, pki.NOW, pki.NOW + timedelta(days=30), 3, describe(files))
-    path.write_bytes(b"".join(render_package(manifest, files, [pki.key(one) for one in keys])))
+    path.write_bytes(b"".join(render_package(manifest, files, [pki.signer(one) for one in keys])))
     return manifest
 
 
@@ -77,7 +77,7 @@ def test_a_large_package_is_read_in_pieces(tmp_path: Path) -> None:
 
 def test_files_change_places_only_with_a_signature(tmp_path: Path) -> None:
     manifest = Manifest(7, pki.NOW, pki.NOW, pki.NOW, 3, tuple(reversed(describe(CONTENT))))
-    (tmp_path / "p").write_bytes(b"".join(render_package(manifest, CONTENT, [pki.key(KeyType.EC_P256)])))
+    (tmp_path / "p").write_bytes(b"".join(render_package(manifest, CONTENT, [pki.signer()])))
     with pytest.raises(PolicyError, match="other things"):
         read(tmp_path / "p")
 
