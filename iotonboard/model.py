@@ -18,6 +18,8 @@ from iotonboard.errors import PolicyError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from iotonboard.errors import IotOnboardError
+
 _LETTERS = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 # Names that Windows reserves for devices, with or without an extension, in any case.
 _WINDOWS_DEVICE = r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?"
@@ -263,6 +265,36 @@ def certificate_json(
         "not_after": rfc3339(validity.not_after) if validity is not None else None,
         "fingerprint": fingerprint,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A device, or one certificate, that is there already, as it was named; empty where nothing was said.
+
+    ``line`` 0: not from a list.
+    """
+
+    device_id: str
+    line: int = 0
+    serial: str = ""
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A device that was refused, in its place among the others.
+
+    ``device_id`` is what the list names, be it an id or not; ``line`` 0: not from a list.
+    """
+
+    device_id: str
+    line: int
+    error: IotOnboardError
+
+    @property
+    def message(self) -> str:
+        """Why, with the line of the list."""
+        return f"line {self.line}: {self.error.message}" if self.line else self.error.message
 
 
 def whole_seconds(moment: datetime) -> datetime:

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from iotonboard.commands.renew import Renewed
     from iotonboard.enrolment.batch import StartWorkers
     from iotonboard.enrolment.desk import Desk
-    from iotonboard.enrolment.request import Refused, Request
+    from iotonboard.enrolment.request import Request
     from iotonboard.enrolment.results import ResultsFile
     from iotonboard.enrolment.workers import WorkerPool
+    from iotonboard.model import Refused
     from iotonboard.state.state import State
 
 

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from iotonboard.ca.authority import Authority
-    from iotonboard.enrolment.request import Refused, Request
+    from iotonboard.enrolment.request import Request
     from iotonboard.enrolment.results import ResultsFile
+    from iotonboard.model import Refused
     from iotonboard.state.state import State
 
 app = typer.Typer()

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from iotonboard.broker.topics import parse_topic_rule
 from iotonboard.enrolment.batch import GROUP, Answer, Batch, Plan, at_line, record_certificate
 from iotonboard.enrolment.desk import Order
-from iotonboard.enrolment.request import Refused, Request
+from iotonboard.enrolment.request import Request
 from iotonboard.errors import ConflictError, IotOnboardError
-from iotonboard.model import DeviceId, KeyType, SerialNumber
+from iotonboard.model import DeviceId, KeyType, Refused, SerialNumber
 from iotonboard.pki.certificates import validity_for
 from iotonboard.pki.csr import parse_csr
 from iotonboard.store.devices import add_device, device_named, device_record, find_device, refuse_retired

@@ -11,13 +11,14 @@ import csv
 import json
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
-from iotonboard.enrolment.request import Refused, Request, check_attribute_name, check_value, parse_request
+from iotonboard.enrolment.request import Request, check_attribute_name, check_value, parse_request
 from iotonboard.errors import IotOnboardError, NotFoundError, PolicyError
 from iotonboard.files import read_file
+from iotonboard.model import Refused, Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -31,16 +32,6 @@ _SAVE_AS = "save the list as 'CSV UTF-8' in the spreadsheet"
 
 _Row = TypeVar("_Row")
 _CsvRow = tuple[int, list[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A device of a list that is there already; empty where the list does not say. ``line`` 0: not from a list."""
-
-    device_id: str
-    line: int = 0
-    serial: str = ""
-    fingerprint: str = ""
 
 
 def read_devices(source: str, stdin: BinaryIO) -> Iterator[Request | Refused]:

@@ -12,8 +12,6 @@ from iotonboard.model import DeviceId, KeyType
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from iotonboard.errors import IotOnboardError
-
 _ATTRIBUTE_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
 _MAX_VALUE = 1024
 _MAX_DAYS = 36500
@@ -36,23 +34,6 @@ class Request:
     csr: bytes | None = field(default=None, repr=False)
     key_type: KeyType | None = None
     validity_days: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A device that was refused, in its place among the others.
-
-    ``device_id`` is what the list names, be it an id or not; ``line`` 0: not from a list.
-    """
-
-    device_id: str
-    line: int
-    error: IotOnboardError
-
-    @property
-    def message(self) -> str:
-        """Why, with the line of the list."""
-        return f"line {self.line}: {self.error.message}" if self.line else self.error.message
 
 
 def parse_request(fields: Mapping[str, str], line: int) -> Request:
