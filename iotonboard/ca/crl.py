@@ -67,7 +67,8 @@ def _sign_of_one_ca(state: State, ca: SigningCa, published: Sequence[CrlRow], no
     if calendar is not None:
         calendar = calendar.capped(state.config["crl_calendar_max_days"])
     periods = plan_periods(first, now, days=days, calendar=calendar)
-    generation = published[0].generation + 1 if published else 1
+    # Never one that was published before, also where somebody deleted its row: it would count as written.
+    generation = 1 + max(published[0].generation if published else 0, state.store.meta("crl_published") or 0)
     # RFC 5280 3.3: an entry stays until it was on one CRL issued after the certificate expired.
     listed_since = in_force_since or first
     return [

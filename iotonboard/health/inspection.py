@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import Enum, auto
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING
 from iotonboard.errors import IotOnboardError
 from iotonboard.files import read_file
 from iotonboard.health.trail import check_trail
-from iotonboard.model import rfc3339, to_epoch
+from iotonboard.model import to_epoch
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, crl_facts, revoked_entries
 from iotonboard.pki.facts import certificate_facts, is_issued_by
@@ -167,11 +166,6 @@ def _crl(state: State) -> Iterator[Difference]:
     has_begun = any(fact.this_update <= now for fact in facts)
     if not has_begun or max(fact.next_update for fact in facts) <= now:
         yield Difference("crl", path, "no CRL in it is valid now: every device is refused", Repair.PUBLISH)
-    shortest = timedelta(days=1, minutes=state.config["not_before_skew_minutes"])
-    for fact in facts:
-        if fact.next_update - fact.this_update < shortest:
-            message = f"CRL {fact.number} ends already on {rfc3339(fact.next_update)}"
-            yield Difference("crl", path, message, Repair.PUBLISH)
     yield from _unlisted(state, ders)
 
 
