@@ -12,17 +12,20 @@ import errno
 import os
 import stat
 import threading
+from collections import deque
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import BusyError, ConflictError, IotOnboardError, NotFoundError, PolicyError
 from iotonboard.permissions import READER_HINT, TAKEN_HINT, Placement, check_replaceable, unreadable_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from typing import BinaryIO
 
 STAGING_PREFIX = ".iotonboard-"
 STAGING_SUFFIX = ".tmp"
+_SYNCS_AT_ONCE = 16  # more are no faster on ext4
+_IS_POSIX = hasattr(os, "O_DIRECTORY")
 
 # O_BINARY exists on Windows only, O_NOFOLLOW and O_CLOEXEC on POSIX only.
 _CREATE = (
@@ -108,13 +111,15 @@ def holds(path: str, pieces: Iterable[bytes]) -> bool:
         raise _read_error(error, path) from error
 
 
-def make_private_dir(path: str) -> bool:
+def make_private_dir(path: str, *, durable: bool = True) -> bool:
     """Create a folder with mode 0700; as ``make_dir``."""
-    return make_dir(path, 0o700)
+    return make_dir(path, 0o700, durable=durable)
 
 
-def make_dir(path: str, mode: int) -> bool:
+def make_dir(path: str, mode: int, *, durable: bool = True) -> bool:
     """Create ``path`` with ``mode`` whatever the umask says; ``True`` when it was made.
+
+    ``durable=False`` leaves it to ``write_together`` or ``sync_together`` to make its name last.
 
     Raises:
         ConflictError: something that is not a folder (or a symbolic link) stands there.
@@ -124,6 +129,8 @@ def make_dir(path: str, mode: int) -> bool:
         os.mkdir(path, 0o700)
         if mode != 0o700:
             os.chmod(path, mode)
+        if durable:
+            _sync(os.path.dirname(os.path.abspath(path)))
     except FileExistsError:
         if not stat.S_ISDIR(os.lstat(path).st_mode):
             raise ConflictError(f"{path!r} is not a folder", hint="move it away; links are not followed here") from None
@@ -153,13 +160,13 @@ def create_exclusive(path: str, content: bytes, placement: Placement = PRIVATE) 
         BusyError: the disk refused; no partial file is left.
     """
     try:
-        descriptor = os.open(path, _CREATE, 0o600)
+        created = _create(path)
     except FileExistsError:
         raise ConflictError(f"{path!r} exists already", hint=TAKEN_HINT) from None
     except OSError as error:
         raise disk_error(error, path) from error
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with created as file:
             file.write(content)
             _settle(file, placement, durable=True)
     except OSError as error:
@@ -174,48 +181,115 @@ def write_atomic(
     placement: Placement = PRIVATE,
     *,
     durable: bool = True,
-    sync_folder: bool = True,
 ) -> None:
-    """Replace ``path`` by a whole new file.
+    """Replace ``path`` by a whole new file; ``durable=False`` leaves it to a later ``sync_together`` to make it last.
 
     ``content`` may be produced piece by piece; when producing it fails, the old file stays.
-    ``durable=False`` leaves the fsync to a later ``sync_all``, ``sync_folder=False`` that of the folder to a later
-    ``sync_dir``.
 
     Raises:
         BusyError: the disk refused; the old file stays.
         PolicyError: the placement's reader could not read it; the old file stays.
     """
-    with replacing(path, placement, durable=durable, sync_folder=sync_folder) as file:
+    with replacing(path, placement, durable=durable) as file:
         for piece in (content,) if isinstance(content, bytes) else content:
             file.write(piece)
 
 
-def write_first(path: str, content: bytes, placement: Placement = PRIVATE) -> None:
-    """Write a file into a folder that was just made and that nobody was told of: it needs no temporary name.
+def write_together(contents: Mapping[str, tuple[bytes, Placement]]) -> dict[str, IotOnboardError]:
+    """Replace many files, each by a whole new one; durable when this returns, with the folders that they lie in.
 
-    A later ``sync_all`` makes it durable. What a crash leaves here is noted elsewhere, and written again.
-
-    Raises:
-        BusyError: the disk refused.
+    All wait for the disk together, which takes little longer than one does. Returns what refused which path.
     """
-    try:
-        descriptor = os.open(path, _CREATE, placement.mode)
+    staged: dict[str, str] = {}
+    refused: dict[str, IotOnboardError] = {}
+    for path, (content, placement) in contents.items():
         try:
-            while content:
-                content = content[os.write(descriptor, content) :]
-            if hasattr(os, "fchmod"):
-                os.fchmod(descriptor, placement.mode)
-        finally:
-            os.close(descriptor)
+            staged[path] = _write_staged(path, content, placement)
+        except IotOnboardError as error:
+            refused[path] = error
+    unsynced = _sync_all(staged.values())
+    for path, temporary in staged.items():
+        try:
+            if temporary in unsynced:
+                raise unsynced[temporary]
+            os.replace(temporary, path)
+        except OSError as error:
+            _forget(temporary)
+            refused[path] = disk_error(error, path)
+    return refused | _sync_folders(path for path in staged if path not in refused)
+
+
+def _write_staged(path: str, content: bytes, placement: Placement) -> str:
+    """Write what shall take the place of ``path`` beside it, not yet durable; returns its temporary name."""
+    check_replaceable(path)
+    staged = _staging_name(path)
+    try:
+        with _create(staged) as file:
+            file.write(content)
+            _settle(file, placement, durable=False)
     except OSError as error:
+        _forget(staged)
         raise disk_error(error, path) from error
+    return staged
+
+
+def sync_together(paths: Collection[str]) -> dict[str, IotOnboardError]:
+    """Make files durable that were written with ``durable=False``, as ``write_together`` does."""
+    refused: dict[str, IotOnboardError] = {path: disk_error(error, path) for path, error in _sync_all(paths).items()}
+    return _sync_folders(paths) | refused
+
+
+def _sync_folders(paths: Iterable[str]) -> dict[str, IotOnboardError]:
+    """Make names of files durable, and of the folders that they lie in; returns what refused which file's."""
+    folders = {path: os.path.dirname(path) for path in paths}
+    unsynced = _sync_all({*folders.values(), *map(os.path.dirname, folders.values())})
+    return {
+        path: disk_error(error, path)
+        for path, folder in folders.items()
+        if (error := unsynced.get(folder) or unsynced.get(os.path.dirname(folder)))
+    }
+
+
+def _sync_all(paths: Iterable[str]) -> dict[str, OSError]:
+    """Make files and folders durable, several at a time; returns what refused which."""
+    waiting, refused = deque(paths), dict[str, OSError]()
+
+    def work() -> None:
+        while waiting:
+            try:
+                path = waiting.popleft()
+            except IndexError:  # another one was quicker
+                return
+            try:
+                _sync(path)
+            except OSError as error:
+                refused[path] = error
+
+    # While one waits for the disk's journal, what the others ask for goes into the same write of it.
+    helpers = [threading.Thread(target=work) for _ in range(min(len(waiting), _SYNCS_AT_ONCE) - 1)]
+    for helper in helpers:
+        helper.start()
+    work()
+    for helper in helpers:
+        helper.join()
+    return refused
+
+
+def _sync(path: str) -> None:
+    if _IS_POSIX:
+        descriptor = os.open(path, os.O_RDONLY)
+    elif os.path.isdir(path):  # Windows opens no folders, and makes names durable by itself
+        return
+    else:
+        descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
-def replacing(
-    path: str, placement: Placement = PRIVATE, *, durable: bool = True, sync_folder: bool = True
-) -> Iterator[BinaryIO]:
+def replacing(path: str, placement: Placement = PRIVATE, *, durable: bool = True) -> Iterator[BinaryIO]:
     """Open a temporary file in ``path``'s folder; when the block ends well it takes the place of ``path``.
 
     Raises:
@@ -226,8 +300,7 @@ def replacing(
     check_replaceable(path)
     staged = _staging_name(path)
     try:
-        # A size for the buffer, so that Python does not ask for the disk's: it costs three more system calls a file.
-        with os.fdopen(os.open(staged, _CREATE, 0o600), "wb", 1 << 16) as file:
+        with _create(staged) as file:
             yield file
             _settle(file, placement, durable=durable)
         _check_readable(staged, path, placement.reader)
@@ -238,8 +311,13 @@ def replacing(
     except BaseException:
         _forget(staged)
         raise
-    if durable and sync_folder:
+    if durable:
         sync_dir(os.path.dirname(path) or ".")
+
+
+def _create(path: str) -> BinaryIO:
+    # A size for the buffer, so that Python does not ask for the disk's: it costs three more system calls a file.
+    return os.fdopen(os.open(path, _CREATE, 0o600), "wb", 1 << 16)
 
 
 def _staging_name(path: str) -> str:
@@ -269,55 +347,15 @@ def _forget(path: str) -> None:
 
 
 def sync_dir(path: str) -> None:
-    """Make renames and new names in a folder durable; a no-op where folders cannot be opened (Windows)."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
+    """Make renames and new names in a folder durable.
+
+    Raises:
+        BusyError: the disk refused.
+    """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync(path)
     except OSError as error:
         raise disk_error(error, path) from error
-
-
-def sync_all(paths: Iterable[str]) -> None:
-    """Make many files that were written with ``durable=False`` durable, at once where the system can."""
-    if hasattr(os, "sync"):
-        os.sync()
-        return
-    for path in paths:
-        _sync_file(path)
-
-
-def begin_sync() -> None:
-    """Let the disk begin with what ``sync_all`` will wait for, while the processors are busy; returns at once."""
-    if hasattr(os, "sync"):
-        threading.Thread(target=os.sync, daemon=True).start()
-
-
-def sync_tree(folder: str) -> None:
-    """Make the files of a folder, their names and the folder's own name durable; one that went is passed over."""
-    try:
-        with os.scandir(folder) as entries:
-            paths = [entry.path for entry in entries if entry.is_file(follow_symlinks=False)]
-        for path in paths:
-            _sync_file(path)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise disk_error(error, folder) from error
-    sync_dir(folder)
-    sync_dir(os.path.dirname(folder))
-
-
-def _sync_file(path: str) -> None:
-    descriptor = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def remove_file(path: str) -> bool:

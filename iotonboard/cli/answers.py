@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from iotonboard.cli import output
@@ -59,20 +59,15 @@ class Report:
         stopped: Callable[[], bool],
         total: int | None,
     ) -> None:
-        """Register everything, print every answer, publish the ACL once. ``total`` is for the progress; 0: none."""
+        """Register everything, print every answer. ``total`` is for the progress; 0: none."""
         from iotonboard.commands.register import register as register_all
 
-        answers = register_all(
-            state, authority, requests, options, stopped=stopped, start_workers=self._start_workers
-        )  # fmt: skip
-        try:
+        workers = self._start_workers
+        with closing(
+            register_all(state, authority, requests, options, stopped=stopped, start_workers=workers)
+        ) as answers:
             for answer in answers if total == 0 else _watched(self._session, answers, total):
                 self._print(answer)
-        except IotOnboardError:
-            with suppress(IotOnboardError):  # the first error is the one to report
-                state.publish()
-            raise
-        state.publish()
         if sum(self._counts.values()) > 1 or self._is_list:
             counts = ", ".join(f"{number} {outcome}" for outcome, number in self._counts.items() if number)
             place = f"; results in {self.results.path}" if self.results else ""

@@ -69,7 +69,6 @@ def rollover(
         else:
             passphrase = session.read_passphrase("CA passphrase") if key_is_encrypted(state) else None
             opened = session.unlock(state, passphrase)
-            state.publish(acl=False)
             request = command.Request(name, key_type, validity_days)
             result = command.retire(state, opened) if retire else command.begin(state, opened, request, passphrase)
         path = state.paths.ca_certificate

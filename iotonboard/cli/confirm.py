@@ -34,6 +34,8 @@ def confirm(
 ) -> int | None:
     """Record that devices took their credentials; needs no key."""
     from iotonboard.commands.confirm import confirm as confirm_all
+    from iotonboard.state.erasure import apply_keep_keys, finish_erasures
+    from iotonboard.state.publication import publish, publish_device_files, refuse_unpublished, settle_deliveries
 
     if bool(ids) == (batch is not None):
         raise UsageError("name devices, or a list with --batch", hint="for example: iotonboard confirm press-17")
@@ -41,7 +43,6 @@ def confirm(
         raise UsageError("--fingerprint goes with one device", hint="a list has a column 'fingerprint'")
     exit_code = 0
     with session.open_state() as state:
-        state.publish(acl=False)
         for answer in confirm_all(state, _receipts(ids or [], batch, fingerprint or "")):
             if answer.error is not None:
                 exit_code = exit_code or answer.error.exit_code
@@ -58,7 +59,10 @@ def confirm(
             }
             what = "confirmed" if answer.is_new else "was confirmed already"
             session.result(values, f"{answer.device_id}\t{what}\t{rfc3339(answer.confirmed_at)}")
-        state.publish(acl=False)
+        apply_keep_keys(state)
+        unpublished = publish(state, publish_device_files, settle_deliveries)
+        finish_erasures(state)
+        refuse_unpublished(unpublished)
     return exit_code
 
 

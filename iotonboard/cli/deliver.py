@@ -38,7 +38,6 @@ def deliver(
     if to is not None and minutes is not None:
         raise UsageError("--to and --minutes exclude each other", hint="a copy on a disk has no end")
     with session.open_state() as state:
-        state.publish(acl=False)
         life = minutes or state.config["download_expiry_minutes"]
         for device_id in ids:
             if to is None:

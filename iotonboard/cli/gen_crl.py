@@ -41,6 +41,7 @@ def gen_crl(
     """
     from iotonboard.commands.gen_crl import CalendarRequest
     from iotonboard.commands.gen_crl import gen_crl as sign
+    from iotonboard.state.erasure import apply_keep_keys, finish_erasures
 
     if every is not None and calendar is None:
         raise UsageError("--every goes with --calendar", hint="for one list use --next-update-days")
@@ -51,8 +52,9 @@ def gen_crl(
     request = CalendarRequest(calendar, every) if calendar is not None else None
     with session.open_state() as state:
         authority = session.unlock(state)
-        state.publish(acl=False)
+        apply_keep_keys(state)
         rows = sign(state, authority, next_update_days=next_update_days, calendar=request)
+        finish_erasures(state)
         _print_crl(session, rows, state.paths.crl)
         if reload:
             reload_now(session, state)

@@ -21,7 +21,7 @@ def generations(session: Session) -> int | None:
     from iotonboard.state.generations import list_generations
 
     with session.open_state() as state:
-        found = list_generations(state)
+        found = list_generations(state.store, state.paths, state.config["generations_kept"])
     rows = []
     for one in found:
         if session.json:

@@ -30,7 +30,6 @@ def pack(
 
     with session.open_state() as state:
         authority = session.unlock(state)
-        state.publish(acl=False)
         made = run(state, authority, out, valid_days=valid_days, force=force)
     manifest = made.manifest
     values = {

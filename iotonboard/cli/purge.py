@@ -25,12 +25,13 @@ def purge(
 ) -> int | None:
     """Erase keys, salts and bundles of devices for ever; certificates and records stay. Needs no key."""
     from iotonboard.commands import purge as command
+    from iotonboard.state.erasure import apply_keep_keys
+    from iotonboard.state.publication import publish, publish_device_files, refuse_unpublished, settle_deliveries
     from iotonboard.store.secrets import scrub_log
 
     if not ids and older_than is None:
         raise UsageError("nothing to purge", hint="name devices, or --older-than DAYS for all")
     with session.open_state() as state:
-        state.publish(acl=False)
         if ids:
             answers = iter(command.purge(state, ids, older_than=older_than))
         else:
@@ -43,7 +44,10 @@ def purge(
             }
             count = len(answer.serials)
             session.result(values, f"{answer.device_id}\t{f'{count} purged' if count else 'nothing left to purge'}")
-        state.publish(acl=False)
-        if not scrub_log(state.store):
+        apply_keep_keys(state)
+        unpublished = publish(state, publish_device_files, settle_deliveries)
+        is_gone = scrub_log(state.store)
+        refuse_unpublished(unpublished)
+        if not is_gone:
             session.message("another command reads the database: the next command empties its log of what was erased")
     return None

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 _IDLE_AFTER_S = 0.25
-# So many devices' files may wait to be made durable, all at once: on a stream few, for each line waits for that.
-_UNSETTLED_STREAM, _UNSETTLED_BATCH = 64, 8192
 
 
 @verb(app, "register", example="iotonboard register press-17 --set line=A3 --passphrase-file ca.pass --json")
@@ -88,7 +86,6 @@ def register(
     A batch goes on past bad rows and can be run again with --if-exists skip: it then makes exactly what is missing.
     """
     from iotonboard.commands import register as command
-    from iotonboard.enrolment.batch import GROUP
     from iotonboard.enrolment.request import Request, check_value, parse_attribute
 
     if sum((bool(ids), count is not None, batch is not None, stream, csr_dir is not None)) > 1:
@@ -108,16 +105,14 @@ def register(
         if_exists=if_exists,
         with_bundle=not no_bundle,
         strict=strict,
-        group=1 if stream else GROUP,
+        is_stream=stream,
         is_list=batch is not None,
-        unsettled=_UNSETTLED_STREAM if stream else _UNSETTLED_BATCH,
     )
     with session.open_state() as state, passwords_file(passwords) as keep_password, stop_signal() as stopped:
         authority = session.unlock(state)
         _say_where_keys_belong(
             session, state.config["key_origin"], csr=bool(csr or csr_dir), is_list=bool(batch or stream)
         )
-        state.publish(acl=False)
         requests: Iterator[Request | Refused | None]
         if stream or batch is not None or csr_dir is not None or csr:
             from iotonboard.enrolment import device_list

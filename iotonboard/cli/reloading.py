@@ -40,4 +40,6 @@ def finish(state: State, authority: Authority) -> None:
 
         gen_crl(state, authority)
     else:
-        state.publish()
+        from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
+
+        refuse_unpublished(publish(state, *EVERYTHING))

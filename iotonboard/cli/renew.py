@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -93,19 +94,17 @@ def renew(
         )
         requests = _behind(state) if old_ca else _requests(state, ids or [], batch, csr, options)
         authority = session.unlock(state)
-        state.publish(acl=False)
         exit_code, counts = 0, {"renewed": 0, "skipped": 0, "failed": 0}
-        try:
-            workers = worker_starter(jobs)
-            answers = command.renew(state, authority, requests, options, stopped=stopped, start_workers=workers)
+        workers = worker_starter(jobs)
+        with closing(
+            command.renew(state, authority, requests, options, stopped=stopped, start_workers=workers)
+        ) as answers:
             for answer in watched(session, answers, count_rows(batch) if batch else len(ids or ()) or None):
                 exit_code = exit_code or (answer.error.exit_code if answer.error else 0)
                 counts[answer.outcome] += 1
                 if keep_password and answer.bundle_password:
                     keep_password(answer)
                 _print_renewed(session, answer, None if keep_password else answer.bundle_password)
-        finally:
-            state.publish()
         _print_counts(session, counts)
         if counts["renewed"] and revoke_old == "now":
             reach_broker(session, state, reload=False)

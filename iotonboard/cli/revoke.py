@@ -50,6 +50,7 @@ def revoke(
 ) -> int | None:
     """Revoke devices: recorded, on the CRL and out of the ACL in one step."""
     from iotonboard.commands import revoke as command
+    from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
     from iotonboard.store.issuers import crl_number
 
     names_any = bool(ids or serials or certificates)
@@ -61,18 +62,18 @@ def revoke(
     targets = list(_targets(ids or [], serials or [], batch))
     with session.open_state() as state:
         authority = None if defer else session.unlock(state)
-        state.publish(acl=False)
         if certificates:
             targets += _adopted(state, certificates)
         answers = command.revoke(state, targets, reason, strict=strict)
         done = [answer for answer in answers if answer.error is None]
         rows, refused = _signed(state, authority) if done and authority else ([], None)
-        state.publish()
+        unpublished = [] if rows else publish(state, *EVERYTHING)
         for answer in done:
             _print(session, answer, crl_number(state.store, rows, answer.serials) if rows else None)
         if refused is not None:
             session.message("the revocation is recorded, and the ACL says so; no CRL was signed:")
             raise refused
+        refuse_unpublished(unpublished)
         if reload and done and not defer:
             reload_now(session, state)
     exit_code = _print_errors(answers)

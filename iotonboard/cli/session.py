@@ -76,10 +76,13 @@ class Session:
     @contextlib.contextmanager
     def open_state(self) -> Iterator[State]:
         """Open the state directory for the time of the command."""
+        from iotonboard.state.erasure import finish_erasures
+        from iotonboard.state.outbox import sweep_outbox
         from iotonboard.state.state import open_state
 
         with open_state(self.root, self.environment, self.caller, clock) as state:
-            state.sweep_outbox()
+            sweep_outbox(state)
+            finish_erasures(state)
             yield state
 
     def unlock(self, state: State, passphrase: Passphrase | None = None) -> Authority:

@@ -36,8 +36,6 @@ def sync_acl(
     if check and reload:
         raise UsageError("--check writes nothing to reload", hint="leave one of the two out")
     with session.open_state() as state:
-        if not check:
-            state.publish(acl=False)
         result = sync(state, style=style, out=out, check=check)
         _print(session, result, check=check)
         if reload:

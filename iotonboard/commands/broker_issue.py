@@ -17,6 +17,7 @@ from iotonboard.pki import pem
 from iotonboard.pki.certificates import issue_server, validity_for
 from iotonboard.pki.keys import dump_key, generate_key, spki_der
 from iotonboard.pki.profiles import ServerProfile
+from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.store.certificates import NewCertificate, add_certificate
 from iotonboard.store.pending import add_pending
 
@@ -96,7 +97,7 @@ def issue_broker(
             detail={"fingerprint": new.fingerprint, "broker": list(hosts), "plain_key": plain_key},
         )
         seal_audit(state, authority)
-    state.publish()
+    refuse_unpublished(publish(state, *EVERYTHING))
     folder = state.paths.broker(host)
     if plain_key:
         content = pem.pem_encode("PRIVATE KEY", dump_key(key))

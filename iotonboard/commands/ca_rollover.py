@@ -21,6 +21,8 @@ from iotonboard.ca.founding import check_life, found_ca
 from iotonboard.errors import ConflictError, KeyUnavailableError
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.pki.profiles import renamed
+from iotonboard.state.erasure import erase_retired_keys
+from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.store import issuers
 from iotonboard.store.crls import last_crl
 from iotonboard.store.issuers import all_issuers, current_issuers
@@ -89,7 +91,7 @@ def begin(state: State, opened: Authority, request: Request, passphrase: Passphr
             state.store.set_meta("vault", grown.active.key.wrap(grown.vault.key))
             sign_crls(state, grown, now)
             seal_audit(state, grown)
-    state.publish()
+    refuse_unpublished(publish(state, *EVERYTHING))
     return Result("under-way" if is_begun else "begun", _standings(state))
 
 
@@ -116,7 +118,8 @@ def retire(state: State, opened: Authority) -> Result:
             left = Authority(opened.signing[:1], opened.vault)
             sign_crls(state, left, now)
             seal_audit(state, left)
-    state.publish()
+    refuse_unpublished(publish(state, *EVERYTHING))
+    erase_retired_keys(state)
     return Result("retired", _standings(state))
 
 

@@ -16,6 +16,9 @@ from iotonboard.ca.credentials import credential_of, current_certificate, open_s
 from iotonboard.delivery import bundle
 from iotonboard.errors import BusyError, ConflictError, IotOnboardError, NotFoundError, PolicyError
 from iotonboard.files import create_exclusive, read_back, read_file, remove_file
+from iotonboard.state.erasure import apply_keep_keys, finish_erasures
+from iotonboard.state.outbox import delivery_path
+from iotonboard.state.publication import publish, publish_device_files, refuse_unpublished, settle_deliveries
 from iotonboard.store.deliveries import add_delivery, set_outcome, set_written
 from iotonboard.store.devices import device_record
 from iotonboard.store.pending import add_pending
@@ -54,9 +57,10 @@ def deliver(state: State, device_id: str, unlock: Callable[[], Authority], *, mi
         PolicyError: the device made its own key: there is no bundle.
         BusyError: the state is locked or the disk refuses.
     """
+    _make_ready(state)
     certificate, content = _bundle(state, device_id, unlock)
     token = secrets.token_hex(_TOKEN_OCTETS)
-    path, digest = state.outbox.path(token), sha256(content).digest()
+    path, digest = delivery_path(state.paths, token), sha256(content).digest()
     with state.transaction() as now:
         expires_at = now + timedelta(minutes=minutes)
         refuse_purged(state, device_id, certificate.serial)
@@ -65,7 +69,7 @@ def deliver(state: State, device_id: str, unlock: Callable[[], Authority], *, mi
         )  # fmt: skip
         detail = {"delivery": "outbox", "minutes": minutes, "sha256": digest.hex()}
         state.record(now, device_id, serial=certificate.serial.hex, detail=detail)
-    state.publish()
+    refuse_unpublished(publish(state, settle_deliveries))
     return Delivered(device_id, certificate, path, digest.hex(), expires_at)
 
 
@@ -81,6 +85,7 @@ def deliver_to(state: State, device_id: str, unlock: Callable[[], Authority], fo
     """
     if not os.path.isdir(folder):
         raise NotFoundError(f"there is no folder {folder!r}", hint="mount the disk, or make the folder")
+    _make_ready(state)
     certificate, content = _bundle(state, device_id, unlock)
     path, digest = os.path.join(os.path.abspath(folder), f"{device_id}.zip"), sha256(content).digest()
     if os.path.lexists(path):
@@ -113,6 +118,16 @@ def _close(state: State, delivery: int, device_id: str, certificate: Certificate
         state.record(now, device_id, serial=certificate.serial.hex, detail={"delivery": outcome})
 
 
+def _make_ready(state: State) -> None:
+    """Make sure that the bundle in the device's folder may be handed over, and is the newest.
+
+    What a killed command recorded may not be written yet, and the policy may give up a key by now.
+    """
+    apply_keep_keys(state)
+    refuse_unpublished(publish(state, publish_device_files))
+    finish_erasures(state)
+
+
 def _bundle(state: State, device_id: str, unlock: Callable[[], Authority]) -> tuple[CertificateRecord, bytes]:
     """The device's published bundle; made and published first when there is none."""
     certificate = current_certificate(state, device_id)
@@ -138,4 +153,4 @@ def _make_bundle(state: State, device_id: str, certificate: CertificateRecord, a
         add_pending(state.store, certificate.serial, content)
         detail = {"bundle": sha256(content).hexdigest()}
         state.record(now, device_id, serial=certificate.serial.hex, detail=detail)
-    state.publish(acl=False)
+    refuse_unpublished(publish(state, publish_device_files))

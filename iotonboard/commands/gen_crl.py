@@ -9,6 +9,7 @@ from iotonboard.ca.authority import seal_audit
 from iotonboard.ca.calendar import new_calendar, save_calendar
 from iotonboard.ca.crl import check_published, sign_crls
 from iotonboard.errors import UsageError
+from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -49,7 +50,7 @@ def gen_crl(
             _keep_calendar(state, calendar, now)
         rows = sign_crls(state, authority, now, next_update_days=next_update_days)
         seal_audit(state, authority)
-    state.publish()
+    refuse_unpublished(publish(state, *EVERYTHING))
     check_published(state, authority, rows)
     return rows
 

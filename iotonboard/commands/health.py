@@ -14,6 +14,7 @@ from iotonboard.files import make_private
 from iotonboard.health.checks.table import CHECKS, run_checks
 from iotonboard.health.inspection import Repair, inspect_state
 from iotonboard.model import RevocationReason
+from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.store.certificates import certificate_by_serial
 from iotonboard.store.pending import add_pending
 from iotonboard.store.trail import trail_entry
@@ -70,7 +71,7 @@ def repair(state: State, authority: Authority, differences: list[Difference]) ->
     for difference in differences:
         if difference.repair is Repair.SET_MODE:
             make_private(difference.subject)
-    state.publish()
+    refuse_unpublished(publish(state, *EVERYTHING))
     return find_differences(state)
 
 

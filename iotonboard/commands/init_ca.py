@@ -20,6 +20,7 @@ from iotonboard.errors import ConflictError
 from iotonboard.files import make_private_dir
 from iotonboard.pki.profiles import Subject
 from iotonboard.state.layout import resolve_paths
+from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.state.state import State, load_settings
 from iotonboard.store.store import Store
 
@@ -83,7 +84,7 @@ def init_ca(
                     hint="use it, or choose another folder with --state",
                 )
             result = _fill(state, request, subject, request.passphrase(is_resumed))
-        state.publish()
+        refuse_unpublished(publish(state, *EVERYTHING))
     finally:
         store.close()
     return result

@@ -14,6 +14,7 @@ from iotonboard.errors import ConflictError
 from iotonboard.files import PUBLIC, write_atomic
 from iotonboard.model import to_epoch, whole_seconds
 from iotonboard.pki import pem
+from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.state.state import refuse_existing
 from iotonboard.store.crls import crl_generation
 from iotonboard.store.issuers import current_issuers
@@ -56,7 +57,7 @@ def pack(state: State, authority: Authority, out: str, *, valid_days: int | None
         state.store.set_meta(_COUNTER, counter)
         state.record(now, "package", detail={"counter": counter, "crl_number": number})
         seal_audit(state, authority)
-    state.publish()
+    refuse_unpublished(publish(state, *EVERYTHING))
     with state.store.transaction():
         files = _published(state)
         ends = _end_of_lists(state)

@@ -18,12 +18,14 @@ from iotonboard.errors import ConflictError, IotOnboardError
 from iotonboard.model import DeviceId, KeyType, Refused, SerialNumber
 from iotonboard.pki.certificates import validity_for
 from iotonboard.pki.csr import parse_csr
+from iotonboard.state.device_files import FileBacklog
+from iotonboard.state.publication import refuse_unpublished
 from iotonboard.store.devices import add_device, device_named, device_record, find_device, refuse_retired
 from iotonboard.store.seen import note_seen
 from iotonboard.store.topics import add_topic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from datetime import datetime
 
     from iotonboard.ca.authority import Authority
@@ -38,16 +40,15 @@ class Options:
     """How a whole call is done. ``if_exists`` is ``fail``, ``skip`` or ``reissue``.
 
     ``is_list`` requests must name every device once; on a stream a script that lost an answer asks again.
-    A device is answered when it is durable in the database and its files are written. Those of ``unsettled`` devices
-    may be not yet durable: the caller's last ``publish`` makes them so, or the next command after a power cut.
+    A device is answered when it is durable in the database and its files are written. On a stream each is a group of
+    its own, and the files of the last few may be not yet durable: then the next command after a power cut writes them.
     """
 
     if_exists: str = "fail"
     with_bundle: bool = True
     strict: bool = False
-    group: int = GROUP
     is_list: bool = True
-    unsettled: int = 0
+    is_stream: bool = False
 
 
 Registered = Answer  # ``outcome`` is ``created``, ``reissued``, ``skipped`` or ``failed``
@@ -68,27 +69,29 @@ def register(
     *,
     stopped: Callable[[], bool] = lambda: False,
     start_workers: StartWorkers | None = None,
-) -> Iterator[Registered]:
+) -> Generator[Registered]:
     """Register devices and yield one answer for each, in the order of the requests, once it is durable.
 
     A refused request is answered with ``failed`` and harms no other; with ``strict`` it ends the batch.
     ``stopped`` is asked before each group. ``start_workers`` gives a long batch more cores.
-    The ACL is published by the caller, at the end of its batch.
+    Everything is published at the end; what refused to be is raised behind the last answer.
 
     Raises:
         PolicyError: the clock cannot be right.
         BusyError: the state is locked or the disk refuses; what was answered is durable.
     """
-    yield from _Registration(state, authority, options, stopped, start_workers).through(
-        _publish_when_idle(state, requests)
-    )
+    backlog = FileBacklog() if options.is_stream else None
+    batch = _Registration(state, authority, options, stopped, start_workers, backlog)
+    yield from batch.through(_publish_when_idle(batch, requests))
 
 
-def _publish_when_idle(state: State, requests: Iterable[Request | Refused | None]) -> Iterator[Request | Refused]:
+def _publish_when_idle(
+    batch: _Registration, requests: Iterable[Request | Refused | None]
+) -> Iterator[Request | Refused]:
     """Nobody closes a stream that serves a whole shift: what is recorded is published whenever no line comes."""
     for request in requests:
         if request is None:
-            state.publish()
+            refuse_unpublished(batch.publish())
         else:
             yield request
 
@@ -105,6 +108,7 @@ class _Registration(Batch[Request | Refused, _Plan, Registered]):
         options: Options,
         stopped: Callable[[], bool],
         start_workers: StartWorkers | None,
+        backlog: FileBacklog | None,
     ) -> None:
         super().__init__(
             state,
@@ -112,8 +116,8 @@ class _Registration(Batch[Request | Refused, _Plan, Registered]):
             strict=options.strict,
             stopped=stopped,
             start_workers=start_workers,
-            group=options.group,
-            unsettled=options.unsettled,
+            group=1 if options.is_stream else GROUP,
+            backlog=backlog,
         )
         self._options = options
         self._validities: dict[tuple[datetime, int], Validity] = {}

@@ -24,7 +24,7 @@ from iotonboard.store.revocations import revocable
 from iotonboard.store.seen import note_seen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable
     from datetime import datetime
 
     from iotonboard.ca.authority import Authority
@@ -86,10 +86,10 @@ def renew(
     *,
     stopped: Callable[[], bool] = lambda: False,
     start_workers: StartWorkers | None = None,
-) -> Iterator[Renewed]:
+) -> Generator[Renewed]:
     """Renew devices and yield one answer for each, in the order of the requests, once it is durable.
 
-    Overlaps that are over end with the same call. The ACL is published by the caller.
+    Overlaps that are over end with the same call. Everything is published at the end.
 
     Raises:
         PolicyError: the clock cannot be right.

@@ -27,6 +27,7 @@ from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, crl_facts, revoked_entries, serial_and_reason
 from iotonboard.pki.crl_entry import encode_entry
 from iotonboard.state.layout import resolve_paths
+from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.state.state import State, load_settings, refuse_existing
 from iotonboard.store.certificates import certificate_by_serial, has_certificate
 from iotonboard.store.crls import CrlRow, add_crl, last_crl
@@ -105,7 +106,7 @@ def restore(
                 row = sign_crls(state, opened, now)[0]
                 state.mark_acl()
                 seal_audit(state, opened)
-            state.publish()
+            refuse_unpublished(publish(state, *EVERYTHING))
             return Result(state.paths.root, count_devices(state.store), taken_up, row.number)
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.render import style_warning
-from iotonboard.state.generations import keep_generation
+from iotonboard.errors import IotOnboardError
+from iotonboard.state.publication import EVERYTHING, publish, publish_acl, refuse_unpublished
 from iotonboard.store.acl import denied_ids
 from iotonboard.store.devices import count_devices
 
@@ -34,14 +35,23 @@ def sync_acl(state: State, *, style: str | None = None, out: str | None = None, 
         BusyError: the state is locked or the disk refuses.
     """
     path = out or state.paths.acl
+    is_published = out is None and style is None
     with state.store.transaction():
         now = state.trusted_time()
         revoked = len(denied_ids(state.store, now, state.listed_since(now)))
-        changed = not state.acl_is_current(path, now, style=style)
-        if changed and not check:
+        try:
+            changed = not state.acl_is_current(path, now, style=style)
+        except IotOnboardError:
+            if check or not is_published:
+                raise
+            changed = True  # publishing says what is wrong with it, behind all that it does not stand in the way of
+        if changed and is_published and not check:
+            state.mark_acl()
+        elif changed and not check:
             state.write_acl(path, now, style=style)
-        if out is None and not check:
-            keep_generation(state)
+    if not check:
+        steps = (step for step in EVERYTHING if is_published or step is not publish_acl)
+        refuse_unpublished(publish(state, *steps))
     devices = count_devices(state.store)
     chosen = style or state.config["acl.style"]
     warning = style_warning(devices) if chosen == "per-device" else ""

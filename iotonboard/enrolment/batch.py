@@ -24,18 +24,22 @@ from iotonboard.enrolment.desk import Desk
 from iotonboard.errors import BusyError, IotOnboardError, PolicyError
 from iotonboard.model import rfc3339
 from iotonboard.pki.profiles import DeviceProfile
+from iotonboard.state.device_files import writing
+from iotonboard.state.erasure import apply_keep_keys, finish_erasures
+from iotonboard.state.publication import EVERYTHING, publish, publish_device_files, refuse_unpublished
 from iotonboard.store.certificates import KeyHolder, add_certificate, key_holder
 from iotonboard.store.pending import add_pending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from iotonboard.ca.authority import Authority
     from iotonboard.enrolment.desk import Issued, Order
     from iotonboard.enrolment.workers import WorkerPool
-    from iotonboard.model import DeviceId, SerialNumber, Validity
-    from iotonboard.state.state import StartWriting, State
+    from iotonboard.model import DeviceId, SerialNumber, Unpublished, Validity
+    from iotonboard.state.device_files import FileBacklog, StartWriting
+    from iotonboard.state.state import State
 
     StartWorkers = Callable[[Desk], WorkerPool]
 
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
 GROUP = 256
 _RSA_GROUP = 16
 _FIRST_GROUP = 32
+_UNSETTLED = 64  # on a stream each line waits for its files: so many are made durable together
 _POOL_FROM = 24  # a batch shorter than this is issued faster than worker processes start
 _POOL_FROM_RSA = 2  # an RSA key takes longer than that start
 
@@ -78,8 +83,9 @@ AnswerType = TypeVar("AnswerType", bound=Answer)
 class Batch(Generic[RequestType, PlanType, AnswerType]):
     """One call over many devices: plans ahead of the workers, records behind them.
 
-    ``group`` bounds the devices per commit; ``unsettled`` is handed to ``State.publish``. ``stopped`` is asked before
-    each group. With ``strict`` the first device that is refused ends the call; otherwise it harms no other.
+    ``group`` bounds the devices per commit. With a ``backlog`` the files of up to ``_UNSETTLED`` devices may be
+    written and not durable when these are answered. ``stopped`` is asked before each group. With ``strict`` the first
+    device that is refused ends the call; otherwise it harms no other.
     """
 
     answer: type[AnswerType]
@@ -93,7 +99,7 @@ class Batch(Generic[RequestType, PlanType, AnswerType]):
         stopped: Callable[[], bool],
         start_workers: StartWorkers | None,
         group: int = GROUP,
-        unsettled: int = 0,
+        backlog: FileBacklog | None = None,
     ) -> None:
         self.state = state
         self.authority = authority
@@ -104,7 +110,7 @@ class Batch(Generic[RequestType, PlanType, AnswerType]):
         self._stopped = stopped
         self._start_workers = start_workers
         self._group = group
-        self._unsettled = unsettled
+        self._backlog = backlog
         self._halted = False
         self._start_writing: StartWriting | None = None
         self._recorded: list[AnswerType] = []  # durable, and their files not written yet
@@ -127,29 +133,54 @@ class Batch(Generic[RequestType, PlanType, AnswerType]):
         raise NotImplementedError
 
     def through(self, requests: Iterable[RequestType]) -> Iterator[AnswerType]:
-        """Take all groups through plan, issue, record, publish and answer."""
+        """Take all groups through plan, issue, record, publish and answer; then sign and publish what is left."""
         groups = self._planned(iter(requests))
         try:
             for plans, issued in self._issued(groups):
-                answers, self._written = self._written, []
-                yield from answers  # while workers have the next group already
+                yield from self._answers()  # while workers have the next group already
+                if self._start_writing is None and self._recorded:
+                    refuse_unpublished(publish(self.state, publish_device_files))
+                    yield from self._answers(self._recorded)
                 self._recorded, self._written = self._record(plans, issued), self._recorded
-                if self._start_writing is None or len(self.state.unsettled) >= self._unsettled:
-                    yield from self._published()
+                if self._backlog is not None:
+                    self._write_unsettled(self._backlog)
+                    yield from self._answers(self._recorded)
                 if self._halted or self._stopped():  # what is issued ahead was not released, and is forgotten
                     break
-        except IotOnboardError:  # what is recorded is answered all the same
-            yield from self._published()
+            if self.needs_crl:
+                with self.state.transaction(signing=True) as now:
+                    sign_crls(self.state, self.authority, now)
+                    seal_audit(self.state, self.authority)
+            apply_keep_keys(self.state)
+        except IotOnboardError:  # what is recorded is published and answered all the same
+            self.publish()
+            yield from self._answers(self._recorded)
             raise
-        yield from self._published()
-        if self.needs_crl:
-            publish_crl(self.state, self.authority)
+        except GeneratorExit:  # who takes the answers was refused
+            self.publish()
+            raise
+        unpublished = self.publish()
+        finish_erasures(self.state)
+        yield from self._answers(self._recorded)
+        refuse_unpublished(unpublished)
 
-    def _published(self) -> list[AnswerType]:
-        """Publish the files that nobody wrote yet; returns all answers that are left."""
-        if self._recorded:
-            self.state.publish(acl=False, unsettled=self._unsettled)
-        answers, self._recorded, self._written = self._written + self._recorded, [], []
+    def publish(self) -> list[Unpublished]:
+        """Publish everything that is recorded."""
+        settle = () if self._backlog is None else (self._backlog.settle,)
+        return publish(self.state, *settle, *EVERYTHING)
+
+    def _write_unsettled(self, backlog: FileBacklog) -> None:
+        if len(backlog) < _UNSETTLED:
+            backlog.write(self.state)
+        else:
+            refuse_unpublished(publish(self.state, backlog.settle, publish_device_files))
+
+    def _answers(self, recorded: Sequence[AnswerType] = ()) -> list[AnswerType]:
+        """The answers that were held back until their files were written, and those of ``recorded``."""
+        answers = [*self._written, *recorded]
+        self._written = []
+        if recorded:
+            self._recorded = []
         return answers
 
     def _issued(
@@ -198,7 +229,7 @@ class Batch(Generic[RequestType, PlanType, AnswerType]):
             answers = [plan for plan in plans if isinstance(plan, Answer)]
             return self._until_failure(answers)
         start = self._start_writing if self._recorded else None
-        with self.state.transaction(signing=True) as now, self.state.writing(start) if start else nullcontext():
+        with self.state.transaction(signing=True) as now, writing(self.state, start) if start else nullcontext():
             refuse_changed(self.state, self.authority)
             is_recorded = False
             for plan in plans:
@@ -306,14 +337,6 @@ def _refuse_used_key(holder: KeyHolder | None, device_id: DeviceId) -> None:
             f"this public key already has a certificate for {holder.name!r}",
             hint="every device needs a key of its own",
         )
-
-
-def publish_crl(state: State, authority: Authority) -> None:
-    """Put what was revoked in the course of a batch on one CRL; the ACL is left to the caller."""
-    with state.transaction(signing=True) as now:
-        sign_crls(state, authority, now)
-        seal_audit(state, authority)
-    state.publish(acl=False)
 
 
 def at_line(error: IotOnboardError, line: int) -> IotOnboardError:

@@ -17,7 +17,7 @@ import os
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import ConflictError
-from iotonboard.files import create_exclusive, disk_error, make_private_dir, sync_all
+from iotonboard.files import create_exclusive, disk_error, make_private_dir, sync_together
 from iotonboard.model import rfc3339
 from iotonboard.pki.signatures import sign_statement
 
@@ -108,7 +108,8 @@ class ResultsFile:
             each.close()
         with open(self.manifest, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             signature = _sign(signer, content)
-        sync_all((self.path, self.manifest))
+        for refused in sync_together((self.path, self.manifest)).values():
+            raise refused
         create_exclusive(self.manifest + ".sig", signature)
 
 

@@ -14,8 +14,7 @@ from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, wait
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from iotonboard.errors import BusyError
-from iotonboard.files import begin_sync
-from iotonboard.state.device_files import write_all
+from iotonboard.state.device_files import write_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -23,13 +22,13 @@ if TYPE_CHECKING:
 
     from iotonboard.enrolment.desk import Desk, Issued, Order
     from iotonboard.errors import IotOnboardError
+    from iotonboard.state.device_files import Refused
     from iotonboard.state.layout import Paths
     from iotonboard.store.pending import PendingFiles
 
 _GROUPS_AHEAD = 3
 _LEAST, _MOST = 16, 64  # orders for one worker at a time: 5 to 30 ms of work
 _RSA_PART = 2  # an RSA key takes 60 ms and more
-_SYNC_AFTER = 1024  # certificates whose files were written
 
 _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")
@@ -67,7 +66,6 @@ class WorkerPool:
     def __init__(self, desk: Desk, jobs: int) -> None:
         context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
         self._jobs = jobs
-        self._unsynced = 0
         self._pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=(desk,))
 
     def __enter__(self) -> Self:
@@ -91,21 +89,16 @@ class WorkerPool:
         while on_the_way:
             yield _results(on_the_way.popleft())
 
-    def start_writing(self, paths: Paths, group: list[PendingFiles]) -> Callable[[], None]:
-        """Begin what ``certfiles.write_all`` does, on all cores, and return what waits until all are written.
+    def start_writing(self, paths: Paths, group: list[PendingFiles]) -> Callable[[], Refused]:
+        """Begin what ``write_group`` does, on all cores, and return what waits for its answer.
 
-        That raises BusyError when the disk refuses or a worker process was killed; no file is begun after it.
+        That raises BusyError when a worker process was killed.
         """
-        parts = [self._submit(write_all, paths, part) for part in self._parts(group, _MOST)]
+        parts = [self._submit(write_group, paths, part) for part in self._parts(group, _MOST)]
 
-        def finish() -> None:
+        def finish() -> Refused:
             wait(parts)
-            for part in parts:
-                _result(part)
-            self._unsynced += len(group)
-            if self._unsynced >= _SYNC_AFTER:
-                self._unsynced = 0
-                begin_sync()
+            return {row: error for part in parts for row, error in _result(part).items()}
 
         return finish
 

@@ -1,27 +1,186 @@
-"""The files of a certificate below ``certs/``: certificate, encrypted key and bundle, written from its row."""
+"""The files of devices and brokers below ``certs/``: certificate, encrypted key and bundle, written from their rows.
+
+What is to be written is noted beside the certificate's row (``store/pending.py``) until it is durable on disk.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
+from iotonboard.errors import BusyError, IotOnboardError
 from iotonboard.files import (
     PRIVATE,
     PUBLIC,
     erase_file,
     make_private_dir,
     sweep_staging,
-    sync_dir,
+    sync_together,
     write_atomic,
-    write_first,
+    write_together,
 )
+from iotonboard.model import Unpublished
 from iotonboard.pki import pem
+from iotonboard.store.pending import clear_pending, pending_files
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from iotonboard.permissions import Placement
     from iotonboard.state.layout import Paths
+    from iotonboard.state.state import State
     from iotonboard.store.pending import PendingFiles
+
+    Refused = dict[int, IotOnboardError]  # certificate row -> why its files could not be written
+    # Starts ``write_group`` elsewhere, and returns what waits for its answer.
+    StartWriting = Callable[[Paths, list[PendingFiles]], Callable[[], Refused]]
+
+_BUNDLE = "creds.zip"
+_GROUP = 1024  # certificates whose files are in memory at a time
+
+
+def write_devices(state: State) -> list[Unpublished]:
+    """Write the files of every device that is noted, inside the caller's transaction; durable when this returns."""
+    return _write_noted(state, is_broker=False)
+
+
+def write_brokers(state: State) -> list[Unpublished]:
+    """Write the files of every broker that is noted, inside the caller's transaction; durable when this returns."""
+    return _write_noted(state, is_broker=True)
+
+
+@contextlib.contextmanager
+def writing(state: State, start: StartWriting) -> Iterator[None]:
+    """Inside a transaction, write elsewhere, while the block runs, the device files that were noted before it.
+
+    What something else than the disk refuses stays noted: ``write_devices`` tells it.
+
+    Raises:
+        BusyError: the disk refuses.
+    """
+    group = pending_files(state.store, _GROUP, is_broker=False)
+    finish = start(state.paths, group)
+    try:
+        yield
+    finally:
+        refused = finish()
+    for error in refused.values():
+        if isinstance(error, BusyError):
+            raise error
+    clear_pending(state.store, (files.certificate for files in group if files.certificate not in refused))
+
+
+class FileBacklog:
+    """The device files of a stream that are written, and not durable yet: waiting for the disk takes the most time.
+
+    They stay noted until ``settle``, so after a power cut the next command writes them again.
+    """
+
+    def __init__(self) -> None:
+        self._written: dict[int, int] = {}  # certificate row -> hash of what was written
+
+    def __len__(self) -> int:
+        return len(self._written)
+
+    def write(self, state: State) -> None:
+        """Write the files of devices that nobody wrote yet.
+
+        Raises:
+            ConflictError: something that is no file is in the way.
+            BusyError: the state is locked, or the disk refuses.
+        """
+        with state.store.transaction(durable=False):
+            while group := pending_files(state.store, _GROUP, after=max(self._written, default=0), is_broker=False):
+                for files in group:
+                    _prepare(state.paths, files)
+                    for path, content, placement in _wanted(state.paths, files):
+                        write_atomic(path, content, placement, durable=False)
+                    self._written[files.certificate] = hash(files)
+
+    def settle(self, state: State) -> list[Unpublished]:
+        """Make durable what is written: a publication step that comes before ``publish_device_files``."""
+        written, self._written, last = self._written, {}, 0
+        unpublished: list[Unpublished] = []
+        while group := pending_files(state.store, _GROUP, after=last, is_broker=False):
+            last = group[-1].certificate
+            group = [files for files in group if written.get(files.certificate) == hash(files)]
+            unpublished += _note(state, group, _sync(state.paths, group))
+        return unpublished
+
+
+def _write_noted(state: State, *, is_broker: bool) -> list[Unpublished]:
+    unpublished: list[Unpublished] = []
+    last = 0
+    while group := pending_files(state.store, _GROUP, after=last, is_broker=is_broker):
+        last = group[-1].certificate
+        unpublished += _note(state, group, write_group(state.paths, group))
+    return unpublished
+
+
+def _note(state: State, group: Sequence[PendingFiles], refused: Refused) -> list[Unpublished]:
+    """Note what is done of a group; what was refused stays noted as unwritten."""
+    clear_pending(state.store, (files.certificate for files in group if files.certificate not in refused))
+    return [
+        Unpublished("broker files" if files.is_broker else "device files", folder_of(state.paths, files), error)
+        for files in group
+        if (error := refused.get(files.certificate))
+    ]
+
+
+def write_group(paths: Paths, group: Sequence[PendingFiles]) -> Refused:
+    """Write the files of several certificates, durable when this returns, and erase a key or a bundle that one lacks.
+
+    Returns what refused which; one that is refused harms no other.
+    """
+    refused: Refused = {}
+    contents: dict[str, tuple[bytes, Placement]] = {}
+    owners: dict[str, int] = {}
+    for files in group:
+        try:
+            _prepare(paths, files)
+        except IotOnboardError as error:
+            refused[files.certificate] = error
+            continue
+        for path, content, placement in _wanted(paths, files):
+            contents[path], owners[path] = (content, placement), files.certificate
+    for path, reason in write_together(contents).items():
+        refused.setdefault(owners[path], reason)
+    return refused
+
+
+def _sync(paths: Paths, group: Sequence[PendingFiles]) -> Refused:
+    """Make files durable that were written before."""
+    owners = {path: files.certificate for files in group for path, _, _ in _wanted(paths, files)}
+    refused: Refused = {}
+    for path, error in sync_together(owners).items():
+        refused.setdefault(owners[path], error)
+    return refused
+
+
+def _prepare(paths: Paths, files: PendingFiles) -> None:
+    """Make the folder, or rid the one that is there of what does not belong."""
+    folder = folder_of(paths, files)
+    make_private_dir(paths.certs)
+    make_private_dir(os.path.dirname(folder))
+    if not make_private_dir(folder, durable=False):
+        sweep_staging(folder)
+        wanted = {path for path, _, _ in _wanted(paths, files)}
+        key = os.path.join(folder, f"{_stem(files)}.key")
+        for path in {key, os.path.join(folder, _BUNDLE)} - wanted:
+            erase_file(path)
+
+
+def _wanted(paths: Paths, files: PendingFiles) -> list[tuple[str, bytes, Placement]]:
+    """What lies in the folder of a device or broker: path, content and mode."""
+    folder, stem = folder_of(paths, files), _stem(files)
+    wanted = [(os.path.join(folder, f"{stem}.crt"), pem.pem_encode("CERTIFICATE", files.der), PUBLIC)]
+    if files.key_der is not None:
+        key = pem.pem_encode("ENCRYPTED PRIVATE KEY", files.key_der)
+        wanted.append((os.path.join(folder, f"{stem}.key"), key, PRIVATE))
+    if files.bundle is not None:
+        wanted.append((os.path.join(folder, _BUNDLE), files.bundle, PRIVATE))
+    return wanted
 
 
 def folder_of(paths: Paths, files: PendingFiles) -> str:
@@ -29,41 +188,5 @@ def folder_of(paths: Paths, files: PendingFiles) -> str:
     return paths.broker(files.name) if files.is_broker else paths.device(files.name)
 
 
-def write_all(paths: Paths, group: Sequence[PendingFiles]) -> None:
-    """Write the files of many certificates, not yet durable; the folders that hold theirs are there.
-
-    Raises:
-        BusyError: the disk refuses.
-    """
-    for files in group:
-        write_files(paths, files, durable=False)
-
-
-def write_files(paths: Paths, files: PendingFiles, *, durable: bool) -> None:
-    """Write the files of one certificate, and erase a key or a bundle that it does not have.
-
-    Raises:
-        BusyError: the disk refuses.
-    """
-    folder = folder_of(paths, files)
-    stem = "broker" if files.is_broker else "device"
-    is_new = make_private_dir(folder)
-    if not is_new:
-        sweep_staging(folder)
-    wanted = [(f"{stem}.crt", pem.pem_encode("CERTIFICATE", files.der), PUBLIC)]
-    if files.key_der is not None:
-        wanted.append((f"{stem}.key", pem.pem_encode("ENCRYPTED PRIVATE KEY", files.key_der), PRIVATE))
-    if files.bundle is not None:
-        wanted.append(("creds.zip", files.bundle, PRIVATE))
-    for name, content, placement in wanted:
-        path = os.path.join(folder, name)
-        if is_new and not durable:
-            write_first(path, content, placement)
-        else:
-            write_atomic(path, content, placement, durable=durable, sync_folder=False)
-    if durable:
-        sync_dir(folder)
-    if durable and is_new:
-        sync_dir(os.path.dirname(folder))
-    for name in {f"{stem}.key", "creds.zip"} - {name for name, _, _ in wanted} if not is_new else ():
-        erase_file(os.path.join(folder, name))
+def _stem(files: PendingFiles) -> str:
+    return "broker" if files.is_broker else "device"

@@ -26,10 +26,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.state.layout import Paths
-    from iotonboard.state.state import State
     from iotonboard.store.crls import CrlRow
+    from iotonboard.store.store import Store
 
-FOLDER = "generations"
 _KEPT = "generation_kept"
 
 
@@ -45,33 +44,32 @@ class Generation:
     path: str
 
 
-def keep_generation(state: State) -> None:
-    """Keep what was just published, once a generation, and thin the oldest out. The caller holds the write lock.
+def keep_generation(store: Store, paths: Paths, count: int) -> None:
+    """Keep what was just published, once a generation, of the newest ``count``. The caller holds the write lock.
 
     Raises:
         BusyError: the disk refuses.
     """
-    newest, last = int(state.store.meta("crl_published") or 0), int(state.store.meta(_KEPT) or 0)
+    newest, last = int(store.meta("crl_published") or 0), int(store.meta(_KEPT) or 0)
     if newest == last:
         return
-    count = state.config["generations_kept"]
     if count:
-        folder = _folder(state.paths, newest)
-        make_private_dir(os.path.dirname(folder))
+        folder = _folder(paths, newest)
+        make_private_dir(paths.generations)
         make_private_dir(folder)
         sweep_staging(folder)
-        for name, path in _files(state.paths):
-            write_atomic(os.path.join(folder, name), read_pieces(path), PUBLIC, durable=False)
+        for name, path in _files(paths):
+            write_atomic(os.path.join(folder, name), read_pieces(path), PUBLIC)
     # Those that are too old, and one that a crash left half.
-    _remove(state.paths, lambda one: one <= newest - count or last < one < newest)
-    state.store.set_meta(_KEPT, newest)
+    _remove(paths, lambda one: one <= newest - count or last < one < newest)
+    store.set_meta(_KEPT, newest)
 
 
-def list_generations(state: State) -> list[Generation]:
-    """The generations of which CRL or copies are kept, newest first."""
-    rows = newest_crls(state.store, max(state.config["generations_kept"], 1))
+def list_generations(store: Store, paths: Paths, count: int) -> list[Generation]:
+    """The newest ``count`` generations, at least one, newest first."""
+    rows = newest_crls(store, max(count, 1))
     return [
-        _generation(state.paths, [row for row in rows if row.generation == number])
+        _generation(paths, [row for row in rows if row.generation == number])
         for number in sorted({row.generation for row in rows}, reverse=True)
     ]
 
@@ -89,7 +87,7 @@ def _generation(paths: Paths, rows: list[CrlRow]) -> Generation:
 
 
 def _folder(paths: Paths, generation: int) -> str:
-    return os.path.join(paths.root, FOLDER, f"{generation:08d}")
+    return os.path.join(paths.generations, f"{generation:08d}")
 
 
 def _files(paths: Paths) -> tuple[tuple[str, str], ...]:
@@ -97,10 +95,9 @@ def _files(paths: Paths) -> tuple[tuple[str, str], ...]:
 
 
 def _remove(paths: Paths, is_over: Callable[[int], bool]) -> None:
-    root = os.path.join(paths.root, FOLDER)
-    for name in os.listdir(root) if os.path.isdir(root) else ():
+    for name in os.listdir(paths.generations) if os.path.isdir(paths.generations) else ():
         if name.isdecimal() and is_over(int(name)):
-            folder = os.path.join(root, name)
+            folder = os.path.join(paths.generations, name)
             for file, _ in _files(paths):
                 remove_file(os.path.join(folder, file))
             sweep_staging(folder)

@@ -23,6 +23,11 @@ class Paths:
     outbox: str
 
     @property
+    def generations(self) -> str:
+        """Copies of the CRLs and ACLs that were published last."""
+        return os.path.join(self.root, "generations")
+
+    @property
     def ca_certificate(self) -> str:
         """The trust anchors, PEM."""
         return os.path.join(self.certs, "ca.crt")

@@ -1,109 +1,135 @@
 """The outbox: bundles below ``outbox/<token>/`` for a limited time.
 
 A delivery is recorded first and written afterwards; its end is recorded first and cleared away afterwards.
-A crash in between is finished by the next command. Every method runs under the write lock of its own transaction.
+A crash in between is finished by the next command.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import IotOnboardError
-from iotonboard.files import erase_file, is_staging, make_private_dir, read_file, remove_empty_dir, write_atomic
-from iotonboard.store.deliveries import open_deliveries, set_erased, set_outcome, set_written
+from iotonboard.errors import BusyError, IotOnboardError
+from iotonboard.files import (
+    erase_file,
+    is_staging,
+    make_private_dir,
+    read_file,
+    remove_empty_dir,
+    sweep_staging,
+    write_atomic,
+)
+from iotonboard.store.deliveries import has_expired, open_deliveries, set_erased, set_outcome, set_written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable
     from datetime import datetime
 
+    from iotonboard.state.layout import Paths
+    from iotonboard.state.state import State
     from iotonboard.store.deliveries import Delivery
-    from iotonboard.store.store import Store
 
 BUNDLE = "creds.zip"
 _FOLDER_NAME = r"[0-9a-f]{32}"
 _MAX_BUNDLE = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Outbox:
-    """The folder ``outbox`` of a state. ``bundle_path`` names a device's published bundle."""
+def delivery_path(paths: Paths, token: str) -> str:
+    """Where a delivery's file lies."""
+    return os.path.join(paths.outbox, token, BUNDLE)
 
-    store: Store
-    folder: str
-    bundle_path: Callable[[str], str]
-    record: Callable[..., None]
 
-    def path(self, token: str) -> str:
-        """Where a delivery's file lies."""
-        return os.path.join(self.folder, token, BUNDLE)
+def sweep_outbox(state: State) -> None:
+    """Clear expired deliveries away, whatever the command; one look when there are none.
 
-    def settle(self, now: datetime) -> None:
-        """Close what expired or was taken, then write what waits and clear away what is closed."""
-        found = open_deliveries(self.store)
-        if not found and not os.path.isdir(self.folder):
-            return
-        closing = [(delivery, outcome) for delivery in found if (outcome := self._outcome(delivery, now))]
-        if closing:
-            with self.store.transaction():
-                for delivery, outcome in closing:
-                    set_outcome(self.store, delivery.id, outcome)
-                    self.record(now, delivery.device_id, serial=delivery.serial.hex, detail={"delivery": outcome})
-        with self.store.transaction():
-            still_open = open_deliveries(self.store)
-            for delivery in still_open:
-                if delivery.outcome:
-                    self._clear(delivery.token)
-                    set_erased(self.store, delivery.id, now)
-                elif not delivery.is_written:
-                    self._write(delivery, now)
-            self._clear_strangers({delivery.token for delivery in still_open})
+    A reader does not wait for a writer, nor fail because the disk is read-only: the next command does it then.
+    """
+    if has_expired(state.store, state.trusted_time()):
+        with contextlib.suppress(BusyError), state.store.without_waiting():
+            settle(state)
 
-    def _outcome(self, delivery: Delivery, now: datetime) -> str:
-        """How an open delivery ended, or nothing while it goes on."""
-        if delivery.outcome:
-            return ""
-        if delivery.is_written and not os.path.lexists(self.path(delivery.token)):
-            return "fetched"
-        if delivery.expires_at and delivery.expires_at <= now:
-            return "expired"
-        if not delivery.is_written and self._bundle(delivery) is None:
-            return "failed"
+
+def settle(state: State) -> None:
+    """Record the end of what expired or was taken, then write what waits and clear away what has ended.
+
+    The ends are committed before a file goes: else one that was cleared away would look as if somebody took it.
+
+    Raises:
+        BusyError: the state is locked or the disk refuses.
+    """
+    now = state.trusted_time()
+    found = open_deliveries(state.store)
+    ended = [(delivery, outcome) for delivery in found if (outcome := _outcome(state.paths, delivery, now))]
+    if ended:
+        with state.transaction() as moment:
+            for delivery, outcome in ended:
+                set_outcome(state.store, delivery.id, outcome)
+                state.record(moment, delivery.device_id, serial=delivery.serial.hex, detail={"delivery": outcome})
+    waits = any(delivery.outcome or not delivery.is_written for delivery in found)
+    if not ended and not waits and not _strangers(state.paths, found):
+        return
+    with state.store.transaction():
+        still_open = open_deliveries(state.store)
+        for delivery in still_open:
+            if delivery.outcome:
+                _clear(state.paths, delivery.token)
+                set_erased(state.store, delivery.id, now)
+            elif not delivery.is_written:
+                _write(state, delivery, now)
+        for token in _strangers(state.paths, still_open):
+            _clear(state.paths, token)
+
+
+def _outcome(paths: Paths, delivery: Delivery, now: datetime) -> str:
+    """How an open delivery ended, or nothing while it goes on."""
+    if delivery.outcome:
         return ""
+    if delivery.is_written and not os.path.lexists(delivery_path(paths, delivery.token)):
+        return "fetched"
+    if delivery.expires_at and delivery.expires_at <= now:
+        return "expired"
+    if not delivery.is_written and _bundle(paths, delivery) is None:
+        return "failed"
+    return ""
 
-    def _bundle(self, delivery: Delivery) -> bytes | None:
-        """The recorded bundle, as long as the device's folder holds it."""
-        try:
-            content = read_file(self.bundle_path(delivery.device_id), limit=_MAX_BUNDLE)
-        except IotOnboardError:
-            return None
-        return content if sha256(content).digest() == delivery.sha256 else None
 
-    def _write(self, delivery: Delivery, now: datetime) -> None:
-        content = self._bundle(delivery)
-        if content is None:
-            return
-        for folder in (self.folder, os.path.dirname(self.path(delivery.token))):
-            make_private_dir(folder)
-        write_atomic(self.path(delivery.token), content)
-        set_written(self.store, delivery.id, now)
+def _bundle(paths: Paths, delivery: Delivery) -> bytes | None:
+    """The recorded bundle, as long as the device's folder holds it."""
+    try:
+        content = read_file(paths.bundle(delivery.device_id), limit=_MAX_BUNDLE)
+    except IotOnboardError:
+        return None
+    return content if sha256(content).digest() == delivery.sha256 else None
 
-    def _clear(self, token: str) -> None:
-        folder = os.path.dirname(self.path(token))
-        if os.path.islink(folder) or not os.path.isdir(folder):
-            return
-        for name in os.listdir(folder):
-            if name == BUNDLE or is_staging(name):
-                erase_file(os.path.join(folder, name))
-        remove_empty_dir(folder)
 
-    def _clear_strangers(self, known: set[str]) -> None:
-        """Clear folders that no record explains, such as those of a state that was restored."""
-        if os.path.islink(self.folder) or not os.path.isdir(self.folder):
-            return
-        for name in os.listdir(self.folder):
-            if re.fullmatch(_FOLDER_NAME, name) and name not in known:
-                self._clear(name)
+def _write(state: State, delivery: Delivery, now: datetime) -> None:
+    content = _bundle(state.paths, delivery)
+    if content is None:
+        return
+    path = delivery_path(state.paths, delivery.token)
+    for folder in (state.paths.outbox, os.path.dirname(path)):
+        make_private_dir(folder)
+    sweep_staging(os.path.dirname(path))
+    write_atomic(path, content)
+    set_written(state.store, delivery.id, now)
+
+
+def _clear(paths: Paths, token: str) -> None:
+    folder = os.path.dirname(delivery_path(paths, token))
+    if os.path.islink(folder) or not os.path.isdir(folder):
+        return
+    for name in os.listdir(folder):
+        if name == BUNDLE or is_staging(name):
+            erase_file(os.path.join(folder, name))
+    remove_empty_dir(folder)
+
+
+def _strangers(paths: Paths, known: Iterable[Delivery]) -> list[str]:
+    """Folders that no record explains, such as those of a state that was restored."""
+    if os.path.islink(paths.outbox) or not os.path.isdir(paths.outbox):
+        return []
+    tokens = {delivery.token for delivery in known}
+    return [name for name in os.listdir(paths.outbox) if re.fullmatch(_FOLDER_NAME, name) and name not in tokens]

@@ -1,50 +1,39 @@
-"""The state directory: who may change what is in it, and how it is published.
+"""One open state directory: who may change what is in it.
 
-The database is the truth. A writing command records its change in one transaction and publishes in the
-next, both under SQLite's write lock: ``State.transaction()`` first, ``State.publish()`` last. Publishing is
-idempotent and made from committed rows only, so whatever a crash left undone is done by the next command.
+The database is the truth. A command that writes records its change in one ``State.transaction()`` and publishes in
+another (``state/publication.py``), both under SQLite's write lock. Publishing is made from committed rows only, so
+whatever a crash left undone is done by the next command.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.region import devices_to_deny, dollar_roots, operator_acl, stream_operator_text
 from iotonboard.broker.render import render_region_pattern, render_region_per_device, replace_region
 from iotonboard.broker.topics import parse_topic_rule
-from iotonboard.errors import BusyError, ConflictError, PolicyError, StateError
+from iotonboard.errors import ConflictError, PolicyError, StateError
 from iotonboard.files import (
     PUBLIC,
-    erase_file,
     holds,
-    make_private_dir,
     read_file,
     read_pieces,
-    sweep_staging,
-    sync_all,
-    sync_tree,
     write_atomic,
 )
 from iotonboard.model import RevocationReason, from_epoch, rfc3339, to_epoch, whole_seconds
 from iotonboard.permissions import Placement, check_plain, group_number, placement_like, user_number
-from iotonboard.pki import pem
 from iotonboard.pki.crl_entry import encode_entry
-from iotonboard.state import config, device_files
-from iotonboard.state.generations import keep_generation
+from iotonboard.state import config
 from iotonboard.state.layout import resolve_paths
-from iotonboard.state.outbox import Outbox
 from iotonboard.store import audit
 from iotonboard.store.acl import denied_ids, permitted_ids
-from iotonboard.store.crls import generation_ders, newest_generation, newest_update
-from iotonboard.store.deliveries import has_expired
-from iotonboard.store.issuers import all_issuers, current_issuers
-from iotonboard.store.pending import clear_pending, pending_files
+from iotonboard.store.crls import newest_update
 from iotonboard.store.revocations import add_revocation, revocable, revocation_of, unlisted_revocations
-from iotonboard.store.secrets import Kept, KeptGroup, add_purge, kept_before, kept_confirmed, purged_at, scrub_log
+from iotonboard.store.secrets import Kept, add_purge
 from iotonboard.store.store import Store
 from iotonboard.store.topics import extra_topics
 
@@ -54,14 +43,6 @@ if TYPE_CHECKING:
 
     from iotonboard.model import Caller, SerialNumber
     from iotonboard.state.layout import Paths
-    from iotonboard.store.pending import PendingFiles
-
-    # Starts to write the files of a group elsewhere, and returns what waits until all are written.
-    StartWriting = Callable[[Paths, list[PendingFiles]], Callable[[], None]]
-
-PUBLISH_GROUP = 1024
-_MANY = 16  # from so many devices on, one sync of everything costs less than one for each file
-FIRST_CA = "1"  # row of the CA that 'init-ca' made: what ca.crt holds until another one is published
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +54,6 @@ class State:
     store: Store
     caller: Caller
     clock: Callable[[], datetime]
-    unsettled: dict[int, int] = field(default_factory=dict, repr=False)  # certificate row -> hash of what was written
 
     @contextlib.contextmanager
     def transaction(self, *, signing: bool = False) -> Iterator[datetime]:
@@ -129,167 +109,10 @@ class State:
             self.revoke(old, RevocationReason.SUPERSEDED, now, subject=device_id)
         return bool(old)
 
-    def publish(self, *, acl: bool = True, unsettled: int = 0) -> None:
-        """Write every file that differs from the committed rows; leave all others alone.
-
-        ``acl=False`` leaves the ACL to a later call: a batch publishes it once. With ``unsettled``, the files of so
-        many devices may be written and not yet durable; until they are they stay noted as unwritten, so after a power
-        cut the next command writes them again.
-
-        Raises:
-            PolicyError: an operator's own ACL lines would break the broker; nothing was replaced.
-            BusyError: the disk refuses; the next command goes on from here.
-        """
-        self._apply_keep_keys()
-        while self._publish_pending(unsettled):
-            pass
-        self.outbox.settle(whole_seconds(self.clock()))
-        scrub_log(self.store)
-        with self.store.transaction(durable=False):
-            for folder in {self.paths.root, self.paths.certs, *map(os.path.dirname, (self.paths.acl, self.paths.crl))}:
-                sweep_staging(folder)
-            self._publish_crl()  # before the CA's certificate: without its CRL a broker refuses all of its devices
-            self._publish_ca()
-            if acl:
-                self._publish_acl()
-                keep_generation(self)
-
-    @property
-    def outbox(self) -> Outbox:
-        """The temporary deliveries."""
-        return Outbox(self.store, self.paths.outbox, self.paths.bundle, self.record)
-
-    def sweep_outbox(self) -> None:
-        """Clear expired deliveries away, whatever the command; one look when there are none.
-
-        A reader does not wait for a writer, nor fail because the disk is read-only: the next command does it then.
-        """
-        now = whole_seconds(self.clock())
-        if has_expired(self.store, now):
-            with contextlib.suppress(BusyError), self.store.without_waiting():
-                self.outbox.settle(now)
-
     def purge(self, kept: Kept, now: datetime, why: str) -> None:
         """Record that a certificate's secrets are erased, and erase them, inside the caller's transaction."""
         add_purge(self.store, kept.serial, now)
         self.record(now, kept.device_id, serial=kept.serial.hex, detail={"purged": why})
-
-    def _apply_keep_keys(self) -> None:
-        """Purge what the policy ``keep_keys`` says, from where the last call ended."""
-        policy = str(self.config["keep_keys"])
-        if policy == "always":
-            return
-        mark = f"keep_keys {policy.partition(':')[0]}"
-        while group := self._due(policy, int(self.store.meta(mark) or 0)):
-            with self.transaction() as now:
-                for kept in group.kept:
-                    if purged_at(self.store, kept.serial) is None:
-                        self.purge(kept, now, policy)
-                self.store.set_meta(mark, group.last)
-
-    def _due(self, policy: str, after: int) -> KeptGroup | None:
-        if policy == "until-confirmed":
-            return kept_confirmed(self.store, after)
-        days = int(policy.removeprefix("days:"))
-        return kept_before(self.store, after, self.trusted_time() - timedelta(days=days))
-
-    @contextlib.contextmanager
-    def writing(self, start: StartWriting) -> Iterator[None]:
-        """Inside a transaction, write the files of what was committed before while the block runs; not yet durable.
-
-        Raises:
-            BusyError: the disk refuses.
-        """
-        group = self._unwritten()
-        finish = start(self.paths, group)
-        try:
-            yield
-        finally:
-            finish()
-        self.unsettled.update((files.certificate, hash(files)) for files in group)
-
-    def _unwritten(self) -> list[PendingFiles]:
-        """The next files that were not written yet, with the folders made that theirs lie in."""
-        group = pending_files(self.store, PUBLISH_GROUP, after=max(self.unsettled, default=0))
-        self._make_parents(group)
-        return group
-
-    def _publish_pending(self, unsettled: int) -> bool:
-        """Write one group of device and broker files; ``True`` while there may be more."""
-        if not pending_files(self.store, 1):
-            return False
-        with self.store.transaction(durable=False):
-            if len(self.unsettled) < unsettled:
-                group = self._unwritten()
-                device_files.write_all(self.paths, group)
-                self.unsettled.update((files.certificate, hash(files)) for files in group)
-                return len(group) == PUBLISH_GROUP
-            limit = max(PUBLISH_GROUP, len(self.unsettled))
-            group = pending_files(self.store, limit)
-            self._settle(group)
-            return len(group) == limit
-
-    def _settle(self, group: list[PendingFiles]) -> None:
-        """Make files durable, write those that nobody wrote yet, and note that all is done."""
-        one_by_one = len(group) < _MANY
-        self._make_parents(group)
-        for files in group:
-            if self.unsettled.get(files.certificate) != hash(files):
-                device_files.write_files(self.paths, files, durable=one_by_one)
-            elif one_by_one:
-                sync_tree(device_files.folder_of(self.paths, files))
-        if not one_by_one:
-            sync_all(())
-        clear_pending(self.store, (files.certificate for files in group))
-        for files in group:
-            self.unsettled.pop(files.certificate, None)
-
-    def _make_parents(self, group: list[PendingFiles]) -> None:
-        one_of_each = {files.is_broker: files for files in group}.values()
-        for folder in {os.path.dirname(device_files.folder_of(self.paths, files)) for files in one_of_each}:
-            make_private_dir(self.paths.certs)
-            make_private_dir(folder)
-
-    def _publish_ca(self) -> None:
-        issuers = current_issuers(self.store)
-        wanted = " ".join(str(issuer.id) for issuer in issuers)
-        published = self.store.meta("ca_published")
-        is_current = wanted == (FIRST_CA if published is None else published)
-        if (is_current and os.path.exists(self.paths.ca_certificate)) or not os.path.isdir(self.paths.certs):
-            return
-        anchors = b"".join(pem.pem_encode("CERTIFICATE", issuer.der) for issuer in issuers)
-        write_atomic(self.paths.ca_certificate, anchors, PUBLIC)
-        for retired in {issuer.key_file for issuer in all_issuers(self.store)} - {one.key_file for one in issuers}:
-            erase_file(os.path.join(self.paths.certs, retired))
-        self.store.set_meta("ca_published", wanted)
-
-    def _publish_crl(self) -> None:
-        newest = newest_generation(self.store)
-        published = self.store.meta("crl_published") or 0
-        if newest < published:
-            raise ConflictError(
-                f"the database lost CRL generation {published}, which was published",
-                hint="'iotonboard health --deep' names what was changed; bring the state back with 'restore --crl'",
-            )
-        if newest == published and os.path.exists(self.paths.crl):
-            return
-        if next(generation_ders(self.store), None) is None:
-            return
-        check_plain(self.paths.crl)
-        pieces = (piece for der in generation_ders(self.store) for piece in pem.checked_pieces("X509 CRL", der))
-        write_atomic(self.paths.crl, pieces, self.broker_placement(self.paths.crl))
-        self.store.set_meta("crl_published", newest)
-
-    def _publish_acl(self) -> None:
-        changes = self.store.meta("acl_changes") or 0
-        # The settings may have been edited by hand, or by a 'config set' that was killed before its COMMIT.
-        settings = "\n".join((self.config["acl.style"], *self.config["acl.topics"]))
-        is_current = changes == self.store.meta("acl_published") and settings == self.store.meta("acl_settings")
-        if is_current and os.path.exists(self.paths.acl):
-            return
-        self.write_acl(self.paths.acl, self.trusted_time())
-        self.store.set_meta("acl_settings", settings)
-        self.store.set_meta("acl_published", changes)
 
     def write_acl(self, path: str, now: datetime, *, style: str | None = None) -> None:
         """Replace the managed region of the ACL at ``path``, leaving every other octet as it is.

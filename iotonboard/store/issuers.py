@@ -32,6 +32,7 @@ _BEHIND = f"""SELECT d.device_id FROM device d WHERE d.device_id > :after AND EX
     AND (SELECT c.issuer FROM certificate c WHERE c.device = d.id ORDER BY c.id DESC LIMIT 1) <> :newest
     ORDER BY d.device_id LIMIT :size"""
 _PAGE = 500
+KEYS_TO_ERASE = "retired_keys"  # noted until the key files of retired CAs are gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,5 +114,6 @@ def crl_number(store: Store, rows: Sequence[CrlRow], serials: Sequence[SerialNum
 
 
 def retire_issuer(store: Store, issuer: int, now: datetime) -> None:
-    """Mark a CA as retired, inside the caller's transaction; its certificates stay known."""
+    """Mark a CA as retired, and its key as to be erased, in the caller's transaction; its certificates stay known."""
+    store.set_meta(KEYS_TO_ERASE, 1)
     store.execute("UPDATE issuer SET retired_at = ? WHERE id = ?", (to_epoch(now), issuer))

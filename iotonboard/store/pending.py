@@ -34,12 +34,17 @@ def add_pending(store: Store, serial: SerialNumber, bundle: bytes | None) -> Non
     )
 
 
-def pending_files(store: Store, limit: int, *, after: int = 0) -> list[PendingFiles]:
-    """Files that are to be written, oldest certificate first, of those behind row ``after``."""
+def has_pending(store: Store) -> bool:
+    """Say whether any files are to be written."""
+    return store.row("SELECT 1 FROM pending LIMIT 1") is not None
+
+
+def pending_files(store: Store, limit: int, *, after: int = 0, is_broker: bool) -> list[PendingFiles]:
+    """Files of devices, or of brokers, that are to be written; oldest certificate first, of those behind ``after``."""
     query = f"""SELECT p.certificate, coalesce(d.device_id, c.host), c.host IS NOT NULL, c.der, {KEY}, p.bundle
         FROM pending p JOIN certificate c ON c.id = p.certificate LEFT JOIN device d ON d.id = c.device
-        WHERE p.certificate > ? ORDER BY p.certificate LIMIT ?"""
-    return store.records(_pending_files, query, (after, limit))
+        WHERE p.certificate > ? AND (c.host IS NOT NULL) = ? ORDER BY p.certificate LIMIT ?"""
+    return store.records(_pending_files, query, (after, is_broker, limit))
 
 
 def _pending_files(certificate: int, name: str, is_broker: int, *octets: Any) -> PendingFiles:

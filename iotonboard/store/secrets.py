@@ -124,14 +124,24 @@ def add_purge(store: Store, serial: SerialNumber, now: datetime) -> None:
     store.set_meta("log_holds_secrets", 1)
 
 
+def has_erasures_left(store: Store) -> bool:
+    """Say whether something was recorded as erased whose octets are still to go; one look into a small table."""
+    query = "SELECT 1 FROM meta WHERE key IN ('log_holds_secrets', 'retired_keys') AND value LIMIT 1"
+    return store.row(query) is not None
+
+
 def scrub_log(store: Store) -> bool:
-    """Empty SQLite's log of what was erased; ``False`` when a reader still needs it, then the next command does it."""
+    """Empty SQLite's log of what was erased; ``False`` when that is still to be done, which the next command does.
+
+    A reader may need the log, or files may be waiting to be written whose bundles lie beside what was erased.
+    """
     if not store.meta("log_holds_secrets"):
         return True
     with store.transaction():
-        if store.row("SELECT 1 FROM pending LIMIT 1") is None:
-            # Without WHERE, SQLite zeroes the emptied table's pages, remains of earlier rows included.
-            store.execute("DELETE FROM pending")
+        if store.row("SELECT 1 FROM pending LIMIT 1") is not None:
+            return False
+        # Without WHERE, SQLite zeroes the emptied table's pages, remains of earlier rows included.
+        store.execute("DELETE FROM pending")
     with store.without_waiting():  # somebody's long 'list' must not hold this command up
         is_busy = store.row("PRAGMA wal_checkpoint(TRUNCATE)")[0]
     if is_busy:

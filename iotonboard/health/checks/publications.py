@@ -17,7 +17,7 @@ from iotonboard.pki.pem import pem_decode_all, pem_encode
 from iotonboard.store.certificates import newest_device_certificates
 from iotonboard.store.crls import crl_generation
 from iotonboard.store.devices import count_devices
-from iotonboard.store.pending import pending_files
+from iotonboard.store.pending import has_pending
 from iotonboard.store.revocations import unlisted_revocations
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def unpublished(state: State) -> Outcome:
     """Every revocation is on a CRL, and every file is written."""
     if deferred := unlisted_revocations(state.store):
         return failed(f"{deferred} revocations are on no CRL yet", _SIGN)
-    if pending_files(state.store, 1):
+    if has_pending(state.store):
         return warning("device files are still to be written", "type: iotonboard sync-acl")
     return ok("everything recorded is published")
 

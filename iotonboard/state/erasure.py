@@ -1,0 +1,73 @@
+"""What is to be gone: secrets that the policy ``keep_keys`` gives up, keys of retired CAs, and SQLite's log of both.
+
+Each is recorded first and done afterwards; what a crash left is done by the next command. Nothing else erases keys.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from iotonboard.errors import BusyError
+from iotonboard.files import erase_file, sync_dir
+from iotonboard.state.publication import ca_is_published
+from iotonboard.store.issuers import KEYS_TO_ERASE, all_issuers, current_issuers
+from iotonboard.store.secrets import KeptGroup, has_erasures_left, kept_before, kept_confirmed, purged_at, scrub_log
+
+if TYPE_CHECKING:
+    from iotonboard.state.state import State
+
+
+def apply_keep_keys(state: State) -> None:
+    """Purge what the policy ``keep_keys`` gives up, from where the last call ended.
+
+    The files go with the next ``publish_device_files``, and SQLite's log of them with ``finish_erasures`` behind it.
+    """
+    policy = str(state.config["keep_keys"])
+    if policy == "always":
+        return
+    mark = f"keep_keys {policy.partition(':')[0]}"
+    while group := _due(state, policy, int(state.store.meta(mark) or 0)):
+        with state.transaction() as now:
+            for kept in group.kept:
+                if purged_at(state.store, kept.serial) is None:
+                    state.purge(kept, now, policy)
+            state.store.set_meta(mark, group.last)
+
+
+def _due(state: State, policy: str, after: int) -> KeptGroup | None:
+    if policy == "until-confirmed":
+        return kept_confirmed(state.store, after)
+    days = int(policy.removeprefix("days:"))
+    return kept_before(state.store, after, state.trusted_time() - timedelta(days=days))
+
+
+def erase_retired_keys(state: State) -> None:
+    """Erase the key files of retired CAs, once the CA file is published without them; nothing while its disk is away.
+
+    Raises:
+        BusyError: the state is locked or the disk refuses; the next command does it then.
+    """
+    if not state.store.meta(KEYS_TO_ERASE):
+        return
+    with state.store.transaction(durable=False):
+        if not ca_is_published(state) or not os.path.isdir(state.paths.certs):
+            return
+        current = {issuer.key_file for issuer in current_issuers(state.store)}
+        for key_file in sorted({issuer.key_file for issuer in all_issuers(state.store)} - current):
+            erase_file(os.path.join(state.paths.certs, key_file))
+        sync_dir(state.paths.certs)
+        state.store.set_meta(KEYS_TO_ERASE, 0)
+
+
+def finish_erasures(state: State) -> None:
+    """Erase what was recorded as erased and is still there; one look when there is nothing.
+
+    A reader does not wait for a writer, nor fail because the disk is read-only: the next command does it then.
+    """
+    if has_erasures_left(state.store):
+        with contextlib.suppress(BusyError), state.store.without_waiting():
+            erase_retired_keys(state)
+            scrub_log(state.store)

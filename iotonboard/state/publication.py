@@ -1,0 +1,198 @@
+"""From committed rows to files: small steps, each of which fails alone.
+
+A command records its change in one transaction and publishes in a second one: ``publish(state, *steps)``. Each step
+compares what is recorded with what was noted as published, writes what differs and leaves everything else alone. So a
+command that comes after one that was killed finishes what that one left, and publishing twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from iotonboard.errors import ConflictError, IotOnboardError
+from iotonboard.files import PUBLIC, sweep_staging, write_atomic
+from iotonboard.model import Unpublished
+from iotonboard.permissions import check_plain
+from iotonboard.pki import pem
+from iotonboard.state import device_files, generations, outbox
+from iotonboard.store.crls import generation_ders, newest_generation
+from iotonboard.store.issuers import current_issuers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from iotonboard.state.state import State
+    from iotonboard.store.issuers import IssuerRow
+
+Step = Callable[["State"], list[Unpublished]]
+_FIRST_CA = "1"  # row of the CA that 'init-ca' made: what ca.crt holds until another one is published
+
+
+def publish(state: State, *steps: Step) -> list[Unpublished]:
+    """Take the named steps under the write lock; returns what could not be written.
+
+    CRL, CA file and ACL come first, in this order, and then the other steps as they are named: whatever stands in the
+    way of a device's files holds no revocation back. The notes of what was published need not survive a power cut:
+    without them the next command writes the same again. Deliveries have transactions of their own, behind all others.
+    """
+    first, rest = (publish_crl, publish_ca, publish_acl), (step for step in steps if step is not settle_deliveries)
+    waiting = list(dict.fromkeys((*(step for step in first if step in steps), *rest)))
+    unpublished: list[Unpublished] = []
+    while waiting:
+        left = len(waiting)
+        try:
+            with state.store.transaction(durable=False):
+                _sweep(state)
+                while waiting:
+                    unpublished += waiting.pop(0)(state)
+        except IotOnboardError as error:  # the database refuses to note it; the other files are written all the same
+            unpublished.append(Unpublished("database", state.paths.database, error))
+            if len(waiting) == left:  # the lock was not to be had
+                break
+    return unpublished + (settle_deliveries(state) if settle_deliveries in steps else [])
+
+
+def refuse_unpublished(unpublished: Sequence[Unpublished]) -> None:
+    """End a command that could not publish everything; what it recorded stays, and the next command publishes it.
+
+    Raises:
+        IotOnboardError: the first of ``unpublished``, if there is any.
+    """
+    if unpublished:
+        raise unpublished[0].error
+
+
+def _sweep(state: State) -> None:
+    """Delete what an interrupted command of any kind left beside the files that it was about to replace."""
+    paths = state.paths
+    for folder in {paths.root, paths.certs, os.path.dirname(paths.acl), os.path.dirname(paths.crl)}:
+        with contextlib.suppress(IotOnboardError):  # the step that writes there says it better
+            sweep_staging(folder)
+
+
+def _alone(state: State, what: str, path: str, write: Callable[[State], None]) -> list[Unpublished]:
+    """Do one step; when it fails, what it noted is undone and what others did stays.
+
+    Raises:
+        BusyError: SQLite ended the whole transaction, because its disk is full.
+    """
+    try:
+        with state.store.savepoint():
+            write(state)
+    except IotOnboardError as error:
+        if not state.store.in_transaction:
+            raise
+        return [Unpublished(what, path, error)]
+    return []
+
+
+def publish_crl(state: State) -> list[Unpublished]:
+    """Write the newest generation's CRLs: before the CA file, since a broker refuses every device of a CA without."""
+    return _alone(state, "crl", state.paths.crl, _write_crl)
+
+
+def _write_crl(state: State) -> None:
+    newest = newest_generation(state.store)
+    published = state.store.meta("crl_published") or 0
+    if newest < published:
+        raise ConflictError(
+            f"the database lost CRL generation {published}, which was published",
+            hint="'iotonboard health --deep' names what was changed; bring the state back with 'restore --crl'",
+        )
+    if newest == published and os.path.exists(state.paths.crl):
+        return
+    if next(generation_ders(state.store), None) is None:
+        return
+    check_plain(state.paths.crl)
+    pieces = (piece for der in generation_ders(state.store) for piece in pem.checked_pieces("X509 CRL", der))
+    write_atomic(state.paths.crl, pieces, state.broker_placement(state.paths.crl))
+    state.store.set_meta("crl_published", newest)
+
+
+def publish_ca(state: State) -> list[Unpublished]:
+    """Write the certificates of the CAs that are trusted; nothing while the disk that holds them is away."""
+    return _alone(state, "ca", state.paths.ca_certificate, _write_ca)
+
+
+def _write_ca(state: State) -> None:
+    issuers = current_issuers(state.store)
+    is_current = _rows(issuers) == _published_cas(state)
+    if (is_current and os.path.exists(state.paths.ca_certificate)) or not os.path.isdir(state.paths.certs):
+        return
+    anchors = b"".join(pem.pem_encode("CERTIFICATE", issuer.der) for issuer in issuers)
+    write_atomic(state.paths.ca_certificate, anchors, PUBLIC)
+    state.store.set_meta("ca_published", _rows(issuers))
+
+
+def ca_is_published(state: State) -> bool:
+    """Say whether the CA file was written with the CAs that are trusted now, and no other."""
+    return _rows(current_issuers(state.store)) == _published_cas(state)
+
+
+def _rows(issuers: Sequence[IssuerRow]) -> str:
+    return " ".join(str(issuer.id) for issuer in issuers)
+
+
+def _published_cas(state: State) -> str:
+    published = state.store.meta("ca_published")
+    return _FIRST_CA if published is None else str(published)
+
+
+def publish_acl(state: State) -> list[Unpublished]:
+    """Write the ACL's managed region when a change of it, or of the settings that shape it, is not in the file."""
+    return _alone(state, "acl", state.paths.acl, _write_acl)
+
+
+def _write_acl(state: State) -> None:
+    changes = state.store.meta("acl_changes") or 0
+    # The settings may have been edited by hand, or by a 'config set' that was killed before its COMMIT.
+    settings = "\n".join((state.config["acl.style"], *state.config["acl.topics"]))
+    is_current = changes == state.store.meta("acl_published") and settings == state.store.meta("acl_settings")
+    if is_current and os.path.exists(state.paths.acl):
+        return
+    state.write_acl(state.paths.acl, state.trusted_time())
+    state.store.set_meta("acl_settings", settings)
+    state.store.set_meta("acl_published", changes)
+
+
+def publish_device_files(state: State) -> list[Unpublished]:
+    """Write the certificate, key and bundle of every device that has none, or other ones, in its folder."""
+    return device_files.write_devices(state)
+
+
+def publish_broker_files(state: State) -> list[Unpublished]:
+    """Write the certificate and key of every broker that has none, or other ones, in its folder."""
+    return device_files.write_brokers(state)
+
+
+def keep_generation(state: State) -> list[Unpublished]:
+    """Keep copies of the CRL and ACL that were published last; the oldest go."""
+    return _alone(state, "generation", state.paths.generations, _copy_generation)
+
+
+def _copy_generation(state: State) -> None:
+    if state.store.meta("acl_published") == state.store.meta("acl_changes"):  # else its ACL is still to come
+        generations.keep_generation(state.store, state.paths, state.config["generations_kept"])
+
+
+def settle_deliveries(state: State) -> list[Unpublished]:
+    """Write the deliveries that were recorded, and clear away those that ended."""
+    try:
+        outbox.settle(state)
+    except IotOnboardError as error:
+        return [Unpublished("deliveries", state.paths.outbox, error)]
+    return []
+
+
+EVERYTHING: tuple[Step, ...] = (
+    publish_crl,
+    publish_ca,
+    publish_acl,
+    publish_device_files,
+    publish_broker_files,
+    keep_generation,
+    settle_deliveries,
+)
