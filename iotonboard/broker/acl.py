@@ -17,7 +17,6 @@ from iotonboard.errors import PolicyError
 from iotonboard.model import Access
 
 Version = Literal["2.0", "2.1"]
-VERSIONS: tuple[Version, ...] = ("2.0", "2.1")
 _ANY_SPACE = b" \t\n\v\f\r"  # C's isspace in the "C" locale, which the broker runs in
 _BRIDGE_STATE = "$SYS/broker/connection/+/state"  # the only $SYS topic that clients may write
 _SUBSTITUTION = re.compile(r"%[uc]")
@@ -70,8 +69,8 @@ class AclRule(NamedTuple):
     access: Access
     topic: str
     line: int
-    user: str | None = None
-    is_pattern: bool = False
+    user: str | None
+    is_pattern: bool
 
     def grants(self, access: str) -> bool:
         """Say whether the rule allows ``read`` or ``write``."""
@@ -257,7 +256,9 @@ def _keyword_problem(keyword: str) -> str:
 def _text_problem(text: str) -> str:
     if _CONTROL.search(text):
         return "a control character inside the line, which the broker takes as part of the name"
-    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # ``_text`` keeps such octets as surrogates
         return "not UTF-8, so that no client can ever match it"
     return ""
 

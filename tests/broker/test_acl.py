@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from iotonboard.broker.acl import VERSIONS, AclSyntaxError, Effect, acl_problems, parse_acl
+from iotonboard.broker.acl import AclSyntaxError, Effect, acl_problems, parse_acl
 from iotonboard.broker.topics import filter_problem, topic_matches
 from iotonboard.errors import PolicyError
 
@@ -117,11 +117,23 @@ def test_a_line_that_is_not_what_it_seems_is_told_but_does_not_block(text: bytes
     parse_acl(text)
 
 
-def test_a_nul_hides_the_rest_of_the_file_from_the_broker() -> None:
-    (problem,) = acl_problems(b"user a\ntopic read b\0\nbad\n")
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (b"user a\ntopic read b\0\nbad\n", 2),
+        (b"\0bad\n", 1),
+        (b"\n\0bad\n", 2),
+        (b"# note\0\n\n", 1),
+        (b"user a\n\0", 2),
+    ],
+)
+def test_a_nul_hides_the_rest_of_the_file_from_the_broker(text: bytes, line: int) -> None:
+    (problem,) = acl_problems(text)
     assert problem.effect is Effect.LOST
     assert problem.blocks
-    assert problem.line == 2
+    assert problem.line == line
+    (moved,) = acl_problems(text, first_line=10)
+    assert moved.line == line + 9
 
 
 def test_line_ends_of_dos_are_no_problem() -> None:
@@ -191,7 +203,7 @@ def test_topics_of_the_broker_itself_cannot_be_written() -> None:
 
 def test_the_releases_expand_patterns_differently() -> None:
     text = b"pattern read a/x%u/b\npattern read c/%u\npattern read d/%c/%u\n"
-    old, new = (parse_acl(text, version=version) for version in VERSIONS)
+    old, new = parse_acl(text, version="2.0"), parse_acl(text, version="2.1")
     assert old.allows("u", "c", "read", "a/xu/b")
     assert not new.allows("u", "c", "read", "a/xu/b")
     assert new.allows("u", "c", "read", "a/x%u/b")
