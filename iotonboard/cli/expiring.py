@@ -14,7 +14,7 @@ from iotonboard.errors import UsageError
 from iotonboard.model import rfc3339
 
 if TYPE_CHECKING:
-    from iotonboard.health.expiry import Item
+    from iotonboard.health.expiry import Expiring
 
 app = typer.Typer()
 
@@ -48,7 +48,7 @@ def expiring(
     return 9 if due else None
 
 
-def _print(session: Session, due: list[Item], *, as_csv: bool) -> None:
+def _print(session: Session, due: list[Expiring], *, as_csv: bool) -> None:
     from iotonboard.health.expiry import REMEDIES
 
     rows = [(item.kind, item.name, rfc3339(item.not_after), item.key) for item in due]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from iotonboard.health.expiry import Item
+from iotonboard.health.expiry import Expiring
 from iotonboard.store.certificates import broker_certificates, broker_hosts
 from iotonboard.store.crls import crl_generation
 from iotonboard.store.issuers import current_issuers, valid_devices
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from iotonboard.state.state import State
 
 
-def find_due(state: State, within_days: int | None) -> Iterator[Item]:
+def find_due(state: State, within_days: int | None) -> Iterator[Expiring]:
     """What expires within ``within_days``, or within the days that are configured for its kind.
 
     A device counts when its last valid certificate goes, or went as many days ago at most; one that was
@@ -34,29 +34,31 @@ def find_due(state: State, within_days: int | None) -> Iterator[Item]:
     chosen = DeviceFilter(expiring_before=now + window, expired_since=now - window)
     for device in find_devices(state.store, chosen, now):
         last = max((one for one in device.certificates if one.revocation is None), key=_not_after)
-        yield Item("device", device.device_id, last.serial.hex, last.validity.not_after, device.device_id)
+        name = device.device_id
+        yield Expiring("device", name, last.serial.hex, last.validity.not_after, holder=name)
 
 
-def find_standing(state: State) -> Iterator[Item]:
+def find_standing(state: State) -> Iterator[Expiring]:
     """CAs, the published CRLs' end and each broker's newest certificate, due or not.
 
-    A CA whose successor issues counts for as long as devices hang on it.
+    A CA whose successor issues counts as long as a device has a valid certificate of it.
     """
     issuing, *old = current_issuers(state.store)
     for issuer in (issuing, *(row for row in old if valid_devices(state.store, row.id, state.clock()))):
-        yield Item(
-            "ca", issuer.fingerprint[:16], issuer.fingerprint, issuer.validity.not_after, issuer.fingerprint[:16]
-        )
+        short = issuer.fingerprint[:16]
+        yield Expiring("ca", short, issuer.fingerprint, issuer.validity.not_after, holder=short)
     for issuer in (issuing, *old):
         rows = [row for row in crl_generation(state.store) if row.issuer == issuer.id]
         if rows:
-            last = max(rows, key=lambda row: row.next_update)
-            name = str(last.number) if issuer is issuing else f"{last.number} of {issuer.fingerprint[:16]}"
-            yield Item("crl", f"CRL {name}", name.replace(" of ", "-"), last.next_update, issuer.fingerprint[:16])
+            last, short = max(rows, key=lambda row: row.next_update), issuer.fingerprint[:16]
+            name, key = f"CRL {last.number}", str(last.number)
+            if issuer is not issuing:
+                name, key = f"{name} of {short}", f"{key}-{short}"
+            yield Expiring("crl", name, key, last.next_update, holder=short)
     for host in broker_hosts(state.store):
         newest = broker_certificates(state.store, host)[0]
         if newest.revocation is None:
-            yield Item("broker", host, newest.serial.hex, newest.validity.not_after, host)
+            yield Expiring("broker", host, newest.serial.hex, newest.validity.not_after, holder=host)
 
 
 def _not_after(certificate: CertificateRecord) -> datetime:

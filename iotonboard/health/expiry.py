@@ -20,7 +20,7 @@ REMEDIES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class Expiring:
     """One thing that expires. ``kind``: ``device``, ``broker``, ``ca`` or ``crl``; ``key``: its serial or number.
 
     ``holder`` stays the same when the thing is made anew: the device, the host, or the start of the CA's fingerprint.
@@ -33,7 +33,7 @@ class Item:
     holder: str
 
 
-def render_ics(items: Iterable[Item], now: datetime) -> str:
+def render_ics(items: Iterable[Expiring], now: datetime) -> str:
     """One event for each item, at the moment when it expires; a later calendar moves the events of an earlier one."""
     lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//iotonboard//expiring//EN"]
     for item in items:
@@ -66,7 +66,7 @@ def _folded(line: str) -> str:
     return b"\r\n".join([*pieces, octets]).decode("utf-8") + "\r\n"
 
 
-def render_prometheus(due: Iterable[Item], standing: Iterable[Item]) -> str:
+def render_prometheus(due: Iterable[Expiring], standing: Iterable[Expiring]) -> str:
     """Metrics: how many are due by kind, and when CA, CRL and brokers expire, due or not."""
     counts = dict.fromkeys(("device", "broker", "ca", "crl"), 0)
     for item in due:
