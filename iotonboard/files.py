@@ -152,6 +152,16 @@ def make_private(path: str) -> None:
         raise disk_error(error, path) from error
 
 
+def refuse_existing(path: str, *, hint: str = "choose another name, or --force to replace it") -> None:
+    """Refuse to write over something.
+
+    Raises:
+        ConflictError: ``path`` exists, even as a broken link.
+    """
+    if os.path.lexists(path):
+        raise ConflictError(f"{path!r} exists already", hint=hint)
+
+
 def create_exclusive(path: str, content: bytes, placement: Placement = PRIVATE) -> None:
     """Create a new file, durable before this returns; never follows a link, never overwrites.
 

@@ -22,9 +22,8 @@ def report(
 ) -> int | None:
     """Write a page to look at: one HTML file without scripts that works from a USB stick and prints on A4."""
     from iotonboard.commands.report import gather
-    from iotonboard.files import PRIVATE, write_atomic
+    from iotonboard.files import PRIVATE, refuse_existing, write_atomic
     from iotonboard.health.report.page import render_page
-    from iotonboard.state.state import refuse_existing
 
     if out is None and not session.json:
         raise UsageError("where shall the page go?", hint="name a file with --out, or ask for --json")

@@ -9,6 +9,7 @@ from iotonboard.model import DeviceId
 from iotonboard.pki import pem
 from iotonboard.pki.crl import serial_and_reason
 from iotonboard.pki.facts import certificate_facts, is_issued_by
+from iotonboard.state.changes import revoke_certificates
 from iotonboard.store.certificates import NewCertificate, add_certificate, has_certificate
 from iotonboard.store.devices import add_device, find_device
 from iotonboard.store.issuers import all_issuers
@@ -51,7 +52,7 @@ def adopt(state: State, content: bytes) -> SerialNumber:
         if entry := foreign_entry(state.store, facts.serial):  # on the CRL already: once, and not valid for a moment
             reason = serial_and_reason(entry)[1]
             set_foreign_entry(state.store, issuer, facts.serial, None)
-            state.revoke([facts.serial], reason, now, subject=host or facts.subject_cn)
+            revoke_certificates(state, [facts.serial], reason, now, subject=host or facts.subject_cn)
     return facts.serial
 
 

@@ -16,11 +16,10 @@ from iotonboard import __version__
 from iotonboard.ca.authority import seal_audit, unlock
 from iotonboard.ca.backup_archive import ACL, CONFIG, DATABASE, write_archive
 from iotonboard.errors import BusyError
-from iotonboard.files import create_exclusive, remove_file
+from iotonboard.files import create_exclusive, refuse_existing, remove_file
 from iotonboard.health.trail import check_trail
 from iotonboard.model import to_epoch
 from iotonboard.permissions import TAKEN_HINT
-from iotonboard.state.state import refuse_existing
 from iotonboard.store.crls import crl_generation
 from iotonboard.store.devices import count_devices
 from iotonboard.store.issuers import current_issuers

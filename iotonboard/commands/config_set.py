@@ -12,6 +12,7 @@ from iotonboard.broker.topics import parse_topic_rule
 from iotonboard.files import PRIVATE, read_file, write_atomic
 from iotonboard.permissions import group_number, user_number
 from iotonboard.state import config
+from iotonboard.state.acl import mark_acl
 from iotonboard.state.layout import resolve_paths
 
 if TYPE_CHECKING:
@@ -45,6 +46,6 @@ def set_value(state: State, key: str, text: str) -> object:
     with state.transaction() as now:
         state.record(now, key, detail={"value": text})
         if key in _TOPIC_RULE_SETTINGS:
-            state.mark_acl()
+            mark_acl(state)
         write_atomic(state.paths.config, changed.encode("utf-8"), PRIVATE)
     return value

@@ -14,6 +14,8 @@ from iotonboard.files import make_private
 from iotonboard.health.checks.table import CHECKS, run_checks
 from iotonboard.health.inspection import Repair, inspect_state
 from iotonboard.model import RevocationReason
+from iotonboard.state.acl import mark_acl
+from iotonboard.state.changes import revoke_certificates
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.store.certificates import certificate_by_serial
 from iotonboard.store.pending import add_pending
@@ -66,7 +68,7 @@ def repair(state: State, authority: Authority, differences: list[Difference]) ->
         if any(one.kind == "ca" for one in differences):
             state.store.set_meta("ca_published", "")
         sign_crls(state, authority, now)
-        state.mark_acl()
+        mark_acl(state)
         seal_audit(state, authority)
     for difference in differences:
         if difference.repair is Repair.SET_MODE:
@@ -79,7 +81,7 @@ def _revoke_again(state: State, serial: SerialNumber, now: datetime) -> None:
     _, holder = certificate_by_serial(state.store, serial)
     said = trail_entry(state.store, serial)
     if said and said.revoked:
-        state.revoke([serial], RevocationReason(said.revoked), now, subject=holder)
+        revoke_certificates(state, [serial], RevocationReason(said.revoked), now, subject=holder)
 
 
 def _queue_files(state: State, authority: Authority, serial: SerialNumber, now: datetime) -> None:

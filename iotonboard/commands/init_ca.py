@@ -19,6 +19,7 @@ from iotonboard.ca.vault import VAULT_KEY_OCTETS, Vault
 from iotonboard.errors import ConflictError
 from iotonboard.files import make_private_dir
 from iotonboard.pki.profiles import Subject
+from iotonboard.state.acl import mark_acl
 from iotonboard.state.layout import resolve_paths
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.state.state import State, load_settings
@@ -122,6 +123,6 @@ def _fill(state: State, request: Request, subject: Subject, passphrase: Passphra
     opened = Authority((ca,), vault)
     crl = sign_crls(state, opened, now)[0]
     seal_audit(state, opened)
-    state.mark_acl()
+    mark_acl(state)
     state.store.set_meta("initialised", 1)
     return Result(state.paths.root, ca.issuer.fingerprint, ca.issuer.validity.not_after, crl.number)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.delivery import labels
 from iotonboard.errors import NotFoundError
-from iotonboard.files import PUBLIC, write_atomic
-from iotonboard.state.state import refuse_existing
+from iotonboard.files import PUBLIC, refuse_existing, write_atomic
 from iotonboard.store.devices import device_record
 
 if TYPE_CHECKING:

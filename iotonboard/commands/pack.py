@@ -11,11 +11,11 @@ from iotonboard.broker.package import ACL, CA, CRL, Manifest, describe, render_p
 from iotonboard.ca.authority import seal_audit
 from iotonboard.ca.crl import sign_crls
 from iotonboard.errors import ConflictError
-from iotonboard.files import PUBLIC, write_atomic
+from iotonboard.files import PUBLIC, refuse_existing, write_atomic
 from iotonboard.model import to_epoch, whole_seconds
 from iotonboard.pki import pem
+from iotonboard.state.acl import render_acl
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
-from iotonboard.state.state import refuse_existing
 from iotonboard.store.crls import crl_generation
 from iotonboard.store.issuers import current_issuers
 
@@ -77,7 +77,7 @@ def _published(state: State) -> dict[str, bytes]:
         raise ConflictError("the newest CRLs are not kept in the database", hint="run 'iotonboard gen-crl' first")
     return {
         CRL: b"".join(pem.pem_encode("X509 CRL", der) for der in ders),
-        ACL: b"".join(state.render_acl(state.paths.acl, now)),
+        ACL: b"".join(render_acl(state, state.paths.acl, now)),
         CA: b"".join(pem.pem_encode("CERTIFICATE", issuer.der) for issuer in current_issuers(state.store)),
     }
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from iotonboard.state.changes import purge as purge_secrets
 from iotonboard.store.devices import device_named, device_record
 from iotonboard.store.secrets import kept_before, kept_of, purged_at
 
@@ -45,7 +46,7 @@ def _purge(state: State, device_id: str, now: datetime, moment: datetime) -> Pur
     young = {one.serial for one in device_record(state.store, device_id).certificates if one.created_at > moment}
     due = [kept for kept in kept_of(state.store, device_id) if kept.serial not in young]
     for kept in due:
-        state.purge(kept, now, "asked for")
+        purge_secrets(state, kept, now, "asked for")
     return Purged(device_id, tuple(kept.serial for kept in due), now)
 
 
@@ -59,5 +60,5 @@ def purge_all(state: State, older_than: int) -> Iterator[Purged]:
         with state.transaction() as now:
             for kept in group.kept:
                 if purged_at(state.store, kept.serial) is None:
-                    state.purge(kept, now, "asked for")
+                    purge_secrets(state, kept, now, "asked for")
         yield from (Purged(kept.device_id, (kept.serial,), now) for kept in group.kept)

@@ -18,6 +18,7 @@ from iotonboard.errors import ConflictError, IotOnboardError
 from iotonboard.model import DeviceId, KeyType, Refused, SerialNumber
 from iotonboard.pki.certificates import validity_for
 from iotonboard.pki.csr import parse_csr
+from iotonboard.state.changes import supersede
 from iotonboard.state.device_files import FileBacklog
 from iotonboard.state.publication import refuse_unpublished
 from iotonboard.store.devices import add_device, device_named, device_record, find_device, refuse_retired
@@ -187,7 +188,7 @@ class _Registration(Batch[Request | Refused, _Plan, Registered]):
             add_device(store, device_id, request.name, dict(request.attributes), now)
         else:
             refuse_retired(device_named(store, device_id))
-            if self.state.supersede(device_id, now):
+            if supersede(self.state, device_id, now):
                 self.needs_crl = True
         record_certificate(self.state, self.authority, plan.order, issued, now=now)
         for rule in plan.topics:

@@ -17,6 +17,7 @@ from iotonboard.errors import ConflictError, IotOnboardError
 from iotonboard.model import KeyType, RevocationReason, SerialNumber, rfc3339
 from iotonboard.pki.certificates import validity_for
 from iotonboard.pki.facts import certificate_facts
+from iotonboard.state.changes import revoke_certificates
 from iotonboard.store.certificates import is_device_made, sealed_key
 from iotonboard.store.devices import device_named, device_record, refuse_retired
 from iotonboard.store.overlaps import begin_overlap, overdue_overlaps
@@ -173,7 +174,7 @@ class _Renewal(Batch[Request, _Plan, Renewed]):
         if not plan.valid:
             self.needs_acl = True
         elif self._options.revoke_old == "now":
-            state.revoke(plan.valid, RevocationReason.SUPERSEDED, now, subject=device_id)
+            revoke_certificates(state, plan.valid, RevocationReason.SUPERSEDED, now, subject=device_id)
             self.needs_crl = True
         else:
             for serial in plan.valid:

@@ -20,15 +20,17 @@ from iotonboard.ca.authority import seal_audit, unlock
 from iotonboard.ca.backup_archive import ACL, CONFIG, DATABASE, extract, names_in, open_archive
 from iotonboard.ca.crl import sign_crls
 from iotonboard.errors import ConflictError, PolicyError, StateError, UsageError
-from iotonboard.files import make_private_dir, read_file, remove_file
+from iotonboard.files import make_private_dir, read_file, refuse_existing, remove_file
 from iotonboard.health.trail import check_trail
 from iotonboard.model import from_epoch
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, crl_facts, revoked_entries, serial_and_reason
 from iotonboard.pki.crl_entry import encode_entry
+from iotonboard.state.acl import mark_acl
+from iotonboard.state.changes import revoke_certificates
 from iotonboard.state.layout import resolve_paths
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
-from iotonboard.state.state import State, load_settings, refuse_existing
+from iotonboard.state.state import State, load_settings
 from iotonboard.store.certificates import certificate_by_serial, has_certificate
 from iotonboard.store.crls import CrlRow, add_crl, last_crl
 from iotonboard.store.devices import count_devices
@@ -104,7 +106,7 @@ def restore(
                 taken_up = _take_up(state, crls, now)
                 state.record(now, "restore", detail={"taken_up": taken_up, "crl": crls is not None})
                 row = sign_crls(state, opened, now)[0]
-                state.mark_acl()
+                mark_acl(state)
                 seal_audit(state, opened)
             refuse_unpublished(publish(state, *EVERYTHING))
             return Result(state.paths.root, count_devices(state.store), taken_up, row.number)
@@ -213,7 +215,7 @@ def _take_up_one(state: State, issuer: IssuerRow, der: bytes, now: datetime) -> 
         taken_up += 1
         if has_certificate(state.store, serial):
             _, holder = certificate_by_serial(state.store, serial)
-            state.revoke([serial], reason, now, subject=holder)
+            revoke_certificates(state, [serial], reason, now, subject=holder)
         else:
             set_foreign_entry(state.store, issuer.id, serial, encode_entry(serial, date, reason))
             state.record(now, "foreign", serial=serial.hex, detail={"foreign": reason.value})

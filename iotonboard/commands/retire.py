@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.model import RevocationReason
+from iotonboard.state.changes import revoke_certificates
 from iotonboard.store.devices import device_named, set_retired
 from iotonboard.store.revocations import revocable
 
@@ -42,7 +43,7 @@ def retire(state: State, device_ids: Iterable[str]) -> list[Retired]:
                 continue
             reason = RevocationReason.CESSATION_OF_OPERATION
             serials = tuple(revocable(state.store, device_id, now, reason))
-            state.revoke(serials, reason, now, subject=device_id)
+            revoke_certificates(state, serials, reason, now, subject=device_id)
             set_retired(state.store, device_id, now)
             state.record(now, device_id, detail={"retired": True})
             answers.append(Retired(device_id, serials, changed=True))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.errors import BusyError, IotOnboardError, NotFoundError
 from iotonboard.model import RevocationReason, SerialNumber
+from iotonboard.state.changes import revoke_certificates
 from iotonboard.store.certificates import certificate_by_serial
 from iotonboard.store.devices import device_named, device_record
 from iotonboard.store.revocations import revocable, revocation_of
@@ -86,7 +87,7 @@ def _revoke_one(state: State, target: Target, reason: RevocationReason, now: dat
         found = [each.revocation for each in held if each.revocation]
         earlier = max(found, key=lambda each: each.revocation_date, default=None)
     if serials:
-        state.revoke(serials, reason, now, subject=holder)
+        revoke_certificates(state, serials, reason, now, subject=holder)
         earlier = revocation_of(store, serials[-1])
     date = earlier.revocation_date if earlier else None
     return Revoked(holder, serials, earlier.reason if earlier else reason, date, line=target.line)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.broker.render import style_warning
 from iotonboard.errors import IotOnboardError
+from iotonboard.state.acl import acl_is_current, listed_since, mark_acl, write_acl
 from iotonboard.state.publication import EVERYTHING, publish, publish_acl, refuse_unpublished
 from iotonboard.store.acl import denied_ids
 from iotonboard.store.devices import count_devices
@@ -38,17 +39,17 @@ def sync_acl(state: State, *, style: str | None = None, out: str | None = None, 
     is_published = out is None and style is None
     with state.store.transaction():
         now = state.trusted_time()
-        revoked = len(denied_ids(state.store, now, state.listed_since(now)))
+        revoked = len(denied_ids(state.store, now, listed_since(state, now)))
         try:
-            changed = not state.acl_is_current(path, now, style=style)
+            changed = not acl_is_current(state, path, now, style=style)
         except IotOnboardError:
             if check or not is_published:
                 raise
             changed = True  # publishing says what is wrong with it, behind all that it does not stand in the way of
         if changed and is_published and not check:
-            state.mark_acl()
+            mark_acl(state)
         elif changed and not check:
-            state.write_acl(path, now, style=style)
+            write_acl(state, path, now, style=style)
     if not check:
         steps = (step for step in EVERYTHING if is_published or step is not publish_acl)
         refuse_unpublished(publish(state, *steps))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.broker.topics import parse_topic_rule
 from iotonboard.errors import NotFoundError
+from iotonboard.state.acl import mark_acl
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.store.devices import device_named
 from iotonboard.store.topics import add_topic, device_topics, remove_topic
@@ -58,7 +59,7 @@ def change_topics(state: State, device_id: str, texts: Sequence[str], *, remove:
                 )
         changed = before != device_topics(state.store, device)
         if changed:
-            state.mark_acl()
+            mark_acl(state)
             state.record(now, device_id, detail={"topics": {"remove" if remove else "add": list(texts)}})
     refuse_unpublished(publish(state, *EVERYTHING))
     return list_topics(state, device_id, changed=changed)

@@ -24,6 +24,7 @@ from iotonboard.enrolment.desk import Desk
 from iotonboard.errors import BusyError, IotOnboardError, PolicyError
 from iotonboard.model import rfc3339
 from iotonboard.pki.profiles import DeviceProfile
+from iotonboard.state.acl import mark_acl
 from iotonboard.state.device_files import writing
 from iotonboard.state.erasure import apply_keep_keys, finish_erasures
 from iotonboard.state.publication import EVERYTHING, publish, publish_device_files, refuse_unpublished
@@ -241,7 +242,7 @@ class Batch(Generic[RequestType, PlanType, AnswerType]):
                 if answers[-1].error and self._strict:
                     break
             if self.needs_acl:
-                self.state.mark_acl()
+                mark_acl(self.state)
                 self.needs_acl = False
             if is_recorded:
                 seal_audit(self.state, self.authority)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.errors import BusyError
 from iotonboard.files import erase_file, sync_dir
+from iotonboard.state.changes import purge
 from iotonboard.state.publication import ca_is_published
 from iotonboard.store.issuers import KEYS_TO_ERASE, all_issuers, current_issuers
 from iotonboard.store.secrets import KeptGroup, has_erasures_left, kept_before, kept_confirmed, purged_at, scrub_log
@@ -33,7 +34,7 @@ def apply_keep_keys(state: State) -> None:
         with state.transaction() as now:
             for kept in group.kept:
                 if purged_at(state.store, kept.serial) is None:
-                    state.purge(kept, now, policy)
+                    purge(state, kept, now, policy)
             state.store.set_meta(mark, group.last)
 
 

@@ -18,6 +18,7 @@ from iotonboard.model import Unpublished
 from iotonboard.permissions import check_plain
 from iotonboard.pki import pem
 from iotonboard.state import device_files, generations, outbox
+from iotonboard.state.acl import broker_placement, write_acl
 from iotonboard.store.crls import generation_ders, newest_generation
 from iotonboard.store.issuers import current_issuers
 
@@ -108,7 +109,7 @@ def _write_crl(state: State) -> None:
         return
     check_plain(state.paths.crl)
     pieces = (piece for der in generation_ders(state.store) for piece in pem.checked_pieces("X509 CRL", der))
-    write_atomic(state.paths.crl, pieces, state.broker_placement(state.paths.crl))
+    write_atomic(state.paths.crl, pieces, broker_placement(state, state.paths.crl))
     state.store.set_meta("crl_published", newest)
 
 
@@ -153,7 +154,7 @@ def _write_acl(state: State) -> None:
     is_current = changes == state.store.meta("acl_published") and settings == state.store.meta("acl_settings")
     if is_current and os.path.exists(state.paths.acl):
         return
-    state.write_acl(state.paths.acl, state.trusted_time())
+    write_acl(state, state.paths.acl, state.trusted_time())
     state.store.set_meta("acl_settings", settings)
     state.store.set_meta("acl_published", changes)
 

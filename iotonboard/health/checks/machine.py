@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from iotonboard.health.finding import Outcome, failed, ok, warning
 from iotonboard.health.trail import check_trail
 from iotonboard.model import from_epoch
-from iotonboard.state.state import clock_problem
 from iotonboard.store.certificates import newest_device_certificates
 from iotonboard.store.devices import count_devices
 from iotonboard.store.issuers import current_issuers
@@ -50,9 +49,8 @@ def audit(state: State) -> Outcome:
 
 def clock(state: State) -> Outcome:
     """The clock agrees with the last recorded event."""
-    last = state.store.meta("last_event")
-    if problem := clock_problem(state.clock(), from_epoch(last), state.config):
-        return failed(problem.message, problem.hint)
+    if dispute := state.read_clock().dispute:
+        return failed(dispute.message, dispute.hint)
     return ok("agrees with the last event")
 
 

@@ -14,6 +14,7 @@ from iotonboard.health.finding import Outcome, failed, ok, warning
 from iotonboard.model import rfc3339
 from iotonboard.permissions import READER_HINT, unreadable_for
 from iotonboard.pki.pem import pem_decode_all, pem_encode
+from iotonboard.state.acl import acl_is_current
 from iotonboard.store.certificates import newest_device_certificates
 from iotonboard.store.crls import crl_generation
 from iotonboard.store.devices import count_devices
@@ -84,7 +85,7 @@ def unpublished(state: State) -> Outcome:
 def acl(state: State) -> Outcome:
     """The ACL says what the database says, in a style that suits the number of devices."""
     path, devices = state.paths.acl, count_devices(state.store)
-    if not state.acl_is_current(path, state.trusted_time()):
+    if not acl_is_current(state, path, state.trusted_time()):
         return failed(f"{path!r} is not what the database says", "type: iotonboard sync-acl")
     if state.config["acl.style"] == "per-device" and (slow := style_warning(devices)):
         return warning(slow, "type: iotonboard config set acl.style pattern")
