@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -134,7 +135,7 @@ def test_what_a_check_is_for_is_named(state: State, what: str) -> None:
 
 
 def test_a_full_disk_is_named_with_its_place(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In this process, with the answer of a disk that is nearly full."""
+    """In this process, where a disk says that it is nearly full."""
     import shutil
     from datetime import UTC, datetime
 
@@ -143,8 +144,7 @@ def test_a_full_disk_is_named_with_its_place(state: State, monkeypatch: pytest.M
     from iotonboard.state.state import open_state
 
     full = str(state.certs)
-    usage = shutil._ntuple_diskusage  # type: ignore[attr-defined]
-    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage(1 << 40, 0, 1 << (20 if place == full else 39)))
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=1 << (20 if place == full else 39)))
     with open_state(str(state.path), {}, Caller("x", "x", "health"), lambda: datetime.now(UTC)) as opened:
         (found,) = check(opened, ["disk"])
     assert found.status == "failed"
