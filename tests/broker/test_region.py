@@ -223,6 +223,13 @@ def test_text_below_the_region_stays_below_it() -> None:
     assert whole.endswith(END + b"\n" + after)
 
 
+@pytest.mark.parametrize("before", [b"", b"\n", b"\n\n", b"#\n", b"#\n#\n"])
+def test_markers_are_found_in_whatever_line_they_begin(before: bytes) -> None:
+    operator = stream_operator_text([published(before, b"#\n")])
+    assert (operator.before, operator.after) == (before, b"#\n")
+    assert operator.after_line == before.count(b"\n") + 5
+
+
 @pytest.mark.parametrize("step", [1, 2, 3, 7, 50, 1000])
 def test_markers_are_found_in_pieces_cut_anywhere(step: int) -> None:
     text = published(b"# BEGINNING\nuser op\ntopic read #\n", b"#END\nuser x\ntopic read #")
