@@ -88,7 +88,7 @@ def read_broker_files(
 ) -> BrokerFiles:
     """Read the files and judge them at the time ``at``; a file that cannot be read is a problem, not an error.
 
-    ``user`` is whom the broker runs as (``access.unreadable_for``); empty leaves owners and modes alone.
+    ``user`` is whom the broker runs as (``permissions.unreadable_for``); empty leaves owners and modes alone.
     """
     problems: list[Problem] = []
     issuers = _read_cas(ca_path, problems)

@@ -176,7 +176,7 @@ class Config:
 
     @property
     def broker_reader(self) -> str:
-        """Who reads the published files, for ``access.unreadable_for``; empty where that is not configured.
+        """Who reads the published files, for ``permissions.unreadable_for``; empty where that is not configured.
 
         Files may belong to root and be read through their group.
         """
