@@ -263,8 +263,9 @@ def test_an_indented_marker_is_a_bad_line_of_the_operator() -> None:
         replaced(b"#\n#\n#\n " + BEGIN + b"\n", nobody())
 
 
-def test_markers_with_the_line_ends_of_dos_are_markers() -> None:
-    text = published(b"user op\r\n").replace(b"iotonboard\n", b"iotonboard\r\n")
+@pytest.mark.parametrize("end", [b"\r\n", b" \n", b"\t\n", b":\n", b":x\n", b": x\r\n"])
+def test_markers_may_end_as_editors_and_people_end_them(end: bytes) -> None:
+    text = published(b"user op\r\n").replace(b"iotonboard\n", b"iotonboard" + end)
     operator = stream_operator_text([text])
     assert (operator.before, operator.after, operator.has_region) == (b"user op\r\n", b"", True)
 
