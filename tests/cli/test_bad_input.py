@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from support.faults import must, run_forked
 from support.program import Result, State, program_environment, run_cli, snapshot
 from support.tools import run_tool
 
@@ -48,7 +47,7 @@ BAD_IDS = {
 
 def register(state: State, device_id: str) -> None:
     """Register a device in a fork, which costs no start of the program."""
-    (answer,) = must(run_forked(state, "register", device_id, "--json")).json_lines
+    (answer,) = state.run("register", device_id, "--json").json_lines
     assert answer["created"] is True
 
 
@@ -310,7 +309,7 @@ def test_a_wrong_passphrase(state: State, tmp_path: Path, words: tuple[str, ...]
     wrong = tmp_path / "wrong"
     wrong.write_text("0123456789abcdef" * 4)
     with unchanged(state):
-        result = must(run_forked(state, *words, "--passphrase-file", wrong), 7)
+        result = state.run(*words, "--passphrase-file", wrong, expect=7)
         check_error(result)
         assert "0123456789abcdef" not in result.stderr
 
@@ -334,7 +333,7 @@ def test_a_missing_ca_key_never_leads_to_a_new_one(state: State, words: tuple[st
     key = state.certs / "ca.key"
     moved = key.rename(state.path.parent / "ca.key")
     before = state.snapshot()
-    check_error(must(run_forked(state, *words), 7), "ca.key")
+    check_error(state.run(*words, expect=7), "ca.key")
     assert state.snapshot() == before
     assert not key.exists()
     moved.rename(key)
@@ -397,10 +396,10 @@ ALL_VERBS = [
 def test_a_state_that_is_not_there(state: State, tmp_path: Path, words: tuple[str, ...]) -> None:
     """Neither the folder nor a new CA comes into being."""
     elsewhere = State(tmp_path / "typo" / "state", state.passphrase_file)
-    check_error(must(run_forked(elsewhere, *words), 3), "init-ca")
+    check_error(elsewhere.run(*words, expect=3), "init-ca")
     assert not (tmp_path / "typo").exists()
     (tmp_path / "empty").mkdir()
-    check_error(must(run_forked(State(tmp_path / "empty", state.passphrase_file), *words), 3))
+    check_error(State(tmp_path / "empty", state.passphrase_file).run(*words, expect=3))
     assert list((tmp_path / "empty").iterdir()) == []
 
 
@@ -411,7 +410,7 @@ def test_a_state_from_a_newer_version(state: State, words: tuple[str, ...]) -> N
         (known,) = database.execute("PRAGMA user_version").fetchone()
         database.execute(f"PRAGMA user_version = {known + 1}")
     before = state.snapshot()
-    check_error(must(run_forked(state, *words), 3), "newer")
+    check_error(state.run(*words, expect=3), "newer")
     assert state.snapshot() == before
     with closing(sqlite3.connect(state.path / "devices.db")) as database:
         database.execute(f"PRAGMA user_version = {known}")
@@ -429,7 +428,7 @@ def test_a_damaged_database(state: State, words: tuple[str, ...], content: bytes
     intact = database.read_bytes()
     database.write_bytes(content)
     before = snapshot_without_database(state)
-    check_error(must(run_forked(state, *words), 3))
+    check_error(state.run(*words, expect=3))
     assert database.read_bytes() == content
     assert snapshot_without_database(state) == before
     database.write_bytes(intact)
@@ -625,9 +624,9 @@ def test_revoke_leaves_nobody_out_without_saying_so(state: State, tmp_path: Path
 def test_no_setting_publishes_over_a_file_of_the_state(state: State, setting: str, name: str) -> None:
     """A slip of the hand must not put a CRL where the database or the CA key is."""
     before = state.snapshot()
-    result = must(run_forked(state, "config", "set", setting, name), 6)
+    result = state.run("config", "set", setting, name, expect=6)
     assert "would be used for two things" in result.stderr
-    must(run_forked(state, "gen-crl", env={f"IOTONBOARD_{setting.upper()}": name}), 6)
+    state.run("gen-crl", env={f"IOTONBOARD_{setting.upper()}": name}, expect=6)
     assert state.snapshot() == before
 
 
@@ -667,19 +666,19 @@ def test_a_current_folder_that_was_deleted_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("words", [("register", "--no-bundle"), ("revoke", "--defer"), ("confirm",)], ids=" ".join)
 def test_a_header_that_is_no_csv_is_named(state: State, tmp_path: Path, words: tuple[str, ...], content: bytes) -> None:
     (tmp_path / "list.csv").write_bytes(content)
-    result = must(run_forked(state, *words, "--batch", tmp_path / "list.csv"), 6)
+    result = state.run(*words, "--batch", tmp_path / "list.csv", expect=6)
     assert "line 1:" in result.stderr
     assert "hint" in result.stderr
 
 
 def test_a_list_with_two_columns_of_ids_is_refused(state: State, tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("device_id,id\na,b\n")
-    must(run_forked(state, "register", "--batch", tmp_path / "list.csv"), 6)
+    state.run("register", "--batch", tmp_path / "list.csv", expect=6)
 
 
 def test_an_empty_list_revokes_nobody_and_says_so(state: State, tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("device_id\n")
-    assert "names no device" in must(run_forked(state, "revoke", "--defer", "--batch", tmp_path / "list.csv")).stderr
+    assert "names no device" in state.run("revoke", "--defer", "--batch", tmp_path / "list.csv").stderr
 
 
 CLOSED = [
@@ -714,13 +713,13 @@ def test_closed_and_full_streams_change_no_exit_code(state: State) -> None:
 @pytest.mark.parametrize("name", ["nobody-of-that-name", "99999999999"])
 def test_a_broker_user_that_is_not_there_is_refused_when_it_is_set(state: State, setting: str, name: str) -> None:
     with unchanged(state):
-        result = must(run_forked(state, "config", "set", setting, name), 5)
+        result = state.run("config", "set", setting, name, expect=5)
     assert f"there is no {setting.removeprefix('broker.')} '{name}'" in result.stderr
 
 
 def test_no_count_fills_the_memory(state: State) -> None:
     with unchanged(state):
-        must(run_forked(state, "register", "--count", "99999999999999999999"), 2)
+        state.run("register", "--count", "99999999999999999999", expect=2)
 
 
 def test_a_request_named_dash_in_a_list_is_a_file(state: State, tmp_path: Path) -> None:
@@ -733,7 +732,7 @@ def test_a_request_named_dash_in_a_list_is_a_file(state: State, tmp_path: Path) 
 @pytest.mark.parametrize("attributes", ["5", "null", '"line=A3"', "[]"])
 def test_attributes_that_are_no_object_are_refused(state: State, attributes: str) -> None:
     line = f'{{"device_id": "a", "attributes": {attributes}}}\n'.encode()
-    assert "must be an object" in must(run_forked(state, "register", "--stream", input=line), 6).stderr
+    assert "must be an object" in state.run("register", "--stream", input=line, expect=6).stderr
 
 
 def test_a_passphrase_file_that_is_not_there_is_no_unknown_device(state: State, tmp_path: Path) -> None:
@@ -742,13 +741,13 @@ def test_a_passphrase_file_that_is_not_there_is_no_unknown_device(state: State, 
     (tmp_path / "huge").write_bytes(bytes(1 << 17))
     for name in ("no-key", "huge", "."):
         words = ("revoke", "a", "--passphrase-file", tmp_path / name)
-        assert "--passphrase-file" in must(run_forked(state, *words), 7).stderr
+        assert "--passphrase-file" in state.run(*words, expect=7).stderr
 
 
 @pytest.mark.parametrize("words", [("list",), ("renew",)])
 def test_no_number_of_days_is_too_large_for_a_date(state: State, words: tuple[str, ...]) -> None:
-    must(run_forked(state, *words, "--expiring-within", "99999999999"), 2)
-    must(run_forked(state, *words, "--expiring-within", "36500"))
+    state.run(*words, "--expiring-within", "99999999999", expect=2)
+    state.run(*words, "--expiring-within", "36500")
 
 
 def test_the_new_passphrase_is_a_new_one(state: State, tmp_path: Path) -> None:
@@ -756,19 +755,19 @@ def test_the_new_passphrase_is_a_new_one(state: State, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("first line\n")
     with unchanged(state):
         for option in ("--generate-key-file", "--new-passphrase-file"):
-            assert "is the old one" in must(run_forked(state, "ca", "passwd", option, state.passphrase_file), 4).stderr
-        must(run_forked(state, "ca", "passwd", "--generate-key-file", tmp_path / "notes.txt"), 4)
+            assert "is the old one" in state.run("ca", "passwd", option, state.passphrase_file, expect=4).stderr
+        state.run("ca", "passwd", "--generate-key-file", tmp_path / "notes.txt", expect=4)
 
 
 def test_a_restore_with_another_file_as_crl_says_which_one_is_needed(state: State, tmp_path: Path) -> None:
     state.run("backup", tmp_path / "b.zip")
     words = ("restore", tmp_path / "b.zip", "--state", tmp_path / "new", "--crl")
-    assert "that a broker has" in must(run_forked(state, *words, state.ca_cert), 6).stderr
-    missing = must(run_forked(state, "backup", tmp_path / "no" / "b.zip"), 8)
+    assert "that a broker has" in state.run(*words, state.ca_cert, expect=6).stderr
+    missing = state.run("backup", tmp_path / "no" / "b.zip", expect=8)
     assert "there is no such folder" in missing.stderr
 
 
 def test_a_second_ca_in_the_same_shell_is_told_what_is_in_the_way(state: State, tmp_path: Path) -> None:
     """After the first day's 'export' the same 'init-ca' fails; the message must name the variable."""
     words = ("init-ca", "--state", tmp_path / "other", "--generate-key-file", tmp_path / "other.pass")
-    assert "unset IOTONBOARD_PASSPHRASE_FILE" in must(run_forked(state, *words), 2).stderr
+    assert "unset IOTONBOARD_PASSPHRASE_FILE" in state.run(*words, expect=2).stderr

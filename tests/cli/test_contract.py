@@ -19,7 +19,6 @@ import pytest
 import pyzipper
 
 from support.client import open_bundle
-from support.faults import must, run_forked
 from support.program import PROGRAM, State, program_environment, run_cli
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -532,7 +531,7 @@ def test_the_later_verbs_answer_in_json_alone(state: State, tmp_path: Path, loud
     state.register("press-1", "press-2", "press-3")
     for line, exit_code, keys in LATER_VERBS:
         words = [re.sub("HERE|CRL|CA", lambda found: places[found[0]], word) for word in line.split()]
-        result = must(run_forked(state, *words, *loudness.split(), "--json"), exit_code)
+        result = state.run(*words, *loudness.split(), "--json", expect=exit_code)
         assert loudness != "--quiet" or result.stderr == "", result
         verb = " ".join(words[: 2 if words[0] in ("audit", "broker", "bundle", "ca", "topics") else 1])
         for answer in result.json_lines:
@@ -610,7 +609,7 @@ def test_a_refused_device_leaves_the_others_their_answers(state: State) -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help_with_an_example(pristine: State, verb: str) -> None:
-    result = must(run_forked(pristine, verb, "--help"))
+    result = pristine.run(verb, "--help")
     assert "iotonboard " + verb in result.stdout.partition("xample")[2]
     assert result.stderr == ""
 

@@ -10,26 +10,25 @@ import os
 import re
 import resource
 import shutil
-import sqlite3
 import stat
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from support.faults import must, run_forked
+from support.faults import become_nobody, use_a_tiny_cache
 from support.invariants import check_invariants
 from support.program import PROGRAM, Result, State, program_environment
 from support.tools import need
 
 _PAGE = 4096  # tmpfs gives and takes whole pages
-_NOBODY = 65534
 
 
 def _defer(state: State) -> None:
-    must(run_forked(state, "revoke", "a", "--defer"))
+    state.run("revoke", "a", "--defer")
 
 
 def _touch_acl(state: State) -> None:
@@ -88,7 +87,8 @@ def _words(words: tuple[str, ...], batch_list: Path) -> list[str]:
 
 def _refused(result: Result) -> bool:
     """Whether the disk refused; then as documented."""
-    must(result, 0, 8)
+    assert result.exit_code in (0, 8), result
+    assert "Traceback" not in result.stderr, result
     if result.exit_code == 8:
         assert "iotonboard: hint: " in result.stderr, result
     return result.exit_code == 8
@@ -101,7 +101,7 @@ def _answered(result: Result) -> tuple[str, ...]:
 def _check_and_repeat(state: State, again: list[str], answered: tuple[str, ...], *, is_long: bool) -> None:
     """Nothing was lost; the same command succeeds."""
     check_invariants(state, answered=answered)
-    must(run_forked(state, *again))
+    state.run(*again)
     if is_long:
         check_invariants(state, answered=answered)
 
@@ -130,7 +130,7 @@ def test_a_full_disk(fleet: State, small_disk: Path, batch_list: Path, is_long: 
         state = _copy(fleet, small_disk / str(left))
         prepare(state)
         filler = _fill(small_disk, left)
-        result = run_forked(state, *_words(words, batch_list))
+        result = state.run(*_words(words, batch_list), expect=None)
         filler.unlink()
         is_refused = _refused(result)
         refused += is_refused
@@ -142,25 +142,13 @@ def test_a_full_disk(fleet: State, small_disk: Path, batch_list: Path, is_long: 
     assert refused >= 1
 
 
-def _tiny_cache() -> None:
-    """Make SQLite write pages before COMMIT, as it does in a large transaction: it then meets the full disk earlier."""
-
-    class Connection(sqlite3.Connection):
-        def execute(self, statement: str, *args: object) -> sqlite3.Cursor:
-            tiny = statement.startswith("PRAGMA cache_size")
-            return super().execute("PRAGMA cache_size = 2" if tiny else statement, *args)
-
-    connect = sqlite3.connect
-    sqlite3.connect = lambda *args, **options: connect(*args, factory=Connection, **options)
-
-
 def test_a_disk_that_is_full_before_the_commit(fleet: State, small_disk: Path, batch_list: Path, is_long: bool) -> None:
     """SQLite then ends the transaction by itself."""
     refused = 0
     for left in range(10, 60, 1 if is_long else 11):
         state = _copy(fleet, small_disk / str(left))
         filler = _fill(small_disk, left)
-        result = run_forked(state, *_words(_BATCH, batch_list), before=_tiny_cache)
+        result = state.run(*_words(_BATCH, batch_list), before=use_a_tiny_cache, expect=None)
         filler.unlink()
         refused += _refused(result)
         _check_and_repeat(state, _words(_BATCH, batch_list), _answered(result), is_long=is_long)
@@ -177,10 +165,10 @@ def test_a_limit_on_file_sizes(fleet: State, tmp_path: Path, batch_list: Path, i
         state = _copy(fleet, tmp_path / str(kilobytes))
         prepare(state)
         limit = kilobytes * 1024
-        result = run_forked(
-            state,
+        result = state.run(
             *_words(words, batch_list),
-            before=lambda limit=limit: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+            before=partial(resource.setrlimit, resource.RLIMIT_FSIZE, (limit, limit)),
+            expect=None,
         )
         is_refused = _refused(result)
         refused += is_refused
@@ -199,7 +187,7 @@ def test_a_disk_mounted_read_only(fleet: State, small_disk: Path, batch_list: Pa
     prepare(state)
     before = state.snapshot()
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    result = run_forked(state, *_words(words, batch_list))
+    result = state.run(*_words(words, batch_list), expect=None)
     subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
     assert _refused(result)
     assert state.snapshot() == before
@@ -219,18 +207,12 @@ def test_a_state_of_another_user(fleet: State, batch_list: Path, is_long: bool, 
         for path in (Path(place), *Path(place).rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
         before = state.snapshot()
-        result = run_forked(state, *_words(words, batch), before=_become_nobody)
+        result = state.run(*_words(words, batch), before=become_nobody, expect=None)
         assert _refused(result)
         assert state.snapshot() == before
         for path in state.path.rglob("*"):
             path.chmod(stat.S_IMODE((fleet.path / path.relative_to(state.path)).stat().st_mode))
         _check_and_repeat(state, _words(again, batch), (), is_long=is_long)
-
-
-def _become_nobody() -> None:
-    os.setgroups([])
-    os.setgid(_NOBODY)
-    os.setuid(_NOBODY)
 
 
 # What the kernel answers instead of doing the call; strace counts the calls of each process; CI tries one.

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from support.faults import KILLED, must, refuse, run_forked
+from support.faults import KILLED, die_at, refuse_at
 from support.invariants import check_invariants, check_published, read_crls
 from support.program import State
 
@@ -34,18 +34,18 @@ def _touch_acl(state: State) -> None:
 
 
 def _begin_rollover(state: State) -> None:
-    must(run_forked(state, "broker", "issue", "broker.test"))
-    must(run_forked(state, "ca", "rollover", "begin"))
+    state.run("broker", "issue", "broker.test")
+    state.run("ca", "rollover", "begin")
 
 
 def _use_new_ca_only(state: State) -> None:
     _begin_rollover(state)
-    must(run_forked(state, "renew", "--old-ca", "--revoke-old", "now"))
-    must(run_forked(state, "broker", "issue", "broker.test"))
+    state.run("renew", "--old-ca", "--revoke-old", "now")
+    state.run("broker", "issue", "broker.test")
 
 
 def _hold(state: State) -> None:
-    must(run_forked(state, "revoke", "a", "--reason", "certificateHold"))
+    state.run("revoke", "a", "--reason", "certificateHold")
 
 
 _BATCH = ("register", "--count", "30", "--jobs", "2")
@@ -57,14 +57,14 @@ CASES = {
     "batch": Case(_BATCH, stride=47),
     "revoke": Case(("revoke", "a"), stride=7),
     "revoke deferred": Case(("revoke", "a", "--defer"), stride=5),
-    "gen-crl": Case(("gen-crl",), prepare=lambda state: must(run_forked(state, "revoke", "a", "--defer")), stride=2),
+    "gen-crl": Case(("gen-crl",), prepare=lambda state: state.run("revoke", "a", "--defer"), stride=2),
     "sync-acl": Case(("sync-acl",), prepare=_touch_acl),
     "config set": Case(("config", "set", "acl.style", "pattern")),
     "accept-clock": Case(("accept-clock",)),
     "ca passwd": Case(("ca", "passwd", "--new-passphrase-file", "NEW")),
     "deliver": Case(("deliver", "a"), stride=5),
-    "confirm": Case(("confirm", "a"), prepare=lambda state: must(run_forked(state, "deliver", "a")), stride=5),
-    "purge": Case(("purge", "a"), prepare=lambda state: must(run_forked(state, "deliver", "a")), stride=7),
+    "confirm": Case(("confirm", "a"), prepare=lambda state: state.run("deliver", "a"), stride=5),
+    "purge": Case(("purge", "a"), prepare=lambda state: state.run("deliver", "a"), stride=7),
     "export": Case(("export", "a", "--out", "OUT"), again=("export", "a", "--out", "OUT", "--force"), stride=4),
     "export pem": Case(_EXPORT_PEM, again=(*_EXPORT_PEM, "--force"), stride=6),
     "renew": Case(("renew", "a"), stride=13),
@@ -76,7 +76,7 @@ CASES = {
     "revoke in a rollover": Case(("revoke", "a"), prepare=_begin_rollover, stride=13),
     "ca passwd in a rollover": Case(
         ("ca", "passwd", "--new-passphrase-file", "NEW"),
-        prepare=lambda state: must(run_forked(state, "ca", "rollover", "begin")),
+        prepare=lambda state: state.run("ca", "rollover", "begin"),
         stride=3,
     ),
     "ca rollover --retire": Case(("ca", "rollover", "--retire"), prepare=_use_new_ca_only, stride=9),
@@ -108,22 +108,21 @@ def test_killed_at_every_step(fleet: State, tmp_path: Path, request: pytest.Fixt
         out = state.path.parent / "out"
         places = {"NEW": str(fresh), "OUT": str(out), "AGAIN": str(out) + "-2"}
         words, again = ([places.get(word, word) for word in part] for part in (case.words, case.again or case.words))
-        result = run_forked(state, *words, stop_at=step)
-        if name == "batch" and result.exit_code == 8:  # the step was one of a worker process
-            assert "killed a worker" in must(result, 8).stderr
-        elif result.exit_code != KILLED:
-            must(result)
+        result = state.run(*words, before=die_at(step), expect=(0, 8, KILLED) if name == "batch" else (0, KILLED))
+        if result.exit_code == 0:
             break
+        if result.exit_code == 8:  # the step was one of a worker process
+            assert "killed a worker" in result.stderr
         killed += 1
         if not name.endswith("--retire"):
             _check_every_ca_has_its_crl(state)
         answered = () if name != "batch" else tuple(_serials(result.stdout))
         if name.startswith("ca passwd"):
-            must(run_forked(state, *words))
+            state.run(*words)
             state = State(state.path, fresh)
         check_invariants(state, answered=answered, with_openssl=killed == 1)
         if not name.startswith("ca passwd"):
-            must(run_forked(state, *again))
+            state.run(*again)
             check_invariants(state, answered=answered)
         if name.startswith("export"):
             assert not list(out.parent.rglob("*.tmp")), "staging is left beside the export"
@@ -144,10 +143,10 @@ def test_what_was_killed_is_published_by_the_same_command(
     killed = 0
     for step in range(1, _MOST_STEPS, 1 if request.config.getoption("--long") else 4):
         state = _copy(prepared, tmp_path / str(step))
-        if run_forked(state, *case.words, stop_at=step).exit_code != KILLED:
+        if state.run(*case.words, before=die_at(step), expect=(0, KILLED)).exit_code == 0:
             break
         killed += 1
-        must(run_forked(state, *case.words), 0, 4 if name == "release" else 0)  # it is on hold no more
+        state.run(*case.words, expect=(0, 4 if name == "release" else 0))  # it is on hold no more
         check_published(state)
     assert killed >= 3
 
@@ -163,8 +162,8 @@ def _check_backups(state: State, out: Path) -> None:
     """A backup is whole or not there; the one that was made again brings the state back."""
     for backup in [path for path in (out, Path(f"{out}-2")) if path.exists()]:
         restored = State(backup.with_suffix(".restored"), state.passphrase_file)
-        must(run_forked(restored, "restore", str(backup), "--crl", str(state.crl)))
-        must(run_forked(restored, "show", "a"))
+        restored.run("restore", str(backup), "--crl", str(state.crl))
+        restored.run("show", "a")
     assert backup.name == "out-2"
 
 
@@ -185,14 +184,11 @@ def test_init_ca_killed_at_every_step(tmp_path: Path) -> None:
         state = State(folder / "state", folder / "key-file")
         words = ("init-ca", "--generate-key-file", str(state.passphrase_file), "--common-name", "Crash CA")
         without = {"IOTONBOARD_PASSPHRASE_FILE": None}
-        result = run_forked(state, *words, stop_at=step, env=without)
-        if result.exit_code != KILLED:
-            must(result)
+        if state.run(*words, env=without, before=die_at(step), expect=(0, KILLED)).exit_code == 0:
             break
         kept = [path.read_bytes() if path.exists() else b"" for path in (state.certs / "ca.key", state.passphrase_file)]
-        again = run_forked(state, *words, env=without)
+        again = state.run(*words, env=without, expect=(0, 4))
         # Once its COMMIT is done the state exists; the next command publishes what is missing.
-        must(again, 0, 4)
         if again.exit_code == 4:
             assert "there is a state in" in again.stderr, again
         made = [(state.certs / "ca.key").read_bytes(), state.passphrase_file.read_bytes()]
@@ -223,13 +219,12 @@ def test_a_disk_that_refuses_at_every_step(
     for step in range(1, _MOST_STEPS, stride):
         state = _copy(fleet, tmp_path / str(step))
         case.prepare(state)
-        result = run_forked(state, *words, stop_at=step, action=refuse(_REFUSALS[refusal]), files_only=True)
-        must(result, 0, 8)
+        result = state.run(*words, before=refuse_at(step, _REFUSALS[refusal]), expect=(0, 8))
         if result.exit_code == 0:
             break
         refused += 1
         assert "iotonboard: hint: " in result.stderr, result
-        must(run_forked(state, *(case.again or words)))
+        state.run(*(case.again or words))
         check_invariants(State(state.path, fresh) if name == "ca passwd" else state)
         shutil.rmtree(state.path.parent)
     assert refused >= 1

@@ -8,13 +8,13 @@ import re
 import secrets
 import shutil
 import stat
+from functools import partial
 from pathlib import Path
 
 import pytest
 from iotonboard.errors import KeyUnavailableError
 from iotonboard.pki.keys import dump_key, load_key
 
-from support.faults import must, run_forked
 from support.program import PROGRAM, State, make_state, program_environment
 from support.tools import run_tool
 
@@ -71,7 +71,7 @@ def test_a_key_that_does_not_fit_is_exit_7(state: State, other: State, tmp_path:
     damage(state, other)
     before = state.snapshot()
     for words in _SIGNING:
-        result = must(run_forked(state, *_words(words, tmp_path)), 7)
+        result = state.run(*_words(words, tmp_path), expect=7)
         assert "iotonboard: hint: " in result.stderr, result
     assert state.snapshot() == before
 
@@ -106,13 +106,10 @@ def test_passwd_changes_the_passphrase_and_nothing_else(tmp_path: Path, key_type
 def test_modes_do_not_follow_the_umask(tmp_path: Path, mask: int) -> None:
     state = State(tmp_path / "state", tmp_path / "key-file")
 
-    def masked() -> None:
-        os.umask(mask)
-
     made = ("init-ca", "--generate-key-file", str(state.passphrase_file))
-    must(run_forked(state, *made, env={"IOTONBOARD_PASSPHRASE_FILE": None}, before=masked))
+    state.run(*made, env={"IOTONBOARD_PASSPHRASE_FILE": None}, before=partial(os.umask, mask))
     for words in (("register", "a"), ("broker", "issue", "b.test"), ("revoke", "a")):
-        must(run_forked(state, *words, before=masked))
+        state.run(*words, before=partial(os.umask, mask))
     modes = {
         path.relative_to(tmp_path).as_posix(): stat.S_IMODE(path.stat().st_mode)
         for path in tmp_path.rglob("*")

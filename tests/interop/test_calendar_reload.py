@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from iotonboard.pki.pem import pem_decode_all, pem_encode
 
 from support.client import connect_answer, connected, unpack
 from support.clock import fake_time
-from support.faults import run_forked
+from support.faults import spoil_what_is_put_in_place
 from support.program import State
 
 
@@ -98,21 +97,7 @@ def test_a_broker_moves_along_the_calendar_by_itself_and_stays_with_a_revocation
 
 
 def test_every_list_of_a_calendar_is_read_back_from_the_disk(state: State) -> None:
-    def spoil_the_last_list() -> None:
-        replace = os.replace
-
-        def replacing(source: str, target: str) -> None:
-            replace(source, target)
-            if target == str(state.crl):
-                content = state.crl.read_bytes()
-                at = content.rindex(b"-----BEGIN") + 60
-                other = b"A" if content[at] != ord("A") else b"B"
-                state.crl.write_bytes(content[:at] + other + content[at + 1 :])
-
-        os.replace = replacing
-
-    done = run_forked(state, "gen-crl", "--calendar", "3", before=spoil_the_last_list)
-    assert done.exit_code == 3, done
+    done = state.run("gen-crl", "--calendar", "3", before=spoil_what_is_put_in_place(str(state.crl)), expect=3)
     assert "is not what was signed" in done.stderr
 
 

@@ -15,7 +15,6 @@ import pytest
 
 from support.broker import Broker, wait_for
 from support.client import connected, unpack
-from support.faults import must, run_forked
 from support.program import State
 
 USERS = 12_000  # of the operator's own, so that the broker takes a second to start
@@ -114,7 +113,7 @@ def test_a_real_broker_that_is_still_starting_is_waited_for(state: State, tmp_pa
     try:
         wait_for(lambda: broker._process, "the process")
         (tmp_path / "pid").write_text(f"{broker._process.pid}\n")
-        done = must(run_forked(state, "sync-acl", "--reload"))
+        done = state.run("sync-acl", "--reload")
         assert DONE.search(done.stderr)
         assert broker.is_running()
         starts, reloads = broker.log.index(" running"), broker.log.index("Reloading config")

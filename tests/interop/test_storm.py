@@ -22,7 +22,6 @@ DEVICES = 300  # so that both files are long enough to be met half-written, if t
 WRITER = """
 import itertools, sys
 from pathlib import Path
-from support.faults import must, run_forked
 from support.program import State
 
 state, note = State(Path(sys.argv[1]), Path(sys.argv[2])), Path(sys.argv[3])
@@ -38,7 +37,7 @@ for number in itertools.count():
         ("config", "set", "acl.style", ("pattern", "per-device")[number % 2]),
         ("sync-acl",),
     ):
-        must(run_forked(state, *words))
+        state.run(*words)
         with note.open("a") as file:
             file.write(words[0] + "\\n")
 """

@@ -13,7 +13,6 @@ from iotonboard.broker.check import judge_message, read_broker_files
 
 from support.broker import BROKER_NAMES, Broker
 from support.client import connect_answer, connected, unpack
-from support.faults import must, run_forked
 from support.program import State
 
 # An offset of the broker's clock in hours, and the devices that it takes then.
@@ -168,6 +167,6 @@ def test_verify_of_a_message_says_what_the_broker_delivers(
 
 
 def _says_delivered(state: State, device_id: str, access: str, topic: str) -> bool:
-    done = must(run_forked(state, "verify", device_id, "--topic", topic, "--access", access, "--json"), 0, 9)
+    done = state.run("verify", device_id, "--topic", topic, "--access", access, "--json", expect=(0, 9))
     (device,) = done.json["devices"]
     return bool(device["message"]["accepted"])

@@ -1,9 +1,9 @@
-"""Run the real command line in a forked child that dies, or meets a refusing disk, at its n-th step.
+"""What a test has happen in the process of a call: death, or a refusing disk, at its n-th step, and worse.
 
-A step is a call with which the program changes the world: a file opened for writing, fsync, rename, unlink,
-mkdir, or a statement for SQLite. The seams are the operating system's and SQLite's own functions, replaced in
-the child alone; the program has no switch for it. Forking saves the start-up, so that every step of every
-command can be tried.
+A step is a moment at which the program changes the world: a file opened for writing, fsync, rename, unlink, mkdir,
+chmod and their like, or a writing statement for SQLite. Python itself tells of them (``sys.addaudithook``), whatever
+module they happen in; the program has no switch for it. All of these are for ``before`` of ``State.run``: they happen
+in the process that was forked for the call, which never goes back.
 """
 
 from __future__ import annotations
@@ -12,125 +12,147 @@ import os
 import signal
 import sqlite3
 import sys
-import tempfile
-import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
-from iotonboard.cli import app
-
-from support.launcher import preload
-from support.program import Result, State, program_environment
-
-preload()
 KILLED = -signal.SIGKILL
-_WRITING = ("BEGIN", "COMMIT", "INSERT", "UPDATE", "DELETE", "CREATE", "PRAGMA user_version =", "PRAGMA journal_mode")
+_NOBODY = 65534
+_CHANGING = {f"os.{call}" for call in ("chmod", "chown", "link", "mkdir", "remove", "rename", "rmdir", "symlink")}
+_STATEMENTS = (
+    "BEGIN",
+    "COMMIT",
+    "INSERT",
+    "UPDATE",
+    "DELETE",
+    "CREATE",
+    "PRAGMA user_version =",
+    "PRAGMA journal_mode",
+)
 
 
-@dataclass
-class _Countdown:
-    left: int
-    action: Callable[[], None]
-
-    def step(self) -> None:
-        self.left -= 1
-        if self.left == 0:
-            self.action()
+def in_turn(*actions: Callable[[], object]) -> Callable[[], None]:
+    """Do one after the other."""
+    return partial(_do_all, actions)
 
 
-def _kill() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+def _do_all(actions: Sequence[Callable[[], object]]) -> None:
+    for action in actions:
+        action()
 
 
-def refuse(number: int) -> Callable[[], None]:
-    """An action that fails as the operating system does."""
+def die_at(step: int) -> Callable[[], None]:
+    """End the process by SIGKILL at this step."""
+    return partial(_die_at, step)
 
-    def action() -> None:
+
+def refuse_at(step: int, number: int) -> Callable[[], None]:
+    """Fail as the operating system does, at this step of those with files."""
+    return partial(_refuse_at, step, number)
+
+
+def _die_at(step: int) -> None:
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    count = _Countdown(step, die)
+    _watch_files(count)
+    _watch_statements(count)
+    opening = os.open
+
+    def open_and_count(*args: Any, **options: Any) -> int:
+        descriptor = opening(*args, **options)
+        if _is_for_writing(args[1]):
+            count()  # the file is there and empty
+        return descriptor
+
+    os.open = open_and_count
+
+
+def _refuse_at(step: int, number: int) -> None:
+    def refuse() -> None:
         raise OSError(number, os.strerror(number))
 
-    return action
+    _watch_files(_Countdown(step, refuse))
 
 
-def _arm(countdown: _Countdown, *, files_only: bool) -> None:
-    """Replace the calls with which the program changes the world; this process never goes back."""
+class _Countdown:
+    def __init__(self, left: int, action: Callable[[], None]) -> None:
+        self._left, self._action = left, action
 
-    def wrap(name: str, *, when: Callable[..., bool] = lambda *_: True) -> None:
-        original = getattr(os, name)
+    def __call__(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._action()
 
-        def stepping(*args: object, **options: object) -> object:
-            if when(*args):
-                countdown.step()
-            answer = original(*args, **options)
-            if name == "open" and not files_only and when(*args):
-                countdown.step()  # the file is there and empty
-            return answer
 
-        setattr(os, name, stepping)
+def _watch_files(step: Callable[[], None]) -> None:
+    def hook(event: str, args: tuple[Any, ...]) -> None:
+        if event in _CHANGING or (event == "open" and _is_for_writing(args[2])):
+            step()
 
-    wrap("open", when=lambda _path, flags=0, *_: bool(flags & (os.O_CREAT | os.O_WRONLY | os.O_RDWR)))
-    for name in ("replace", "fsync", "unlink", "mkdir", "fchmod", "sync"):
-        wrap(name)
-    if files_only:
-        return
+    sys.addaudithook(hook)
+    syncing = os.fsync  # of which Python does not tell
+
+    def count_and_sync(descriptor: int) -> None:
+        step()
+        syncing(descriptor)
+
+    os.fsync = count_and_sync
+
+
+def _is_for_writing(flags: int) -> bool:
+    return bool(flags & (os.O_CREAT | os.O_WRONLY | os.O_RDWR))
+
+
+def _watch_statements(step: Callable[[], None]) -> None:
+    def trace(statement: str) -> None:
+        if statement.startswith(_STATEMENTS):
+            step()
+
+    connecting = sqlite3.connect
+
+    def connect_and_trace(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection = connecting(*args, **options)
+        connection.set_trace_callback(trace)
+        return connection
+
+    sqlite3.connect = connect_and_trace
+
+
+def become_nobody() -> None:
+    """Go on as a user whom nothing belongs to; only root can."""
+    os.setgroups([])
+    os.setgid(_NOBODY)
+    os.setuid(_NOBODY)
+
+
+def use_a_tiny_cache() -> None:
+    """Make SQLite write pages before COMMIT, as it does in a large transaction: it then meets a full disk earlier."""
 
     class Connection(sqlite3.Connection):
-        def execute(self, statement: str, *args: object) -> sqlite3.Cursor:
-            if statement.lstrip().startswith(_WRITING):
-                countdown.step()
-            return super().execute(statement, *args)
+        def execute(self, statement: str, *args: Any) -> sqlite3.Cursor:
+            is_about_it = statement.startswith("PRAGMA cache_size")
+            return super().execute("PRAGMA cache_size = 2" if is_about_it else statement, *args)
 
-    connect = sqlite3.connect
-    sqlite3.connect = lambda *args, **options: connect(*args, factory=Connection, **options)
+    sqlite3.connect = partial(sqlite3.connect, factory=Connection)
 
 
-def run_forked(
-    state: State,
-    *args: str | Path,
-    stop_at: int = 0,
-    action: Callable[[], None] = _kill,
-    files_only: bool = False,
-    input: bytes = b"",  # noqa: A002  # subprocess.run's own word
-    env: dict[str, str | None] | None = None,
-    before: Callable[[], object] = lambda: None,
-) -> Result:
-    """Run one command line in a fork; at its step ``stop_at`` it is killed, or ``action`` happens.
-
-    ``before`` runs in the child before anything else.
-    """
-    words = [str(word) for word in args]
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, tempfile.TemporaryFile() as given:
-        given.write(input)
-        given.seek(0)
-        sys.stdout.flush()
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                for source, target in ((given, 0), (out, 1), (err, 2)):
-                    os.dup2(source.fileno(), target)
-                sys.stdin, sys.stdout, sys.stderr = (os.fdopen(n, m) for n, m in ((0, "r"), (1, "w"), (2, "w")))
-                os.environ.clear()
-                os.environ.update(program_environment(state=state, env=env))
-                before()
-                if stop_at:
-                    _arm(_Countdown(stop_at, action), files_only=files_only)
-                code = app.run(words)
-                sys.stdout.flush()
-                sys.stderr.flush()
-            except BaseException:
-                traceback.print_exc()
-                sys.stderr.flush()
-            finally:
-                os._exit(code)
-        _, status = os.waitpid(child, 0)
-        out.seek(0)
-        err.seek(0)
-        return Result(tuple(words), os.waitstatus_to_exitcode(status), out.read().decode(), err.read().decode())
+def spoil_what_is_put_in_place(path: str) -> Callable[[], None]:
+    """Change an octet within the last PEM block of this file each time when it was replaced, as a bad disk does."""
+    return partial(_spoil, path)
 
 
-def must(result: Result, *codes: int) -> Result:
-    """Assert that a call ended as documented."""
-    assert result.exit_code in (codes or (0,)), result
-    assert "Traceback" not in result.stderr, result
-    return result
+def _spoil(path: str) -> None:
+    replace = os.replace
+
+    def replace_and_spoil(source: str, target: str) -> None:
+        replace(source, target)
+        if os.fspath(target) == path:
+            with open(path, "r+b") as file:
+                content = file.read()
+                at = content.rindex(b"-----BEGIN") + 60
+                file.seek(at)
+                file.write(b"A" if content[at : at + 1] != b"A" else b"B")
+
+    os.replace = replace_and_spoil

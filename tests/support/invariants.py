@@ -14,7 +14,6 @@ from iotonboard.broker.acl import acl_problems
 from iotonboard.store import audit
 from iotonboard.store.store import Store
 
-from support.faults import must, run_forked
 from support.program import State
 from support.tools import find, run_tool
 
@@ -25,7 +24,7 @@ def check_published(state: State) -> None:
     """Check that a command left nothing to be published: no revocation, no file, no change of the ACL."""
     names = ("unpublished", "crl", "acl")
     words = [word for name in names for word in ("--check", name)]
-    findings = json.loads(must(run_forked(state, "health", "--json", *words), 0, 9).stdout)["checks"]
+    findings = json.loads(state.run("health", "--json", *words, expect=(0, 9)).stdout)["checks"]
     assert {one["name"]: one["status"] for one in findings} == dict.fromkeys(names, "ok"), findings
 
 
@@ -34,8 +33,8 @@ def check_invariants(state: State, *, answered: tuple[str, ...] = (), with_opens
 
     ``answered`` are serials that the program gave out: the database must know them.
     """
-    must(run_forked(state, "sync-acl"))
-    findings = json.loads(must(run_forked(state, "health", "--json"), 0, 9).stdout)["checks"]
+    state.run("sync-acl")
+    findings = json.loads(state.run("health", "--json", expect=(0, 9)).stdout)["checks"]
     bad = [one for one in findings if one["status"] == "failed" and one["name"] != "unpublished"]
     assert not bad, bad
     with contextlib.closing(sqlite3.connect(state.path / "devices.db")) as database:
@@ -101,7 +100,7 @@ def _check_revocable(state: State) -> None:
         if not serials:
             return
         words = [word for serial in serials for word in ("--serial", serial)]
-        must(run_forked(copy, "revoke", *words))
-        must(run_forked(copy, "gen-crl"))
+        copy.run("revoke", *words)
+        copy.run("gen-crl")
         listed = {entry.serial_number.to_bytes(20).hex() for crl in read_crls(copy.crl) for entry in crl}
         assert listed == serials

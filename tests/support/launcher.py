@@ -1,17 +1,19 @@
 """Starts the program for the tests without paying its start each time.
 
-One process per test worker does what every start does before it looks at its words, and then forks: each call is
-still a process of its own, that reads its words, its environment and its streams and ends as the program ends. A call
-that changes what Python itself reads at its start is started anew, and so is every call of the long version. Tests of
-the start, scripts and streams start the program themselves.
+One process per test worker loads the whole program as every start begins it, and then forks: each call is still a
+process of its own, that reads its words, its environment and its streams and ends as the program ends. A call that
+changes what Python itself reads at its start is started anew, and so is every call of the long version. Tests of the
+start, scripts and streams start the program themselves.
+
+A test may have something done in the forked process before the program begins: ``support.faults`` are such things.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
-import json
+import gc
 import os
+import pickle
 import pkgutil
 import re
 import signal
@@ -19,7 +21,9 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import IO, NoReturn
 
@@ -38,13 +42,14 @@ class Launcher:
         self._at_start = _read_at_start(environment)
         self._lock = threading.Lock()
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        tests = str(Path(__file__).parents[1])
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, __file__, str(theirs.fileno())],
+                [sys.executable, "-m", "support.launcher", str(theirs.fileno())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 pass_fds=[theirs.fileno()],
-                env=environment,
+                env={**environment, "PYTHONPATH": os.pathsep.join([environment["PYTHONPATH"], tests])},
             )
 
     def run(
@@ -55,21 +60,28 @@ class Launcher:
         environment: Mapping[str, str],
         cwd: str | Path,
         timeout_s: float,
+        before: Callable[[], object] | None = None,
     ) -> int:
         """Run one command line to its end and return its exit code, negative for a signal.
+
+        Args:
+            before: what the forked process does first; a function of ``support`` or of the standard library, or a
+                ``functools.partial`` of one, because it goes there by its name.
 
         Raises:
             TimeoutError: it did not end in time, and was killed.
         """
-        if not self.forks or _read_at_start(environment) != self._at_start:
+        is_ordinary = _read_at_start(environment) == self._at_start
+        if before is None and not (self.forks and is_ordinary):
             given, out, err = streams
             argv = [*self._program, *words]
             return subprocess.call(
                 argv, stdin=given, stdout=out, stderr=err, env=environment, cwd=cwd, timeout=timeout_s
             )
+        assert is_ordinary, "what Python reads at its start cannot be changed in a fork"
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            message = json.dumps([words, environment, str(cwd)]).encode()
+            message = pickle.dumps([words, dict(environment), str(cwd), before])
             with self._lock:
                 descriptors = [*(stream.fileno() for stream in streams), theirs.fileno()]
                 socket.send_fds(self._channel, [message], descriptors)
@@ -84,15 +96,23 @@ class Launcher:
                     raise
 
 
-def preload() -> None:
-    """Load every verb, so that no child pays for it."""
-    for room in ("iotonboard.cli", "iotonboard.commands"):
-        for module in pkgutil.iter_modules(importlib.import_module(room).__path__, room + "."):
-            importlib.import_module(module.name)
-
-
 def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if _READ_AT_START.match(name)}
+
+
+def _load_everything() -> None:
+    """Import every module of the program, whatever they are called, so that no call pays for it."""
+    from iotonboard.cli import process
+
+    process.begin()
+    import iotonboard
+
+    for module in pkgutil.walk_packages(iotonboard.__path__, "iotonboard."):
+        if not module.name.endswith("__main__"):
+            import_module(module.name)
+    import_module("support.faults")
+    gc.collect()
+    gc.freeze()  # what is loaded is never looked at again, and stays shared
 
 
 def _serve(channel: socket.socket) -> None:
@@ -129,17 +149,21 @@ def _become(message: bytes, descriptors: list[int], channel: socket.socket) -> N
     for number, descriptor in enumerate(descriptors[:3]):
         os.dup2(descriptor, number)
     os.closerange(3, max(descriptors) + 1)
-    words, environment, cwd = json.loads(message)
+    words, environment, cwd, before = pickle.loads(message)  # noqa: S301 - from the tests
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
     sys.argv[1:] = words
-    process.end(app.run())
+    if before is not None:
+        before()
+    try:
+        process.end(app.run())
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
 
 
 if __name__ == "__main__":
-    from iotonboard.cli import process
-
-    process.begin()
-    preload()
+    _load_everything()
     _serve(socket.socket(fileno=int(sys.argv[1])))

@@ -13,7 +13,7 @@ import sqlite3
 import stat
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,9 +78,10 @@ def run_cli(
     state: State | Path | None = None,
     input: str | bytes | None = None,  # noqa: A002  # subprocess.run's own word
     env: Mapping[str, str | None] | None = None,
-    expect: int | None = 0,
+    expect: int | Collection[int] | None = 0,
     cwd: Path | None = None,
     timeout_s: float = 120,
+    before: Callable[[], object] | None = None,
 ) -> Result:
     """Run the real program to its end.
 
@@ -89,8 +90,9 @@ def run_cli(
         state: a State brings its passphrase file along; a Path is only IOTONBOARD_STATE.
         input: what stdin holds; stdin is never a terminal.
         env: variables to set, or to remove with None.
-        expect: the exit code that must come; None accepts any.
+        expect: the exit code that must come, or several that may; None accepts any.
         cwd: the current directory; by default one that is empty and gone afterwards.
+        before: what happens first in the process of the call, such as one of ``support.faults``.
     """
     words = tuple(map(str, args))
     environment = program_environment(state=state, env=env)
@@ -99,12 +101,18 @@ def run_cli(
         streams = given, out, err = tuple(stack.enter_context(tempfile.TemporaryFile()) for _ in range(3))
         given.write(input.encode() if isinstance(input, str) else (input or b""))
         given.seek(0)
-        exit_code = _launcher().run(words, streams=streams, environment=environment, cwd=folder, timeout_s=timeout_s)
+        exit_code = _launcher().run(
+            words, streams=streams, environment=environment, cwd=folder, timeout_s=timeout_s, before=before
+        )
         out.seek(0)
         err.seek(0)
         result = Result(words, exit_code, out.read().decode(), err.read().decode())
-    if expect is not None and result.exit_code != expect:
+    if expect is None:
+        return result
+    if result.exit_code not in (expect if isinstance(expect, Collection) else (expect,)):
         pytest.fail(f"expected exit {expect}, got {result}")
+    if "Traceback" in result.stderr:
+        pytest.fail(f"a traceback: {result}")
     return result
 
 
