@@ -14,8 +14,11 @@ from iotonboard.errors import UsageError
 from iotonboard.model import KeyType, rfc3339
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from iotonboard.ca.passphrase import Passphrase
-    from iotonboard.commands.ca_rollover import Result, Standing
+    from iotonboard.ca.standing import Standing
+    from iotonboard.commands.ca_rollover import Result
 
 app = group("ca", "The certificate authority: where it stands, its successor, its passphrase.",
             example="iotonboard ca status")  # fmt: skip
@@ -24,11 +27,15 @@ app = group("ca", "The certificate authority: where it stands, its successor, it
 @verb(app, "status", example="iotonboard ca status --json")
 def status(session: Session) -> int | None:
     """Show each CA that is trusted, what still uses it, and where a rollover stands. Needs no passphrase."""
-    from iotonboard.commands.ca_rollover import standing
+    return _show_standing(session)
+
+
+def _show_standing(session: Session) -> int | None:
+    from iotonboard.commands.ca_status import ca_status
 
     with session.open_state() as state:
-        result = standing(state)
-    _print(session, result)
+        result = ca_status(state)
+    _print(session, result.status, result.cas)
     return None
 
 
@@ -55,54 +62,55 @@ def rollover(
 
     The passphrase stays the same. Refused is the retirement of a CA that has valid certificates.
     """
-    from iotonboard.ca.passphrase import key_is_encrypted
     from iotonboard.commands import ca_rollover as command
 
     if action is not None and retire:
         raise UsageError("'begin' and --retire exclude each other", hint="choose one of them")
     if action is None and (name or key_type):
         raise UsageError("--name and --key-type are for a new CA", hint="type: iotonboard ca rollover begin")
-    passphrase = None
+    if action is None and not retire:
+        return _show_standing(session)
     with session.open_state() as state:
-        if action is None and not retire:
-            result = command.standing(state)
+        if retire:
+            result = command.retire(state, session.unlocker(state))
         else:
-            passphrase = session.read_passphrase("CA passphrase") if key_is_encrypted(state) else None
-            opened = session.unlock(state, passphrase)
-            request = command.Request(name, key_type, validity_days)
-            result = command.retire(state, opened) if retire else command.begin(state, opened, request, passphrase)
+            result = command.begin(state, command.Request(name, key_type, validity_days), session.ask_passphrase)
         path = state.paths.ca_certificate
-    _print(session, result)
-    if result.status == "begun":
-        if passphrase is None:
-            session.message("warning: the CA key is not encrypted; 'iotonboard ca passwd' gives it a passphrase")
-        session.message(f"next: copy CRL and {path} to every broker, both, then reload it")
-        session.message("then: iotonboard backup, because earlier ones lack the new key; iotonboard renew --old-ca")
-    elif result.status == "under-way" and action is not None:
-        session.message("a rollover is under way; nothing was made. 'iotonboard ca rollover --retire' ends it")
-    elif result.status == "retired":
-        session.message(f"next: copy {path} and CRL to every broker and reload it, then make a new backup")
+    _print(session, result.status, result.cas)
+    _tell_next_step(session, result, path)
     return None
 
 
-def _print(session: Session, result: Result) -> None:
-    issuing = result.cas[0]
+def _tell_next_step(session: Session, result: Result, path: str) -> None:
+    if result.status == "begun":
+        if not result.is_encrypted:
+            session.message("warning: the CA key is not encrypted; 'iotonboard ca passwd' gives it a passphrase")
+        session.message(f"next: copy CRL and {path} to every broker, both, then reload it")
+        session.message("then: iotonboard backup, because earlier ones lack the new key; iotonboard renew --old-ca")
+    elif result.status == "under-way":
+        session.message("a rollover is under way; nothing was made. 'iotonboard ca rollover --retire' ends it")
+    else:
+        session.message(f"next: copy {path} and CRL to every broker and reload it, then make a new backup")
+
+
+def _print(session: Session, status: str, cas: Sequence[Standing]) -> None:
+    issuing = cas[0]
     values = {
-        "status": result.status,
+        "status": status,
         "name": issuing.name,
         "ca_fingerprint": issuing.fingerprint,
         "not_after": rfc3339(issuing.not_after),
         "crl_number": issuing.crl_number,
-        "cas": [_values(one) for one in result.cas],
+        "cas": [_values(one) for one in cas],
     }
     if session.json:
         output.write_json(session.command, values)
         return
-    output.write_line(result.status)
+    output.write_line(status)
     rows = [
         (one.role, one.name, f"valid until {rfc3339(one.not_after)}", f"CRL {one.crl_number}",
          f"{one.valid_devices} devices", f"{len(one.brokers)} brokers")
-        for one in result.cas
+        for one in cas
     ]  # fmt: skip
     output.write_table([""] * len(rows[0]), rows)
 
@@ -140,7 +148,6 @@ def passwd(
     Copies of the old key file, in backups for example, still open with the old passphrase.
     """
     from iotonboard.ca.passphrase import generate_key_file as make_key_file
-    from iotonboard.ca.passphrase import key_is_encrypted
     from iotonboard.commands.ca_passwd import change_passphrase
 
     if new_passphrase_file and generate_key_file:
@@ -160,8 +167,7 @@ def passwd(
         return made[0]
 
     with session.open_state() as state:
-        old = session.read_passphrase("CA passphrase") if key_is_encrypted(state) else None
-        paths = change_passphrase(state, old, new)
+        paths = change_passphrase(state, session.ask_passphrase, new)
     session.result({"key_files": paths}, "\n".join(f"{path}\tnew passphrase" for path in paths))
     session.message("next: keep the new passphrase safe, make a new backup, and destroy the old ones")
     return None

@@ -22,7 +22,7 @@ from iotonboard.model import Caller
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from iotonboard.ca.authority import Authority
+    from iotonboard.ca.authority import Authority, Unlock
     from iotonboard.ca.passphrase import Passphrase
     from iotonboard.state.state import State
 
@@ -95,6 +95,10 @@ class Session:
         if not key_is_encrypted(state):
             return unlock(state, None)
         return unlock(state, self.read_passphrase("CA passphrase"))
+
+    def unlocker(self, state: State) -> Unlock:
+        """What a command opens the CA key with, once its input was checked."""
+        return functools.partial(self.unlock, state)
 
     def ask_passphrase(self) -> Passphrase:
         """Find the passphrase of the CA key.

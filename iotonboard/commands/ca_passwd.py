@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import refuse_changed, seal_audit, unlock
+from iotonboard.ca.passphrase import key_is_encrypted
 from iotonboard.errors import ConflictError, KeyUnavailableError
 from iotonboard.files import PRIVATE, write_atomic
 from iotonboard.permissions import Placement, placement_like
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
     from iotonboard.state.state import State
 
 
-def change_passphrase(state: State, old: Passphrase | None, new: Callable[[], Passphrase]) -> list[str]:
+def change_passphrase(state: State, ask_old: Callable[[], Passphrase], ask_new: Callable[[], Passphrase]) -> list[str]:
     """Encrypt every CA key of the state anew and return the files' paths.
 
-    ``new`` is asked once the old passphrase was seen to be right. The old file stays until the new one is
+    The new passphrase is asked for once the old one was seen to be right. The old file stays until the new one is
     whole and durable. An interrupted change leaves keys of which each opens with the old or with the new
     passphrase; the same call again finishes it, because either is accepted.
 
@@ -31,10 +32,12 @@ def change_passphrase(state: State, old: Passphrase | None, new: Callable[[], Pa
         BusyError: the state is locked, a CA was added or retired meanwhile, or the disk refuses.
     """
     paths = [os.path.join(state.paths.certs, row.key_file) for row in current_issuers(state.store)]
+    old = ask_old() if key_is_encrypted(state) else None
     try:
-        opened, fresh = unlock(state, old), new()
+        opened = unlock(state, old)
+        fresh = ask_new()
     except KeyUnavailableError:
-        fresh = new()
+        fresh = ask_new()
         opened = unlock(state, old, fresh)
     if old is not None and fresh.octets == old.octets:
         raise ConflictError("the new passphrase is the old one", hint="name another file, or type another one")

@@ -15,23 +15,24 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.ca.authority import Authority, refuse_changed, seal_audit
+from iotonboard.ca.authority import Authority, refuse_changed, seal_audit, unlock
 from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.founding import check_life, found_ca
+from iotonboard.ca.passphrase import key_is_encrypted
+from iotonboard.ca.standing import Standing, name_of, standings
 from iotonboard.errors import ConflictError, KeyUnavailableError
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.pki.profiles import renamed
 from iotonboard.state.erasure import erase_retired_keys
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.store import issuers
-from iotonboard.store.crls import last_crl
 from iotonboard.store.issuers import all_issuers, current_issuers
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
     from datetime import datetime
 
-    from iotonboard.ca.authority import SigningCa
+    from iotonboard.ca.authority import SigningCa, Unlock
     from iotonboard.ca.passphrase import Passphrase
     from iotonboard.model import KeyType
     from iotonboard.state.state import State
@@ -51,28 +52,18 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """One CA. ``role``: ``issuing``, or ``trusted`` until it is retired."""
-
-    name: str
-    fingerprint: str
-    role: str
-    not_after: datetime
-    crl_number: int
-    valid_devices: int
-    brokers: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Result:
-    """``status``: ``none``, ``begun``, ``under-way`` or ``retired``; the CA that issues stands first."""
+    """``status``: ``begun``, ``under-way`` or ``retired``; the CA that issues stands first."""
 
     status: str
     cas: tuple[Standing, ...]
+    is_encrypted: bool
 
 
-def begin(state: State, opened: Authority, request: Request, passphrase: Passphrase | None) -> Result:
+def begin(state: State, request: Request, ask_passphrase: Callable[[], Passphrase]) -> Result:
     """Make the new CA, sign CRLs of both and publish; a rollover that is under way is answered with its standing.
+
+    The new key gets the passphrase that opens the old one.
 
     Raises:
         ConflictError: a CA had that name before, or a rollover to another name is under way.
@@ -81,6 +72,8 @@ def begin(state: State, opened: Authority, request: Request, passphrase: Passphr
         BusyError: the state is locked or the disk refuses.
     """
     check_life(state.config, request.validity_days)
+    passphrase = ask_passphrase() if key_is_encrypted(state) else None
+    opened = unlock(state, passphrase)
     with state.transaction(signing=True) as now:
         is_begun = len(current_issuers(state.store)) > 1
         if is_begun:
@@ -92,16 +85,17 @@ def begin(state: State, opened: Authority, request: Request, passphrase: Passphr
             sign_crls(state, grown, now)
             seal_audit(state, grown)
     refuse_unpublished(publish(state, *EVERYTHING))
-    return Result("under-way" if is_begun else "begun", _standings(state))
+    return Result("under-way" if is_begun else "begun", standings(state), is_encrypted=passphrase is not None)
 
 
-def retire(state: State, opened: Authority) -> Result:
+def retire(state: State, unlock_ca: Unlock) -> Result:
     """Take the old CA out of ``ca.crt`` and the CRLs, and erase its key; one that is retired already is answered so.
 
     Raises:
         ConflictError: devices or brokers still have valid certificates of it, or there is no old CA.
         BusyError: the state is locked or the disk refuses.
     """
+    opened = unlock_ca()
     with state.transaction(signing=True) as now:
         refuse_changed(state, opened)
         _, *old = current_issuers(state.store)
@@ -120,33 +114,7 @@ def retire(state: State, opened: Authority) -> Result:
             seal_audit(state, left)
     refuse_unpublished(publish(state, *EVERYTHING))
     erase_retired_keys(state)
-    return Result("retired", _standings(state))
-
-
-def standing(state: State) -> Result:
-    """Where a rollover stands; nothing is changed and no key is needed."""
-    cas = _standings(state)
-    return Result("under-way" if len(cas) > 1 else "none", cas)
-
-
-def _standings(state: State) -> tuple[Standing, ...]:
-    store, now = state.store, state.clock()
-    with store.reading():
-        return tuple(_standing(state, row, "trusted" if number else "issuing", now)
-                     for number, row in enumerate(current_issuers(store)))  # fmt: skip
-
-
-def _standing(state: State, row: IssuerRow, role: str, now: datetime) -> Standing:
-    last = last_crl(state.store, row.id)
-    return Standing(
-        _name_of(row),
-        row.fingerprint,
-        role,
-        row.validity.not_after,
-        last.number if last else 0,
-        issuers.valid_devices(state.store, row.id, now),
-        tuple(issuers.brokers_of(state.store, row.id, now)),
-    )
+    return Result("retired", standings(state), is_encrypted=key_is_encrypted(state))
 
 
 def _found(
@@ -154,8 +122,8 @@ def _found(
 ) -> SigningCa:
     """The new CA: named after the one that issues, with a key of the same type, unless the request says otherwise."""
     rows = all_issuers(state.store)
-    taken = {_name_of(row).casefold() for row in rows}
-    name = successor_name(_name_of(rows[0]), taken) if request.name is None else request.name
+    taken = {name_of(row).casefold() for row in rows}
+    name = successor_name(name_of(rows[0]), taken) if request.name is None else request.name
     if name.casefold() in taken:
         raise ConflictError(
             f"a CA of this state is called {name!r} already", hint="choose another --name: brokers tell CAs by it"
@@ -188,7 +156,7 @@ def successor_name(current: str, taken: Collection[str]) -> str:
 
 
 def _refuse_other_name(state: State, name: str | None) -> None:
-    current = _name_of(current_issuers(state.store)[0])
+    current = name_of(current_issuers(state.store)[0])
     if name is not None and name != current:
         raise ConflictError(
             f"a rollover to {current!r} is under way",
@@ -199,16 +167,12 @@ def _refuse_other_name(state: State, name: str | None) -> None:
 def _refuse_in_use(state: State, row: IssuerRow, now: datetime) -> None:
     if devices := issuers.valid_devices(state.store, row.id, now):
         raise ConflictError(
-            f"{devices} devices still have a valid certificate of {_name_of(row)!r}",
+            f"{devices} devices still have a valid certificate of {name_of(row)!r}",
             hint="'iotonboard renew --old-ca' gives them new ones; the old ones end with their overlap,"
             " or with 'iotonboard revoke'",
         )
     if hosts := issuers.brokers_of(state.store, row.id, now):
         raise ConflictError(
-            f"the broker {hosts[0]!r} has its certificate from {_name_of(row)!r}",
+            f"the broker {hosts[0]!r} has its certificate from {name_of(row)!r}",
             hint=f"type: iotonboard broker issue {hosts[0]}, and give the broker its new files",
         )
-
-
-def _name_of(row: IssuerRow) -> str:
-    return certificate_facts(row.der).subject_cn

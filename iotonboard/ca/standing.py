@@ -1,0 +1,57 @@
+"""Which CAs a state has, and what still uses each: where a rollover stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from iotonboard.pki.facts import certificate_facts
+from iotonboard.store.crls import last_crl
+from iotonboard.store.issuers import brokers_of, current_issuers, valid_devices
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from iotonboard.state.state import State
+    from iotonboard.store.issuers import IssuerRow
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One CA. ``role``: ``issuing``, or ``trusted`` until it is retired."""
+
+    name: str
+    fingerprint: str
+    role: str
+    not_after: datetime
+    crl_number: int
+    valid_devices: int
+    brokers: tuple[str, ...]
+
+
+def standings(state: State) -> tuple[Standing, ...]:
+    """Every CA that is trusted, the one that issues first; nothing is changed and no key is needed."""
+    with state.store.reading():
+        now = state.clock()
+        return tuple(
+            _standing(state, row, "trusted" if number else "issuing", now)
+            for number, row in enumerate(current_issuers(state.store))
+        )
+
+
+def _standing(state: State, row: IssuerRow, role: str, now: datetime) -> Standing:
+    last = last_crl(state.store, row.id, with_der=False)
+    return Standing(
+        name_of(row),
+        row.fingerprint,
+        role,
+        row.validity.not_after,
+        last.number if last else 0,
+        valid_devices(state.store, row.id, now),
+        tuple(brokers_of(state.store, row.id, now)),
+    )
+
+
+def name_of(row: IssuerRow) -> str:
+    """The commonName of a CA."""
+    return certificate_facts(row.der).subject_cn
