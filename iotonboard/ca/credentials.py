@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import chain_of
@@ -106,14 +107,43 @@ def current_certificate(state: State, device_id: str) -> CertificateRecord:
     )
 
 
-def prepare_targets(files: list[OutputFile], out: str, *, is_folder: bool, force: bool) -> list[tuple[str, OutputFile]]:
-    """Where each encoded file goes: the one file to ``out``, or several below the folder ``out``, which is made.
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """Where a device's credentials went, and the password that opens them if there is one."""
+
+    device_id: str
+    path: str
+    password: str | None = field(default=None, repr=False)
+
+
+def write_credentials(
+    state: State, authority: Authority, device_id: str, format_name: str, path: str, *, force: bool
+) -> Exported:
+    """Write one device's credentials to ``path``: a file, or a folder for formats of several files.
 
     Raises:
-        NotFoundError: the folder that would hold ``out`` is not there.
-        ConflictError: something is there already and ``force`` was not asked for, or a link or folder is.
-        BusyError: the disk refuses.
+        NotFoundError: no such device, folder or valid certificate, or the secrets were purged.
+        ConflictError: something is in the way and ``force`` was not asked for, or a link or folder is.
+        PolicyError: the format cannot hold this device's credentials.
+        BusyError: the state is locked or the disk refuses.
     """
+    chosen = table.find_format(format_name)
+    files, password = encode(state, authority, device_id, format_name)
+    targets = _prepare_targets(files, path, is_folder=not chosen.single_file, force=force)
+    record_export(state, device_id, format_name, os.path.abspath(path))
+    for target, file in targets:
+        placement = PRIVATE if file.secret else PUBLIC
+        if force:
+            write_atomic(target, file.data, placement)
+        else:
+            create_exclusive(target, file.data, placement)
+    return Exported(device_id, path, password if chosen.needs_password else None)
+
+
+def _prepare_targets(
+    files: list[OutputFile], out: str, *, is_folder: bool, force: bool
+) -> list[tuple[str, OutputFile]]:
+    """Where each encoded file goes: the one file to ``out``, or several below the folder ``out``, which is made."""
     parent = os.path.dirname(os.path.abspath(out))
     if not os.path.isdir(parent):
         raise NotFoundError(f"there is no folder {parent!r}", hint="make it, or name another place with --out")
@@ -124,21 +154,6 @@ def prepare_targets(files: list[OutputFile], out: str, *, is_folder: bool, force
     if is_folder:
         make_private_dir(out)
     return targets
-
-
-def write_files(targets: list[tuple[str, OutputFile]], *, force: bool) -> None:
-    """Write encoded files to their prepared places.
-
-    Raises:
-        ConflictError: something came into being there meanwhile and ``force`` was not asked for.
-        BusyError: the disk refuses.
-    """
-    for path, file in targets:
-        placement = PRIVATE if file.secret else PUBLIC
-        if force:
-            write_atomic(path, file.data, placement)
-        else:
-            create_exclusive(path, file.data, placement)
 
 
 def record_export(state: State, device_id: str, format_name: str, place: str) -> None:

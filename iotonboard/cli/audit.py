@@ -99,10 +99,9 @@ def verify(
 @verb(app, "head", example="iotonboard audit head")
 def head_of_trail(session: Session) -> int | None:
     """Print the head of the trail, to be written down: 'audit verify --head' finds what was changed since."""
-    from iotonboard.store import audit
+    from iotonboard.commands.audit_head import audit_head
 
     with session.open_state() as state:
-        newest = audit.head(state.store)
-    text = audit.printable_head(newest)
-    session.result({"head": text, "seq": newest.seq, "hash": newest.hash.hex()}, text)
+        head = audit_head(state)
+    session.result({"head": head.text, "seq": head.seq, "hash": head.hash.hex()}, head.text)
     return None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -24,8 +24,9 @@ def password(session: Session, device_id: DeviceArgument) -> int | None:
     from iotonboard.commands.bundle_password import show_password
 
     with session.open_state() as state:
-        serial, text = show_password(state, session.unlock(state), device_id)
-    session.result({"device_id": device_id, "serial": serial.hex, "bundle_password": text}, text)
+        shown = show_password(state, device_id, session.unlocker(state))
+    values = {"device_id": device_id, "serial": shown.serial.hex, "bundle_password": shown.password}
+    session.result(values, shown.password)
     return None
 
 
@@ -41,14 +42,11 @@ def open_bundle(
     force: ForceOption = False,
 ) -> int | None:
     """Decrypt a bundle, check it against its manifest and extract it; works without a state."""
-    from iotonboard.commands.bundle_open import extract, read_bundle
-    from iotonboard.delivery.bundle import MANIFEST
+    from iotonboard.commands.bundle_open import extract_bundle
 
-    files = read_bundle(bundle, _bundle_password(session, password_file))
-    extract(files, out, force=force)
-    manifest = json.loads(files[MANIFEST])
-    values = {"device_id": manifest.get("device_id"), "path": out, "files": sorted(files)}
-    session.result(values, f"{manifest.get('device_id')}\t{out}\t{' '.join(sorted(files))}")
+    opened = extract_bundle(bundle, out, partial(_bundle_password, session, password_file), force=force)
+    values = {"device_id": opened.device_id, "path": out, "files": list(opened.files)}
+    session.result(values, f"{opened.device_id}\t{out}\t{' '.join(opened.files)}")
     return None
 
 

@@ -15,15 +15,14 @@ app = group("config", "Show and change settings.", example="iotonboard config sh
 @verb(app, "show", example="iotonboard config show --json")
 def config_show(session: Session) -> int | None:
     """Show each setting with its value and where it came from."""
-    from iotonboard.state.config import SETTINGS
-    from iotonboard.state.state import load_settings
+    from iotonboard.commands.config_show import show_settings
 
-    settings = load_settings(session.root, session.environment)
+    shown = show_settings(session.root, session.environment)
     if session.json:
-        rows = {key: {"value": settings[key], "source": settings.sources[key]} for key in SETTINGS}
+        rows = {one.key: {"value": one.value, "source": one.source} for one in shown}
         output.write_json("config show", {"settings": rows})
         return None
-    lines = ((key, _text(settings[key]), settings.sources[key], SETTINGS[key].help) for key in SETTINGS)
+    lines = ((one.key, _text(one.value), one.source, one.about) for one in shown)
     output.write_table(("SETTING", "VALUE", "FROM", "WHAT"), lines)
     return None
 

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iotonboard.cli import output
+from iotonboard.cli.options import CsvOption
 from iotonboard.cli.session import Session, verb
 from iotonboard.errors import UsageError
 from iotonboard.model import rfc3339
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from iotonboard.health.expiry import Expiring
 
 app = typer.Typer()
@@ -25,30 +28,30 @@ def expiring(
     within: Annotated[
         int | None, typer.Option("--within", min=0, max=36500, metavar="DAYS", help="Instead of the configured days.")
     ] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_csv: CsvOption = False,
     ics: Annotated[str | None, typer.Option("--ics", metavar="FILE", help="Write a calendar; '-' is stdout.")] = None,
     prometheus: Annotated[
         str | None, typer.Option("--prometheus", metavar="FILE", help="Write metrics; '-' is stdout.")
     ] = None,
 ) -> int | None:
     """Show what will expire: devices, brokers, CA and CRL. Exit 9 when something is due."""
-    from iotonboard.commands.expiring import find_due, find_standing
+    from iotonboard.commands.expiring import find_expiring
     from iotonboard.health.expiry import render_ics, render_prometheus
 
     if sum((session.json, as_csv, ics == "-", prometheus == "-")) > 1:
         raise UsageError("stdout takes one form", hint="choose one of --json, --csv, --ics - and --prometheus -")
     with session.open_state() as state:
-        due = list(find_due(state, within))
-        if ics is not None:
-            _write(ics, render_ics(due, state.clock()))
-        if prometheus is not None:
-            _write(prometheus, render_prometheus(due, find_standing(state)))
+        found = find_expiring(state, within)
+    if ics is not None:
+        _write(ics, render_ics(found.due, found.at))
+    if prometheus is not None:
+        _write(prometheus, render_prometheus(found.due, found.standing))
     if "-" not in (ics, prometheus):
-        _print(session, due, as_csv=as_csv)
-    return 9 if due else None
+        _print(session, found.due, as_csv=as_csv)
+    return 9 if found.due else None
 
 
-def _print(session: Session, due: list[Expiring], *, as_csv: bool) -> None:
+def _print(session: Session, due: Sequence[Expiring], *, as_csv: bool) -> None:
     from iotonboard.health.expiry import REMEDIES
 
     rows = [(item.kind, item.name, rfc3339(item.not_after), item.key) for item in due]

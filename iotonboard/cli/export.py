@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from iotonboard.cli import output
 from iotonboard.cli.complete import complete_device_id, complete_format
 from iotonboard.cli.session import Session, verb
 from iotonboard.errors import UsageError
+from iotonboard.model import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from iotonboard.commands.export import Exported
+    from iotonboard.ca.credentials import Exported
 
 app = typer.Typer()
 
@@ -62,58 +60,46 @@ def _export_one(session: Session, device_id: str, format_name: str, path: str, *
     if path == "-":
         _refuse_stdout(session, format_name)
     with session.open_state() as state:
-        authority = session.unlock(state)
+        unlock = session.unlocker(state)
         if path == "-":
-            sys.stdout.buffer.write(command.export_stream(state, authority, device_id, format_name))
+            sys.stdout.buffer.write(command.export_stream(state, device_id, format_name, unlock))
             sys.stdout.buffer.flush()
             return None
-        _print(session, command.export(state, authority, device_id, format_name, path, force=force), format_name)
+        _print(session, command.export(state, device_id, format_name, path, unlock, force=force), format_name)
     return None
 
 
 def _export_list(session: Session, batch: str, format_name: str, out: str | None, *, force: bool) -> int | None:
     from iotonboard.cli.progress import watched
-    from iotonboard.commands.export import export_batch
-    from iotonboard.enrolment.device_list import count_rows
-    from iotonboard.files import make_private_dir
+    from iotonboard.commands.export import export_list
+    from iotonboard.enrolment.device_list import all_of, count_rows, read_targets
 
     if out is None or out == "-":
         raise UsageError("a list needs a folder", hint="name it with --out DIR")
     if batch == "-" and session.passphrase_file == "-":
         raise UsageError("stdin cannot be both passphrase and list", hint="put the passphrase into a file")
     exit_code = 0
+    targets = all_of(read_targets(batch, sys.stdin.buffer), batch)
     with session.open_state() as state:
-        authority = session.unlock(state)
-        make_private_dir(out)
-        answers = export_batch(state, authority, _targets(batch), format_name, out, force=force)
-        for answer in watched(session, answers, count_rows(batch)):
-            if answer.error is None:
-                _print(session, answer, format_name)
-                continue
-            exit_code = exit_code or answer.error.exit_code
-            if session.json:
-                values = {"device_id": answer.device_id, "line": answer.line, "status": "failed"}
-                output.write_json("export", {**values, "error": output.error_values(answer.error)})
-            output.write_error(f"line {answer.line}: {answer.error.message}", answer.error.hint)
+        done = export_list(state, targets, format_name, out, session.unlocker(state), force=force)
+        for one in watched(session, done, count_rows(batch)):
+            if isinstance(one, Refused):
+                exit_code = exit_code or one.error.exit_code
+                session.refusal(one)
+            else:
+                _print(session, one, format_name)
     return exit_code
 
 
-def _targets(batch: str) -> Iterator[tuple[int, str]]:
-    from iotonboard.enrolment.device_list import all_of, read_targets
-
-    for target in all_of(read_targets(batch, sys.stdin.buffer), batch):
-        yield target.line, target.device_id
-
-
-def _print(session: Session, answer: Exported, format_name: str) -> None:
+def _print(session: Session, one: Exported, format_name: str) -> None:
     values = {
-        "device_id": answer.device_id,
+        "device_id": one.device_id,
         "format": format_name,
-        "path": answer.path,
-        "password": answer.password,
+        "path": one.path,
+        "password": one.password,
     }
-    shown = f"\tpassword {answer.password}" if answer.password else ""
-    session.result(values, f"{answer.device_id}\t{format_name}\t{answer.path}{shown}")
+    shown = f"\tpassword {one.password}" if one.password else ""
+    session.result(values, f"{one.device_id}\t{format_name}\t{one.path}{shown}")
 
 
 def _refuse_stdout(session: Session, format_name: str) -> None:

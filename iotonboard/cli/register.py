@@ -211,8 +211,7 @@ def _format_writer(
         raise UsageError("--format and --out go together", hint="for example: --format p12 --out ./credentials")
     if format_name is None or out is None:
         return None
-    from iotonboard.ca.credentials import target_path
-    from iotonboard.commands.export import export
+    from iotonboard.ca.credentials import target_path, write_credentials
     from iotonboard.delivery.formats.table import find_format
     from iotonboard.files import make_private_dir
 
@@ -221,7 +220,7 @@ def _format_writer(
 
     def write(device_id: str) -> str:
         path = target_path(out, device_id, format_name)
-        return export(state, authority, device_id, format_name, path, force=False).path
+        return write_credentials(state, authority, device_id, format_name, path, force=False).path
 
     return write
 

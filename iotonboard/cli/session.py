@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from iotonboard.ca.authority import Authority, Unlock
     from iotonboard.ca.passphrase import Passphrase
+    from iotonboard.model import Refused
     from iotonboard.state.state import State
 
 DEFAULT_STATE = "./iotonboard-state"
@@ -138,6 +139,13 @@ class Session:
             output.write_json(self.command, values)
         else:
             output.write_line(text)
+
+    def refusal(self, refused: Refused) -> None:
+        """Say that a device was refused: on stderr, and among results that are JSON in its place too."""
+        if self.json:
+            values = {"device_id": refused.device_id, "line": refused.line, "status": "failed"}
+            output.write_json(self.command, {**values, "error": output.error_values(refused.error)})
+        output.write_error(refused.message, refused.error.hint)
 
     def message(self, text: str) -> None:
         """Tell people something that is not the result."""

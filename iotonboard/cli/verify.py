@@ -46,23 +46,16 @@ def verify(
     at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="The moment, as 2030-01-31T12:00:00Z.")] = None,
 ) -> int | None:
     """Say before publishing what a broker will do with ACL, CRL and CA file. Exit 9 when something would fail."""
-    from iotonboard.commands.verify import Request, clients_of, read_client
-    from iotonboard.commands.verify import verify as run
-    from iotonboard.store.devices import device_record
+    from iotonboard.commands.verify import Request, verify_files, verify_state
 
     moment = _moment(at) if at else clock()
     version: Literal["2.0", "2.1"] = "2.1" if broker == "mosquitto-2.1" else "2.0"
-    clients = [read_client(path) for path in cert or ()]
+    request = Request(moment, acl or "", crl or "", ca or "", version, topic, access, user)
     if acl and crl and ca and not device_ids:
-        result = run(Request(acl, crl, ca, moment, version, topic, access, user), clients)
+        result = verify_files(request, cert or ())
     else:
         with session.open_state() as state:
-            paths = state.paths
-            files = acl or paths.acl, crl or paths.crl, ca or paths.ca_certificate
-            user = user or ("" if acl or crl else state.config.broker_reader)
-            devices = [device_record(state.store, name) for name in device_ids or ()]
-        clients = clients_of(devices, moment) + clients
-        result = run(Request(*files, moment, version, topic, access, user), clients)
+            result = verify_state(state, request, device_ids or (), cert or ())
     _print(session, result, broker, moment)
     return 9 if result.fails else None
 

@@ -2,41 +2,54 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from iotonboard.delivery.bundle import MANIFEST
 from iotonboard.delivery.bundle_reader import open_bundle
 from iotonboard.errors import ConflictError
 from iotonboard.files import create_exclusive, make_private_dir, read_file, write_atomic
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _MAX_BUNDLE = 1 << 20
 
 
-def read_bundle(path: str, password: str) -> dict[str, bytes]:
-    """Decrypt a bundle file and check it against its manifest.
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The device that the bundle is for, as its manifest says, and the names of its files."""
+
+    device_id: str | None
+    files: tuple[str, ...]
+
+
+def extract_bundle(path: str, folder: str, ask_password: Callable[[], str], *, force: bool) -> Result:
+    """Decrypt a bundle file, check it against its manifest, and write its files with mode 0600 into ``folder``.
+
+    The folder is made with mode 0700.
 
     Raises:
+        NotFoundError: there is no such file.
         KeyUnavailableError: the password is wrong.
         PolicyError: damaged, or no bundle.
-        NotFoundError: no such file.
-    """
-    return open_bundle(read_file(path, limit=_MAX_BUNDLE), password)
-
-
-def extract(files: dict[str, bytes], folder: str, *, force: bool) -> None:
-    """Write a bundle's files with mode 0600 into ``folder``, which is made with mode 0700.
-
-    Raises:
         ConflictError: a file or link is in the way; nothing was written.
         BusyError: the disk refuses.
     """
+    content = read_file(path, limit=_MAX_BUNDLE)
+    files = open_bundle(content, ask_password())
     make_private_dir(folder)
-    for name in files:
-        path = os.path.join(folder, name)
-        if os.path.islink(path) or os.path.isdir(path) or (os.path.lexists(path) and not force):
-            raise ConflictError(f"{path!r} exists already", hint="choose another folder, or --force to replace a file")
-    for name, content in files.items():
-        path = os.path.join(folder, name)
+    targets = {os.path.join(folder, name): octets for name, octets in files.items()}
+    for target in targets:
+        if os.path.islink(target) or os.path.isdir(target) or (os.path.lexists(target) and not force):
+            raise ConflictError(
+                f"{target!r} exists already", hint="choose another folder, or --force to replace a file"
+            )
+    for target, octets in targets.items():
         if force:
-            write_atomic(path, content)
+            write_atomic(target, octets)
         else:
-            create_exclusive(path, content)
+            create_exclusive(target, octets)
+    return Result(json.loads(files[MANIFEST]).get("device_id"), tuple(sorted(files)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import seal_audit
@@ -9,18 +10,28 @@ from iotonboard.ca.credentials import current_certificate, open_secret, refuse_p
 from iotonboard.errors import PolicyError
 
 if TYPE_CHECKING:
-    from iotonboard.ca.authority import Authority
+    from iotonboard.ca.authority import Unlock
     from iotonboard.model import SerialNumber
     from iotonboard.state.state import State
 
 
-def show_password(state: State, authority: Authority, device_id: str) -> tuple[SerialNumber, str]:
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The bundle's password, and the certificate in it."""
+
+    device_id: str
+    serial: SerialNumber
+    password: str = field(repr=False)
+
+
+def show_password(state: State, device_id: str, unlock: Unlock) -> Result:
     """The password of a device's bundle, once the audit row that says so is durable.
 
     Raises:
         NotFoundError: no such device or valid certificate, or its secrets were purged.
         PolicyError: the device made its own key: there is no bundle.
     """
+    authority = unlock()
     with state.transaction() as now:
         certificate = current_certificate(state, device_id)
         refuse_purged(state, device_id, certificate.serial)
@@ -32,4 +43,4 @@ def show_password(state: State, authority: Authority, device_id: str) -> tuple[S
             )
         state.record(now, device_id, serial=certificate.serial.hex, detail={"password": "shown"})
         seal_audit(state, authority)
-    return certificate.serial, password
+    return Result(device_id, certificate.serial, password)

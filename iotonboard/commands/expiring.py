@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -12,21 +13,34 @@ from iotonboard.store.issuers import current_issuers, valid_devices
 from iotonboard.store.listing import DeviceFilter, find_devices
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from iotonboard.model import CertificateRecord
     from iotonboard.state.state import State
 
 
-def find_due(state: State, within_days: int | None) -> Iterator[Expiring]:
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What is due, and all CAs, CRLs and brokers be they due or not, as it is ``at`` a time."""
+
+    due: tuple[Expiring, ...]
+    standing: tuple[Expiring, ...]
+    at: datetime
+
+
+def find_expiring(state: State, within_days: int | None) -> Result:
     """What expires within ``within_days``, or within the days that are configured for its kind.
 
     A device counts when its last valid certificate goes, or went as many days ago at most; one that was
     renewed does not.
     """
-    now = state.clock()
-    for item in find_standing(state):
+    now, standing = state.clock(), tuple(_standing(state))
+    return Result(tuple(_due(state, standing, within_days, now)), standing, now)
+
+
+def _due(state: State, standing: Iterable[Expiring], within_days: int | None, now: datetime) -> Iterator[Expiring]:
+    for item in standing:
         days = within_days if within_days is not None else state.config[f"expiring.{item.kind}_days"]
         if item.not_after <= now + timedelta(days=days):
             yield item
@@ -38,7 +52,7 @@ def find_due(state: State, within_days: int | None) -> Iterator[Expiring]:
         yield Expiring("device", name, last.serial.hex, last.validity.not_after, holder=name)
 
 
-def find_standing(state: State) -> Iterator[Expiring]:
+def _standing(state: State) -> Iterator[Expiring]:
     """CAs, the published CRLs' end and each broker's newest certificate, due or not.
 
     A CA whose successor issues counts as long as a device has a valid certificate of it.

@@ -1,34 +1,26 @@
-"""``export``: credentials in a format, to a place that the operator names; for one device or a list."""
+"""``export``: credentials in a format, to a place that the operator names; for one device or a list.
+
+Each export is recorded before an octet of it leaves the program.
+"""
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from iotonboard.ca.credentials import encode, prepare_targets, record_export, target_path, write_files
-from iotonboard.delivery.formats.table import find_format
+from iotonboard.ca.credentials import Exported, encode, record_export, target_path, write_credentials
 from iotonboard.errors import IotOnboardError
+from iotonboard.files import make_private_dir
+from iotonboard.model import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from iotonboard.ca.authority import Authority
+    from iotonboard.ca.authority import Unlock
+    from iotonboard.model import Target
     from iotonboard.state.state import State
 
 
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """Where a device's credentials went, and the password that opens them if there is one; or why they did not."""
-
-    device_id: str
-    path: str = ""
-    password: str | None = field(default=None, repr=False)
-    line: int = 0
-    error: IotOnboardError | None = None
-
-
-def export(state: State, authority: Authority, device_id: str, format_name: str, path: str, *, force: bool) -> Exported:
+def export(state: State, device_id: str, format_name: str, path: str, unlock: Unlock, *, force: bool) -> Exported:
     """Write one device's credentials to ``path``: a file, or a folder for formats of several files.
 
     Raises:
@@ -37,36 +29,25 @@ def export(state: State, authority: Authority, device_id: str, format_name: str,
         PolicyError: the format cannot hold this device's credentials.
         BusyError: the state is locked or the disk refuses.
     """
-    chosen = find_format(format_name)
-    files, password = encode(state, authority, device_id, format_name)
-    targets = prepare_targets(files, path, is_folder=not chosen.single_file, force=force)
-    record_export(state, device_id, format_name, os.path.abspath(path))
-    write_files(targets, force=force)
-    return Exported(device_id, path, password if chosen.needs_password else None)
+    return write_credentials(state, unlock(), device_id, format_name, path, force=force)
 
 
-def export_stream(state: State, authority: Authority, device_id: str, format_name: str) -> bytes:
-    """One device's credentials in a format of one file, for stdout; recorded before they are returned."""
-    files, _ = encode(state, authority, device_id, format_name)
+def export_stream(state: State, device_id: str, format_name: str, unlock: Unlock) -> bytes:
+    """One device's credentials in a format of one file, for stdout."""
+    files, _ = encode(state, unlock(), device_id, format_name)
     record_export(state, device_id, format_name, "stdout")
     return files[0].data
 
 
-def export_batch(
-    state: State,
-    authority: Authority,
-    targets: Iterable[tuple[int, str]],
-    format_name: str,
-    folder: str,
-    *,
-    force: bool,
-) -> Iterator[Exported]:
-    """Write many devices' credentials below ``folder``; a device that is refused harms no other."""
-    for line, device_id in targets:
+def export_list(
+    state: State, targets: Iterable[Target], format_name: str, folder: str, unlock: Unlock, *, force: bool
+) -> Iterator[Exported | Refused]:
+    """Write many devices' credentials below ``folder``, which is made; a device that is refused harms no other."""
+    authority = unlock()
+    make_private_dir(folder)
+    for target in targets:
         try:
-            path = target_path(folder, device_id, format_name)
-            done = export(state, authority, device_id, format_name, path, force=force)
+            path = target_path(folder, target.device_id, format_name)
+            yield write_credentials(state, authority, target.device_id, format_name, path, force=force)
         except IotOnboardError as error:
-            yield Exported(device_id, line=line, error=error)
-        else:
-            yield Exported(device_id, done.path, done.password, line)
+            yield Refused(target.device_id, target.line, error)

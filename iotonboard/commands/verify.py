@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from iotonboard.broker import check
 from iotonboard.broker.topics import PLACEHOLDER
 from iotonboard.errors import NotFoundError, UsageError
+from iotonboard.store.devices import device_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from iotonboard.broker.acl import Version
     from iotonboard.broker.check import BrokerFiles, Problem
     from iotonboard.broker.verdict import Verdict
     from iotonboard.model import DeviceRecord
+    from iotonboard.state.state import State
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The three files, the broker's release and the moment; a message to try, or none."""
+    """The moment, the three files, the broker's release, and whom it runs as; a message to try, or none.
 
-    acl: str
-    crl: str
-    ca: str
+    A file that is not named is the published one of the state.
+    """
+
     at: datetime
+    acl: str = ""
+    crl: str = ""
+    ca: str = ""
     version: Version = "2.0"
     topic: str = ""
     access: str = "write"
@@ -34,7 +39,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class _Client:
     """A certificate to judge, DER, with the user name that the broker takes from it.
 
     ``older`` are the device's other certificates, DER, that it may still use.
@@ -81,40 +86,48 @@ class Result:
         return any(not one.warning for one in self.problems) or any(one.fails for one in self.devices)
 
 
-def read_client(path: str) -> Client:
-    """Read the first certificate of a PEM file, as a client would show it.
-
-    Raises:
-        NotFoundError: there is no such file.
-        PolicyError: it holds no certificate that can be read.
-    """
-    seen = check.read_certificate_file(path)[0]
-    return Client(seen.common_name or path, seen.der, path)
-
-
-def clients_of(devices: Iterable[DeviceRecord], at: datetime) -> list[Client]:
-    """The devices of the database as they would connect at a time: with the newest certificate of then.
-
-    Raises:
-        NotFoundError: a device has no certificate.
-    """
-    clients = []
-    for device in devices:
-        if not device.certificates:
-            raise NotFoundError(f"{device.device_id!r} has no certificate", hint="register it again")
-        begun = [one for one in device.certificates if one.created_at <= at] or device.certificates[:1]
-        older = tuple(one.der for one in begun[1:] if one.validity.contains(at))
-        clients.append(Client(device.device_id, begun[0].der, older=older))
-    return clients
-
-
-def verify(request: Request, clients: Sequence[Client]) -> Result:
-    """Judge the files and each client.
+def verify_state(state: State, request: Request, device_ids: Sequence[str], certificates: Sequence[str]) -> Result:
+    """Judge the published files of a state, and what its devices and the certificates in PEM files would meet.
 
     Raises:
         UsageError: a topic without anybody to try it, or with a wildcard.
+        NotFoundError: a device or file is not there, or a device has no certificate.
         PolicyError: a certificate cannot be read.
     """
+    others = [_read_client(path) for path in certificates]
+    paths = state.paths
+    files = replace(
+        request,
+        acl=request.acl or paths.acl,
+        crl=request.crl or paths.crl,
+        ca=request.ca or paths.ca_certificate,
+        user=request.user or ("" if request.acl or request.crl else state.config.broker_reader),
+    )
+    devices = [_client_of(device_record(state.store, device_id), request.at) for device_id in device_ids]
+    return _verify(files, devices + others)
+
+
+def verify_files(request: Request, certificates: Sequence[str]) -> Result:
+    """Judge the files of a request that names all three, without a state; see ``verify_state``."""
+    return _verify(request, [_read_client(path) for path in certificates])
+
+
+def _read_client(path: str) -> _Client:
+    """Read the first certificate of a PEM file, as a client would show it."""
+    seen = check.read_certificate_file(path)[0]
+    return _Client(seen.common_name or path, seen.der, path)
+
+
+def _client_of(device: DeviceRecord, at: datetime) -> _Client:
+    """A device as it would connect at a time: with the newest certificate of then."""
+    if not device.certificates:
+        raise NotFoundError(f"{device.device_id!r} has no certificate", hint="register it again")
+    begun = [one for one in device.certificates if one.created_at <= at] or device.certificates[:1]
+    older = tuple(one.der for one in begun[1:] if one.validity.contains(at))
+    return _Client(device.device_id, begun[0].der, older=older)
+
+
+def _verify(request: Request, clients: Sequence[_Client]) -> Result:
     if request.topic and not clients:
         raise UsageError("a topic is tried by a device, and none is named", hint="name one: ID, or --cert FILE")
     if {"+", "#"} & set(request.topic):
@@ -128,7 +141,7 @@ def verify(request: Request, clients: Sequence[Client]) -> Result:
     return Result(files.problems, tuple(_judge(request, files, client) for client in clients))
 
 
-def _judge(request: Request, files: BrokerFiles, client: Client) -> DeviceResult:
+def _judge(request: Request, files: BrokerFiles, client: _Client) -> DeviceResult:
     at, version = request.at, request.version
     message = None
     if request.topic:
