@@ -86,9 +86,10 @@ def test_configured_attributes_come_before_the_common_name() -> None:
 def test_a_ca_certificate() -> None:
     facts = certificate_facts(issuer().certificate_der)
     assert (facts.is_ca, facts.subject_cn, facts.serial) == (True, "Test Root", CA_SERIAL)
-    assert facts.subject_der == facts.issuer_der == issuer().subject_der
-    assert facts.key_id == issuer().key_id
     certificate = x509.load_der_x509_certificate(issuer().certificate_der)
+    assert certificate.subject.public_bytes() == certificate.issuer.public_bytes() == issuer().subject_der
+    key_id = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    assert key_id == issuer().key_id == key_identifier(key(EC).public_key())
     constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
     assert (constraints.critical, constraints.value.path_length) == (True, 0)
 
@@ -226,7 +227,7 @@ def test_facts_and_fingerprint() -> None:
     assert facts.spki_sha256 == hashlib.sha256(spki_der(key(EC, "device").public_key())).digest()
     assert (facts.serial, facts.subject_cn, facts.is_ca, facts.key_type) == (SERIAL, UUID, False, EC)
     assert facts.validity == VALIDITY
-    assert facts.issuer_der == issuer().subject_der
+    assert facts.spki_der == spki_der(key(EC, "device").public_key())
     for garbage in (b"", b"garbage", der[:-1], der + b"\x00"):
         with pytest.raises(PolicyError):
             certificate_facts(garbage)

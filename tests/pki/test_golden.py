@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from iotonboard.errors import PolicyError
 from iotonboard.model import DeviceId, SerialNumber, Validity
 from iotonboard.pki.certificates import issue_device, issue_server, make_ca
@@ -17,9 +14,8 @@ from iotonboard.pki.issuer import Issuer, load_issuer
 from iotonboard.pki.profiles import CaProfile, DeviceProfile, ServerProfile, Subject
 from iotonboard.pki.signatures import SoftwareSigner
 
-from support.pki import UUID
+from support.pki import UUID, VECTORS, vector_key
 
-VECTORS = json.loads((Path(__file__).parents[1] / "vectors/certificates/tbs.json").read_text())
 NOW = datetime(2030, 6, 1, 12, tzinfo=UTC)
 YEAR = Validity(NOW, NOW + timedelta(days=365))
 UNTIL_2080 = Validity(NOW, NOW.replace(year=2080))
@@ -30,22 +26,9 @@ EXTRA = (("country", "DE"), ("state", "Bayern"), ("locality", "x" * 128), ("orga
 HOSTS = ("broker.example", "10.0.0.1", "2001:db8::1")
 
 
-def rsa_key() -> rsa.RSAPrivateKey:
-    p, q = (int(prime, 16) for prime in VECTORS["rsa_2048_primes"])
-    d = rsa.rsa_recover_private_exponent(65537, p, q)
-    crt = rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
-    return rsa.RSAPrivateNumbers(p, q, d, *crt, rsa.RSAPublicNumbers(65537, p * q)).private_key()
-
-
 @cache
 def issuer(key_type: str) -> Issuer:
-    keys = {
-        "ec-p256": lambda: ec.derive_private_key(0x1234567890ABCDEF, ec.SECP256R1()),
-        "ec-p384": lambda: ec.derive_private_key(0xFEDCBA0987654321, ec.SECP384R1()),
-        "ed25519": lambda: ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32))),
-        "rsa-2048": rsa_key,
-    }
-    signer = SoftwareSigner(keys[key_type]())
+    signer = SoftwareSigner(vector_key(key_type))
     subject = Subject("Gr\u00fcn Root", "Example Works & S\u00f6hne", "Factory 7", "DE")
     validity = Validity(NOW - timedelta(hours=1), NOW + timedelta(days=36500))
     return load_issuer(make_ca(CaProfile(subject), signer, CA_SERIAL, validity), signer)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -428,3 +430,23 @@ def test_rules_that_the_readers_apply_first_hold_by_themselves_too() -> None:
 def test_a_crl_that_cannot_be_read_is_a_lint_error(crl: bytes) -> None:
     with pytest.raises(LintError):
         lint_crl(crl, issuer().facts)
+
+
+def test_the_lint_shares_no_code_with_what_encodes() -> None:
+    """Only the reader of DER, types of keys, and what the library reads; nothing that writes a certificate."""
+    imported = set()
+    for path in Path(crl_rules.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                imported |= {f"{node.module}.{alias.name}" for alias in node.names}
+    pki = {name.removeprefix("iotonboard.pki.") for name in imported if name.startswith("iotonboard.pki.")}
+    assert {name for name in pki if not name.startswith("lint.")} == {
+        "der",
+        "der.Element",
+        "keys.PublicKey",
+        "keys.key_type_of",
+        "keys.read_public_key",
+        "unreadable.UNREADABLE",
+    }
+    library = {name.split(".")[-1] for name in imported if name.startswith("cryptography")}
+    assert library == {"x509", "ExtensionOID", "ObjectIdentifier", "ed25519", "rsa"}

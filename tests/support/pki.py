@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from iotonboard.model import DeviceId, KeyType, SerialNumber, Validity
 from iotonboard.pki.certificates import issue_device, issue_server, make_ca
 from iotonboard.pki.issuer import Issuer, load_issuer
@@ -29,6 +32,24 @@ def key(key_type: KeyType, role: str = "ca") -> PrivateKey:
 def signer(key_type: KeyType = KeyType.EC_P256) -> SoftwareSigner:
     """The CA's key."""
     return SoftwareSigner(key(key_type))
+
+
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors/certificates/tbs.json").read_text())
+
+
+@cache
+def vector_key(key_type: str) -> PrivateKey:
+    """The CA's key of the vectors: always the same."""
+    if key_type == "ec-p256":
+        return ec.derive_private_key(0x1234567890ABCDEF, ec.SECP256R1())
+    if key_type == "ec-p384":
+        return ec.derive_private_key(0xFEDCBA0987654321, ec.SECP384R1())
+    if key_type == "ed25519":
+        return ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    p, q = (int(prime, 16) for prime in VECTORS["rsa_2048_primes"])
+    d = rsa.rsa_recover_private_exponent(65537, p, q)
+    crt = rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
+    return rsa.RSAPrivateNumbers(p, q, d, *crt, rsa.RSAPublicNumbers(65537, p * q)).private_key()
 
 
 @cache
