@@ -15,15 +15,21 @@ icalendar = pytest.importorskip("icalendar")
 parser = pytest.importorskip("prometheus_client.parser")
 
 
-@pytest.fixture
-def fleet(state: State) -> State:
+@pytest.fixture(scope="module")
+def whole_fleet(pristine: State, tmp_path_factory: pytest.TempPathFactory) -> State:
     """Soon and late devices, one of the soon ones revoked, one renewed; a broker that expires soon."""
+    state = pristine.copy_to(tmp_path_factory.mktemp("fleet"))
     state.run("register", "soon", "gone", "renewed", "--validity-days", "5")
     state.run("register", "late", "--validity-days", "300")
     state.run("revoke", "gone")
     state.run("renew", "renewed", "--validity-days", "300")
     state.run("broker", "issue", "broker.test", "--validity-days", "10")
     return state
+
+
+@pytest.fixture
+def fleet(whole_fleet: State, tmp_path: Path) -> State:
+    return whole_fleet.copy_to(tmp_path)
 
 
 def test_only_what_is_due_is_shown(fleet: State) -> None:

@@ -15,7 +15,7 @@ from iotonboard.pki.pem import pem_encode
 
 from support import pki
 from support.clock import fake_time
-from support.program import State, make_state
+from support.program import State
 
 
 def edit(state: State, statement: str) -> None:
@@ -25,9 +25,9 @@ def edit(state: State, statement: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def whole_fleet(tmp_path_factory: pytest.TempPathFactory) -> State:
+def whole_fleet(pristine: State, tmp_path_factory: pytest.TempPathFactory) -> State:
     """Devices in every stage of life, a broker, and nothing that anybody changed."""
-    state = make_state(tmp_path_factory.mktemp("fleet"))
+    state = pristine.copy_to(tmp_path_factory.mktemp("fleet"))
     state.register("a", "b", "c", "held", "renewed", "gone", "late")
     state.run("revoke", "held", "--reason", "certificateHold")
     state.run("release", "held")
