@@ -13,7 +13,7 @@ from iotonboard.errors import ConflictError, StateError
 from iotonboard.files import holds, read_file
 from iotonboard.model import rfc3339
 from iotonboard.pki import pem
-from iotonboard.pki.crl import check_crl, sign_crl
+from iotonboard.pki.crl import CrlFacts, check_crl, sign_crl
 from iotonboard.state.changes import end_overlaps
 from iotonboard.store.crls import CrlRow, add_crl, count_crl_entries, crl_entries, crl_generation, last_crl, thin_crls
 
@@ -83,9 +83,10 @@ def _sign(
     begin, end = period.this_update, period.next_update
     entries = crl_entries(state.store, ca.row, listed_since)
     crl = sign_crl(ca.issuer, number=number, this_update=begin, next_update=end, entries=entries)
-    if crl.facts.count != count_crl_entries(state.store, ca.row, listed_since):
-        raise ConflictError("the new CRL lacks revocations that the database holds", hint="run 'iotonboard health'")
-    return CrlRow(generation, ca.row, number, begin, end, crl.facts.count, crl.der, now)
+    count = count_crl_entries(state.store, ca.row, listed_since)
+    if crl.facts != CrlFacts(number, begin, end, ca.issuer.subject_der, count):
+        raise ConflictError("the new CRL is not what the database holds", hint="run 'iotonboard health --deep'")
+    return CrlRow(generation, ca.row, number, begin, end, count, crl.der, now)
 
 
 def _in_force(published: Sequence[CrlRow], now: datetime) -> CrlRow | None:

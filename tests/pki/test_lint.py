@@ -291,6 +291,14 @@ def test_the_library_reads_the_same_from_what_the_lint_lets_pass(kind: Kind) -> 
     assert passed
 
 
+def test_a_ca_may_name_its_own_key_as_its_issuer_s() -> None:
+    """RFC 5280 4.2.1.1: not critical; it may be left out of a self-signed certificate, and is."""
+    own = "30168014" + issuer().key_id.hex()
+    lint_certificate(with_extension(CA, AKI, own, critical=False), CA, issuer().facts)
+    with pytest.raises(LintError, match="criticality_is_right"):
+        lint_certificate(with_extension(CA, AKI, own, critical=True), CA, issuer().facts)
+
+
 def test_kinds_do_not_pass_for_each_other() -> None:
     for kind in Kind:
         for other in Kind:
