@@ -1,8 +1,8 @@
-"""Files on disk: the only place with fsync, rename and modes.
+"""Writing files to disk: the only place with fsync, rename and modes.
 
-A published file is replaced by a finished one or not at all: temporary file in the same folder, mode
-and owner set, fsync, rename, fsync of the folder. Nothing here follows a symbolic link at the place it
-writes to. Every refusal of the disk becomes a ``BusyError`` (exit 8).
+A published file is replaced by a finished one or not at all: temporary file in the same folder, mode and owner set,
+fsync, rename, fsync of the folder. Nothing here follows a symbolic link at the place it writes to. Every refusal of
+the disk becomes a ``BusyError`` (exit 8).
 """
 
 from __future__ import annotations
@@ -15,29 +15,19 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import BusyError, ConflictError, IotOnboardError, NotFoundError, PolicyError
+from iotonboard.errors import BusyError, ConflictError, IotOnboardError, PolicyError
 from iotonboard.permissions import READER_HINT, TAKEN_HINT, Placement, check_replaceable, unreadable_for
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
     from typing import BinaryIO
 
-STAGING_PREFIX = ".iotonboard-"
-STAGING_SUFFIX = ".tmp"
+STAGING_PREFIX, STAGING_SUFFIX = ".iotonboard-", ".tmp"
 _SYNCS_AT_ONCE = 16  # more are no faster on ext4
 _IS_POSIX = hasattr(os, "O_DIRECTORY")
-
 # O_BINARY exists on Windows only, O_NOFOLLOW and O_CLOEXEC on POSIX only.
-_CREATE = (
-    os.O_WRONLY
-    | os.O_CREAT
-    | os.O_EXCL
-    | getattr(os, "O_BINARY", 0)
-    | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-)
-
-
+_NO_FOLLOW = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW
 PRIVATE = Placement(0o600)
 PUBLIC = Placement(0o644)
 
@@ -58,57 +48,13 @@ def disk_error(error: OSError, path: str) -> IotOnboardError:
     return BusyError(f"cannot write {path!r}: {reason}", hint=hint)
 
 
-def _read_error(error: OSError, path: str) -> IotOnboardError:
-    return BusyError(f"cannot read {path!r}: {error.strerror}", hint="check the file's permissions")
-
-
-def read_file(path: str, *, limit: int = 1 << 26) -> bytes:
-    """Read a whole file of at most ``limit`` octets.
-
-    Raises:
-        NotFoundError: there is no such file.
-        BusyError: it cannot be read.
-        ConflictError: it is larger than ``limit``.
-    """
+@contextlib.contextmanager
+def _writing(path: str) -> Iterator[None]:
+    """For the block, what the system refuses becomes the program's own error about ``path``."""
     try:
-        with open(path, "rb") as file:
-            content = file.read(limit + 1)
-    except (FileNotFoundError, NotADirectoryError):
-        raise NotFoundError(f"there is no file {path!r}", hint="check the name") from None
-    except IsADirectoryError:
-        raise NotFoundError(f"{path!r} is a folder, not a file", hint="name a file in it") from None
+        yield
     except OSError as error:
-        raise _read_error(error, path) from error
-    if len(content) > limit:
-        raise ConflictError(f"{path!r} is larger than {limit} bytes", hint="this is not the file that was meant")
-    return content
-
-
-def read_pieces(path: str) -> Iterator[bytes]:
-    """Read a file of any size in pieces of a mebibyte.
-
-    Raises:
-        BusyError: it cannot be read.
-    """
-    try:
-        with open(path, "rb") as file:
-            while piece := file.read(1 << 20):
-                yield piece
-    except OSError as error:
-        raise _read_error(error, path) from error
-
-
-def holds(path: str, pieces: Iterable[bytes]) -> bool:
-    """Say whether a file is exactly these pieces, read side by side.
-
-    Raises:
-        BusyError: it cannot be read.
-    """
-    try:
-        with open(path, "rb") as file:
-            return all(file.read(len(piece)) == piece for piece in pieces) and not file.read(1)
-    except OSError as error:
-        raise _read_error(error, path) from error
+        raise disk_error(error, path) from error
 
 
 def make_private_dir(path: str, *, durable: bool = True) -> bool:
@@ -125,18 +71,17 @@ def make_dir(path: str, mode: int, *, durable: bool = True) -> bool:
         ConflictError: something that is not a folder (or a symbolic link) stands there.
         BusyError: the disk refused.
     """
-    try:
-        os.mkdir(path, 0o700)
+    with _writing(path):
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:
+            if stat.S_ISDIR(os.lstat(path).st_mode):
+                return False
+            raise ConflictError(f"{path!r} is not a folder", hint="move it away; links are not followed here") from None
         if mode != 0o700:
             os.chmod(path, mode)
         if durable:
             _sync(os.path.dirname(os.path.abspath(path)))
-    except FileExistsError:
-        if not stat.S_ISDIR(os.lstat(path).st_mode):
-            raise ConflictError(f"{path!r} is not a folder", hint="move it away; links are not followed here") from None
-        return False
-    except OSError as error:
-        raise disk_error(error, path) from error
     return True
 
 
@@ -146,10 +91,8 @@ def make_private(path: str) -> None:
     Raises:
         BusyError: the disk refused.
     """
-    try:
+    with _writing(path):
         os.chmod(path, 0o700 if os.path.isdir(path) else 0o600)
-    except OSError as error:
-        raise disk_error(error, path) from error
 
 
 def refuse_existing(path: str, *, hint: str = "choose another name, or --force to replace it") -> None:
@@ -169,28 +112,23 @@ def create_exclusive(path: str, content: bytes, placement: Placement = PRIVATE) 
         ConflictError: the name is taken.
         BusyError: the disk refused; no partial file is left.
     """
-    try:
-        created = _create(path)
-    except FileExistsError:
-        raise ConflictError(f"{path!r} exists already", hint=TAKEN_HINT) from None
-    except OSError as error:
-        raise disk_error(error, path) from error
-    try:
-        with created as file:
-            file.write(content)
-            _settle(file, placement, durable=True)
-    except OSError as error:
-        _forget(path)
-        raise disk_error(error, path) from error
-    sync_dir(os.path.dirname(path) or ".")
+    with _writing(path):
+        try:
+            created = _create(path)
+        except FileExistsError:
+            raise ConflictError(f"{path!r} exists already", hint=TAKEN_HINT) from None
+        try:
+            with created as file:
+                file.write(content)
+                _settle(file, placement, durable=True)
+        except OSError:
+            _forget(path)
+            raise
+        _sync(os.path.dirname(os.path.abspath(path)))
 
 
 def write_atomic(
-    path: str,
-    content: bytes | Iterable[bytes],
-    placement: Placement = PRIVATE,
-    *,
-    durable: bool = True,
+    path: str, content: bytes | Iterable[bytes], placement: Placement = PRIVATE, *, durable: bool = True
 ) -> None:
     """Replace ``path`` by a whole new file; ``durable=False`` leaves it to a later ``sync_together`` to make it last.
 
@@ -205,48 +143,76 @@ def write_atomic(
             file.write(piece)
 
 
+@contextlib.contextmanager
+def replacing(path: str, placement: Placement = PRIVATE, *, durable: bool = True) -> Iterator[BinaryIO]:
+    """Open a temporary file in ``path``'s folder; when the block ends well it takes the place of ``path``.
+
+    Raises:
+        BusyError: the disk refused; the old file stays.
+        ConflictError: a folder, a device or a pipe stands there.
+        PolicyError: the placement's reader could not read it; the old file stays.
+    """
+    with _staged(path, placement, durable=durable) as (staged, file):
+        yield file
+    _put_in_place(staged, path, placement)
+    if durable:
+        sync_dir(os.path.dirname(path) or ".")
+
+
 def write_together(contents: Mapping[str, tuple[bytes, Placement]]) -> dict[str, IotOnboardError]:
     """Replace many files, each by a whole new one; durable when this returns, with the folders that they lie in.
 
     All wait for the disk together, which takes little longer than one does. Returns what refused which path.
     """
-    staged: dict[str, str] = {}
+    written: dict[str, str] = {}
     refused: dict[str, IotOnboardError] = {}
     for path, (content, placement) in contents.items():
         try:
-            staged[path] = _write_staged(path, content, placement)
+            with _staged(path, placement, durable=False) as (staged, file):
+                file.write(content)
+            written[path] = staged
         except IotOnboardError as error:
             refused[path] = error
-    unsynced = _sync_all(staged.values())
-    for path, temporary in staged.items():
+    unsynced = _sync_all(written.values())
+    for path, staged in written.items():
         try:
-            if temporary in unsynced:
-                raise unsynced[temporary]
-            os.replace(temporary, path)
-        except OSError as error:
-            _forget(temporary)
-            refused[path] = disk_error(error, path)
-    return refused | _sync_folders(path for path in staged if path not in refused)
+            _put_in_place(staged, path, contents[path][1], unsynced.get(staged))
+        except IotOnboardError as error:
+            refused[path] = error
+    return refused | _sync_folders(path for path in written if path not in refused)
 
 
-def _write_staged(path: str, content: bytes, placement: Placement) -> str:
-    """Write what shall take the place of ``path`` beside it, not yet durable; returns its temporary name."""
+@contextlib.contextmanager
+def _staged(path: str, placement: Placement, *, durable: bool) -> Iterator[tuple[str, BinaryIO]]:
+    """A temporary file beside ``path`` and its name; written with owner and mode when the block ends, else gone."""
     check_replaceable(path)
-    staged = _staging_name(path)
+    folder, name = os.path.split(path)
+    staged = os.path.join(folder, f"{STAGING_PREFIX}{name[:80]}-{os.urandom(6).hex()}{STAGING_SUFFIX}")
     try:
-        with _create(staged) as file:
-            file.write(content)
-            _settle(file, placement, durable=False)
-    except OSError as error:
+        with _writing(path), _create(staged) as file:
+            yield staged, file
+            _settle(file, placement, durable=durable)
+    except BaseException:
         _forget(staged)
-        raise disk_error(error, path) from error
-    return staged
+        raise
+
+
+def _put_in_place(staged: str, path: str, placement: Placement, unsynced: OSError | None = None) -> None:
+    try:
+        with _writing(path):
+            if unsynced:
+                raise unsynced
+            if placement.reader and (reason := unreadable_for(staged, placement.reader)):
+                raise PolicyError(f"{path!r} was not replaced: {reason}", hint=READER_HINT)
+            os.replace(staged, path)
+    except IotOnboardError:
+        _forget(staged)
+        raise
 
 
 def sync_together(paths: Collection[str]) -> dict[str, IotOnboardError]:
     """Make files durable that were written with ``durable=False``, as ``write_together`` does."""
-    refused: dict[str, IotOnboardError] = {path: disk_error(error, path) for path, error in _sync_all(paths).items()}
-    return _sync_folders(paths) | refused
+    return _sync_folders(paths) | {path: disk_error(error, path) for path, error in _sync_all(paths).items()}
 
 
 def _sync_folders(paths: Iterable[str]) -> dict[str, IotOnboardError]:
@@ -265,20 +231,20 @@ def _sync_all(paths: Iterable[str]) -> dict[str, OSError]:
     waiting, refused = deque(paths), dict[str, OSError]()
 
     def work() -> None:
-        while waiting:
-            try:
+        with contextlib.suppress(IndexError):  # nothing is left
+            while True:
                 path = waiting.popleft()
-            except IndexError:  # another one was quicker
-                return
-            try:
-                _sync(path)
-            except OSError as error:
-                refused[path] = error
+                try:
+                    _sync(path)
+                except OSError as error:
+                    refused[path] = error
 
     # While one waits for the disk's journal, what the others ask for goes into the same write of it.
-    helpers = [threading.Thread(target=work) for _ in range(min(len(waiting), _SYNCS_AT_ONCE) - 1)]
-    for helper in helpers:
-        helper.start()
+    helpers: list[threading.Thread] = []
+    with contextlib.suppress(RuntimeError):  # the system gives no more threads
+        for _ in range(min(len(waiting), _SYNCS_AT_ONCE) - 1):
+            (helper := threading.Thread(target=work)).start()
+            helpers.append(helper)
     work()
     for helper in helpers:
         helper.join()
@@ -286,53 +252,18 @@ def _sync_all(paths: Iterable[str]) -> dict[str, OSError]:
 
 
 def _sync(path: str) -> None:
-    if _IS_POSIX:
-        descriptor = os.open(path, os.O_RDONLY)
-    elif os.path.isdir(path):  # Windows opens no folders, and makes names durable by itself
-        return
-    else:
-        descriptor = os.open(path, os.O_RDWR)
+    if not _IS_POSIX and os.path.isdir(path):
+        return  # Windows opens no folders, and makes names durable by itself
+    descriptor = os.open(path, os.O_RDONLY if _IS_POSIX else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-@contextlib.contextmanager
-def replacing(path: str, placement: Placement = PRIVATE, *, durable: bool = True) -> Iterator[BinaryIO]:
-    """Open a temporary file in ``path``'s folder; when the block ends well it takes the place of ``path``.
-
-    Raises:
-        BusyError: the disk refused; the old file stays.
-        ConflictError: a folder, a device or a pipe stands there.
-        PolicyError: the placement's reader could not read it; the old file stays.
-    """
-    check_replaceable(path)
-    staged = _staging_name(path)
-    try:
-        with _create(staged) as file:
-            yield file
-            _settle(file, placement, durable=durable)
-        _check_readable(staged, path, placement.reader)
-        os.replace(staged, path)
-    except OSError as error:
-        _forget(staged)
-        raise disk_error(error, path) from error
-    except BaseException:
-        _forget(staged)
-        raise
-    if durable:
-        sync_dir(os.path.dirname(path) or ".")
-
-
 def _create(path: str) -> BinaryIO:
-    # A size for the buffer, so that Python does not ask for the disk's: it costs three more system calls a file.
+    """Create a file. Its buffer has a size so that Python does not ask for the disk's, with three system calls more."""
     return os.fdopen(os.open(path, _CREATE, 0o600), "wb", 1 << 16)
-
-
-def _staging_name(path: str) -> str:
-    folder, name = os.path.split(path)
-    return os.path.join(folder, f"{STAGING_PREFIX}{name[:80]}-{os.urandom(6).hex()}{STAGING_SUFFIX}")
 
 
 def _settle(file: BinaryIO, placement: Placement, *, durable: bool) -> None:
@@ -346,11 +277,6 @@ def _settle(file: BinaryIO, placement: Placement, *, durable: bool) -> None:
         os.fsync(file.fileno())
 
 
-def _check_readable(staged: str, path: str, reader: str) -> None:
-    if reader and (reason := unreadable_for(staged, reader)):
-        raise PolicyError(f"{path!r} was not replaced: {reason}", hint=READER_HINT)
-
-
 def _forget(path: str) -> None:
     with contextlib.suppress(OSError):
         os.unlink(path)
@@ -362,20 +288,17 @@ def sync_dir(path: str) -> None:
     Raises:
         BusyError: the disk refused.
     """
-    try:
+    with _writing(path):
         _sync(path)
-    except OSError as error:
-        raise disk_error(error, path) from error
 
 
 def remove_file(path: str) -> bool:
     """Delete a file; ``True`` when it was there."""
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise disk_error(error, path) from error
+    with _writing(path):
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            return False
     return True
 
 
@@ -385,18 +308,17 @@ def erase_file(path: str) -> bool:
     A disk that writes elsewhere (SSD, copy-on-write, journal) may keep the old octets. A file with a second
     name, or one that is no plain file, is only unlinked.
     """
-    try:
-        found = os.lstat(path)
+    with _writing(path):
+        try:
+            found = os.lstat(path)
+        except FileNotFoundError:
+            return False
         if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
-            descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+            descriptor = os.open(path, os.O_WRONLY | _NO_FOLLOW)
             with os.fdopen(descriptor, "wb", buffering=0) as file:
                 file.write(bytes(found.st_size))
                 os.fsync(descriptor)
         os.unlink(path)
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise disk_error(error, path) from error
     return True
 
 
@@ -409,37 +331,19 @@ def remove_empty_dir(path: str) -> bool:
     return True
 
 
-def read_back(path: str, *, limit: int = 1 << 26) -> bytes:
-    """Read a file that was just written, from the medium where the system can drop its cached copy."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            if hasattr(os, "posix_fadvise"):
-                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-            return file.read(limit)
-    except OSError as error:
-        raise disk_error(error, path) from error
-
-
 def sweep_staging(folder: str) -> int:
     """Delete what an interrupted write left in ``folder``; returns how many files went.
 
     The caller holds the state's write lock, so no other writer's staging can be met.
     """
-    try:
-        leftovers = [entry.path for entry in _entries(folder) if is_staging(entry.name)]
-    except (FileNotFoundError, NotADirectoryError):
-        return 0
-    except OSError as error:
-        raise disk_error(error, folder) from error
-    return sum(remove_file(path) for path in leftovers)
+    with _writing(folder):
+        try:
+            names = [name for name in os.listdir(folder) if is_staging(name)]
+        except (FileNotFoundError, NotADirectoryError):
+            return 0
+    return sum(remove_file(os.path.join(folder, name)) for name in names)
 
 
 def is_staging(name: str) -> bool:
     """Say whether a file name is one that ``write_atomic`` uses before the rename."""
     return name.startswith(STAGING_PREFIX) and name.endswith(STAGING_SUFFIX)
-
-
-def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        yield from entries

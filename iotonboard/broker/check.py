@@ -14,9 +14,9 @@ from iotonboard.broker import openssl_view
 from iotonboard.broker.acl import Acl, AclSyntaxError, Effect, acl_problems, parse_acl
 from iotonboard.broker.verdict import Cause, CaView, CertView, CrlView, Event, Verdict, connect_verdict, message_verdict
 from iotonboard.errors import IotOnboardError, PolicyError
-from iotonboard.files import read_file
 from iotonboard.model import rfc3339
 from iotonboard.permissions import unreadable_for
+from iotonboard.reading import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

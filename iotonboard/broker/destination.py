@@ -26,15 +26,14 @@ from iotonboard.broker.region import stream_operator_text
 from iotonboard.errors import ConflictError, IotOnboardError, NotFoundError, PolicyError
 from iotonboard.files import (
     PUBLIC,
-    holds,
     make_dir,
-    read_file,
     remove_empty_dir,
     remove_file,
     sweep_staging,
     write_atomic,
 )
 from iotonboard.permissions import check_plain, placement_like
+from iotonboard.reading import holds, read_file
 from iotonboard.store.lock import exclusive
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import NotFoundError, PolicyError
-from iotonboard.files import read_pieces
 from iotonboard.model import from_epoch, to_epoch
 from iotonboard.pki.signatures import sign_statement, statement_holds
+from iotonboard.reading import read_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import BusyError, NotFoundError, PolicyError, UsageError
-from iotonboard.files import read_file
 from iotonboard.permissions import READER_HINT, obstacle_to_reading
+from iotonboard.reading import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from iotonboard.ca.ca_key import MAX_KEY_FILE_OCTETS, CaKey, load_ca_key
 from iotonboard.ca.vault import Vault
 from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, NotFoundError
-from iotonboard.files import read_file
 from iotonboard.pki.issuer import Issuer, load_issuer
 from iotonboard.pki.signatures import sign_statement
+from iotonboard.reading import read_file
 from iotonboard.store import audit
 from iotonboard.store.issuers import current_issuers, valid_devices
 

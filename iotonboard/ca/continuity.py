@@ -10,11 +10,11 @@ import os
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import ConflictError, NotFoundError, PolicyError
-from iotonboard.files import holds, read_file
 from iotonboard.model import RevocationReason
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, listed_entries, serial_and_reason
 from iotonboard.pki.facts import certificate_facts
+from iotonboard.reading import holds, read_file
 from iotonboard.store.certificates import certificate_der
 from iotonboard.store.crls import crl_entries, crl_entry, generation_ders, last_crl, last_listed_crl
 

@@ -10,10 +10,10 @@ from iotonboard.ca.authority import refuse_changed
 from iotonboard.ca.calendar import first_update, load_calendar, plan_periods, save_calendar
 from iotonboard.ca.continuity import check_continuity
 from iotonboard.errors import ConflictError, StateError
-from iotonboard.files import holds, read_file
 from iotonboard.model import rfc3339
 from iotonboard.pki import pem
 from iotonboard.pki.crl import CrlFacts, check_crl, sign_crl
+from iotonboard.reading import holds, read_file
 from iotonboard.state.changes import end_overlaps
 from iotonboard.store.crls import CrlRow, add_crl, count_crl_entries, crl_entries, crl_generation, last_crl, thin_crls
 

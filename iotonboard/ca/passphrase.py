@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import ConflictError, KeyUnavailableError, NotFoundError
-from iotonboard.files import create_exclusive, read_file, write_atomic
+from iotonboard.files import create_exclusive, write_atomic
 from iotonboard.permissions import TAKEN_HINT
+from iotonboard.reading import read_file
 from iotonboard.store.issuers import current_issuers
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import typer
 from iotonboard.cli.options import DeviceArgument, ForceOption
 from iotonboard.cli.session import Session, group, verb
 from iotonboard.errors import KeyUnavailableError
-from iotonboard.files import read_file
+from iotonboard.reading import read_file
 
 app = group("bundle", "Open bundles, and show their passwords.", example="iotonboard bundle password press-17")
 _MAX_PASSWORD = 1 << 10

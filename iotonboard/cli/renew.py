@@ -133,8 +133,8 @@ def _requests(
     from iotonboard.store.listing import DeviceFilter, find_devices
 
     if csr is not None:
-        from iotonboard.files import read_file
         from iotonboard.pki.csr import parse_csr
+        from iotonboard.reading import read_file
 
         content = sys.stdin.buffer.read(_MAX_CSR) if csr == "-" else read_file(csr, limit=_MAX_CSR)
         return iter((Request(ids[0], 0, parse_csr(content)),))

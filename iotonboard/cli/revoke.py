@@ -111,7 +111,7 @@ def _adopted(state: State, paths: list[str]) -> list[Target]:
     """Targets for certificate files; one that a restored backup forgot is taken into the database first."""
     from iotonboard.commands.adopt import adopt
     from iotonboard.commands.revoke import Target
-    from iotonboard.files import read_file
+    from iotonboard.reading import read_file
 
     return [Target(serial=adopt(state, read_file(path, limit=1 << 20)).hex) for path in paths]
 

@@ -16,8 +16,8 @@ import typer
 
 from iotonboard.cli import output
 from iotonboard.errors import ConflictError, KeyUnavailableError, NotFoundError, UsageError
-from iotonboard.files import read_file
 from iotonboard.model import Caller
+from iotonboard.reading import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import tomli_w
 
 from iotonboard.broker.topics import parse_topic_rule
-from iotonboard.files import PRIVATE, read_file, write_atomic
+from iotonboard.files import PRIVATE, write_atomic
 from iotonboard.permissions import group_number, user_number
+from iotonboard.reading import read_file
 from iotonboard.state import config
 from iotonboard.state.acl import mark_acl
 from iotonboard.state.layout import resolve_paths

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from iotonboard.ca.credentials import credential_of, current_certificate, open_secret, refuse_purged
 from iotonboard.delivery import bundle
 from iotonboard.errors import BusyError, ConflictError, IotOnboardError, NotFoundError, PolicyError
-from iotonboard.files import create_exclusive, read_back, read_file, remove_file
+from iotonboard.files import create_exclusive, remove_file
+from iotonboard.reading import read_back, read_file
 from iotonboard.state.erasure import apply_keep_keys, finish_erasures
 from iotonboard.state.outbox import delivery_path
 from iotonboard.state.publication import publish, publish_device_files, refuse_unpublished, settle_deliveries

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from iotonboard.enrolment.request import Request, check_attribute_name, check_value, parse_request
 from iotonboard.errors import IotOnboardError, NotFoundError, PolicyError
-from iotonboard.files import read_file
 from iotonboard.model import Refused, Target
+from iotonboard.reading import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -15,12 +15,12 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import IotOnboardError
-from iotonboard.files import read_file
 from iotonboard.health.trail import check_trail
 from iotonboard.model import to_epoch
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, crl_facts, revoked_entries
 from iotonboard.pki.facts import certificate_facts, is_issued_by
+from iotonboard.reading import read_file
 from iotonboard.store.certificates import broker_hosts
 from iotonboard.store.crls import crl_generation
 from iotonboard.store.devices import find_device

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from iotonboard.broker.region import devices_to_deny, dollar_roots, operator_acl, stream_operator_text
 from iotonboard.broker.render import render_region_pattern, render_region_per_device, replace_region
 from iotonboard.broker.topics import parse_topic_rule
-from iotonboard.files import PUBLIC, holds, read_pieces, write_atomic
+from iotonboard.files import PUBLIC, write_atomic
 from iotonboard.model import from_epoch
 from iotonboard.permissions import Placement, check_plain, group_number, placement_like, user_number
+from iotonboard.reading import holds, read_pieces
 from iotonboard.store.acl import denied_ids, permitted_ids
 from iotonboard.store.crls import newest_update
 from iotonboard.store.topics import extra_topics

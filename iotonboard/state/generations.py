@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from iotonboard.files import (
     PUBLIC,
     make_private_dir,
-    read_pieces,
     remove_empty_dir,
     remove_file,
     sweep_staging,
     write_atomic,
 )
+from iotonboard.reading import read_pieces
 from iotonboard.store.crls import newest_crls
 
 if TYPE_CHECKING:

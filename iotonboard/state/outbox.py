@@ -17,11 +17,11 @@ from iotonboard.files import (
     erase_file,
     is_staging,
     make_private_dir,
-    read_file,
     remove_empty_dir,
     sweep_staging,
     write_atomic,
 )
+from iotonboard.reading import read_file
 from iotonboard.store.deliveries import has_expired, open_deliveries, set_erased, set_outcome, set_written
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from iotonboard.broker.topics import parse_topic_rule
 from iotonboard.errors import PolicyError, StateError
-from iotonboard.files import read_file
 from iotonboard.model import from_epoch, to_epoch, whole_seconds
+from iotonboard.reading import read_file
 from iotonboard.state import config
 from iotonboard.state.clock import read_clock
 from iotonboard.state.layout import resolve_paths

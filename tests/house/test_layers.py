@@ -1,6 +1,6 @@
 """The house: imports run one way, each outside library has its rooms, and the edge is one place.
 
-cli -> commands -> {health, enrolment} -> ca -> state -> {delivery, broker} -> {store, pki, files}
+cli -> commands -> {health, enrolment} -> ca -> state -> {delivery, broker} -> {store, pki, files, reading}
     -> permissions -> model -> errors
 """
 
@@ -22,7 +22,7 @@ FLOORS = (
     {"errors"},
     {"model"},
     {"permissions"},
-    {"files", "pki", "store"},
+    {"files", "reading", "pki", "store"},
     {"delivery", "broker"},
     {"state"},
     {"ca"},
@@ -69,7 +69,7 @@ PURE = (
     "broker.topics",
     "broker.verdict",
 )  # values in, octets or text out
-IO_MODULES = {"iotonboard.files", "pathlib", "shutil", "sqlite3", "subprocess", "tempfile"}
+IO_MODULES = {"iotonboard.files", "iotonboard.reading", "pathlib", "shutil", "sqlite3", "subprocess", "tempfile"}
 
 
 def test_every_room_has_a_floor() -> None:
@@ -133,7 +133,7 @@ def test_only_the_cli_imports_inside_functions() -> None:
 
 
 def test_the_cli_loads_a_command_only_when_it_is_called() -> None:
-    light = {"__init__", "cli", "errors", "model", "files"}
+    light = {"__init__", "cli", "errors", "model", "files", "reading"}
     for module in MODULES:
         if module.room == "cli":
             assert {room_of(name) for name in module.imports if name.startswith("iotonboard")} <= light, module.name

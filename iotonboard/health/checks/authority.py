@@ -6,12 +6,12 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from iotonboard.files import read_file
 from iotonboard.health.checks.publications import published_blocks
 from iotonboard.health.finding import Outcome, Status, failed, ok, warning
 from iotonboard.model import rfc3339
 from iotonboard.pki.keys import HUMAN_ITERATIONS, RANDOM_ITERATIONS, kdf_iterations
 from iotonboard.pki.pem import pem_decode_all
+from iotonboard.reading import read_file
 from iotonboard.store.issuers import current_issuers, valid_devices
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from iotonboard.broker.render import style_warning
 from iotonboard.ca.calendar import load_calendar
 from iotonboard.errors import IotOnboardError
-from iotonboard.files import read_file
 from iotonboard.health.finding import Outcome, failed, ok, warning
 from iotonboard.model import rfc3339
 from iotonboard.permissions import READER_HINT, unreadable_for
 from iotonboard.pki.pem import pem_decode_all, pem_encode
+from iotonboard.reading import read_file
 from iotonboard.state.acl import acl_is_current
 from iotonboard.store.certificates import newest_device_certificates
 from iotonboard.store.crls import crl_generation
