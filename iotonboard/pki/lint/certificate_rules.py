@@ -138,9 +138,8 @@ def algorithm_fits_issuer(candidate: CertificateCandidate) -> str | None:
 
 def issuer_is_ca_subject(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 6.1.3 (a)(4): the issuer is the CA's subject, here octet for octet."""
-    return (
-        None if candidate.certificate.issuer_der == candidate.issuer.subject_der else "issuer is not the CA's subject"
-    )
+    holds = candidate.certificate.issuer_der == candidate.issuer.subject_der
+    return None if holds else "issuer is not the CA's subject"
 
 
 def times_are_well_formed(candidate: CertificateCandidate) -> str | None:
@@ -153,11 +152,8 @@ def times_are_well_formed(candidate: CertificateCandidate) -> str | None:
 
 def validity_is_ordered(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 4.1.2.5: the validity period runs from notBefore through notAfter."""
-    return (
-        None
-        if candidate.certificate.not_before < candidate.certificate.not_after
-        else "notAfter is not after notBefore"
-    )
+    holds = candidate.certificate.not_before < candidate.certificate.not_after
+    return None if holds else "notAfter is not after notBefore"
 
 
 def validity_is_inside_issuers(candidate: CertificateCandidate) -> str | None:
@@ -171,11 +167,8 @@ def validity_is_inside_issuers(candidate: CertificateCandidate) -> str | None:
 
 def ca_is_self_issued(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 3.2: in a self-signed certificate, subject and issuer are the same."""
-    return (
-        None
-        if candidate.certificate.subject_der == candidate.certificate.issuer_der
-        else "subject and issuer of the CA differ"
-    )
+    holds = candidate.certificate.subject_der == candidate.certificate.issuer_der
+    return None if holds else "subject and issuer of the CA differ"
 
 
 def subject_attributes_are_legal(candidate: CertificateCandidate) -> str | None:
