@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from iotonboard.ca.authority import Authority
     from iotonboard.model import Validity
+    from iotonboard.state.layout import Folder
     from iotonboard.state.state import State
 
 PLAIN_KEY_FILE = "broker-plain.key"
@@ -101,21 +102,21 @@ def issue_broker(
     folder = state.paths.broker(host)
     if plain_key:
         content = pem.pem_encode("PRIVATE KEY", dump_key(key))
-        write_atomic(os.path.join(folder, PLAIN_KEY_FILE), content, PRIVATE)
+        write_atomic(os.path.join(folder.path, PLAIN_KEY_FILE), content, PRIVATE)
     config, written = _write_config(state, folder, host, port, plain_key=plain_key)
     return Result(host, serial, validity, new.fingerprint, ca.issuer.fingerprint, config, written, password)
 
 
-def _write_config(state: State, folder: str, host: str, port: int, *, plain_key: bool) -> tuple[str, bool]:
-    path = os.path.join(folder, "mosquitto.conf")
+def _write_config(state: State, folder: Folder, host: str, port: int, *, plain_key: bool) -> tuple[str, bool]:
+    path = os.path.join(folder.path, "mosquitto.conf")
     if os.path.lexists(path):
         return path, False
     text = render_conf(
         host=host,
         port=port,
         ca_path=state.paths.ca_certificate,
-        cert_path=os.path.join(folder, "broker.crt"),
-        key_path=os.path.join(folder, PLAIN_KEY_FILE if plain_key else "broker.key"),
+        cert_path=folder.certificate,
+        key_path=os.path.join(folder.path, PLAIN_KEY_FILE) if plain_key else folder.key,
         crl_path=state.paths.crl,
         acl_path=state.paths.acl,
     )

@@ -29,4 +29,4 @@ def show_settings(root: str, environment: Mapping[str, str]) -> list[Shown]:
         PolicyError: a value is not allowed.
     """
     settings = load_settings(root, environment)
-    return [Shown(key, settings[key], settings.sources[key], setting.help) for key, setting in SETTINGS.items()]
+    return [Shown(key, one.value, one.source, SETTINGS[key].help) for key, one in settings.settings.items()]

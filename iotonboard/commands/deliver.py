@@ -138,7 +138,7 @@ def _bundle(state: State, device_id: str, unlock: Callable[[], Authority]) -> tu
             f"the key of {device_id!r} never left the device: there is no bundle",
             hint="'iotonboard export ID --format pem' writes its certificate and the CA's",
         )
-    path = state.paths.bundle(device_id)
+    path = state.paths.device(device_id).bundle
     is_newest = device_record(state.store, device_id).certificates[0].serial == certificate.serial
     if not is_newest or not os.path.exists(path):
         _make_bundle(state, device_id, certificate, unlock())

@@ -109,7 +109,7 @@ def _make_folders(paths: Paths) -> None:
         paths.root,
         os.path.dirname(paths.database),
         paths.certs,
-        os.path.join(paths.certs, "devices"),
+        paths.devices,
     ):
         make_private_dir(folder)
 

@@ -175,7 +175,7 @@ class _Registration(Batch[Request | Refused, _Plan, Registered]):
                 hint="'--if-exists skip' leaves it, '--if-exists reissue' makes a new certificate",
             )
         newest = device_record(self.state.store, device_id).certificates[0]
-        bundle = self.state.paths.bundle(device_id)
+        bundle = self.state.paths.device(device_id).bundle
         return Registered(
             "skipped", device_id, line, newest.serial, newest.validity, newest.fingerprint,
             bundle if os.path.exists(bundle) else None,
@@ -207,6 +207,6 @@ class _Registration(Batch[Request | Refused, _Plan, Registered]):
             serial=order.serial,
             validity=order.validity,
             fingerprint=issued.certificate.fingerprint,
-            bundle=self.state.paths.bundle(order.device_id) if issued.bundle else None,
+            bundle=self.state.paths.device(order.device_id).bundle if issued.bundle else None,
             bundle_password=issued.password,
         )

@@ -190,7 +190,7 @@ class _Renewal(Batch[Request, _Plan, Renewed]):
             serial=order.serial,
             validity=order.validity,
             fingerprint=issued.certificate.fingerprint,
-            bundle=self.state.paths.bundle(order.device_id) if issued.bundle else None,
+            bundle=self.state.paths.device(order.device_id).bundle if issued.bundle else None,
             bundle_password=issued.password,
             renews=plan.device.certificates[0].serial,
             revoke_after=self._revoke_after(plan, now),

@@ -194,17 +194,15 @@ def _check_any_issuer(crl_der: bytes, anchors: list[bytes]) -> None:
 def _files(state: State) -> Iterator[Difference]:
     for row in written_certificates(state.store):
         folder = state.paths.broker(row.name) if row.is_broker else state.paths.device(row.name)
-        stem = "broker" if row.is_broker else "device"
-        wanted = {f"{stem}.crt": pem.pem_encode("CERTIFICATE", row.der)}
+        wanted = {folder.certificate: pem.pem_encode("CERTIFICATE", row.der)}
         if row.key_der is not None:
-            wanted[f"{stem}.key"] = pem.pem_encode("ENCRYPTED PRIVATE KEY", row.key_der)
-        for file, content in wanted.items():
-            if _content(os.path.join(folder, file)) != content:
-                yield Difference(
-                    "file", row.name, f"{file} is not what the database says", Repair.WRITE_FILES, row.serial
-                )
+            wanted[folder.key] = pem.pem_encode("ENCRYPTED PRIVATE KEY", row.key_der)
+        for path, content in wanted.items():
+            if _content(path) != content:
+                message = f"{os.path.basename(path)} is not what the database says"
+                yield Difference("file", row.name, message, Repair.WRITE_FILES, row.serial)
         if row.bundle_sha256 and row.key_der is not None:
-            found = _content(os.path.join(folder, "creds.zip"))
+            found = _content(folder.bundle)
             if found is None or sha256(found).hexdigest() != row.bundle_sha256:
                 yield Difference(
                     "file", row.name, "creds.zip is not the one that was made", Repair.WRITE_FILES, row.serial
@@ -226,7 +224,7 @@ def _ghosts(state: State) -> Iterator[Difference]:
     for name in sorted(os.listdir(state.paths.certs)):
         if name.endswith(".key") and name not in keys:
             yield Difference("ghost", name, f"certs/{name} is the key of no CA that was recorded")
-    hosts = {os.path.basename(state.paths.broker(host)) for host in broker_hosts(state.store)}
+    hosts = {os.path.basename(state.paths.broker(host).path) for host in broker_hosts(state.store)}
     yield from _ghosts_among(state, "brokers", _BROKER_FILES, lambda name: name in hosts)
     yield from _ghosts_among(state, "devices", _DEVICE_FILES, lambda name: _is_device(state.store, name))
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from iotonboard.errors import PolicyError, UsageError
@@ -164,15 +165,36 @@ SETTINGS: Mapping[str, Setting] = {
 }
 
 
+class Origin(StrEnum):
+    """Where a value came from; an earlier one wins over those behind it. Flags are the commands'."""
+
+    ENVIRONMENT = "environment"
+    FILE = "file"
+    DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """The value of a setting, and where it came from; ``variable`` names the environment's."""
+
+    value: Any
+    origin: Origin
+    variable: str = ""
+
+    @property
+    def source(self) -> str:
+        """Where it came from, as ``config show`` prints it."""
+        return self.variable or str(self.origin)
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Every setting's value and where each came from (``default``, ``file`` or a variable's name)."""
+    """Every setting of a state: ``config[key]`` is a value, ``config.settings[key]`` also says where it came from."""
 
-    values: Mapping[str, Any]
-    sources: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Value]
 
     def __getitem__(self, key: str) -> Any:
-        return self.values[key]
+        return self.settings[key].value
 
     @property
     def broker_reader(self) -> str:
@@ -195,24 +217,19 @@ def load_config(file_text: str | None, environment: Mapping[str, str]) -> Config
         PolicyError: the file is not TOML, names an unknown key, or a value is not allowed.
     """
     in_file = parse_file(file_text) if file_text is not None else {}
-    values: dict[str, Any] = {}
-    sources: dict[str, str] = {}
-    for key, setting in SETTINGS.items():
-        raw, source = _find(key, in_file, environment)
-        values[key] = setting.default if source == "default" else parse_value(key, raw, source)
-        sources[key] = source
-    return Config(values, sources)
+    return Config({key: _find(key, in_file, environment) for key in SETTINGS})
 
 
-def _find(key: str, in_file: Mapping[str, object], environment: Mapping[str, str]) -> tuple[object, str]:
+def _find(key: str, in_file: Mapping[str, object], environment: Mapping[str, str]) -> Value:
     prefixed = ENV_PREFIX + key.upper().replace(".", "_")
     for name in (prefixed, key.upper()):
         if name in environment and (name == prefixed or name in PLAIN_NAMES):
             text = environment[name]
-            return (text.split(",") if key == "acl.topics" else text), name
+            raw = text.split(",") if key == "acl.topics" else text
+            return Value(parse_value(key, raw, name), Origin.ENVIRONMENT, name)
     if key in in_file:
-        return in_file[key], "file"
-    return None, "default"
+        return Value(parse_value(key, in_file[key], "file"), Origin.FILE)
+    return Value(SETTINGS[key].default, Origin.DEFAULT)
 
 
 def parse_value(key: str, raw: object, source: str) -> Any:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from iotonboard.permissions import Placement
-    from iotonboard.state.layout import Paths
+    from iotonboard.state.layout import Folder, Paths
     from iotonboard.state.state import State
     from iotonboard.store.pending import PendingFiles
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     # Starts ``write_group`` elsewhere, and returns what waits for its answer.
     StartWriting = Callable[[Paths, list[PendingFiles]], Callable[[], Refused]]
 
-_BUNDLE = "creds.zip"
 _GROUP = 1024  # certificates whose files are in memory at a time
 
 
@@ -122,7 +121,7 @@ def _note(state: State, group: Sequence[PendingFiles], refused: Refused) -> list
     """Note what is done of a group; what was refused stays noted as unwritten."""
     clear_pending(state.store, (files.certificate for files in group if files.certificate not in refused))
     return [
-        Unpublished("broker files" if files.is_broker else "device files", folder_of(state.paths, files), error)
+        Unpublished("broker files" if files.is_broker else "device files", _folder_of(state.paths, files).path, error)
         for files in group
         if (error := refused.get(files.certificate))
     ]
@@ -160,33 +159,26 @@ def _sync(paths: Paths, group: Sequence[PendingFiles]) -> Refused:
 
 def _prepare(paths: Paths, files: PendingFiles) -> None:
     """Make the folder, or rid the one that is there of what does not belong."""
-    folder = folder_of(paths, files)
+    folder = _folder_of(paths, files)
     make_private_dir(paths.certs)
-    make_private_dir(os.path.dirname(folder))
-    if not make_private_dir(folder, durable=False):
-        sweep_staging(folder)
+    make_private_dir(os.path.dirname(folder.path))
+    if not make_private_dir(folder.path, durable=False):
+        sweep_staging(folder.path)
         wanted = {path for path, _, _ in _wanted(paths, files)}
-        key = os.path.join(folder, f"{_stem(files)}.key")
-        for path in {key, os.path.join(folder, _BUNDLE)} - wanted:
+        for path in {folder.key, folder.bundle} - wanted:
             erase_file(path)
 
 
 def _wanted(paths: Paths, files: PendingFiles) -> list[tuple[str, bytes, Placement]]:
     """What lies in the folder of a device or broker: path, content and mode."""
-    folder, stem = folder_of(paths, files), _stem(files)
-    wanted = [(os.path.join(folder, f"{stem}.crt"), pem.pem_encode("CERTIFICATE", files.der), PUBLIC)]
+    folder = _folder_of(paths, files)
+    wanted = [(folder.certificate, pem.pem_encode("CERTIFICATE", files.der), PUBLIC)]
     if files.key_der is not None:
-        key = pem.pem_encode("ENCRYPTED PRIVATE KEY", files.key_der)
-        wanted.append((os.path.join(folder, f"{stem}.key"), key, PRIVATE))
+        wanted.append((folder.key, pem.pem_encode("ENCRYPTED PRIVATE KEY", files.key_der), PRIVATE))
     if files.bundle is not None:
-        wanted.append((os.path.join(folder, _BUNDLE), files.bundle, PRIVATE))
+        wanted.append((folder.bundle, files.bundle, PRIVATE))
     return wanted
 
 
-def folder_of(paths: Paths, files: PendingFiles) -> str:
-    """The folder of the device or broker."""
+def _folder_of(paths: Paths, files: PendingFiles) -> Folder:
     return paths.broker(files.name) if files.is_broker else paths.device(files.name)
-
-
-def _stem(files: PendingFiles) -> str:
-    return "broker" if files.is_broker else "device"

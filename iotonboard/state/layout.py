@@ -11,6 +11,29 @@ from iotonboard.state import config
 
 
 @dataclass(frozen=True, slots=True)
+class Folder:
+    """The folder of one device or broker, and the files in it; ``stem`` begins the names of certificate and key."""
+
+    path: str
+    stem: str
+
+    @property
+    def certificate(self) -> str:
+        """The newest certificate, PEM."""
+        return os.path.join(self.path, f"{self.stem}.crt")
+
+    @property
+    def key(self) -> str:
+        """Its key, encrypted PKCS#8 in PEM; not there when it was made elsewhere, or purged."""
+        return os.path.join(self.path, f"{self.stem}.key")
+
+    @property
+    def bundle(self) -> str:
+        """The AES-256 ZIP of a device with a key that was made here."""
+        return os.path.join(self.path, "creds.zip")
+
+
+@dataclass(frozen=True, slots=True)
 class Paths:
     """Where everything is. ``certs``, ``acl`` and ``crl`` may lie outside of the state directory."""
 
@@ -32,17 +55,23 @@ class Paths:
         """The trust anchors, PEM."""
         return os.path.join(self.certs, "ca.crt")
 
-    def device(self, device_id: str) -> str:
-        """Folder of one device; the id is checked again here, where it becomes a path."""
-        return os.path.join(self.certs, "devices", DeviceId(device_id))
+    @property
+    def devices(self) -> str:
+        """The folders of all devices."""
+        return os.path.join(self.certs, "devices")
 
-    def bundle(self, device_id: str) -> str:
-        """The device's AES-256 ZIP."""
-        return os.path.join(self.device(device_id), "creds.zip")
+    @property
+    def brokers(self) -> str:
+        """The folders of all brokers."""
+        return os.path.join(self.certs, "brokers")
 
-    def broker(self, host: str) -> str:
-        """Folder of one broker; colons of IPv6 addresses become dashes, for Windows."""
-        return os.path.join(self.certs, "brokers", host.replace(":", "-").replace("*", "_"))
+    def device(self, device_id: str) -> Folder:
+        """The folder of one device; the id is checked again here, where it becomes a path."""
+        return Folder(os.path.join(self.devices, DeviceId(device_id)), "device")
+
+    def broker(self, host: str) -> Folder:
+        """The folder of one broker; colons of IPv6 addresses become dashes, for Windows."""
+        return Folder(os.path.join(self.brokers, host.replace(":", "-").replace("*", "_")), "broker")
 
 
 def resolve_paths(root: str, settings: config.Config) -> Paths:

@@ -99,7 +99,7 @@ def _outcome(paths: Paths, delivery: Delivery, now: datetime) -> str:
 def _bundle(paths: Paths, delivery: Delivery) -> bytes | None:
     """The recorded bundle, as long as the device's folder holds it."""
     try:
-        content = read_file(paths.bundle(delivery.device_id), limit=_MAX_BUNDLE)
+        content = read_file(paths.device(delivery.device_id).bundle, limit=_MAX_BUNDLE)
     except IotOnboardError:
         return None
     return content if sha256(content).digest() == delivery.sha256 else None

@@ -82,7 +82,7 @@ def _private(state: State) -> Iterator[str]:
     yield from filter(os.path.lexists, (paths.root, paths.certs, paths.database, *keys))
     for name, _ in newest_device_certificates(state.store, SAMPLE):
         folder = paths.device(name)
-        yield from filter(os.path.lexists, (folder, os.path.join(folder, "device.key"), paths.bundle(name)))
+        yield from filter(os.path.lexists, (folder.path, folder.key, folder.bundle))
 
 
 def disk(state: State) -> Outcome:

@@ -95,7 +95,7 @@ def acl(state: State) -> Outcome:
 def device_files(state: State) -> Outcome:
     """The files of the newest certificates hold them."""
     for name, der in newest_device_certificates(state.store, SAMPLE):
-        path = os.path.join(state.paths.device(name), "device.crt")
+        path = state.paths.device(name).certificate
         if not os.path.exists(path) or read_file(path, limit=1 << 16) != pem_encode("CERTIFICATE", der):
             return failed(f"{path!r} is not what the database says", "type: iotonboard health --repair")
     return ok(f"the newest {SAMPLE} certificates are as recorded (--deep looks at all)")
