@@ -196,7 +196,8 @@ class Store:
     def each_row(self, query: str, parameters: _Parameters = ()) -> Iterator[Any]:
         """The rows of a query one by one, for those that do not fit into memory."""
         try:
-            yield from self._connection.execute(query, parameters)
+            for row in self._connection.execute(query, parameters):  # noqa: UP028
+                yield row  # "yield from" closes the cursor of one that was left, of a closed database too
         except sqlite3.Error as error:
             raise database_error(error, self.path) from error
 
