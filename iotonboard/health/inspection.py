@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import IotOnboardError
+from iotonboard.errors import IotOnboardError, PolicyError
 from iotonboard.health.trail import check_trail
 from iotonboard.model import to_epoch
 from iotonboard.pki import pem
-from iotonboard.pki.crl import check_crl, crl_facts, revoked_entries
+from iotonboard.pki.crl import check_crl, revoked_entries
 from iotonboard.pki.facts import certificate_facts, is_issued_by
 from iotonboard.reading import read_file
 from iotonboard.store.certificates import broker_hosts
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.model import SerialNumber
+    from iotonboard.pki.crl import CrlFacts
     from iotonboard.state.state import State
     from iotonboard.store.inspection import InspectedCertificate
     from iotonboard.store.store import Store
@@ -155,9 +157,7 @@ def _crl(state: State) -> Iterator[Difference]:
     path, now = state.paths.crl, state.clock()
     try:
         ders = pem.pem_decode_all("X509 CRL", read_file(path, limit=1 << 30))
-        facts = [crl_facts(der) for der in ders]
-        for der in ders:
-            _check_any_issuer(der, [row.der for row in current_issuers(state.store)])
+        facts = [_checked(der, [row.der for row in current_issuers(state.store)]) for der in ders]
     except IotOnboardError as error:
         yield Difference("crl", path, error.message, Repair.PUBLISH)
         return
@@ -180,15 +180,13 @@ def _unlisted(state: State, crl_ders: list[bytes]) -> Iterator[Difference]:
             yield Difference("crl", one.subject, message, Repair.PUBLISH)
 
 
-def _check_any_issuer(crl_der: bytes, anchors: list[bytes]) -> None:
-    for number, anchor in enumerate(anchors, start=1):
-        try:
-            check_crl(crl_der, anchor)
-        except IotOnboardError:
-            if number == len(anchors):
-                raise
-        else:
-            return
+def _checked(crl_der: bytes, anchors: list[bytes]) -> CrlFacts:
+    """What a CRL says, once it was found to be one of these CAs."""
+    *others, last = anchors
+    for anchor in others:
+        with suppress(PolicyError):
+            return check_crl(crl_der, anchor)
+    return check_crl(crl_der, last)
 
 
 def _files(state: State) -> Iterator[Difference]:

@@ -316,6 +316,11 @@ def test_all_findings_are_told_at_once() -> None:
     assert caught.value.exit_code == 6
 
 
+def test_a_serial_of_one_is_positive_and_too_short() -> None:
+    candidate = read_candidate(device_with(serial=der.integer(1)), DEVICE, issuer().facts)
+    assert broken(LINTS[DEVICE], candidate) == {"serial_has_64_bits"}
+
+
 def test_a_whole_certificate_is_read_as_strictly() -> None:
     """The CA's own, whose name, key and times are what its certificates are held against."""
     tbs, algorithm, signature = parts(issuer().certificate_der)
