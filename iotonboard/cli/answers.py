@@ -140,7 +140,7 @@ def _values(answer: Registered, password: str | None) -> dict[str, object]:
 def _result(answer: Registered, position: int) -> dict[str, str | int]:
     """One row of the results file; without a list, rows count from 1."""
     return {
-        "row": answer.line or position,
+        "line": answer.line or position,
         "device_id": answer.device_id,
         "serial": answer.serial.hex if answer.serial else "",
         "fingerprint": answer.fingerprint,

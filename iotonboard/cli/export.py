@@ -96,7 +96,7 @@ def _print(session: Session, one: Exported, format_name: str) -> None:
         "device_id": one.device_id,
         "format": format_name,
         "path": one.path,
-        "password": one.password,
+        "bundle_password": one.password,
     }
     shown = f"\tpassword {one.password}" if one.password else ""
     session.result(values, f"{one.device_id}\t{format_name}\t{one.path}{shown}")

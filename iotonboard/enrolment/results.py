@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from iotonboard.pki.signatures import Signer
 
-COLUMNS = ("row", "device_id", "serial", "fingerprint", "bundle", "status", "error")
+COLUMNS = ("line", "device_id", "serial", "fingerprint", "bundle", "status", "error")
 MANIFEST_HEAD = b"iotonboard manifest v1\n"
 FOLDER = "results"
 

@@ -50,7 +50,7 @@ def test_a_batch_leaves_results_below_the_state(state: State) -> None:
     assert str(path) in done.stderr
     assert path.stat().st_mode & 0o777 == 0o600
     rows = rows_of(path)
-    assert [(row["row"], row["device_id"], row["status"]) for row in rows] == [
+    assert [(row["line"], row["device_id"], row["status"]) for row in rows] == [
         ("2", "press-1", "created"),
         ("3", "bad id", "failed"),
         ("4", "press-2", "created"),

@@ -318,9 +318,9 @@ def test_repair_puts_the_forgotten_revocation_back_on_the_crl(fleet: State) -> N
 
 
 def test_repaired_bundle_opens_with_the_same_password(fleet: State) -> None:
-    before = fleet.json("export", "b", "--out", fleet.path.parent / "before.zip")["password"]
+    before = fleet.json("export", "b", "--out", fleet.path.parent / "before.zip")["bundle_password"]
     (fleet.device("b") / "creds.zip").unlink()
     fleet.run("health", "--repair")
     assert (fleet.device("b") / "creds.zip").stat().st_mode & 0o777 == 0o600
-    after = fleet.json("export", "b", "--out", fleet.path.parent / "after.zip")["password"]
+    after = fleet.json("export", "b", "--out", fleet.path.parent / "after.zip")["bundle_password"]
     assert before == after
