@@ -105,9 +105,9 @@ def _is_for_writing(flags: int) -> bool:
     return bool(flags & (os.O_CREAT | os.O_WRONLY | os.O_RDWR))
 
 
-def _watch_statements(step: Callable[[], None]) -> None:
+def _watch_statements(step: Callable[[], None], beginnings: tuple[str, ...] = _STATEMENTS) -> None:
     def trace(statement: str) -> None:
-        if statement.startswith(_STATEMENTS):
+        if statement.startswith(beginnings):
             step()
 
     connecting = sqlite3.connect
@@ -118,6 +118,20 @@ def _watch_statements(step: Callable[[], None]) -> None:
         return connection
 
     sqlite3.connect = connect_and_trace
+
+
+def count_transactions(path: str) -> Callable[[], None]:
+    """Write a word into this file for each transaction that is begun."""
+    return partial(_count_transactions, path)
+
+
+def _count_transactions(path: str) -> None:
+    file = open(path, "w", buffering=1)  # noqa: SIM115 - for as long as the process lives
+
+    def step() -> None:
+        file.write("begun\n")
+
+    _watch_statements(step, ("BEGIN",))
 
 
 def become_nobody() -> None:
