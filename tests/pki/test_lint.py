@@ -402,6 +402,11 @@ def test_good_crls_break_no_rule() -> None:
         lint_crl(octets, issuer().facts)
 
 
+@pytest.mark.parametrize("number", [0, 1, (1 << 159) - 1])
+def test_numbers_of_up_to_20_octets_are_legal(number: int) -> None:
+    lint_crl(crl_extension(NUMBER, der.integer(number).hex()), issuer().facts)
+
+
 @pytest.mark.parametrize("length", range(1, 160, 7))
 def test_entries_of_every_length_are_legal(length: int) -> None:
     for when in (NOW, NOW.replace(year=2060)):

@@ -30,7 +30,7 @@ _TIME_OCTETS: Final = (15, 17)
 
 @cache  # compiled when a CRL is signed: most calls sign none
 def _entry_pattern() -> re.Pattern[bytes]:
-    """Match any number of entries, each exactly as ``crlentry`` writes them.
+    """Match any number of entries, each exactly as ``crl_entry`` writes them.
 
     A million entries take a tenth of a second: the loop is the pattern's, possessive: it keeps no state.
     """
