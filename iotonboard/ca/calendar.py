@@ -112,8 +112,7 @@ def plan_periods(first: datetime, now: datetime, *, days: int, calendar: Calenda
         return [Period(first, now + every)]
     anchor = from_epoch(calendar.anchor)
     passed = max((now - anchor) // every, 0)
-    starts = [anchor + every * (passed + step) for step in range(1, calendar.count + 2)]
     shift = calendar.round * _SECOND
-    begins = [first, *(start + shift for start in starts[: calendar.count - 1])]
-    horizon = starts[calendar.count - 1] + shift
-    return [Period(begin, min(starts[number + 1] + shift, horizon)) for number, begin in enumerate(begins)]
+    planned = [anchor + every * (passed + step) + shift for step in range(1, calendar.count + 1)]
+    horizon = planned[-1]
+    return [Period(begin, end) for begin, end in zip([first, *planned[:-1]], [*planned[1:], horizon], strict=True)]
