@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from iotonboard.ca.authority import refuse_changed
+from iotonboard.ca.authority import refuse_changed, seal_audit
 from iotonboard.ca.calendar import first_update, load_calendar, plan_periods, save_calendar
 from iotonboard.ca.continuity import check_continuity
 from iotonboard.errors import ConflictError, StateError
@@ -15,7 +15,9 @@ from iotonboard.pki import pem
 from iotonboard.pki.crl import CrlFacts, check_crl, sign_crl
 from iotonboard.reading import holds, read_file
 from iotonboard.state.changes import end_overlaps
+from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.store.crls import CrlRow, add_crl, count_crl_entries, crl_entries, crl_generation, last_crl, thin_crls
+from iotonboard.store.issuers import current_issuers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +97,36 @@ def _in_force(published: Sequence[CrlRow], now: datetime) -> CrlRow | None:
     return max(begun or published[:1], key=lambda row: row.this_update, default=None)
 
 
-def check_published(state: State, authority: Authority, rows: Sequence[CrlRow]) -> None:
+def sign_recorded(state: State, authority: Authority, *, next_update_days: int | None = None) -> list[CrlRow]:
+    """Sign CRLs of all that is recorded, in a transaction of their own; see ``sign_crls``.
+
+    Raises:
+        PolicyError: the clock cannot be right.
+        ConflictError: a revocation would be lost.
+        BusyError: the state is locked or the disk refuses, or the CAs are others by now.
+    """
+    with state.transaction(signing=True) as now:
+        rows = sign_crls(state, authority, now, next_update_days=next_update_days)
+        seal_audit(state, authority)
+    return rows
+
+
+def sign_and_publish_crls(state: State, authority: Authority) -> list[CrlRow]:
+    """Sign CRLs of all that is recorded, publish everything, and read the CRLs back.
+
+    Raises:
+        PolicyError: the clock cannot be right, or an operator's ACL line would break the broker.
+        ConflictError: a revocation would be lost.
+        StateError: the file on disk is not what was signed.
+        BusyError: the state is locked or the disk refuses.
+    """
+    rows = sign_recorded(state, authority)
+    refuse_unpublished(publish(state, *EVERYTHING))
+    check_published(state, rows)
+    return rows
+
+
+def check_published(state: State, rows: Sequence[CrlRow]) -> None:
     """Read the file back: every list is as it was signed, or another process has published newer ones by now.
 
     Raises:
@@ -106,6 +137,6 @@ def check_published(state: State, authority: Authority, rows: Sequence[CrlRow]) 
     if os.path.exists(state.paths.crl) and holds(state.paths.crl, signed):
         return  # each was checked when it was signed
     written = pem.pem_decode_all("X509 CRL", read_file(state.paths.crl, limit=1 << 30))
-    newest = max(row.number for row in rows if row.issuer == authority.active.row)
-    if check_crl(written[0], authority.active.issuer.certificate_der).number <= newest:
+    newest = max(row.number for row in rows if row.issuer == rows[0].issuer)
+    if check_crl(written[0], current_issuers(state.store)[0].der).number <= newest:
         raise StateError(f"{state.paths.crl!r} is not what was signed", hint="run 'iotonboard gen-crl' again")

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iotonboard.cli.options import ReloadOption
-from iotonboard.cli.reloading import reload_now
 from iotonboard.cli.session import Session, verb
 from iotonboard.errors import UsageError
 from iotonboard.model import rfc3339
 
 if TYPE_CHECKING:
-    from iotonboard.store.crls import CrlRow
+    from iotonboard.commands.gen_crl import Result
 
 app = typer.Typer()
 
@@ -41,7 +40,6 @@ def gen_crl(
     """
     from iotonboard.commands.gen_crl import CalendarRequest
     from iotonboard.commands.gen_crl import gen_crl as sign
-    from iotonboard.state.erasure import apply_keep_keys, finish_erasures
 
     if every is not None and calendar is None:
         raise UsageError("--every goes with --calendar", hint="for one list use --next-update-days")
@@ -51,45 +49,46 @@ def gen_crl(
         )
     request = CalendarRequest(calendar, every) if calendar is not None else None
     with session.open_state() as state:
-        authority = session.unlock(state)
-        apply_keep_keys(state)
-        rows = sign(state, authority, next_update_days=next_update_days, calendar=request)
-        finish_erasures(state)
-        _print_crl(session, rows, state.paths.crl)
-        if reload:
-            reload_now(session, state)
-    if len(rows) > 1 and rows[0].issuer == rows[1].issuer:
+        results = sign(
+            state,
+            session.unlocker(state),
+            next_update_days=next_update_days,
+            calendar=request,
+            reload=session.reloader(state, wanted=reload),
+        )
+        for result in results:
+            _print(session, result)
+    if len(result.lists) > 1:
         session.message(
-            f"the calendar ends on {rfc3339(rows[-1].next_update)}; until then an old copy of it, put back, un-revokes"
-            " what was revoked since it was signed: keep it no longer than your visits need"
+            f"the calendar ends on {rfc3339(result.lists[-1].next_update)}; until then an old copy of it, put back,"
+            " un-revokes what was revoked since it was signed: keep it no longer than your visits need"
         )
     if not reload:
         session.message("next: reload the broker (kill -HUP, or systemctl reload mosquitto)")
     return None
 
 
-def _print_crl(session: Session, signed: list[CrlRow], path: str) -> None:
-    row = signed[0]
-    rows, others = ([one for one in signed if (one.issuer == row.issuer) == is_own] for is_own in (True, False))
+def _print(session: Session, result: Result) -> None:
+    row, last = result.lists[0], result.lists[-1]
     values = {
         "crl_number": row.number,
         "this_update": rfc3339(row.this_update),
         "next_update": rfc3339(row.next_update),
         "revoked": row.revoked,
-        "path": path,
+        "path": result.path,
         "calendar": [
             {
                 "crl_number": one.number,
                 "this_update": rfc3339(one.this_update),
                 "next_update": rfc3339(one.next_update),
             }
-            for one in rows
+            for one in result.lists
         ],
-        "horizon": rfc3339(rows[-1].next_update),
-        "old_ca": [{"crl_number": one.number, "revoked": one.revoked} for one in others],
+        "horizon": rfc3339(last.next_update),
+        "old_ca": [{"crl_number": one.number, "revoked": one.revoked} for one in result.old_ca],
     }
-    more = f" to {rows[-1].number}" if len(rows) > 1 else ""
-    more += f" (old CA: {others[0].number})" if others else ""
+    more = f" to {last.number}" if last is not row else ""
+    more += f" (old CA: {result.old_ca[0].number})" if result.old_ca else ""
     session.result(
-        values, f"CRL {row.number}{more}\t{row.revoked} revoked\tuntil {rfc3339(rows[-1].next_update)}\t{path}"
+        values, f"CRL {row.number}{more}\t{row.revoked} revoked\tuntil {rfc3339(last.next_update)}\t{result.path}"
     )

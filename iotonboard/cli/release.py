@@ -5,7 +5,6 @@ from __future__ import annotations
 import typer
 
 from iotonboard.cli.options import DevicesArgument, ReloadOption
-from iotonboard.cli.reloading import finish, reach_broker
 from iotonboard.cli.session import Session, verb
 
 app = typer.Typer()
@@ -17,20 +16,11 @@ def release(session: Session, ids: DevicesArgument, reload: ReloadOption = False
     from iotonboard.commands.release import release as end_hold
 
     with session.open_state() as state:
-        authority = session.unlock(state)
-        finish(state, authority)
-        answers = end_hold(state, dict.fromkeys(ids))
-        from iotonboard.commands.gen_crl import gen_crl
-        from iotonboard.store.issuers import crl_number
-
-        rows = gen_crl(state, authority)
-        for answer in answers:
-            number = crl_number(state.store, rows, answer.serials)
-            values = {
-                "device_id": answer.device_id,
-                "serials": [serial.hex for serial in answer.serials],
-                "crl_number": number,
-            }
-            session.result(values, f"{answer.device_id}\t{len(answer.serials)} certificate(s) released\tCRL {number}")
-        reach_broker(session, state, reload=reload)
+        released = end_hold(state, ids, session.unlocker(state), reload=session.reloader(state, wanted=reload))
+        for one in released:
+            serials = [serial.hex for serial in one.serials]
+            values = {"device_id": one.device_id, "serials": serials, "crl_number": one.crl_number}
+            session.result(values, f"{one.device_id}\t{len(serials)} certificate(s) released\tCRL {one.crl_number}")
+    if not reload:
+        session.message("next: copy CRL and ACL to the broker if it runs elsewhere, then reload it")
     return None

@@ -12,7 +12,6 @@ import typer
 from iotonboard.cli import output
 from iotonboard.cli.answers import passwords_file, stop_signal, worker_starter
 from iotonboard.cli.options import BatchOption, OptionalDevicesArgument, ValidityOption
-from iotonboard.cli.reloading import reach_broker
 from iotonboard.cli.session import Session, verb
 from iotonboard.errors import InterruptedBatchError, IotOnboardError, UsageError
 from iotonboard.model import KeyType, certificate_json, rfc3339
@@ -107,7 +106,7 @@ def renew(
                 _print_renewed(session, answer, None if keep_password else answer.bundle_password)
         _print_counts(session, counts)
         if counts["renewed"] and revoke_old == "now":
-            reach_broker(session, state, reload=False)
+            session.message("next: copy CRL and ACL to the broker if it runs elsewhere, then reload it")
         if stopped():
             raise InterruptedBatchError(
                 "stopped; everything answered so far is done",

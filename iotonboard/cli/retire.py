@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from iotonboard.cli.options import DevicesArgument, ReloadOption
-from iotonboard.cli.reloading import finish, reach_broker
 from iotonboard.cli.session import Session, verb
+from iotonboard.errors import IotOnboardError
+
+if TYPE_CHECKING:
+    from iotonboard.commands.retire import Retired
 
 app = typer.Typer()
 
@@ -16,26 +21,28 @@ def retire(session: Session, ids: DevicesArgument, reload: ReloadOption = False)
     """Take devices out of service: revoked as cessationOfOperation, out of the ACL, their ids never given again."""
     from iotonboard.commands.retire import retire as end_service
 
+    done: list[Retired] = []
     with session.open_state() as state:
-        authority = session.unlock(state)
-        finish(state, authority)
-        answers = end_service(state, dict.fromkeys(ids))
-        numbers: list[int | None] = [None] * len(answers)
-        if any(answer.changed for answer in answers):
-            from iotonboard.commands.gen_crl import gen_crl
-            from iotonboard.store.issuers import crl_number
-
-            rows = gen_crl(state, authority)
-            numbers = [crl_number(state.store, rows, answer.serials) for answer in answers]
-        for answer, number in zip(answers, numbers, strict=True):
-            values = {
-                "device_id": answer.device_id,
-                "serials": [serial.hex for serial in answer.serials],
-                "changed": answer.changed,
-                "crl_number": number,
-            }
-            what = f"retired, {len(answer.serials)} certificate(s) revoked" if answer.changed else "was retired already"
-            session.result(values, f"{answer.device_id}\t{what}" + (f"\tCRL {number}" if number else ""))
-        if reload or any(numbers):
-            reach_broker(session, state, reload=reload)
+        retired = end_service(state, ids, session.unlocker(state), reload=session.reloader(state, wanted=reload))
+        try:
+            for one in retired:
+                done.append(one)
+                _print(session, one)
+        except (IotOnboardError, KeyboardInterrupt):
+            if done:
+                session.tell_recorded(is_signed=any(one.crl_number for one in done))
+            raise
+    if not reload and any(one.changed or one.crl_number for one in done):
+        session.message("next: copy CRL and ACL to the broker if it runs elsewhere, then reload it")
     return None
+
+
+def _print(session: Session, one: Retired) -> None:
+    values = {
+        "device_id": one.device_id,
+        "serials": [serial.hex for serial in one.serials],
+        "changed": one.changed,
+        "crl_number": one.crl_number,
+    }
+    what = f"retired, {len(one.serials)} certificate(s) revoked" if one.changed else "was retired already"
+    session.result(values, f"{one.device_id}\t{what}" + (f"\tCRL {one.crl_number}" if one.crl_number else ""))

@@ -9,20 +9,19 @@ import typer
 
 from iotonboard.cli import output
 from iotonboard.cli.options import BatchOption, OptionalDevicesArgument, ReloadOption
-from iotonboard.cli.reloading import reload_now
 from iotonboard.cli.session import Session, verb
 from iotonboard.errors import IotOnboardError, UsageError
-from iotonboard.model import RevocationReason, rfc3339
+from iotonboard.model import Refused, RevocationReason, Target, rfc3339
+from iotonboard.reading import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from iotonboard.ca.authority import Authority
-    from iotonboard.commands.revoke import Revoked, Target
+    from iotonboard.state.revocations import Revoked
     from iotonboard.state.state import State
-    from iotonboard.store.crls import CrlRow
 
 app = typer.Typer()
+_MAX_CERTIFICATE = 1 << 20
 
 WHAT_THE_BROKER_NEEDS = (
     "next: copy CRL and ACL to the broker if it runs elsewhere, then reload it (kill -HUP, or systemctl reload"
@@ -49,10 +48,6 @@ def revoke(
     reload: ReloadOption = False,
 ) -> int | None:
     """Revoke devices: recorded, on the CRL and out of the ACL in one step."""
-    from iotonboard.commands import revoke as command
-    from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
-    from iotonboard.store.issuers import crl_number
-
     names_any = bool(ids or serials or certificates)
     _check_usage(session, names_any=names_any, batch=batch, defer=defer, reload=reload)
     if serials and len(ids or ()) > 1:
@@ -60,27 +55,25 @@ def revoke(
             "--serial goes with one device at most", hint="revoke the other devices with a call of their own"
         )
     targets = list(_targets(ids or [], serials or [], batch))
+    done: list[Revoked] = []
     with session.open_state() as state:
-        authority = None if defer else session.unlock(state)
-        if certificates:
-            targets += _adopted(state, certificates)
-        answers = command.revoke(state, targets, reason, strict=strict)
-        done = [answer for answer in answers if answer.error is None]
-        rows, refused = _signed(state, authority) if done and authority else ([], None)
-        unpublished = [] if rows else publish(state, *EVERYTHING)
-        for answer in done:
-            _print(session, answer, crl_number(state.store, rows, answer.serials) if rows else None)
-        if refused is not None:
-            session.message("the revocation is recorded, and the ACL says so; no CRL was signed:")
-            raise refused
-        refuse_unpublished(unpublished)
-        if reload and done and not defer:
-            reload_now(session, state)
-    exit_code = _print_errors(answers)
-    if not answers:
+        targets += _adopted(state, certificates or [])
+        if defer:
+            from iotonboard.commands.revoke_defer import revoke_deferred
+
+            results = revoke_deferred(state, targets, reason, strict=strict)
+        else:
+            from iotonboard.commands.revoke import revoke as revoke_now
+
+            unlock, reloader = session.unlocker(state), session.reloader(state, wanted=reload)
+            results = revoke_now(state, targets, reason, unlock, strict=strict, reload=reloader)
+        exit_code = _print_all(session, results, done)
+    if not targets:
         session.message("the list names no device: nothing was revoked")
-    if done and not (reload and rows):
-        session.message(WHAT_THE_BROKER_NEEDS if rows else "next: iotonboard gen-crl, to put it on the CRL")
+    if done and defer:
+        session.message("next: iotonboard gen-crl, to put it on the CRL")
+    elif done and not reload:
+        session.message(WHAT_THE_BROKER_NEEDS)
     return exit_code
 
 
@@ -94,55 +87,54 @@ def _check_usage(session: Session, *, names_any: bool, batch: str | None, defer:
 
 
 def _targets(ids: list[str], serials: list[str], batch: str | None) -> Iterator[Target]:
-    from iotonboard.commands.revoke import Target
-
     for text in serials:
-        yield Target(ids[0] if len(ids) == 1 else "", text)
+        yield Target(ids[0] if len(ids) == 1 else "", serial=text)
     if not serials:
-        yield from (Target(text) for text in ids)
+        yield from map(Target, ids)
     if batch is not None:
         from iotonboard.enrolment.device_list import all_of, read_targets
 
-        for row in all_of(read_targets(batch, sys.stdin.buffer), batch):
-            yield Target(row.device_id, row.serial, row.line)
+        yield from all_of(read_targets(batch, sys.stdin.buffer), batch)
 
 
-def _adopted(state: State, paths: list[str]) -> list[Target]:
+def _adopted(state: State, paths: list[str]) -> Iterator[Target]:
     """Targets for certificate files; one that a restored backup forgot is taken into the database first."""
+    if not paths:
+        return
     from iotonboard.commands.adopt import adopt
-    from iotonboard.commands.revoke import Target
-    from iotonboard.reading import read_file
 
-    return [Target(serial=adopt(state, read_file(path, limit=1 << 20)).hex) for path in paths]
+    for path in paths:
+        yield Target("", serial=adopt(state, read_file(path, limit=_MAX_CERTIFICATE)).hex)
 
 
-def _signed(state: State, authority: Authority) -> tuple[list[CrlRow], IotOnboardError | None]:
-    """A new CRL, or why there is none: the ACL takes access away all the same."""
-    from iotonboard.commands.gen_crl import gen_crl
-
+def _print_all(session: Session, results: Iterator[Revoked | Refused], done: list[Revoked]) -> int:
+    """Print what became of each target, and note in ``done`` what was revoked; returns the exit code."""
+    exit_code = 0
     try:
-        return gen_crl(state, authority), None
-    except IotOnboardError as error:
-        return [], error
+        for one in results:
+            if isinstance(one, Refused):
+                exit_code = exit_code or one.error.exit_code
+                output.write_error(one.message, one.error.hint)
+            else:
+                done.append(one)
+                _print(session, one)
+    except (IotOnboardError, KeyboardInterrupt):
+        if done:
+            session.tell_recorded(is_signed=any(one.crl_number for one in done))
+        raise
+    return exit_code
 
 
-def _print_errors(answers: list[Revoked]) -> int:
-    """Print what was refused; the exit code of the first."""
-    refused = [(answer.line, answer.error) for answer in answers if answer.error is not None]
-    for line, error in refused:
-        output.write_error((f"line {line}: " if line else "") + error.message, error.hint)
-    return refused[0][1].exit_code if refused else 0
-
-
-def _print(session: Session, answer: Revoked, number: int | None) -> None:
+def _print(session: Session, one: Revoked) -> None:
     values = {
-        "device_id": answer.device_id,
-        "serials": [serial.hex for serial in answer.serials],
-        "reason": answer.reason.value if answer.reason else None,
-        "revocation_date": rfc3339(answer.revocation_date) if answer.revocation_date else None,
-        "crl_number": number,
+        "device_id": one.device_id,
+        "serials": [serial.hex for serial in one.serials],
+        "reason": one.reason.value,
+        "revocation_date": rfc3339(one.revocation_date) if one.revocation_date else None,
+        "crl_number": one.crl_number,
     }
-    what = f"{len(answer.serials)} certificate(s) revoked" if answer.serials else "was revoked already"
-    if answer.revocation_date is None:
+    what = f"{len(one.serials)} certificate(s) revoked" if one.serials else "was revoked already"
+    if one.revocation_date is None:
         what = "nothing to revoke: its certificates have expired ('--serial HEX --reason keyCompromise' bars a key)"
-    session.result(values, f"{answer.device_id}\t{what}\t{f'CRL {number}' if number else 'not yet on the CRL'}")
+    place = f"CRL {one.crl_number}" if one.crl_number else "not yet on the CRL"
+    session.result(values, f"{one.device_id}\t{what}\t{place}")

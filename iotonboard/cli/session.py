@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from iotonboard.ca.authority import Authority, Unlock
     from iotonboard.ca.passphrase import Passphrase
     from iotonboard.model import Refused
+    from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
 
 DEFAULT_STATE = "./iotonboard-state"
@@ -101,6 +102,18 @@ class Session:
         """What a command opens the CA key with, once its input was checked."""
         return functools.partial(self.unlock, state)
 
+    def reloader(self, state: State, *, wanted: bool) -> Reload | None:
+        """What a command reloads the broker with, where that is wanted; what was seen is told."""
+        if not wanted:
+            return None
+
+        def reload() -> None:
+            from iotonboard.state.reload import reload_configured
+
+            self.message(reload_configured(state))
+
+        return reload
+
     def ask_passphrase(self) -> Passphrase:
         """Find the passphrase of the CA key.
 
@@ -146,6 +159,11 @@ class Session:
             values = {"device_id": refused.device_id, "line": refused.line, "status": "failed"}
             output.write_json(self.command, {**values, "error": output.error_values(refused.error)})
         output.write_error(refused.message, refused.error.hint)
+
+    def tell_recorded(self, *, is_signed: bool) -> None:
+        """Say how far a revocation came, before the error that ended its command."""
+        what = "and signed; not all of it is published" if is_signed else "and no CRL was signed"
+        self.message(f"the revocation is recorded, {what}:")
 
     def message(self, text: str) -> None:
         """Tell people something that is not the result."""

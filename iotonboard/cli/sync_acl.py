@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from iotonboard.cli.options import ReloadOption
-from iotonboard.cli.reloading import reload_now
 from iotonboard.cli.session import Session, verb
 from iotonboard.errors import UsageError
 
@@ -35,14 +34,14 @@ def sync_acl(
 
     if check and reload:
         raise UsageError("--check writes nothing to reload", hint="leave one of the two out")
+    changed = False
     with session.open_state() as state:
-        result = sync(state, style=style, out=out, check=check)
-        _print(session, result, check=check)
-        if reload:
-            reload_now(session, state)
-    if result.changed and not check and not reload:
+        for result in sync(state, style=style, out=out, check=check, reload=session.reloader(state, wanted=reload)):
+            _print(session, result, check=check)
+            changed = result.changed
+    if changed and not check and not reload:
         session.message("next: reload the broker (kill -HUP, or systemctl reload mosquitto)")
-    return 9 if check and result.changed else None
+    return 9 if check and changed else None
 
 
 def _print(session: Session, result: Result, *, check: bool) -> None:

@@ -1,4 +1,11 @@
-"""``gen-crl``: sign and publish new CRLs; also how ``revoke`` puts its revocations on one."""
+"""``gen-crl``: sign new CRLs of all that is recorded, one or a calendar of them, and publish them.
+
+1. Unlock the CA.
+2. Purge what the policy ``keep_keys`` gives up: this is the command that is run by the calendar.
+3. In one transaction: keep or end the calendar, and sign.
+4. Publish CRL, CA file and ACL, then everything else, and read the CRLs back.
+5. Reload the broker, where that was asked for.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +16,15 @@ from iotonboard.ca.authority import seal_audit
 from iotonboard.ca.calendar import new_calendar, save_calendar
 from iotonboard.ca.crl import check_published, sign_crls
 from iotonboard.errors import UsageError
+from iotonboard.state.erasure import apply_keep_keys, finish_erasures
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
-    from iotonboard.ca.authority import Authority
+    from iotonboard.ca.authority import Unlock
+    from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
     from iotonboard.store.crls import CrlRow
 
@@ -29,30 +39,47 @@ class CalendarRequest:
     every_days: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The lists of the CA that issues, the one in force first, and those of an old CA; ``path`` holds all of them."""
+
+    path: str
+    lists: tuple[CrlRow, ...]
+    old_ca: tuple[CrlRow, ...]
+
+
 def gen_crl(
     state: State,
-    authority: Authority,
+    unlock: Unlock,
     *,
     next_update_days: int | None = None,
     calendar: CalendarRequest | None = None,
-) -> list[CrlRow]:
-    """Sign CRLs from the committed revocations, publish them with the ACL, and read back what was written.
-
-    Returns every list that was signed, the issuing CA's first, the one in force before the later ones.
+    reload: Reload | None = None,
+) -> Iterator[Result]:
+    """Sign CRLs and publish them with the ACL; yields the one result once they are published and read back.
 
     Raises:
+        KeyUnavailableError: the CA key is missing, or the passphrase does not open it.
         PolicyError: the clock cannot be right, the calendar is too long, or an operator's ACL line would
             break the broker.
+        ConflictError: a revocation would be lost.
         StateError: the file on disk is not what was signed.
+        BusyError: the state is locked or the disk refuses.
     """
+    authority = unlock()
+    apply_keep_keys(state)
     with state.transaction(signing=True) as now:
         if calendar is not None:
             _keep_calendar(state, calendar, now)
         rows = sign_crls(state, authority, now, next_update_days=next_update_days)
         seal_audit(state, authority)
     refuse_unpublished(publish(state, *EVERYTHING))
-    check_published(state, authority, rows)
-    return rows
+    check_published(state, rows)
+    finish_erasures(state)
+    own, old = (tuple(row for row in rows if (row.issuer == rows[0].issuer) is is_own) for is_own in (True, False))
+    yield Result(state.paths.crl, own, old)
+    if reload is not None:
+        reload()
 
 
 def _keep_calendar(state: State, request: CalendarRequest, now: datetime) -> None:

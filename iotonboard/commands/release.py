@@ -1,51 +1,74 @@
-"""``release``: end a hold. The certificates are valid again, and leave the CRL with the next one."""
+"""``release``: end a hold. The certificates are valid again, and leave the CRL.
+
+1. Unlock the CA: without a new CRL the devices would stay out, and nobody would know why.
+2. Record, all devices or none.
+3. Sign CRLs, publish them with the ACL and everything else, and read them back.
+4. Reload the broker, where that was asked for.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from iotonboard.ca.crl import sign_and_publish_crls
 from iotonboard.errors import ConflictError
-from iotonboard.state.changes import release as end_hold
+from iotonboard.state.changes import release as release_certificate
 from iotonboard.store.devices import device_named, refuse_retired
-from iotonboard.store.revocations import held_serials
+from iotonboard.store.issuers import crl_number
+from iotonboard.store.revocations import held_serials, unlisted_revocations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
 
+    from iotonboard.ca.authority import Unlock
     from iotonboard.model import SerialNumber
+    from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
 
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """The certificates of one device that are no longer on hold."""
+    """The certificates of one device that are no longer on hold, and the CRL that they left."""
 
     device_id: str
     serials: tuple[SerialNumber, ...]
+    crl_number: int
 
 
-def release(state: State, device_ids: Iterable[str]) -> list[Released]:
-    """Take all certificates of the devices off hold, in one transaction: all devices or none.
-
-    The caller signs and publishes.
+def release(
+    state: State, device_ids: Iterable[str], unlock: Unlock, *, reload: Reload | None = None
+) -> Iterator[Released]:
+    """Take all certificates of the devices off hold; yields one result for each device once it is published.
 
     Raises:
-        NotFoundError: there is no such device.
-        ConflictError: a device has no certificate on hold, or was retired.
+        KeyUnavailableError: the CA key is missing, or the passphrase does not open it.
+        NotFoundError: there is no such device; nothing was recorded.
+        ConflictError: a device has no certificate on hold, or was retired; nothing was recorded.
+        PolicyError: the clock cannot be right, or an operator's ACL line would break the broker.
         BusyError: the state is locked or the disk refuses.
     """
-    answers: list[Released] = []
+    authority = unlock()
+    if unlisted_revocations(state.store):  # of a call that was killed: this one may find nothing left to release
+        sign_and_publish_crls(state, authority)
     with state.transaction() as now:
-        for device_id in device_ids:
-            refuse_retired(device_named(state.store, device_id))
-            serials = tuple(held_serials(state.store, device_id))
-            if not serials:
-                raise ConflictError(
-                    f"device {device_id!r} is not on hold",
-                    hint=f"only 'revoke --reason certificateHold' can be undone; see 'iotonboard show {device_id}'",
-                )
-            for serial in serials:
-                end_hold(state, serial, now, subject=device_id)
-            answers.append(Released(device_id, serials))
-    return answers
+        released = {device_id: _record(state, device_id, now) for device_id in dict.fromkeys(device_ids)}
+    rows = sign_and_publish_crls(state, authority)
+    for device_id, serials in released.items():
+        yield Released(device_id, serials, crl_number(state.store, rows, serials))
+    if reload is not None:
+        reload()
+
+
+def _record(state: State, device_id: str, now: datetime) -> tuple[SerialNumber, ...]:
+    refuse_retired(device_named(state.store, device_id))
+    serials = tuple(held_serials(state.store, device_id))
+    if not serials:
+        raise ConflictError(
+            f"device {device_id!r} is not on hold",
+            hint=f"only 'revoke --reason certificateHold' can be undone; see 'iotonboard show {device_id}'",
+        )
+    for serial in serials:
+        release_certificate(state, serial, now, subject=device_id)
+    return serials

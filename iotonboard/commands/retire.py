@@ -1,50 +1,91 @@
-"""``retire``: the end of a device. All its certificates are revoked for good, and its id is never given again."""
+"""``retire``: the end of devices. All their certificates are revoked for good, and their ids are never given again.
+
+1. Record, all devices or none: a revocation waits for no key.
+2. Unlock the CA, and sign CRLs of all that is recorded; not when no list lacks anything.
+3. Publish them with the ACL, then everything else. Where no CRL could be signed, the ACL takes the access away alone.
+4. Reload the broker, where that was asked for.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from iotonboard.ca.crl import check_published, sign_recorded
+from iotonboard.errors import IotOnboardError
 from iotonboard.model import RevocationReason
 from iotonboard.state.changes import revoke_certificates
+from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.store.devices import device_named, set_retired
-from iotonboard.store.revocations import revocable
+from iotonboard.store.issuers import crl_number
+from iotonboard.store.revocations import revocable, unlisted_revocations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
 
+    from iotonboard.ca.authority import Unlock
     from iotonboard.model import SerialNumber
+    from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
+    from iotonboard.store.crls import CrlRow
 
 
 @dataclass(frozen=True, slots=True)
 class Retired:
-    """One device that is retired; ``changed`` says whether it was this call that did it."""
+    """One device that is retired. ``changed`` says whether this call did it.
+
+    ``crl_number`` is that of the CRL in force that this call signed; ``None`` when it signed none.
+    """
 
     device_id: str
     serials: tuple[SerialNumber, ...]
     changed: bool
+    crl_number: int | None = None
 
 
-def retire(state: State, device_ids: Iterable[str]) -> list[Retired]:
-    """Retire devices in one transaction: all or none. A certificate that was revoked before keeps its reason.
+def retire(
+    state: State, device_ids: Iterable[str], unlock: Unlock, *, reload: Reload | None = None
+) -> Iterator[Retired]:
+    """Retire devices; yields one result for each. A certificate that was revoked before keeps its reason.
 
-    The caller signs and publishes.
+    What is recorded stays, whatever comes behind it: it is told before the error that ended the command, and the next
+    CRL lists it.
 
     Raises:
-        NotFoundError: there is no such device.
+        NotFoundError: there is no such device; nothing was recorded.
+        KeyUnavailableError: no CRL was signed: the CA key is missing or the passphrase does not open it.
+        PolicyError: no CRL was signed, for the clock cannot be right; or the broker's files would break it.
+        ConflictError: no CRL was signed, for it would lose a revocation.
         BusyError: the state is locked or the disk refuses.
     """
-    answers: list[Retired] = []
     with state.transaction() as now:
-        for device_id in device_ids:
-            if device_named(state.store, device_id).is_retired:
-                answers.append(Retired(device_id, (), changed=False))
-                continue
-            reason = RevocationReason.CESSATION_OF_OPERATION
-            serials = tuple(revocable(state.store, device_id, now, reason))
-            revoke_certificates(state, serials, reason, now, subject=device_id)
-            set_retired(state.store, device_id, now)
-            state.record(now, device_id, detail={"retired": True})
-            answers.append(Retired(device_id, serials, changed=True))
-    return answers
+        retired = [_record(state, device_id, now) for device_id in dict.fromkeys(device_ids)]
+    rows: list[CrlRow] = []
+    unsigned: IotOnboardError | KeyboardInterrupt | None = None
+    if unlisted_revocations(state.store):
+        try:
+            rows = sign_recorded(state, unlock())
+        except (IotOnboardError, KeyboardInterrupt) as error:  # Ctrl-C at the prompt for the passphrase
+            unsigned = error
+    unpublished = publish(state, *EVERYTHING)
+    for one in retired:
+        yield replace(one, crl_number=crl_number(state.store, rows, one.serials)) if rows else one
+    if unsigned is not None:
+        raise unsigned
+    refuse_unpublished(unpublished)
+    if rows:
+        check_published(state, rows)
+    if reload is not None:
+        reload()
+
+
+def _record(state: State, device_id: str, now: datetime) -> Retired:
+    if device_named(state.store, device_id).is_retired:
+        return Retired(device_id, (), changed=False)
+    reason = RevocationReason.CESSATION_OF_OPERATION
+    serials = tuple(revocable(state.store, device_id, now, reason))
+    revoke_certificates(state, serials, reason, now, subject=device_id)
+    set_retired(state.store, device_id, now)
+    state.record(now, device_id, detail={"retired": True})
+    return Retired(device_id, serials, changed=True)

@@ -1,93 +1,71 @@
-"""``revoke``: take an identity back. Recorded first, then on the CRL and out of the ACL in the same command.
+"""``revoke``: take identities back.
 
-With ``defer`` only the record is made, which needs no key; the next ``gen-crl`` publishes it.
+1. Record: one transaction that needs the database and what was named, nothing else.
+2. Unlock the CA, and sign CRLs of all that is recorded.
+3. Publish them with the ACL, then everything else. Where no CRL could be signed, the ACL takes the access away alone.
+4. Reload the broker, where that was asked for.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import BusyError, IotOnboardError, NotFoundError
-from iotonboard.model import RevocationReason, SerialNumber
-from iotonboard.state.changes import revoke_certificates
-from iotonboard.store.certificates import certificate_by_serial
-from iotonboard.store.devices import device_named, device_record
-from iotonboard.store.revocations import revocable, revocation_of
+from iotonboard.ca.crl import check_published, sign_recorded
+from iotonboard.errors import IotOnboardError
+from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
+from iotonboard.state.revocations import Revoked, record_revocations
+from iotonboard.store.issuers import crl_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
+    from collections.abc import Iterable, Iterator
 
+    from iotonboard.ca.authority import Unlock
+    from iotonboard.model import Refused, RevocationReason, Target
+    from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
+    from iotonboard.store.crls import CrlRow
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What is to be revoked: all valid certificates of a device, or one certificate by its serial (hexadecimal)."""
+def revoke(
+    state: State,
+    targets: Iterable[Target],
+    reason: RevocationReason,
+    unlock: Unlock,
+    *,
+    strict: bool = False,
+    reload: Reload | None = None,
+) -> Iterator[Revoked | Refused]:
+    """Revoke devices and certificates; yields what became of each, in their order, once it is published.
 
-    device_id: str = ""
-    serial: str = ""
-    line: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Revoked:
-    """The answer for one target, with reason and date as they stand now.
-
-    ``serials`` is empty when everything was revoked before, has expired (then without a date), or on an error.
-    """
-
-    device_id: str
-    serials: tuple[SerialNumber, ...] = ()
-    reason: RevocationReason | None = None
-    revocation_date: datetime | None = None
-    error: IotOnboardError | None = None
-    line: int = 0
-
-
-def revoke(state: State, targets: Iterable[Target], reason: RevocationReason, *, strict: bool = False) -> list[Revoked]:
-    """Record revocations in one transaction; an unknown target harms no other unless ``strict``.
-
-    Revoking again is not an error: the first date and reason stay, but a hold becomes final and keyCompromise takes
-    the place of every other reason. The caller signs and publishes.
+    What is recorded stays, whatever comes behind it: it is told before the error that ended the command, and the next
+    CRL lists it.
 
     Raises:
+        IotOnboardError: with ``strict``, of the first target that is refused; nothing was recorded.
+        KeyUnavailableError: no CRL was signed: the CA key is missing or the passphrase does not open it.
+        PolicyError: no CRL was signed, for the clock cannot be right; or the broker's files would break it.
+        ConflictError: no CRL was signed, for it would lose a revocation.
         BusyError: the state is locked or the disk refuses.
     """
-    answers: list[Revoked] = []
-    with state.transaction() as now:
-        for target in targets:
-            try:
-                answers.append(_revoke_one(state, target, reason, now))
-            except IotOnboardError as error:
-                if strict or isinstance(error, BusyError):  # SQLite may have ended the whole transaction
-                    raise
-                answers.append(Revoked(target.device_id, error=error, line=target.line))
-    return answers
-
-
-def _revoke_one(state: State, target: Target, reason: RevocationReason, now: datetime) -> Revoked:
-    store = state.store
-    if target.serial:
-        certificate, holder = certificate_by_serial(store, SerialNumber.from_hex(target.serial))
-        if target.device_id and holder != target.device_id:
-            raise NotFoundError(
-                f"certificate {certificate.serial.hex} belongs to {holder!r}, not to {target.device_id!r}",
-                hint="leave the id out, or correct it",
-            )
-        earlier = certificate.revocation
-        is_new = reason.replaces(earlier.reason if earlier else None)
-        serials: tuple[SerialNumber, ...] = (certificate.serial,) if is_new else ()
-    else:
-        holder = target.device_id
-        holder = str(device_named(store, holder).device_id)
-        serials = tuple(revocable(store, holder, state.trusted_time(), reason))
-        held = device_record(store, holder).certificates if not serials else ()
-        found = [each.revocation for each in held if each.revocation]
-        earlier = max(found, key=lambda each: each.revocation_date, default=None)
-    if serials:
-        revoke_certificates(state, serials, reason, now, subject=holder)
-        earlier = revocation_of(store, serials[-1])
-    date = earlier.revocation_date if earlier else None
-    return Revoked(holder, serials, earlier.reason if earlier else reason, date, line=target.line)
+    recorded = record_revocations(state, targets, reason, strict=strict)
+    rows: list[CrlRow] = []
+    unsigned: IotOnboardError | KeyboardInterrupt | None = None
+    if any(isinstance(one, Revoked) for one in recorded):
+        try:
+            rows = sign_recorded(state, unlock())
+        except (IotOnboardError, KeyboardInterrupt) as error:  # Ctrl-C at the prompt for the passphrase
+            unsigned = error
+    unpublished = publish(state, *EVERYTHING)
+    for one in recorded:
+        if rows and isinstance(one, Revoked):
+            yield replace(one, crl_number=crl_number(state.store, rows, one.serials))
+        else:
+            yield one
+    if unsigned is not None:
+        raise unsigned
+    refuse_unpublished(unpublished)
+    if rows:
+        check_published(state, rows)
+        if reload is not None:
+            reload()

@@ -1,4 +1,9 @@
-"""``sync-acl``: bring ``mosquitto.acl`` to what the database says, or tell whether it differs."""
+"""``sync-acl``: bring ``mosquitto.acl`` to what the database says, or tell whether it differs.
+
+1. Compare the file's managed region with the database, under the write lock.
+2. Publish: the ACL and everything else, or write another file or style that was asked for; with ``check`` nothing.
+3. Reload the broker, where that was asked for.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +18,9 @@ from iotonboard.store.acl import denied_ids
 from iotonboard.store.devices import count_devices
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
 
 
@@ -28,8 +36,15 @@ class Result:
     warning: str = ""
 
 
-def sync_acl(state: State, *, style: str | None = None, out: str | None = None, check: bool = False) -> Result:
-    """Write the ACL's managed region anew when it differs; with ``check`` write nothing.
+def sync_acl(
+    state: State,
+    *,
+    style: str | None = None,
+    out: str | None = None,
+    check: bool = False,
+    reload: Reload | None = None,
+) -> Iterator[Result]:
+    """Write the ACL's managed region anew when it differs; yields the one result once it is written.
 
     Raises:
         PolicyError: a topic rule or an operator's own line would break the broker; the old file stays.
@@ -56,4 +71,6 @@ def sync_acl(state: State, *, style: str | None = None, out: str | None = None, 
     devices = count_devices(state.store)
     chosen = style or state.config["acl.style"]
     warning = style_warning(devices) if chosen == "per-device" else ""
-    return Result(path, chosen, devices, revoked, changed, warning)
+    yield Result(path, chosen, devices, revoked, changed, warning)
+    if reload is not None:
+        reload()

@@ -646,7 +646,7 @@ def test_the_state_comes_from_the_option_first(state: State, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     "words",
-    [("register", "press-2"), ("revoke", "press-1"), ("gen-crl",), ("broker", "issue", "broker.example")],
+    [("register", "press-2"), ("release", "press-1"), ("gen-crl",), ("broker", "issue", "broker.example")],
 )
 def test_nothing_prompts_without_a_terminal(state: State, words: tuple[str, ...]) -> None:
     state.register("press-1")
