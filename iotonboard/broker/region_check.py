@@ -128,8 +128,6 @@ def _exactly(line: str, shape: bytes) -> bytes:
 
 
 def _is_utf8(text: bytes) -> bool:
-    if text.isascii():
-        return True
     try:
         text.decode()
     except UnicodeDecodeError:

@@ -315,6 +315,15 @@ def test_a_good_region_passes(step: int) -> None:
     check((GOOD[start : start + step] for start in range(0, len(GOOD), step)), **MEANT)
 
 
+def test_a_region_with_words_of_any_language_passes() -> None:
+    words = [parse_topic_rule("read:größe/{device_id}"), parse_topic_rule("deny:工場/{device_id}")]
+    for region in (
+        render_region_per_device(["a"], words, extra={"a": (parse_topic_rule("read:été"),)}),
+        render_region_pattern(words, ["a"], {"b": (parse_topic_rule("read:été"),)}),
+    ):
+        assert "größe".encode() in replaced(b"", region)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line"),
     [
