@@ -124,18 +124,18 @@ def _split_head(path: str, head: bytes) -> tuple[bytes, list[bytes], bytes]:
             f"{path!r} was made by a newer version of iotonboard" if newer else f"{path!r} is not a package",
             hint="install that version; nothing was touched" if newer else _HINT,
         )
-    ends = head.find(b"\n", len(LABEL), _MAX_HEAD)
-    signed = head.find(b"\n", ends + 1, _MAX_HEAD) if ends > 0 else -1
-    if signed < 0:
+    lines = head[:_MAX_HEAD].split(b"\n", 3)
+    if len(lines) < 4:
         raise PolicyError(f"{path!r} is cut short or damaged", hint=_HINT)
-    words = head[ends + 1 : signed].split(b" ", _MAX_SIGNATURES)
+    label, manifest, words = lines[0], lines[1], lines[2].split(b" ", _MAX_SIGNATURES)
     try:
-        signatures = [binascii.a2b_base64(word, strict_mode=True) for word in words]
+        signatures = [base64.b64decode(word) for word in words]
     except binascii.Error:
         signatures = []
     if [base64.b64encode(one) for one in signatures] != words:  # the last bits of the last letter count too
         raise PolicyError(f"the signature of {path!r} is damaged", hint=_HINT)
-    return head[: ends + 1], signatures, head[signed + 1 :]
+    statement = b"%b\n%b\n" % (label, manifest)
+    return statement, signatures, head[len(statement) + len(lines[2]) + 1 :]
 
 
 def _load(path: str, statement: bytes) -> Manifest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from iotonboard.broker.package import FILES, LABEL, Manifest, Package, describe, read_package, render_package
 from iotonboard.errors import NotFoundError, PolicyError
 from iotonboard.model import KeyType
+from iotonboard.pki.signatures import statement_holds
 
 from support import pki
 
@@ -30,6 +32,23 @@ def test_what_was_packed_comes_out(tmp_path: Path, key_type: KeyType) -> None:
     manifest = make(tmp_path / "p", keys=(key_type,))
     found = read(tmp_path / "p", key_type)
     assert (found.manifest, dict(found.files)) == (manifest, CONTENT)
+
+
+def test_what_is_signed_keeps_its_octets(tmp_path: Path) -> None:
+    """Packages that were made before are read by a program that was made later."""
+    make(tmp_path / "p")
+    label, manifest, signature, *rest = (tmp_path / "p").read_bytes().split(b"\n", 3)
+    assert label == b"iotonboard package v1"
+    assert manifest.decode() == (
+        '{"counter":7,"created":1906545600,"crl_number":3,"expires":1909137600,"files":['
+        '["crl.pem",49,"09998fe05d16e491b2ae2acb76ef8ac5dd538a6ae09960e17a616b80435f39a7"],'
+        '["mosquitto.acl",20,"059c80195c5d73542f686d69b680c85674f6c9e908e996afebc9c4ea27e2c627"],'
+        '["ca.crt",14,"f15424e481397dd54c332af1e6e866a74d2e9a6c9b29aefa8ee7a355fce1d57d"]],"not_before":1906545600}'
+    )
+    assert statement_holds(
+        pki.issuer().certificate_der, b"%b\n%b\n" % (label, manifest), base64.b64decode(signature, validate=True)
+    )
+    assert rest == [b"".join(CONTENT.values())]
 
 
 def test_any_of_two_cas_may_be_pinned_and_no_third(tmp_path: Path) -> None:
@@ -91,6 +110,11 @@ def test_files_change_places_only_with_a_signature(tmp_path: Path) -> None:
         (LABEL + b"{" * 70000, "cut short"),
         (LABEL + b"{}\n" + b"AA== " * 30 + b"\n", "damaged"),
         (LABEL + b"{}\nAA==\n", "not signed"),
+        (LABEL + b"{}\n\n", "not signed"),
+        (LABEL + b"{}\n\nAA==\n", "not signed"),
+        (LABEL + b"{}\nAA ==\n", "damaged"),
+        (LABEL + b"{}\nAA\n", "damaged"),
+        (LABEL + b"{}\n", "cut short"),
     ],
 )
 def test_what_is_no_package_is_named(tmp_path: Path, octets: bytes, words: str) -> None:
