@@ -109,6 +109,8 @@ def test_generations_are_found_by_what_they_brought(place: Destination) -> None:
         for counter, files in ((3, OLD), (10, NEW), (9, OLD), (0, OLD)):
             assert place.keep(counter, files) == place.generation(counter)
         assert kept(place, 10) == NEW
+        for folder in (place.generation(10), os.path.dirname(place.generation(10))):
+            assert os.stat(folder).st_mode & 0o777 == 0o755  # for whoever inspects them
         (Path(place.generation(0)).parent / "notes").mkdir()
         (Path(place.generation(0)).parent / "11").write_text("no folder")
         assert place.counters() == [0, 3, 9, 10]
