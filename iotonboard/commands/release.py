@@ -1,6 +1,7 @@
 """``release``: end a hold. The certificates are valid again, and leave the CRL.
 
 1. Unlock the CA: without a new CRL the devices would stay out, and nobody would know why.
+   What a call left that was killed is signed and published.
 2. Record, all devices or none.
 3. Sign CRLs, publish them with the ACL and everything else, and read them back.
 4. Reload the broker, where that was asked for.
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from iotonboard.ca.crl import sign_and_publish_crls
 from iotonboard.errors import ConflictError
 from iotonboard.state.changes import release as release_certificate
+from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.store.devices import device_named, refuse_retired
 from iotonboard.store.issuers import crl_number
 from iotonboard.store.revocations import held_serials, unlisted_revocations
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-    from iotonboard.ca.authority import Unlock
+    from iotonboard.ca.authority import Authority, Unlock
     from iotonboard.model import SerialNumber
     from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
@@ -50,8 +52,7 @@ def release(
         BusyError: the state is locked or the disk refuses.
     """
     authority = unlock()
-    if unlisted_revocations(state.store):  # of a call that was killed: this one may find nothing left to release
-        sign_and_publish_crls(state, authority)
+    _finish_killed_call(state, authority)
     with state.transaction() as now:
         released = {device_id: _record(state, device_id, now) for device_id in dict.fromkeys(device_ids)}
     rows = sign_and_publish_crls(state, authority)
@@ -59,6 +60,14 @@ def release(
         yield Released(device_id, serials, crl_number(state.store, rows, serials))
     if reload is not None:
         reload()
+
+
+def _finish_killed_call(state: State, authority: Authority) -> None:
+    """Sign and publish what a call recorded that was killed: the one that repeats it finds nothing to release."""
+    if unlisted_revocations(state.store):
+        sign_and_publish_crls(state, authority)
+    else:
+        refuse_unpublished(publish(state, *EVERYTHING))
 
 
 def _record(state: State, device_id: str, now: datetime) -> tuple[SerialNumber, ...]:
