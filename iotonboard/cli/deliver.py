@@ -38,17 +38,17 @@ def deliver(
     if to is not None and minutes is not None:
         raise UsageError("--to and --minutes exclude each other", hint="a copy on a disk has no end")
     with session.open_state() as state:
-        life = minutes or state.config["download_expiry_minutes"]
-        for device_id in ids:
-            if to is None:
-                done = command.deliver(state, device_id, lambda: session.unlock(state), minutes=life)
-            else:
-                done = command.deliver_to(state, device_id, lambda: session.unlock(state), to)
-            _print_delivered(session, done)
+        unlock = session.unlocker(state)
+        if to is None:
+            delivered = command.deliver(state, ids, unlock, minutes=minutes)
+        else:
+            delivered = command.deliver_to(state, ids, unlock, to)
+        for one in delivered:
+            _print(session, one)
     return None
 
 
-def _print_delivered(session: Session, done: Delivered) -> None:
+def _print(session: Session, done: Delivered) -> None:
     link = Path(done.path).as_uri()
     values = {
         "device_id": done.device_id,

@@ -29,8 +29,7 @@ def pack(
     from iotonboard.commands.pack import pack as run
 
     with session.open_state() as state:
-        authority = session.unlock(state)
-        made = run(state, authority, out, valid_days=valid_days, force=force)
+        made = run(state, out, session.unlocker(state), valid_days=valid_days, force=force)
     manifest = made.manifest
     values = {
         "path": made.path,

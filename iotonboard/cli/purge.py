@@ -24,30 +24,23 @@ def purge(
     ] = None,
 ) -> int | None:
     """Erase keys, salts and bundles of devices for ever; certificates and records stay. Needs no key."""
-    from iotonboard.commands import purge as command
-    from iotonboard.state.erasure import apply_keep_keys
-    from iotonboard.state.publication import publish, publish_device_files, refuse_unpublished, settle_deliveries
-    from iotonboard.store.secrets import scrub_log
+    from iotonboard.commands.purge import StillLogged
+    from iotonboard.commands.purge import purge as erase
 
     if not ids and older_than is None:
         raise UsageError("nothing to purge", hint="name devices, or --older-than DAYS for all")
     with session.open_state() as state:
-        if ids:
-            answers = iter(command.purge(state, ids, older_than=older_than))
-        else:
-            answers = command.purge_all(state, older_than or 0)
-        for answer in answers:
+        for one in erase(state, ids or (), older_than=older_than):
+            if isinstance(one, StillLogged):
+                session.message(
+                    "another command reads the database: the next command empties its log of what was erased"
+                )
+                continue
             values = {
-                "device_id": answer.device_id,
-                "serials": [serial.hex for serial in answer.serials],
-                "purged_at": rfc3339(answer.purged_at),
+                "device_id": one.device_id,
+                "serials": [serial.hex for serial in one.serials],
+                "purged_at": rfc3339(one.purged_at),
             }
-            count = len(answer.serials)
-            session.result(values, f"{answer.device_id}\t{f'{count} purged' if count else 'nothing left to purge'}")
-        apply_keep_keys(state)
-        unpublished = publish(state, publish_device_files, settle_deliveries)
-        is_gone = scrub_log(state.store)
-        refuse_unpublished(unpublished)
-        if not is_gone:
-            session.message("another command reads the database: the next command empties its log of what was erased")
+            count = len(one.serials)
+            session.result(values, f"{one.device_id}\t{f'{count} purged' if count else 'nothing left to purge'}")
     return None

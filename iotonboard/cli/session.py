@@ -99,8 +99,8 @@ class Session:
         return unlock(state, self.read_passphrase("CA passphrase"))
 
     def unlocker(self, state: State) -> Unlock:
-        """What a command opens the CA key with, once its input was checked."""
-        return functools.partial(self.unlock, state)
+        """What a command opens the CA key with, once its input was checked; who is asked is asked once."""
+        return functools.cache(functools.partial(self.unlock, state))
 
     def reloader(self, state: State, *, wanted: bool) -> Reload | None:
         """What a command reloads the broker with, where that is wanted; what was seen is told."""

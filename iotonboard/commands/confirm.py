@@ -1,4 +1,9 @@
-"""``confirm``: record that a device took its credentials, proved by its certificate's fingerprint."""
+"""``confirm``: record that devices took their credentials, proved by the fingerprint of their certificate.
+
+1. Record receipts in groups; what was handed over counts as fetched.
+2. Purge what the policy ``keep_keys`` gives up now: with ``until-confirmed`` key and bundle of these devices.
+3. Publish: files of what was purged go, the outbox is cleared, SQLite's log is emptied of secrets.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,9 @@ from typing import TYPE_CHECKING
 
 from iotonboard.ca.credentials import current_certificate
 from iotonboard.errors import BusyError, IotOnboardError, NotFoundError, PolicyError
+from iotonboard.model import Refused, SerialNumber
+from iotonboard.state.erasure import apply_keep_keys, finish_erasures
+from iotonboard.state.publication import publish, publish_device_files, refuse_unpublished, settle_deliveries
 from iotonboard.store.deliveries import add_receipt, close_deliveries, confirmed_at
 from iotonboard.store.devices import device_record
 
@@ -16,76 +24,70 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-    from iotonboard.model import CertificateRecord, SerialNumber
+    from iotonboard.model import CertificateRecord, Target
     from iotonboard.state.state import State
 
 _GROUP = 128  # confirmations per commit
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
-    """What was reported from the line. Without fingerprint and serial, the device's valid certificate is meant."""
-
-    device_id: str
-    fingerprint: str = ""
-    serial: SerialNumber | None = None
-    line: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Confirmed:
-    """The answer for one device. ``is_new`` is false when it was confirmed before."""
+    """One certificate that was taken, and when that was recorded. ``is_new`` is false when it was before."""
 
     device_id: str
-    line: int = 0
-    certificate: CertificateRecord | None = None
-    confirmed_at: datetime | None = None
-    is_new: bool = False
-    error: IotOnboardError | None = None
+    certificate: CertificateRecord
+    confirmed_at: datetime
+    is_new: bool
 
 
-def confirm(state: State, receipts: Iterable[Receipt]) -> Iterator[Confirmed]:
-    """Record receipts in groups and yield one answer for each once it is durable; a bad one harms no other.
+def confirm(state: State, targets: Iterable[Target]) -> Iterator[Confirmed | Refused]:
+    """Record receipts and yield what became of each once it is durable; one that is refused harms no other.
 
-    Confirming again is not an error: the first time stays. The caller publishes, which clears the outbox and, with
-    ``keep_keys = until-confirmed``, erases key and bundle.
+    Without fingerprint and serial, the device's valid certificate is meant. Confirming again is not an error: the
+    first time stays.
 
     Raises:
-        BusyError: the state is locked or the disk refuses; what was answered is durable.
+        BusyError: the state is locked or the disk refuses; what was yielded is durable.
     """
-    iterator = iter(receipts)
+    iterator = iter(targets)
     while group := list(islice(iterator, _GROUP)):
         with state.transaction() as now:
-            answers = [_confirm(state, receipt, now) for receipt in group]
-        yield from answers
+            confirmed = [_confirm(state, target, now) for target in group]
+        yield from confirmed
+    apply_keep_keys(state)
+    unpublished = publish(state, publish_device_files, settle_deliveries)
+    finish_erasures(state)
+    refuse_unpublished(unpublished)
 
 
-def _confirm(state: State, receipt: Receipt, now: datetime) -> Confirmed:
+def _confirm(state: State, target: Target, now: datetime) -> Confirmed | Refused:
     try:
-        certificate = _find(state, receipt)
+        certificate = _find(state, target)
     except BusyError:
         raise  # the disk and not the row: SQLite may have ended the whole transaction
     except IotOnboardError as error:
-        return Confirmed(receipt.device_id, receipt.line, error=error)
-    is_new = add_receipt(state.store, certificate.serial, now, proved=bool(receipt.fingerprint))
+        return Refused(target.device_id, target.line, error)
+    proved = bool(target.fingerprint)
+    is_new = add_receipt(state.store, certificate.serial, now, proved=proved)
     if is_new:
         close_deliveries(state.store, certificate.serial, "fetched")
-        detail = {"confirmed": certificate.fingerprint, "proved": bool(receipt.fingerprint)}
-        state.record(now, receipt.device_id, serial=certificate.serial.hex, detail=detail)
-    moment = confirmed_at(state.store, certificate.serial)
-    return Confirmed(receipt.device_id, receipt.line, certificate, moment, is_new)
+        detail = {"confirmed": certificate.fingerprint, "proved": proved}
+        state.record(now, target.device_id, serial=certificate.serial.hex, detail=detail)
+    moment = confirmed_at(state.store, certificate.serial) or now
+    return Confirmed(target.device_id, certificate, moment, is_new)
 
 
-def _find(state: State, receipt: Receipt) -> CertificateRecord:
-    if not receipt.fingerprint and receipt.serial is None:
-        return current_certificate(state, receipt.device_id)
-    wanted = parse_fingerprint(receipt.fingerprint) if receipt.fingerprint else ""
-    for certificate in device_record(state.store, receipt.device_id).certificates:
-        if wanted in ("", certificate.fingerprint) and receipt.serial in (None, certificate.serial):
+def _find(state: State, target: Target) -> CertificateRecord:
+    if not target.fingerprint and not target.serial:
+        return current_certificate(state, target.device_id)
+    fingerprint = parse_fingerprint(target.fingerprint) if target.fingerprint else None
+    serial = SerialNumber.from_hex(target.serial) if target.serial else None
+    for certificate in device_record(state.store, target.device_id).certificates:
+        if fingerprint in (None, certificate.fingerprint) and serial in (None, certificate.serial):
             return certificate
     raise NotFoundError(
-        f"device {receipt.device_id!r} has no certificate with that fingerprint or serial",
-        hint=f"'iotonboard show {receipt.device_id} --json' prints them; is it the right device?",
+        f"device {target.device_id!r} has no certificate with that fingerprint or serial",
+        hint=f"'iotonboard show {target.device_id} --json' prints them; is it the right device?",
     )
 
 

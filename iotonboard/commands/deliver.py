@@ -25,10 +25,10 @@ from iotonboard.store.devices import device_record
 from iotonboard.store.pending import add_pending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-    from iotonboard.ca.authority import Authority
+    from iotonboard.ca.authority import Authority, Unlock
     from iotonboard.model import CertificateRecord
     from iotonboard.state.state import State
 
@@ -48,10 +48,12 @@ class Delivered:
     is_new: bool = True
 
 
-def deliver(state: State, device_id: str, unlock: Callable[[], Authority], *, minutes: int) -> Delivered:
-    """Put a device's bundle below the outbox until ``minutes`` from now.
+def deliver(
+    state: State, device_ids: Iterable[str], unlock: Unlock, *, minutes: int | None = None
+) -> Iterator[Delivered]:
+    """Put devices' bundles below the outbox until ``minutes`` from now, or as long as the settings say.
 
-    ``unlock`` is called only when the bundle has to be made.
+    Yields one delivery for each device as soon as it is there. The CA is unlocked only when a bundle has to be made.
 
     Raises:
         NotFoundError: no such device or valid certificate, or its secrets were purged.
@@ -59,6 +61,29 @@ def deliver(state: State, device_id: str, unlock: Callable[[], Authority], *, mi
         BusyError: the state is locked or the disk refuses.
     """
     _make_ready(state)
+    for device_id in device_ids:
+        yield _deliver_link(state, device_id, unlock, minutes or state.config["download_expiry_minutes"])
+
+
+def deliver_to(state: State, device_ids: Iterable[str], unlock: Unlock, folder: str) -> Iterator[Delivered]:
+    """Copy devices' bundles to ``folder`` as ``ID.zip``, read each back and record the copy.
+
+    A copy that is there already, octet for octet, is left and answered. Yields and unlocks as ``deliver``.
+
+    Raises:
+        ConflictError: another file, or a link, has that name.
+        NotFoundError: no such folder, device or valid certificate, or its secrets were purged.
+        PolicyError: the device made its own key: there is no bundle.
+        BusyError: the disk refuses, or gave back other octets than were written.
+    """
+    if not os.path.isdir(folder):
+        raise NotFoundError(f"there is no folder {folder!r}", hint="mount the disk, or make the folder")
+    _make_ready(state)
+    for device_id in device_ids:
+        yield _deliver_copy(state, device_id, unlock, folder)
+
+
+def _deliver_link(state: State, device_id: str, unlock: Unlock, minutes: int) -> Delivered:
     certificate, content = _bundle(state, device_id, unlock)
     token = secrets.token_hex(_TOKEN_OCTETS)
     path, digest = delivery_path(state.paths, token), sha256(content).digest()
@@ -74,19 +99,7 @@ def deliver(state: State, device_id: str, unlock: Callable[[], Authority], *, mi
     return Delivered(device_id, certificate, path, digest.hex(), expires_at)
 
 
-def deliver_to(state: State, device_id: str, unlock: Callable[[], Authority], folder: str) -> Delivered:
-    """Copy a device's bundle to ``folder`` as ``ID.zip``, read it back and record the copy.
-
-    A copy that is there already, octet for octet, is left and answered.
-
-    Raises:
-        ConflictError: another file, or a link, has that name.
-        NotFoundError: no such folder, device or valid certificate, or its secrets were purged.
-        BusyError: the disk refuses, or gave back other octets than were written.
-    """
-    if not os.path.isdir(folder):
-        raise NotFoundError(f"there is no folder {folder!r}", hint="mount the disk, or make the folder")
-    _make_ready(state)
+def _deliver_copy(state: State, device_id: str, unlock: Unlock, folder: str) -> Delivered:
     certificate, content = _bundle(state, device_id, unlock)
     path, digest = os.path.join(os.path.abspath(folder), f"{device_id}.zip"), sha256(content).digest()
     if os.path.lexists(path):
@@ -129,7 +142,7 @@ def _make_ready(state: State) -> None:
     finish_erasures(state)
 
 
-def _bundle(state: State, device_id: str, unlock: Callable[[], Authority]) -> tuple[CertificateRecord, bytes]:
+def _bundle(state: State, device_id: str, unlock: Unlock) -> tuple[CertificateRecord, bytes]:
     """The device's published bundle; made and published first when there is none."""
     certificate = current_certificate(state, device_id)
     refuse_purged(state, device_id, certificate.serial)

@@ -1,4 +1,10 @@
-"""``pack``: ACL, CRL and CA file, made anew from the database, in one signed file for a broker's machine."""
+"""``pack``: ACL, CRL and CA file, made anew from the database, in one signed file for a broker's machine.
+
+1. Look at the place, then unlock the CA.
+2. In one transaction: sign CRLs of all that is recorded, and count the package.
+3. Publish, so that here and there the same is in force.
+4. Render the three files from the database, sign them with the key of each CA, and write the package.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +28,7 @@ from iotonboard.store.issuers import current_issuers
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from iotonboard.ca.authority import Authority
+    from iotonboard.ca.authority import Unlock
     from iotonboard.state.state import State
 
 DEFAULT_VALID_DAYS = 30
@@ -38,18 +44,20 @@ class Result:
     size: int
 
 
-def pack(state: State, authority: Authority, out: str, *, valid_days: int | None = None, force: bool = False) -> Result:
+def pack(state: State, out: str, unlock: Unlock, *, valid_days: int | None = None, force: bool = False) -> Result:
     """Sign new CRLs, publish, and write what was published as a package to ``out``.
 
     It can be applied for ``valid_days``, at most until its last CRL ends.
 
     Raises:
+        KeyUnavailableError: the CA key is missing, or the passphrase does not open it.
         ConflictError: ``out`` exists, or a revocation would be lost.
         PolicyError: the clock cannot be right, or an operator's ACL line would break the broker.
         BusyError: the state is locked or the disk refuses.
     """
     if not force:
         refuse_existing(out)
+    authority = unlock()
     with state.transaction(signing=True) as now:
         number = sign_crls(state, authority, now)[0].number
         # Of time, so that it rises past what a restored backup has forgotten too.

@@ -1,4 +1,9 @@
-"""``purge``: erase key, salt and bundle everywhere; certificate and record stay."""
+"""``purge``: erase key, salt and bundle everywhere; certificate and record stay.
+
+1. Record, and erase from the database: all devices that are named or none, or in groups whatever is old enough.
+2. Purge what the policy ``keep_keys`` gives up, too.
+3. Publish: the files go, deliveries end, SQLite's log is emptied of what was erased.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +12,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from iotonboard.state.changes import purge as purge_secrets
+from iotonboard.state.erasure import apply_keep_keys
+from iotonboard.state.publication import publish, publish_device_files, refuse_unpublished, settle_deliveries
 from iotonboard.store.devices import device_named, device_record
-from iotonboard.store.secrets import kept_before, kept_of, purged_at
+from iotonboard.store.secrets import kept_before, kept_of, purged_at, scrub_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,19 +34,34 @@ class Purged:
     purged_at: datetime
 
 
-def purge(state: State, ids: Sequence[str], *, older_than: int | None) -> list[Purged]:
-    """Erase the secrets of devices: of all their certificates, or only those made ``older_than`` days ago.
+@dataclass(frozen=True, slots=True)
+class StillLogged:
+    """Another command reads the database: SQLite's log is emptied of what was erased by the next command."""
 
-    One transaction for all that are named: an unknown one stops it before anything is erased. The caller publishes,
-    which erases the files.
+
+def purge(state: State, device_ids: Sequence[str], *, older_than: int | None) -> Iterator[Purged | StillLogged]:
+    """Erase the secrets of devices, or of all devices when none is named; yields each once it is durable.
+
+    ``older_than``: only of certificates that were made so many days ago or earlier.
 
     Raises:
         NotFoundError: a device is not there; nothing was erased.
+        BusyError: the state is locked or the disk refuses.
     """
+    yield from _purge_named(state, device_ids, older_than or 0) if device_ids else _purge_old(state, older_than or 0)
+    apply_keep_keys(state)
+    unpublished = publish(state, publish_device_files, settle_deliveries)
+    is_gone = scrub_log(state.store)
+    refuse_unpublished(unpublished)
+    if not is_gone:
+        yield StillLogged()
+
+
+def _purge_named(state: State, device_ids: Sequence[str], older_than: int) -> list[Purged]:
+    """In one transaction: a device that is unknown stops it before anything is erased."""
     with state.transaction() as now:
-        devices = dict.fromkeys(device_named(state.store, device_id).device_id for device_id in ids)
-        moment = now - timedelta(days=older_than or 0)
-        return [_purge(state, device_id, now, moment) for device_id in devices]
+        devices = dict.fromkeys(device_named(state.store, device_id).device_id for device_id in device_ids)
+        return [_purge(state, device_id, now, now - timedelta(days=older_than)) for device_id in devices]
 
 
 def _purge(state: State, device_id: str, now: datetime, moment: datetime) -> Purged:
@@ -50,8 +72,8 @@ def _purge(state: State, device_id: str, now: datetime, moment: datetime) -> Pur
     return Purged(device_id, tuple(kept.serial for kept in due), now)
 
 
-def purge_all(state: State, older_than: int) -> Iterator[Purged]:
-    """Erase the secrets of every certificate made ``older_than`` days ago or earlier, in groups."""
+def _purge_old(state: State, older_than: int) -> Iterator[Purged]:
+    """In groups, since there may be millions."""
     after, moment = 0, state.trusted_time() - timedelta(days=older_than)
     while group := kept_before(state.store, after, moment):
         after = group.last
