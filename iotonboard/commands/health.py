@@ -19,6 +19,7 @@ from iotonboard.state.changes import revoke_certificates
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.store.certificates import certificate_by_serial
 from iotonboard.store.pending import add_pending
+from iotonboard.store.set_aside import forget_set_aside, rows_set_aside
 from iotonboard.store.trail import trail_entry
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def repair(state: State, authority: Authority, differences: list[Difference]) ->
     """Rebuild what the certificates, the trail and the CA key can rebuild; returns what is left afterwards.
 
     Revocations that the database forgot are recorded again, files are written from the database, modes are
-    set, CRL and ACL are published anew. Edited and vanished rows stay: only a backup knows what they said.
+    set, CRL and ACL are published anew. Edited and vanished rows stay: only a backup knows what they said. Rows that
+    were set aside are recorded in the trail, and what stands in their place counts from then on.
 
     Raises:
         PolicyError: the clock cannot be right.
@@ -65,6 +67,7 @@ def repair(state: State, authority: Authority, differences: list[Difference]) ->
             _revoke_again(state, serial, now)
         for serial in {one.serial for one in differences if one.repair is Repair.WRITE_FILES and one.serial}:
             _queue_files(state, authority, serial, now)
+        _accept_set_aside(state, now)
         if any(one.kind == "ca" for one in differences):
             state.store.set_meta("ca_published", "")
         sign_crls(state, authority, now)
@@ -82,6 +85,12 @@ def _revoke_again(state: State, serial: SerialNumber, now: datetime) -> None:
     said = trail_entry(state.store, serial)
     if said and said.revoked:
         revoke_certificates(state, [serial], RevocationReason(said.revoked), now, subject=holder)
+
+
+def _accept_set_aside(state: State, now: datetime) -> None:
+    for row in rows_set_aside(state.store):
+        state.record(now, row.subject, detail={"set_aside": row.table, "key": row.key, "refused": row.refused})
+    forget_set_aside(state.store)
 
 
 def _queue_files(state: State, authority: Authority, serial: SerialNumber, now: datetime) -> None:

@@ -34,6 +34,7 @@ from iotonboard.store.inspection import (
 )
 from iotonboard.store.issuers import all_issuers, current_issuers
 from iotonboard.store.revocations import unlisted_revocations
+from iotonboard.store.set_aside import rows_set_aside
 from iotonboard.store.trail import fold_trail
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Repair(Enum):
     WRITE_FILES = auto()  # write the files of the device or broker anew
     PUBLISH = auto()  # sign CRLs anew, write CRL, CA file and ACL
     SET_MODE = auto()  # take the rights of others away
+    ACCEPT = auto()  # record it in the trail, and let what stands there now count
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ def inspect_state(state: State) -> Iterator[Difference]:
     found = check_trail(state.store)
     if found.problem:
         yield Difference("trail", f"row {found.broken_row}", found.problem)
+    for row in rows_set_aside(state.store):
+        yield Difference("set-aside", row.subject, f"{row} cannot be, and was set aside", Repair.ACCEPT)
     fold_trail(state.store)
     yield from _certificates(state.store)
     yield from _vanished(state.store)

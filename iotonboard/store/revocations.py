@@ -17,8 +17,8 @@ def add_revocation(
 ) -> None:
     """Record a revocation; one that is there already stays unless this reason replaces it."""
     store.execute(
-        "INSERT INTO revocation (certificate, revocation_date, reason, not_after, entry_der)"
-        " SELECT id, ?, ?, not_after, ? FROM certificate WHERE serial = ? ON CONFLICT (certificate)"
+        "INSERT INTO revocation (certificate, issuer, revocation_date, reason, not_after, entry_der)"
+        " SELECT id, issuer, ?, ?, not_after, ? FROM certificate WHERE serial = ? ON CONFLICT (certificate)"
         " DO UPDATE SET reason = excluded.reason, revocation_date = excluded.revocation_date,"
         " entry_der = excluded.entry_der WHERE revocation.reason = 'certificateHold'"
         " OR (excluded.reason = 'keyCompromise' AND revocation.reason <> 'keyCompromise')",

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from iotonboard.errors import BusyError, PolicyError, StateError
 from iotonboard.model import to_epoch
-from iotonboard.store import schema
 from iotonboard.store.failures import database_error, row_error
+from iotonboard.store.schema.migrations import migrate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,6 +30,11 @@ RecordType = TypeVar("RecordType")
 _Parameters: TypeAlias = "Sequence[object] | Mapping[str, object]"
 # What an adapter raises for a row that no version of the program writes.
 _IMPOSSIBLE = (PolicyError, ValueError, TypeError, OverflowError, RecursionError)
+
+
+def _readable(octets: bytes) -> str:
+    """Text that somebody wrote into the database and that is not UTF-8 is shown as far as it can be read."""
+    return octets.decode("utf-8", "replace")
 
 
 class Store:
@@ -58,14 +63,15 @@ class Store:
             if create and not os.path.exists(path):
                 os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
             connection = sqlite3.connect(path, timeout=timeout_s, isolation_level=None)
+            connection.text_factory = _readable
             # FULL: a COMMIT that returned survives a power cut. secure_delete: erased rows leave no octets.
             connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA secure_delete = ON")
             # A group of a batch touches some thousand pages; what does not fit is written twice and read again.
             connection.execute("PRAGMA cache_size = -16384")
             connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: pages that many rows share are copied once
-            schema.migrate(connection, to_epoch(now), create=create)
+            migrate(connection, to_epoch(now), create=create)
+            connection.execute("PRAGMA foreign_keys = ON")
             if create:
                 connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.Error as error:
@@ -83,7 +89,9 @@ class Store:
         """
         address = f"{Path(path).absolute().as_uri()}?mode=ro"
         try:
-            return cls(path, sqlite3.connect(address, uri=True, timeout=timeout_s, isolation_level=None))
+            connection = sqlite3.connect(address, uri=True, timeout=timeout_s, isolation_level=None)
+            connection.text_factory = _readable
+            return cls(path, connection)
         except sqlite3.Error as error:
             raise database_error(error, path) from error
 

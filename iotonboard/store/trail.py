@@ -9,10 +9,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.model import SerialNumber
 from iotonboard.store import audit
 
 if TYPE_CHECKING:
+    from iotonboard.model import SerialNumber
     from iotonboard.store.store import Store
 
 _TABLE = "CREATE TEMP TABLE trail (serial BLOB PRIMARY KEY, subject TEXT, fingerprint TEXT, revoked TEXT, bundle TEXT)"
@@ -38,10 +38,10 @@ def fold_trail(store: Store) -> None:
     for row in audit.rows(store):
         if not row.serial or row.subject == "ca":
             continue
-        serial, detail = SerialNumber.from_hex(row.serial).octets, json.loads(row.detail)
+        serial, detail = bytes.fromhex(row.serial).rjust(20, b"\0"), json.loads(row.detail)
         store.execute("INSERT OR IGNORE INTO trail (serial, subject) VALUES (?, ?)", (serial, row.subject))
         for column in ("fingerprint", "bundle", "revoked"):
-            if column in detail:
+            if isinstance(detail.get(column), str):
                 store.execute(f"UPDATE trail SET {column} = ? WHERE serial = ?", (detail[column], serial))
         if "released" in detail:
             store.execute("UPDATE trail SET revoked = NULL WHERE serial = ?", (serial,))

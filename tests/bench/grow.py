@@ -75,16 +75,17 @@ def revoke(database: Path, count: int) -> None:
     connection.execute("PRAGMA synchronous = OFF")
     connection.execute("BEGIN")
     rows = connection.execute(
-        "SELECT id, serial, not_after FROM certificate WHERE device IS NOT NULL"
+        "SELECT id, issuer, serial, not_after FROM certificate WHERE device IS NOT NULL"
         " AND id NOT IN (SELECT certificate FROM revocation) ORDER BY id LIMIT ?",
         (count,),
     )
     now, reason = datetime.now(UTC).replace(microsecond=0), RevocationReason.SUPERSEDED
     connection.executemany(
-        "INSERT INTO revocation (certificate, revocation_date, reason, not_after, entry_der) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO revocation (certificate, issuer, revocation_date, reason, not_after, entry_der)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
         (
-            (row, int(now.timestamp()), reason.value, not_after, encode_entry(_serial(serial), now, reason))
-            for row, serial, not_after in rows.fetchall()
+            (row, issuer, int(now.timestamp()), reason.value, not_after, encode_entry(_serial(serial), now, reason))
+            for row, issuer, serial, not_after in rows.fetchall()
         ),
     )
     connection.execute("COMMIT")

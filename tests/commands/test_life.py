@@ -298,7 +298,7 @@ def test_a_key_that_outlived_its_device_is_named_until_it_is_purged(state: State
     assert "purge press-17" in found["hint"]
     state.run("purge", "press-17")
     assert check(state, "kept-keys")["status"] == "ok"
-    edit(state, "UPDATE certificate SET not_after = 2 WHERE device = (SELECT max(id) FROM device)")
+    edit(state, "UPDATE certificate SET not_before = 1, not_after = 2 WHERE device = (SELECT max(id) FROM device)")
     assert "purge press-20" in check(state, "kept-keys")["hint"]
 
 

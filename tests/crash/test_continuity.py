@@ -16,7 +16,7 @@ TAMPERINGS = {
     "all revocations deleted": "DELETE FROM revocation",
     "one revocation deleted": "DELETE FROM revocation WHERE certificate = 1",
     "expiry moved into the past": "UPDATE revocation SET not_after = 1 WHERE certificate = 1",
-    "both expiries moved": "UPDATE certificate SET not_after = 1; UPDATE revocation SET not_after = 1",
+    "both expiries moved": "UPDATE certificate SET not_before = 0, not_after = 1; UPDATE revocation SET not_after = 1",
     "entry of another serial": "UPDATE revocation SET entry_der = (SELECT entry_der FROM revocation"
     " WHERE certificate = 2) WHERE certificate = 1",
     "certificate deleted": "DELETE FROM revocation; DELETE FROM pending; DELETE FROM certificate",

@@ -8,11 +8,20 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from iotonboard.store import schema
+from iotonboard.store.schema import migrations
 
 from support.faults import KILLED, die_at, in_turn
+from support.invariants import read_crls
 from support.later_version import add_tables, fail_half_way, with_migration
 from support.program import State, dump_database
+from support.version_1 import make_state_v1
+
+
+def edit(state: State, *statements: str) -> None:
+    with contextlib.closing(sqlite3.connect(state.path / "devices.db")) as database:
+        for statement in statements:
+            assert database.execute(statement).rowcount > 0, statement
+        database.commit()
 
 
 def _later_version(state: State) -> int:
@@ -23,7 +32,7 @@ def _later_version(state: State) -> int:
 @pytest.mark.parametrize("words", [("list",), ("register", "x"), ("revoke", "x", "--defer"), ("gen-crl",), ("health",)])
 def test_a_newer_database_is_refused_untouched(state: State, words: tuple[str, ...]) -> None:
     with contextlib.closing(sqlite3.connect(state.path / "devices.db")) as database:
-        database.execute(f"PRAGMA user_version = {len(schema.MIGRATIONS) + 1}")
+        database.execute(f"PRAGMA user_version = {len(migrations.MIGRATIONS) + 1}")
     before = state.snapshot()
     result = state.run(*words, expect=3)
     assert "newer version" in result.stderr
@@ -41,7 +50,7 @@ def test_a_foreign_database_is_refused_untouched(state: State, tmp_path: Path) -
 
 
 def test_a_migration_runs_once_with_its_record(state: State) -> None:
-    known = len(schema.MIGRATIONS)
+    known = len(migrations.MIGRATIONS)
     for _ in range(2):
         state.run("list", before=with_migration(add_tables))
     with contextlib.closing(sqlite3.connect(state.path / "devices.db")) as database:
@@ -58,7 +67,7 @@ def test_a_migration_that_fails_is_rolled_back_whole(state: State) -> None:
 
 
 def test_a_migration_killed_at_every_step_is_rolled_back_or_done(state: State, tmp_path: Path) -> None:
-    known, killed = len(schema.MIGRATIONS), 0
+    known, killed = len(migrations.MIGRATIONS), 0
     for step in range(1, 40):
         (tmp_path / str(step)).mkdir()
         copy = state.copy_to(tmp_path / str(step))
@@ -72,23 +81,9 @@ def test_a_migration_killed_at_every_step_is_rolled_back_or_done(state: State, t
     assert killed >= 4
 
 
-VECTOR = Path(__file__).resolve().parents[1] / "vectors" / "state-v1"
-
-
 @pytest.fixture
 def state_v1(tmp_path: Path) -> State:
-    """A state as version 1 left it, without its files, which the database can write again; see make.py there."""
-    state = State(tmp_path / "state", tmp_path / "key-file")
-    state.certs.mkdir(parents=True, mode=0o700)
-    state.path.chmod(0o700)
-    for source, target in (("ca.key", state.certs / "ca.key"), ("key-file", state.passphrase_file)):
-        shutil.copy(VECTOR / source, target)
-        target.chmod(0o600)
-    with contextlib.closing(sqlite3.connect(state.path / "devices.db")) as database:
-        database.executescript((VECTOR / "devices.sql").read_text())
-        database.execute("PRAGMA journal_mode = WAL")
-    (state.path / "devices.db").chmod(0o600)
-    return state
+    return make_state_v1(tmp_path)
 
 
 def _tables(database: sqlite3.Connection) -> list[tuple[str, str]]:
@@ -101,8 +96,54 @@ def test_the_schema_of_version_1_is_never_edited(state_v1: State) -> None:
         contextlib.closing(sqlite3.connect(":memory:")) as made,
         contextlib.closing(sqlite3.connect(state_v1.path / "devices.db")) as kept,
     ):
-        schema.MIGRATIONS[0](made)
+        migrations.MIGRATIONS[0](made, 0)
         assert _tables(made) == _tables(kept)
+
+
+def test_bringing_version_1_forward_is_done_whole_or_not_at_all(state_v1: State, tmp_path: Path) -> None:
+    """Killed at every statement; what somebody broke in it is set aside each time."""
+    edit(state_v1, "UPDATE device SET created_at = 'yesterday' WHERE id = 1")
+    before, killed = dump_database(state_v1.path / "devices.db"), 0
+    for step in range(1, 100):
+        (tmp_path / str(step)).mkdir()
+        copy = state_v1.copy_to(tmp_path / str(step))
+        if copy.run("list", before=die_at(step), expect=(0, KILLED)).exit_code != KILLED:
+            break
+        killed += 1
+        assert _later_version(copy) == 2 or dump_database(copy.path / "devices.db") == before
+        assert "press-5" in copy.run("list").stdout
+        assert _later_version(copy) == 2
+        shutil.rmtree(copy.path.parent)
+    assert killed >= 30
+
+
+def test_what_cannot_be_is_named_and_stands_in_nobody_s_way(state_v1: State) -> None:
+    edit(
+        state_v1,
+        "UPDATE device SET attributes = x'00' WHERE device_id = 'press-5'",
+        "UPDATE certificate SET not_after = -9000000000000 WHERE device = 2",
+        "UPDATE revocation SET reason = 'because' WHERE certificate = 3",
+        "UPDATE topic SET access = 17",
+        "UPDATE meta SET value = 'now' WHERE key = 'last_event'",
+    )
+    state_v1.run("accept-clock")
+    (found,) = state_v1.run("health", "--check", "set-aside", "--json", expect=9).json["checks"]
+    named = ("device 5 of 'press-5'", "certificate 2 of 'press-2'", "revocation 3 of 'press-3'", "topic", "last_event")
+    assert [word for word in named if word not in found["message"]] == []
+    assert found["hint"].endswith("iotonboard health --repair")
+    statuses = {one["device_id"]: one["status"] for one in state_v1.run("list", "--json").json_lines}
+    assert statuses["press-2"] == statuses["press-3"] == "revoked"
+    state_v1.run("renew", "press-5")
+    state_v1.register("press-6")
+    state_v1.run("revoke", "press-1", "press-5")
+    shown = [state_v1.json("show", name)["certificates"] for name in ("press-1", "press-2", "press-3", "press-5")]
+    (crl,) = read_crls(state_v1.crl)
+    assert {f"{entry.serial_number:X}" for entry in crl} >= {one["serial"] for each in shown for one in each}
+    state_v1.run("health", "--repair", expect=9)  # only a backup knows what the rows said
+    assert state_v1.run("health", "--check", "set-aside", "--json").json["checks"][0]["status"] == "ok"
+    state_v1.run("audit", "verify")
+    kinds = {one["kind"] for one in state_v1.run("health", "--deep", "--json", expect=9).json["differences"]}
+    assert kinds == {"edited-row"}
 
 
 def test_a_state_of_version_1_goes_on(state_v1: State) -> None:

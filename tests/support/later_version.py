@@ -6,23 +6,25 @@ import sqlite3
 from collections.abc import Callable
 from functools import partial
 
-from iotonboard.store import schema
+from iotonboard.store.schema import migrations
+
+Migration = Callable[[sqlite3.Connection, int], None]
 
 
-def with_migration(migration: Callable[[sqlite3.Connection], None]) -> Callable[[], None]:
+def with_migration(migration: Migration) -> Callable[[], None]:
     """For ``before`` of ``State.run``: make the program of this call know this migration too."""
     return partial(_append, migration)
 
 
-def _append(migration: Callable[[sqlite3.Connection], None]) -> None:
-    schema.MIGRATIONS = (*schema.MIGRATIONS, migration)
+def _append(migration: Migration) -> None:
+    migrations.MIGRATIONS = (*migrations.MIGRATIONS, migration)
 
 
-def add_tables(connection: sqlite3.Connection) -> None:
+def add_tables(connection: sqlite3.Connection, now: int) -> None:
     connection.execute("CREATE TABLE later (id INTEGER PRIMARY KEY)")
     connection.execute("INSERT INTO later VALUES (7)")
 
 
-def fail_half_way(connection: sqlite3.Connection) -> None:
-    add_tables(connection)
+def fail_half_way(connection: sqlite3.Connection, now: int) -> None:
+    add_tables(connection, now)
     connection.execute("INSERT INTO no_such_table VALUES (1)")

@@ -14,6 +14,7 @@ from iotonboard.model import from_epoch
 from iotonboard.store.certificates import newest_device_certificates
 from iotonboard.store.devices import count_devices
 from iotonboard.store.issuers import current_issuers
+from iotonboard.store.set_aside import rows_set_aside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 READ_THROUGH = 256 << 20  # a database of so many octets is read within seconds, also from a slow disk
 AUDIT_ROWS = 10_000  # rows whose chain is checked each time: 0.1 s; the whole chain is for --deep
+SHOWN_ROWS = 20  # 'health --deep' names all
 SAMPLE = 50  # newest certificates whose folders and keys are looked at
 FREE_BYTES = 64 << 20  # a thousand registrations, a checkpoint of the database's log, and some room
 BACKUP_DAYS = 30
@@ -37,6 +39,16 @@ def database(state: State) -> Outcome:
     if damage := state.store.damage():
         return failed(f"the database is damaged: {damage}", "restore it from the latest backup")
     return ok(count)
+
+
+def set_aside(state: State) -> Outcome:
+    """No row had to be set aside because it cannot be; the first of them are named."""
+    rows = list(rows_set_aside(state.store))
+    if not rows:
+        return ok("none was set aside")
+    named = ", ".join(map(str, rows[:SHOWN_ROWS])) + (", ..." if len(rows) > SHOWN_ROWS else "")
+    message = f"{len(rows)} rows could not be, and were set aside: {named}"
+    return failed(message, "revoke or reissue what is named, then type: iotonboard health --repair")
 
 
 def audit(state: State) -> Outcome:

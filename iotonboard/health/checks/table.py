@@ -29,6 +29,7 @@ class Check:
 
 CHECKS = (
     Check("database", "SQLite finds the database sound", machine.database),
+    Check("set-aside", "every row of an older version could be brought forward", machine.set_aside),
     Check("clock", "the clock agrees with the last recorded event", machine.clock),
     Check("ca-key", "the CA key is there, encrypted and private", authority.ca_key),
     Check("ca-certificate", "the CA lives longer than what it issues", authority.ca_certificate),

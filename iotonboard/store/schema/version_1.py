@@ -1,28 +1,21 @@
-"""The database schema as ordered migrations; each runs in one transaction together with its record.
-
-A released migration is never edited: a change of the schema is a new function at the end of ``MIGRATIONS``.
-The SQL keeps to what PostgreSQL reads too, apart from the pragmas and COLLATE NOCASE.
-"""
+"""Version 1: the tables and indexes as they were first. Never edited: what ``version_2`` brings forward."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import StateError
-
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
-
-APPLICATION_ID = 0x494F5442  # "IOTB": tells this database from any other SQLite file
 
 
-def _version_1(connection: sqlite3.Connection) -> None:
-    for statement in _TABLES_1:
+def make_tables(connection: sqlite3.Connection, now: int) -> None:
+    """Make what an empty database begins with."""
+    del now
+    for statement in _TABLES:
         connection.execute(statement)
 
 
-_TABLES_1 = (
+_TABLES = (
     "CREATE TABLE migration (version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL)",
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
     """CREATE TABLE issuer (
@@ -82,48 +75,3 @@ _TABLES_1 = (
         " signature BLOB NOT NULL)"
     ),
 )
-
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_version_1,)
-
-
-def migrate(connection: sqlite3.Connection, now: int, *, create: bool) -> None:
-    """Bring a database to the newest schema; nothing happens when it is there already.
-
-    Raises:
-        StateError: the database was made by a newer version, is not this program's, or is empty and ``create``
-            did not say that it may be.
-    """
-    # Asked before the version: another process may be filling the database at this moment.
-    is_empty = not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    if application not in (0, APPLICATION_ID) or (application == 0 and not (version == 0 and is_empty)):
-        raise StateError("the database is not an iotonboard database", hint="check 'database_url' in the configuration")
-    if version == 0 and not create:
-        raise StateError(
-            "the database is empty",
-            hint="restore it from the latest backup; after an interrupted 'init-ca', run that again",
-        )
-    if version > len(MIGRATIONS):
-        raise StateError(
-            f"the state was made by a newer version (schema {version}, this program knows {len(MIGRATIONS)})",
-            hint="install that version of iotonboard; nothing was changed",
-        )
-    for number, change in enumerate(MIGRATIONS[version:], start=version + 1):
-        _apply(connection, number, change, now)
-
-
-def _apply(connection: sqlite3.Connection, number: int, change: Callable[[sqlite3.Connection], None], now: int) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        # Another process may have done it while this one waited for the lock.
-        if connection.execute("PRAGMA user_version").fetchone()[0] < number:
-            change(connection)
-            connection.execute("INSERT INTO migration (version, applied_at) VALUES (?, ?)", (number, now))
-            connection.execute(f"PRAGMA user_version = {number:d}")
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID:d}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
