@@ -144,7 +144,7 @@ class Destination:
 
     def _brought(self, counter: int, files: Mapping[str, bytes]) -> bool:
         paths = [(os.path.join(self.generation(counter), name), content) for name, content in files.items()]
-        return counter > 0 and all(os.path.isfile(path) and holds(path, [content]) for path, content in paths)
+        return all(os.path.isfile(path) and holds(path, [content]) for path, content in paths)
 
     def replace(self, files: Mapping[str, bytes], *, backwards: bool = False) -> None:
         """Put files in place, each by one rename, in the order in which a broker may meet them."""
