@@ -20,7 +20,7 @@ from iotonboard.pki.keys import spki_der
 from iotonboard.pki.lint import crl_rules
 from iotonboard.pki.lint.candidate import Kind, read_candidate, read_crl_candidate
 from iotonboard.pki.lint.lint import LINTS, lint_certificate, lint_crl
-from iotonboard.pki.lint.reader import read_certificate
+from iotonboard.pki.lint.reader import read_certificate, read_tbs
 from iotonboard.pki.profiles import Subject
 
 from support.pki import CA_VALIDITY, NOW, SERIAL, UUID, device, issuer, key, server
@@ -238,6 +238,7 @@ def test_every_certificate_rule_has_a_bad_vector() -> None:
         with_extensions(GOOD[DEVICE], lambda found: found.update({b"again": found[BASIC]})),
         device_with(serial=der.tlv(der.INTEGER, b"\x00" + SERIAL.to_bytes(20))),
         device_with(serial=der.tlv(der.INTEGER, b"")),
+        device_with(serial=der.tlv(der.INTEGER, b"\x00\x05")),
         device_with(validity=validity(BEGIN, utc("310631120000Z"))),
         device_with(validity=validity(BEGIN)),
         device_with(subject=der.sequence(der.tlv(0x31, 2 * pair(CN, "sensor-1")))),
@@ -314,6 +315,11 @@ def test_all_findings_are_told_at_once() -> None:
     assert "issuer_is_ca_subject" in caught.value.message
     assert "serial_has_64_bits" in caught.value.message
     assert caught.value.exit_code == 6
+
+
+def test_two_digits_of_a_year_are_of_1950_to_2049() -> None:
+    found = read_tbs(device_with(validity=validity(utc("500101000000Z"), utc("491231235959Z"))))
+    assert (found.not_before.year, found.not_after.year) == (1950, 2049)
 
 
 def test_a_serial_of_one_is_positive_and_too_short() -> None:
