@@ -32,8 +32,8 @@ def issue(
     from iotonboard.commands.broker_issue import issue_broker
 
     with session.open_state() as state:
-        authority = session.unlock(state)
-        result = issue_broker(state, authority, hosts, port=port, validity_days=validity_days, plain_key=plain_key)
+        unlock = session.unlocker(state)
+        result = issue_broker(state, hosts, unlock, port=port, validity_days=validity_days, plain_key=plain_key)
     values = {
         "host": result.host,
         **certificate_json(result.serial, result.validity, result.fingerprint),

@@ -58,11 +58,13 @@ def _inspect(session: Session, *, repair: bool) -> int | None:
     from iotonboard.commands import health as command
 
     with session.open_state() as state:
-        differences = command.find_differences(state)
-        if repair and differences:
-            before = len(differences)
-            differences = command.repair(state, session.unlock(state), differences)
-            session.message(f"{before} differences found, {len(differences)} left")
+        if repair:
+            repaired = command.repair(state, session.unlocker(state))
+            differences = repaired.left
+            if repaired.found:
+                session.message(f"{repaired.found} differences found, {len(differences)} left")
+        else:
+            differences = command.find_differences(state)
     if session.json:
         rows = [{"kind": one.kind, "subject": one.subject, "message": one.message} for one in differences]
         output.write_json("health", {"status": "failed" if differences else "ok", "differences": rows})

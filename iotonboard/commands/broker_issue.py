@@ -1,4 +1,9 @@
-"""``broker issue``: a server certificate for a broker, and a ``mosquitto.conf`` that enforces mTLS, CRL and ACL."""
+"""``broker issue``: a server certificate for a broker, and a ``mosquitto.conf`` that enforces mTLS, CRL and ACL.
+
+1. Unlock the CA; make key and certificate.
+2. Record them in one transaction: from here on the certificate can be revoked.
+3. Publish the broker's files and everything else, then write what is not kept: the plain key and the configuration.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +29,21 @@ from iotonboard.store.pending import add_pending
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from iotonboard.ca.authority import Authority
+    from iotonboard.ca.authority import Authority, SigningCa, Unlock
     from iotonboard.model import Validity
     from iotonboard.state.layout import Folder
     from iotonboard.state.state import State
 
 PLAIN_KEY_FILE = "broker-plain.key"
+
+
+@dataclass(frozen=True, slots=True)
+class _Issued:
+    """A certificate that is not recorded yet, with its key in the clear and the password of the encrypted one."""
+
+    certificate: NewCertificate
+    key_der: bytes = field(repr=False)
+    password: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +61,7 @@ class Result:
 
 
 def issue_broker(
-    state: State,
-    authority: Authority,
-    hosts: Sequence[str],
-    *,
-    port: int,
-    validity_days: int | None,
-    plain_key: bool,
+    state: State, hosts: Sequence[str], unlock: Unlock, *, port: int, validity_days: int | None, plain_key: bool
 ) -> Result:
     """Issue a certificate whose subjectAltName holds every one of ``hosts``; the first names the folder.
 
@@ -64,47 +72,48 @@ def issue_broker(
     A ``mosquitto.conf`` that is there already is the operator's and stays.
 
     Raises:
+        KeyUnavailableError: the CA key is missing, or the passphrase does not open it.
         PolicyError: a name is not a host name or address, or the broker would outlive the CA.
+        BusyError: the state is locked or the disk refuses.
     """
-    host, now = hosts[0], state.clock()
-    ca = broker_ca(state.store, authority, now)
-    days = state.config["cert_validity_days"]
-    if ca is not authority.active:
-        days = max(min(days, (ca.issuer.validity.not_after - now).days), 1)
-    validity = validity_for(
-        now,
-        validity_days or days,
-        skew_minutes=state.config["not_before_skew_minutes"],
-        issuer_validity=ca.issuer.validity,
-    )
-    names = ("country", "organization", "organizational_unit")
-    extra = tuple((name, state.config[f"subject.{name}"]) for name in names if state.config[f"subject.{name}"])
-    key = generate_key(KeyType.EC_P256)
-    serial, salt = SerialNumber.from_random(os.urandom(20)), os.urandom(SALT_OCTETS)
-    der = issue_server(ca.issuer, key.public_key(), hosts, serial, validity, ServerProfile(extra))
-    password = authority.vault.bundle_password(serial, salt)
-    spki = sha256(spki_der(key.public_key())).digest()
-    new = NewCertificate(
-        serial, validity, der, sha256(der).hexdigest(), spki, encrypt_secret(dump_key(key), password), salt
-    )
+    authority, host = unlock(), hosts[0]
+    ca = broker_ca(state.store, authority, state.clock())
+    issued = _issue(state, authority, ca, hosts, validity_days)
+    new = issued.certificate
     with state.transaction(signing=True) as now:
         refuse_changed(state, authority)
         add_certificate(state.store, new, issuer=ca.row, host=host, now=now)
         add_pending(state.store, new.serial, None)
-        state.record(
-            now,
-            host,
-            serial=serial.hex,
-            detail={"fingerprint": new.fingerprint, "broker": list(hosts), "plain_key": plain_key},
-        )
+        detail = {"fingerprint": new.fingerprint, "broker": list(hosts), "plain_key": plain_key}
+        state.record(now, host, serial=new.serial.hex, detail=detail)
         seal_audit(state, authority)
     refuse_unpublished(publish(state, *EVERYTHING))
     folder = state.paths.broker(host)
     if plain_key:
-        content = pem.pem_encode("PRIVATE KEY", dump_key(key))
+        content = pem.pem_encode("PRIVATE KEY", issued.key_der)
         write_atomic(os.path.join(folder.path, PLAIN_KEY_FILE), content, PRIVATE)
     config, written = _write_config(state, folder, host, port, plain_key=plain_key)
-    return Result(host, serial, validity, new.fingerprint, ca.issuer.fingerprint, config, written, password)
+    fingerprint = ca.issuer.fingerprint
+    return Result(host, new.serial, new.validity, new.fingerprint, fingerprint, config, written, issued.password)
+
+
+def _issue(
+    state: State, authority: Authority, ca: SigningCa, hosts: Sequence[str], validity_days: int | None
+) -> _Issued:
+    now, days = state.clock(), state.config["cert_validity_days"]
+    if ca is not authority.active:
+        days = max(min(days, (ca.issuer.validity.not_after - now).days), 1)
+    skew = state.config["not_before_skew_minutes"]
+    validity = validity_for(now, validity_days or days, skew_minutes=skew, issuer_validity=ca.issuer.validity)
+    key = generate_key(KeyType.EC_P256)
+    key_der, spki = dump_key(key), sha256(spki_der(key.public_key())).digest()
+    serial, salt = SerialNumber.from_random(os.urandom(20)), os.urandom(SALT_OCTETS)
+    password = authority.vault.bundle_password(serial, salt)
+    profile = ServerProfile(state.config.subject_extra)
+    der = issue_server(ca.issuer, key.public_key(), hosts, serial, validity, profile)
+    encrypted = encrypt_secret(key_der, password)
+    new = NewCertificate(serial, validity, der, sha256(der).hexdigest(), spki, encrypted, salt)
+    return _Issued(new, key_der, password)
 
 
 def _write_config(state: State, folder: Folder, host: str, port: int, *, plain_key: bool) -> tuple[str, bool]:

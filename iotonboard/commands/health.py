@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from iotonboard.ca.authority import Authority
+    from iotonboard.ca.authority import Authority, Unlock
     from iotonboard.health.finding import Finding
     from iotonboard.health.inspection import Difference
     from iotonboard.model import SerialNumber
@@ -51,17 +52,30 @@ def find_differences(state: State) -> list[Difference]:
     return sorted(inspect_state(state), key=lambda one: (one.kind, one.subject, one.message))
 
 
-def repair(state: State, authority: Authority, differences: list[Difference]) -> list[Difference]:
-    """Rebuild what the certificates, the trail and the CA key can rebuild; returns what is left afterwards.
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """How many differences were found, and those that are left."""
+
+    found: int
+    left: list[Difference]
+
+
+def repair(state: State, unlock: Unlock) -> Repaired:
+    """Rebuild what the certificates, the trail and the CA key can rebuild; without a difference no key is needed.
 
     Revocations that the database forgot are recorded again, files are written from the database, modes are
     set, CRL and ACL are published anew. Edited and vanished rows stay: only a backup knows what they said. Rows that
     were set aside are recorded in the trail, and what stands in their place counts from then on.
 
     Raises:
+        KeyUnavailableError: the CA key is missing, or the passphrase does not open it.
         PolicyError: the clock cannot be right.
         BusyError: the state is locked or the disk refuses.
     """
+    differences = find_differences(state)
+    if not differences:
+        return Repaired(0, [])
+    authority = unlock()
     with state.transaction(signing=True) as now:
         for serial in {one.serial for one in differences if one.repair is Repair.REVOKE and one.serial}:
             _revoke_again(state, serial, now)
@@ -77,7 +91,7 @@ def repair(state: State, authority: Authority, differences: list[Difference]) ->
         if difference.repair is Repair.SET_MODE:
             make_private(difference.subject)
     refuse_unpublished(publish(state, *EVERYTHING))
-    return find_differences(state)
+    return Repaired(len(differences), find_differences(state))
 
 
 def _revoke_again(state: State, serial: SerialNumber, now: datetime) -> None:

@@ -207,6 +207,12 @@ class Config:
             return f":{group}"
         return str(user)
 
+    @property
+    def subject_extra(self) -> tuple[tuple[str, str], ...]:
+        """Attributes that come before the commonName of every device and broker, with their values."""
+        names = ("country", "organization", "organizational_unit")
+        return tuple((name, self[f"subject.{name}"]) for name in names if self[f"subject.{name}"])
+
 
 def load_config(file_text: str | None, environment: Mapping[str, str]) -> Config:
     """Resolve all settings.

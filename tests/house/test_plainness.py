@@ -16,7 +16,6 @@ _LONGEST_FUNCTION = 50
 LONG_FILES = {}
 LONG_FUNCTIONS = {
     "iotonboard.cli.register.register": "its protocol belongs into the command",
-    "iotonboard.commands.broker_issue.issue_broker": "to be divided",
 }
 PRIVATE = {
     ("iotonboard.cli.app", "typer._click.exceptions.ClickException"): "typer ships click below this name; it is pinned",
