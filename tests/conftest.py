@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,8 +27,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite", action="store_true", help="write what the run-book prints into the README")
 
 
+_MEMORY = "/dev/shm"
+_ENOUGH = 2 << 30
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    Launcher.forks = not config.getoption("--long")
+    is_long = config.getoption("--long")
+    Launcher.forks = not is_long
+    if not is_long and _is_roomy(_MEMORY):
+        # A call syncs a dozen files: on a disk it waits for that longer than for all else. The long version waits.
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", _MEMORY)
+        os.environ.setdefault("TMPDIR", _MEMORY)
+        tempfile.tempdir = None
+
+
+def _is_roomy(folder: str) -> bool:
+    """Whether a folder is there that takes all files of the tests, programs too."""
+    try:
+        found = os.statvfs(folder)
+    except (AttributeError, OSError):
+        return False
+    return found.f_bavail * found.f_frsize > _ENOUGH and not found.f_flag & os.ST_NOEXEC and os.access(folder, os.W_OK)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
