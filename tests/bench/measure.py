@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,8 +41,8 @@ class Spent(NamedTuple):
     """What one process took: elapsed time, processor time of it and its children, and its largest memory."""
 
     wall_ms: float
-    cpu_ms: float
-    peak_mb: float
+    cpu_ms: float = 0.0  # not known
+    peak_mb: float = 0.0
 
 
 Run = Callable[[], Spent]
@@ -64,9 +65,20 @@ class Line(NamedTuple):
         return f"| {' | '.join(cells)} |"
 
 
-def skipped(what: str, peer: str, reason: str) -> Line:
+@dataclass(frozen=True)
+class Case:
+    """A line that can be measured: how it is named on the command line, and what measures it in so many runs.
+
+    What it needs is prepared when it is measured, so that a run of some lines prepares nothing for the others.
+    """
+
+    name: str
+    measure: Callable[[int], Line]
+
+
+def skipped(name: str, what: str, peer: str, reason: str) -> Case:
     """A line that says why there is no figure."""
-    return Line(what, peer, "-", "-", note=f"skipped: {reason}")
+    return Case(name, lambda _runs: Line(what, peer, "-", "-", note=f"skipped: {reason}"))
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -101,16 +113,23 @@ def milliseconds(value: float) -> str:
     return f"{value:.1f} ms" if value < 10_000 else f"{value / 1000:.1f} s"
 
 
-def pair(what: str, peer: str, required: str, ours: Run, theirs: Run, runs: int, note: str = "") -> Line:
-    """Run both sides in turn; the first pair fills caches and does not count."""
-    ours(), theirs()
-    pairs = [(ours(), theirs()) for _ in range(runs)]
-    a, b = (statistics.median(spent.wall_ms for spent in side) for side in zip(*pairs, strict=True))
-    cpu = statistics.median(x.cpu_ms / max(y.cpu_ms, 1) for x, y in pairs)
-    peak = max(x.peak_mb for x, _ in pairs)
-    told = f"CPU {cpu:.2f}, {peak:.0f} MB" + (f"; {note}" if note else "")
-    ratio = statistics.median(x.wall_ms / y.wall_ms for x, y in pairs)
-    return Line(what, peer, required, milliseconds(a), milliseconds(b), ratio, told)
+def pair(
+    name: str, what: str, peer: str, required: str, ours: Run, theirs: Run, *, note: str = "", most_runs: int = 1000
+) -> Case:
+    """A line of two sides that run in turn; the first pair prepares what is needed, fills caches and does not count."""
+
+    def measure(runs: int) -> Line:
+        ours(), theirs()
+        pairs = [(ours(), theirs()) for _ in range(min(runs, most_runs))]
+        a, b = (statistics.median(spent.wall_ms for spent in side) for side in zip(*pairs, strict=True))
+        told = [note] if note else []
+        if peak := max(x.peak_mb for x, _ in pairs):
+            cpu = statistics.median(x.cpu_ms / max(y.cpu_ms, 1) for x, y in pairs)
+            told.insert(0, f"CPU {cpu:.2f}, {peak:.0f} MB")
+        ratio = statistics.median(x.wall_ms / y.wall_ms for x, y in pairs)
+        return Line(what, peer, required, milliseconds(a), milliseconds(b), ratio, "; ".join(told))
+
+    return Case(name, measure)
 
 
 class State:

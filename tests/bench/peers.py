@@ -9,58 +9,86 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from batches import Fresh
-from measure import Line, Run, State, pair, process, skipped
+from measure import Case, Run, Spent, State, pair, process, skipped
 
 ONE = "`register`, one EC device with bundle"
+CFSSL = "Debian: golang-cfssl"
+Prepare = Callable[[str, Path], Run]  # of the program and a folder with a CA
 _CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 
 
-def one_device(state: State, folder: Path, peers: Path | None, runs: int) -> Iterator[Line]:
+def make_ca(folder: Path) -> Path:
+    """A folder with an EC CA in ``ca.key`` and ``ca.crt``, made once."""
+    if not folder.exists():
+        folder.mkdir()
+        process("openssl", "req", "-x509", *_CURVE, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=bench",
+                cwd=folder)  # fmt: skip
+    return folder
+
+
+def one_device(state: State, folder: Path, peers: Path | None) -> list[Case]:
     """One device with each peer, beside one ``register`` as a whole process."""
-    ca = folder / "peer-ca"
-    ca.mkdir()
-    process("openssl", "req", "-x509", *_CURVE, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=bench",
-            cwd=ca)  # fmt: skip
-    known: list[tuple[str, str, str | Path | None, Callable[[str, Path], Run]]] = [
-        ("easy-rsa `build-client-full`", "<= 0.75", _easy_rsa(), _with_easy_rsa),
-        ("openssl `req`, `x509 -req`", "-", shutil.which("openssl"), _with_openssl),
-        ("cfssl `gencert`", "-", shutil.which("cfssl"), _with_cfssl),
-        ("certtool, key and certificate", "-", shutil.which("certtool"), _with_certtool),
-        ("nrfcloud-utils `create_device_credentials`", "-",
-         _from_pypi("nrfcloud-utils", "create_device_credentials", peers), _with_nrfcloud),
-    ]  # fmt: skip
-    for name, required, program, prepare in known:
+
+    def beside(name: str, peer: str, required: str, package: str, program: str | Path | None, prepare: Prepare) -> Case:
         if program is None:
-            yield skipped(ONE, name, "not installed" if "nrfcloud" not in name else "no --peers-dir, or no index")
-        else:
-            theirs = prepare(str(program), ca)
-            yield pair(ONE, name, required, lambda: state.call("register", state.fresh()), theirs, runs)
+            return skipped(name, ONE, peer, f"not installed ({package})")
+        theirs = _prepared(lambda: prepare(str(program), make_ca(folder / "peer-ca")))
+        return pair(name, ONE, peer, required, lambda: state.call("register", state.fresh()), theirs)
+
+    find, nrfcloud = shutil.which, _from_pypi("nrfcloud-utils", "create_device_credentials", peers)
+    return [
+        beside("easy-rsa", "easy-rsa `build-client-full`", "<= 0.75", "Debian: easy-rsa", _easy_rsa(), _with_easy_rsa),
+        beside("openssl", "openssl `req`, `x509 -req`", "-", "Debian: openssl", find("openssl"), _with_openssl),
+        beside("cfssl", "cfssl `gencert`", "-", CFSSL, find("cfssl"), lambda _, ca: cfssl_gencert(ca)),
+        beside(
+            "certtool", "certtool, key and certificate", "-", "Debian: gnutls-bin", find("certtool"), _with_certtool
+        ),
+        beside("nrfcloud", "nrfcloud-utils `create_device_credentials`", "-", "--peers-dir", nrfcloud, _with_nrfcloud),
+    ]
 
 
-def many_devices(state: State, folder: Path, peers: Path | None, count: int, runs: int) -> Iterator[Line]:
+def _prepared(prepare: Callable[[], Run]) -> Run:
+    """What is prepared at its first run."""
+    once = cache(prepare)
+
+    def run() -> Spent:
+        return once()()
+
+    return run
+
+
+def many_devices(state: State, folder: Path, peers: Path | None, count: int) -> list[Case]:
     """A batch with bundles beside esp-matter-mfg-tool, which makes key, certificate and partition for each device."""
     what, peer = f"`register --count {count}`, EC with AES bundles", "esp-matter-mfg-tool"
     program = _from_pypi(peer, peer, peers)
     if program is None:
-        yield skipped(what, peer, "no --peers-dir, or no index")
-        return
-    place = folder / "esp"
-    place.mkdir()
-    (place / "pai.cnf").write_text(_PAI)
-    (place / "cd.der").write_bytes(b"x")
-    process("openssl", "req", "-x509", *_CURVE, "-keyout", "pai.key", "-out", "pai.pem", "-config", "pai.cnf",
-            "-days", "3000", cwd=place)  # fmt: skip
+        return [skipped("esp", what, peer, "not installed (--peers-dir)")]
+    place, fresh = folder / "esp", Fresh(state, folder)
+    numbers = iter(range(1000))
     options = "--vendor-id 0xFFF2 --product-id 0x8001 --vendor-name B --product-name P --hw-ver 1 --hw-ver-str 1 --pai"
     files = "-lt 365 -k pai.key -c pai.pem -cd cd.der"
-    numbers = iter(range(1000))
-    fresh = Fresh(state, folder)
-    yield pair(what, peer, "<= 0.167 (6 x)", lambda: fresh.register("--count", str(count)),
-               lambda: process(program, "-n", str(count), *options.split(), *files.split(), "--outdir",
-                               f"out-{next(numbers)}", cwd=place), runs)  # fmt: skip
+
+    def prepare() -> Run:
+        place.mkdir()
+        (place / "pai.cnf").write_text(_PAI)
+        (place / "cd.der").write_bytes(b"x")
+        process("openssl", "req", "-x509", *_CURVE, "-keyout", "pai.key", "-out", "pai.pem", "-config", "pai.cnf",
+                "-days", "3000", cwd=place)  # fmt: skip
+        return run
+
+    def run() -> Spent:
+        out = f"out-{next(numbers)}"
+        return process(program, "-n", str(count), *options.split(), *files.split(), "--outdir", out, cwd=place)
+
+    return [
+        pair("esp", what, peer, "<= 0.167 (6 x)", lambda: fresh.register("--count", str(count)), _prepared(prepare),
+             most_runs=3)
+    ]  # fmt: skip
 
 
 # An issuer as esp-matter-mfg-tool wants it. The first "1." of an object identifier is a counter for OpenSSL.
@@ -114,9 +142,10 @@ def _with_openssl(program: str, ca: Path) -> Run:
     return _script(ca, f"{program} {key}; {program} x509 -req -in o.csr -CA ca.crt -CAkey ca.key -out o.crt -days 365")
 
 
-def _with_cfssl(program: str, ca: Path) -> Run:
+def cfssl_gencert(ca: Path) -> Run:
+    """One process that makes a key and a certificate, with the CA in this folder."""
     (ca / "cfssl.json").write_text('{"CN": "d", "key": {"algo": "ecdsa", "size": 256}}')
-    return _script(ca, f"{program} gencert -ca ca.crt -ca-key ca.key cfssl.json > cfssl.out")
+    return lambda: process("cfssl", "gencert", "-ca", "ca.crt", "-ca-key", "ca.key", "cfssl.json", cwd=ca)
 
 
 def _with_certtool(program: str, ca: Path) -> Run:

@@ -9,9 +9,10 @@ import hashlib
 import shutil
 import sqlite3
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from measure import PROJECT, Line, Spent, State, named, pair, process
+from measure import PROJECT, Case, Line, Spent, State, named, pair, process
 
 _BARE = Path(__file__).with_name("bare.py")
 _GROW = Path(__file__).with_name("grow.py")
@@ -20,7 +21,7 @@ _HOW = "rows inserted straight into a real state's database"
 
 def grown(state: State, states: Path, devices: int, revoked: int) -> State:
     """A state of that size, made once for each version of the schema."""
-    schema = hashlib.sha256((PROJECT / "iotonboard" / "schema.py").read_bytes()).hexdigest()[:8]
+    schema = hashlib.sha256((PROJECT / "iotonboard" / "store" / "schema.py").read_bytes()).hexdigest()[:8]
     folder = states / f"{devices}-{revoked}-{schema}"
     if not folder.exists():
         unfinished = folder.with_name(folder.name + ".part")
@@ -33,48 +34,56 @@ def grown(state: State, states: Path, devices: int, revoked: int) -> State:
     return State(folder)
 
 
-def large(state: State, states: Path, folder: Path, devices: int, runs: int) -> list[Line]:
+def large(state: State, states: Path, folder: Path, devices: int) -> list[Case]:
     """Commands about one or some devices, then the database and the ACL of all."""
-    big, small = grown(state, states, devices, 100), grown(state, states, 1000, 100)
     size = f"{named(devices)} devices"
 
-    def compare(what: str, required: str, *args: str) -> Line:
-        return pair(f"{what}, {size}", "the same at 1 000", required, lambda: big.call(*args),
-                    lambda: small.call(*args), runs, _HOW)  # fmt: skip
+    def big() -> State:
+        return grown(state, states, devices, 100)
 
-    def revoked(where: State) -> Spent:
+    def beside_a_thousand(name: str, what: str, required: str, run: Callable[[State], Spent]) -> Case:
+        return pair(name, f"{what}, {size}", "the same at 1 000", required, lambda: run(big()),
+                    lambda: run(grown(state, states, 1000, 100)), note=_HOW)  # fmt: skip
+
+    def looking(name: str, *words: str) -> Case:
+        return beside_a_thousand(
+            name, f"`{' '.join(words).removesuffix(' first')}`", "<= 1.30", lambda where: where.call(*words)
+        )
+
+    def revoke(where: State) -> Spent:
         name = where.fresh()
         where.call("register", name, "--no-bundle")
         return where.call("revoke", name)
 
+    def database(_runs: int) -> Line:
+        gigabytes = big().database.stat().st_size / 1e9
+        return Line(f"database, {size}", "-", "<= 2.0 GB", f"{gigabytes:.2f} GB", note=_HOW)
+
     return [
-        compare("`list --limit 50`", "<= 1.30", "list", "--limit", "50"),
-        compare("`show`", "<= 1.30", "show", "first"),
-        compare("`list --expiring-within 1 --limit 50`", "<= 1.30", "list", "--expiring-within", "1", "--limit", "50"),
-        compare("`list --status revoked --limit 50`", "<= 1.30", "list", "--status", "revoked", "--limit", "50"),
-        pair(f"`register`, {size}", "the same at 1 000", "<= 1.15", lambda: big.call("register", big.fresh()),
-             lambda: small.call("register", small.fresh()), runs, _HOW),
-        pair(f"`revoke` with CRL, 100 revoked, {size}", "the same at 1 000", "<= 1.15", lambda: revoked(big),
-             lambda: revoked(small), runs, _HOW),
-        Line(f"database, {size}", "-", "<= 2.0 GB", f"{big.database.stat().st_size / 1e9:.2f} GB", note=_HOW),
-        *_acl(big, folder, size, min(runs, 5)),
-    ]  # fmt: skip
+        looking("large-list", "list", "--limit", "50"),
+        looking("large-show", "show", "first"),
+        looking("large-list", "list", "--expiring-within", "1", "--limit", "50"),
+        looking("large-list", "list", "--status", "revoked", "--limit", "50"),
+        beside_a_thousand(
+            "large-register", "`register`", "<= 1.15", lambda where: where.call("register", where.fresh())
+        ),
+        beside_a_thousand("large-revoke", "`revoke` with CRL, 100 revoked", "<= 1.15", revoke),
+        Case("large-database", database),
+        *(_acl(big, folder, size, style) for style in ("pattern", "per-device")),
+    ]
 
 
-def _acl(big: State, folder: Path, size: str, runs: int) -> list[Line]:
-    def written(style: str) -> Spent:
+def _acl(big: Callable[[], State], folder: Path, size: str, style: str) -> Case:
+    def written() -> Spent:
         out = folder / f"{style}.acl"
         out.unlink(missing_ok=True)
-        return big.call("sync-acl", "--style", style, "--out", out)
+        return big().call("sync-acl", "--style", style, "--out", out)
 
     def bare() -> Spent:
-        return process(sys.executable, _BARE, "acl", big.database, folder / "bare.acl")
+        return process(sys.executable, _BARE, "acl", big().database, folder / "bare.acl")
 
-    return [
-        pair(f"`sync-acl --style {style}`, {size}", "read the ids, write the per-device lines",
-             "<= 2.00 and 150 MB", lambda style=style: written(style), bare, runs, _HOW)
-        for style in ("pattern", "per-device")
-    ]  # fmt: skip
+    return pair("large-acl", f"`sync-acl --style {style}`, {size}", "read the ids, write the per-device lines",
+                "<= 2.00 and 150 MB", written, bare, note=_HOW, most_runs=5)  # fmt: skip
 
 
 _CA = """[ca]
@@ -92,13 +101,26 @@ authorityKeyIdentifier = keyid
 """
 
 
-def crls(state: State, states: Path, folder: Path, revoked: int, runs: int) -> list[Line]:
+def crl(state: State, states: Path, folder: Path, revoked: int) -> Case:
     """``gen-crl`` beside ``openssl ca -gencrl`` over an index of the same certificates."""
-    what = f"`gen-crl`, {named(revoked)} revoked"
     place = folder / f"openssl-{revoked}"
+
+    def big() -> State:
+        return grown(state, states, revoked + 1, revoked)
+
+    def openssl() -> Spent:
+        if not place.exists():
+            _prepare_openssl(place, big().database)
+        return process("openssl", "ca", "-config", "ca.cnf", "-gencrl", "-out", "crl.pem", cwd=place)
+
+    return pair("crl", f"`gen-crl`, {named(revoked)} revoked", "`openssl ca -gencrl`",
+                "<= 1.00" + (" and 350 MB" if revoked >= 1_000_000 else ""),
+                lambda: big().call("gen-crl"), openssl, note=_HOW, most_runs=5)  # fmt: skip
+
+
+def _prepare_openssl(place: Path, database: Path) -> None:
     place.mkdir()
-    big = grown(state, states, revoked + 1, revoked)
-    rows = sqlite3.connect(big.database).execute(
+    rows = sqlite3.connect(database).execute(
         "SELECT d.device_id, c.serial FROM revocation r JOIN certificate c ON c.id = r.certificate"
         " JOIN device d ON d.id = c.device"
     )
@@ -109,9 +131,3 @@ def crls(state: State, states: Path, folder: Path, revoked: int, runs: int) -> l
     (place / "ca.cnf").write_text(_CA)
     process("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
             "ca.key", "-out", "ca.crt", "-subj", "/CN=bench", cwd=place)  # fmt: skip
-    return [
-        pair(what, "`openssl ca -gencrl`", "<= 1.00" + (" and 350 MB" if revoked >= 1_000_000 else ""),
-             lambda: big.call("gen-crl"),
-             lambda: process("openssl", "ca", "-config", "ca.cnf", "-gencrl", "-out", "crl.pem", cwd=place),
-             runs, _HOW)
-    ]  # fmt: skip
