@@ -12,13 +12,11 @@ from iotonboard.health.report.facts import AuditLine, Count, CrlSpan, Facts, Mon
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.store import audit
 from iotonboard.store.crls import crl_generation, replaced_crls
-from iotonboard.store.devices import count_devices
 from iotonboard.store.issuers import current_issuers
-from iotonboard.store.listing import count_status
+from iotonboard.store.listing import count_statuses
 from iotonboard.store.statistics import (
     common_attributes,
     common_values,
-    count_active,
     expiring_by_month,
     registered_by_month,
     revoked_by_month,
@@ -61,11 +59,8 @@ def gather(state: State) -> Facts:
 
 
 def _statuses(state: State, now: datetime) -> tuple[Count, ...]:
-    devices, active = count_devices(state.store), count_active(state.store, now)
-    held, revoked, retired = (count_status(state.store, each, now) for each in ("on-hold", "revoked", "retired"))
-    expired = devices - active - held - revoked - retired
-    counts = (("active", active), ("expired", expired), ("on-hold", held), ("revoked", revoked), ("retired", retired))
-    return tuple(Count(label, number) for label, number in counts)
+    counts = count_statuses(state.store, now)
+    return tuple(Count(each, counts.get(each, 0)) for each in ("active", "expired", "on-hold", "revoked", "retired"))
 
 
 def _attributes(state: State) -> tuple[tuple[str, tuple[Count, ...]], ...]:

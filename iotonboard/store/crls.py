@@ -30,17 +30,18 @@ class CrlRow:
 
 
 def crl_entries(store: Store, issuer: int, listed_since: datetime) -> Iterator[bytes]:
-    """Encoded CRL entries of an issuer's certificates that expire at ``listed_since`` or later."""
-    known, foreign, parameters = _listed(store, issuer, listed_since)
-    for query in (known, foreign):
-        yield from map(itemgetter(0), store.each_row(f"SELECT entry_der {query}", parameters))
+    """Encoded CRL entries of an issuer's certificates that expire at ``listed_since`` or later.
+
+    In the order of the certificates; behind them those of certificates that this state has no row of.
+    """
+    query = "SELECT entry_der FROM crl_entry WHERE issuer = :issuer AND not_after >= :since"
+    return map(itemgetter(0), store.each_row(query, {"issuer": issuer, "since": to_epoch(listed_since)}))
 
 
 def count_crl_entries(store: Store, issuer: int, listed_since: datetime) -> int:
     """How many entries ``crl_entries`` has."""
-    known, foreign, parameters = _listed(store, issuer, listed_since)
-    counts = (store.record(int, f"SELECT count(*) {query}", parameters) for query in (known, foreign))
-    return sum(count or 0 for count in counts)
+    query = "SELECT count(*) FROM crl_entry WHERE issuer = :issuer AND not_after >= :since"
+    return store.record(int, query, {"issuer": issuer, "since": to_epoch(listed_since)}) or 0
 
 
 def crl_entry(store: Store, issuer: int, listed_since: datetime, serial: SerialNumber) -> bytes | None:
@@ -51,18 +52,6 @@ def crl_entry(store: Store, issuer: int, listed_since: datetime, serial: SerialN
         " SELECT entry_der FROM foreign_revocation WHERE serial = :serial AND issuer = :issuer"
     )
     return store.record(bytes, query, {"serial": serial.octets, "since": to_epoch(listed_since), "issuer": issuer})
-
-
-def _listed(store: Store, issuer: int, listed_since: datetime) -> tuple[str, str, dict[str, int]]:
-    """Where the revocations of a CRL stand: those of known certificates, in their order, and the others."""
-    known = "FROM revocation r WHERE r.not_after >= :since"
-    if len(store.rows("SELECT id FROM issuer LIMIT 2")) > 1:
-        known = (
-            "FROM revocation r JOIN certificate c ON c.id = +r.certificate"
-            " WHERE r.not_after >= :since AND c.issuer = :issuer"
-        )
-    foreign = "FROM foreign_revocation WHERE issuer = :issuer"
-    return known, foreign, {"since": to_epoch(listed_since), "issuer": issuer}
 
 
 def add_crl(store: Store, row: CrlRow) -> None:

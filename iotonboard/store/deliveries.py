@@ -103,10 +103,9 @@ def never_fetched(store: Store, now: datetime) -> list[str]:
     Of the newest deliveries only, so that the answer stays cheap.
     """
     query = """SELECT d.device_id FROM (SELECT * FROM delivery ORDER BY id DESC LIMIT ?) y
-        JOIN certificate c ON c.id = y.certificate JOIN device d ON d.id = c.device
+        JOIN unrevoked_certificate c ON c.id = y.certificate JOIN device d ON d.id = c.device
         WHERE y.outcome = 'expired' AND y.id = (SELECT max(id) FROM delivery o WHERE o.certificate = y.certificate)
-        AND c.not_after >= ? AND c.id NOT IN (SELECT certificate FROM revocation)
-        AND c.id NOT IN (SELECT certificate FROM receipt) ORDER BY d.device_id"""
+        AND c.not_after >= ? AND c.id NOT IN (SELECT certificate FROM receipt) ORDER BY d.device_id"""
     return store.records(str, query, (_NEWEST, to_epoch(now)))
 
 

@@ -20,15 +20,12 @@ if TYPE_CHECKING:
     from iotonboard.store.crls import CrlRow
     from iotonboard.store.store import Store
 
-# Neither expired nor revoked for good: what is on hold may come back.
-_VALID = """c.not_after >= :now AND NOT EXISTS
-    (SELECT 1 FROM revocation r WHERE r.certificate = c.id AND r.reason <> 'certificateHold')"""
 # Brokers whose newest certificate is of a CA: an older one of the same broker is not in use any more.
-_BROKERS = f"""SELECT c.host FROM certificate c WHERE c.issuer = :issuer AND {_VALID}
-    AND c.id IN (SELECT max(id) FROM certificate WHERE host IS NOT NULL GROUP BY host) ORDER BY c.host"""
+_BROKERS = """SELECT host FROM unended_certificate WHERE issuer = :issuer AND not_after >= :now
+    AND id IN (SELECT max(id) FROM certificate WHERE host IS NOT NULL GROUP BY host) ORDER BY host"""
 # Devices that nobody renewed since a newer CA issues.
-_BEHIND = f"""SELECT d.device_id FROM device d WHERE d.device_id > :after AND EXISTS (
-        SELECT 1 FROM certificate c WHERE c.device = d.id AND {_VALID})
+_BEHIND = """SELECT d.device_id FROM device d WHERE d.device_id > :after
+    AND EXISTS (SELECT 1 FROM unended_certificate c WHERE c.device = d.id AND c.not_after >= :now)
     AND (SELECT c.issuer FROM certificate c WHERE c.device = d.id ORDER BY c.id DESC LIMIT 1) <> :newest
     ORDER BY d.device_id LIMIT :size"""
 _PAGE = 500
@@ -81,7 +78,7 @@ def _issuer_row(number: int, der: bytes, begin: int, end: int, key_file: str) ->
 
 def valid_devices(store: Store, issuer: int, now: datetime) -> int:
     """How many devices have a certificate of a CA that is valid, or on hold."""
-    query = f"SELECT count(DISTINCT c.device) FROM certificate c WHERE c.issuer = :issuer AND {_VALID}"
+    query = "SELECT count(DISTINCT device) FROM unended_certificate WHERE issuer = :issuer AND not_after >= :now"
     return store.record(int, query, {"issuer": issuer, "now": to_epoch(now)}) or 0
 
 

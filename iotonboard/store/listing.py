@@ -31,14 +31,39 @@ class DeviceFilter:
     expired_since: datetime | None = None
 
 
+_PAGE = 500
+# What DeviceRecord.status says, of a device_status d.
+_STATUS = """CASE WHEN d.retired_at IS NOT NULL THEN 'retired' WHEN d.valid_until >= :now THEN 'active'
+    WHEN d.held_until >= :now THEN 'on-hold' WHEN d.is_newest_unrevoked THEN 'expired' ELSE 'revoked' END"""
+# The devices that can have a status, where they are few among many: an index or a small table leads to them.
+_CANDIDATES = {
+    "expired": "SELECT device FROM unrevoked_certificate WHERE not_after < :now",
+    "revoked": "SELECT c.device FROM revocation r JOIN certificate c ON c.id = r.certificate",
+    "on-hold": """SELECT c.device FROM revocation r JOIN certificate c ON c.id = r.certificate
+        WHERE r.reason = 'certificateHold'""",
+    "retired": "SELECT id FROM device WHERE retired_at IS NOT NULL",
+}
+_EXPIRING = "SELECT device FROM certificate WHERE not_after >= :begin AND not_after < :end"
+
+
 def find_devices(store: Store, chosen: DeviceFilter, now: datetime) -> Iterator[DeviceRecord]:
     """Devices in the order of their ids, without regard to case, in pages of 500."""
-    clauses, parameters = _filter_clauses(chosen, now)
-    query = f"""SELECT {DEVICE_COLUMNS} FROM device d
-        WHERE d.device_id > :after {clauses} ORDER BY d.device_id LIMIT :size"""
-    after, left = "", chosen.limit
+    clauses, parameters = _clauses(chosen, now)
+    if any(clause.startswith("d.id IN") for clause in clauses):
+        yield from _few_of_many(store, clauses, parameters, chosen.limit)
+    else:
+        yield from _page_by_page(store, clauses, parameters, chosen.limit)
+
+
+def _page_by_page(
+    store: Store, clauses: list[str], parameters: dict[str, object], limit: int | None
+) -> Iterator[DeviceRecord]:
+    """Walk along the ids: the next page begins behind the last one, and no reader keeps a writer waiting."""
+    query = f"""SELECT {DEVICE_COLUMNS} FROM device_status d WHERE {" AND ".join(["d.device_id > :after", *clauses])}
+        ORDER BY d.device_id LIMIT :size"""
+    after, left = "", limit
     while left is None or left > 0:
-        size = 500 if left is None else min(500, left)
+        size = _PAGE if left is None else min(_PAGE, left)
         rows = store.rows(query, {**parameters, "after": after, "size": size})
         yield from device_records(store, rows)
         if len(rows) < size:
@@ -47,64 +72,43 @@ def find_devices(store: Store, chosen: DeviceFilter, now: datetime) -> Iterator[
         left = None if left is None else left - len(rows)
 
 
-def device_ids(store: Store, prefix: str, limit: int) -> list[str]:
-    """Ids that begin with ``prefix``, for shell completion."""
-    return [
-        row[0]
-        for row in store.rows(
-            "SELECT device_id FROM device WHERE device_id >= ? AND device_id < ? ORDER BY device_id LIMIT ?",
-            (prefix, prefix + "\x7f", limit),
-        )
-    ]
+def _few_of_many(
+    store: Store, clauses: list[str], parameters: dict[str, object], limit: int | None
+) -> Iterator[DeviceRecord]:
+    """Find all row numbers at once, and then read page by page."""
+    query = f"""SELECT d.id FROM device_status d WHERE {" AND ".join(clauses)} ORDER BY d.device_id LIMIT :limit"""
+    numbers = store.records(int, query, {**parameters, "limit": -1 if limit is None else limit})
+    for start in range(0, len(numbers), _PAGE):
+        page = numbers[start : start + _PAGE]
+        marks = ", ".join("?" * len(page))
+        rows = store.rows(f"SELECT {DEVICE_COLUMNS} FROM device d WHERE d.id IN ({marks}) ORDER BY d.device_id", page)
+        yield from device_records(store, rows)
 
 
-def count_status(store: Store, status: str, now: datetime) -> int:
-    """How many devices have a status."""
-    query = f"SELECT count(*) FROM device d WHERE {_STATUS_CLAUSES[status]}"
-    return int(store.row(query, {"now": to_epoch(now)})[0])
-
-
-def _filter_clauses(chosen: DeviceFilter, now: datetime) -> tuple[str, dict[str, object]]:
+def _clauses(chosen: DeviceFilter, now: datetime) -> tuple[list[str], dict[str, object]]:
     clauses: list[str] = []
-    parameters: dict[str, object] = {}
+    parameters: dict[str, object] = {"now": to_epoch(now)}
     if chosen.status is not None:
-        clauses.append(_STATUS_CLAUSES[chosen.status])
-        parameters["now"] = to_epoch(now)
+        clauses += [f"d.id IN ({_CANDIDATES[chosen.status]})"] if chosen.status in _CANDIDATES else []
+        clauses.append(f"{_STATUS} = :status")
+        parameters["status"] = chosen.status
     if chosen.expiring_before is not None:
-        # Driven by the index on not_after: the devices that expire soon are few among many.
-        clauses.append(
-            "d.id IN (SELECT c.device FROM certificate c WHERE c.not_after >= :begin AND c.not_after < :end"
-            " AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.certificate = c.id))"
-            " AND NOT EXISTS (SELECT 1 FROM certificate c WHERE c.device = d.id AND c.not_after >= :end"
-            " AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.certificate = c.id))"
-        )
+        clauses += [f"d.id IN ({_EXPIRING})", "d.valid_until >= :begin", "d.valid_until < :end"]
+        clauses += [f"{_STATUS} IN ('active', 'expired')"] if chosen.expired_since is not None else []
         parameters |= {"begin": to_epoch(chosen.expired_since or now), "end": to_epoch(chosen.expiring_before)}
-        if chosen.expired_since is not None:
-            clauses.append(f"({_VALID} OR d.retired_at IS NULL AND NOT {_HELD} AND NOT {_REVOKED_LAST})")
-            parameters["now"] = to_epoch(now)
     for number, (key, value) in enumerate(chosen.attributes):
         clauses.append(f"json_extract(d.attributes, :path{number}) = :value{number}")
         parameters |= {f"path{number}": "$." + json.dumps(key), f"value{number}": value}
-    return "".join(f" AND {clause}" for clause in clauses), parameters
+    return clauses, parameters
 
 
-_UNREVOKED = "NOT EXISTS (SELECT 1 FROM revocation r WHERE r.certificate = c.id)"
-_VALID = f"EXISTS (SELECT 1 FROM certificate c WHERE c.device = d.id AND c.not_after >= :now AND {_UNREVOKED})"
-_HELD = (
-    "EXISTS (SELECT 1 FROM certificate c JOIN revocation r ON r.certificate = c.id"
-    " WHERE c.device = d.id AND c.not_after >= :now AND r.reason = 'certificateHold')"
-)
-_REVOKED_LAST = (
-    "EXISTS (SELECT 1 FROM revocation r WHERE r.certificate ="
-    " (SELECT max(c.id) FROM certificate c WHERE c.device = d.id))"
-)
-_STATUS_CLAUSES = {
-    "active": _VALID,
-    "expired": "d.id IN (SELECT c.device FROM certificate c WHERE c.not_after < :now AND"
-    f" {_UNREVOKED}) AND NOT {_VALID} AND NOT {_HELD} AND NOT {_REVOKED_LAST} AND d.retired_at IS NULL",
-    "revoked": "d.id IN (SELECT c.device FROM revocation r JOIN certificate c ON c.id = r.certificate)"
-    f" AND NOT {_VALID} AND NOT {_HELD} AND {_REVOKED_LAST} AND d.retired_at IS NULL",
-    "on-hold": "d.id IN (SELECT c.device FROM revocation r JOIN certificate c ON c.id = r.certificate"
-    f" WHERE r.reason = 'certificateHold') AND NOT {_VALID} AND {_HELD} AND d.retired_at IS NULL",
-    "retired": "d.retired_at IS NOT NULL",
-}
+def count_statuses(store: Store, now: datetime) -> dict[str, int]:
+    """How many devices have each status; a status that none has is left out."""
+    query = f"SELECT {_STATUS}, count(*) FROM device_status d GROUP BY 1"
+    return dict(store.rows(query, {"now": to_epoch(now)}))
+
+
+def device_ids(store: Store, prefix: str, limit: int) -> list[str]:
+    """Ids that begin with ``prefix``, for shell completion."""
+    query = "SELECT device_id FROM device WHERE device_id >= ? AND device_id < ? ORDER BY device_id LIMIT ?"
+    return store.records(str, query, (prefix, prefix + "\x7f", limit))

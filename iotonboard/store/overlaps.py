@@ -13,11 +13,9 @@ if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
 # An overlap that is over, of a certificate that still counts, with a newer one to take its place.
-_OVERDUE = """SELECT c.serial, d.device_id FROM overlap o JOIN certificate c ON c.id = o.certificate
-    JOIN device d ON d.id = c.device WHERE o.ends_at <= :now AND c.not_after >= :now
-    AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.certificate = c.id)
-    AND EXISTS (SELECT 1 FROM certificate n WHERE n.device = c.device AND n.id > c.id AND n.not_after >= :now
-        AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.certificate = n.id))"""
+_OVERDUE = """SELECT c.serial, d.device_id FROM overlap o JOIN unrevoked_certificate c ON c.id = o.certificate
+    JOIN device d ON d.id = c.device WHERE o.ends_at <= :now AND c.not_after >= :now AND EXISTS (
+        SELECT 1 FROM unrevoked_certificate n WHERE n.device = c.device AND n.id > c.id AND n.not_after >= :now)"""
 
 
 @dataclass(frozen=True, slots=True)

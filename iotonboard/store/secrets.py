@@ -95,8 +95,7 @@ def kept_for_nothing(store: Store, ended: datetime) -> list[str]:
             WHERE revocation_date < :ended) e
         JOIN certificate c ON c.id = e.id JOIN device d ON d.id = c.device
         WHERE c.key_der IS NOT NULL AND c.id NOT IN (SELECT certificate FROM purge)
-        AND NOT EXISTS (SELECT 1 FROM certificate o WHERE o.device = d.id AND o.not_after >= :ended AND NOT EXISTS
-            (SELECT 1 FROM revocation r WHERE r.certificate = o.id AND r.reason <> 'certificateHold'))
+        AND NOT EXISTS (SELECT 1 FROM unended_certificate o WHERE o.device = d.id AND o.not_after >= :ended)
         ORDER BY d.device_id"""
     return store.records(str, query, {"ended": to_epoch(ended), "newest": _NEWEST})
 

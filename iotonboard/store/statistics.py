@@ -11,15 +11,6 @@ if TYPE_CHECKING:
 
     from iotonboard.store.store import Store
 
-_UNREVOKED = "NOT EXISTS (SELECT 1 FROM revocation r WHERE r.certificate = c.id)"
-
-
-def count_active(store: Store, now: datetime) -> int:
-    """How many devices have a valid certificate."""
-    query = f"""SELECT count(DISTINCT c.device) FROM certificate c
-        WHERE c.device IS NOT NULL AND c.not_after >= ? AND {_UNREVOKED}"""
-    return store.record(int, query, (to_epoch(now),)) or 0
-
 
 def registered_by_month(store: Store, begin: datetime, end: datetime) -> dict[str, int]:
     """How many devices were registered, by ``YYYY-MM`` in UTC, from ``begin`` to ``end``; a renewal is none."""
@@ -33,8 +24,7 @@ def revoked_by_month(store: Store, begin: datetime, end: datetime) -> dict[str, 
 
 def expiring_by_month(store: Store, begin: datetime, end: datetime) -> dict[str, int]:
     """How many certificates expire that nobody renewed or revoked, by month as above."""
-    not_renewed = f"""certificate c WHERE {_UNREVOKED}
-        AND NOT EXISTS (SELECT 1 FROM overlap o WHERE o.certificate = c.id)"""
+    not_renewed = "unrevoked_certificate c WHERE NOT EXISTS (SELECT 1 FROM overlap o WHERE o.certificate = c.id)"
     return _by_month(store, "not_after", not_renewed, begin, end)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iotonboard.store.schema.columns import (
+    LATEST,
     check,
     column,
     device_id,
@@ -140,9 +141,10 @@ _VIEWS = (
             WHERE c.device = d.id AND r.reason = 'certificateHold') AS held_until,
         (SELECT max(c.id) FROM certificate c WHERE c.device = d.id)
             NOT IN (SELECT certificate FROM revocation) AS is_newest_unrevoked FROM device d""",
-    # What is on the CRLs of an issuer: until it was listed after its expiry, or for ever where not_after is NULL.
-    """CREATE VIEW crl_entry AS SELECT issuer, certificate, not_after, entry_der FROM revocation
-        UNION ALL SELECT issuer, NULL, NULL, entry_der FROM foreign_revocation""",
+    # What is on the CRLs of an issuer until it was listed after its expiry; for ever without a certificate. The cast
+    # gives both the same affinity: only then SQLite reads the tables straight through.
+    f"""CREATE VIEW crl_entry AS SELECT issuer, not_after, entry_der FROM revocation
+        UNION ALL SELECT issuer, CAST({LATEST} AS INTEGER), entry_der FROM foreign_revocation""",
 )
 
 
