@@ -82,7 +82,7 @@ def load_issuer(certificate_der: bytes, signer: Signer, *further: bytes) -> Issu
     name, key_id = _read_ca(certificate_der, signer)
     for other_der in further:
         if _read_ca(other_der, signer) != (name, key_id):
-            raise PolicyError("the certificates are not of one CA: they have different names")
+            raise PolicyError("the certificates are not of one CA: names or key identifiers differ")
     facts = issuer_facts(certificate_der)
     return Issuer(
         certificates=(certificate_der, *further),
