@@ -140,6 +140,14 @@ def write_credentials(
     return Exported(device_id, path, password if chosen.needs_password else None)
 
 
+def write_below(
+    state: State, authority: Authority, device_id: str, format_name: str, folder: str, *, force: bool
+) -> Exported:
+    """Write one of many devices' credentials below ``folder``; errors as ``write_credentials``."""
+    path = target_path(folder, device_id, format_name)
+    return write_credentials(state, authority, device_id, format_name, path, force=force)
+
+
 def _prepare_targets(
     files: list[OutputFile], out: str, *, is_folder: bool, force: bool
 ) -> list[tuple[str, OutputFile]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from iotonboard.cli import output
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
     from iotonboard.cli.session import Session
 
@@ -22,14 +22,15 @@ _BAR_CELLS = 20
 Answer = TypeVar("Answer")
 
 
-def watched(session: Session, answers: Iterable[Answer], total: int | None = None) -> Iterator[Answer]:
+def watched(session: Session, answers: Iterable[Answer], total: int | None = None) -> Generator[Answer]:
     """Hand answers on, one for each device, and show how many there were, how fast, and how long the rest takes.
 
     ``total`` is how many there will be, when that is known. ``--quiet`` shows nothing.
     """
     if session.quiet:
-        return iter(answers)
-    return _with_bar(answers, total) if output.shows_bars() else _with_lines(answers, total)
+        yield from answers
+    else:
+        yield from _with_bar(answers, total) if output.shows_bars() else _with_lines(answers, total)
 
 
 def describe(done: int, total: int | None, seconds: float) -> str:

@@ -5,22 +5,24 @@ from __future__ import annotations
 import os
 import select
 import sys
-from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from iotonboard.cli.answers import Report, passwords_file, stop_signal
+from iotonboard.cli import output
+from iotonboard.cli.batch import open_passwords, refuse_stopped, stop_signal, tell, worker_starter
 from iotonboard.cli.complete import complete_format
 from iotonboard.cli.session import Session, verb
 from iotonboard.errors import UsageError
-from iotonboard.model import DeviceId, KeyType
+from iotonboard.model import DeviceId, KeyType, certificate_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from iotonboard.ca.authority import Authority
+    from iotonboard.enrolment.batch import Enrolled
+    from iotonboard.enrolment.keeping import Export
     from iotonboard.enrolment.request import Request
     from iotonboard.enrolment.results import ResultsFile
     from iotonboard.model import Refused
@@ -86,7 +88,7 @@ def register(
     A batch goes on past bad rows and can be run again with --if-exists skip: it then makes exactly what is missing.
     """
     from iotonboard.commands import register as command
-    from iotonboard.enrolment.request import Request, check_value, parse_attribute
+    from iotonboard.enrolment.keeping import Keeping
 
     if sum((bool(ids), count is not None, batch is not None, stream, csr_dir is not None)) > 1:
         raise UsageError("ids, --count, --batch, --stream and --csr-dir exclude each other", hint="choose one of them")
@@ -94,61 +96,78 @@ def register(
         raise UsageError("--csr goes with one device", hint="a CSV has a column 'csr' for many")
     if session.passphrase_file == "-" and (stream or batch == "-"):
         raise UsageError("stdin cannot be both passphrase and list", hint="put the passphrase into a file")
-    common = Request(
-        name=check_value("name", name),
-        attributes=tuple(parse_attribute(text) for text in attributes or ()),
-        topics=tuple(topics or ()),
-        key_type=key_type,
-        validity_days=validity_days,
-    )
+    common = _request(name, attributes or [], topics or [], key_type, validity_days)
     options = command.Options(
         if_exists=if_exists,
         with_bundle=not no_bundle,
         strict=strict,
-        is_stream=stream,
         is_list=batch is not None,
+        is_stream=stream,
     )
-    with session.open_state() as state, passwords_file(passwords) as keep_password, stop_signal() as stopped:
-        authority = session.unlock(state)
+    named = count or max(len(ids or ()), 1)
+    is_json, is_list = session.json or stream, bool(batch is not None or stream or csr_dir)
+    with session.open_state() as state, open_passwords(passwords) as password_file, stop_signal() as stopped:
         _say_where_keys_belong(
             session, state.config["key_origin"], csr=bool(csr or csr_dir), is_list=bool(batch or stream)
         )
-        requests: Iterator[Request | Refused | None]
-        if stream or batch is not None or csr_dir is not None or csr:
-            from iotonboard.enrolment import device_list
-
-        if stream:
-            requests = _with_defaults(device_list.read_stream(_lines_of_stdin(stopped)), common)
-        elif batch is not None:
-            requests = _with_defaults(device_list.read_devices(batch, sys.stdin.buffer), common)
-        elif csr_dir is not None:
-            requests = _with_defaults(device_list.read_csr_folder(csr_dir), common)
-        else:
-            if csr:
-                common = replace(common, csr=device_list.read_csr(csr, sys.stdin.buffer))
-            requests = _named(ids or [], count, common)
-        report = Report(
-            session,
-            is_json=session.json or stream,
-            is_list=batch is not None or stream or csr_dir is not None,
-            jobs=jobs,
-            keep_password=keep_password,
-            results=None,
-            write_format=_format_writer(state, authority, format_name, out),
+        kept = _results(state, results, is_many=named > 1 or (is_list and not stream))
+        answers = command.register(
+            state,
+            _requests(ids, named, batch, csr, csr_dir, _lines_of_stdin(stopped) if stream else None, common),
+            options,
+            Keeping(kept, password_file, _export(format_name, out)),
+            session.unlocker(state),
+            stopped=stopped,
+            start_workers=worker_starter(jobs),
         )
-        is_many = batch is not None or csr_dir is not None or (count or len(ids or ())) > 1
-        with _results(state, authority, results, is_many=is_many) as report.results:
-            total = device_list.count_rows(batch) if batch else count or len(ids or ()) if is_many else 0
-            report.run(state, authority, requests, options, stopped, total)
-    return report.exit_code
+        total = 1 if stream else _count_rows(batch) if batch else None if csr_dir else named
+        told = tell(session, answers, partial(_show, is_json=is_json), is_json=is_json and is_list, total=total)
+        if told.devices > 1 or is_list:
+            session.message((told.summary or "the list is empty") + (f"; results in {kept.path}" if kept else ""))
+        refuse_stopped(stopped, hint="run it again with --if-exists skip to go on")
+    return told.exit_code
 
 
 # -- requests -------------------------------------------------------------------------------------------------------
 
 
-def _named(ids: list[str], count: int | None, common: Request) -> Iterator[Request]:
+def _request(
+    name: str, attributes: list[str], topics: list[str], key_type: KeyType | None, validity_days: int | None
+) -> Request:
+    """What the options say of every device."""
+    from iotonboard.enrolment.request import Request, check_value, parse_attribute
+
+    return Request(
+        name=check_value("name", name),
+        attributes=tuple(parse_attribute(text) for text in attributes),
+        topics=tuple(topics),
+        key_type=key_type,
+        validity_days=validity_days,
+    )
+
+
+def _requests(
+    ids: list[str] | None,
+    count: int,
+    batch: str | None,
+    csr: str | None,
+    csr_dir: str | None,
+    lines: Iterator[bytes | None] | None,
+    common: Request,
+) -> Iterator[Request | Refused | None]:
+    """The devices that were named, in the one way that was chosen."""
+    if csr or csr_dir is not None or batch is not None or lines is not None:
+        from iotonboard.enrolment import device_list
+    if csr:
+        common = replace(common, csr=device_list.read_csr(csr, sys.stdin.buffer))
+    if lines is not None:
+        return _with_defaults(device_list.read_stream(lines), common)
+    if batch is not None:
+        return _with_defaults(device_list.read_devices(batch, sys.stdin.buffer), common)
+    if csr_dir is not None:
+        return _with_defaults(device_list.read_csr_folder(csr_dir), common)
     if not ids:
-        return (common for _ in range(count or 1))
+        return (common for _ in range(count))
     parsed = [DeviceId(text) for text in ids]
     if len({text.lower() for text in parsed}) != len(parsed):
         raise UsageError("an id is named twice", hint="name every device once; case makes no difference")
@@ -159,6 +178,12 @@ def _with_defaults(rows: Iterable[Request | Refused | None], common: Request) ->
     from iotonboard.enrolment.request import Request, with_defaults
 
     return (with_defaults(row, common) if isinstance(row, Request) else row for row in rows)
+
+
+def _count_rows(batch: str) -> int | None:
+    from iotonboard.enrolment.device_list import count_rows
+
+    return count_rows(batch)
 
 
 def _say_where_keys_belong(session: Session, key_origin: str, *, csr: bool, is_list: bool) -> None:
@@ -203,36 +228,45 @@ def _is_readable(descriptor: int) -> bool:
         return True
 
 
-def _format_writer(
-    state: State, authority: Authority, format_name: str | None, out: str | None
-) -> Callable[[str], str] | None:
-    """What writes a device's credentials in a format as soon as it is registered, and returns where."""
+# -- what is kept and told ------------------------------------------------------------------------------------------
+
+
+def _results(state: State, path: str | None, *, is_many: bool) -> ResultsFile | None:
+    """The results file: where the operator says, below the state for a batch, none for a single device."""
+    if path is None and not is_many:
+        return None
+    from iotonboard.enrolment.results import ResultsFile, default_path
+
+    return ResultsFile(path or default_path(state.paths.root, "register", state.clock()))
+
+
+def _export(format_name: str | None, out: str | None) -> Export | None:
+    """What writes a device's credentials in a format as soon as it is registered."""
     if (format_name is None) != (out is None):
         raise UsageError("--format and --out go together", hint="for example: --format p12 --out ./credentials")
     if format_name is None or out is None:
         return None
-    from iotonboard.ca.credentials import target_path, write_credentials
+    from iotonboard.ca.credentials import write_below
     from iotonboard.delivery.formats.table import find_format
     from iotonboard.files import make_private_dir
 
     find_format(format_name)
     make_private_dir(out)
-
-    def write(device_id: str) -> str:
-        path = target_path(out, device_id, format_name)
-        return write_credentials(state, authority, device_id, format_name, path, force=False).path
-
-    return write
+    return partial(write_below, format_name=format_name, folder=out, force=False)
 
 
-@contextmanager
-def _results(state: State, authority: Authority, path: str | None, *, is_many: bool) -> Iterator[ResultsFile | None]:
-    """The results file: where the operator says, below the state for a batch, none for a single device."""
-    if path is None and not is_many:
-        yield None
+def _show(answer: Enrolled, *, is_json: bool) -> None:
+    if is_json:
+        values = {
+            "device_id": answer.device_id,
+            "status": answer.outcome,
+            **certificate_json(answer.serial, answer.validity, answer.fingerprint),
+            "bundle": answer.bundle,
+            "bundle_password": answer.bundle_password,
+            "created": answer.outcome != "skipped",
+        }
+        output.write_json("register", values | ({"path": answer.exported} if answer.exported else {}))
         return
-    from iotonboard.enrolment.results import default_path, open_results
-
-    place = path or default_path(state.paths.root, "register", state.clock())
-    with open_results(place, authority.active.issuer.signer) as results:
-        yield results
+    shown = f"\tpassword {answer.bundle_password}" if answer.bundle_password else ""
+    place = "".join(f"\t{path}" for path in (answer.bundle, answer.exported) if path)
+    output.write_line(f"{answer.device_id}\t{answer.outcome}\tserial {answer.serial.hex}{place}{shown}")

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
-from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from iotonboard.cli import output
-from iotonboard.cli.answers import passwords_file, stop_signal, worker_starter
+from iotonboard.cli.batch import open_passwords, refuse_stopped, stop_signal, tell, worker_starter
 from iotonboard.cli.options import BatchOption, OptionalDevicesArgument, ValidityOption
 from iotonboard.cli.session import Session, verb
-from iotonboard.errors import InterruptedBatchError, IotOnboardError, UsageError
+from iotonboard.errors import UsageError
 from iotonboard.model import KeyType, certificate_json, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from iotonboard.commands.renew import Options, Renewed, Request
-    from iotonboard.state.state import State
+    from iotonboard.enrolment.batch import Enrolled
+    from iotonboard.model import Target
 
 app = typer.Typer()
-_MAX_CSR = 1 << 16
 
 
 @verb(app, "renew", example="iotonboard renew --expiring-within 30 --passwords renewed.csv --passphrase-file ca.pass")
@@ -69,9 +66,10 @@ def renew(
 
     A key that was made here is replaced by a new one; a key that the device made is certified again.
     """
-    from iotonboard.cli.progress import watched
     from iotonboard.commands import renew as command
-    from iotonboard.enrolment.device_list import count_rows
+    from iotonboard.enrolment.device_list import count_rows, read_csr
+    from iotonboard.enrolment.keeping import Keeping
+    from iotonboard.pki.csr import parse_csr
 
     if not ids and batch is None and expiring_within is None and not old_ca:
         raise UsageError("nothing to renew", hint="name devices, --batch, --expiring-within or --old-ca")
@@ -80,39 +78,35 @@ def renew(
     if key_type is not None and (same_key or csr is not None):
         raise UsageError("--key-type is for a key that is made here", hint="leave it out, or use --rekey")
     _check_usage(session, ids or [], batch, csr)
-    with session.open_state() as state, passwords_file(passwords) as keep_password, stop_signal() as stopped:
-        before = None if expiring_within is None else state.clock() + timedelta(days=expiring_within)
-        options = command.Options(
-            key="new" if rekey else "same" if same_key else "auto",
-            key_type=key_type,
-            revoke_old=revoke_old,
-            expiring_before=before,
-            validity_days=validity_days,
-            with_bundle=not no_bundle,
-            strict=strict,
+    options = command.Options(
+        key="new" if rekey else "same" if same_key else "auto",
+        csr=None if csr is None else parse_csr(read_csr(csr, sys.stdin.buffer)),
+        key_type=key_type,
+        revoke_old=revoke_old,
+        expiring_within=expiring_within,
+        old_ca=old_ca,
+        validity_days=validity_days,
+        with_bundle=not no_bundle,
+        strict=strict,
+    )
+    with session.open_state() as state, open_passwords(passwords) as password_file, stop_signal() as stopped:
+        answers = command.renew(
+            state,
+            _targets(ids, batch),
+            options,
+            Keeping(passwords=password_file),
+            session.unlocker(state),
+            stopped=stopped,
+            start_workers=worker_starter(jobs),
         )
-        requests = _behind(state) if old_ca else _requests(state, ids or [], batch, csr, options)
-        authority = session.unlock(state)
-        exit_code, counts = 0, {"renewed": 0, "skipped": 0, "failed": 0}
-        workers = worker_starter(jobs)
-        with closing(
-            command.renew(state, authority, requests, options, stopped=stopped, start_workers=workers)
-        ) as answers:
-            for answer in watched(session, answers, count_rows(batch) if batch else len(ids or ()) or None):
-                exit_code = exit_code or (answer.error.exit_code if answer.error else 0)
-                counts[answer.outcome] += 1
-                if keep_password and answer.bundle_password:
-                    keep_password(answer)
-                _print_renewed(session, answer, None if keep_password else answer.bundle_password)
-        _print_counts(session, counts)
-        if counts["renewed"] and revoke_old == "now":
+        total = count_rows(batch) if batch else len(ids or ()) or None
+        told = tell(session, answers, partial(_show, session), is_json=session.json, total=total)
+        if told.devices != 1:
+            session.message(told.summary or "there is nothing to renew")
+        if told.counts["renewed"] and revoke_old == "now":
             session.message("next: copy CRL and ACL to the broker if it runs elsewhere, then reload it")
-        if stopped():
-            raise InterruptedBatchError(
-                "stopped; everything answered so far is done",
-                hint="'--expiring-within DAYS' and '--old-ca' leave out what was renewed already",
-            )
-    return exit_code
+        refuse_stopped(stopped, hint="'--expiring-within DAYS' and '--old-ca' leave out what was renewed already")
+    return told.exit_code
 
 
 def _check_usage(session: Session, ids: Sequence[str], batch: str | None, csr: str | None) -> None:
@@ -124,72 +118,27 @@ def _check_usage(session: Session, ids: Sequence[str], batch: str | None, csr: s
         raise UsageError("an id is named twice", hint="name every device once")
 
 
-def _requests(
-    state: State, ids: Sequence[str], batch: str | None, csr: str | None, options: Options
-) -> Iterator[Request]:
-    """The devices that were named, or all that expire soon."""
-    from iotonboard.commands.renew import Request
-    from iotonboard.store.listing import DeviceFilter, find_devices
-
-    if csr is not None:
-        from iotonboard.pki.csr import parse_csr
-        from iotonboard.reading import read_file
-
-        content = sys.stdin.buffer.read(_MAX_CSR) if csr == "-" else read_file(csr, limit=_MAX_CSR)
-        return iter((Request(ids[0], 0, parse_csr(content)),))
-    if batch is not None:
-        return _listed(batch)
-    if ids:
-        return (Request(text) for text in ids)
-    now = state.clock()
-    since = None if options.expiring_before is None else now - (options.expiring_before - now)
-    chosen = DeviceFilter(expiring_before=options.expiring_before, expired_since=since)
-    return (Request(device.device_id) for device in find_devices(state.store, chosen, now))
-
-
-def _behind(state: State) -> Iterator[Request]:
-    """The devices that hang on an old CA alone; a list, so that a renewal does not change it underneath."""
-    from iotonboard.commands.renew import Request
-    from iotonboard.store.issuers import devices_behind
-
-    return iter([Request(device_id) for device_id in devices_behind(state.store, state.clock())])
-
-
-def _listed(batch: str) -> Iterator[Request]:
-    from iotonboard.commands.renew import Request
+def _targets(ids: Sequence[str] | None, batch: str | None) -> Iterator[Target] | None:
+    """The devices that were named; ``None``: the options choose them."""
     from iotonboard.enrolment.device_list import all_of, read_targets
+    from iotonboard.model import Target
 
-    for target in all_of(read_targets(batch, sys.stdin.buffer), batch):
-        yield Request(target.device_id, target.line)
+    if batch is not None:
+        return all_of(read_targets(batch, sys.stdin.buffer), batch)
+    return (Target(text) for text in ids) if ids else None
 
 
-def _print_renewed(session: Session, answer: Renewed, password: str | None) -> None:
-    if answer.error is not None:
-        _print_refused(session, answer, answer.error)
-        return
+def _show(session: Session, answer: Enrolled) -> None:
     values = {
         "device_id": answer.device_id,
         "status": answer.outcome,
         **certificate_json(answer.serial, answer.validity, answer.fingerprint),
         "bundle": answer.bundle,
-        "bundle_password": password,
+        "bundle_password": answer.bundle_password,
         "renews": answer.renews.hex if answer.renews else None,
         "revoke_after": rfc3339(answer.revoke_after) if answer.revoke_after else None,
     }
     until = f"\told one until {values['revoke_after']}" if answer.revoke_after else ""
-    shown = f"\tpassword {password}" if password else ""
+    shown = f"\tpassword {answer.bundle_password}" if answer.bundle_password else ""
     place = f"\t{answer.bundle}" if answer.bundle else ""
     session.result(values, f"{answer.device_id}\t{answer.outcome}\tserial {values['serial']}{until}{place}{shown}")
-
-
-def _print_counts(session: Session, counts: dict[str, int]) -> None:
-    if sum(counts.values()) != 1:
-        said = ", ".join(f"{number} {outcome}" for outcome, number in counts.items() if number)
-        session.message(said or "there is nothing to renew")
-
-
-def _print_refused(session: Session, answer: Renewed, error: IotOnboardError) -> None:
-    if session.json:
-        values = {"device_id": answer.device_id, "line": answer.line, "status": "failed"}
-        output.write_json("renew", {**values, "error": output.error_values(error)})
-    output.write_error(error.message, error.hint)

@@ -153,9 +153,9 @@ class Session:
         else:
             output.write_line(text)
 
-    def refusal(self, refused: Refused) -> None:
+    def refusal(self, refused: Refused, *, is_json: bool | None = None) -> None:
         """Say that a device was refused: on stderr, and among results that are JSON in its place too."""
-        if self.json:
+        if self.json if is_json is None else is_json:
             values = {"device_id": refused.device_id, "line": refused.line, "status": "failed"}
             output.write_json(self.command, {**values, "error": output.error_values(refused.error)})
         output.write_error(refused.message, refused.error.hint)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iotonboard.ca.credentials import Exported, encode, record_export, target_path, write_credentials
+from iotonboard.ca.credentials import Exported, encode, record_export, write_below, write_credentials
 from iotonboard.errors import IotOnboardError
 from iotonboard.files import make_private_dir
 from iotonboard.model import Refused
@@ -47,7 +47,6 @@ def export_list(
     make_private_dir(folder)
     for target in targets:
         try:
-            path = target_path(folder, target.device_id, format_name)
-            yield write_credentials(state, authority, target.device_id, format_name, path, force=force)
+            yield write_below(state, authority, target.device_id, format_name, folder, force=force)
         except IotOnboardError as error:
             yield Refused(target.device_id, target.line, error)

@@ -1,7 +1,11 @@
 """``renew``: a new certificate for a device that has one. The old one stays valid for an overlap, then is superseded.
 
-The way of each group is that of ``enrolment.Batch``. A key that the
-workstation made is replaced, unless ``same`` asks for the old one; a key that the device made is certified again.
+1. *Unlock* - the CA key, once for all devices.
+2. *Choose* - the devices that are named, that expire soon, or that have no certificate of the CA that issues now.
+3. *Batch*  - plan, issue, record, publish and answer (``enrolment/batch.py``). A key that the workstation made is
+   replaced, unless ``same`` asks for the old one; a key that the device made is certified again. CRL and ACL are
+   published once, at the end; overlaps that are over end with that CRL.
+4. *Keep*   - each answer's password, before it is told.
 """
 
 from __future__ import annotations
@@ -9,197 +13,190 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
-from iotonboard.enrolment.batch import Answer, Batch, Plan, at_line, record_certificate
+from iotonboard.enrolment.batch import Enrolled, Pace, Plan, run_batch
 from iotonboard.enrolment.desk import KeptKey, Order
-from iotonboard.errors import ConflictError, IotOnboardError
-from iotonboard.model import KeyType, RevocationReason, SerialNumber, rfc3339
+from iotonboard.enrolment.keeping import keep_all
+from iotonboard.enrolment.record import record_certificate, refuse_used_key
+from iotonboard.errors import ConflictError
+from iotonboard.model import KeyType, RevocationReason, SerialNumber, Target, rfc3339
 from iotonboard.pki.certificates import validity_for
 from iotonboard.pki.facts import certificate_facts
+from iotonboard.state.acl import mark_acl
 from iotonboard.state.changes import revoke_certificates
 from iotonboard.store.certificates import is_device_made, sealed_key
 from iotonboard.store.devices import device_named, device_record, refuse_retired
+from iotonboard.store.issuers import devices_behind
+from iotonboard.store.listing import DeviceFilter, find_devices
 from iotonboard.store.overlaps import begin_overlap, overdue_overlaps
 from iotonboard.store.revocations import revocable
 from iotonboard.store.seen import note_seen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from datetime import datetime
 
-    from iotonboard.ca.authority import Authority
+    from iotonboard.ca.authority import Authority, Unlock
     from iotonboard.enrolment.batch import StartWorkers
     from iotonboard.enrolment.desk import Issued
-    from iotonboard.model import CertificateRecord, DeviceRecord, Validity
+    from iotonboard.enrolment.keeping import Keeping
+    from iotonboard.model import CertificateRecord, DeviceRecord, Refused
     from iotonboard.pki.csr import Csr
     from iotonboard.state.state import State
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One device whose certificate is to be renewed. ``line`` 0: not from a list."""
-
-    device_id: str
-    line: int = 0
-    csr: Csr | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """How a whole call is done.
 
-    ``key`` is ``auto``, ``new`` (made here) or ``same``; ``revoke_old`` is ``now``, ``after-overlap`` or ``never``.
-    ``expiring_before``: a device that is valid until then or longer is skipped.
+    ``key`` is ``auto``, ``new`` (made here) or ``same``, or ``csr`` is a certification request for one device;
+    ``revoke_old`` is ``now``, ``after-overlap`` or ``never``. ``expiring_within`` days: a device that is valid for
+    longer is skipped. ``old_ca`` chooses the devices without a certificate of the CA that issues now.
     """
 
     key: str = "auto"
+    csr: Csr | None = None
     key_type: KeyType | None = None
     revoke_old: str = "after-overlap"
-    expiring_before: datetime | None = None
+    expiring_within: int | None = None
+    old_ca: bool = False
     validity_days: int | None = None
     with_bundle: bool = True
     strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Renewed(Answer):
-    """The answer for one device. ``outcome`` is ``renewed``, ``skipped`` or ``failed``.
-
-    ``revoke_after`` is the end of the overlap; ``None`` when the old certificate was revoked or stays.
-    """
-
-    renews: SerialNumber | None = None
-    revoke_after: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class _Plan(Plan):
-    device: DeviceRecord
+    """``valid`` were the device's certificates when it was planned."""
+
+    renews: SerialNumber
     valid: tuple[SerialNumber, ...]
 
 
 def renew(
     state: State,
-    authority: Authority,
-    requests: Iterable[Request],
+    targets: Iterable[Target | Refused] | None,
     options: Options,
+    keeping: Keeping,
+    unlock: Unlock,
     *,
     stopped: Callable[[], bool] = lambda: False,
     start_workers: StartWorkers | None = None,
-) -> Generator[Renewed]:
-    """Renew devices and yield one answer for each, in the order of the requests, once it is durable.
+) -> Generator[Enrolled | Refused]:
+    """Renew devices and yield one answer for each, in their order, once it is durable.
 
-    Overlaps that are over end with the same call. Everything is published at the end.
+    Without ``targets`` they are those that the options choose. A device that is refused harms no other; with
+    ``strict`` it ends the call. ``stopped`` is asked between groups; ``start_workers`` gives a long batch more cores.
 
     Raises:
+        KeyUnavailableError: the CA key cannot be opened.
         PolicyError: the clock cannot be right.
         BusyError: the state is locked or the disk refuses; what was answered is durable.
     """
-    yield from _Renewal(state, authority, options, stopped, start_workers).through(requests)
+    authority = unlock()
+    answers = run_batch(
+        state,
+        authority,
+        _chosen(state, options) if targets is None else targets,
+        Pace(options.strict, stopped, start_workers),
+        plan=partial(_plan, state, authority, options),
+        record=partial(_record, state, authority, options),
+        needs_crl=bool(overdue_overlaps(state.store, state.clock())),
+    )
+    yield from keep_all(state, authority, answers, keeping)
 
 
-class _Renewal(Batch[Request, _Plan, Renewed]):
-    """One call of ``renew``."""
+def _chosen(state: State, options: Options) -> Iterator[Target]:
+    """The devices that only an old CA vouches for, or that expire within so many days or did so as many days ago."""
+    now, span = state.clock(), timedelta(days=options.expiring_within or 0)
+    if options.old_ca:
+        return (Target(device_id) for device_id in devices_behind(state.store, now))
+    soon = DeviceFilter(expiring_before=now + span, expired_since=now - span)
+    return (Target(device.device_id) for device in find_devices(state.store, soon, now))
 
-    answer = Renewed
 
-    def __init__(
-        self,
-        state: State,
-        authority: Authority,
-        options: Options,
-        stopped: Callable[[], bool],
-        start_workers: StartWorkers | None,
-    ) -> None:
-        super().__init__(state, authority, strict=options.strict, stopped=stopped, start_workers=start_workers)
-        self._options = options
-        self.needs_crl = bool(overdue_overlaps(state.store, state.clock()))
+def _plan(state: State, authority: Authority, options: Options, target: Target) -> _Plan | Enrolled:
+    """Decide what becomes of one device."""
+    store, now = state.store, state.clock()
+    if target.line and (earlier := note_seen(store, target.device_id, target.line)):
+        raise ConflictError(f"{target.device_id!r} stands in line {earlier} already", hint="remove one of the two")
+    device = device_record(store, target.device_id)
+    newest = _renewable(device, now)
+    within = options.expiring_within
+    if within is not None and newest.validity.not_after >= now + timedelta(days=within):
+        return Enrolled("skipped", device.device_id, target.line, newest.serial, newest.validity)
+    order = _order(state, authority, options, target.line, device, newest)
+    return _Plan(order, device.certificates[0].serial, tuple(revocable(store, device.device_id, now)))
 
-    def plan(self, request: Request) -> _Plan | Renewed:
-        """Decide what becomes of one request; a refusal becomes an answer."""
-        try:
-            return self._plan_device(request)
-        except IotOnboardError as error:
-            return Renewed("failed", request.device_id, request.line, error=at_line(error, request.line))
 
-    def _plan_device(self, request: Request) -> _Plan | Renewed:
-        store, config, now = self.state.store, self.state.config, self.state.clock()
-        if request.line and (earlier := note_seen(store, request.device_id, request.line)):
-            raise ConflictError(f"{request.device_id!r} stands in line {earlier} already", hint="remove one of the two")
-        device = device_record(store, request.device_id)
-        newest = _renewable(device, now)
-        before = self._options.expiring_before
-        if before is not None and newest.validity.not_after >= before:
-            return Renewed("skipped", device.device_id, request.line, newest.serial, newest.validity)
-        validity = validity_for(
-            now,
-            self._options.validity_days or config["cert_validity_days"],
-            skew_minutes=config["not_before_skew_minutes"],
-            issuer_validity=self.desk.issuer.validity,
-        )
-        valid = tuple(revocable(store, device.device_id, now))
-        return _Plan(self._order(request, device, newest, validity), request.line, device, valid)
+def _order(
+    state: State, authority: Authority, options: Options, line: int, device: DeviceRecord, newest: CertificateRecord
+) -> Order:
+    facts = certificate_facts(newest.der)
+    sealed = sealed_key(state.store, newest.serial)
+    spki_der, key_type, kept = None, options.key_type or facts.key_type, None
+    if options.csr:
+        spki_der, key_type = options.csr.spki_der, options.csr.key_type
+    elif options.key == "same" and sealed:
+        kept = KeptKey(sealed.key_der, newest.serial, sealed.salt)
+    elif options.key == "same" or (options.key == "auto" and is_device_made(state.store, newest.serial)):
+        spki_der = facts.spki_der
+        _refuse_other_type(device, facts.key_type, options.key_type)
+    validity = validity_for(
+        state.clock(),
+        options.validity_days or state.config["cert_validity_days"],
+        skew_minutes=state.config["not_before_skew_minutes"],
+        issuer_validity=authority.active.issuer.validity,
+    )
+    return Order(
+        device_id=device.device_id,
+        line=line,
+        serial=SerialNumber.from_random(os.urandom(20)),
+        validity=validity,
+        key_type=key_type,
+        csr_spki_der=spki_der,
+        with_bundle=options.with_bundle,
+        kept_key=kept,
+    )
 
-    def _order(self, request: Request, device: DeviceRecord, newest: CertificateRecord, validity: Validity) -> Order:
-        facts = certificate_facts(newest.der)
-        sealed = sealed_key(self.state.store, newest.serial)
-        spki_der, kept = None, None
-        if request.csr:
-            spki_der = request.csr.spki_der
-        elif self._options.key == "same" and sealed:
-            kept = KeptKey(sealed.key_der, newest.serial, sealed.salt)
-        elif self._options.key == "same" or (
-            self._options.key == "auto" and is_device_made(self.state.store, newest.serial)
-        ):
-            spki_der = facts.spki_der
-            _refuse_other_type(device, facts.key_type, self._options.key_type)
-        key_type = request.csr.key_type if request.csr else self._options.key_type or facts.key_type
-        serial = SerialNumber.from_random(os.urandom(20))
-        with_bundle = self._options.with_bundle
-        return Order(device.device_id, serial, validity, key_type, spki_der, with_bundle, kept)
 
-    def insert(self, plan: _Plan, issued: Issued, now: datetime) -> None:
-        """Record the new certificate, and what becomes of the old ones."""
-        state, device_id = self.state, plan.device.device_id
-        refuse_retired(device_named(state.store, device_id))
-        if tuple(revocable(state.store, device_id, now)) != plan.valid:
-            raise ConflictError(f"device {device_id!r} was changed by another command", hint="run the command again")
-        revoke_after = self._revoke_after(plan, now)
-        detail = {
-            "renews": plan.device.certificates[0].serial.hex,
-            "revoke_after": rfc3339(revoke_after) if revoke_after else None,
-        }
-        record_certificate(state, self.authority, plan.order, issued, now=now, detail=detail)
-        if not plan.valid:
-            self.needs_acl = True
-        elif self._options.revoke_old == "now":
-            revoke_certificates(state, plan.valid, RevocationReason.SUPERSEDED, now, subject=device_id)
-            self.needs_crl = True
-        else:
-            for serial in plan.valid:
-                begin_overlap(state.store, serial, revoke_after)
-
-    def done(self, plan: _Plan, issued: Issued, now: datetime) -> Renewed:
-        """The answer for a device that was recorded."""
-        order = plan.order
-        return Renewed(
-            outcome="renewed",
-            device_id=order.device_id,
-            line=plan.line,
-            serial=order.serial,
-            validity=order.validity,
-            fingerprint=issued.certificate.fingerprint,
-            bundle=self.state.paths.device(order.device_id).bundle if issued.bundle else None,
-            bundle_password=issued.password,
-            renews=plan.device.certificates[0].serial,
-            revoke_after=self._revoke_after(plan, now),
-        )
-
-    def _revoke_after(self, plan: _Plan, now: datetime) -> datetime | None:
-        if not plan.valid or self._options.revoke_old != "after-overlap":
-            return None
-        return now + timedelta(days=self.state.config["renewal_overlap_days"])
+def _record(
+    state: State, authority: Authority, options: Options, plan: _Plan, issued: Issued, now: datetime
+) -> Enrolled:
+    """Record the new certificate, and what becomes of the old ones."""
+    order = plan.order
+    refuse_used_key(state, order, issued)
+    refuse_retired(device_named(state.store, order.device_id))
+    if tuple(revocable(state.store, order.device_id, now)) != plan.valid:
+        raise ConflictError(f"device {order.device_id!r} was changed by another command", hint="run the command again")
+    revoke_after = None
+    if plan.valid and options.revoke_old == "after-overlap":
+        revoke_after = now + timedelta(days=state.config["renewal_overlap_days"])
+    detail = {"renews": plan.renews.hex, "revoke_after": rfc3339(revoke_after) if revoke_after else None}
+    record_certificate(state, authority, order, issued, now=now, detail=detail)
+    is_superseded = bool(plan.valid) and options.revoke_old == "now"
+    if not plan.valid:
+        mark_acl(state)  # a device that had expired is let in again
+    elif is_superseded:
+        revoke_certificates(state, plan.valid, RevocationReason.SUPERSEDED, now, subject=order.device_id)
+    else:
+        for serial in plan.valid:
+            begin_overlap(state.store, serial, revoke_after)
+    return Enrolled(
+        outcome="renewed",
+        device_id=order.device_id,
+        line=order.line,
+        serial=order.serial,
+        validity=order.validity,
+        fingerprint=issued.certificate.fingerprint,
+        bundle=state.paths.device(order.device_id).bundle if issued.bundle else None,
+        bundle_password=issued.password,
+        renews=plan.renews,
+        revoke_after=revoke_after,
+        needs_crl=is_superseded,
+    )
 
 
 def _refuse_other_type(device: DeviceRecord, key_type: KeyType, wanted: KeyType | None) -> None:

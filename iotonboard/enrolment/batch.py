@@ -1,277 +1,304 @@
-"""Certificates for many devices: issued on all cores in groups, recorded in their order, the CRL behind them.
-
-``Batch`` is the way of every group, for devices that are registered and for those that are renewed:
+"""Certificates for many devices: from a request to its answer in five steps, in groups that are committed together.
 
 1. *Plan*    - check each request against the database; decide what becomes of it.
 2. *Issue*   - key, linted and signed certificate, encrypted key, bundle (on all cores for a long batch).
 3. *Record*  - one transaction holds certificates and audit rows. From here on they can be revoked.
-4. *Publish* - the devices' files, from the committed rows; with workers, while the next group is recorded.
+4. *Publish* - the devices' files, from the committed rows, while the next group is recorded; at the end everything.
 5. *Answer*  - the results leave the program.
+
+``run_batch`` takes the groups through. What becomes of a request, and what is recorded for it, its verb decides.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from hashlib import sha256
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from iotonboard.ca.authority import refuse_changed, seal_audit
 from iotonboard.ca.crl import sign_crls
 from iotonboard.enrolment.desk import Desk
-from iotonboard.errors import BusyError, IotOnboardError, PolicyError
-from iotonboard.model import rfc3339
+from iotonboard.errors import BusyError, IotOnboardError, StateError
+from iotonboard.model import Refused, Unpublished
 from iotonboard.pki.profiles import DeviceProfile
-from iotonboard.state.acl import mark_acl
-from iotonboard.state.device_files import writing
+from iotonboard.state.device_files import write_group, writing
 from iotonboard.state.erasure import apply_keep_keys, finish_erasures
 from iotonboard.state.publication import EVERYTHING, publish, publish_device_files, refuse_unpublished
-from iotonboard.store.certificates import KeyHolder, add_certificate, key_holder
-from iotonboard.store.pending import add_pending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from datetime import datetime
 
     from iotonboard.ca.authority import Authority
     from iotonboard.enrolment.desk import Issued, Order
-    from iotonboard.enrolment.workers import WorkerPool
-    from iotonboard.model import DeviceId, SerialNumber, Unpublished, Validity
-    from iotonboard.state.device_files import FileBacklog, StartWriting
+    from iotonboard.enrolment.workers import Workers
+    from iotonboard.model import DeviceId, SerialNumber, Validity
+    from iotonboard.state.device_files import FileBacklog
+    from iotonboard.state.layout import Paths
     from iotonboard.state.state import State
+    from iotonboard.store.pending import PendingFiles
 
-    StartWorkers = Callable[[Desk], WorkerPool]
+    StartWorkers = Callable[[Desk], AbstractContextManager[Workers]]
 
 # Devices per commit in a batch: enough to share one fsync, few enough to answer several times a second.
-GROUP = 256
+_GROUP = 256
 _RSA_GROUP = 16
 _FIRST_GROUP = 32
+_WORKERS_FROM = 24  # a batch shorter than this is issued faster than worker processes start
+_WORKERS_FROM_RSA = 2  # an RSA key takes longer than that start
 _UNSETTLED = 64  # on a stream each line waits for its files: so many are made durable together
-_POOL_FROM = 24  # a batch shorter than this is issued faster than worker processes start
-_POOL_FROM_RSA = 2  # an RSA key takes longer than that start
+
+
+class Asked(Protocol):
+    """A request of a verb: what names the device, and the line of the list (0: not from a list)."""
+
+    @property
+    def device_id(self) -> str | None:
+        """The name, as it was given."""
+
+    @property
+    def line(self) -> int:
+        """The line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A request that passed its checks, with the order for its certificate. ``line`` 0: not from a list."""
+    """A request that passed its checks, with the order for its certificate; a verb adds what it records by."""
 
     order: Order
-    line: int
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """The answer for one device. ``outcome`` says what became of it; ``failed`` comes with the error."""
+class Enrolled:
+    """What became of one device, now that it is durable. ``outcome``: created, reissued, renewed or skipped.
+
+    ``bundle`` and ``exported`` are paths. ``renews``, of a renewal: the certificate whose place this one takes, until
+    ``revoke_after`` where they overlap. ``needs_crl``: certificates were revoked, and are on no CRL yet.
+    """
 
     outcome: str
-    device_id: str
-    line: int = 0
-    serial: SerialNumber | None = None
-    validity: Validity | None = None
+    device_id: DeviceId
+    line: int
+    serial: SerialNumber
+    validity: Validity
     fingerprint: str = ""
     bundle: str | None = None
     bundle_password: str | None = field(default=None, repr=False)
-    error: IotOnboardError | None = None
+    exported: str | None = None
+    renews: SerialNumber | None = None
+    revoke_after: datetime | None = None
+    needs_crl: bool = False
 
 
-RequestType = TypeVar("RequestType")
-PlanType = TypeVar("PlanType", bound=Plan)
-AnswerType = TypeVar("AnswerType", bound=Answer)
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a batch goes on.
 
-
-class Batch(Generic[RequestType, PlanType, AnswerType]):
-    """One call over many devices: plans ahead of the workers, records behind them.
-
-    ``group`` bounds the devices per commit. With a ``backlog`` the files of up to ``_UNSETTLED`` devices may be
-    written and not durable when these are answered. ``stopped`` is asked before each group. With ``strict`` the first
-    device that is refused ends the call; otherwise it harms no other.
+    With ``strict`` the first device that is refused ends it; otherwise it harms no other. ``stopped`` is asked between
+    groups. ``start_workers`` gives a long batch more cores. With a ``backlog`` each device is a group of its own, and
+    answered when its files are written; the last few may be not durable yet, and after a power cut the next command
+    writes them again.
     """
 
-    answer: type[AnswerType]
+    strict: bool = False
+    stopped: Callable[[], bool] = lambda: False
+    start_workers: StartWorkers | None = None
+    backlog: FileBacklog | None = None
 
-    def __init__(
-        self,
-        state: State,
-        authority: Authority,
-        *,
-        strict: bool,
-        stopped: Callable[[], bool],
-        start_workers: StartWorkers | None,
-        group: int = GROUP,
-        backlog: FileBacklog | None = None,
-    ) -> None:
-        self.state = state
-        self.authority = authority
-        self.desk = desk_of(state, authority)
-        self.needs_crl = False
-        self.needs_acl = False
-        self._strict = strict
-        self._stopped = stopped
-        self._start_workers = start_workers
-        self._group = group
-        self._backlog = backlog
-        self._halted = False
-        self._start_writing: StartWriting | None = None
-        self._recorded: list[AnswerType] = []  # durable, and their files not written yet
-        self._written: list[AnswerType] = []  # and their files too, so that they may be answered
 
-    def plan(self, request: RequestType) -> PlanType | AnswerType:
-        """Decide what becomes of one request; a refusal is an answer."""
-        raise NotImplementedError
+RequestT = TypeVar("RequestT", bound=Asked)
+PlanT = TypeVar("PlanT", bound=Plan)
 
-    def insert(self, plan: PlanType, issued: Issued, now: datetime) -> None:
-        """Record one device inside the transaction of its group; without a CSR, refuse before anything is written.
 
-        Raises:
-            IotOnboardError: the device is refused.
-        """
-        raise NotImplementedError
+def run_batch(
+    state: State,
+    authority: Authority,
+    requests: Iterable[RequestT | Refused],
+    pace: Pace,
+    *,
+    plan: Callable[[RequestT], PlanT | Enrolled],
+    record: Callable[[PlanT, Issued, datetime], Enrolled],
+    needs_crl: bool = False,
+) -> Generator[Enrolled | Refused]:
+    """Yield what became of each device, in the order of the requests, once it is durable and its files are written.
 
-    def done(self, plan: PlanType, issued: Issued, now: datetime) -> AnswerType:
-        """The answer for a device that was recorded."""
-        raise NotImplementedError
+    ``plan`` decides what becomes of a request. ``record`` writes one device inside the transaction of its group and
+    checks, before it writes anything, whether that still holds. What either raises refuses that device alone.
+    At the end CRLs are signed where they are due, and everything is published, also when the caller stops listening.
 
-    def through(self, requests: Iterable[RequestType]) -> Iterator[AnswerType]:
-        """Take all groups through plan, issue, record, publish and answer; then sign and publish what is left."""
-        groups = self._planned(iter(requests))
-        try:
-            for plans, issued in self._issued(groups):
-                yield from self._answers()  # while workers have the next group already
-                if self._start_writing is None and self._recorded:
-                    refuse_unpublished(publish(self.state, publish_device_files))
-                    yield from self._answers(self._recorded)
-                self._recorded, self._written = self._record(plans, issued), self._recorded
-                if self._backlog is not None:
-                    self._write_unsettled(self._backlog)
-                    yield from self._answers(self._recorded)
-                if self._halted or self._stopped():  # what is issued ahead was not released, and is forgotten
-                    break
-            if self.needs_crl:
-                with self.state.transaction(signing=True) as now:
-                    sign_crls(self.state, self.authority, now)
-                    seal_audit(self.state, self.authority)
-            apply_keep_keys(self.state)
-        except IotOnboardError:  # what is recorded is published and answered all the same
-            self.publish()
-            yield from self._answers(self._recorded)
-            raise
-        except GeneratorExit:  # who takes the answers was refused
-            self.publish()
-            raise
-        unpublished = self.publish()
-        finish_erasures(self.state)
-        yield from self._answers(self._recorded)
-        refuse_unpublished(unpublished)
-
-    def publish(self) -> list[Unpublished]:
-        """Publish everything that is recorded."""
-        settle = () if self._backlog is None else (self._backlog.settle,)
-        return publish(self.state, *settle, *EVERYTHING)
-
-    def _write_unsettled(self, backlog: FileBacklog) -> None:
-        if len(backlog) < _UNSETTLED:
-            backlog.write(self.state)
-        else:
-            refuse_unpublished(publish(self.state, backlog.settle, publish_device_files))
-
-    def _answers(self, recorded: Sequence[AnswerType] = ()) -> list[AnswerType]:
-        """The answers that were held back until their files were written, and those of ``recorded``."""
-        answers = [*self._written, *recorded]
-        self._written = []
-        if recorded:
-            self._recorded = []
-        return answers
-
-    def _issued(
-        self, groups: Iterator[list[PlanType | AnswerType]]
-    ) -> Iterator[tuple[list[PlanType | AnswerType], Iterator[Issued | IotOnboardError]]]:
-        """Issue what each group of plans orders; yields the group with one answer for each of its orders.
-
-        Groups are taken ahead of what is yielded: a long batch is planned while its certificates are made, in worker
-        processes where these are to be had.
-        """
+    Raises:
+        PolicyError: the clock cannot be right.
+        BusyError: the state is locked, the disk refuses, or a worker process was killed; what was answered stays.
+        IotOnboardError: the requests broke off; what was recorded is answered before that is raised.
+    """
+    waiting: list[Enrolled | Refused] = []  # the answers of a group that is durable, and whose files are to come
+    problem: IotOnboardError | None = None
+    try:
+        desk, groups = desk_of(state, authority), plan_groups(iter(requests), plan, pace)
         first = next(groups, [])
-        planned: deque[list[PlanType | AnswerType]] = deque()
+        with _workers(first, desk, pace) as workers:
+            for group in issue_groups(chain((first,), groups), desk, workers):
+                files = publish_files(state, waiting, workers)
+                recorded = record_group(state, authority, group, record, files, strict=pace.strict)
+                needs_crl = needs_crl or any(isinstance(one, Enrolled) and one.needs_crl for one in recorded)
+                yield from waiting
+                waiting = recorded
+                if pace.backlog is not None:
+                    publish_unsettled(state, waiting, pace.backlog)
+                    yield from waiting
+                    waiting = []
+                if pace.stopped() or (pace.strict and any(isinstance(one, Refused) for one in recorded)):
+                    break  # what is issued ahead was not released, and is forgotten
+    except IotOnboardError as error:
+        problem = error
+    finally:
+        unpublished = publish_all(state, authority, pace.backlog, needs_crl=needs_crl)
+    yield from waiting
+    if problem:
+        raise problem
+    refuse_unpublished(unpublished)
 
-        def orders() -> Iterator[list[Order]]:
-            for group in chain((first,), groups):
-                planned.append(group)
-                yield [order for plan in group if (order := _order_of(plan)) is not None]
 
-        if self._start_workers is None or not _is_long([_order_of(plan) for plan in first]):
-            for ordered in orders():
-                yield planned.popleft(), iter(self.desk.issue(ordered))
+def plan_groups(
+    requests: Iterator[RequestT | Refused], plan: Callable[[RequestT], PlanT | Enrolled], pace: Pace
+) -> Iterator[list[PlanT | Enrolled | Refused]]:
+    """Decide what becomes of each request; groups are small at the beginning, and where keys take long to make."""
+    size = _FIRST_GROUP if pace.backlog is None else 1
+    while group := [_plan_one(request, plan) for request in islice(requests, size)]:
+        yield group
+        if pace.stopped():
             return
-        with self._start_workers(self.desk) as pool:
-            self._start_writing = pool.start_writing
-            for issued in pool.issue(orders()):
-                yield planned.popleft(), iter(issued)
-
-    def _planned(self, requests: Iterator[RequestType]) -> Iterator[list[PlanType | AnswerType]]:
-        last = None
-        while group := list(islice(requests, group_size(self._group, last))):
-            if self._halted or self._stopped():
-                return
-            plans = [self.plan(request) for request in group]
-            last = [_order_of(plan) for plan in plans]
-            yield plans
-
-    def _record(
-        self, plans: list[PlanType | AnswerType], issued: Iterator[Issued | IotOnboardError]
-    ) -> list[AnswerType]:
-        """Commit a group in one transaction; a row that is refused is rolled back alone.
-
-        Meanwhile workers write the files of the group before.
-        """
-        answers: list[AnswerType] = []
-        if not self._recorded and not any(isinstance(plan, Plan) for plan in plans):
-            answers = [plan for plan in plans if isinstance(plan, Answer)]
-            return self._until_failure(answers)
-        start = self._start_writing if self._recorded else None
-        with self.state.transaction(signing=True) as now, writing(self.state, start) if start else nullcontext():
-            refuse_changed(self.state, self.authority)
-            is_recorded = False
-            for plan in plans:
-                if isinstance(plan, Answer):
-                    answers.append(plan)
-                else:
-                    answers.append(self._record_one(plan, next(issued), now))
-                    is_recorded = is_recorded or answers[-1].error is None
-                if answers[-1].error and self._strict:
-                    break
-            if self.needs_acl:
-                mark_acl(self.state)
-                self.needs_acl = False
-            if is_recorded:
-                seal_audit(self.state, self.authority)
-        return self._until_failure(answers)
-
-    def _record_one(self, plan: PlanType, issued: Issued | IotOnboardError, now: datetime) -> AnswerType:
-        try:
-            if isinstance(issued, IotOnboardError):
-                raise issued
-            # What refuses a row with a new key does so before anything is written, and savepoints double the writing.
-            with self.state.store.savepoint() if plan.order.csr_spki_der else nullcontext():
-                self.insert(plan, issued, now)
-        except BusyError:
-            raise  # the disk and not the row: SQLite may have ended the whole transaction
-        except IotOnboardError as error:
-            return self.answer("failed", plan.order.device_id, plan.line, error=at_line(error, plan.line))
-        return self.done(plan, issued, now)
-
-    def _until_failure(self, answers: list[AnswerType]) -> list[AnswerType]:
-        """With ``strict``, cut the answers after the first failure and end the run."""
-        for number, answer in enumerate(answers, start=1):
-            if answer.error and self._strict:
-                self._halted = True
-                return answers[:number]
-        return answers
+        if pace.backlog is None:
+            size = _RSA_GROUP if _makes_rsa(group) else _GROUP
 
 
-def _order_of(plan: Plan | Answer) -> Order | None:
-    return plan.order if isinstance(plan, Plan) else None
+def _plan_one(request: RequestT | Refused, plan: Callable[[RequestT], PlanT | Enrolled]) -> PlanT | Enrolled | Refused:
+    if isinstance(request, Refused):
+        return request
+    try:
+        return plan(request)
+    except (BusyError, StateError):
+        raise  # the database and not the device
+    except IotOnboardError as error:
+        return Refused(request.device_id or "", request.line, error)
+
+
+def issue_groups(
+    groups: Iterable[list[PlanT | Enrolled | Refused]], desk: Desk, workers: Workers | None
+) -> Iterator[list[tuple[PlanT, Issued] | Enrolled | Refused]]:
+    """Put what was issued to each plan. With workers, groups are planned and issued ahead of what is yielded."""
+    planned: deque[list[PlanT | Enrolled | Refused]] = deque()
+
+    def orders() -> Iterator[list[Order]]:
+        for group in groups:
+            planned.append(group)
+            yield [place.order for place in group if isinstance(place, Plan)]
+
+    for results in workers.issue(orders()) if workers else map(desk.issue_all, orders()):
+        issued = iter(results)
+        yield [_with_issued(place, issued) if isinstance(place, Plan) else place for place in planned.popleft()]
+
+
+def _with_issued(plan: PlanT, results: Iterator[Issued | Refused]) -> tuple[PlanT, Issued] | Refused:
+    issued = next(results)
+    return issued if isinstance(issued, Refused) else (plan, issued)
+
+
+def record_group(
+    state: State,
+    authority: Authority,
+    group: list[tuple[PlanT, Issued] | Enrolled | Refused],
+    record: Callable[[PlanT, Issued, datetime], Enrolled],
+    files: AbstractContextManager[None] | None,
+    *,
+    strict: bool,
+) -> list[Enrolled | Refused]:
+    """Commit a group in one transaction, in which ``files`` of the group before are written too; ``None``: none are.
+
+    So nobody else changes meanwhile what is written. With ``strict`` the group ends with the first refusal.
+    """
+    if not files and not any(isinstance(place, tuple) for place in group):
+        return _until_refused((place for place in group if not isinstance(place, tuple)), strict=strict)
+    with state.transaction(signing=True) as now, files or nullcontext():
+        refuse_changed(state, authority)
+        recorded = (_record_one(place, record, now) if isinstance(place, tuple) else place for place in group)
+        answers = _until_refused(recorded, strict=strict)
+        if _are_new(answers):
+            seal_audit(state, authority)
+    return answers
+
+
+def _record_one(
+    planned: tuple[PlanT, Issued], record: Callable[[PlanT, Issued, datetime], Enrolled], now: datetime
+) -> Enrolled | Refused:
+    plan, issued = planned
+    try:
+        return record(plan, issued, now)
+    except (BusyError, StateError):
+        raise  # the database and not the device: SQLite may have ended the whole transaction
+    except IotOnboardError as error:
+        return Refused(plan.order.device_id, plan.order.line, error)
+
+
+def _until_refused(answers: Iterable[Enrolled | Refused], *, strict: bool) -> list[Enrolled | Refused]:
+    taken = []
+    for answer in answers:
+        taken.append(answer)
+        if strict and isinstance(answer, Refused):
+            break
+    return taken
+
+
+def publish_files(
+    state: State, waiting: list[Enrolled | Refused], workers: Workers | None
+) -> AbstractContextManager[None] | None:
+    """A block at whose end the files of the devices that wait are written; ``None`` when none got a certificate."""
+    if not _are_new(waiting):
+        return None
+    return writing(state, workers.start_writing if workers else _write_here)
+
+
+def _write_here(paths: Paths, group: list[PendingFiles]) -> Callable[[], dict[int, IotOnboardError]]:
+    refused = write_group(paths, group)
+    return lambda: refused
+
+
+def publish_unsettled(state: State, waiting: list[Enrolled | Refused], backlog: FileBacklog) -> None:
+    """Write the files of the devices that wait, and make durable what the backlog holds when that is enough.
+
+    Raises:
+        BusyError: the state is locked or the disk refuses.
+    """
+    if _are_new(waiting) and len(backlog) < _UNSETTLED:
+        backlog.write(state)
+    elif _are_new(waiting):
+        refuse_unpublished(publish(state, backlog.settle, publish_device_files))
+
+
+def publish_all(
+    state: State, authority: Authority, backlog: FileBacklog | None, *, needs_crl: bool
+) -> list[Unpublished]:
+    """Sign new CRLs where they are due, and publish everything; returns what could not be signed or written."""
+    unpublished: list[Unpublished] = []
+    try:
+        if needs_crl:
+            with state.transaction(signing=True) as now:
+                sign_crls(state, authority, now)
+                seal_audit(state, authority)
+    except IotOnboardError as error:
+        unpublished.append(Unpublished("crl", state.paths.crl, error))
+    apply_keep_keys(state)
+    settle = () if backlog is None else (backlog.settle,)
+    unpublished += publish(state, *settle, *EVERYTHING)
+    finish_erasures(state)
+    return unpublished
+
+
+def _are_new(answers: Iterable[Enrolled | Refused]) -> bool:
+    """Say whether any of these devices got a certificate."""
+    return any(isinstance(answer, Enrolled) and answer.outcome != "skipped" for answer in answers)
 
 
 def desk_of(state: State, authority: Authority) -> Desk:
@@ -281,67 +308,12 @@ def desk_of(state: State, authority: Authority) -> Desk:
     return Desk(authority.active.issuer, authority.chain, authority.anchors, authority.vault, DeviceProfile(extra))
 
 
-def _is_long(first: list[Order | None]) -> bool:
-    """Say whether a batch that begins like this is worth worker processes."""
-    return len(first) >= (_POOL_FROM_RSA if _makes_rsa(first) else _POOL_FROM)
+def _workers(first: list[PlanT | Enrolled | Refused], desk: Desk, pace: Pace) -> AbstractContextManager[Workers | None]:
+    """Worker processes for a batch that begins long enough to be worth them."""
+    is_long = len(first) >= (_WORKERS_FROM_RSA if _makes_rsa(first) else _WORKERS_FROM)
+    return pace.start_workers(desk) if pace.start_workers and is_long else nullcontext()
 
 
-def _makes_rsa(orders: Iterable[Order | None]) -> bool:
-    return any(order and order.key_type.startswith("rsa") and not order.csr_spki_der for order in orders)
-
-
-def group_size(limit: int, last: Iterable[Order | None] | None) -> int:
-    """How many devices to take after those of the ``last`` group, at most ``limit``; few at the beginning."""
-    return min(limit, _FIRST_GROUP if last is None else _RSA_GROUP if _makes_rsa(last) else GROUP)
-
-
-def record_certificate(
-    state: State,
-    authority: Authority,
-    order: Order,
-    issued: Issued,
-    *,
-    now: datetime,
-    detail: Mapping[str, object] | None = None,
-) -> None:
-    """Record a certificate, its files and its audit row, inside the caller's transaction.
-
-    Raises:
-        PolicyError: the device's own public key is somebody else's, or was revoked as keyCompromise.
-    """
-    new = issued.certificate
-    if order.csr_spki_der or order.kept_key:
-        _refuse_used_key(key_holder(state.store, new.spki_sha256), order.device_id)
-    add_certificate(state.store, new, issuer=authority.active.row, device_id=order.device_id, now=now)
-    add_pending(state.store, new.serial, issued.bundle)
-    facts: dict[str, object] = {
-        "fingerprint": new.fingerprint,
-        "key": "device" if order.csr_spki_der else "workstation",
-        "not_after": rfc3339(order.validity.not_after),
-        **(detail or {}),
-    }
-    if issued.bundle:
-        facts["bundle"] = sha256(issued.bundle).hexdigest()
-    state.record(now, order.device_id, serial=order.serial.hex, detail=facts)
-
-
-def _refuse_used_key(holder: KeyHolder | None, device_id: DeviceId) -> None:
-    if holder is None:
-        return
-    if holder.is_compromised:
-        raise PolicyError(
-            f"this public key was revoked as keyCompromise (device {holder.name!r})",
-            hint="make a new key on the device",
-        )
-    if holder.name != device_id:
-        raise PolicyError(
-            f"this public key already has a certificate for {holder.name!r}",
-            hint="every device needs a key of its own",
-        )
-
-
-def at_line(error: IotOnboardError, line: int) -> IotOnboardError:
-    """The same error, with the line of the list that it is about."""
-    if not line or error.message.startswith("line "):
-        return error
-    return type(error)(f"line {line}: {error.message}", hint=error.hint)
+def _makes_rsa(group: Iterable[Plan | Enrolled | Refused]) -> bool:
+    orders = (place.order for place in group if isinstance(place, Plan))
+    return any(order.key_type.startswith("rsa") and not order.csr_spki_der for order in orders)

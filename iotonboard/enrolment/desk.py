@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from iotonboard.ca.vault import SALT_OCTETS
 from iotonboard.delivery import bundle
 from iotonboard.delivery.credential import Credential
 from iotonboard.errors import IotOnboardError
+from iotonboard.model import Refused
 from iotonboard.pki.certificates import issue_device
 from iotonboard.pki.keys import dump_key, encrypt_key, generate_key, load_key, load_public_key, spki_der
 from iotonboard.store.certificates import NewCertificate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterable
 
     from iotonboard.ca.vault import Vault
     from iotonboard.model import DeviceId, KeyType, SerialNumber, Validity
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 _BLOCK_OCTETS = 16
 _ITERATIONS = 1  # of PBKDF2: they slow guessing, and nobody guesses 128 random bits (RFC 8018 4.2)
-
-_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +43,11 @@ class Order:
     """One certificate that is to be issued.
 
     For the public key in ``csr_spki_der``, for the key of an earlier certificate, or for a new key of ``key_type``.
+    ``line`` of the list that asks for it; 0: not from a list.
     """
 
     device_id: DeviceId
+    line: int
     serial: SerialNumber
     validity: Validity
     key_type: KeyType
@@ -65,14 +66,6 @@ class Issued:
 
 
 @dataclass(frozen=True, slots=True)
-class _Key:
-    """A device's key. ``private`` is ``None`` when the device keeps it."""
-
-    private: PrivateKey | None = field(repr=False)
-    public: PublicKey
-
-
-@dataclass(frozen=True, slots=True)
 class Desk:
     """Everything that issuing needs: CA, its chain, what devices trust, vault and profile of a certificate."""
 
@@ -82,38 +75,31 @@ class Desk:
     vault: Vault
     profile: DeviceProfile
 
-    def issue(self, orders: Sequence[Order]) -> list[Issued | IotOnboardError]:
-        """Make the keys, issue the certificates, encrypt the keys and build the bundles.
+    def issue_all(self, orders: Iterable[Order]) -> list[Issued | Refused]:
+        """Issue one certificate after the other; an order that is refused harms no other."""
+        return [self._issue_or_refuse(order) for order in orders]
 
-        One result for each order; one that is refused leaves its error in its place. Each step is taken for all
-        orders before the next one: each evicts what the others keep in a processor's cache, so that taking all steps
-        for one order after the other takes half as long again.
+    def _issue_or_refuse(self, order: Order) -> Issued | Refused:
+        try:
+            return self.issue(order)
+        except IotOnboardError as error:
+            return Refused(order.device_id, order.line, error)
+
+    def issue(self, order: Order) -> Issued:
+        """Make the key, issue the certificate, encrypt the key and build the bundle.
+
+        Raises:
+            PolicyError: the public key is not supported, or the lint refused the certificate.
+            KeyUnavailableError: the kept key cannot be opened.
         """
-        keys = _each(self._key, orders)
-        ders = _each(self._certify, orders, keys)
-        return _each(self._pack, orders, keys, ders)
-
-    def _key(self, order: Order) -> _Key:
-        if order.csr_spki_der:
-            return _Key(None, load_public_key(order.csr_spki_der))
-        kept = order.kept_key
-        if kept is None:
-            private = generate_key(order.key_type)
-        else:
-            password = self.vault.bundle_password(kept.serial, kept.salt)
-            private = load_key(kept.encrypted, password.encode("ascii"))
-        return _Key(private, private.public_key())
-
-    def _certify(self, order: Order, key: _Key) -> bytes:
-        return issue_device(self.issuer, key.public, order.device_id, order.serial, order.validity, self.profile)
-
-    def _pack(self, order: Order, key: _Key, der: bytes) -> Issued:
-        digests = sha256(der).hexdigest(), sha256(spki_der(key.public)).digest()
-        if key.private is None:
+        private, public = self._key(order)
+        der = issue_device(self.issuer, public, order.device_id, order.serial, order.validity, self.profile)
+        digests = sha256(der).hexdigest(), sha256(spki_der(public)).digest()
+        if private is None:
             return Issued(NewCertificate(order.serial, order.validity, der, *digests, None, None), None, None)
         salt = os.urandom(SALT_OCTETS)
         password = self.vault.bundle_password(order.serial, salt)
-        key_der = dump_key(key.private)
+        key_der = dump_key(private)
         encrypted = encrypt_secret(key_der, password)
         certificate = NewCertificate(order.serial, order.validity, der, *digests, encrypted, salt)
         if not order.with_bundle:
@@ -123,20 +109,17 @@ class Desk:
         )
         return Issued(certificate, bundle.build_bundle(credential, password), password)
 
-
-def _each(step: Callable[..., _Made], *columns: Sequence[object]) -> list[_Made | IotOnboardError]:
-    """Take one step with each row of what it needs; a row that is refused, or was before, becomes its error."""
-    return [_one(step, row) for row in zip(*columns, strict=True)]
-
-
-def _one(step: Callable[..., _Made], row: tuple[object, ...]) -> _Made | IotOnboardError:
-    for value in row:
-        if isinstance(value, IotOnboardError):
-            return value
-    try:
-        return step(*row)
-    except IotOnboardError as error:
-        return error
+    def _key(self, order: Order) -> tuple[PrivateKey | None, PublicKey]:
+        """The device's key; only its public half when the device keeps it."""
+        if order.csr_spki_der:
+            return None, load_public_key(order.csr_spki_der)
+        kept = order.kept_key
+        if kept is None:
+            private = generate_key(order.key_type)
+        else:
+            password = self.vault.bundle_password(kept.serial, kept.salt)
+            private = load_key(kept.encrypted, password.encode("ascii"))
+        return private, private.public_key()
 
 
 def encrypt_secret(key_der: bytes, password: str) -> bytes:

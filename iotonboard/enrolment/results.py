@@ -8,7 +8,6 @@ below the line ``iotonboard manifest v1``. ``FILE.manifest.sig`` is the CA's sig
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
@@ -18,36 +17,19 @@ from typing import TYPE_CHECKING
 
 from iotonboard.errors import ConflictError
 from iotonboard.files import create_exclusive, disk_error, make_private_dir, sync_together
-from iotonboard.model import rfc3339
+from iotonboard.model import Refused, rfc3339
 from iotonboard.pki.signatures import sign_statement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import datetime
     from io import FileIO
 
+    from iotonboard.enrolment.batch import Enrolled
     from iotonboard.pki.signatures import Signer
 
 COLUMNS = ("line", "device_id", "serial", "fingerprint", "bundle", "status", "error")
 MANIFEST_HEAD = b"iotonboard manifest v1\n"
 FOLDER = "results"
-
-
-@contextlib.contextmanager
-def open_results(path: str, signer: Signer) -> Iterator[ResultsFile]:
-    """Keep results in ``path``; the manifest is signed when the block ends, however it ends.
-
-    The files are made with the first answer: a list that cannot be read leaves none.
-
-    Raises:
-        ConflictError: one of the files exists.
-        BusyError: the disk refuses.
-    """
-    results = ResultsFile(path)
-    try:
-        yield results
-    finally:
-        results.finish(signer)
 
 
 def default_path(root: str, verb: str, now: datetime) -> str:
@@ -62,7 +44,13 @@ def default_path(root: str, verb: str, now: datetime) -> str:
 
 
 class ResultsFile:
-    """Two new files (0600) that grow with every answer; each line is complete when it is written."""
+    """Two new files (0600) that grow with every answer; each line is complete when it is written.
+
+    They are made with the first answer: a list that cannot be read leaves none.
+
+    Raises:
+        ConflictError: one of the files exists.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -72,6 +60,7 @@ class ResultsFile:
             if os.path.lexists(name):
                 raise ConflictError(f"{name!r} exists already", hint="choose another name with --results")
         self._files: list[FileIO] = []
+        self._count = 0
 
     def _make(self) -> None:
         if os.path.basename(os.path.dirname(self.path)) == FOLDER:
@@ -80,7 +69,7 @@ class ResultsFile:
         create_exclusive(self.manifest, MANIFEST_HEAD)
         self._files = [_open(self.path), _open(self.manifest)]
 
-    def add(self, values: dict[str, str | int], now: datetime) -> None:
+    def add(self, answer: Enrolled | Refused, now: datetime) -> None:
         """Append one answer; a device that got a certificate goes into the manifest too.
 
         Raises:
@@ -88,6 +77,8 @@ class ResultsFile:
         """
         if not self._files:
             self._make()
+        self._count += 1
+        values = _values(answer, answer.line or self._count)
         results, manifest = self._files
         if self._is_json:
             text = json.dumps({name: values[name] for name in COLUMNS}) + "\n"
@@ -100,20 +91,33 @@ class ResultsFile:
             row = f"{values['device_id']}\t{values['serial']}\t{values['fingerprint']}\t{rfc3339(now)}\n"
             _append(manifest, row.encode("ascii"))
 
-    def finish(self, signer: Signer) -> None:
-        """Sign the manifest as it is on the disk; nothing is done when there was no answer."""
+    def sign(self, signer: Signer) -> None:
+        """Close the files and sign the manifest as it is on the disk; nothing is done when there was no answer."""
         if not self._files:
             return
         for each in self._files:
             each.close()
         with open(self.manifest, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            signature = _sign(signer, content)
+            signature = _signature(signer, content)
         for refused in sync_together((self.path, self.manifest)).values():
             raise refused
         create_exclusive(self.manifest + ".sig", signature)
 
 
-def _sign(signer: Signer, content: mmap.mmap) -> bytes:
+def _values(answer: Enrolled | Refused, line: int) -> dict[str, str | int]:
+    values: dict[str, str | int] = {**dict.fromkeys(COLUMNS, ""), "line": line, "device_id": answer.device_id}
+    if isinstance(answer, Refused):
+        return {**values, "status": "failed", "error": answer.message}
+    return {
+        **values,
+        "serial": answer.serial.hex,
+        "fingerprint": answer.fingerprint,
+        "bundle": answer.bundle or "",
+        "status": answer.outcome,
+    }
+
+
+def _signature(signer: Signer, content: mmap.mmap) -> bytes:
     with memoryview(content) as view:
         return sign_statement(signer, view)
 

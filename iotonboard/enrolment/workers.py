@@ -11,7 +11,9 @@ import signal
 import threading
 from collections import deque
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, wait
-from typing import TYPE_CHECKING, Self, TypeVar
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 from iotonboard.errors import BusyError
 from iotonboard.state.device_files import write_group
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from iotonboard.enrolment.desk import Desk, Issued, Order
     from iotonboard.errors import IotOnboardError
-    from iotonboard.state.device_files import Refused
+    from iotonboard.model import Refused
     from iotonboard.state.layout import Paths
     from iotonboard.store.pending import PendingFiles
 
@@ -31,17 +33,33 @@ _LEAST, _MOST = 16, 64  # orders for one worker at a time: 5 to 30 ms of work
 _RSA_PART = 2  # an RSA key takes 60 ms and more
 
 _Item = TypeVar("_Item")
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
-_desk: list[Desk] = []  # one per worker process, filled by _start
+_desks: list[Desk] = []  # one in each worker process
 
 
-def _start(desk: Desk) -> None:
+@contextmanager
+def worker_processes(desk: Desk, jobs: int) -> Iterator[Workers]:
+    """Worker processes that hold the CA key in memory for as long as the block runs.
+
+    The desk with the key reaches them through the fork, or pickled through a pipe where processes are not forked;
+    never a file.
+    """
+    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(desk,))
+    try:
+        yield Workers(pool, jobs)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin(desk: Desk) -> None:
     # Ctrl-C reaches the whole process group; the parent alone decides when a batch ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _desk.append(desk)
+    _desks.append(desk)
 
 
 def _end_with_parent() -> None:
@@ -52,73 +70,64 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _issue_all(orders: list[Order]) -> list[Issued | IotOnboardError]:
-    return _desk[0].issue(orders)
+def _issue_all(orders: list[Order]) -> list[Issued | Refused]:
+    return _desks[0].issue_all(orders)
 
 
-class WorkerPool:
-    """Worker processes that hold the CA key in memory for as long as a batch runs.
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """The worker processes of one batch."""
 
-    The desk with the key reaches them through the fork, or pickled through a pipe where processes are not forked;
-    never a file.
-    """
+    pool: ProcessPoolExecutor
+    jobs: int
 
-    def __init__(self, desk: Desk, jobs: int) -> None:
-        context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
-        self._jobs = jobs
-        self._pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=(desk,))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def issue(self, groups: Iterable[list[Order]]) -> Iterator[list[Issued | IotOnboardError]]:
+    def issue(self, groups: Iterable[list[Order]]) -> Iterator[list[Issued | Refused]]:
         """Issue group after group, each on all cores; at most four groups are on the way.
 
         Raises:
             BusyError: a worker process was killed.
         """
-        on_the_way: deque[list[Future[list[Issued | IotOnboardError]]]] = deque()
+        on_the_way: deque[list[Future[list[Issued | Refused]]]] = deque()
         for group in groups:
             most = _RSA_PART if any(order.key_type.startswith("rsa") for order in group) else _MOST
-            on_the_way.append([self._submit(_issue_all, part) for part in self._parts(group, most)])
+            on_the_way.append([_submit(self.pool, _issue_all, part) for part in _parts(group, self.jobs, most)])
             if len(on_the_way) > _GROUPS_AHEAD:
-                yield _results(on_the_way.popleft())
+                yield _all_results(on_the_way.popleft())
         while on_the_way:
-            yield _results(on_the_way.popleft())
+            yield _all_results(on_the_way.popleft())
 
-    def start_writing(self, paths: Paths, group: list[PendingFiles]) -> Callable[[], Refused]:
+    def start_writing(self, paths: Paths, group: list[PendingFiles]) -> Callable[[], dict[int, IotOnboardError]]:
         """Begin what ``write_group`` does, on all cores, and return what waits for its answer.
 
         That raises BusyError when a worker process was killed.
         """
-        parts = [self._submit(write_group, paths, part) for part in self._parts(group, _MOST)]
+        parts = [_submit(self.pool, write_group, paths, part) for part in _parts(group, self.jobs, _MOST)]
 
-        def finish() -> Refused:
+        def finish() -> dict[int, IotOnboardError]:
             wait(parts)
             return {row: error for part in parts for row, error in _result(part).items()}
 
         return finish
 
-    def _submit(self, function: Callable[..., _Answer], *args: object) -> Future[_Answer]:
-        try:
-            return self._pool.submit(function, *args)
-        except BrokenExecutor:
-            raise _killed() from None
 
-    def _parts(self, group: list[_Item], most: int) -> Iterator[list[_Item]]:
-        """Cut a group so that every core has some of it, none waits long for another, and few are handed over."""
-        size = min(max(len(group) // (2 * self._jobs), _LEAST), most)
-        return (group[start : start + size] for start in range(0, len(group), size))
+def _parts(group: list[_Item], jobs: int, most: int) -> Iterator[list[_Item]]:
+    """Cut a group so that every core has some of it, none waits long for another, and few are handed over."""
+    size = min(max(len(group) // (2 * jobs), _LEAST), most)
+    return (group[start : start + size] for start in range(0, len(group), size))
 
 
-def _results(parts: list[Future[list[Issued | IotOnboardError]]]) -> list[Issued | IotOnboardError]:
+def _submit(pool: ProcessPoolExecutor, function: Callable[..., _Result], *args: object) -> Future[_Result]:
+    try:
+        return pool.submit(function, *args)
+    except BrokenExecutor:
+        raise _killed() from None
+
+
+def _all_results(parts: list[Future[list[Issued | Refused]]]) -> list[Issued | Refused]:
     return [issued for part in parts for issued in _result(part)]
 
 
-def _result(part: Future[_Answer]) -> _Answer:
+def _result(part: Future[_Result]) -> _Result:
     try:
         return part.result()
     except BrokenExecutor:

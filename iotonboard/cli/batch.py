@@ -1,0 +1,128 @@
+"""What verbs have in common that answer for many devices: workers, the stop signal, answers as they come, counts."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from iotonboard.errors import InterruptedBatchError
+from iotonboard.model import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+    from contextlib import AbstractContextManager
+
+    from iotonboard.cli.session import Session
+    from iotonboard.enrolment.batch import Enrolled, StartWorkers
+    from iotonboard.enrolment.desk import Desk
+    from iotonboard.enrolment.password_file import PasswordFile
+    from iotonboard.enrolment.workers import Workers
+
+_OUTCOMES = ("created", "reissued", "renewed", "skipped", "failed")  # in the order of a summary
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What was told of a batch: how many devices had which outcome, and the exit code of the first refusal."""
+
+    counts: dict[str, int]
+    exit_code: int
+
+    @property
+    def devices(self) -> int:
+        """How many were told."""
+        return sum(self.counts.values())
+
+    @property
+    def summary(self) -> str:
+        """``2 created, 1 failed``; empty when there was nothing to tell."""
+        return ", ".join(f"{number} {outcome}" for outcome, number in self.counts.items() if number)
+
+
+def tell(
+    session: Session,
+    answers: Generator[Enrolled | Refused],
+    show: Callable[[Enrolled], None],
+    *,
+    is_json: bool,
+    total: int | None,
+) -> Told:
+    """Print each answer as it comes, with progress beside it.
+
+    ``is_json``: a refused device has an object of its own, beside its error on stderr. ``total`` is how many answers
+    there will be; ``None`` when nobody knows, 1 for no progress.
+    """
+    counts, exit_code = dict.fromkeys(_OUTCOMES, 0), 0
+    with closing(answers), _watched(session, answers, total) as shown:
+        for answer in shown:
+            if isinstance(answer, Refused):
+                counts["failed"] += 1
+                exit_code = exit_code or answer.error.exit_code
+                session.refusal(answer, is_json=is_json)
+            else:
+                counts[answer.outcome] += 1
+                show(answer)
+    return Told(counts, exit_code)
+
+
+def _watched(
+    session: Session, answers: Generator[Enrolled | Refused], total: int | None
+) -> AbstractContextManager[Iterator[Enrolled | Refused]]:
+    """The answers with progress, whose code one device never loads."""
+    if total == 1:
+        return nullcontext(answers)
+    from iotonboard.cli.progress import watched
+
+    return closing(watched(session, answers, total))
+
+
+def worker_starter(jobs: int | None) -> StartWorkers | None:
+    """What starts worker processes for a long batch, if more than one is asked for; one device never loads it."""
+    if jobs == 1:
+        return None
+
+    def start(desk: Desk) -> AbstractContextManager[Workers]:
+        from iotonboard.enrolment.workers import usable_cores, worker_processes
+
+        return worker_processes(desk, jobs or usable_cores())
+
+    return start
+
+
+def open_passwords(path: str | None) -> AbstractContextManager[PasswordFile | None]:
+    """The file that takes the bundle passwords, if one is asked for."""
+    if path is None:
+        return nullcontext()
+    from iotonboard.enrolment.password_file import PasswordFile
+
+    return PasswordFile(path)
+
+
+@contextmanager
+def stop_signal() -> Iterator[Callable[[], bool]]:
+    """Turn Ctrl-C and SIGTERM into a question that is asked between groups; a second one ends at once."""
+    received: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def refuse_stopped(stopped: Callable[[], bool], *, hint: str) -> None:
+    """End the call with the exit code of an interruption where it was asked to stop.
+
+    Raises:
+        InterruptedBatchError: it was; the hint says how to go on.
+    """
+    if stopped():
+        raise InterruptedBatchError("stopped; everything answered so far is done", hint=hint)

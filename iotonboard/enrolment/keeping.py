@@ -1,0 +1,63 @@
+"""What keeps the answers of a batch beside what is told: results, passwords, and credentials in a format."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from iotonboard.model import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from iotonboard.ca.authority import Authority
+    from iotonboard.ca.credentials import Exported
+    from iotonboard.enrolment.batch import Enrolled
+    from iotonboard.enrolment.password_file import PasswordFile
+    from iotonboard.enrolment.results import ResultsFile
+    from iotonboard.state.state import State
+
+    Export = Callable[[State, Authority, str], Exported]  # writes a device's credentials in a format
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """Files that were opened for this call; ``None`` for those that nobody asked for."""
+
+    results: ResultsFile | None = None
+    passwords: PasswordFile | None = None
+    export: Export | None = None
+
+
+def keep_all(
+    state: State, authority: Authority, answers: Generator[Enrolled | Refused], keeping: Keeping
+) -> Generator[Enrolled | Refused]:
+    """Keep each answer before it is handed on to be told, and sign the results at the end, however it comes.
+
+    Raises:
+        ConflictError: something stands where the credentials go.
+        PolicyError: the format cannot hold a device's credentials.
+        BusyError: the disk refuses, or the state is locked.
+    """
+    try:
+        with closing(answers):
+            for answer in answers:
+                yield _keep(state, authority, answer, keeping)
+    finally:
+        if keeping.results:
+            keeping.results.sign(authority.active.key.signer)
+
+
+def _keep(state: State, authority: Authority, answer: Enrolled | Refused, keeping: Keeping) -> Enrolled | Refused:
+    """Keep one answer, and return what is told: a password that lies in a file is not."""
+    if keeping.results:
+        keeping.results.add(answer, state.clock())
+    if isinstance(answer, Refused) or answer.outcome == "skipped":
+        return answer
+    if keeping.passwords and answer.bundle_password:
+        keeping.passwords.add(answer.device_id, answer.serial.hex, answer.bundle_password)
+        answer = replace(answer, bundle_password=None)
+    if keeping.export:
+        answer = replace(answer, exported=keeping.export(state, authority, answer.device_id).path)
+    return answer
