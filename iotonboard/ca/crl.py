@@ -10,14 +10,15 @@ from iotonboard.ca.authority import refuse_changed, seal_audit
 from iotonboard.ca.calendar import first_update, load_calendar, plan_periods, save_calendar
 from iotonboard.ca.continuity import check_continuity
 from iotonboard.errors import ConflictError, StateError
-from iotonboard.model import rfc3339
+from iotonboard.model import RevocationReason, rfc3339
 from iotonboard.pki import pem
 from iotonboard.pki.crl import CrlFacts, check_crl, sign_crl
 from iotonboard.reading import holds, read_file
-from iotonboard.state.changes import end_overlaps
+from iotonboard.state.changes import revoke_certificates
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.store.crls import CrlRow, add_crl, count_crl_entries, crl_entries, crl_generation, last_crl, thin_crls
 from iotonboard.store.issuers import current_issuers
+from iotonboard.store.overlaps import overdue_overlaps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +43,7 @@ def sign_crls(
         BusyError: so many CRLs were signed that thisUpdate would lie in the future, or the CAs are others by now.
     """
     refuse_changed(state, authority)
-    end_overlaps(state, now)
+    _end_overlaps(state, now)
     for ca in authority.signing:
         check_continuity(state, ca.row, ca.issuer.certificate_der)
     published = crl_generation(state.store, with_der=False)
@@ -57,6 +58,12 @@ def sign_crls(
     state.store.set_meta("unlisted_revocations", 0)
     thin_crls(state.store, max(state.config["generations_kept"], 1))
     return signed
+
+
+def _end_overlaps(state: State, now: datetime) -> None:
+    """Revoke as superseded every certificate whose overlap is over."""
+    for overdue in overdue_overlaps(state.store, now):
+        revoke_certificates(state, [overdue.serial], RevocationReason.SUPERSEDED, now, subject=overdue.device_id)
 
 
 def _sign_of_one_ca(state: State, ca: SigningCa, published: Sequence[CrlRow], now: datetime, days: int) -> list[CrlRow]:

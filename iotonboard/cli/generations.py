@@ -18,10 +18,10 @@ def generations(session: Session) -> int | None:
     They are for inspection ('iotonboard verify --crl FILE --acl FILE --at TIME'). None can be put back in force:
     what is published is always signed anew from the database, with every revocation.
     """
-    from iotonboard.state.generations import list_generations
+    from iotonboard.commands.generations import list_generations
 
     with session.open_state() as state:
-        found = list_generations(state.store, state.paths, state.config["generations_kept"])
+        found = list_generations(state)
     rows = []
     for one in found:
         if session.json:

@@ -78,13 +78,10 @@ class Session:
     @contextlib.contextmanager
     def open_state(self) -> Iterator[State]:
         """Open the state directory for the time of the command."""
-        from iotonboard.state.erasure import finish_erasures
-        from iotonboard.state.outbox import sweep_outbox
         from iotonboard.state.state import open_state
 
         with open_state(self.root, self.environment, self.caller, clock) as state:
-            sweep_outbox(state)
-            finish_erasures(state)
+            _finish_earlier_calls(state)
             yield state
 
     def unlock(self, state: State, passphrase: Passphrase | None = None) -> Authority:
@@ -169,6 +166,20 @@ class Session:
         """Tell people something that is not the result."""
         if not self.quiet:
             output.write_message(f"iotonboard: {text}")
+
+
+def _finish_earlier_calls(state: State) -> None:
+    """Do what was left to the next command, whatever it is; most calls have nothing to do, and load nothing for it."""
+    from iotonboard.store.unfinished import has_erasures_left, has_expired_delivery
+
+    if has_expired_delivery(state.store, state.trusted_time()):
+        from iotonboard.state.outbox import sweep_outbox
+
+        sweep_outbox(state)
+    if has_erasures_left(state.store):
+        from iotonboard.state.erasure import finish_erasures
+
+        finish_erasures(state)
 
 
 def clock() -> datetime:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from iotonboard.state.changes import purge as purge_secrets
 from iotonboard.state.erasure import apply_keep_keys
+from iotonboard.state.erasure import purge as purge_secrets
 from iotonboard.state.publication import publish, publish_device_files, refuse_unpublished, settle_deliveries
 from iotonboard.store.devices import device_named, device_record
 from iotonboard.store.secrets import kept_before, kept_of, purged_at, scrub_log

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from iotonboard.model import RevocationReason
 from iotonboard.pki.crl_entry import encode_entry
 from iotonboard.state.acl import mark_acl
-from iotonboard.store.overlaps import overdue_overlaps
 from iotonboard.store.revocations import (
     add_revocation,
     remove_revocation,
@@ -18,7 +17,6 @@ from iotonboard.store.revocations import (
     revocation_of,
     unlisted_revocations,
 )
-from iotonboard.store.secrets import add_purge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 
     from iotonboard.model import SerialNumber
     from iotonboard.state.state import State
-    from iotonboard.store.secrets import Kept
 
 
 def revoke_certificates(
@@ -59,15 +56,3 @@ def supersede(state: State, device_id: str, now: datetime) -> bool:
     if old:
         revoke_certificates(state, old, RevocationReason.SUPERSEDED, now, subject=device_id)
     return bool(old)
-
-
-def end_overlaps(state: State, now: datetime) -> None:
-    """Revoke as superseded every certificate whose overlap is over."""
-    for overdue in overdue_overlaps(state.store, now):
-        revoke_certificates(state, [overdue.serial], RevocationReason.SUPERSEDED, now, subject=overdue.device_id)
-
-
-def purge(state: State, kept: Kept, now: datetime, why: str) -> None:
-    """Erase a certificate's secrets from the database; its files go when they are published the next time."""
-    add_purge(state.store, kept.serial, now)
-    state.record(now, kept.device_id, serial=kept.serial.hex, detail={"purged": why})

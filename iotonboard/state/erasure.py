@@ -12,13 +12,22 @@ from typing import TYPE_CHECKING
 
 from iotonboard.errors import BusyError
 from iotonboard.files import erase_file, sync_dir
-from iotonboard.state.changes import purge
 from iotonboard.state.publication import ca_is_published
 from iotonboard.store.issuers import KEYS_TO_ERASE, all_issuers, current_issuers
-from iotonboard.store.secrets import KeptGroup, has_erasures_left, kept_before, kept_confirmed, purged_at, scrub_log
+from iotonboard.store.secrets import KeptGroup, add_purge, kept_before, kept_confirmed, purged_at, scrub_log
+from iotonboard.store.unfinished import has_erasures_left
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from iotonboard.state.state import State
+    from iotonboard.store.secrets import Kept
+
+
+def purge(state: State, kept: Kept, now: datetime, why: str) -> None:
+    """Erase a certificate's secrets from the database, in the caller's transaction; its files go when published."""
+    add_purge(state.store, kept.serial, now)
+    state.record(now, kept.device_id, serial=kept.serial.hex, detail={"purged": why})
 
 
 def apply_keep_keys(state: State) -> None:

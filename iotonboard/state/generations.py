@@ -7,7 +7,6 @@ anew from the database.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.files import (
@@ -19,29 +18,14 @@ from iotonboard.files import (
     write_atomic,
 )
 from iotonboard.reading import read_pieces
-from iotonboard.store.crls import newest_crls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from iotonboard.state.layout import Paths
-    from iotonboard.store.crls import CrlRow
     from iotonboard.store.store import Store
 
 _KEPT = "generation_kept"
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """One generation. ``path`` is the folder of its copies, empty when they are not kept."""
-
-    generation: int
-    created: datetime
-    crl_numbers: tuple[int, ...]
-    next_update: datetime
-    revoked: int
-    path: str
 
 
 def keep_generation(store: Store, paths: Paths, count: int) -> None:
@@ -54,7 +38,7 @@ def keep_generation(store: Store, paths: Paths, count: int) -> None:
     if newest == last:
         return
     if count:
-        folder = _folder(paths, newest)
+        folder = generation_folder(paths, newest)
         make_private_dir(paths.generations)
         make_private_dir(folder)
         sweep_staging(folder)
@@ -65,28 +49,8 @@ def keep_generation(store: Store, paths: Paths, count: int) -> None:
     store.set_meta(_KEPT, newest)
 
 
-def list_generations(store: Store, paths: Paths, count: int) -> list[Generation]:
-    """The newest ``count`` generations, at least one, newest first."""
-    rows = newest_crls(store, max(count, 1))
-    return [
-        _generation(paths, [row for row in rows if row.generation == number])
-        for number in sorted({row.generation for row in rows}, reverse=True)
-    ]
-
-
-def _generation(paths: Paths, rows: list[CrlRow]) -> Generation:
-    folder = _folder(paths, rows[0].generation)
-    return Generation(
-        rows[0].generation,
-        rows[-1].created_at,
-        tuple(row.number for row in rows),
-        max(row.next_update for row in rows),
-        max(row.revoked for row in rows),
-        folder if os.path.isdir(folder) else "",
-    )
-
-
-def _folder(paths: Paths, generation: int) -> str:
+def generation_folder(paths: Paths, generation: int) -> str:
+    """Where the copies of one generation are."""
     return os.path.join(paths.generations, f"{generation:08d}")
 
 

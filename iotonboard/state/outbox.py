@@ -22,7 +22,8 @@ from iotonboard.files import (
     write_atomic,
 )
 from iotonboard.reading import read_file
-from iotonboard.store.deliveries import has_expired, open_deliveries, set_erased, set_outcome, set_written
+from iotonboard.store.deliveries import open_deliveries, set_erased, set_outcome, set_written
+from iotonboard.store.unfinished import has_expired_delivery
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,7 +48,7 @@ def sweep_outbox(state: State) -> None:
 
     A reader does not wait for a writer, nor fail because the disk is read-only: the next command does it then.
     """
-    if has_expired(state.store, state.trusted_time()):
+    if has_expired_delivery(state.store, state.trusted_time()):
         with contextlib.suppress(BusyError), state.store.without_waiting():
             settle(state)
 

@@ -91,12 +91,6 @@ def open_deliveries(store: Store) -> list[Delivery]:
     return store.records(_delivery, query)
 
 
-def has_expired(store: Store, now: datetime) -> bool:
-    """Say whether a delivery below the outbox is past its time; one look into a small index."""
-    query = "SELECT 1 FROM delivery WHERE token IS NOT NULL AND erased_at IS NULL AND expires_at <= ? LIMIT 1"
-    return store.row(query, (to_epoch(now),)) is not None
-
-
 def never_fetched(store: Store, now: datetime) -> list[str]:
     """Ids of devices whose latest delivery expired and whose certificate is valid and unconfirmed.
 

@@ -123,12 +123,6 @@ def add_purge(store: Store, serial: SerialNumber, now: datetime) -> None:
     store.set_meta("log_holds_secrets", 1)
 
 
-def has_erasures_left(store: Store) -> bool:
-    """Say whether something was recorded as erased whose octets are still to go; one look into a small table."""
-    query = "SELECT 1 FROM meta WHERE key IN ('log_holds_secrets', 'retired_keys') AND value LIMIT 1"
-    return store.row(query) is not None
-
-
 def scrub_log(store: Store) -> bool:
     """Empty SQLite's log of what was erased; ``False`` when that is still to be done, which the next command does.
 
