@@ -81,7 +81,7 @@ def grow(state: State, number: int) -> None:
             device = connection.execute(
                 "INSERT INTO device (device_id, name, attributes, created_at) VALUES (?, ?, ?, ?)", row
             ).lastrowid
-            values = (secrets.token_bytes(20), device, made, made + 365 * DAY, der, os.urandom(32), made)
+            values = (b"\x40" + secrets.token_bytes(19), device, made, made + 365 * DAY, der, os.urandom(32), made)
             connection.execute(
                 "INSERT INTO certificate (serial, issuer, device, not_before, not_after, der, spki_sha256, created_at)"
                 " VALUES (?, 1, ?, ?, ?, ?, ?, ?)",
