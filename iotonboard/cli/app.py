@@ -12,7 +12,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer._click.exceptions import ClickException  # typer ships click below this name; pinned in pyproject.toml
 from typer.core import TyperGroup
 from typer.main import get_command, get_command_from_info, get_group
 
@@ -135,7 +134,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     except IotOnboardError as error:
         write_error(error.message, error.hint)
         return error.exit_code
-    except ClickException as error:
+    except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         hint = f"'{context.command_path} --help' shows the options" if context else ""
         write_error(error.format_message(), hint)

@@ -17,9 +17,6 @@ LONG_FILES = {}
 LONG_FUNCTIONS = {
     "iotonboard.cli.register.register": "its protocol belongs into the command",
 }
-PRIVATE = {
-    ("iotonboard.cli.app", "typer._click.exceptions.ClickException"): "typer ships click below this name; it is pinned",
-}
 
 
 def test_files_are_short() -> None:
@@ -65,12 +62,7 @@ def test_sql_is_written_in_the_store_alone() -> None:
 
 def test_nothing_private_is_taken_from_another_module() -> None:
     """``os._exit`` is documented, whatever its name says."""
-    none_of(
-        f"{module.name} takes {name}"
-        for module in MODULES
-        for name in _private(module) - {"os._exit"}
-        if (module.name, name) not in PRIVATE
-    )
+    none_of(f"{module.name} takes {name}" for module in MODULES for name in _private(module) - {"os._exit"})
 
 
 def _private(module: Module) -> set[str]:
