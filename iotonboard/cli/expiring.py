@@ -41,12 +41,13 @@ def expiring(
     if sum((session.json, as_csv, ics == "-", prometheus == "-")) > 1:
         raise UsageError("stdout takes one form", hint="choose one of --json, --csv, --ics - and --prometheus -")
     with session.open_state() as state:
-        found = find_expiring(state, within)
-    if ics is not None:
-        _write(ics, render_ics(found.due, found.at))
-    if prometheus is not None:
-        _write(prometheus, render_prometheus(found.due, found.standing))
-    if "-" not in (ics, prometheus):
+        files = {"ics": None if ics == "-" else ics, "prometheus": None if prometheus == "-" else prometheus}
+        found = find_expiring(state, within, **files)
+    if ics == "-":
+        sys.stdout.write(render_ics(found.due, found.at))
+    elif prometheus == "-":
+        sys.stdout.write(render_prometheus(found.due, found.standing))
+    else:
         _print(session, found.due, as_csv=as_csv)
     return 9 if found.due else None
 
@@ -68,12 +69,3 @@ def _print(session: Session, due: Sequence[Expiring], *, as_csv: bool) -> None:
         for kind, remedy in REMEDIES.items():
             if any(item.kind == kind for item in due):
                 session.message(f"next: {remedy}")
-
-
-def _write(path: str, text: str) -> None:
-    from iotonboard.files import PUBLIC, write_atomic
-
-    if path == "-":
-        sys.stdout.write(text)
-    else:
-        write_atomic(path, text.encode("utf-8"), PUBLIC)

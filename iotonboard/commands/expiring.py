@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from iotonboard.health.expiry import Expiring
+from iotonboard.files import PUBLIC, write_atomic
+from iotonboard.health.expiry import Expiring, render_ics, render_prometheus
 from iotonboard.store.certificates import broker_certificates, broker_hosts
 from iotonboard.store.crls import crl_generation
 from iotonboard.store.issuers import current_issuers, valid_devices
@@ -29,14 +30,24 @@ class Result:
     at: datetime
 
 
-def find_expiring(state: State, within_days: int | None) -> Result:
+def find_expiring(
+    state: State, within_days: int | None, *, ics: str | None = None, prometheus: str | None = None
+) -> Result:
     """What expires within ``within_days``, or within the days that are configured for its kind.
 
     A device counts when its last valid certificate goes, or went as many days ago at most; one that was
-    renewed does not.
+    renewed does not. ``ics`` and ``prometheus`` name files that take a calendar and metrics.
+
+    Raises:
+        BusyError: the disk refuses.
     """
     now, standing = state.clock(), tuple(_standing(state))
-    return Result(tuple(_due(state, standing, within_days, now)), standing, now)
+    found = Result(tuple(_due(state, standing, within_days, now)), standing, now)
+    if ics is not None:
+        write_atomic(ics, render_ics(found.due, now).encode("utf-8"), PUBLIC)
+    if prometheus is not None:
+        write_atomic(prometheus, render_prometheus(found.due, standing).encode("utf-8"), PUBLIC)
+    return found
 
 
 def _due(state: State, standing: Iterable[Expiring], within_days: int | None, now: datetime) -> Iterator[Expiring]:

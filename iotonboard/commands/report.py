@@ -1,4 +1,4 @@
-"""``report``: gather what the page shows, by a handful of queries that count inside SQLite."""
+"""``report``: a page to look at, from a handful of queries that count inside SQLite."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from iotonboard.files import PRIVATE, refuse_existing, write_atomic
 from iotonboard.health.checks.table import run_checks
 from iotonboard.health.report.facts import AuditLine, Count, CrlSpan, Facts, Month
+from iotonboard.health.report.page import render_page
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.store import audit
 from iotonboard.store.crls import crl_generation, replaced_crls
@@ -34,7 +36,22 @@ _CRLS_AHEAD, _CRLS_REPLACED = 12, 4
 _ATTRIBUTES, _VALUES = 4, 8
 
 
-def gather(state: State) -> Facts:
+def report(state: State, path: str | None = None, *, force: bool = False) -> Facts:
+    """Gather what the page shows, and write it to ``path`` where one is named.
+
+    Raises:
+        ConflictError: ``path`` exists and ``force`` was not asked for.
+        BusyError: the disk refuses.
+    """
+    if path is not None and not force:
+        refuse_existing(path)
+    facts = _gather(state)
+    if path is not None:
+        write_atomic(path, render_page(facts).encode("utf-8"), PRIVATE)
+    return facts
+
+
+def _gather(state: State) -> Facts:
     """Everything that the page shows: what the checks of ``health`` say, and one consistent view of the database."""
     now, checks = state.clock(), tuple(run_checks(state))
     with state.store.reading():
