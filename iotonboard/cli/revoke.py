@@ -12,16 +12,13 @@ from iotonboard.cli.options import BatchOption, OptionalDevicesArgument, ReloadO
 from iotonboard.cli.session import Session, verb
 from iotonboard.errors import IotOnboardError, UsageError
 from iotonboard.model import Refused, RevocationReason, Target, rfc3339
-from iotonboard.reading import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from iotonboard.state.revocations import Revoked
-    from iotonboard.state.state import State
 
 app = typer.Typer()
-_MAX_CERTIFICATE = 1 << 20
 
 WHAT_THE_BROKER_NEEDS = (
     "next: copy CRL and ACL to the broker if it runs elsewhere, then reload it (kill -HUP, or systemctl reload"
@@ -57,7 +54,10 @@ def revoke(
     targets = list(_targets(ids or [], serials or [], batch))
     done: list[Revoked] = []
     with session.open_state() as state:
-        targets += _adopted(state, certificates or [])
+        if certificates:
+            from iotonboard.commands.revoke_cert import find_targets
+
+            targets += find_targets(state, certificates)
         if defer:
             from iotonboard.commands.revoke_defer import revoke_deferred
 
@@ -95,16 +95,6 @@ def _targets(ids: list[str], serials: list[str], batch: str | None) -> Iterator[
         from iotonboard.enrolment.device_list import all_of, read_targets
 
         yield from all_of(read_targets(batch, sys.stdin.buffer), batch)
-
-
-def _adopted(state: State, paths: list[str]) -> Iterator[Target]:
-    """Targets for certificate files; one that a restored backup forgot is taken into the database first."""
-    if not paths:
-        return
-    from iotonboard.commands.adopt import adopt
-
-    for path in paths:
-        yield Target("", serial=adopt(state, read_file(path, limit=_MAX_CERTIFICATE)).hex)
 
 
 def _print_all(session: Session, results: Iterator[Revoked | Refused], done: list[Revoked]) -> int:

@@ -1,14 +1,19 @@
-"""Take a certificate into the database that this CA issued and the database forgot: after a restored backup."""
+"""``revoke --cert``: from certificate files to what ``revoke`` can name.
+
+A certificate that this CA issued and the database forgot, since it is a restored backup, is taken into it first: a
+device that was registered after the backup becomes known again, without its key.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import PolicyError
-from iotonboard.model import DeviceId
+from iotonboard.model import DeviceId, Target
 from iotonboard.pki import pem
 from iotonboard.pki.crl import serial_and_reason
 from iotonboard.pki.facts import certificate_facts, is_issued_by
+from iotonboard.reading import read_file
 from iotonboard.state.changes import revoke_certificates
 from iotonboard.store.certificates import NewCertificate, add_certificate, has_certificate
 from iotonboard.store.devices import add_device, find_device
@@ -16,19 +21,29 @@ from iotonboard.store.issuers import all_issuers
 from iotonboard.store.revocations import foreign_entry, set_foreign_entry
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from iotonboard.model import SerialNumber
     from iotonboard.pki.facts import CertificateFacts
     from iotonboard.state.state import State
 
 
-def adopt(state: State, content: bytes) -> SerialNumber:
-    """Make sure that the database knows a certificate (PEM or DER), so that it can be revoked; returns its serial.
+_MAX_CERTIFICATE = 1 << 20
 
-    A device that was registered after the backup becomes known again with it, without its key.
+
+def find_targets(state: State, paths: Sequence[str]) -> list[Target]:
+    """Make sure that the database knows the certificates in files (PEM or DER), and name them by their serials.
 
     Raises:
-        PolicyError: not one certificate, or not one of this state's CAs.
+        NotFoundError: there is no such file.
+        PolicyError: not one certificate, or not of one of this state's CAs.
+        BusyError: the state is locked or the disk refuses.
     """
+    contents = [read_file(path, limit=_MAX_CERTIFICATE) for path in paths]
+    return [Target("", serial=_adopt(state, content).hex) for content in contents]
+
+
+def _adopt(state: State, content: bytes) -> SerialNumber:
     ders = pem.pem_decode_all("CERTIFICATE", content) if b"-----BEGIN" in content else [content]
     if not ders:
         raise PolicyError("there is no certificate in that file", hint="give the device's device.crt")
