@@ -17,7 +17,7 @@ from iotonboard.ca.authority import Authority, broker_ca, chain_of, refuse_chang
 from iotonboard.ca.ca_key import CaKey, load_ca_key
 from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.passphrase import Passphrase, key_is_encrypted, parse_passphrase_file
-from iotonboard.enrolment.desk import Desk, Issued, Order
+from iotonboard.enrolment.desk import Desk, Order
 from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError
 from iotonboard.health.trail import check_trail
 from iotonboard.model import Caller, DeviceId, KeyType, SerialNumber, Validity
@@ -84,8 +84,8 @@ def test_a_key_in_a_token_issues_signs_and_seals(made: program.State, state: Sta
     opened = Authority((signing_ca(row.id, row.der, token),), unlock(state, passphrase).vault)
     desk = Desk(opened.active.issuer, opened.chain, opened.anchors, opened.vault, DeviceProfile())
     serial = SerialNumber.from_random(os.urandom(20))
-    (issued,) = desk.issue([Order(DeviceId("a"), serial, Validity(NOW, NOW + timedelta(days=1)), KeyType.EC_P256)])
-    assert isinstance(issued, Issued)
+    validity = Validity(NOW, NOW + timedelta(days=1))
+    issued = desk.issue(Order(DeviceId("a"), 0, serial, validity, KeyType.EC_P256))
     root = x509.load_der_x509_certificate(opened.active.issuer.certificate_der)
     x509.load_der_x509_certificate(issued.certificate.der).verify_directly_issued_by(root)
     with state.transaction(signing=True) as now:
