@@ -15,9 +15,10 @@ from iotonboard.enrolment import device_list
 
 from support.broker import wait_for
 from support.program import State
+from support.tools import need_module
 
 pty = pytest.importorskip("pty")
-pyte = pytest.importorskip("pyte")
+pyte = need_module("pyte")
 
 
 def session(*, quiet: bool = False) -> Session:

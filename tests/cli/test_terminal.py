@@ -13,9 +13,10 @@ from collections.abc import Sequence
 import pytest
 
 from support.program import PROGRAM, State, program_environment
+from support.tools import need_module
 
 pty = pytest.importorskip("pty")
-pyte = pytest.importorskip("pyte")
+pyte = need_module("pyte")
 
 LONG_ID = "a-rather-long-device-name." + "x" * 38
 TIMEOUT_S = 20

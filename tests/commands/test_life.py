@@ -210,7 +210,8 @@ def test_release_and_retire_reload_the_broker_or_say_so(state: State, tmp_path) 
     state.run("revoke", "press-17", "--reason", "certificateHold")
     assert "then reload it" in state.run("release", "press-17").stderr
     assert "then reload it" in state.run("renew", "press-17", "--revoke-old", "now").stderr
-    state.run("config", "set", "broker.reload", f"command:touch {tmp_path / 'reloaded'}")
+    reload = f"cat {state.acl} {state.crl} >{tmp_path / 'reloaded'}"  # as a broker does, else it is waited for
+    state.run("config", "set", "broker.reload", f'command:sh -c "{reload}"')
     state.run("revoke", "press-17", "--reason", "certificateHold")
     for verb in ("release", "retire", "retire"):
         assert "then reload it" not in state.run(verb, "press-17", "--reload").stderr

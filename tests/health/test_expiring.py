@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from support.program import State
+from support.tools import need_module
 
-icalendar = pytest.importorskip("icalendar")
-parser = pytest.importorskip("prometheus_client.parser")
+icalendar, parser = need_module("icalendar"), need_module("prometheus_client.parser")
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from iotonboard.pki.pem import pem_encode
 from support.broker import free_port, wait_for
 from support.credentials import VECTORS, certificate_der, make_credential
 from support.peers import need_peers
-from support.tools import need, run_tool
+from support.tools import missing, need, run_tool
 
 PASSWORD = "correct-horse-7"
 CREDENTIALS = pytest.mark.parametrize("with_factory", [False, True], ids=["root", "factory"])
@@ -36,16 +36,6 @@ def write_all(folder: Path, name: str, credential: Credential, **options: object
         paths.append(folder / file.name)
         paths[-1].write_bytes(file.data)
     return paths
-
-
-def need_program(name: str, package: str) -> str:
-    """A program that only this file uses; skipped without it, or failed where CI is set."""
-    if path := shutil.which(name):
-        return path
-    reason = f"{name} is not installed (package {package} on Debian)"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 # --- archives -----------------------------------------------------------------------------------------------
@@ -95,7 +85,7 @@ def test_openssl_reads_the_p12(tmp_path: Path) -> None:
 
 
 def test_keytool_reads_the_p12(tmp_path: Path) -> None:
-    keytool = need_program("keytool", "default-jre-headless")
+    keytool = need("keytool")
     (path,) = write_all(tmp_path, "p12", make_credential(with_factory=True))
     listing = run_tool(
         Path(keytool), "-list", "-v", "-storetype", "PKCS12", "-keystore", path, "-storepass", PASSWORD
@@ -260,12 +250,12 @@ int main(void)
 
 @pytest.fixture
 def compiler() -> str:
-    gcc = need_program("gcc", "gcc")
+    gcc = need("gcc")
     probe = subprocess.run(
         [gcc, "-E", "-"], input=b"#include <mbedtls/pk.h>", capture_output=True, check=False, timeout=60
     )
     if probe.returncode != 0:
-        need_program("libmbedtls-dev", "libmbedtls-dev")
+        missing("mbedTLS is not installed (package libmbedtls-dev on Debian)")
     return gcc
 
 
@@ -288,7 +278,7 @@ def test_mbedtls_uses_the_c_header(tmp_path: Path, compiler: str, with_factory: 
 )
 def test_the_c_header_alone_compiles_without_a_warning(tmp_path: Path, program: str, flags: tuple[str, ...]) -> None:
     """Also with a key of 3.2 kB in PEM and an issuer beyond the string literals of ISO C."""
-    compiler = need_program(program, program)
+    compiler = need(program)
     credential = make_credential()
     big = Credential(
         credential.device_id,

@@ -9,10 +9,9 @@ import pytest
 
 from support.browser import browse
 from support.program import State
-from support.tools import need
+from support.tools import need, need_module
 
-zxingcpp = pytest.importorskip("zxingcpp")
-Image = pytest.importorskip("PIL.Image")
+zxingcpp, Image = need_module("zxingcpp"), need_module("PIL.Image")
 
 
 def decode(picture: Path) -> list[str]:

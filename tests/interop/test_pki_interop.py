@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -23,7 +18,7 @@ from iotonboard.pki.pem import pem_encode
 from iotonboard.pki.profiles import CaProfile, DeviceProfile, ServerProfile, Subject
 
 from support.pki import CA_SERIAL, SERIAL, UUID, key, signer
-from support.tools import run_tool
+from support.tools import run_linter, run_tool
 
 # Its check is that of a URL; a URN has no authority, and RFC 5280 4.2.1.6 asks for one only where it is present.
 PKILINT_ALLOWED = {'pkix.invalid_uri_syntax Invalid URI syntax: "urn:uuid:' + UUID.lower() + '"'}
@@ -68,18 +63,7 @@ def write_all(folder: Path, key_type: KeyType) -> dict[str, Path]:
 
 def pkilint(program: str, *arguments: str | Path) -> None:
     """Run one of pkilint's programs; anything from a notice up is a finding."""
-    found = shutil.which(program, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
-    if found is None:
-        reason = f"{program} is not installed (package pkilint on PyPI)"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    command = [found, "lint", "-s", "NOTICE", "-f", "JSON", *map(str, arguments)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    findings = [
-        f"{finding['code']} {finding.get('message')}"
-        for group in json.loads(result.stdout)["results"]
-        for finding in group["finding_descriptions"]
-    ]
-    assert [finding for finding in findings if finding not in PKILINT_ALLOWED] == []
+    assert [finding for finding in run_linter(program, *arguments) if finding not in PKILINT_ALLOWED] == []
 
 
 @pytest.mark.parametrize("key_type", KeyType)

@@ -14,7 +14,7 @@ from iotonboard.pki.issuer import Issuer, load_issuer
 from iotonboard.pki.profiles import CaProfile, DeviceProfile, ServerProfile, Subject
 from iotonboard.pki.signatures import SoftwareSigner
 
-from support.pki import UUID, VECTORS, vector_key
+from support.pki import TBS, UUID, vector_key
 
 NOW = datetime(2030, 6, 1, 12, tzinfo=UTC)
 YEAR = Validity(NOW, NOW + timedelta(days=365))
@@ -54,11 +54,11 @@ MADE = {
 }
 
 
-@pytest.mark.parametrize("key_type", VECTORS["tbs"])
+@pytest.mark.parametrize("key_type", TBS["tbs"])
 @pytest.mark.parametrize("what", MADE)
 def test_the_same_octets_are_signed_as_ever(key_type: str, what: str) -> None:
     certificate = x509.load_der_x509_certificate(MADE[what](key_type))
-    assert certificate.tbs_certificate_bytes.hex() == VECTORS["tbs"][key_type][what]
+    assert certificate.tbs_certificate_bytes.hex() == TBS["tbs"][key_type][what]
     certificate.verify_directly_issued_by(x509.load_der_x509_certificate(issuer(key_type).certificate_der))
 
 
@@ -66,7 +66,7 @@ def test_the_same_octets_are_signed_as_ever(key_type: str, what: str) -> None:
 def test_a_ca_whose_name_has_64_characters_and_more_octets_goes_on() -> None:
     """The library counts a commonName's octets, which RFC 5280 does not; no new CA gets such a name."""
     signer = issuer("ec-p256").signer
-    ca = load_issuer(bytes.fromhex(VECTORS["ca_with_a_name_of_128_octets"]), signer)
+    ca = load_issuer(bytes.fromhex(TBS["ca_with_a_name_of_128_octets"]), signer)
     der = issue_device(ca, signer.public_key(), DeviceId("sensor-1"), SERIAL, YEAR, DeviceProfile())
     assert ca.subject_der in der
     with pytest.raises(PolicyError, match="more than 64 octets"):
@@ -74,4 +74,4 @@ def test_a_ca_whose_name_has_64_characters_and_more_octets_goes_on() -> None:
 
 
 def test_every_vector_is_tried() -> None:
-    assert all(vectors.keys() == MADE.keys() for vectors in VECTORS["tbs"].values())
+    assert all(vectors.keys() == MADE.keys() for vectors in TBS["tbs"].values())

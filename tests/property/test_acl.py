@@ -16,6 +16,8 @@ from iotonboard.broker.topics import check_topic_rule, filter_problem, topic_mat
 from iotonboard.errors import PolicyError
 from iotonboard.model import Access, DeviceId, TopicRule
 
+from support.tools import missing
+
 # Few words, so that devices and topics meet; ids that are prefixes of one another, and of topics.
 IDS = ["a", "a1", "a.b", "b", "dev", "x", "Dev"]
 LEVELS = ["a", "b", "x", "dev", "", "{device_id}", "+"]
@@ -217,7 +219,7 @@ any_topic = st.text(alphabet="ab/$", min_size=1, max_size=9)
 def libmosquitto() -> ctypes.CDLL:
     name = ctypes.util.find_library("mosquitto")
     if name is None:
-        pytest.skip("libmosquitto is not installed (package libmosquitto1 on Debian)")
+        missing("libmosquitto is not installed (package libmosquitto1 on Debian)")
     return ctypes.CDLL(name)
 
 

@@ -8,7 +8,7 @@ import time
 import venv
 from pathlib import Path
 
-import pytest
+from support.tools import missing
 
 _FOLDER = Path(__file__).parents[2] / ".venv-peers" / "formats"
 # esp-secure-cert-tool brings esp-idf-nvs-partition-gen. Without their dependencies: nrfcloud-utils and its
@@ -32,7 +32,7 @@ def need_peers() -> Path:
     if not (stamp.exists() and stamp.read_text() == wanted) and not _is_recent(failure):
         _make_once(stamp, wanted, failure)
     if failure.exists():
-        pytest.skip(f"the peers from PyPI could not be installed: {failure.read_text()}")
+        missing(f"the peers from PyPI could not be installed: {failure.read_text()}")
     return _python()
 
 

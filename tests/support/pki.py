@@ -23,10 +23,23 @@ SERIAL = SerialNumber.from_random(bytes(range(21, 41)))
 UUID = "6A0ECF65-4f83-4c3b-8f21-0e8e1ab13b6c"
 
 
+VECTORS = Path(__file__).parents[1] / "vectors"
+RSA_PRIMES = json.loads((VECTORS / "keys/rsa.json").read_text())  # it takes seconds to find them
+
+
 @cache
 def key(key_type: KeyType, role: str = "ca") -> PrivateKey:
-    """The same key for the same role in every test of a process."""
-    return generate_key(key_type)
+    """The same key for the same role in every test of a process; RSA keys are always the same."""
+    return rsa_key(*RSA_PRIMES[key_type][role]) if key_type in RSA_PRIMES else generate_key(key_type)
+
+
+def rsa_key(p_hex: str, q_hex: str) -> rsa.RSAPrivateKey:
+    """The RSA key of these primes, with the usual exponent."""
+    p, q = int(p_hex, 16), int(q_hex, 16)
+    d = rsa.rsa_recover_private_exponent(65537, p, q)
+    crt = rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
+    numbers = rsa.RSAPrivateNumbers(p, q, d, *crt, rsa.RSAPublicNumbers(65537, p * q))
+    return numbers.private_key(unsafe_skip_rsa_key_validation=True)
 
 
 def signer(key_type: KeyType = KeyType.EC_P256) -> SoftwareSigner:
@@ -34,7 +47,7 @@ def signer(key_type: KeyType = KeyType.EC_P256) -> SoftwareSigner:
     return SoftwareSigner(key(key_type))
 
 
-VECTORS = json.loads((Path(__file__).parents[1] / "vectors/certificates/tbs.json").read_text())
+TBS = json.loads((VECTORS / "certificates/tbs.json").read_text())
 
 
 @cache
@@ -46,10 +59,7 @@ def vector_key(key_type: str) -> PrivateKey:
         return ec.derive_private_key(0xFEDCBA0987654321, ec.SECP384R1())
     if key_type == "ed25519":
         return ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-    p, q = (int(prime, 16) for prime in VECTORS["rsa_2048_primes"])
-    d = rsa.rsa_recover_private_exponent(65537, p, q)
-    crt = rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
-    return rsa.RSAPrivateNumbers(p, q, d, *crt, rsa.RSAPublicNumbers(65537, p * q)).private_key()
+    return rsa_key(*TBS["rsa_2048_primes"])
 
 
 @cache

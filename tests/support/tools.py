@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
+import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
@@ -23,6 +27,10 @@ _TOOLS = {
     "openssl": ((), "openssl"),
     "strace": ((), "strace"),
     "bash": ((), "bash"),
+    "git": ((), "git"),
+    "gcc": ((), "gcc"),
+    "g++": ((), "g++"),
+    "keytool": ((), "default-jre-headless"),
     "chromium": ((), "chromium"),
     "pdftotext": ((), "poppler-utils"),
     "pdftoppm": ((), "poppler-utils"),
@@ -42,12 +50,25 @@ def find(tool: str) -> str | None:
 
 def need(tool: str) -> str:
     """The path of a program; without it the test is skipped, or fails where CI is set."""
-    if path := find(tool):
-        return path
-    reason = f"{tool} is not installed (package {_TOOLS[tool][1]} on Debian)"
+    path = find(tool)
+    if path is None:
+        missing(f"{tool} is not installed (package {_TOOLS[tool][1]} on Debian)")
+    return path
+
+
+def need_module(name: str) -> Any:
+    """A Python module of others; without it the tests of the file are skipped, or fail where CI is set."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        missing(f"the Python module {name} is not installed")
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip a test for which this machine lacks something; where CI is set, that fails it."""
     if os.environ.get("CI"):
         pytest.fail(reason)
-    pytest.skip(reason)
+    pytest.skip(reason, allow_module_level=True)
 
 
 def run_tool(
@@ -75,7 +96,13 @@ def run_tool(
     return result
 
 
-def run_linter(name: str, *args: str | Path) -> str:
-    """Run one of pkilint's linters and return its findings of weight; empty when there are none."""
-    result = run_tool(Path(sys.executable), "-m", f"pkilint.bin.{name}", "lint", "-s", "NOTICE", *args, expect=None)
-    return (result.stdout + result.stderr).strip()
+def run_linter(name: str, *args: str | Path) -> list[str]:
+    """Run one of pkilint's linters in this process and return its findings of weight, each as code and message."""
+    linter = need_module(f"pkilint.bin.{name}")
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        linter.main(["lint", "-s", "NOTICE", "-f", "JSON", *map(str, args)])
+    return [
+        f"{finding['code']} {finding.get('message')}"
+        for group in json.loads(out.getvalue())["results"]
+        for finding in group["finding_descriptions"]
+    ]
