@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import refuse_changed, seal_audit
-from iotonboard.ca.calendar import first_update, load_calendar, plan_periods, save_calendar
 from iotonboard.ca.continuity import check_continuity
+from iotonboard.ca.crl_calendar import first_update, load_calendar, plan_periods, save_calendar
 from iotonboard.errors import ConflictError, StateError
 from iotonboard.model import RevocationReason, rfc3339
 from iotonboard.pki import pem
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.ca.authority import Authority, SigningCa
-    from iotonboard.ca.calendar import Period
+    from iotonboard.ca.crl_calendar import Period
     from iotonboard.state.state import State
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from iotonboard.ca.passphrase import Passphrase
-    from iotonboard.ca.standing import Standing
+    from iotonboard.ca.rollover_status import Standing
     from iotonboard.commands.ca_rollover import Result
 
 app = group("ca", "The certificate authority: where it stands, its successor, its passphrase.",

@@ -16,7 +16,7 @@ def complete_device_id(ctx: typer.Context, incomplete: str) -> list[str]:
     from iotonboard.errors import IotOnboardError
     from iotonboard.state.layout import resolve_paths
     from iotonboard.state.state import load_settings
-    from iotonboard.store.listing import device_ids
+    from iotonboard.store.device_search import device_ids
     from iotonboard.store.store import Store
 
     root = ctx.params.get("state") or os.environ.get("IOTONBOARD_STATE") or DEFAULT_STATE

@@ -14,6 +14,7 @@ import typer
 from iotonboard.cli import output
 from iotonboard.cli.batch import open_passwords, refuse_stopped, stop_signal, tell, worker_starter
 from iotonboard.cli.complete import complete_format
+from iotonboard.cli.options import ValidityOption
 from iotonboard.cli.session import Session, verb
 from iotonboard.errors import UsageError
 from iotonboard.model import DeviceId, KeyType, certificate_json
@@ -21,8 +22,8 @@ from iotonboard.model import DeviceId, KeyType, certificate_json
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from iotonboard.enrolment.answer_files import Export
     from iotonboard.enrolment.batch import Enrolled
-    from iotonboard.enrolment.keeping import Export
     from iotonboard.enrolment.request import Request
     from iotonboard.enrolment.results import ResultsFile
     from iotonboard.model import Refused
@@ -57,9 +58,7 @@ def register(
         typer.Option("--topic", metavar="ACCESS:TOPIC", help="An extra topic, e.g. read:plant/config."),
     ] = None,
     key_type: Annotated[KeyType | None, typer.Option("--key-type", help="Key type of the device.")] = None,
-    validity_days: Annotated[
-        int | None, typer.Option("--validity-days", min=1, max=36500, help="Life, in days.")
-    ] = None,
+    validity_days: ValidityOption = None,
     if_exists: Annotated[
         Literal["fail", "skip", "reissue"],
         typer.Option("--if-exists", help="What to do with a device that is there."),
@@ -88,7 +87,7 @@ def register(
     A batch goes on past bad rows and can be run again with --if-exists skip: it then makes exactly what is missing.
     """
     from iotonboard.commands import register as command
-    from iotonboard.enrolment.keeping import Keeping
+    from iotonboard.enrolment.answer_files import Keeping
 
     if sum((bool(ids), count is not None, batch is not None, stream, csr_dir is not None)) > 1:
         raise UsageError("ids, --count, --batch, --stream and --csr-dir exclude each other", hint="choose one of them")

@@ -67,8 +67,8 @@ def renew(
     A key that was made here is replaced by a new one; a key that the device made is certified again.
     """
     from iotonboard.commands import renew as command
+    from iotonboard.enrolment.answer_files import Keeping
     from iotonboard.enrolment.device_list import count_rows, read_csr
-    from iotonboard.enrolment.keeping import Keeping
     from iotonboard.pki.csr import parse_csr
 
     if not ids and batch is None and expiring_within is None and not old_ca:

@@ -170,7 +170,7 @@ class Session:
 
 def _finish_earlier_calls(state: State) -> None:
     """Do what was left to the next command, whatever it is; most calls have nothing to do, and load nothing for it."""
-    from iotonboard.store.unfinished import has_erasures_left, has_expired_delivery
+    from iotonboard.store.left_to_do import has_erasures_left, has_expired_delivery
 
     if has_expired_delivery(state.store, state.trusted_time()):
         from iotonboard.state.outbox import sweep_outbox

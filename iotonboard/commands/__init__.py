@@ -1,1 +1,1 @@
-"""One file per verb: a Request, a Result and one function. Commands do not import each other."""
+"""One file per verb, with the whole protocol of the verb in it. Commands do not import each other."""

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import PolicyError
-from iotonboard.health.trail import TrailFinding, check_trail
+from iotonboard.health.trail_check import TrailFinding, check_trail
 from iotonboard.store import audit
 
 if TYPE_CHECKING:

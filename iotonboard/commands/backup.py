@@ -17,7 +17,7 @@ from iotonboard.ca.authority import seal_audit, unlock
 from iotonboard.ca.backup_archive import ACL, CONFIG, DATABASE, write_archive
 from iotonboard.errors import BusyError
 from iotonboard.files import create_exclusive, refuse_existing, remove_file
-from iotonboard.health.trail import check_trail
+from iotonboard.health.trail_check import check_trail
 from iotonboard.model import to_epoch
 from iotonboard.permissions import TAKEN_HINT
 from iotonboard.store.crls import crl_generation

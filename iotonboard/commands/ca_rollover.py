@@ -19,7 +19,7 @@ from iotonboard.ca.authority import Authority, refuse_changed, seal_audit, unloc
 from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.founding import check_life, found_ca
 from iotonboard.ca.passphrase import key_is_encrypted
-from iotonboard.ca.standing import Standing, name_of, standings
+from iotonboard.ca.rollover_status import Standing, name_of, standings
 from iotonboard.errors import ConflictError, KeyUnavailableError
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.pki.profiles import renamed

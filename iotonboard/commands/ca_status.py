@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.ca.standing import Standing, standings
+from iotonboard.ca.rollover_status import Standing, standings
 
 if TYPE_CHECKING:
     from iotonboard.state.state import State

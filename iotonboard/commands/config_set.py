@@ -13,7 +13,7 @@ from iotonboard.files import PRIVATE, write_atomic
 from iotonboard.permissions import group_number, user_number
 from iotonboard.reading import read_file
 from iotonboard.state import config
-from iotonboard.state.acl import mark_acl
+from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.layout import resolve_paths
 
 if TYPE_CHECKING:

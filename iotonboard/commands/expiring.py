@@ -10,8 +10,8 @@ from iotonboard.files import PUBLIC, write_atomic
 from iotonboard.health.expiry import Expiring, render_ics, render_prometheus
 from iotonboard.store.certificates import broker_certificates, broker_hosts
 from iotonboard.store.crls import crl_generation
+from iotonboard.store.device_search import DeviceFilter, find_devices
 from iotonboard.store.issuers import current_issuers, valid_devices
-from iotonboard.store.listing import DeviceFilter, find_devices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import seal_audit
-from iotonboard.ca.calendar import new_calendar, save_calendar
 from iotonboard.ca.crl import check_published, sign_crls
+from iotonboard.ca.crl_calendar import new_calendar, save_calendar
 from iotonboard.errors import UsageError
 from iotonboard.state.erasure import apply_keep_keys, finish_erasures
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished

@@ -15,13 +15,13 @@ from iotonboard.files import make_private
 from iotonboard.health.checks.table import CHECKS, run_checks
 from iotonboard.health.inspection import Repair, inspect_state
 from iotonboard.model import RevocationReason
-from iotonboard.state.acl import mark_acl
+from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.changes import revoke_certificates
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.store.certificates import certificate_by_serial
 from iotonboard.store.pending import add_pending
 from iotonboard.store.set_aside import forget_set_aside, rows_set_aside
-from iotonboard.store.trail import trail_entry
+from iotonboard.store.trail_replay import trail_entry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

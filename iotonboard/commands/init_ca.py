@@ -19,7 +19,7 @@ from iotonboard.ca.vault import VAULT_KEY_OCTETS, Vault
 from iotonboard.errors import ConflictError
 from iotonboard.files import make_private_dir
 from iotonboard.pki.profiles import Subject
-from iotonboard.state.acl import mark_acl
+from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.layout import resolve_paths
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.state.state import State, load_settings

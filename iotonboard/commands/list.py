@@ -7,9 +7,9 @@ from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from iotonboard.store.device_search import DeviceFilter, find_devices
 from iotonboard.store.devices import device_record
 from iotonboard.store.issuers import devices_behind
-from iotonboard.store.listing import DeviceFilter, find_devices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

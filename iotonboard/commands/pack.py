@@ -20,7 +20,7 @@ from iotonboard.errors import ConflictError
 from iotonboard.files import PUBLIC, refuse_existing, write_atomic
 from iotonboard.model import to_epoch, whole_seconds
 from iotonboard.pki import pem
-from iotonboard.state.acl import render_acl
+from iotonboard.state.acl_file import render_acl
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.store.crls import crl_generation
 from iotonboard.store.issuers import current_issuers

@@ -16,20 +16,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.topics import parse_topic_rule
+from iotonboard.enrolment.answer_files import keep_all
 from iotonboard.enrolment.batch import Enrolled, Pace, Plan, run_batch
 from iotonboard.enrolment.desk import Order
-from iotonboard.enrolment.keeping import keep_all
 from iotonboard.enrolment.record import record_certificate, refuse_used_key
 from iotonboard.errors import ConflictError
 from iotonboard.model import DeviceId, KeyType, SerialNumber
 from iotonboard.pki.certificates import validity_for
 from iotonboard.pki.csr import parse_csr
-from iotonboard.state.acl import mark_acl
+from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.changes import supersede
 from iotonboard.state.device_files import FileBacklog
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.store.devices import add_device, device_named, device_record, find_device, refuse_retired
-from iotonboard.store.seen import note_seen
+from iotonboard.store.list_duplicates import note_seen
 from iotonboard.store.topics import add_topic
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.ca.authority import Authority, Unlock
+    from iotonboard.enrolment.answer_files import Keeping
     from iotonboard.enrolment.batch import StartWorkers
     from iotonboard.enrolment.desk import Issued
-    from iotonboard.enrolment.keeping import Keeping
     from iotonboard.enrolment.request import Request
     from iotonboard.model import Refused, TopicRule
     from iotonboard.state.state import State

@@ -16,32 +16,32 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from iotonboard.enrolment.answer_files import keep_all
 from iotonboard.enrolment.batch import Enrolled, Pace, Plan, run_batch
 from iotonboard.enrolment.desk import KeptKey, Order
-from iotonboard.enrolment.keeping import keep_all
 from iotonboard.enrolment.record import record_certificate, refuse_used_key
 from iotonboard.errors import ConflictError
 from iotonboard.model import KeyType, RevocationReason, SerialNumber, Target, rfc3339
 from iotonboard.pki.certificates import validity_for
 from iotonboard.pki.facts import certificate_facts
-from iotonboard.state.acl import mark_acl
+from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.changes import revoke_certificates
 from iotonboard.store.certificates import is_device_made, sealed_key
+from iotonboard.store.device_search import DeviceFilter, find_devices
 from iotonboard.store.devices import device_named, device_record, refuse_retired
 from iotonboard.store.issuers import devices_behind
-from iotonboard.store.listing import DeviceFilter, find_devices
+from iotonboard.store.list_duplicates import note_seen
 from iotonboard.store.overlaps import begin_overlap, overdue_overlaps
 from iotonboard.store.revocations import revocable
-from iotonboard.store.seen import note_seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
     from datetime import datetime
 
     from iotonboard.ca.authority import Authority, Unlock
+    from iotonboard.enrolment.answer_files import Keeping
     from iotonboard.enrolment.batch import StartWorkers
     from iotonboard.enrolment.desk import Issued
-    from iotonboard.enrolment.keeping import Keeping
     from iotonboard.model import CertificateRecord, DeviceRecord, Refused
     from iotonboard.pki.csr import Csr
     from iotonboard.state.state import State

@@ -14,8 +14,8 @@ from iotonboard.health.report.page import render_page
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.store import audit
 from iotonboard.store.crls import crl_generation, replaced_crls
+from iotonboard.store.device_search import count_statuses
 from iotonboard.store.issuers import current_issuers
-from iotonboard.store.listing import count_statuses
 from iotonboard.store.statistics import (
     common_attributes,
     common_values,

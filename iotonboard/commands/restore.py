@@ -21,13 +21,13 @@ from iotonboard.ca.backup_archive import ACL, CONFIG, DATABASE, extract, names_i
 from iotonboard.ca.crl import sign_crls
 from iotonboard.errors import ConflictError, PolicyError, StateError, UsageError
 from iotonboard.files import make_private_dir, refuse_existing, remove_file
-from iotonboard.health.trail import check_trail
+from iotonboard.health.trail_check import check_trail
 from iotonboard.model import from_epoch
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, crl_facts, revoked_entries, serial_and_reason
 from iotonboard.pki.crl_entry import encode_entry
 from iotonboard.reading import read_file
-from iotonboard.state.acl import mark_acl
+from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.changes import revoke_certificates
 from iotonboard.state.layout import resolve_paths
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from iotonboard.broker.render import style_warning
 from iotonboard.errors import IotOnboardError
-from iotonboard.state.acl import acl_is_current, listed_since, mark_acl, write_acl
+from iotonboard.state.acl_file import acl_is_current, listed_since, mark_acl, write_acl
 from iotonboard.state.publication import EVERYTHING, publish, publish_acl, refuse_unpublished
-from iotonboard.store.acl import denied_ids
+from iotonboard.store.acl_members import denied_ids
 from iotonboard.store.devices import count_devices
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.broker.topics import parse_topic_rule
 from iotonboard.errors import NotFoundError
-from iotonboard.state.acl import mark_acl
+from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.store.devices import device_named
 from iotonboard.store.topics import add_topic, device_topics, remove_topic

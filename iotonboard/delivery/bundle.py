@@ -1,7 +1,7 @@
 """The credential bundle: a ZIP whose every entry is AES-256 encrypted (WinZip AE-2).
 
-A bundle's password carries 128 bits, so the low round count that the format fixes does not matter.
-``bundle_reader`` opens one again.
+A bundle's password (derived in ``ca/vault.py``) carries 128 bits, so the low round count that the format fixes does not
+matter. ``bundle_reader`` opens one again.
 """
 
 from __future__ import annotations

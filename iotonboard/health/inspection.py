@@ -16,7 +16,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import IotOnboardError, PolicyError
-from iotonboard.health.trail import check_trail
+from iotonboard.health.trail_check import check_trail
 from iotonboard.model import to_epoch
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, revoked_entries
@@ -35,7 +35,7 @@ from iotonboard.store.inspection import (
 from iotonboard.store.issuers import all_issuers, current_issuers
 from iotonboard.store.revocations import unlisted_revocations
 from iotonboard.store.set_aside import rows_set_aside
-from iotonboard.store.trail import fold_trail
+from iotonboard.store.trail_replay import fold_trail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -17,8 +17,8 @@ from iotonboard.errors import KeyUnavailableError, PolicyError
 from iotonboard.model import RevocationReason, SerialNumber
 from iotonboard.pki import der
 from iotonboard.pki.linting_key import sign_crl_tbs
+from iotonboard.pki.parse_errors import UNREADABLE
 from iotonboard.pki.signatures import signature_algorithm, verify_tbs
-from iotonboard.pki.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives import hashes
 from iotonboard.errors import PolicyError
 from iotonboard.pki.keys import key_type_of, spki_der
 from iotonboard.pki.lint import weak_keys
+from iotonboard.pki.parse_errors import UNREADABLE
 from iotonboard.pki.pem import pem_decode_all
-from iotonboard.pki.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
     from iotonboard.model import KeyType

@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 from iotonboard.errors import PolicyError
 from iotonboard.model import SerialNumber, Validity
 from iotonboard.pki.keys import key_type_of, spki_der
-from iotonboard.pki.unreadable import UNREADABLE
+from iotonboard.pki.parse_errors import UNREADABLE
 
 if TYPE_CHECKING:
     from iotonboard.model import KeyType

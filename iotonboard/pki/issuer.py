@@ -12,7 +12,7 @@ from cryptography import x509
 from iotonboard.errors import KeyUnavailableError, PolicyError
 from iotonboard.pki.lint.candidate import Kind, issuer_facts
 from iotonboard.pki.linting_key import linting_key
-from iotonboard.pki.unreadable import UNREADABLE
+from iotonboard.pki.parse_errors import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 from iotonboard.errors import KeyUnavailableError, PolicyError
 from iotonboard.model import KeyType
 from iotonboard.pki import der
-from iotonboard.pki.unreadable import UNREADABLE
+from iotonboard.pki.parse_errors import UNREADABLE
 
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 PublicKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.model import RevocationReason
 from iotonboard.pki.crl_entry import encode_entry
-from iotonboard.state.acl import mark_acl
+from iotonboard.state.acl_file import mark_acl
 from iotonboard.store.revocations import (
     add_revocation,
     remove_revocation,

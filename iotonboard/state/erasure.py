@@ -1,6 +1,7 @@
 """What is to be gone: secrets that the policy ``keep_keys`` gives up, keys of retired CAs, and SQLite's log of both.
 
-Each is recorded first and done afterwards; what a crash left is done by the next command. Nothing else erases keys.
+Each is recorded first and done afterwards; what a crash left is done by the next command. What decides that keys go is
+here alone: ``store/secrets.py`` overwrites their rows, and publishing a device's files removes those that it lost.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from iotonboard.errors import BusyError
 from iotonboard.files import erase_file, sync_dir
 from iotonboard.state.publication import ca_is_published
 from iotonboard.store.issuers import KEYS_TO_ERASE, all_issuers, current_issuers
+from iotonboard.store.left_to_do import has_erasures_left
 from iotonboard.store.secrets import KeptGroup, add_purge, kept_before, kept_confirmed, purged_at, scrub_log
-from iotonboard.store.unfinished import has_erasures_left
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -23,7 +23,7 @@ from iotonboard.files import (
 )
 from iotonboard.reading import read_file
 from iotonboard.store.deliveries import open_deliveries, set_erased, set_outcome, set_written
-from iotonboard.store.unfinished import has_expired_delivery
+from iotonboard.store.left_to_do import has_expired_delivery
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -18,7 +18,7 @@ from iotonboard.model import Unpublished
 from iotonboard.permissions import check_plain
 from iotonboard.pki import pem
 from iotonboard.state import device_files, generations, outbox
-from iotonboard.state.acl import broker_placement, write_acl
+from iotonboard.state.acl_file import broker_placement, write_acl
 from iotonboard.store.crls import generation_ders, newest_generation
 from iotonboard.store.issuers import current_issuers
 

@@ -1,4 +1,4 @@
-"""What the deep inspection reads: the rows beside what the audit trail, folded by ``trail.py``, says of them."""
+"""What the deep inspection reads: the rows beside what the audit trail, folded by ``trail_replay.py``, says of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from iotonboard.model import SerialNumber, to_epoch
 from iotonboard.store.certificates import KEY
-from iotonboard.store.trail import TrailEntry
+from iotonboard.store.trail_replay import TrailEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

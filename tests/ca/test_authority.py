@@ -19,7 +19,7 @@ from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.passphrase import Passphrase, key_is_encrypted, parse_passphrase_file
 from iotonboard.enrolment.desk import Desk, Order
 from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError
-from iotonboard.health.trail import check_trail
+from iotonboard.health.trail_check import check_trail
 from iotonboard.model import Caller, DeviceId, KeyType, SerialNumber, Validity
 from iotonboard.pki.crl import check_crl
 from iotonboard.pki.keys import PublicKey

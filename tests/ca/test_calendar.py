@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from iotonboard.ca.calendar import Calendar, Period, first_update, new_calendar, plan_periods
+from iotonboard.ca.crl_calendar import Calendar, Period, first_update, new_calendar, plan_periods
 from iotonboard.errors import BusyError, PolicyError
 
 NOW = datetime(2030, 6, 1, 12, tzinfo=UTC)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from iotonboard.model import Caller, SerialNumber
-from iotonboard.state.acl import mark_acl
+from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.outbox import delivery_path
 from iotonboard.state.state import State as OpenState
 from iotonboard.state.state import open_state

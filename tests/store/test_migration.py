@@ -16,12 +16,12 @@ from iotonboard.model import RevocationReason, SerialNumber, from_epoch
 from iotonboard.pki.crl import serial_and_reason
 from iotonboard.pki.crl_entry import encode_entry
 from iotonboard.store import audit
-from iotonboard.store.acl import denied_ids, permitted_ids
+from iotonboard.store.acl_members import denied_ids, permitted_ids
 from iotonboard.store.certificates import certificate_by_serial
 from iotonboard.store.crls import crl_entries, crl_generation
 from iotonboard.store.deliveries import all_deliveries
+from iotonboard.store.device_search import DeviceFilter, find_devices
 from iotonboard.store.issuers import all_issuers
-from iotonboard.store.listing import DeviceFilter, find_devices
 from iotonboard.store.pending import pending_files
 from iotonboard.store.schema.version_2 import TABLES
 from iotonboard.store.set_aside import rows_set_aside

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from iotonboard.health.finding import Outcome, failed, ok, warning
-from iotonboard.health.trail import check_trail
+from iotonboard.health.trail_check import check_trail
 from iotonboard.model import from_epoch
 from iotonboard.store.certificates import newest_device_certificates
 from iotonboard.store.devices import count_devices

@@ -7,14 +7,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.render import style_warning
-from iotonboard.ca.calendar import load_calendar
+from iotonboard.ca.crl_calendar import load_calendar
 from iotonboard.errors import IotOnboardError
 from iotonboard.health.finding import Outcome, failed, ok, warning
 from iotonboard.model import rfc3339
 from iotonboard.permissions import READER_HINT, unreadable_for
 from iotonboard.pki.pem import pem_decode_all, pem_encode
 from iotonboard.reading import read_file
-from iotonboard.state.acl import acl_is_current
+from iotonboard.state.acl_file import acl_is_current
 from iotonboard.store.certificates import newest_device_certificates
 from iotonboard.store.crls import crl_generation
 from iotonboard.store.devices import count_devices
@@ -24,7 +24,7 @@ from iotonboard.store.revocations import unlisted_revocations
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from iotonboard.ca.calendar import Calendar
+    from iotonboard.ca.crl_calendar import Calendar
     from iotonboard.state.state import State
     from iotonboard.store.crls import CrlRow
 

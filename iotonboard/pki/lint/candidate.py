@@ -17,7 +17,7 @@ from iotonboard.model import Validity
 from iotonboard.pki import der
 from iotonboard.pki.keys import key_type_of, read_public_key
 from iotonboard.pki.lint.reader import Certificate, EncodedTime, read_certificate, read_tbs
-from iotonboard.pki.unreadable import UNREADABLE
+from iotonboard.pki.parse_errors import UNREADABLE
 
 if TYPE_CHECKING:
     from cryptography.x509.oid import ObjectIdentifier

@@ -22,7 +22,7 @@ from iotonboard.store.schema.columns import (
     text,
     time,
 )
-from iotonboard.store.schema.rescue import move_rows
+from iotonboard.store.schema.version_1_rows import move_rows
 
 if TYPE_CHECKING:
     import sqlite3

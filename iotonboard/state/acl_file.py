@@ -12,7 +12,7 @@ from iotonboard.files import PUBLIC, write_atomic
 from iotonboard.model import from_epoch
 from iotonboard.permissions import Placement, check_plain, group_number, placement_like, user_number
 from iotonboard.reading import holds, read_pieces
-from iotonboard.store.acl import denied_ids, permitted_ids
+from iotonboard.store.acl_members import denied_ids, permitted_ids
 from iotonboard.store.crls import newest_update
 from iotonboard.store.topics import extra_topics
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from iotonboard.store import acl
-from iotonboard.store.acl import denied_ids, permitted_ids
+from iotonboard.store import acl_members
+from iotonboard.store.acl_members import denied_ids, permitted_ids
 from iotonboard.store.devices import set_retired
 
 from support.rows import NOW, give, make_store, take
@@ -14,7 +14,7 @@ from support.rows import NOW, give, make_store, take
 
 @pytest.mark.parametrize("few", [0, 10_000])
 def test_revoked_and_retired_devices_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int) -> None:
-    monkeypatch.setattr(acl, "_FEW", few)
+    monkeypatch.setattr(acl_members, "_FEW", few)
     store = make_store(tmp_path)
     with store.transaction():
         for serial, name in enumerate(("c", "B", "a", "renewed", "retired", "revoked", "renewed"), start=1):

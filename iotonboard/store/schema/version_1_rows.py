@@ -11,12 +11,12 @@ import json
 import sqlite3
 from typing import TYPE_CHECKING
 
-from iotonboard.store.schema.substitutes import SUBSTITUTES, encode_entry, is_serial, serial_in
+from iotonboard.store.schema.version_1_substitutes import SUBSTITUTES, encode_entry, is_serial, serial_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from iotonboard.store.schema.substitutes import Row
+    from iotonboard.store.schema.version_1_substitutes import Row
 
 _SECRETS = frozenset({"key_der", "salt", "bundle", "value"})  # they stay where they are erased, and nowhere else
 
