@@ -33,13 +33,13 @@ class Request:
     package: str
     ca: str
     dest: str
-    version: Version = "2.0"
-    user: str = ""
-    method: Method | None = None
-    timeout_s: int = 60
-    keep: int = 5
-    accept_older: bool = False
-    replace_rules: bool = False
+    version: Version
+    user: str
+    method: Method | None
+    timeout_s: int
+    keep: int
+    accept_older: bool
+    replace_rules: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -284,6 +285,21 @@ def test_the_last_generations_stay(site: Site) -> None:
     assert len(kept) == 2
     newest = {path.name: path.read_bytes() for path in (site.dest / "generations" / kept[-1]).iterdir()}
     assert newest == site.contents()
+
+
+def test_files_of_before_are_kept_under_the_package_that_brought_them(site: Site) -> None:
+    def apply(package: Path) -> dict[str, Any]:
+        return json.loads(site.apply(package, "--json"))
+
+    by_hand = {"crl.pem": b"a list of somebody's\n", "mosquitto.acl": b"# nobody\n"}
+    for name, content in by_hand.items():
+        (site.dest / name).write_bytes(content)
+    first, second = apply(site.pack("first")), apply(site.pack("second"))
+    kept = site.dest / "generations" / "0"
+    assert {path.name: path.read_bytes() for path in kept.iterdir()} == by_hand
+    assert (first["previous"], second["previous"]) == (0, first["counter"])
+    again = apply(site.folder / "second")
+    assert (again["changed"], again["previous"], again["ca_changed"]) == (False, None, False)
 
 
 def test_apply_killed_at_every_step_goes_on_with_the_same_command(
