@@ -7,7 +7,7 @@
 #
 # After each step the package on STICK goes to every broker: 'iotonboard apply', with the ca.crt that the broker has as
 # --ca, since that one follows the change; then it is reloaded. 'end' is refused for as long
-# as something valid hangs on the old CA, and says how much; it may be tried any day.
+# as a valid certificate of the old CA is left, and says how many; it may be tried any day.
 set -eu
 
 die() { printf 'rollover.sh: %s\n' "$*" >&2; exit 1; }

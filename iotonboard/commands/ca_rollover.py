@@ -4,7 +4,7 @@
    signs one CRL per CA. Published are first the CRLs, then ``ca.crt`` with both: a broker refuses every device of a
    CA that has no CRL.
 2. Devices get certificates of the new CA as they are registered and renewed; both CAs are trusted meanwhile.
-3. ``retire`` takes the old CA away when nothing valid hangs on it any more: certificate, CRL and key file.
+3. ``retire`` takes the old CA away when no valid certificate of it is left: certificate, CRL and key file.
 """
 
 from __future__ import annotations
