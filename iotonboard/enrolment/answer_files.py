@@ -46,7 +46,7 @@ def keep_all(
                 yield _keep(state, authority, answer, keeping)
     finally:
         if keeping.results:
-            keeping.results.sign(authority.active.key.signer)
+            keeping.results.sign_manifest(authority.active.key.signer)
 
 
 def _keep(state: State, authority: Authority, answer: Enrolled | Refused, keeping: Keeping) -> Enrolled | Refused:

@@ -91,7 +91,7 @@ class ResultsFile:
             row = f"{values['device_id']}\t{values['serial']}\t{values['fingerprint']}\t{rfc3339(now)}\n"
             _append(manifest, row.encode("ascii"))
 
-    def sign(self, signer: Signer) -> None:
+    def sign_manifest(self, signer: Signer) -> None:
         """Close the files and sign the manifest as it is on the disk; nothing is done when there was no answer."""
         if not self._files:
             return
