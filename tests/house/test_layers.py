@@ -140,6 +140,35 @@ def test_the_cli_loads_a_command_only_when_it_is_called() -> None:
             assert "rich" not in {name.split(".")[0] for name in module.imports}, module.name
 
 
+# What the files of the verbs may load besides commands: what makes values of words, shows values, or runs a batch.
+BESIDE_COMMANDS = {
+    "iotonboard.broker.reload": "reads the way to reload",
+    "iotonboard.ca.credentials": "writes what was registered below a folder",
+    "iotonboard.ca.passphrase": "reads a new passphrase",
+    "iotonboard.delivery.formats.table": "names the formats",
+    "iotonboard.delivery.labels": "names the sheets",
+    "iotonboard.files": "makes the folder of an export",
+    "iotonboard.health.checks.table": "names the checks",
+    "iotonboard.health.expiry": "shows what expires",
+    "iotonboard.health.finding": "names the verdicts",
+    "iotonboard.health.report.page": "draws the report",
+    "iotonboard.permissions": "knows whether a user is there",
+    "iotonboard.pki.csr": "reads a request",
+}
+
+
+def test_the_cli_calls_commands() -> None:
+    """A verb's protocol is in its command. The session alone opens the state; completion looks into it."""
+    none_of(
+        f"{module.name} loads {name}"
+        for module in MODULES
+        if module.room == "cli" and module.name not in ("iotonboard.cli.session", "iotonboard.cli.complete")
+        for name in module.lazy
+        if name.startswith("iotonboard.") and name not in BESIDE_COMMANDS
+        if room_of(name) not in ("cli", "commands", "enrolment", "errors", "model")
+    )
+
+
 AMBIENT = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time", "os.environ", "os.getenv"}
 TERMINAL = {"print()", "input()", "exit()", "getpass()", "breakpoint()"}
 
