@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
 
 # What typer, 'shutil', 'email' and the settings import and hardly ever use: together 5 ms of processor time per call.
-SELDOM = ("bz2", "locale", "lzma", "ntpath", "shellingham", "socket", "textwrap", "tomllib")
+# The database's migrations take another 7 ms.
+SELDOM = (
+    "bz2", "iotonboard.store.schema.version_1", "iotonboard.store.schema.version_2", "locale", "lzma", "ntpath",
+    "shellingham", "socket", "textwrap", "tomllib",
+)  # fmt: skip
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000  # Python looks after 700 new ones, dozens of times while modules are loaded
 
 

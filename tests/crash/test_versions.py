@@ -96,7 +96,7 @@ def test_the_schema_of_version_1_is_never_edited(state_v1: State) -> None:
         contextlib.closing(sqlite3.connect(":memory:")) as made,
         contextlib.closing(sqlite3.connect(state_v1.path / "devices.db")) as kept,
     ):
-        migrations.MIGRATIONS[0](made, 0)
+        migrations.MIGRATIONS[0].make_tables(made, 0)
         assert _tables(made) == _tables(kept)
 
 

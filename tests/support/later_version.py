@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from functools import partial
+from types import SimpleNamespace
 
 from iotonboard.store.schema import migrations
 
@@ -17,7 +18,7 @@ def with_migration(migration: Migration) -> Callable[[], None]:
 
 
 def _append(migration: Migration) -> None:
-    migrations.MIGRATIONS = (*migrations.MIGRATIONS, migration)
+    migrations.MIGRATIONS = (*migrations.MIGRATIONS, SimpleNamespace(make_tables=migration))
 
 
 def add_tables(connection: sqlite3.Connection, now: int) -> None:

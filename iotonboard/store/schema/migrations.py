@@ -1,23 +1,30 @@
 """The database schema as ordered migrations; each runs in one transaction together with its record.
 
-A released migration is never edited: a change of the schema is a new function at the end of ``MIGRATIONS``.
+A released migration is never edited: a change of the schema is a new module at the end of ``MIGRATIONS``.
 The SQL keeps to what SQLite 3.34 reads, which RHEL 9 has.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from iotonboard.errors import StateError
 from iotonboard.store.schema import version_1, version_2
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
 
 APPLICATION_ID = 0x494F5442  # "IOTB": tells this database from any other SQLite file
-# Each is given the time, in seconds since 1970. Foreign keys are not enforced meanwhile.
-MIGRATIONS: tuple[Callable[[sqlite3.Connection, int], None], ...] = (version_1.make_tables, version_2.make_tables)
+
+
+class Migration(Protocol):
+    """A module that brings a database forward by one version, inside a transaction without foreign keys."""
+
+    def make_tables(self, connection: sqlite3.Connection, now: int) -> None:
+        """Change the schema; ``now`` in seconds since 1970."""
+
+
+MIGRATIONS: tuple[Migration, ...] = (version_1, version_2)  # modules, which are read when there is something to do
 
 
 def migrate(connection: sqlite3.Connection, now: int, *, create: bool) -> None:
@@ -45,8 +52,8 @@ def migrate(connection: sqlite3.Connection, now: int, *, create: bool) -> None:
             f"the state was made by a newer version (schema {version}, this program knows {len(MIGRATIONS)})",
             hint="install that version of iotonboard; nothing was changed",
         )
-    for number, change in enumerate(MIGRATIONS[version:], start=version + 1):
-        _apply(connection, number, change, now)
+    for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
+        _apply(connection, number, migration, now)
 
 
 def _versions(connection: sqlite3.Connection) -> tuple[int, int]:
@@ -56,14 +63,12 @@ def _versions(connection: sqlite3.Connection) -> tuple[int, int]:
     return version[0], application[0]
 
 
-def _apply(
-    connection: sqlite3.Connection, number: int, change: Callable[[sqlite3.Connection, int], None], now: int
-) -> None:
+def _apply(connection: sqlite3.Connection, number: int, migration: Migration, now: int) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Another process may have done it while this one waited for the lock.
         if connection.execute("PRAGMA user_version").fetchone()[0] < number:
-            change(connection, now)
+            migration.make_tables(connection, now)
             connection.execute("INSERT INTO migration (version, applied_at) VALUES (?, ?)", (number, now))
             connection.execute(f"PRAGMA user_version = {number:d}")
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID:d}")
