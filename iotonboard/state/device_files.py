@@ -22,7 +22,7 @@ from iotonboard.files import (
 )
 from iotonboard.model import Unpublished
 from iotonboard.pki import pem
-from iotonboard.store.pending import clear_pending, pending_files
+from iotonboard.store.pending import clear_pending, pending_files, pending_groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -99,20 +99,17 @@ class FileBacklog:
 
     def settle(self, state: State) -> list[Unpublished]:
         """Make durable what is written: a publication step that comes before ``publish_device_files``."""
-        written, self._written, last = self._written, {}, 0
+        written, self._written = self._written, {}
         unpublished: list[Unpublished] = []
-        while group := pending_files(state.store, _GROUP, after=last, is_broker=False):
-            last = group[-1].certificate
-            group = [files for files in group if written.get(files.certificate) == hash(files)]
+        for noted in pending_groups(state.store, _GROUP, is_broker=False):
+            group = [files for files in noted if written.get(files.certificate) == hash(files)]
             unpublished += _note(state, group, _sync(state.paths, group))
         return unpublished
 
 
 def _write_noted(state: State, *, is_broker: bool) -> list[Unpublished]:
     unpublished: list[Unpublished] = []
-    last = 0
-    while group := pending_files(state.store, _GROUP, after=last, is_broker=is_broker):
-        last = group[-1].certificate
+    for group in pending_groups(state.store, _GROUP, is_broker=is_broker):
         unpublished += _note(state, group, write_group(state.paths, group))
     return unpublished
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from iotonboard.store.certificates import KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from iotonboard.model import SerialNumber
     from iotonboard.store.store import Store
@@ -45,6 +45,15 @@ def pending_files(store: Store, limit: int, *, after: int = 0, is_broker: bool) 
         FROM pending p JOIN certificate c ON c.id = p.certificate LEFT JOIN device d ON d.id = c.device
         WHERE p.certificate > ? AND (c.host IS NOT NULL) = ? ORDER BY p.certificate LIMIT ?"""
     return store.records(_pending_files, query, (after, is_broker, limit))
+
+
+def pending_groups(store: Store, size: int, *, is_broker: bool) -> Iterator[list[PendingFiles]]:
+    """All of them, in groups; what is noted anew meanwhile is left to the next call."""
+    last, group = 0, pending_files(store, size, is_broker=is_broker)
+    while group:
+        last = group[-1].certificate
+        yield group
+        group = pending_files(store, size, after=last, is_broker=is_broker) if len(group) == size else []
 
 
 def _pending_files(certificate: int, name: str, is_broker: int, *octets: Any) -> PendingFiles:

@@ -37,6 +37,7 @@ _VALIDITY = check("validity", "typeof(not_before) <> 'integer' OR not_after > no
 _NUMBERS = (
     "initialised", "last_event", "last_backup", "unlisted_revocations", "crl_published", "acl_changes", "acl_published",
     "generation_kept", "log_holds_secrets", "package_counter", "keep_keys days", "keep_keys until-confirmed",
+    "retired_keys",
 )  # fmt: skip
 _VALUE = f"""CASE WHEN key IN ({", ".join(map(repr, _NUMBERS))}) THEN {is_number("value", 0)}
         WHEN key = 'vault' THEN {is_blob("value", 1, 1 << 16)} ELSE typeof(value) IN ('integer', 'text', 'blob') END"""
