@@ -124,8 +124,8 @@ def run_batch(
 ) -> Generator[Enrolled | Refused]:
     """Yield what became of each device, in the order of the requests, once it is durable and its files are written.
 
-    ``plan`` decides what becomes of a request. ``record`` writes one device inside the transaction of its group and
-    checks, before it writes anything, whether that still holds. What either raises refuses that device alone.
+    ``plan`` decides what becomes of a request. ``record`` checks inside the transaction of its group whether that still
+    holds, and writes one device. What either raises refuses that device alone, and undoes what was written for it.
     At the end CRLs are signed where they are due, and everything is published, also when the caller stops listening.
 
     Raises:
@@ -223,7 +223,7 @@ def record_group(
         return _until_refused((place for place in group if not isinstance(place, tuple)), strict=strict)
     with state.transaction(signing=True) as now, files or nullcontext():
         refuse_changed(state, authority)
-        recorded = (_record_one(place, record, now) if isinstance(place, tuple) else place for place in group)
+        recorded = (_record_one(state, place, record, now) if isinstance(place, tuple) else place for place in group)
         answers = _until_refused(recorded, strict=strict)
         if _are_new(answers):
             seal_audit(state, authority)
@@ -231,11 +231,12 @@ def record_group(
 
 
 def _record_one(
-    planned: tuple[PlanT, Issued], record: Callable[[PlanT, Issued, datetime], Enrolled], now: datetime
+    state: State, planned: tuple[PlanT, Issued], record: Callable[[PlanT, Issued, datetime], Enrolled], now: datetime
 ) -> Enrolled | Refused:
     plan, issued = planned
     try:
-        return record(plan, issued, now)
+        with state.store.savepoint():
+            return record(plan, issued, now)
     except (BusyError, StateError):
         raise  # the database and not the device: SQLite may have ended the whole transaction
     except IotOnboardError as error:
