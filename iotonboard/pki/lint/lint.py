@@ -63,7 +63,7 @@ def lint_certificate(tbs: bytes, kind: Kind, issuer: IssuerFacts) -> None:
         LintError: it cannot be read, or breaks a rule; the message names every broken rule.
 
     """
-    _refuse("certificate", _findings(LINTS[kind], read_candidate(tbs, kind, issuer)))
+    _refuse_broken("certificate", LINTS[kind], read_candidate(tbs, kind, issuer))
 
 
 def lint_crl(tbs: bytes, issuer: IssuerFacts) -> CrlCandidate:
@@ -74,16 +74,16 @@ def lint_crl(tbs: bytes, issuer: IssuerFacts) -> CrlCandidate:
 
     """
     candidate = read_crl_candidate(tbs, issuer)
-    _refuse("CRL", _findings(crl_rules.RULES, candidate))
+    _refuse_broken("CRL", crl_rules.RULES, candidate)
     return candidate
 
 
-def _findings(rules: Iterable[Callable[[_Candidate], str | None]], candidate: _Candidate) -> list[tuple[str, str]]:
-    """Apply all rules; a pair of rule name and problem for each that does not hold."""
-    return [(getattr(rule, "__name__", "rule"), problem) for rule in rules if (problem := rule(candidate))]
-
-
-def _refuse(what: str, findings: list[tuple[str, str]]) -> None:
-    if findings:
-        problems = "; ".join(f"{problem} ({name})" for name, problem in findings)
+def _refuse_broken(what: str, rules: Iterable[Callable[[_Candidate], str | None]], candidate: _Candidate) -> None:
+    """Apply all rules, and name every one that does not hold."""
+    broken = []
+    for rule in rules:
+        if problem := rule(candidate):
+            broken.append(f"{problem} ({getattr(rule, '__name__', 'rule')})")
+    if broken:
+        problems = "; ".join(broken)
         raise LintError(f"the {what} was not signed: {problems}", hint="this is a defect or a damaged CA: report it")
