@@ -80,10 +80,7 @@ def lint_crl(tbs: bytes, issuer: IssuerFacts) -> CrlCandidate:
 
 def _refuse_broken(what: str, rules: Iterable[Callable[[_Candidate], str | None]], candidate: _Candidate) -> None:
     """Apply all rules, and name every one that does not hold."""
-    broken = []
-    for rule in rules:
-        if problem := rule(candidate):
-            broken.append(f"{problem} ({getattr(rule, '__name__', 'rule')})")
+    broken = [f"{problem} ({getattr(rule, '__name__', 'rule')})" for rule in rules if (problem := rule(candidate))]
     if broken:
         problems = "; ".join(broken)
         raise LintError(f"the {what} was not signed: {problems}", hint="this is a defect or a damaged CA: report it")
