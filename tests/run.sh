@@ -20,6 +20,7 @@ TOOLS="mosquitto:mosquitto mosquitto_pub:mosquitto-clients openssl:openssl certt
        bsdtar:libarchive-tools faketime:faketime strace:strace gcc:gcc g++:g++ keytool:default-jre-headless
        chromium:chromium pdftotext:poppler-utils"
 
+unset PYTHONWARNINGS # what pip warns of is no error
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 export PATH
 
@@ -49,11 +50,13 @@ install_missing_packages() {
     fi
     say "installing$missing"
     export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq || say "apt-get update failed; trying with the lists at hand"
+    # The system may be installing its own updates just now: wait for that.
+    apt-get -o DPkg::Lock::Timeout=300 update -qq || say "apt-get update failed; trying with the lists at hand"
     # shellcheck disable=SC2086  # a list of words
-    apt-get install -y -qq --no-install-recommends $missing >/dev/null && return 0
+    apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends $missing >/dev/null && return 0
     for package in $missing; do # one that this release lacks must not cost the others
-        apt-get install -y -qq --no-install-recommends "$package" >/dev/null || say "could not install $package"
+        apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "$package" >/dev/null ||
+            say "could not install $package"
     done
 }
 
