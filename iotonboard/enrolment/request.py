@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import PolicyError, UsageError
@@ -31,7 +31,7 @@ class Request:
     name: str = ""
     attributes: tuple[tuple[str, str], ...] = ()
     topics: tuple[str, ...] = ()
-    csr: bytes | None = field(default=None, repr=False)
+    csr: bytes | None = None
     key_type: KeyType | None = None
     validity_days: int | None = None
 

@@ -335,6 +335,20 @@ def test_an_attribute_of_the_command_line() -> None:
         parse_attribute("device_id=x")
 
 
+@pytest.mark.parametrize("field", ["device_id", "key_type", "validity_days", "x" * 81])
+def test_a_long_text_is_quoted_in_part(field: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        parse_request({"device_id": "a", field: "x" * 81}, 1)
+    assert f"'{'x' * 80}'" in caught.value.message
+    with pytest.raises(UsageError) as wrong:
+        parse_attribute("x" * 81)
+    assert f"'{'x' * 80}'" in wrong.value.message
+
+
+def test_a_device_that_no_list_names_has_no_line() -> None:
+    assert Request().line == 0
+
+
 def test_an_empty_field_says_nothing() -> None:
     fields = dict.fromkeys(("device_id", "name", "key_type", "validity_days", "topics", "line", "csr"), "")
     assert parse_request(fields, 4) == Request(None, line=4)
