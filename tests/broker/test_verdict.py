@@ -67,6 +67,8 @@ def verdict(cert=CERT, cas=(ROOT,), crls=(CRL,), moment=NOW, **more):
         ({"cert": replace(CERT, allows_client_auth=False)}, Cause.NOT_FOR_CLIENTS),
         ({"cert": replace(CERT, has_unknown_extension=True)}, Cause.UNKNOWN_EXTENSION),
         ({"cas": (replace(ROOT, has_unknown_extension=True),)}, Cause.UNKNOWN_EXTENSION),
+        ({"cert": replace(CERT, weakness="too short")}, Cause.TOO_WEAK),
+        ({"cas": (replace(ROOT, weakness="too short"),)}, Cause.TOO_WEAK),
         ({"cert": replace(CERT, common_name="")}, Cause.NO_COMMON_NAME),
         ({"cert": replace(CERT, not_after=NOW), "crls": (REVOKING,)}, Cause.EXPIRED),
     ],
