@@ -116,7 +116,7 @@ def device_records(store: Store, rows: Sequence[tuple[int, str, str, str, int, i
         lambda device, *row: (device, certificate_record(*row)), query, [row[0] for row in rows]
     ):
         certificates.setdefault(device, []).append(certificate)
-    return [_device_record(tuple(certificates.get(row[0], ())), *row) for row in rows]
+    return [store.make_record(_device_record, (tuple(certificates.get(row[0], ())), *row)) for row in rows]
 
 
 def _device_record(

@@ -174,11 +174,17 @@ class Store:
     # -- statements: for the modules of the store alone ---------------------------------------------------------------
 
     def execute(self, statement: str, parameters: _Parameters = ()) -> sqlite3.Cursor:
-        """Run one statement that changes something."""
+        """Run one statement.
+
+        Raises:
+            PolicyError: a parameter is a text that is not UTF-8, or a number of more than 64 bits.
+        """
         try:
             return self._connection.execute(statement, parameters)
         except sqlite3.Error as error:
             raise database_error(error, self.path) from error
+        except (OverflowError, UnicodeEncodeError) as error:
+            raise PolicyError(f"the database cannot hold a value: {error}", hint="choose another one") from error
 
     def execute_many(self, statement: str, parameters: Iterable[Sequence[object]]) -> None:
         """Run one statement for many parameters."""
@@ -190,21 +196,21 @@ class Store:
     def rows(self, query: str, parameters: _Parameters = ()) -> list[Any]:
         """All rows of a query."""
         try:
-            return self._connection.execute(query, parameters).fetchall()
+            return self.execute(query, parameters).fetchall()
         except sqlite3.Error as error:
             raise database_error(error, self.path) from error
 
     def row(self, query: str, parameters: _Parameters = ()) -> Any:
         """The first row of a query, or ``None``."""
         try:
-            return self._connection.execute(query, parameters).fetchone()
+            return self.execute(query, parameters).fetchone()
         except sqlite3.Error as error:
             raise database_error(error, self.path) from error
 
     def each_row(self, query: str, parameters: _Parameters = ()) -> Iterator[Any]:
         """The rows of a query one by one, for those that do not fit into memory."""
         try:
-            for row in self._connection.execute(query, parameters):  # noqa: UP028
+            for row in self.execute(query, parameters):  # noqa: UP028
                 yield row  # "yield from" closes the cursor of one that was left, of a closed database too
         except sqlite3.Error as error:
             raise database_error(error, self.path) from error
@@ -220,14 +226,15 @@ class Store:
     def record(self, make: Callable[..., RecordType], query: str, parameters: _Parameters = ()) -> RecordType | None:
         """The record of a query's first row, or ``None``; errors as ``records``."""
         row = self.row(query, parameters)
-        return None if row is None else self._made(make, row)
+        return None if row is None else self.make_record(make, row)
 
     def each(self, make: Callable[..., RecordType], query: str, parameters: _Parameters = ()) -> Iterator[RecordType]:
         """Records one by one; errors as ``records``."""
         for row in self.each_row(query, parameters):
-            yield self._made(make, row)
+            yield self.make_record(make, row)
 
-    def _made(self, make: Callable[..., RecordType], row: tuple[Any, ...]) -> RecordType:
+    def make_record(self, make: Callable[..., RecordType], row: Sequence[Any]) -> RecordType:
+        """The record of a row that was read before; errors as ``records``."""
         try:
             return make(*row)
         except _IMPOSSIBLE as error:
