@@ -94,7 +94,7 @@ def _clauses(chosen: DeviceFilter, now: datetime) -> tuple[list[str], dict[str, 
         parameters["status"] = chosen.status
     if chosen.expiring_before is not None:
         clauses += [f"d.id IN ({_EXPIRING})", "d.valid_until >= :begin", "d.valid_until < :end"]
-        clauses += [f"{_STATUS} IN ('active', 'expired')"] if chosen.expired_since is not None else []
+        clauses.append(f"{_STATUS} IN ('active', 'expired')")
         parameters |= {"begin": to_epoch(chosen.expired_since or now), "end": to_epoch(chosen.expiring_before)}
     for number, (key, value) in enumerate(chosen.attributes):
         clauses.append(f"json_extract(d.attributes, :path{number}) = :value{number}")
