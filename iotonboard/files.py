@@ -28,8 +28,7 @@ _IS_POSIX = hasattr(os, "O_DIRECTORY")
 # O_BINARY exists on Windows only, O_NOFOLLOW and O_CLOEXEC on POSIX only.
 _NO_FOLLOW = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW
-PRIVATE = Placement(0o600)
-PUBLIC = Placement(0o644)
+PRIVATE, PUBLIC = Placement(0o600), Placement(0o644)
 
 
 def disk_error(error: OSError, path: str) -> IotOnboardError:
@@ -112,19 +111,9 @@ def create_exclusive(path: str, content: bytes, placement: Placement = PRIVATE) 
         ConflictError: the name is taken.
         BusyError: the disk refused; no partial file is left.
     """
-    with _writing(path):
-        try:
-            created = _create(path)
-        except FileExistsError:
-            raise ConflictError(f"{path!r} exists already", hint=TAKEN_HINT) from None
-        try:
-            with created as file:
-                file.write(content)
-                _settle(file, placement, durable=True)
-        except OSError:
-            _forget(path)
-            raise
-        _sync(os.path.dirname(os.path.abspath(path)))
+    with _staged(path, placement, durable=True, in_place=True) as (_, file):
+        file.write(content)
+    sync_dir(os.path.dirname(path) or ".")
 
 
 def write_atomic(
@@ -159,42 +148,50 @@ def replacing(path: str, placement: Placement = PRIVATE, *, durable: bool = True
         sync_dir(os.path.dirname(path) or ".")
 
 
-def write_together(contents: Mapping[str, tuple[bytes, Placement]]) -> dict[str, IotOnboardError]:
+def write_together(
+    contents: Mapping[str, tuple[bytes, Placement]], fresh: Collection[str] = ()
+) -> dict[str, IotOnboardError]:
     """Replace many files, each by a whole new one; durable when this returns, with the folders that they lie in.
 
-    All wait for the disk together, which takes little longer than one does. Returns what refused which path.
+    All wait for the disk together, which takes little longer than one does. In folders that are ``fresh``, of which
+    nobody knows yet, files need no temporary name. Returns what refused which path.
     """
     written: dict[str, str] = {}
     refused: dict[str, IotOnboardError] = {}
     for path, (content, placement) in contents.items():
         try:
-            with _staged(path, placement, durable=False) as (staged, file):
+            with _staged(path, placement, durable=False, in_place=os.path.dirname(path) in fresh) as (staged, file):
                 file.write(content)
             written[path] = staged
         except IotOnboardError as error:
             refused[path] = error
-    unsynced = _sync_all(written.values())
-    for path, staged in written.items():
+    replacing = {path: staged for path, staged in written.items() if staged != path}
+    unsynced = _sync_all({*written.values(), *_folders_of(written.keys() - replacing.keys())})
+    for path, staged in replacing.items():
         try:
             _put_in_place(staged, path, contents[path][1], unsynced.get(staged))
         except IotOnboardError as error:
             refused[path] = error
-    return refused | _sync_folders(path for path in written if path not in refused)
+    unsynced |= _sync_all(_folders_of(replacing))
+    return _refused(written, unsynced) | refused
 
 
 @contextlib.contextmanager
-def _staged(path: str, placement: Placement, *, durable: bool) -> Iterator[tuple[str, BinaryIO]]:
-    """A temporary file beside ``path`` and its name; written with owner and mode when the block ends, else gone."""
+def _staged(
+    path: str, placement: Placement, *, durable: bool, in_place: bool = False
+) -> Iterator[tuple[str, BinaryIO]]:
+    """A new file beside ``path``, or there, and its name; with owner and mode when the block ends well, else gone."""
     check_replaceable(path)
     folder, name = os.path.split(path)
-    staged = os.path.join(folder, f"{STAGING_PREFIX}{name[:80]}-{os.urandom(6).hex()}{STAGING_SUFFIX}")
-    try:
-        with _writing(path), _create(staged) as file:
+    temporary = os.path.join(folder, f"{STAGING_PREFIX}{name[:80]}-{os.urandom(6).hex()}{STAGING_SUFFIX}")
+    staged = path if in_place else temporary
+    with _writing(path), _create(staged) as file:
+        try:
             yield staged, file
             _settle(file, placement, durable=durable)
-    except BaseException:
-        _forget(staged)
-        raise
+        except BaseException:
+            _forget(staged)
+            raise
 
 
 def _put_in_place(staged: str, path: str, placement: Placement, unsynced: OSError | None = None) -> None:
@@ -212,18 +209,19 @@ def _put_in_place(staged: str, path: str, placement: Placement, unsynced: OSErro
 
 def sync_together(paths: Collection[str]) -> dict[str, IotOnboardError]:
     """Make files durable that were written with ``durable=False``, as ``write_together`` does."""
-    return _sync_folders(paths) | {path: disk_error(error, path) for path, error in _sync_all(paths).items()}
+    return _refused(paths, _sync_all({*paths, *_folders_of(paths)}))
 
 
-def _sync_folders(paths: Iterable[str]) -> dict[str, IotOnboardError]:
-    """Make names of files durable, and of the folders that they lie in; returns what refused which file's."""
-    folders = {path: os.path.dirname(path) for path in paths}
-    unsynced = _sync_all({*folders.values(), *map(os.path.dirname, folders.values())})
-    return {
-        path: disk_error(error, path)
-        for path, folder in folders.items()
-        if (error := unsynced.get(folder) or unsynced.get(os.path.dirname(folder)))
-    }
+def _folders_of(paths: Iterable[str]) -> set[str]:
+    """The folders of files, and those that these lie in: a new folder is a new name there."""
+    folders = set(map(os.path.dirname, paths))
+    return folders | set(map(os.path.dirname, folders))
+
+
+def _refused(paths: Iterable[str], unsynced: Mapping[str, OSError]) -> dict[str, IotOnboardError]:
+    """The files that are not durable, because they, their folder or that one's was not synced."""
+    reasons = {path: [unsynced[one] for one in (path, *_folders_of([path])) if one in unsynced] for path in paths}
+    return {path: disk_error(found[0], path) for path, found in reasons.items() if found}
 
 
 def _sync_all(paths: Iterable[str]) -> dict[str, OSError]:
@@ -263,7 +261,10 @@ def _sync(path: str) -> None:
 
 def _create(path: str) -> BinaryIO:
     """Create a file. Its buffer has a size so that Python does not ask for the disk's, with three system calls more."""
-    return os.fdopen(os.open(path, _CREATE, 0o600), "wb", 1 << 16)
+    try:
+        return os.fdopen(os.open(path, _CREATE, 0o600), "wb", 1 << 16)
+    except FileExistsError:
+        raise ConflictError(f"{path!r} exists already", hint=TAKEN_HINT) from None
 
 
 def _settle(file: BinaryIO, placement: Placement, *, durable: bool) -> None:

@@ -6,7 +6,6 @@ What is to be written is noted beside the certificate's row (``store/pending.py`
 from __future__ import annotations
 
 import contextlib
-import os
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import BusyError, IotOnboardError
@@ -91,6 +90,7 @@ class FileBacklog:
         """
         with state.store.transaction(durable=False):
             while group := pending_files(state.store, _GROUP, after=max(self._written, default=0), is_broker=False):
+                _make_parent(state.paths, group)
                 for files in group:
                     _prepare(state.paths, files)
                     for path, content, placement in _wanted(state.paths, files):
@@ -129,18 +129,24 @@ def write_group(paths: Paths, group: Sequence[PendingFiles]) -> Refused:
 
     Returns what refused which; one that is refused harms no other.
     """
+    try:
+        _make_parent(paths, group)
+    except IotOnboardError as error:
+        return {files.certificate: error for files in group}
     refused: Refused = {}
     contents: dict[str, tuple[bytes, Placement]] = {}
     owners: dict[str, int] = {}
+    fresh: set[str] = set()
     for files in group:
         try:
-            _prepare(paths, files)
+            if _prepare(paths, files):
+                fresh.add(_folder_of(paths, files).path)
         except IotOnboardError as error:
             refused[files.certificate] = error
             continue
         for path, content, placement in _wanted(paths, files):
             contents[path], owners[path] = (content, placement), files.certificate
-    for path, reason in write_together(contents).items():
+    for path, reason in write_together(contents, fresh).items():
         refused.setdefault(owners[path], reason)
     return refused
 
@@ -154,16 +160,22 @@ def _sync(paths: Paths, group: Sequence[PendingFiles]) -> Refused:
     return refused
 
 
-def _prepare(paths: Paths, files: PendingFiles) -> None:
-    """Make the folder, or rid the one that is there of what does not belong."""
-    folder = _folder_of(paths, files)
+def _make_parent(paths: Paths, group: Sequence[PendingFiles]) -> None:
+    """Make the folder that those of a group lie in."""
     make_private_dir(paths.certs)
-    make_private_dir(os.path.dirname(folder.path))
-    if not make_private_dir(folder.path, durable=False):
-        sweep_staging(folder.path)
-        wanted = {path for path, _, _ in _wanted(paths, files)}
-        for path in {folder.key, folder.bundle} - wanted:
-            erase_file(path)
+    make_private_dir(paths.brokers if group[0].is_broker else paths.devices)
+
+
+def _prepare(paths: Paths, files: PendingFiles) -> bool:
+    """Make the folder, or rid the one that is there of what does not belong; ``True`` when it was made."""
+    folder = _folder_of(paths, files)
+    if make_private_dir(folder.path, durable=False):
+        return True
+    sweep_staging(folder.path)
+    wanted = {path for path, _, _ in _wanted(paths, files)}
+    for path in {folder.key, folder.bundle} - wanted:
+        erase_file(path)
+    return False
 
 
 def _wanted(paths: Paths, files: PendingFiles) -> list[tuple[str, bytes, Placement]]:

@@ -80,6 +80,18 @@ def test_every_file_is_synced_with_its_folder_and_that_one_s(
     assert pending(opened) == []
 
 
+def test_a_new_folder_is_synced_with_its_files_and_its_own_name(
+    state: State, opened: OpenState, waiting: list[PendingFiles], disk: Disk
+) -> None:
+    for path in (state.certs / "devices").iterdir():
+        path.rmdir()
+    assert publish(opened, publish_device_files) == []
+    synced = {path.relative_to(state.certs).as_posix() for path in disk.synced}
+    names = ("", "/device.crt", "/device.key", "/creds.zip")
+    assert synced == {"devices"} | {f"devices/{name}{file}" for name in DEVICES for file in names}
+    assert complete(state) == set(DEVICES)
+
+
 @pytest.mark.parametrize("place", ["press-7/.iotonboard-device.key", "press-7"])
 def test_a_sync_that_fails_is_the_error_of_that_device(
     state: State, opened: OpenState, waiting: list[PendingFiles], disk: Disk, place: str

@@ -164,17 +164,25 @@ def test_a_database_that_gives_up_the_transaction_holds_no_later_step_back(
 ) -> None:
     """As SQLite does when its disk is full; what was noted by then is noted again by the next command."""
 
-    def lose(opened: OpenState) -> list[Unpublished]:
+    def lose(opened: OpenState) -> None:
         opened.store.execute("ROLLBACK")
         raise BusyError("the disk is full")
 
-    publish_ca = publication.publish_ca
-    monkeypatch.setattr(publication, "publish_ca", lose)
-    steps = [lose if step.__name__ == "publish_ca" else step for step in EVERYTHING]
-    (refused,) = publish(unpublished, *steps)
+    monkeypatch.setattr(publication, "_write_ca", lose)
+    (refused,) = publish(unpublished, *EVERYTHING)
     assert refused.what == "database"
     # The note of the CRL is lost with it, and a generation is kept of what is noted.
-    assert files(state) == ALL_FILES - FILES[publish_ca] - FILES[publication.keep_generation]
+    assert files(state) == ALL_FILES - FILES[publication.publish_ca] - FILES[publication.keep_generation]
+    assert not unpublished.store.in_transaction
+
+
+def test_a_database_that_lost_a_published_list_publishes_no_older_one(state: State, unpublished: OpenState) -> None:
+    with unpublished.store.transaction():
+        unpublished.store.set_meta("crl_published", 7)
+    refused = publish(unpublished, *EVERYTHING)[0]
+    assert (refused.what, type(refused.error)) == ("crl", ConflictError)
+    assert "CRL generation 7" in refused.error.message
+    assert files(state) >= ALL_FILES - FILES[publication.publish_crl] - FILES[publication.keep_generation]
 
 
 def test_a_lock_that_another_command_holds_is_told_once(unpublished: OpenState, state: State) -> None:
