@@ -33,8 +33,8 @@ def revoke(
     reason: RevocationReason,
     unlock: Unlock,
     *,
-    strict: bool = False,
-    reload: Reload | None = None,
+    strict: bool,
+    reload: Reload | None,
 ) -> Iterator[Revoked | Refused]:
     """Revoke devices and certificates; yields what became of each, in their order, once it is published.
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def revoke_deferred(
-    state: State, targets: Iterable[Target], reason: RevocationReason, *, strict: bool = False
+    state: State, targets: Iterable[Target], reason: RevocationReason, *, strict: bool
 ) -> Iterator[Revoked | Refused]:
     """Record revocations and publish the ACL; yields what became of each target, in their order.
 

@@ -304,9 +304,8 @@ def _are_new(answers: Iterable[Enrolled | Refused]) -> bool:
 
 def desk_of(state: State, authority: Authority) -> Desk:
     """The issuing desk of a state, with the subject fields that the operator configured."""
-    names = ("country", "organization", "organizational_unit")
-    extra = tuple((name, state.config[f"subject.{name}"]) for name in names if state.config[f"subject.{name}"])
-    return Desk(authority.active.issuer, authority.chain, authority.anchors, authority.vault, DeviceProfile(extra))
+    profile = DeviceProfile(state.config.subject_extra)
+    return Desk(authority.active.issuer, authority.chain, authority.anchors, authority.vault, profile)
 
 
 def _workers(first: list[PlanT | Enrolled | Refused], desk: Desk, pace: Pace) -> AbstractContextManager[Workers | None]:

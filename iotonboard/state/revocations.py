@@ -40,7 +40,7 @@ class Revoked:
 
 
 def record_revocations(
-    state: State, targets: Iterable[Target], reason: RevocationReason, *, strict: bool = False
+    state: State, targets: Iterable[Target], reason: RevocationReason, *, strict: bool
 ) -> list[Revoked | Refused]:
     """Record revocations in one transaction; a target that is unknown harms no other unless ``strict``.
 
