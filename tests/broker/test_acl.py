@@ -122,6 +122,7 @@ def test_a_line_that_is_not_what_it_seems_is_told_but_does_not_block(text: bytes
     [
         (b"user a\ntopic read b\0\nbad\n", 2),
         (b"\0bad\n", 1),
+        (b"\0\nbad\n", 1),
         (b"\n\0bad\n", 2),
         (b"# note\0\n\n", 1),
         (b"user a\n\0", 2),
