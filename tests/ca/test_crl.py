@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from iotonboard.ca.authority import unlock
-from iotonboard.ca.calendar import load_calendar, new_calendar, save_calendar
 from iotonboard.ca.crl import check_published, sign_and_publish_crls, sign_recorded
+from iotonboard.ca.crl_calendar import load_calendar, new_calendar, save_calendar
 from iotonboard.ca.passphrase import parse_passphrase_file
 from iotonboard.errors import BusyError, ConflictError, StateError
 from iotonboard.model import Caller
