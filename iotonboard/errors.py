@@ -66,12 +66,6 @@ class BusyError(IotOnboardError):
     exit_code = 8
 
 
-class FindingsError(IotOnboardError):
-    """A check ran and found something."""
-
-    exit_code = 9
-
-
 class InterruptedBatchError(IotOnboardError):
     """A person or the system asked a batch to stop; what was committed stays."""
 
