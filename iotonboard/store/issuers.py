@@ -1,4 +1,4 @@
-"""One CA after another: which certificates still hang on the old one, and what is signed with which.
+"""One CA after another: which devices and brokers still use the old one, and what is signed with which.
 
 During a rollover the newest CA issues to devices, every CA signs its own CRL, and brokers get their certificates
 from the oldest CA that has valid devices: those know no other.
