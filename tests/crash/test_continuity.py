@@ -51,6 +51,26 @@ def test_a_crl_that_forgets_is_refused(revoked: State, tmp_path: Path, name: str
     assert state.crl.read_bytes() == published
 
 
+def test_a_last_crl_that_nobody_signed_is_refused(revoked: State, tmp_path: Path) -> None:
+    """Whoever cuts an entry out of the stored list cannot sign the rest."""
+    state = revoked.copy_to(tmp_path)
+    with contextlib.closing(sqlite3.connect(state.path / "devices.db")) as database, database:
+        row, der = database.execute("SELECT id, der FROM crl ORDER BY id DESC LIMIT 1").fetchone()
+        forged = der[:-1] + bytes([der[-1] ^ 1])
+        database.execute("UPDATE crl SET der = ? WHERE id = ?", (forged, row))
+    published = state.crl.read_bytes()
+    assert "is not the one that was signed" in state.run("gen-crl", expect=4).stderr
+    assert state.crl.read_bytes() == published
+
+
+def test_the_number_of_the_first_crl_is_not_used_again(state: State) -> None:
+    """Also when the database forgot that there was one."""
+    _edit(state, "DELETE FROM crl")
+    published = state.crl.read_bytes()
+    assert "has number 1, but the database knows 0 only" in state.run("gen-crl", expect=4).stderr
+    assert state.crl.read_bytes() == published
+
+
 def test_an_older_database_is_refused(revoked: State, tmp_path: Path) -> None:
     state = revoked.copy_to(tmp_path)
     older = tmp_path / "older.db"
@@ -69,6 +89,14 @@ def test_ordinary_changes_are_not_refused(revoked: State, tmp_path: Path) -> Non
     state = revoked.copy_to(tmp_path)
     for words in (("gen-crl",), ("revoke", "c"), ("register", "a", "--if-exists", "reissue"), ("gen-crl",)):
         state.run(*words)
+
+
+def test_what_was_on_hold_may_leave_the_list(revoked: State, tmp_path: Path) -> None:
+    state = revoked.copy_to(tmp_path)
+    state.run("revoke", "c", "--reason", "certificateHold")
+    assert state.json("gen-crl")["revoked"] == 3
+    state.run("release", "c")
+    assert state.json("gen-crl")["revoked"] == 2
 
 
 def test_an_expired_revocation_leaves_after_one_more_crl(pristine: State, tmp_path: Path) -> None:
