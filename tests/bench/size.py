@@ -21,7 +21,8 @@ _HOW = "rows inserted straight into a real state's database"
 
 def grown(state: State, states: Path, devices: int, revoked: int) -> State:
     """A state of that size, made once for each version of the schema."""
-    schema = hashlib.sha256((PROJECT / "iotonboard" / "store" / "schema.py").read_bytes()).hexdigest()[:8]
+    pages = sorted((PROJECT / "iotonboard" / "store" / "schema").glob("*.py"))
+    schema = hashlib.sha256(b"".join(page.read_bytes() for page in pages)).hexdigest()[:8]
     folder = states / f"{devices}-{revoked}-{schema}"
     if not folder.exists():
         unfinished = folder.with_name(folder.name + ".part")
