@@ -11,7 +11,7 @@ import os
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import BusyError
+from iotonboard.errors import IotOnboardError
 from iotonboard.files import erase_file, sync_dir
 from iotonboard.state.publication import ca_is_published
 from iotonboard.store.issuers import KEYS_TO_ERASE, all_issuers, current_issuers
@@ -76,9 +76,10 @@ def erase_retired_keys(state: State) -> None:
 def finish_erasures(state: State) -> None:
     """Erase what was recorded as erased and is still there; one look when there is nothing.
 
-    A reader does not wait for a writer, nor fail because the disk is read-only: the next command does it then.
+    Whatever stands in the way of it, a writer or a read-only disk, is no obstacle to the command that was called, which
+    may be a revocation: the next one does it then.
     """
     if has_erasures_left(state.store):
-        with contextlib.suppress(BusyError), state.store.without_waiting():
+        with contextlib.suppress(IotOnboardError), state.store.without_waiting():
             erase_retired_keys(state)
             scrub_log(state.store)

@@ -12,7 +12,7 @@ import re
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import BusyError, IotOnboardError
+from iotonboard.errors import IotOnboardError
 from iotonboard.files import (
     erase_file,
     is_staging,
@@ -46,10 +46,11 @@ def delivery_path(paths: Paths, token: str) -> str:
 def sweep_outbox(state: State) -> None:
     """Clear expired deliveries away, whatever the command; one look when there are none.
 
-    A reader does not wait for a writer, nor fail because the disk is read-only: the next command does it then.
+    Whatever stands in the way of it, a writer or a read-only disk, is no obstacle to the command that was called, which
+    may be a revocation: the next one does it then.
     """
     if has_expired_delivery(state.store, state.trusted_time()):
-        with contextlib.suppress(BusyError), state.store.without_waiting():
+        with contextlib.suppress(IotOnboardError), state.store.without_waiting():
             settle(state)
 
 
