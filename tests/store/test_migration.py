@@ -28,7 +28,7 @@ from iotonboard.store.set_aside import rows_set_aside
 from iotonboard.store.store import Store
 from iotonboard.store.topics import extra_topics
 
-from support.version_1 import make_database_v1
+from support.earlier_versions import make_earlier_database
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 FOREIGN = SerialNumber(1 << 90)
@@ -66,7 +66,7 @@ ROW_NUMBERS = {"id", "seq", "version", "certificate", "device", "key"}  # where 
 def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of version 1 with a row in every table."""
     path = tmp_path_factory.mktemp("old") / "devices.db"
-    make_database_v1(path)
+    make_earlier_database(1, path)
     with contextlib.closing(sqlite3.connect(path)) as database:
         database.executescript(MORE_ROWS)
         database.execute("PRAGMA journal_mode = DELETE")

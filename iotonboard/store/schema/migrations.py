@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from iotonboard.errors import StateError
-from iotonboard.store.schema import version_1, version_2
+from iotonboard.store.schema import version_1, version_2, version_3
 
 if TYPE_CHECKING:
     import sqlite3
@@ -24,7 +24,8 @@ class Migration(Protocol):
         """Change the schema; ``now`` in seconds since 1970."""
 
 
-MIGRATIONS: tuple[Migration, ...] = (version_1, version_2)  # modules, which are read when there is something to do
+# Modules, which are read when there is something to do.
+MIGRATIONS: tuple[Migration, ...] = (version_1, version_2, version_3)
 
 
 def migrate(connection: sqlite3.Connection, now: int, *, create: bool) -> None:
