@@ -6,6 +6,7 @@ with the methods of ``CaKey``.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
@@ -115,4 +116,8 @@ def load_ca_key(content: bytes, passphrase: Passphrase | None) -> CaKey:
     Raises:
         KeyUnavailableError: it holds no key, or the passphrase does not open it.
     """
-    return SoftwareKey(load_key(content, passphrase.octets if passphrase else None))
+    *first, last = passphrase.spellings if passphrase else (None,)
+    for spelling in first:
+        with contextlib.suppress(KeyUnavailableError):
+            return SoftwareKey(load_key(content, spelling))
+    return SoftwareKey(load_key(content, last))

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from iotonboard.cli.options import DeviceArgument, ForceOption
+from iotonboard.cli.process import keep_secrets
 from iotonboard.cli.session import Session, group, verb
 from iotonboard.errors import KeyUnavailableError
 from iotonboard.reading import read_file
@@ -51,6 +52,7 @@ def open_bundle(
 
 
 def _bundle_password(session: Session, password_file: str | None) -> str:
+    keep_secrets()
     if password_file == "-":
         octets = sys.stdin.buffer.readline(_MAX_PASSWORD)
     elif password_file is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from iotonboard.cli import output
+from iotonboard.cli.options import WeakOption
 from iotonboard.cli.session import Session, group, verb
 from iotonboard.errors import UsageError
 from iotonboard.model import KeyType, rfc3339
@@ -142,6 +143,7 @@ def passwd(
         str | None,
         typer.Option("--generate-key-file", metavar="FILE", help="Make a random passphrase file there and use it."),
     ] = None,
+    weak: WeakOption = False,
 ) -> int | None:
     """Change the passphrase of the CA key. Certificates and bundles stay valid.
 
@@ -163,7 +165,7 @@ def passwd(
             made.append(make_key_file(generate_key_file, os.urandom(32), is_resumed=os.path.exists(generate_key_file)))
         elif not made:
             asked = replace(session, passphrase_file=new_passphrase_file, environment={})
-            made.append(asked.read_passphrase("New CA passphrase", repeat=True))
+            made.append(asked.new_passphrase(weak=weak))
         return made[0]
 
     with session.open_state() as state:

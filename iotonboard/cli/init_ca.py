@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from iotonboard.cli.options import WeakOption
 from iotonboard.cli.session import Session, clock, verb
 from iotonboard.errors import UsageError
 from iotonboard.model import KeyType, rfc3339
@@ -38,6 +39,7 @@ def init_ca(
         bool,
         typer.Option("--no-passphrase", help="Leave the CA key unencrypted. Whoever copies it owns every device."),
     ] = False,
+    weak: WeakOption = False,
 ) -> int | None:
     """Make a state directory: CA key and certificate, database, empty CRL and empty ACL.
 
@@ -58,7 +60,7 @@ def init_ca(
             from iotonboard.ca.passphrase import generate_key_file as make_key_file
 
             return make_key_file(generate_key_file, os.urandom(32), is_resumed=is_resumed)
-        return session.read_passphrase("New CA passphrase", repeat=True)
+        return session.new_passphrase(weak=weak)
 
     request = command.Request(common_name, organization, key_type, validity_days, passphrase)
     result = command.init_ca(session.root, session.environment, session.caller, clock, request)

@@ -21,6 +21,7 @@ BatchOption = Annotated[
 ValidityOption = Annotated[
     int | None, typer.Option("--validity-days", min=1, max=36500, help="Life, in days.")
 ]  # fmt: skip
+WeakOption = Annotated[bool, typer.Option("--weak", help="Take a short or common passphrase all the same.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 ReloadOption = Annotated[

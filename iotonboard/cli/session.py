@@ -6,7 +6,9 @@ import contextlib
 import functools
 import inspect
 import os
+import shlex
 import signal
+import stat
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from iotonboard.cli import output
+from iotonboard.cli.process import keep_secrets, take_environment
 from iotonboard.errors import ConflictError, KeyUnavailableError, NotFoundError, UsageError
 from iotonboard.model import Caller
 from iotonboard.reading import read_file
@@ -81,6 +84,7 @@ class Session:
         from iotonboard.state.state import open_state
 
         with open_state(self.root, self.environment, self.caller, clock) as state:
+            self._tell_if_open_to_others(state.paths.root)
             _finish_earlier_calls(state)
             yield state
 
@@ -119,6 +123,19 @@ class Session:
         """
         return self.read_passphrase("CA passphrase")
 
+    def new_passphrase(self, *, weak: bool) -> Passphrase:
+        """Find the passphrase that a CA key shall get: as ``read_passphrase``, and one that is not soon guessed.
+
+        Raises:
+            PolicyError: it is too short or too common, and ``weak`` does not take it all the same.
+        """
+        from iotonboard.ca.passphrase import check_strength
+
+        passphrase = self.read_passphrase("New CA passphrase", repeat=True)
+        if not weak:
+            check_strength(passphrase)
+        return passphrase
+
     def read_passphrase(self, prompt: str, *, repeat: bool = False) -> Passphrase:
         """Find the passphrase: file, environment, then a prompt on a terminal.
 
@@ -127,11 +144,14 @@ class Session:
         """
         from iotonboard.ca.passphrase import parse_passphrase, parse_passphrase_file
 
+        keep_secrets()
         if self.passphrase_file == "-":
-            return parse_passphrase(sys.stdin.buffer.readline(_MAX_PASSPHRASE_FILE).rstrip(b"\r\n"))
+            return parse_passphrase_file(sys.stdin.buffer.readline(_MAX_PASSPHRASE_FILE))
         if self.passphrase_file is not None:
             try:
-                return parse_passphrase_file(read_file(self.passphrase_file, limit=_MAX_PASSPHRASE_FILE))
+                content = read_file(self.passphrase_file, limit=_MAX_PASSPHRASE_FILE)
+                self._tell_if_open_to_others(self.passphrase_file)
+                return parse_passphrase_file(content)
             except (NotFoundError, ConflictError) as error:  # not the exit code of a device that is not there
                 raise KeyUnavailableError(f"no passphrase: {error.message}", hint=_PASSPHRASE_HINT) from None
         if "IOTONBOARD_PASSPHRASE" in self.environment:
@@ -142,6 +162,13 @@ class Session:
                 hint=_PASSPHRASE_HINT,
             )
         return parse_passphrase(_prompt(prompt, repeat=repeat).encode("utf-8"))
+
+    def _tell_if_open_to_others(self, path: str) -> None:
+        """Say that others may read or write what should be private; a mount without modes is told the same."""
+        found = os.stat(path)
+        if os.name == "posix" and not stat.S_ISFIFO(found.st_mode) and found.st_mode & 0o077:
+            right = "700" if stat.S_ISDIR(found.st_mode) else "600"
+            self.message(f"warning: others may use {path!r}; type: chmod {right} {shlex.quote(path)}")
 
     def result(self, values: Mapping[str, object], text: str) -> None:
         """Print a result: as JSON, or as text for people."""
@@ -245,7 +272,7 @@ def verb(
             root = given.pop("state")
             if given.pop("plain"):
                 output.use_plain()
-            session = Session(command, root, environment=os.environ, **given)
+            session = Session(command, root, environment=take_environment(), **given)
             try:
                 return handler(session, **values)
             except BrokenPipeError:  # the reader went away (head, less); what was committed stays

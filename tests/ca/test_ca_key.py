@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from iotonboard.ca.ca_key import SoftwareKey, generate_ca_key, load_ca_key
-from iotonboard.ca.passphrase import Passphrase
+from iotonboard.ca.passphrase import Passphrase, parse_passphrase_file
 from iotonboard.errors import KeyUnavailableError
 from iotonboard.model import KeyType
 from iotonboard.pki.keys import HUMAN_ITERATIONS, RANDOM_ITERATIONS, kdf_iterations
@@ -68,3 +68,17 @@ def test_the_file_of_a_key_asks_for_the_passphrase_it_was_written_with(
 def test_nothing_secret_is_shown() -> None:
     assert "PrivateKey" not in repr(SoftwareKey(key(KeyType.EC_P256)))
     assert "correct" not in repr(TYPED)
+
+
+@pytest.mark.parametrize(
+    "content", ["grüße aus dem werk".encode("utf-16"), b"\xef\xbb\xbftyped words\n", bytes(range(40))]
+)
+def test_a_key_that_an_earlier_version_encrypted_with_a_file_still_opens(content: bytes) -> None:
+    """That version took a text in UTF-16 for random, and a byte order mark for a part of the passphrase."""
+    passphrase = parse_passphrase_file(content)
+    key = generate_ca_key(KeyType.EC_P256)
+    before = key.dump(Passphrase(passphrase.spellings[-1], is_random_key=True))
+    assert load_ca_key(before, passphrase).signer.public_key() == key.signer.public_key()
+    assert load_ca_key(key.dump(passphrase), passphrase).signer.public_key() == key.signer.public_key()
+    with pytest.raises(KeyUnavailableError):
+        load_ca_key(before, Passphrase(b"another"))

@@ -19,7 +19,7 @@ import pytest
 import pyzipper
 
 from support.client import open_bundle
-from support.program import PROGRAM, State, program_environment, run_cli
+from support.program import PROGRAM, State, program_environment, run_cli, write_key_file
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 TIMES = ("not_before", "not_after", "this_update", "next_update", "revocation_date", "created_at")
@@ -90,7 +90,7 @@ def check_shapes(value: Any, key: str = "") -> None:
 def new_ca(tmp_path: Path) -> dict[str, str | None]:
     """The environment for a state that is not there yet, with a key file."""
     key_file = tmp_path / "new-key"
-    key_file.write_text(os.urandom(32).hex())
+    write_key_file(key_file)
     return {"IOTONBOARD_PASSPHRASE_FILE": str(key_file)}
 
 

@@ -263,3 +263,57 @@ def test_two_different_passphrases_make_no_ca(tmp_path: Path) -> None:
     assert code == 2
     assert not (tmp_path / "state" / "certs" / "ca.key").exists()
     run_cli("init-ca", state=tmp_path / "state", env={"IOTONBOARD_PASSPHRASE": TYPED})
+
+
+def test_a_passphrase_that_is_soon_guessed_needs_a_word(state: State, tmp_path: Path) -> None:
+    short = tmp_path / "short.pass"
+    short.write_text("factory1\n")
+    short.chmod(0o600)
+    given = {"IOTONBOARD_PASSPHRASE_FILE": str(short)}
+    assert "fewer than 12 characters" in run_cli("init-ca", state=tmp_path / "new", env=given, expect=6).stderr
+    assert not (tmp_path / "new" / "certs" / "ca.key").exists()
+    run_cli("init-ca", "--weak", state=tmp_path / "new", env=given)
+    run_cli("register", "press-1", state=tmp_path / "new", env=given)  # opening asks for nothing
+    words = ("ca", "passwd", "--new-passphrase-file", short)
+    before = (state.certs / "ca.key").read_bytes()
+    state.run(*words, expect=6)
+    assert (state.certs / "ca.key").read_bytes() == before
+    state.run(*words, "--weak")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs modes")
+def test_a_passphrase_file_or_a_state_for_others_is_told(state: State) -> None:
+    assert "others may use" not in state.run("gen-crl").stderr
+    state.passphrase_file.chmod(0o640)
+    told = state.run("gen-crl").stderr
+    assert f"others may use '{state.passphrase_file}'; type: chmod 600" in told
+    state.passphrase_file.chmod(0o600)
+    state.path.chmod(0o770)
+    assert f"others may use '{state.path}'; type: chmod 700" in state.run("list").stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell")
+def test_no_child_inherits_a_secret(state: State, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    script = tmp_path / "reload"
+    script.write_text(f"#!/bin/sh\nenv > {seen}\n")
+    script.chmod(0o755)
+    state.run("config", "set", "broker.reload", f"command:{script}")
+    passphrase = state.passphrase_file.read_text().strip()
+    secret = {"IOTONBOARD_PASSPHRASE": passphrase, "IOTONBOARD_PASSPHRASE_FILE": None}
+    url = {"DATABASE_URL": f"sqlite:///{state.path}/devices.db"}
+    state.run("sync-acl", "--reload", env={**secret, **url}, expect=None)
+    text = seen.read_text()
+    assert passphrase not in text
+    assert "DATABASE_URL" not in text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")
+def test_a_process_with_secrets_cannot_be_dumped() -> None:
+    code = (
+        "import ctypes, resource; from iotonboard.cli import process; prctl = ctypes.CDLL(None).prctl;"
+        "process.begin(); print(*resource.getrlimit(resource.RLIMIT_CORE));"
+        "print(prctl(3, 0, 0, 0, 0)); process.keep_secrets(); print(prctl(3, 0, 0, 0, 0))"
+    )
+    done = run_tool(sys.executable, "-c", code, env=program_environment())
+    assert done.stdout.split() == ["0", "0", "1", "0"]

@@ -118,9 +118,9 @@ def test_the_passphrase_is_asked_for_and_not_shown(state: State) -> None:
 
 def test_a_new_passphrase_is_asked_for_twice(state: State, tmp_path: os.PathLike[str]) -> None:
     env = {"IOTONBOARD_PASSPHRASE_FILE": None, "IOTONBOARD_STATE": str(tmp_path) + "/new"}
-    raw, _, code = on_terminal(state, "init-ca", answers=["one two", "one twp"], env=env)
+    raw, _, code = on_terminal(state, "init-ca", answers=["one two three four", "one two three five"], env=env)
     assert code == 2, raw
     assert not os.path.exists(str(tmp_path) + "/new/certs/ca.key")
-    raw, _, code = on_terminal(state, "init-ca", answers=["one two", "one two"], env=env)
+    raw, _, code = on_terminal(state, "init-ca", answers=["one two three four"] * 2, env=env)
     assert code == 0, raw
     assert "one two" not in raw

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import secrets
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from cryptography import x509
 
 from support.faults import KILLED, die_at, refuse_at
 from support.invariants import check_invariants, check_published, read_crls
-from support.program import State
+from support.program import State, write_key_file
 
 _MOST_STEPS = 2000
 
@@ -99,7 +98,7 @@ def test_killed_at_every_step(fleet: State, tmp_path: Path, request: pytest.Fixt
     case = CASES[name]
     stride = 1 if request.config.getoption("--long") else case.stride
     fresh = tmp_path / "new-pass"
-    fresh.write_text(secrets.token_hex(32) + "\n")
+    write_key_file(fresh)
     killed = 0
     prepared = _copy(fleet, tmp_path / "prepared")
     case.prepare(prepared)
@@ -212,7 +211,7 @@ def test_a_disk_that_refuses_at_every_step(
     """Exit 8 with a hint; the same command then succeeds."""
     case = CASES[name]
     fresh = tmp_path / "new-pass"
-    fresh.write_text(secrets.token_hex(32) + "\n")
+    write_key_file(fresh)
     words = [str(fresh) if word == "NEW" else word for word in case.words]
     stride = 1 if request.config.getoption("--long") else 9
     refused = 0

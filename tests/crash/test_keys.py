@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 import shutil
 import stat
 from functools import partial
@@ -15,7 +14,7 @@ import pytest
 from iotonboard.errors import KeyUnavailableError
 from iotonboard.pki.keys import dump_key, load_key
 
-from support.program import PROGRAM, State, make_state, program_environment
+from support.program import PROGRAM, State, make_state, program_environment, write_key_file
 from support.tools import run_tool
 
 # strace writes the name of what a descriptor is; workers answer through pipes, which are no files.
@@ -63,7 +62,7 @@ def _garbage(state: State, _: State) -> None:
 
 
 def _wrong_passphrase(state: State, _: State) -> None:
-    state.passphrase_file.write_text(secrets.token_hex(32))
+    write_key_file(state.passphrase_file)
 
 
 @pytest.mark.parametrize("damage", [_missing, _of_another_ca, _of_a_broker, _garbage, _wrong_passphrase])
@@ -142,7 +141,7 @@ def test_no_secret_is_ever_written_in_the_clear(tmp_path: Path) -> None:
     state = State(tmp_path / "state", tmp_path / "key-file")
     renewed = State(state.path, tmp_path / "new-key-file")
     for one in (state, renewed):
-        one.passphrase_file.write_text(secrets.token_hex(32) + "\n")
+        write_key_file(one.passphrase_file)
     with_the_first = [
         ["init-ca", "--verbose"],
         ["register", "a", "--verbose"],

@@ -7,7 +7,6 @@ import functools
 import hashlib
 import json
 import os
-import secrets
 import shutil
 import sqlite3
 import stat
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from iotonboard.ca.passphrase import key_file_text
 
 from support.launcher import Launcher
 
@@ -170,11 +170,16 @@ class State:
         return snapshot(self.path)
 
 
+def write_key_file(path: Path) -> None:
+    """What ``--generate-key-file`` writes: random, in the form that needs no slow derivation."""
+    path.write_bytes(key_file_text(os.urandom(32)) + b"\n")
+    path.chmod(0o600)
+
+
 def make_state(folder: Path, *options: str) -> State:
     """Make a CA with a random key file for a passphrase: the fast way, without a slow KDF."""
     state = State(folder / "state", folder / "key-file")
-    state.passphrase_file.write_text(secrets.token_hex(32) + "\n")
-    state.passphrase_file.chmod(0o600)
+    write_key_file(state.passphrase_file)
     state.run("init-ca", *options)
     return state
 

@@ -10,7 +10,6 @@ have, and tests/crash/test_versions.py opens it with every later version of the 
 from __future__ import annotations
 
 import contextlib
-import secrets
 import shutil
 import sqlite3
 import subprocess
@@ -39,14 +38,14 @@ def main() -> None:
     sys.path.insert(0, str(HERE.parent))
     from iotonboard.store.schema.migrations import MIGRATIONS
 
-    from support.program import PROGRAM, State, program_environment
+    from support.program import PROGRAM, State, program_environment, write_key_file
     from support.tools import need
 
     target = HERE / f"state-v{len(MIGRATIONS)}"
     target.mkdir()
     with tempfile.TemporaryDirectory() as folder:
         state = State(Path(folder, "state"), target / "key-file")
-        state.passphrase_file.write_text(secrets.token_hex(32) + "\n")
+        write_key_file(state.passphrase_file)
         for words in COMMANDS:
             argv = [need("faketime"), BEGIN, *PROGRAM, *words]
             subprocess.run(argv, env=program_environment(state=state), cwd=folder, check=True)
