@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 from iotonboard.broker import openssl_view
 from iotonboard.broker.acl import Acl, AclSyntaxError, Effect, acl_problems, parse_acl
+from iotonboard.broker.certificate_file import read_certificate_file
 from iotonboard.broker.verdict import Cause, CaView, CertView, CrlView, Event, Verdict, connect_verdict, message_verdict
 from iotonboard.errors import IotOnboardError, PolicyError
 from iotonboard.model import rfc3339
 from iotonboard.permissions import unreadable_for
+from iotonboard.pki.parse_errors import UNREADABLE
 from iotonboard.reading import read_file
 
 if TYPE_CHECKING:
@@ -105,17 +107,18 @@ def read_broker_files(
     return BrokerFiles(acl, crls, cas, issuers, tuple(problems))
 
 
-def read_certificate_file(path: str) -> list[openssl_view.SeenCertificate]:
-    """Read the certificates of a PEM file.
+def see_certificate_file(path: str) -> list[openssl_view.SeenCertificate]:
+    """Read what decides about every certificate of a file that somebody named (``read_certificate_file``).
 
     Raises:
         NotFoundError: there is no such file.
-        PolicyError: it holds no certificate that can be read.
+        PolicyError: it holds no certificate, or one that cannot be read.
     """
     try:
-        return openssl_view.read_certificates(read_file(path, limit=1 << 20))
-    except PolicyError as error:
-        raise PolicyError(f"{path!r}: {error.message}", hint="name a PEM file that holds the certificate") from error
+        return [openssl_view.see_certificate(der) for der in read_certificate_file(path)]
+    except UNREADABLE as error:
+        hint = "'openssl x509 -text -in FILE' may say more"
+        raise PolicyError(f"{path!r}: a certificate in it cannot be read", hint=hint) from error
 
 
 def judge_device(
@@ -146,7 +149,7 @@ def cert_view(certificate_der: bytes, files: BrokerFiles) -> CertView:
     """
     try:
         seen = openssl_view.see_certificate(certificate_der)
-    except (ValueError, TypeError) as error:
+    except UNREADABLE as error:
         raise PolicyError("this is not a certificate that can be read") from error
     return CertView(
         common_name=seen.common_name,

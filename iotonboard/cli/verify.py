@@ -28,7 +28,8 @@ def verify(
         typer.Argument(metavar="[ID]...", help="Devices to judge too.", autocompletion=complete_device_id),
     ] = None,
     cert: Annotated[
-        list[str] | None, typer.Option("--cert", metavar="FILE", help="Judge the certificate in a PEM file too.")
+        list[str] | None,
+        typer.Option("--cert", metavar="FILE", help="Judge the certificates in a file, PEM or DER, too."),
     ] = None,
     topic: Annotated[str, typer.Option("--topic", help="A topic to try; {device_id} stands for the device.")] = "",
     access: Annotated[Literal["read", "write"], typer.Option("--access", help="What to try on it.")] = "write",

@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.broker.check import check_files, read_certificate_file
+from iotonboard.broker.check import check_files, see_certificate_file
 from iotonboard.broker.destination import Applied, Destination, check_own_rules, digests
 from iotonboard.broker.package import ACL, CA, CRL, Package, read_package
 from iotonboard.broker.reload import find_broker, reload_broker
@@ -64,8 +64,7 @@ def apply(request: Request, now: datetime) -> Result:
         ConflictError: it would delete rules that were written on this machine; nothing was touched.
         BusyError: the broker did not take it: the files of before are back. Or the disk refuses.
     """
-    anchors = [one.der for one in read_certificate_file(request.ca)]
-    package = read_package(request.package, anchors)
+    package = read_package(request.package, _read_anchors(request.ca))
     _check_time(package, now)
     if request.method is not None:
         find_broker(request.method, timeout_s=request.timeout_s)
@@ -77,6 +76,14 @@ def apply(request: Request, now: datetime) -> Result:
         if ACL in current and not request.replace_rules and not _is_ours(destination, current[ACL], applied):
             check_own_rules(current[ACL], package.files[ACL])
         return _put_in_place(request, destination, package, applied, current, now)
+
+
+def _read_anchors(path: str) -> list[bytes]:
+    """Read the CAs of a file, DER. A device's certificate beside them signs no package, whoever has its key."""
+    anchors = [one.der for one in see_certificate_file(path) if one.is_ca]
+    if not anchors:
+        raise PolicyError(f"{path!r} holds no CA certificate", hint="name the ca.crt of the state with --ca")
+    return anchors
 
 
 def _put_in_place(

@@ -6,14 +6,14 @@ device that was registered after the backup becomes known again, without its key
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from iotonboard.broker.certificate_file import read_certificate_file
 from iotonboard.errors import PolicyError
 from iotonboard.model import DeviceId, Target
-from iotonboard.pki import pem
 from iotonboard.pki.crl import serial_and_reason
 from iotonboard.pki.facts import certificate_facts, is_issued_by
-from iotonboard.reading import read_file
 from iotonboard.state.changes import revoke_certificates
 from iotonboard.store.certificates import NewCertificate, add_certificate, has_certificate
 from iotonboard.store.devices import add_device, find_device
@@ -28,32 +28,51 @@ if TYPE_CHECKING:
     from iotonboard.state.state import State
 
 
-_MAX_CERTIFICATE = 1 << 20
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A certificate that one of the state's CAs issued; ``issuer`` is that CA's row."""
+
+    der: bytes
+    facts: CertificateFacts
+    issuer: int
 
 
 def find_targets(state: State, paths: Sequence[str]) -> list[Target]:
-    """Make sure that the database knows the certificates in files (PEM or DER), and name them by their serials.
+    """Make sure that the database knows every certificate in files, and name them by their serials.
+
+    CAs beside other certificates are these ones' chain, and are not meant. All files are read before anything is taken
+    into the database.
 
     Raises:
         NotFoundError: there is no such file.
-        PolicyError: not one certificate, or not of one of this state's CAs.
+        PolicyError: a file holds no certificate, or one that is not of one of this state's CAs.
         BusyError: the state is locked or the disk refuses.
     """
-    contents = [read_file(path, limit=_MAX_CERTIFICATE) for path in paths]
-    return [Target("", serial=_adopt(state, content).hex) for content in contents]
+    given = {one.facts.serial: one for path in paths for one in _read(state, path)}
+    return [Target("", serial=_adopt(state, one).hex) for one in given.values()]
 
 
-def _adopt(state: State, content: bytes) -> SerialNumber:
-    ders = pem.pem_decode_all("CERTIFICATE", content) if b"-----BEGIN" in content else [content]
-    if not ders:
-        raise PolicyError("there is no certificate in that file", hint="give the device's device.crt")
-    facts = certificate_facts(ders[0])
-    issuer = next((row.id for row in all_issuers(state.store) if is_issued_by(ders[0], row.der)), None)
-    if issuer is None or facts.is_ca:
-        raise PolicyError("this CA did not issue that certificate", hint="check the file and --state")
+def _read(state: State, path: str) -> list[_Given]:
+    read = [(der, certificate_facts(der)) for der in read_certificate_file(path)]
+    meant = [(der, facts) for der, facts in read if not facts.is_ca]
+    if not meant:
+        raise PolicyError(f"{path!r} holds the certificate of a CA", hint="give the device's device.crt")
+    issuers = all_issuers(state.store)
+    given = []
+    for der, facts in meant:
+        issuer = next((row.id for row in issuers if is_issued_by(der, row.der)), None)
+        if issuer is None:
+            whose = f"certificate {facts.serial.hex} in {path!r}" if len(meant) > 1 else f"the certificate in {path!r}"
+            raise PolicyError(f"this CA did not issue {whose}", hint="check the file and --state")
+        given.append(_Given(der, facts, issuer))
+    return given
+
+
+def _adopt(state: State, given: _Given) -> SerialNumber:
+    facts, issuer = given.facts, given.issuer
     if has_certificate(state.store, facts.serial):
         return facts.serial
-    new = NewCertificate(facts.serial, facts.validity, ders[0], facts.fingerprint, facts.spki_sha256, None, None)
+    new = NewCertificate(facts.serial, facts.validity, given.der, facts.fingerprint, facts.spki_sha256, None, None)
     with state.transaction() as now:
         host = _host_of(facts)
         device_id = None

@@ -87,14 +87,14 @@ class Result:
 
 
 def verify_state(state: State, request: Request, device_ids: Sequence[str], certificates: Sequence[str]) -> Result:
-    """Judge the published files of a state, and what its devices and the certificates in PEM files would meet.
+    """Judge the published files of a state, and what its devices and the certificates in files would meet.
 
     Raises:
         UsageError: a topic without anybody to try it, or with a wildcard.
         NotFoundError: a device or file is not there, or a device has no certificate.
         PolicyError: a certificate cannot be read.
     """
-    others = [_read_client(path) for path in certificates]
+    others = [client for path in certificates for client in _read_clients(path)]
     paths = state.paths
     files = replace(
         request,
@@ -109,13 +109,14 @@ def verify_state(state: State, request: Request, device_ids: Sequence[str], cert
 
 def verify_files(request: Request, certificates: Sequence[str]) -> Result:
     """Judge the files of a request that names all three, without a state; see ``verify_state``."""
-    return _verify(request, [_read_client(path) for path in certificates])
+    return _verify(request, [client for path in certificates for client in _read_clients(path)])
 
 
-def _read_client(path: str) -> _Client:
-    """Read the first certificate of a PEM file, as a client would show it."""
-    seen = check.read_certificate_file(path)[0]
-    return _Client(seen.common_name or path, seen.der, path)
+def _read_clients(path: str) -> list[_Client]:
+    """Read the certificates of a file. CAs beside others are these ones' chain, which no client shows as its own."""
+    seen = check.see_certificate_file(path)
+    clients = [one for one in seen if not one.is_ca] or seen
+    return [_Client(one.common_name or path, one.der, path) for one in clients]
 
 
 def _client_of(device: DeviceRecord, at: datetime) -> _Client:

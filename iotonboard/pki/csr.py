@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-
 from iotonboard.errors import PolicyError
-from iotonboard.pki.keys import key_type_of, spki_der
+from iotonboard.pki import der
+from iotonboard.pki.foreign_signatures import RSASSA_PSS, check_signature
+from iotonboard.pki.given import request_in
+from iotonboard.pki.keys import key_type_of, read_public_key, spki_der
 from iotonboard.pki.lint import weak_keys
-from iotonboard.pki.parse_errors import UNREADABLE
-from iotonboard.pki.pem import pem_decode_all
 
 if TYPE_CHECKING:
     from iotonboard.model import KeyType
@@ -21,9 +18,12 @@ if TYPE_CHECKING:
 
 # A request with an RSA-4096 key and many extensions stays below 4 KiB; more is not a request.
 MAX_CSR_OCTETS: Final = 64 * 1024
-_LABEL: Final = re.compile(rb"-----BEGIN ((?:NEW )?CERTIFICATE REQUEST)-----")
-_HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
+_NEWEST_VERSION: Final = 2  # RFC 2986 knows 0 alone; makers count as certificates do, and nothing depends on it
+_INFO_TAGS: Final = (der.INTEGER, der.SEQUENCE, der.SEQUENCE)
+_ATTRIBUTES_TAG: Final = 0xA0
+_EC_PUBLIC_KEY: Final = der.oid("1.2.840.10045.2.1")
 _MAKE_ONE: Final = "make one with: openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256"
+_MAKE_RSA: Final = "make the key with 'openssl genrsa', or: openssl req -new -newkey rsa:2048"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,20 @@ class Csr:
     key_type: KeyType
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """A request taken apart (RFC 2986 section 4.2): what was signed, the key in it, and the signature; all DER."""
+
+    info: bytes
+    spki: bytes
+    algorithm: bytes
+    signature: bytes
+
+
 def parse_csr(data: bytes) -> Csr:
-    """Read one request, PEM or DER, and check proof of possession and the key.
+    """Read one request, as ``given`` finds it in a file, and check proof of possession and the key.
+
+    Attributes may be missing and the version may be wrong: whatever stands in a request, its signature is over it.
 
     Raises:
         PolicyError: too large, not exactly one request, malformed, signature wrong or weak (RFC 2986
@@ -45,49 +57,53 @@ def parse_csr(data: bytes) -> Csr:
     """
     if len(data) > MAX_CSR_OCTETS:
         raise PolicyError(f"the request is larger than {MAX_CSR_OCTETS} octets", hint=_MAKE_ONE)
-    request = _load(_request_der(data))
-    try:
-        public_key = request.public_key()
-    except UNREADABLE as error:
-        raise PolicyError("the request's public key cannot be read", hint=_MAKE_ONE) from error
+    parts = _take_apart(request_in(data, _MAKE_ONE))
+    _check_algorithm_of_key(parts.spki)
+    public_key = read_public_key(parts.spki)
     key_type = key_type_of(public_key)
-    _check_proof(request)
+    try:
+        check_signature(public_key, parts.algorithm, parts.signature, parts.info, hint=_MAKE_ONE)
+    except PolicyError as error:
+        raise PolicyError(f"the request is refused: {error.message}", hint=error.hint) from error
     supported = cast("PublicKey", public_key)
     weak_keys.check_public_key(supported)
     return Csr(public_key=supported, spki_der=spki_der(supported), key_type=key_type)
 
 
-def _request_der(data: bytes) -> bytes:
-    """Take the DER out of a PEM file; anything without a BEGIN line is DER."""
-    if not data.strip():
-        raise PolicyError("the request is empty", hint=_MAKE_ONE)
-    if b"-----BEGIN" not in data:
-        return data
-    found = _LABEL.search(data)
-    requests = pem_decode_all(found[1].decode() if found else "CERTIFICATE REQUEST", data)
-    if len(requests) != 1:
-        raise PolicyError(f"the file holds {len(requests)} requests, expected one", hint="split the file")
-    return requests[0]
-
-
-def _load(request_der: bytes) -> x509.CertificateSigningRequest:
+def _take_apart(octets: bytes) -> _Parts:
+    """Split a request, whose outermost elements are as they should be (``given.kind_of``)."""
     try:
-        return x509.load_der_x509_csr(request_der)
-    except UNREADABLE as error:
-        raise PolicyError("this is not a certification request", hint=_MAKE_ONE) from error
+        info, algorithm, signature = der.children(octets, der.whole(octets))
+        fields = der.children(octets, info)
+    except PolicyError as error:
+        raise PolicyError(f"the request is damaged: {error.message}", hint=_MAKE_ONE) from error
+    if tuple(field.tag for field in fields) not in (_INFO_TAGS, (*_INFO_TAGS, _ATTRIBUTES_TAG)):
+        raise PolicyError("the request is damaged: it holds what no request does", hint=_MAKE_ONE)
+    version, _, spki, *_ = fields
+    number = int.from_bytes(octets[version.begin : version.end], signed=True)
+    if not 0 <= number <= _NEWEST_VERSION:
+        raise PolicyError("the request has a version that nobody knows", hint=_MAKE_ONE)
+    return _Parts(
+        octets[info.start : info.end],
+        octets[spki.start : spki.end],
+        octets[algorithm.start : algorithm.end],
+        octets[signature.begin + 1 : signature.end],  # the first octet counts unused bits, of which there are none
+    )
 
 
-def _check_proof(request: x509.CertificateSigningRequest) -> None:
-    """Check that the requester holds the private key, with a signature that still proves something."""
+def _check_algorithm_of_key(spki: bytes) -> None:
+    """Refuse keys that the library would read as something else than they are, or for a reason that says nothing."""
     try:
-        digest = request.signature_hash_algorithm
-        proved = (digest is None or isinstance(digest, _HASHES)) and request.is_signature_valid
-    except UNREADABLE as error:
-        raise PolicyError("the request's signature algorithm is not supported", hint=_MAKE_ONE) from error
-    if digest is not None and not isinstance(digest, _HASHES):
-        raise PolicyError(f"the request is signed with {digest.name!r}, which is too weak", hint=_MAKE_ONE)
-    if not proved:
+        algorithm, _ = der.children(spki, der.whole(spki))
+        oid, *parameters = der.children(spki, algorithm)
+    except (PolicyError, ValueError):
+        raise PolicyError("the request is damaged: its public key cannot be read", hint=_MAKE_ONE) from None
+    name = spki[oid.start : oid.end]
+    if name == RSASSA_PSS:
         raise PolicyError(
-            "the request's signature is wrong: its key was not proved",
-            hint="make the request again on the device",
+            "the request's key is for RSASSA-PSS alone (id-RSASSA-PSS): the certificate would be for rsaEncryption, and"
+            " nothing could use the two together",
+            hint=_MAKE_RSA,
         )
+    if name == _EC_PUBLIC_KEY and parameters and parameters[0].tag != der.OBJECT_IDENTIFIER:
+        raise PolicyError("the request's key has a curve without a name (RFC 5480 2.1.1)", hint=_MAKE_ONE)

@@ -96,6 +96,17 @@ def _base128(arc: int) -> bytes:
     return bytes(reversed(octets))
 
 
+def dotted(oid_der: bytes) -> str:
+    """Write a complete OBJECT IDENTIFIER in its dotted form (X.690 8.19)."""
+    arcs = [0]
+    for octet in oid_der[read(oid_der).begin :]:
+        arcs[-1] = arcs[-1] << 7 | octet & 0x7F
+        if octet < 0x80:
+            arcs.append(0)
+    first = min(arcs[0] // 40, 2)
+    return ".".join(map(str, (first, arcs[0] - 40 * first, *arcs[1:-1])))
+
+
 @lru_cache(maxsize=8)  # the certificates of a batch share their times
 def x509_time(moment: datetime) -> bytes:
     """Write UTCTime until 2049 and GeneralizedTime from 2050, in UTC and whole seconds (RFC 5280 4.1.2.5).

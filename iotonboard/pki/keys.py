@@ -204,8 +204,16 @@ def key_type_of(public_key: object) -> KeyType:
     elif isinstance(public_key, ed25519.Ed25519PublicKey):
         found = KeyType.ED25519
     if found is None:
-        raise PolicyError("this type or size of key is not supported", hint=_SUPPORTED)
+        raise PolicyError(f"{_described(public_key)} is not supported", hint=_SUPPORTED)
     return found
+
+
+def _described(public_key: object) -> str:
+    if isinstance(public_key, ec.EllipticCurvePublicKey):
+        return f"a key on the curve {public_key.curve.name!r}"
+    if isinstance(public_key, rsa.RSAPublicKey):
+        return f"an RSA key of {public_key.key_size} bits"
+    return f"a key of the type {type(public_key).__name__.removesuffix('PublicKey')!r}"
 
 
 def public_key_matches(cert_der: bytes, key: PrivateKey) -> bool:

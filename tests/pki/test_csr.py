@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -90,6 +92,106 @@ def test_other_key_types_and_sizes_are_refused() -> None:
     refused(request(ec.generate_private_key(ec.SECP521R1()), hashes.SHA256()))
     refused(request(ec.generate_private_key(ec.SECP256K1()), hashes.SHA256()))
     refused(request(rsa.generate_private_key(65537, 1024), hashes.SHA256()))
+
+
+# -- requests as other makers write them: OpenSSL verifies all of these ------------------------------------------------
+
+EC_SHA256 = der.sequence(der.oid("1.2.840.10045.4.3.2"))
+EC_SHA256_NULL = der.sequence(der.oid("1.2.840.10045.4.3.2"), der.NULL)
+
+
+def written(
+    *, version: int = 0, attributes: bytes = b"\xa0\x00", algorithm: bytes = EC_SHA256, digest: object = None
+) -> bytes:
+    """A request by hand, signed with the P-256 key over what stands in it."""
+    private = key(KeyType.EC_P256)
+    assert isinstance(private, ec.EllipticCurvePrivateKey)
+    info = der.sequence(der.integer(version), der.sequence(), spki_der(private.public_key()), attributes)
+    signature = private.sign(info, ec.ECDSA(digest or hashes.SHA256()))  # type: ignore[arg-type]
+    return der.sequence(info, algorithm, der.bit_string(signature))
+
+
+@pytest.mark.parametrize(
+    "changed", [{"attributes": b""}, {"version": 1}, {"version": 2}, {"algorithm": EC_SHA256_NULL}]
+)
+def test_what_the_signature_covers_is_taken_as_it_is(changed: dict[str, object]) -> None:
+    octets = written(**changed)  # type: ignore[arg-type]
+    for form in (octets, octets + b"\n", octets + b"\r\n", pem_encode("CERTIFICATE REQUEST", octets)):
+        assert parse_csr(form).spki_der == spki_der(key(KeyType.EC_P256).public_key())
+    other = spki_der(key(KeyType.EC_P256, "device").public_key())
+    assert "not proved" in refused(octets.replace(spki_der(key(KeyType.EC_P256).public_key()), other))
+
+
+def test_a_version_that_nobody_knows_is_refused() -> None:
+    assert "version" in refused(written(version=3))
+    assert "version" in refused(written(version=-1))
+
+
+@pytest.mark.parametrize(("arc", "digest"), [(9, hashes.SHA3_224()), (10, hashes.SHA3_256()), (12, hashes.SHA3_512())])
+def test_sha_3_is_as_good_as_sha_2(arc: int, digest: hashes.HashAlgorithm) -> None:
+    algorithm = der.sequence(der.oid(f"2.16.840.1.101.3.4.3.{arc}"))
+    assert parse_csr(written(algorithm=algorithm, digest=digest)).key_type is KeyType.EC_P256
+
+
+@pytest.mark.parametrize("salt", [0, 20, 32])
+def test_an_rsa_key_may_sign_with_pss(salt: int) -> None:
+    private = key(KeyType.RSA_2048)
+    padded = padding.PSS(padding.MGF1(hashes.SHA256()), salt)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "x")])
+    builder = x509.CertificateSigningRequestBuilder().subject_name(name)
+    made = builder.sign(private, hashes.SHA256(), rsa_padding=padded)  # type: ignore[arg-type]
+    octets = made.public_bytes(DER)
+    assert parse_csr(octets).key_type is KeyType.RSA_2048
+    assert "not proved" in refused(octets[:-1] + bytes((octets[-1] ^ 1,)))
+
+
+def test_pss_with_the_default_digest_is_too_weak() -> None:
+    assert "sha1" in refused(written(algorithm=der.sequence(der.oid("1.2.840.113549.1.1.10"), der.sequence())))
+
+
+def test_an_algorithm_that_nobody_knows_is_named() -> None:
+    assert "1.3.6.1.4.1.99999.7" in refused(written(algorithm=der.sequence(der.oid("1.3.6.1.4.1.99999.7"))))
+
+
+def test_a_key_for_pss_alone_is_refused_with_the_reason() -> None:
+    """The library reads it as any RSA key: the certificate would be for a key that the device does not have."""
+    spki = spki_der(key(KeyType.RSA_2048).public_key())
+    for_pss = der.sequence(der.sequence(der.oid("1.2.840.113549.1.1.10")), spki[spki.index(b"\x03\x82\x01\x0f\x00") :])
+    info = der.sequence(der.integer(0), der.sequence(), for_pss, b"\xa0\x00")
+    assert "id-RSASSA-PSS" in refused(der.sequence(info, EC_SHA256, der.bit_string(b"x")))
+
+
+def test_a_curve_without_a_name_is_refused_with_the_reason() -> None:
+    spki = der.sequence(der.sequence(der.oid("1.2.840.10045.2.1"), der.sequence(der.integer(1))), der.bit_string(b"x"))
+    info = der.sequence(der.integer(0), der.sequence(), spki, b"\xa0\x00")
+    assert "without a name" in refused(der.sequence(info, EC_SHA256, der.bit_string(b"x")))
+
+
+def test_a_key_that_is_not_supported_is_named() -> None:
+    assert "secp521r1" in refused(request(ec.generate_private_key(ec.SECP521R1()), hashes.SHA256()))
+
+
+def test_the_answer_of_a_modem_is_a_request() -> None:
+    """AT%KEYGEN of the nRF91: base64url of the request, a dot, base64url of the attestation; without padding."""
+    octets = written(algorithm=EC_SHA256_NULL)
+    answer = (
+        base64.urlsafe_b64encode(octets).rstrip(b"=") + b"." + base64.urlsafe_b64encode(b"attestation").rstrip(b"=")
+    )
+    for form in (
+        b'AT%KEYGEN=16842753,2,0\r\n%KEYGEN: "' + answer + b'"\r\nOK\r\n',
+        b'%KEYGEN: "' + answer[:70] + b"\n" + answer[70:] + b'"',
+        answer + b"\n",
+        b'"' + answer + b'"',
+        answer.partition(b".")[0],
+    ):
+        assert parse_csr(form).key_type is KeyType.EC_P256
+    twice = b'%KEYGEN: "' + answer + b'"\n%KEYGEN: "' + answer + b'"\n'
+    assert "2 requests" in refused(twice)
+    public = base64.urlsafe_b64encode(spki_der(key(KeyType.EC_P256).public_key())).rstrip(b"=")
+    assert "a public key" in refused(b'%KEYGEN: "' + public + b'.eA"\r\nOK\r\n')
+
+
+# -- keys -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_weak_rsa_exponent_is_refused() -> None:

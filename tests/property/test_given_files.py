@@ -1,0 +1,64 @@
+"""Requests and certificate files of any octets: what they hold, or a documented error, and nothing else."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from iotonboard.errors import PolicyError
+from iotonboard.pki.csr import parse_csr
+from iotonboard.pki.facts import certificate_facts
+from iotonboard.pki.given import certificates_in
+from iotonboard.pki.pem import pem_encode
+
+from support.pki import device, issuer
+
+CA, DEVICE = issuer().certificate_der, device()
+_MANY = settings(max_examples=int(os.environ.get("IOTB_EXAMPLES", "150")), deadline=None)
+_REQUEST = base64.b64decode(
+    "MIG5MGICAQAwADBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABGncmZ6daSjyyooXFDDne8+/kr8J73fVk6B3CEc0a3rDHikZcPZgI+DkajQsUTir"
+    "jgkGVZkTf/S1b+BG0hCHU+qgADAKBggqhkjOPQQDAgNHADBEAiBmvN3XDcihYlr614Ddsl96OAGKWrWBjymmC3vwDSNbWgIgJI9q2Mg2UF3KxwiZ"
+    "3yyA7cfivnzk/zh4JTMQ6cEfGug="
+)
+
+
+@st.composite
+def _damaged(draw: st.DrawFn, whole: bytes, label: str) -> bytes:
+    """A good file with octets changed, cut out or put in, as DER or as PEM of that."""
+    octets = bytearray(whole)
+    for _ in range(draw(st.integers(0, 4))):
+        at = draw(st.integers(0, len(octets) - 1))
+        octets[at : at + draw(st.integers(0, 3))] = draw(st.binary(max_size=3))
+        octets = octets or bytearray(b"0")
+    if draw(st.booleans()):
+        octets = bytearray(pem_encode(label, bytes(octets)))
+        at = draw(st.integers(0, len(octets)))
+        octets[at : at + draw(st.integers(0, 40))] = draw(st.binary(max_size=5))
+    return bytes(octets)
+
+
+@_MANY
+@given(st.one_of(st.binary(max_size=120), _damaged(_REQUEST, "CERTIFICATE REQUEST")))
+@example(_REQUEST)
+def test_requests(data: bytes) -> None:
+    assert _outcome(parse_csr, data)
+
+
+@_MANY
+@given(st.one_of(st.binary(max_size=120), _damaged(DEVICE, "CERTIFICATE"), _damaged(CA, "CERTIFICATE")))
+def test_certificates(data: bytes) -> None:
+    found = _outcome(certificates_in, data)
+    assert found
+    for octets in found if isinstance(found, list) else ():
+        assert _outcome(certificate_facts, octets)
+
+
+def _outcome(read: Callable[[bytes], object], data: bytes) -> object:
+    """What was read, or the message of the documented error."""
+    try:
+        return read(data)
+    except PolicyError as error:
+        return error.message
