@@ -11,9 +11,11 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.broker.check import check_files, see_certificate_file
+from iotonboard.broker.certificate_file import read_certificate_file
+from iotonboard.broker.check import BrokerFiles, judge_files
 from iotonboard.broker.destination import Applied, Destination, check_own_rules, digests
 from iotonboard.broker.package import ACL, CA, CRL, Package, read_package
+from iotonboard.broker.pem_views import view_client
 from iotonboard.broker.reload import find_broker, reload_broker
 from iotonboard.errors import BusyError, IotOnboardError, PolicyError
 from iotonboard.model import rfc3339
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.broker.acl import Version
-    from iotonboard.broker.check import Problem
+    from iotonboard.broker.problems import Problem
     from iotonboard.broker.reload import Method
 
 
@@ -80,7 +82,7 @@ def apply(request: Request, now: datetime) -> Result:
 
 def _read_anchors(path: str) -> list[bytes]:
     """Read the CAs of a file, DER. A device's certificate beside them signs no package, whoever has its key."""
-    anchors = [one.der for one in see_certificate_file(path) if one.is_ca]
+    anchors = [der for der in read_certificate_file(path) if (view := view_client(der)) and view.is_ca]
     if not anchors:
         raise PolicyError(f"{path!r} holds no CA certificate", hint="name the ca.crt of the state with --ca")
     return anchors
@@ -117,7 +119,7 @@ def _put_in_place(
         raise _put_back(request, destination, previous, current, error, now) from error
     destination.thin(request.keep)
     ca_changed = CA in current and current[CA] != package.files[CA]
-    return Result(package, changed, previous, reloaded, ca_changed, tuple(warnings))
+    return Result(package, changed, previous, reloaded, ca_changed, warnings)
 
 
 def _applied(destination: Destination, request: Request) -> Applied | None:
@@ -160,10 +162,10 @@ def _check_counter(package: Package, applied: Applied | None, request: Request) 
         )
 
 
-def _check_files(folder: str, request: Request, now: datetime) -> list[Problem]:
+def _check_files(folder: str, request: Request, now: datetime) -> tuple[Problem, ...]:
     """Judge the files as the broker will meet them; the folder has their owners and modes."""
-    paths = [os.path.join(folder, name) for name in (ACL, CRL, CA)]
-    problems = check_files(*paths, at=now, version=request.version, user=request.user)
+    acl, crl, ca = (os.path.join(folder, name) for name in (ACL, CRL, CA))
+    problems = judge_files(BrokerFiles(acl, crl, ca, now, request.version, request.user)).problems
     failing = [problem for problem in problems if not problem.warning]
     if failing:
         first = failing[0]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from iotonboard.broker import check
+from iotonboard.broker.certificate_file import read_certificate_file
+from iotonboard.broker.check import BrokerFiles, judge_files, judge_message
+from iotonboard.broker.pem_views import view_client
 from iotonboard.broker.topics import PLACEHOLDER
-from iotonboard.errors import NotFoundError, UsageError
+from iotonboard.errors import NotFoundError, PolicyError, UsageError
 from iotonboard.store.devices import device_record
 
 if TYPE_CHECKING:
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.broker.acl import Version
-    from iotonboard.broker.check import BrokerFiles, Problem
+    from iotonboard.broker.check import ClientVerdicts, Judgement
+    from iotonboard.broker.problems import Problem
     from iotonboard.broker.verdict import Verdict
     from iotonboard.model import DeviceRecord
     from iotonboard.state.state import State
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 class Request:
     """The moment, the three files, the broker's release, and whom it runs as; a message to try, or none.
 
-    A file that is not named is the published one of the state.
+    A file that is not named is the published one of the state; of its CA file the broker has a copy (``has_own_ca``).
     """
 
     at: datetime
@@ -36,17 +39,18 @@ class Request:
     topic: str = ""
     access: str = "write"
     user: str = ""
+    has_own_ca: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Client:
-    """A certificate to judge, DER, with the user name that the broker takes from it.
+    """A certificate to judge with the issuers that are sent along, DER, and the user name that the broker takes.
 
     ``older`` are the device's other certificates, DER, that it may still use.
     """
 
     name: str
-    certificate_der: bytes
+    chain: tuple[bytes, ...]
     file: str = ""
     older: tuple[bytes, ...] = ()
 
@@ -101,6 +105,7 @@ def verify_state(state: State, request: Request, device_ids: Sequence[str], cert
         acl=request.acl or paths.acl,
         crl=request.crl or paths.crl,
         ca=request.ca or paths.ca_certificate,
+        has_own_ca=not request.ca,
         user=request.user or ("" if request.acl or request.crl else state.config.broker_reader),
     )
     devices = [_client_of(device_record(state.store, device_id), request.at) for device_id in device_ids]
@@ -113,10 +118,17 @@ def verify_files(request: Request, certificates: Sequence[str]) -> Result:
 
 
 def _read_clients(path: str) -> list[_Client]:
-    """Read the certificates of a file. CAs beside others are these ones' chain, which no client shows as its own."""
-    seen = check.see_certificate_file(path)
-    clients = [one for one in seen if not one.is_ca] or seen
-    return [_Client(one.common_name or path, one.der, path) for one in clients]
+    """Read the certificates of a file. CAs beside others are these ones' chain, which a client sends along."""
+    seen = [(der, view_client(der)) for der in read_certificate_file(path)]
+    if any(view is None for _, view in seen):
+        hint = "'openssl x509 -text -in FILE' may say more"
+        raise PolicyError(f"{path!r}: a certificate in it cannot be read", hint=hint)
+    issuers = tuple(der for der, view in seen if view and view.is_ca)
+    clients = [(der, view) for der, view in seen if der not in issuers] or seen[:1]
+    return [
+        _Client((view and view.user_name) or path, (der, *(one for one in issuers if one != der)), path)
+        for der, view in clients
+    ]
 
 
 def _client_of(device: DeviceRecord, at: datetime) -> _Client:
@@ -125,7 +137,7 @@ def _client_of(device: DeviceRecord, at: datetime) -> _Client:
         raise NotFoundError(f"{device.device_id!r} has no certificate", hint="register it again")
     begun = [one for one in device.certificates if one.created_at <= at] or device.certificates[:1]
     older = tuple(one.der for one in begun[1:] if one.validity.contains(at))
-    return _Client(device.device_id, begun[0].der, older=older)
+    return _Client(device.device_id, (begun[0].der,), older=older)
 
 
 def _verify(request: Request, clients: Sequence[_Client]) -> Result:
@@ -136,23 +148,24 @@ def _verify(request: Request, clients: Sequence[_Client]) -> Result:
             f"{request.topic!r} has a wildcard: the broker decides message by message",
             hint="name a topic of one message, as in 'devices/{device_id}/x'",
         )
-    files = check.read_broker_files(
-        request.acl, request.crl, request.ca, at=request.at, version=request.version, user=request.user
+    files = BrokerFiles(
+        request.acl, request.crl, request.ca, request.at, request.version, request.user, request.has_own_ca
     )
-    return Result(files.problems, tuple(_judge(request, files, client) for client in clients))
+    questions = [one for client in clients for one in (client.chain, *((older,) for older in client.older))]
+    judged = judge_files(files, questions)
+    answers = iter(judged.clients)
+    results = []
+    for client in clients:
+        now, older = next(answers), tuple(next(answers).at_start for _ in client.older)
+        results.append(_result(request, judged, client, now, older))
+    return Result(judged.problems, tuple(results))
 
 
-def _judge(request: Request, files: BrokerFiles, client: _Client) -> DeviceResult:
-    at, version = request.at, request.version
+def _result(
+    request: Request, judged: Judgement, client: _Client, now: ClientVerdicts, older: tuple[Verdict, ...]
+) -> DeviceResult:
     message = None
     if request.topic:
         topic = request.topic.replace(PLACEHOLDER, client.name)
-        message = check.judge_message(client.name, request.access, topic, files, version=version)
-    return DeviceResult(
-        client.name,
-        check.judge_device(client.certificate_der, files, at=at, event="start", version=version),
-        check.judge_device(client.certificate_der, files, at=at, event="reload", version=version),
-        message,
-        client.file,
-        tuple(check.judge_device(one, files, at=at, version=version) for one in client.older),
-    )
+        message = judge_message(judged, client.name, request.access, topic, version=request.version)
+    return DeviceResult(client.name, now.at_start, now.at_reload, message, client.file, older)

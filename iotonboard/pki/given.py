@@ -2,7 +2,7 @@
 
 PEM as OpenSSL, mail programs and editors leave it (RFC 7468 section 2 lets a reader skip text around the blocks), DER,
 base64 alone, and the answer of an nRF91 modem to ``AT%KEYGEN``. What the program wrote itself is read by ``pem``, and
-what a broker reads by ``broker.openssl_view``: both are stricter.
+what a broker reads by OpenSSL (``broker.openssl``): both are stricter.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-from iotonboard.broker.check import check_before_reload
+from iotonboard.broker.check import BrokerFiles, check_before_reload
 from iotonboard.broker.reload import parse_method, reload_broker
 
 if TYPE_CHECKING:
@@ -26,5 +26,5 @@ def reload_configured(state: State) -> str:
     """
     paths, timeout_s = state.paths, state.config["broker.reload_timeout_seconds"]
     method = parse_method(state.config["broker.reload"])
-    check_before_reload(paths.acl, paths.crl, paths.ca_certificate, at=state.clock())
+    check_before_reload(BrokerFiles(paths.acl, paths.crl, paths.ca_certificate, state.clock()))
     return reload_broker(method, (paths.acl, paths.crl), timeout_s=timeout_s)

@@ -85,10 +85,11 @@ def test_what_the_brokers_user_cannot_read_is_named(state: State, mode: int) -> 
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         acl = Path(shutil.copy(state.acl, folder))
-        crl = Path(shutil.copy(state.crl, folder))
+        crl, ca = Path(shutil.copy(state.crl, folder)), Path(shutil.copy(state.ca_cert, folder))
         crl.chmod(0o644)
+        ca.chmod(0o644)
         acl.chmod(mode)
-        words = ("verify", "--user", "nobody", "--acl", acl, "--crl", crl, "--ca", state.ca_cert, "--json")
+        words = ("verify", "--user", "nobody", "--acl", acl, "--crl", crl, "--ca", ca, "--json")
         said = [one["code"] for one in run_cli(*words, expect=None).json["problems"]]
         read = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "cat", str(acl)]
         can_read = subprocess.run(read, capture_output=True, check=False).returncode == 0

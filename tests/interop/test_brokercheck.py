@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from iotonboard.broker.check import judge_device, read_broker_files
+from iotonboard.broker.check import BrokerFiles, judge_files
 from iotonboard.pki.pem import pem_decode_all, pem_encode
 
 from support.broker import Broker
@@ -116,8 +116,10 @@ def test_the_verdict_is_what_the_broker_does(scene: Scene, tmp_path: Path, name:
     else:
         _replace(state.acl, ACLS[name])
     now = datetime.now(UTC)
-    files = read_broker_files(str(state.acl), str(state.crl), str(state.ca_cert), at=now)
-    says_down = any(problem.at_start == "the broker does not start" for problem in files.problems)
+    devices = (scene.good, scene.revoked, scene.stranger)
+    chains = [tuple(pem_decode_all(LABEL, one.cert.read_bytes())[:1]) for one in devices]
+    judged = judge_files(BrokerFiles(str(state.acl), str(state.crl), str(state.ca_cert), now), chains)
+    says_down = any(problem.at_start == "the broker does not start" for problem in judged.problems)
     try:
         if event == "start":
             try:
@@ -125,12 +127,11 @@ def test_the_verdict_is_what_the_broker_does(scene: Scene, tmp_path: Path, name:
             except pytest.fail.Exception:
                 assert says_down, "the broker does not start, and nobody said so"
                 return
-            assert not says_down, f"it starts: {files.problems}"
+            assert not says_down, f"it starts: {judged.problems}"
         else:
             broker.reload()
-        for one in (scene.good, scene.revoked, scene.stranger):
-            (der,) = pem_decode_all(LABEL, one.cert.read_bytes())[:1]
-            said = judge_device(der, files, at=now, event=event)
+        for one, verdicts in zip(devices, judged.clients, strict=True):
+            said = verdicts.at_start if event == "start" else verdicts.at_reload
             done = connect_answer(broker, one, ca_cert=scene.good.ca_cert)
             assert said.accepted == (done == "Success"), f"said {said}, the broker: {done}\n{broker.log}"
     finally:

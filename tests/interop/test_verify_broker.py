@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from iotonboard.broker.check import judge_message, read_broker_files
+from iotonboard.broker.check import BrokerFiles, judge_files, judge_message
 
 from support.broker import BROKER_NAMES, Broker
 from support.client import connect_answer, connected, unpack
@@ -80,7 +80,7 @@ def test_verify_tells_what_the_brokers_user_makes_of_the_rights(
                 broker.start()
             for path, mode in zip((files, acl, crl), RIGHTS[rights], strict=True):
                 path.chmod(mode)
-            words = ("--user", "nobody", "--acl", acl, "--crl", crl, "--ca", state.ca_cert)
+            words = ("--user", "nobody", "--acl", acl, "--crl", crl, "--ca", own[state.ca_cert])
             answer = state.json("verify", "one", "gone", "--topic", "elsewhere", *words, expect=None)
             if event == "start":
                 try:
@@ -143,7 +143,7 @@ def test_verify_of_a_message_says_what_the_broker_delivers(
     with connected(broker, *credentials) as [station, *devices]:
         state.run("revoke", "gone")  # it stays connected
         broker.reload()
-        files = read_broker_files(str(state.acl), str(state.crl), str(state.ca_cert), at=datetime.now(UTC))
+        judged = judge_files(BrokerFiles(str(state.acl), str(state.crl), str(state.ca_cert), datetime.now(UTC)))
         for client in (station, *devices):
             client.subscribe(*TOPICS)
         for device in devices:
@@ -158,7 +158,7 @@ def test_verify_of_a_message_says_what_the_broker_delivers(
                 (access, topic)
                 for access in ("read", "write")
                 for topic in TOPICS
-                if judge_message(device.device_id, access, topic, files).accepted
+                if judge_message(judged, device.device_id, access, topic).accepted
             }
             assert said == done, device.device_id
             assert bool(done) == (device.device_id != "gone")

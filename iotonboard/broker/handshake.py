@@ -1,0 +1,179 @@
+"""Whom a broker lets connect: what OpenSSL says of its CA file, its lists and its clients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from iotonboard.broker.openssl import LoadError, open_openssl
+from iotonboard.broker.pem_views import shown, view_cas, view_chain, view_client, view_lists, why_unreadable
+from iotonboard.broker.problems import ADMITS_OR_REFUSES, ADMITS_REVOKED, REFUSES_ALL, REFUSES_CA, Problem, unusable
+from iotonboard.broker.verdict import OF_LISTS, Cause, Verdict, delta_verdict, refusal
+from iotonboard.model import rfc3339
+from iotonboard.pki.probe import SIGNATURE_ERROR, make_probe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from typing import TypeAlias
+
+    from cryptography import x509
+
+    from iotonboard.broker.acl import Version
+    from iotonboard.broker.openssl import Finding, OpenSsl
+    from iotonboard.broker.pem_views import ListView
+
+    # A client's certificate and the issuers that it sends along, DER.
+    Client: TypeAlias = tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrustFiles:
+    """``cafile`` and ``crlfile``: path and content, None where the broker cannot read it."""
+
+    ca_path: str
+    crl_path: str
+    ca_pem: bytes | None
+    crl_pem: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Handshakes:
+    """What is wrong with the two files, and what becomes of each client.
+
+    Where ``has_list`` is false the broker has no list, and ``verdicts`` are those of one that goes on without.
+    """
+
+    problems: tuple[Problem, ...]
+    verdicts: tuple[Verdict, ...]
+    has_list: bool
+
+
+def judge_handshakes(files: TrustFiles, clients: Sequence[Client], at: datetime, version: Version) -> Handshakes:
+    """Ask OpenSSL about both files and all clients, at the broker's time ``at``.
+
+    Raises:
+        NotJudgedError: OpenSSL could not be asked.
+    """
+    cas, lists = view_cas(files.ca_pem or b""), view_lists(files.crl_pem or b"")
+    probes = [(ca, probe) for ca in cas if (probe := make_probe(ca, at)) is not None]
+    questions = [*((probe,) for _, probe in probes), *clients]
+    with open_openssl(files.ca_pem or b"", files.crl_pem or b"") as openssl:
+        has_cas, has_list, answers = _ask(openssl, files, questions, at)
+    problems = _unread(files, version, has_cas=has_cas, has_list=has_list)
+    if has_cas:
+        findings = [(ca, answer) for (ca, _), answer in zip(probes, answers, strict=False)]
+        sent = view_chain([der for client in clients for der in client[1:]])
+        problems += _of_cas(files, findings, sent, lists if has_list else [], at)
+        problems += _of_lists(files.crl_path, lists if has_list else [], cas)
+    verdicts = [
+        _verdict(client[0], answer, lists if has_list else [], at)
+        for client, answer in zip(clients, answers[len(probes) :], strict=True)
+    ]
+    return Handshakes(tuple(problems), tuple(verdicts), has_list)
+
+
+def _ask(
+    openssl: OpenSsl, files: TrustFiles, questions: Sequence[Client], at: datetime
+) -> tuple[bool, bool, list[tuple[Finding, ...]]]:
+    """Say whether OpenSSL reads the CA file and the list, and what it answers with what it reads."""
+    has_list = files.crl_pem is not None and openssl.loads("crl.pem")
+    has_cas = bool(questions) or openssl.loads("ca.pem")
+    try:
+        return has_cas, has_list, openssl.judge(questions, at=at, with_list=has_list)
+    except LoadError:
+        if not openssl.loads("ca.pem"):
+            return False, has_list, [() for _ in questions]
+        # The strict reader found something in the list's file, and it is no list.
+        return True, False, openssl.judge(questions, at=at, with_list=False)
+
+
+def _unread(files: TrustFiles, version: Version, *, has_cas: bool, has_list: bool) -> list[Problem]:
+    """The files that OpenSSL does not read, beside those that could not be read at all."""
+    problems = []
+    if files.ca_pem is not None and not has_cas:
+        why = why_unreadable(files.ca_pem, "CERTIFICATE")
+        problems.append(unusable(files.ca_path, "ca-unreadable", why, REFUSES_ALL, version))
+    if files.crl_pem is not None and not has_list:
+        why = why_unreadable(files.crl_pem, "X509 CRL")
+        problems.append(unusable(files.crl_path, "crl-unreadable", why, ADMITS_REVOKED, version))
+    return problems
+
+
+def _verdict(certificate_der: bytes, findings: Sequence[Finding], lists: Sequence[ListView], at: datetime) -> Verdict:
+    """OpenSSL's answer, and behind it what TLS and Mosquitto ask of a client."""
+    client = view_client(certificate_der)
+    own = [one for one in lists if client is not None and one.issuer_der == client.issuer_der]
+    refused = refusal(findings, own, client.serial if client else 0, at)
+    if unknown := delta_verdict(own, refused):
+        return unknown
+    if refused is not None:
+        return refused
+    if client is None:
+        return Verdict(accepted=None, cause=Cause.NOT_JUDGED, reason="its certificate cannot be read here")
+    if not client.has_tls_curve:
+        reason = "its key is on a curve that brokers do not offer: P-256, P-384 or P-521 are taken"
+        return Verdict(accepted=False, cause=Cause.WRONG_CURVE, reason=reason)
+    if client.user_name is None:
+        reason = "its certificate has no common name that can be the user name"
+        return Verdict(accepted=False, cause=Cause.NO_COMMON_NAME, reason=reason)
+    return Verdict(accepted=True, cause=Cause.OK, reason=f"accepted as {client.user_name!r}")
+
+
+def _of_cas(
+    files: TrustFiles,
+    findings: Sequence[tuple[x509.Certificate, tuple[Finding, ...]]],
+    sent: Sequence[x509.Certificate],
+    lists: Sequence[ListView],
+    at: datetime,
+) -> list[Problem]:
+    """What every device of a CA would meet, by what a probe below it met before its signature."""
+    cas = [ca for ca, _ in findings]
+    above = {ca.issuer for ca in (*cas, *sent) if ca.issuer != ca.subject}  # a device's own issuer needs a list alone
+    problems, is_any_fine = [], any(_first(answer) is None for _, answer in findings)
+    for ca, answer in findings:
+        own = [one for one in lists if one.issuer_der == ca.subject.public_bytes()]
+        found = refusal(_before_signature(answer), own, 0, at)
+        if found is None or delta_verdict(own, found) or (found.cause in OF_LISTS and ca.subject in above):
+            continue
+        path = files.crl_path if found.cause in OF_LISTS else files.ca_path
+        if found.cause is Cause.CA_NOT_VALID:
+            when = f"{rfc3339(ca.not_valid_before_utc)} to {rfc3339(ca.not_valid_after_utc)}"
+            # An expired CA beside a good one: its devices expired no later than itself, and the others connect.
+            is_spent = at >= ca.not_valid_after_utc and is_any_fine
+            message = f"{shown(ca.subject)} is valid from {when} only"
+            problems.append(Problem(path, found.cause, message, REFUSES_CA, REFUSES_CA, is_spent))
+        else:
+            message = f"{_WORDS_OF_CAS.get(found.cause, found.reason)} ({shown(ca.subject)})"
+            code = "ca-incomplete" if found.cause is Cause.UNKNOWN_ISSUER else found.cause.value
+            problems.append(Problem(path, code, message, REFUSES_CA, REFUSES_CA))
+    return list(dict.fromkeys(problems))
+
+
+_WORDS_OF_CAS = {
+    Cause.NOT_A_CA: "this is not a CA",
+    Cause.UNKNOWN_ISSUER: "a CA above it is not in the file",
+}
+
+
+def _before_signature(answer: Sequence[Finding]) -> Sequence[Finding]:
+    return () if _first(answer) is None else answer
+
+
+def _first(answer: Sequence[Finding]) -> Finding | None:
+    """The first error that is not the probe's own wrong signature."""
+    first = next(iter(answer), None)
+    return None if first is None or (first.number, first.depth) == (SIGNATURE_ERROR, 0) else first
+
+
+def _of_lists(path: str, lists: Sequence[ListView], cas: Sequence[x509.Certificate]) -> list[Problem]:
+    """Lists that do not what they seem to do."""
+    problems = []
+    subjects = {ca.subject.public_bytes() for ca in cas}
+    for one in lists:
+        if one.is_delta:
+            message = f"CRL {one.number} is a delta: what comes of it depends on the broker's OpenSSL"
+            problems.append(Problem(path, Cause.CRL_DELTA, message, ADMITS_OR_REFUSES, ADMITS_OR_REFUSES))
+        if one.issuer_der not in subjects:
+            problems.append(Problem(path, "crl-foreign", f"CRL {one.number} is of no CA in the cafile", warning=True))
+    return problems
