@@ -4,6 +4,8 @@ Each class carries its exit code; each error carries what a person can do next. 
 escapes is a defect of the program and ends with exit code 1 and a traceback.
 """
 
+import errno
+
 
 class IotOnboardError(Exception):
     """Base of every expected failure.
@@ -70,3 +72,19 @@ class InterruptedBatchError(IotOnboardError):
     """A person or the system asked a batch to stop; what was committed stays."""
 
     exit_code = 130
+
+
+def disk_error(error: OSError, path: str) -> IotOnboardError:
+    """Turn an operating system error into the program's own, with what to do next."""
+    reason = error.strerror or str(error)
+    hints = {
+        errno.ENOENT: "there is no such folder: correct the name, or make it",
+        errno.ENOSPC: "free some space on that disk and run the same command again",
+        errno.EDQUOT: "free some of your disk quota and run the same command again",
+        errno.EACCES: "run the command as the user who owns that folder, or correct its permissions",
+        errno.EPERM: "run the command as the user who owns that folder, or correct its permissions",
+        errno.EROFS: "the disk is read-only: mount it writable and run the same command again",
+        errno.EFBIG: "a limit on file sizes is in force (ulimit -f): lift it and run the same command again",
+    }
+    hint = hints.get(error.errno or 0, "nothing was lost; run the same command again when the disk is well")
+    return BusyError(f"cannot write {path!r}: {reason}", hint=hint)

@@ -8,18 +8,17 @@ the disk becomes a ``BusyError`` (exit 8).
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import stat
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import BusyError, ConflictError, IotOnboardError, PolicyError
+from iotonboard.errors import ConflictError, IotOnboardError, PolicyError, disk_error
 from iotonboard.permissions import READER_HINT, TAKEN_HINT, Placement, check_replaceable, unreadable_for
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from typing import BinaryIO
 
 STAGING_PREFIX, STAGING_SUFFIX = ".iotonboard-", ".tmp"
@@ -29,22 +28,6 @@ _IS_POSIX = hasattr(os, "O_DIRECTORY")
 _NO_FOLLOW = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW
 PRIVATE, PUBLIC = Placement(0o600), Placement(0o644)
-
-
-def disk_error(error: OSError, path: str) -> IotOnboardError:
-    """Turn an operating system error into the program's own, with what to do next."""
-    reason = error.strerror or str(error)
-    hints = {
-        errno.ENOENT: "there is no such folder: correct the name, or make it",
-        errno.ENOSPC: "free some space on that disk and run the same command again",
-        errno.EDQUOT: "free some of your disk quota and run the same command again",
-        errno.EACCES: "run the command as the user who owns that folder, or correct its permissions",
-        errno.EPERM: "run the command as the user who owns that folder, or correct its permissions",
-        errno.EROFS: "the disk is read-only: mount it writable and run the same command again",
-        errno.EFBIG: "a limit on file sizes is in force (ulimit -f): lift it and run the same command again",
-    }
-    hint = hints.get(error.errno or 0, "nothing was lost; run the same command again when the disk is well")
-    return BusyError(f"cannot write {path!r}: {reason}", hint=hint)
 
 
 @contextlib.contextmanager
@@ -133,8 +116,12 @@ def write_atomic(
 
 
 @contextlib.contextmanager
-def replacing(path: str, placement: Placement = PRIVATE, *, durable: bool = True) -> Iterator[BinaryIO]:
+def replacing(
+    path: str, placement: Placement = PRIVATE, *, durable: bool = True, finish: Callable[[str], object] | None = None
+) -> Iterator[BinaryIO]:
     """Open a temporary file in ``path``'s folder; when the block ends well it takes the place of ``path``.
+
+    ``finish`` is given its name once it is written, and may change it and refuse.
 
     Raises:
         BusyError: the disk refused; the old file stays.
@@ -143,6 +130,9 @@ def replacing(path: str, placement: Placement = PRIVATE, *, durable: bool = True
     """
     with _staged(path, placement, durable=durable) as (staged, file):
         yield file
+        if finish:
+            file.flush()
+            finish(staged)
     _put_in_place(staged, path, placement)
     if durable:
         sync_dir(os.path.dirname(path) or ".")
@@ -156,8 +146,7 @@ def write_together(
     All wait for the disk together, which takes little longer than one does. In folders that are ``fresh``, of which
     nobody knows yet, files need no temporary name. Returns what refused which path.
     """
-    written: dict[str, str] = {}
-    refused: dict[str, IotOnboardError] = {}
+    written, refused = dict[str, str](), dict[str, IotOnboardError]()
     for path, (content, placement) in contents.items():
         try:
             with _staged(path, placement, durable=False, in_place=os.path.dirname(path) in fresh) as (staged, file):

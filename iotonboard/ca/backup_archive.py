@@ -1,108 +1,205 @@
-"""The file that ``backup`` makes and ``restore`` opens: an AES-256 ZIP, so that it can be opened without this program.
+"""Opening what ``backup`` made: a ZIP of AES-256 entries behind their manifest, sealed as a whole.
 
-ZIP's own key derivation is weak; therefore the archive's password is derived from the passphrase by
-PBKDF2-HMAC-SHA256 with the rounds and salt that the archive's comment names, 128 bits spelled as ``vault.spell`` does.
+Of a sealed backup every octet is authentic before one is decrypted, and each file is held against the manifest while
+it is read. ``guide/formats.md`` says how to open one without this program.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
-import json
 import os
-import re
-import shutil
+import struct
+import zlib
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pyzipper
+from pyzipper import zipfile_aes
 
-from iotonboard.ca.vault import spell
-from iotonboard.errors import KeyUnavailableError, PolicyError, UsageError
+from iotonboard.ca.backup_manifest import MANIFEST, Manifest, parse_manifest, refuse_other_files
+from iotonboard.ca.backup_seal import (
+    SEALED,
+    UNSEALED,
+    authenticate,
+    damaged,
+    read_tail,
+    unsealed_passwords,
+    wrong_passphrase,
+)
+from iotonboard.errors import BusyError, IotOnboardError, UsageError
 from iotonboard.files import PRIVATE, replacing
-from iotonboard.pki.keys import HUMAN_ITERATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Sequence
+    from typing import BinaryIO
 
+    from iotonboard.ca.backup_seal import Keys
     from iotonboard.ca.passphrase import Passphrase
 
-DATABASE, CONFIG, ACL = "devices.db", "iotonboard.toml", "mosquitto.acl"
-_MANIFEST = "backup.json"
-_COMMENT = re.compile(rb"iotonboard backup v1 salt=([0-9a-f]{32}) iterations=([1-9][0-9]{0,6})")
-_KEY = re.compile(r"ca[A-Za-z0-9.-]{0,80}\.key")
 _CHUNK = 1 << 20
+_MAX_MANIFEST = 1 << 22
+_MOST_FOR_ONE = 100  # octets that one may become, where nothing vouches for a size; a database's become five
+_AES_256 = 3  # the format's number for the strength
+# What pyzipper raises on octets that it did not write: its own checks, and what lies below them.
+_UNREADABLE = (
+    pyzipper.BadZipFile, RuntimeError, struct.error, zlib.error, EOFError, ValueError, KeyError, OverflowError,
+    MemoryError, AttributeError, TypeError,
+)  # fmt: skip
 
 
-def write_archive(
-    path: str, files: Mapping[str, str], manifest: Mapping[str, object], passphrase: Passphrase, *, salt: bytes
-) -> None:
-    """Write ``files``, name in the archive -> path, with a manifest; ``salt`` has 16 octets. Whole or not at all.
+@dataclass(frozen=True, slots=True)
+class BackupArchive:
+    """An open backup."""
 
-    Raises:
-        BusyError: the disk refuses.
-    """
-    iterations = 1 if passphrase.is_random_key else HUMAN_ITERATIONS
-    comment = b"iotonboard backup v1 salt=%s iterations=%d" % (salt.hex().encode("ascii"), iterations)
-    with (
-        replacing(path, PRIVATE) as file,
-        pyzipper.AESZipFile(file, "w", pyzipper.ZIP_DEFLATED, encryption=pyzipper.WZ_AES) as archive,
-    ):
-        archive.setpassword(_password(comment, passphrase))
-        archive.comment = comment
-        archive.writestr(_MANIFEST, json.dumps(manifest))
-        for name, source in files.items():
-            archive.write(source, name)
+    path: str
+    manifest: Manifest
+    is_sealed: bool
+    _zip: Any = field(repr=False)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of what is stored."""
+        return frozenset(one.name for one in self.manifest.files)
+
+    def read(self, name: str) -> bytes:
+        """The content of one small file.
+
+        Raises:
+            PolicyError: it is not what the manifest says.
+        """
+        return b"".join(self._pieces(name))
+
+    def extract(self, name: str, path: str) -> None:
+        """Write one file to ``path``, readable by its owner alone: what the manifest says, or nothing.
+
+        Raises:
+            PolicyError: it is not what the manifest says.
+            BusyError: the disk refuses.
+        """
+        with replacing(path, PRIVATE) as target:
+            for piece in self._pieces(name):
+                target.write(piece)
+
+    def try_file(self, name: str) -> None:
+        """Read one file through; errors as ``read``."""
+        for _ in self._pieces(name):
+            pass
+
+    def _pieces(self, name: str) -> Iterator[bytes]:
+        stored = next(one for one in self.manifest.files if one.name == name)
+        digest, left = hashlib.sha256(), stored.size
+        for piece in _read_entry(self._zip, self.path, name):
+            left -= len(piece)
+            if left < 0:
+                break
+            digest.update(piece)
+            yield piece
+        if left or stored.sha256 not in ("", digest.hexdigest()):
+            raise damaged(self.path, f"{name!r} is not what its manifest says")
 
 
 @contextlib.contextmanager
-def open_archive(path: str, passphrase: Passphrase) -> Iterator[Any]:
-    """Open a backup for ``extract``.
+def open_archive(path: str, secret: Passphrase | Keys) -> Iterator[BackupArchive]:
+    """Open a backup, once it was authenticated as a whole; ``secret`` is the passphrase, or what was derived of it.
 
     Raises:
         UsageError: there is no such file.
         KeyUnavailableError: the passphrase does not open it.
-        PolicyError: it is damaged, or no backup.
+        PolicyError: it is damaged, was changed, is no backup, or one of another format.
+        BusyError: it cannot be read.
     """
+    with _open(path) as file:
+        with _reading(path):
+            password = authenticate(file, path, read_tail(file, path, SEALED), secret)
+        with _open_zip(file, path, [password], SEALED) as archive:
+            yield archive
+
+
+@contextlib.contextmanager
+def open_unsealed_archive(path: str, passphrase: Passphrase) -> Iterator[BackupArchive]:
+    """Open a backup of format 1, of which each entry is authentic alone: errors as ``open_archive``.
+
+    Whoever could write it may have left entries out, and given one another's name.
+    """
+    with _open(path) as file:
+        with _reading(path):
+            passwords = unsealed_passwords(path, read_tail(file, path, UNSEALED), passphrase)
+        with _open_zip(file, path, passwords, UNSEALED) as archive:
+            yield archive
+
+
+@contextlib.contextmanager
+def _open_zip(file: BinaryIO, path: str, passwords: Sequence[bytes], format: int) -> Iterator[BackupArchive]:  # noqa: A002
+    with contextlib.ExitStack() as stack:
+        with _reading(path):
+            archive = stack.enter_context(pyzipper.AESZipFile(file))
+            entries = _check_entries(path, archive.infolist())
+            manifest = parse_manifest(_read_manifest(archive, path, passwords), format, entries)
+        yield BackupArchive(path, manifest, format == SEALED, archive)
+
+
+@contextlib.contextmanager
+def _open(path: str) -> Iterator[BinaryIO]:
     if not os.path.isfile(path):
         raise UsageError(f"there is no backup {path!r}", hint="check the file's name")
+    with _reading(path):
+        file = open(path, "rb")  # noqa: SIM115 - closed below
+    with file:
+        if hasattr(os, "posix_fadvise"):  # what was just written is read from the disk, not from memory
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        yield file
+
+
+def _check_entries(path: str, entries: Sequence[Any]) -> list[tuple[str, int]]:
+    """Name and size of every entry behind the manifest; all are encrypted as backups are, before one is decrypted."""
+    for entry in entries:
+        is_encrypted = entry.flag_bits & 1  # APPNOTE 4.4.4
+        if not is_encrypted or (entry.wz_aes_version, entry.wz_aes_strength) != (zipfile_aes.WZ_AES_V2, _AES_256):
+            raise damaged(path, f"{entry.filename[:80]!r} is not encrypted as backups are")
+        if entry.file_size > max(entry.compress_size * _MOST_FOR_ONE, _CHUNK):
+            raise damaged(path, f"{entry.filename[:80]!r} is said to be larger than it can be")
+    names = [(entry.filename, entry.file_size) for entry in entries]
+    if not names or names[0][0] != MANIFEST:
+        raise damaged(path, "it does not begin with its manifest")
+    refuse_other_files([name for name, _ in names])
+    return names[1:]
+
+
+def _read_manifest(archive: Any, path: str, passwords: Sequence[bytes]) -> bytes:
+    """Read the manifest with the first password that the format's own check lets pass, which then stays set."""
+    for password in passwords:
+        archive.setpassword(password)
+        try:
+            source = archive.open(MANIFEST)
+        except NotImplementedError:
+            raise
+        except RuntimeError:
+            continue
+        with source:
+            content: bytes = source.read(_MAX_MANIFEST + 1)
+        if len(content) > _MAX_MANIFEST:
+            raise damaged(path, "its manifest is too large")
+        return content
+    raise wrong_passphrase()
+
+
+def _read_entry(archive: Any, path: str, name: str) -> Iterator[bytes]:
+    with _reading(path), archive.open(name) as source:
+        while piece := source.read(_CHUNK):
+            yield piece
+
+
+@contextlib.contextmanager
+def _reading(path: str) -> Iterator[None]:
     try:
-        with pyzipper.AESZipFile(path) as archive:
-            archive.setpassword(_password(archive.comment, passphrase))
-            yield archive
-    except pyzipper.BadZipFile as error:
-        raise PolicyError(f"{path!r} is damaged: {error}", hint="use another copy of the backup") from None
-    except RuntimeError as error:
-        raise KeyUnavailableError(
-            "the passphrase does not open this backup", hint="use the passphrase that the CA had when it was made"
-        ) from error
-
-
-def names_in(archive: Any) -> tuple[frozenset[str], tuple[str, ...]]:
-    """Names of all files of an open backup, and of its CA keys among them.
-
-    Raises:
-        PolicyError: it holds files that do not belong there.
-    """
-    names = archive.namelist()
-    keys = tuple(name for name in names if _KEY.fullmatch(name))
-    if len(set(names)) != len(names) or set(names) - {_MANIFEST, DATABASE, CONFIG, ACL, *keys} or not keys:
-        raise PolicyError("the backup holds files that do not belong there", hint="use another copy of the backup")
-    return frozenset(names), keys
-
-
-def extract(archive: Any, name: str, path: str) -> None:
-    """Write one file of an open backup to ``path``, readable by its owner alone.
-
-    Raises:
-        BusyError: the disk refuses.
-    """
-    with archive.open(name) as source, replacing(path, PRIVATE) as target:
-        shutil.copyfileobj(source, target, _CHUNK)
-
-
-def _password(comment: bytes, passphrase: Passphrase) -> bytes:
-    match = _COMMENT.fullmatch(comment)
-    if match is None:
-        raise PolicyError("this is not a backup that 'iotonboard backup' made", hint="check the file's name")
-    salt, iterations = bytes.fromhex(match[1].decode("ascii")), int(match[2])
-    return spell(hashlib.pbkdf2_hmac("sha256", passphrase.octets, salt, iterations, 16)).encode("ascii")
+        yield
+    except IotOnboardError:
+        raise
+    except OSError as error:
+        if error.errno in (None, errno.EINVAL):  # a place that is not in the file
+            raise damaged(path, "it cannot be read as a ZIP archive") from error
+        raise BusyError(f"cannot read {path!r}: {error.strerror}", hint="check the disk and permissions") from error
+    except _UNREADABLE as error:
+        raise damaged(path, "it cannot be read as a ZIP archive") from error

@@ -16,7 +16,10 @@ app = typer.Typer()
 def backup(
     session: Session, file: Annotated[str, typer.Argument(metavar="FILE", help="The backup; must not exist yet.")]
 ) -> int | None:
-    """Write one consistent, encrypted file with database, CA key, settings and ACL, while other commands go on."""
+    """Write one consistent, encrypted file with the whole state, while other commands go on.
+
+    It is sealed as a whole, and counts once it was read back from its disk. Devices' folders are written again from it.
+    """
     from iotonboard.commands.backup import back_up
 
     with session.open_state() as state:
@@ -27,7 +30,10 @@ def backup(
         "devices": made.devices,
         "crl_number": made.crl_number,
         "audit_seq": made.audit_seq,
+        "left_out": list(made.left_out),
     }
     session.result(values, f"{made.path}\t{made.devices} devices\tCRL {made.crl_number}\tSHA-256 {made.sha256}")
+    for reason in made.left_out:
+        session.message(f"warning: not in the backup: {reason}")
     session.message("keep it apart from the passphrase; with both, anybody is this CA")
     return None

@@ -1,12 +1,16 @@
 """``backup``: one encrypted file that holds the whole state, made while other commands go on.
 
 1. The place is looked at, then the passphrase is asked for: the same one opens the backup.
-2. The backup is recorded, and the trail sealed, so that the copy says that it was made.
-3. A consistent copy of the database is made beside it, described, and put into the archive with key, settings and ACL.
+2. That it begins is recorded and sealed, and from then on it counts as failed.
+3. A consistent copy of the database is made beside it, described, and put into the archive with keys, settings, ACL and
+   the brokers' own files. The archive takes its name once it was read back from its disk.
+4. Only then it counts, and is recorded with its digest. A failure is recorded too.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import os
 from dataclasses import dataclass
@@ -14,47 +18,39 @@ from typing import TYPE_CHECKING
 
 from iotonboard import __version__
 from iotonboard.ca.authority import seal_audit, unlock
-from iotonboard.ca.backup_archive import ACL, CONFIG, DATABASE, write_archive
-from iotonboard.errors import BusyError
+from iotonboard.ca.backup_manifest import ACL, BROKER_FILES, CONFIG, DATABASE, Contents, Manifest, contents_of
+from iotonboard.ca.backup_writer import write_archive
+from iotonboard.errors import BusyError, IotOnboardError, NotFoundError, disk_error
 from iotonboard.files import create_exclusive, refuse_existing, remove_file
-from iotonboard.health.trail_check import check_trail
 from iotonboard.model import to_epoch
 from iotonboard.permissions import TAKEN_HINT
-from iotonboard.store.crls import crl_generation
-from iotonboard.store.devices import count_devices
-from iotonboard.store.issuers import current_issuers
+from iotonboard.reading import read_file
+from iotonboard.store.certificates import broker_hosts
 from iotonboard.store.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
+    from iotonboard.ca.authority import Authority
     from iotonboard.ca.passphrase import Passphrase
     from iotonboard.state.state import State
 
 _COPY_PREFIX, _COPY_SUFFIX = ".backup-", ".db"
 _COPY_IS_OLD_S = 24 * 3600  # what a killed backup left behind; no backup takes a day
+_MAX_FILE = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The backup that was made."""
+    """The backup that was made. ``left_out``: why something that belongs to the state is not in it."""
 
     path: str
     sha256: str
     devices: int
     crl_number: int
     audit_seq: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Contents:
-    """What a copy of the database holds, with the names of the CA keys that belong to it."""
-
-    devices: int
-    crl_number: int
-    audit_seq: int
-    keys: tuple[str, ...]
+    left_out: tuple[str, ...]
 
 
 def back_up(state: State, path: str, ask_passphrase: Callable[[], Passphrase], *, noise: bytes) -> Result:
@@ -65,32 +61,70 @@ def back_up(state: State, path: str, ask_passphrase: Callable[[], Passphrase], *
         KeyUnavailableError: the passphrase does not open the CA key.
         BusyError: the disk refuses, or a CA was retired meanwhile; no partial file is left.
     """
-    refuse_existing(path, hint=TAKEN_HINT)
-    passphrase = ask_passphrase()
-    opened = unlock(state, passphrase)
+    try:
+        refuse_existing(path, hint=TAKEN_HINT)
+        if not os.path.isdir(os.path.dirname(path) or "."):
+            raise disk_error(OSError(errno.ENOENT, os.strerror(errno.ENOENT)), path)
+        passphrase = ask_passphrase()
+        opened = unlock(state, passphrase)
+        begun = _begin(state, opened, path)
+        result = _write(state, path, passphrase, begun, noise)
+    except IotOnboardError as error:
+        _record_failure(state, path, error)
+        raise
+    try:
+        _record_success(state, opened, begun, result)
+    except BusyError as error:
+        raise BusyError(
+            f"{path!r} is whole, and does not count, because it could not be recorded: {error.message}",
+            hint="keep it, and make another one when the state can be written again",
+        ) from error
+    return result
+
+
+def _begin(state: State, opened: Authority, path: str) -> datetime:
+    """Seal the trail of which the copy is made; a backup that is killed from here on counts as failed."""
     with state.transaction() as now:
-        state.store.set_meta("last_backup", to_epoch(now))
-        state.record(now, "backup", detail={"path": os.path.abspath(path)})
+        state.store.set_meta("backup_failed", to_epoch(now))
+        state.record(now, "backup", detail={"begun": os.path.abspath(path)})
         seal_audit(state, opened)
+    return now
+
+
+def _record_failure(state: State, path: str, error: IotOnboardError) -> None:
+    with contextlib.suppress(IotOnboardError), state.transaction() as now:
+        state.store.set_meta("backup_failed", to_epoch(now))
+        state.record(now, "backup", detail={"path": os.path.abspath(path), "failed": error.message})
+
+
+def _record_success(state: State, opened: Authority, begun: datetime, made: Result) -> None:
+    with state.transaction() as now:
+        state.store.set_meta("last_backup", to_epoch(begun))
+        state.store.set_meta("backup_failed", 0)
+        detail = {"path": os.path.abspath(made.path), "sha256": made.sha256, "audit_seq": made.audit_seq}
+        state.record(now, "backup", detail=detail)
+        seal_audit(state, opened)
+
+
+def _write(state: State, path: str, passphrase: Passphrase, now: datetime, noise: bytes) -> Result:
     _sweep_copies(state.paths.root, now)
     copy = os.path.join(state.paths.root, f"{_COPY_PREFIX}{noise.hex()}{_COPY_SUFFIX}")
+    left_out: list[str] = []
     try:
         create_exclusive(copy, b"")
         state.store.copy_to(copy)
-        found = _describe(copy, now)
-        manifest = {
-            "schema": 1,
-            "version": __version__,
-            "devices": found.devices,
-            "crl_number": found.crl_number,
-            "audit_seq": found.audit_seq,
-            "keys": list(found.keys),
+        contents, hosts = _describe(copy, now)
+        files: dict[str, str | bytes] = {
+            DATABASE: copy,
+            **_keys(state, contents),
+            **dict(_others(state, hosts, left_out)),
         }
-        write_archive(path, _files(state, copy, found.keys), manifest, passphrase, salt=noise)
+        write_archive(path, files, lambda stored: Manifest(__version__, contents, stored), passphrase, now, salt=noise)
     finally:
         for suffix in ("", "-wal", "-shm"):
-            remove_file(copy + suffix)
-    return Result(path, _sha256(path), found.devices, found.crl_number, found.audit_seq)
+            with contextlib.suppress(BusyError):  # a later backup sweeps it away
+                remove_file(copy + suffix)
+    return Result(path, _sha256(path), contents.devices, contents.crl_number, contents.audit_seq, tuple(left_out))
 
 
 def _sweep_copies(root: str, now: datetime) -> None:
@@ -100,26 +134,34 @@ def _sweep_copies(root: str, now: datetime) -> None:
             remove_file(entry.path)
 
 
-def _describe(copy: str, now: datetime) -> _Contents:
+def _describe(copy: str, now: datetime) -> tuple[Contents, list[str]]:
     """Read what the copy holds from the copy itself, since the state may have moved on."""
     store = Store.open(copy, timeout_s=1, now=now)
     try:
-        crls = crl_generation(store, with_der=False)
-        number = max((row.number for row in crls if row.issuer == crls[0].issuer), default=0)
-        keys = tuple(row.key_file for row in current_issuers(store))
-        return _Contents(count_devices(store), number, check_trail(store).rows, keys)
+        return contents_of(store), broker_hosts(store)
     finally:
         store.close()
 
 
-def _files(state: State, copy: str, keys: tuple[str, ...]) -> dict[str, str]:
-    wanted = {DATABASE: copy, CONFIG: state.paths.config, ACL: state.paths.acl}
-    files = {name: path for name, path in wanted.items() if os.path.exists(path)}
-    for name in keys:
-        files[name] = os.path.join(state.paths.certs, name)
-        if not os.path.exists(files[name]):
-            raise BusyError("a CA was retired while the backup was made", hint="run the command again")
-    return files
+def _keys(state: State, contents: Contents) -> dict[str, bytes]:
+    try:
+        return {name: read_file(os.path.join(state.paths.certs, name)) for name in contents.keys}
+    except NotFoundError:
+        raise BusyError("a CA was retired while the backup was made", hint="run the command again") from None
+
+
+def _others(state: State, hosts: list[str], left_out: list[str]) -> Iterator[tuple[str, bytes]]:
+    """What else belongs to a state; what cannot be read is told, and keeps no database out of a backup."""
+    wanted = {CONFIG: state.paths.config, ACL: state.paths.acl}
+    for folder in (state.paths.broker(host).path for host in hosts):
+        wanted |= {f"brokers/{os.path.basename(folder)}/{name}": os.path.join(folder, name) for name in BROKER_FILES}
+    for name, path in wanted.items():
+        if not os.path.lexists(path) and name != ACL:
+            continue  # nobody said that it should be there
+        try:
+            yield name, read_file(path, limit=_MAX_FILE)
+        except IotOnboardError as error:
+            left_out.append(error.message)
 
 
 def _sha256(path: str) -> str:

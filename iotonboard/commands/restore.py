@@ -14,10 +14,11 @@ import os
 import shutil
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import seal_audit, unlock
-from iotonboard.ca.backup_archive import ACL, CONFIG, DATABASE, extract, names_in, open_archive
+from iotonboard.ca.backup_archive import open_archive
+from iotonboard.ca.backup_manifest import ACL, CONFIG, DATABASE, refuse_other_contents
 from iotonboard.ca.crl import sign_crls
 from iotonboard.errors import ConflictError, PolicyError, StateError, UsageError
 from iotonboard.files import make_private_dir, refuse_existing, remove_file
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
+    from iotonboard.ca.backup_archive import BackupArchive
     from iotonboard.ca.passphrase import Passphrase
     from iotonboard.model import Caller, RevocationReason, SerialNumber
     from iotonboard.store.issuers import IssuerRow
@@ -102,6 +104,7 @@ def restore(
         with open_archive(request.archive, passphrase) as archive:
             _extract_all(archive, root, environment, copied)
         with _open(root, environment, caller, clock) as state:
+            refuse_other_contents(archive.manifest, state.store)
             opened = unlock(state, passphrase)
             with state.transaction(signing=True) as now:
                 taken_up = _take_up(state, crls, now)
@@ -149,23 +152,22 @@ def _clear(root: str, *, remove: bool) -> None:
             os.rmdir(root)
 
 
-def _extract_all(archive: Any, root: str, environment: Mapping[str, str], copied: list[str]) -> None:
+def _extract_all(archive: BackupArchive, root: str, environment: Mapping[str, str], copied: list[str]) -> None:
     """Write the files of a backup where its own settings place them, each noted in ``copied`` first."""
 
     def bring_back(name: str, path: str) -> None:
         refuse_existing(path, hint="move it away, then restore again")
         copied.append(path)
-        extract(archive, name, path)
+        archive.extract(name, path)
 
-    names, keys = names_in(archive)
-    if CONFIG in names:
+    if CONFIG in archive.names:
         bring_back(CONFIG, os.path.join(root, CONFIG))
     paths = resolve_paths(root, load_settings(root, environment))
     make_private_dir(paths.certs)
     bring_back(DATABASE, paths.database)
-    for name in keys:
+    for name in archive.manifest.contents.keys:
         bring_back(name, os.path.join(paths.certs, name))
-    if ACL in names:
+    if ACL in archive.names:
         bring_back(ACL, paths.acl)
 
 

@@ -8,8 +8,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import ConflictError
-from iotonboard.files import disk_error
+from iotonboard.errors import ConflictError, disk_error
 
 if TYPE_CHECKING:
     from typing import Self

@@ -15,8 +15,8 @@ import mmap
 import os
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import ConflictError
-from iotonboard.files import create_exclusive, disk_error, make_private_dir, sync_together
+from iotonboard.errors import ConflictError, disk_error
+from iotonboard.files import create_exclusive, make_private_dir, sync_together
 from iotonboard.model import Refused, rfc3339
 from iotonboard.pki.signatures import sign_statement
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 
+from support.faults import KILLED, die_at, refuse_at
 from support.program import PROGRAM, State, program_environment, run_cli
 
 
@@ -143,6 +146,74 @@ def test_a_failed_restore_takes_back_what_it_put_outside_of_the_state(state: Sta
     (disk / "mosquitto.acl").unlink()
     run_cli("restore", tmp_path / "backup.zip", "--no-crl", state=place, env=env)
     run_cli("register", "b", state=place, env=env)
+
+
+def last_backup(state: State) -> dict[str, str]:
+    (found,) = state.run("health", "--check", "backup", "--json", expect=(0, 9)).json["checks"]
+    return found
+
+
+def test_a_backup_counts_when_it_was_read_back_and_a_failure_is_told(state: State, tmp_path: Path) -> None:
+    assert last_backup(state)["status"] == "ok"
+    for words, code in ((tmp_path / "no" / "b.zip", 8), (state.acl, 4)):
+        state.run("backup", words, expect=code)
+        assert last_backup(state)["status"] == "warning"
+        assert "failed" in last_backup(state)["message"]
+        failure = state.run("audit", "show", "--json").json_lines[-1]
+        assert failure["subject"] == "backup"
+        assert failure["detail"]["path"] == str(words)
+        assert failure["detail"]["failed"]
+    state.run("backup", tmp_path / "b.zip", env={"IOTONBOARD_PASSPHRASE_FILE": str(state.acl)}, expect=7)
+    assert last_backup(state)["status"] == "warning"
+    made = state.json("backup", tmp_path / "b.zip")
+    assert last_backup(state)["status"] == "ok"
+    assert state.run("audit", "show", "--json").json_lines[-1]["detail"]["sha256"] == made["sha256"]
+    state.run("audit", "verify")
+
+
+def test_a_killed_backup_counts_as_failed(state: State, tmp_path: Path) -> None:
+    """At every step: what says that there is a backup was written when there was one."""
+    warned = 0
+    for step in range(1, 200, 6):
+        backup = tmp_path / f"{step}.zip"
+        if state.run("backup", backup, before=die_at(step), expect=(0, KILLED)).exit_code == 0:
+            break
+        rows = [row["detail"] for row in state.run("audit", "show", "--subject", "backup", "--json").json_lines]
+        if rows:
+            assert last_backup(state)["status"] == ("ok" if "sha256" in rows[-1] else "warning")
+            warned += "begun" in rows[-1]
+    assert warned > 1
+    assert last_backup(state)["status"] == "ok"
+
+
+@pytest.mark.parametrize("year", [1970, 2200])
+def test_files_of_any_date_are_backed_up(grown: tuple[State, Path], tmp_path: Path, year: int) -> None:
+    """A disk without a clock dates them 1970, and a ZIP begins in 1980 and ends in 2107."""
+    state, _ = grown
+    seconds = (year - 1970) * 365 * 86400
+    for path in (state.acl, state.certs / "ca.key"):
+        os.utime(path, (seconds, seconds))
+    state.run("backup", tmp_path / "dated.zip")
+    restore(state, tmp_path / "dated.zip", "--crl", state.crl).run("audit", "verify")
+
+
+def test_a_disk_that_refuses_keeps_no_part_of_a_backup(grown: tuple[State, Path], tmp_path: Path) -> None:
+    state, _ = grown
+    target = tmp_path / "disk" / "b.zip"
+    target.parent.mkdir()
+    refused = 0
+    for step in range(1, 40, 3):
+        result = state.run("backup", target, before=refuse_at(step, errno.ENOSPC), expect=(0, 8))
+        assert "Exception ignored" not in result.stderr
+        if result.exit_code == 0:  # so many steps there were not, or it was one that tidies up
+            target.unlink()
+            continue
+        refused += 1
+        assert "hint: " in result.stderr
+        assert not any(path.stat().st_size for path in target.parent.iterdir()), result
+    assert refused > 1
+    assert target.parent.exists()
+    state.run("backup", target)
 
 
 def test_backup_refuses_an_existing_file_and_holds_no_clear_text(grown: tuple[State, Path]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.health.finding import Outcome, failed, ok, warning
 from iotonboard.health.trail_check import check_trail
-from iotonboard.model import from_epoch
+from iotonboard.model import from_epoch, rfc3339
 from iotonboard.store.certificates import newest_device_certificates
 from iotonboard.store.devices import count_devices
 from iotonboard.store.issuers import current_issuers
@@ -29,6 +29,7 @@ FREE_BYTES = 64 << 20  # a thousand registrations, a checkpoint of the database'
 BACKUP_DAYS = 30
 NEW_CA_DAYS = 7  # a CA so young may be without a backup
 _MAKE_BACKUP = "type: iotonboard backup /path/to/backup.zip"
+_SEE_FAILURE = "'iotonboard audit show --subject backup' says why; then " + _MAKE_BACKUP
 
 
 def database(state: State) -> Outcome:
@@ -110,9 +111,11 @@ def disk(state: State) -> Outcome:
 
 
 def backup(state: State) -> Outcome:
-    """There is a backup that is not old, and that has the key of the issuing CA."""
+    """There is a backup that was read back, is not old, and has the key of the issuing CA; none failed since."""
     last, now = state.store.meta("last_backup"), state.clock()
     newest, oldest = current_issuers(state.store)[0], current_issuers(state.store)[-1]
+    if failed_at := state.store.meta("backup_failed"):
+        return warning(f"the backup of {rfc3339(from_epoch(failed_at))} failed, or is not at its end", _SEE_FAILURE)
     if last is None:
         if now - oldest.validity.not_before < timedelta(days=NEW_CA_DAYS):
             return ok("none yet, and the CA is new")
