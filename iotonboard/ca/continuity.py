@@ -43,7 +43,7 @@ def check_continuity(state: State, issuer: int, issuer_certificate_der: bytes) -
     if listed is None or listed.der is None or (listed.number != last.number and last.revoked):
         raise ConflictError(f"the database lost CRL {last.number}", hint=_RESTORE)
     _check_stored(listed, issuer_certificate_der)
-    since = min(last.this_update, state.clock())  # the last list of a calendar begins in the future
+    since = min(last.this_update, state.trusted_time())  # the last list of a calendar begins in the future
     # Both are in the order of the certificates but for what came and went since: they are walked side by side.
     current = crl_entries(state.store, issuer, since)
     ahead = next(current, None)

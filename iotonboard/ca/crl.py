@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import refuse_changed, seal_audit
 from iotonboard.ca.continuity import check_continuity
-from iotonboard.ca.crl_calendar import first_update, load_calendar, plan_periods, save_calendar
+from iotonboard.ca.crl_calendar import (
+    Period,
+    continue_periods,
+    first_update,
+    load_calendar,
+    plan_periods,
+    save_calendar,
+)
 from iotonboard.errors import ConflictError, StateError
 from iotonboard.model import RevocationReason, rfc3339
 from iotonboard.pki import pem
 from iotonboard.pki.crl import CrlFacts, check_crl, sign_crl
 from iotonboard.reading import holds, read_file
-from iotonboard.state.changes import revoke_certificates
+from iotonboard.state.changes import date_of_next_list, newest_revocation_date, revoke_certificates
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.store.crls import CrlRow, add_crl, count_crl_entries, crl_entries, crl_generation, last_crl, thin_crls
 from iotonboard.store.issuers import current_issuers
@@ -25,7 +32,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.ca.authority import Authority, SigningCa
-    from iotonboard.ca.crl_calendar import Period
+    from iotonboard.state.clock import ClockReading
     from iotonboard.state.state import State
 
 
@@ -37,18 +44,20 @@ def sign_crls(
     Overlaps of renewals that are over end first: their certificates are on these CRLs.
     Where a calendar is kept, all of it is signed anew: a list left as it was would un-revoke when its time
     comes. Returns the recorded rows, the issuing CA's first and of those the one in force first.
+    By a clock that is disputed, in a transaction that it did not stop, the lists continue the last ones.
 
     Raises:
         ConflictError: a revocation would be lost.
         BusyError: so many CRLs were signed that thisUpdate would lie in the future, or the CAs are others by now.
     """
     refuse_changed(state, authority)
-    _end_overlaps(state, now)
+    clock = state.read_clock()
+    _end_overlaps(state, now, clock.trusted)
     for ca in authority.signing:
         check_continuity(state, ca.row, ca.issuer.certificate_der)
     published = crl_generation(state.store, with_der=False)
     days = next_update_days or state.config["crl_next_update_days"]
-    signed = [row for ca in authority.signing for row in _sign_of_one_ca(state, ca, published, now, days)]
+    signed = [row for ca in authority.signing for row in _sign_of_one_ca(state, ca, published, clock, days)]
     if calendar := load_calendar(state.store):
         save_calendar(state.store, replace(calendar, round=calendar.round + 1))
     for row in signed:
@@ -60,30 +69,50 @@ def sign_crls(
     return signed
 
 
-def _end_overlaps(state: State, now: datetime) -> None:
+def _end_overlaps(state: State, now: datetime, trusted: datetime) -> None:
     """Revoke as superseded every certificate whose overlap is over."""
-    for overdue in overdue_overlaps(state.store, now):
-        revoke_certificates(state, [overdue.serial], RevocationReason.SUPERSEDED, now, subject=overdue.device_id)
+    overlaps = overdue_overlaps(state.store, trusted)
+    dated = date_of_next_list(state) if overlaps else None
+    for overdue in overlaps:
+        reason, subject = RevocationReason.SUPERSEDED, overdue.device_id
+        revoke_certificates(state, [overdue.serial], reason, now, subject=subject, dated=dated)
 
 
-def _sign_of_one_ca(state: State, ca: SigningCa, published: Sequence[CrlRow], now: datetime, days: int) -> list[CrlRow]:
-    last = last_crl(state.store, ca.row, with_der=False)
-    in_force = _in_force([row for row in published if row.issuer == ca.row], now) or last
-    in_force_since = in_force.this_update if in_force else None
-    skew = state.config["not_before_skew_minutes"]
-    first = first_update(now, in_force_since, ca.issuer.validity.not_before, skew_minutes=skew)
-    calendar = load_calendar(state.store)
-    if calendar is not None:
-        calendar = calendar.capped(state.config["crl_calendar_max_days"])
-    periods = plan_periods(first, now, days=days, calendar=calendar)
+def _sign_of_one_ca(
+    state: State, ca: SigningCa, published: Sequence[CrlRow], clock: ClockReading, days: int
+) -> list[CrlRow]:
+    now, last = clock.now, last_crl(state.store, ca.row, with_der=False)
+    before = [row for row in published if row.issuer == ca.row]
+    in_force = _in_force(before, now) or last
+    if clock.dispute:
+        if not before:  # of no list that could be continued
+            raise clock.dispute
+        periods = continue_periods([Period(row.this_update, row.next_update) for row in before])
+    else:
+        periods = _plan(state, ca, in_force, now, days)
     # Never one that was published before, also where somebody deleted its row: it would count as written.
     generation = 1 + max(published[0].generation if published else 0, state.store.meta("crl_published") or 0)
-    # RFC 5280 3.3: an entry stays until it was on one CRL issued after the certificate expired.
-    listed_since = in_force_since or first
+    # RFC 5280 3.3: an entry stays until it was on one CRL issued after the certificate expired. The list in force may
+    # be of a clock that was ahead.
+    listed_since = min(in_force.this_update if in_force else periods[0].this_update, clock.earliest)
     return [
         _sign(state, ca, generation, number, period, listed_since, now)
         for number, period in enumerate(periods, start=last.number + 1 if last else 1)
     ]
+
+
+def _plan(state: State, ca: SigningCa, in_force: CrlRow | None, now: datetime, days: int) -> list[Period]:
+    calendar = load_calendar(state.store)
+    if calendar is not None:
+        calendar = calendar.capped(state.config["crl_calendar_max_days"])
+    first = first_update(
+        now,
+        in_force.this_update if in_force else None,
+        ca.issuer.validity.not_before,
+        skew_minutes=state.config["not_before_skew_minutes"],
+        dated=newest_revocation_date(state),
+    )
+    return plan_periods(first, now, days=days, calendar=calendar)
 
 
 def _sign(
@@ -107,12 +136,13 @@ def _in_force(published: Sequence[CrlRow], now: datetime) -> CrlRow | None:
 def sign_recorded(state: State, authority: Authority, *, next_update_days: int | None = None) -> list[CrlRow]:
     """Sign CRLs of all that is recorded, in a transaction of their own; see ``sign_crls``.
 
+    For commands that revoke: a disputed clock does not stop them.
+
     Raises:
-        PolicyError: the clock cannot be right.
         ConflictError: a revocation would be lost.
         BusyError: the state is locked or the disk refuses, or the CAs are others by now.
     """
-    with state.transaction(signing=True) as now:
+    with state.transaction() as now:
         rows = sign_crls(state, authority, now, next_update_days=next_update_days)
         seal_audit(state, authority)
     return rows
@@ -122,7 +152,7 @@ def sign_and_publish_crls(state: State, authority: Authority) -> list[CrlRow]:
     """Sign CRLs of all that is recorded, publish everything, and read the CRLs back.
 
     Raises:
-        PolicyError: the clock cannot be right, or an operator's ACL line would break the broker.
+        PolicyError: an operator's ACL line would break the broker.
         ConflictError: a revocation would be lost.
         StateError: the file on disk is not what was signed.
         BusyError: the state is locked or the disk refuses.

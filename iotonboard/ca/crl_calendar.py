@@ -17,6 +17,7 @@ from iotonboard.errors import BusyError, PolicyError
 from iotonboard.model import from_epoch, to_epoch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from iotonboard.store.store import Store
@@ -83,20 +84,39 @@ class Period:
     next_update: datetime
 
 
-def first_update(now: datetime, in_force: datetime | None, not_before: datetime, *, skew_minutes: int) -> datetime:
+def first_update(
+    now: datetime,
+    in_force: datetime | None,
+    not_before: datetime,
+    *,
+    skew_minutes: int,
+    dated: datetime | None = None,
+) -> datetime:
     """Choose thisUpdate of the list that is in force at once: backdated, yet newer than the one before.
 
-    ``in_force`` is thisUpdate of the list that the broker uses now; ``not_before`` that of the CA.
+    ``in_force`` is thisUpdate of the list that the broker uses now; ``not_before`` that of the CA; ``dated`` the date
+    of the newest revocation, no later than which an entry's first list may begin. What lies so far ahead that a clock
+    must have been wrong counts for nothing: no broker takes such a list.
 
     Raises:
         BusyError: lists were signed so fast that the next one would begin in the future.
     """
     begin = max(now - timedelta(minutes=skew_minutes), not_before)
-    if in_force is not None:
+    if in_force is not None and in_force <= now + timedelta(minutes=max(skew_minutes, 1)):
         begin = max(begin, in_force + _SECOND)
+    if dated is not None and dated <= now:
+        begin = max(begin, dated)
     if begin > now:
         raise BusyError("thisUpdate would lie in the future", hint="wait a few seconds and run the command again")
     return begin
+
+
+def continue_periods(last: Sequence[Period]) -> list[Period]:
+    """Plan a generation by a clock that is disputed: a broker that took the ``last`` lists takes these in their place.
+
+    Each begins a second after the one that it replaces, and ends with it; so does each list of a calendar.
+    """
+    return [Period(period.this_update + _SECOND, period.next_update) for period in last]
 
 
 def plan_periods(first: datetime, now: datetime, *, days: int, calendar: Calendar | None) -> list[Period]:

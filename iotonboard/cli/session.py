@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from iotonboard.ca.authority import Authority, Unlock
     from iotonboard.ca.passphrase import Passphrase
     from iotonboard.model import Refused
+    from iotonboard.state.clock import ClockReading
     from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
 
@@ -85,8 +86,14 @@ class Session:
 
         with open_state(self.root, self.environment, self.caller, clock) as state:
             self._tell_if_open_to_others(state.paths.root)
-            _finish_earlier_calls(state)
+            _finish_earlier_calls(state, self._tell_if_disputed(state).trusted)
             yield state
+
+    def _tell_if_disputed(self, state: State) -> ClockReading:
+        reading = state.note_dispute()
+        if reading.dispute and self.command not in ("accept-clock", "health"):  # which say it by themselves
+            self.message(f"warning: {reading.dispute.message}; only revocations are signed ({reading.dispute.hint})")
+        return reading
 
     def unlock(self, state: State, passphrase: Passphrase | None = None) -> Authority:
         """Open the CA key with ``passphrase``, or with that from file, environment or terminal."""
@@ -195,11 +202,11 @@ class Session:
             output.write_message(f"iotonboard: {text}")
 
 
-def _finish_earlier_calls(state: State) -> None:
+def _finish_earlier_calls(state: State, now: datetime) -> None:
     """Do what was left to the next command, whatever it is; most calls have nothing to do, and load nothing for it."""
     from iotonboard.store.left_to_do import has_erasures_left, has_expired_delivery
 
-    if has_expired_delivery(state.store, state.trusted_time()):
+    if has_expired_delivery(state.store, now):
         from iotonboard.state.outbox import sweep_outbox
 
         sweep_outbox(state)

@@ -40,7 +40,7 @@ class Listed:
 
 def list_devices(state: State, chosen: Filter) -> Iterator[Listed]:
     """The devices that match, one at a time, in the order of their ids."""
-    store, now = state.store, state.clock()
+    store, now = state.store, state.trusted_time()
     if chosen.old_ca:
         for device_id in islice(devices_behind(store, now), chosen.limit):
             yield _listed(device_record(store, device_id), now)

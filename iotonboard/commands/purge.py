@@ -46,8 +46,11 @@ def purge(state: State, device_ids: Sequence[str], *, older_than: int | None) ->
 
     Raises:
         NotFoundError: a device is not there; nothing was erased.
+        PolicyError: ``older_than`` was given and the clock cannot be right: it does not tell what is old.
         BusyError: the state is locked or the disk refuses.
     """
+    if older_than is not None and (dispute := state.read_clock().dispute):
+        raise dispute
     yield from _purge_named(state, device_ids, older_than or 0) if device_ids else _purge_old(state, older_than or 0)
     apply_keep_keys(state)
     unpublished = publish(state, publish_device_files, settle_deliveries)

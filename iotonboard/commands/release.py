@@ -51,9 +51,11 @@ def release(
         PolicyError: the clock cannot be right, or an operator's ACL line would break the broker.
         BusyError: the state is locked or the disk refuses.
     """
+    if dispute := state.read_clock().dispute:
+        raise dispute
     authority = unlock()
     _finish_killed_call(state, authority)
-    with state.transaction() as now:
+    with state.transaction(signing=True) as now:
         released = {device_id: _record(state, device_id, now) for device_id in dict.fromkeys(device_ids)}
     rows = sign_and_publish_crls(state, authority)
     for device_id, serials in released.items():

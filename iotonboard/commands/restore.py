@@ -218,7 +218,7 @@ def _take_up_one(state: State, issuer: IssuerRow, der: bytes, now: datetime) -> 
         taken_up += 1
         if has_certificate(state.store, serial):
             _, holder = certificate_by_serial(state.store, serial)
-            revoke_certificates(state, [serial], reason, now, subject=holder)
+            revoke_certificates(state, [serial], reason, now, subject=holder, dated=date)
         else:
             set_foreign_entry(state.store, issuer.id, serial, encode_entry(serial, date, reason))
             state.record(now, "foreign", serial=serial.hex, detail={"foreign": reason.value})

@@ -55,7 +55,7 @@ def retire(
     Raises:
         NotFoundError: there is no such device; nothing was recorded.
         KeyUnavailableError: no CRL was signed: the CA key is missing or the passphrase does not open it.
-        PolicyError: no CRL was signed, for the clock cannot be right; or the broker's files would break it.
+        PolicyError: the broker's files would break it.
         ConflictError: no CRL was signed, for it would lose a revocation.
         BusyError: the state is locked or the disk refuses.
     """
@@ -84,7 +84,7 @@ def _record(state: State, device_id: str, now: datetime) -> Retired:
     if device_named(state.store, device_id).is_retired:
         return Retired(device_id, (), changed=False)
     reason = RevocationReason.CESSATION_OF_OPERATION
-    serials = tuple(revocable(state.store, device_id, now, reason))
+    serials = tuple(revocable(state.store, device_id, state.read_clock().earliest, reason))
     revoke_certificates(state, serials, reason, now, subject=device_id)
     set_retired(state.store, device_id, now)
     state.record(now, device_id, detail={"retired": True})

@@ -44,7 +44,7 @@ def revoke(
     Raises:
         IotOnboardError: with ``strict``, of the first target that is refused; nothing was recorded.
         KeyUnavailableError: no CRL was signed: the CA key is missing or the passphrase does not open it.
-        PolicyError: no CRL was signed, for the clock cannot be right; or the broker's files would break it.
+        PolicyError: the broker's files would break it.
         ConflictError: no CRL was signed, for it would lose a revocation.
         BusyError: the state is locked or the disk refuses.
     """

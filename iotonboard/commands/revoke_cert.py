@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from iotonboard.broker.certificate_file import read_certificate_file
 from iotonboard.errors import PolicyError
 from iotonboard.model import DeviceId, Target
-from iotonboard.pki.crl import serial_and_reason
+from iotonboard.pki.crl import entry_date, serial_and_reason
 from iotonboard.pki.facts import certificate_facts, is_issued_by
 from iotonboard.state.changes import revoke_certificates
 from iotonboard.store.certificates import NewCertificate, add_certificate, has_certificate
@@ -86,7 +86,8 @@ def _adopt(state: State, given: _Given) -> SerialNumber:
         if entry := foreign_entry(state.store, facts.serial):  # on the CRL already: once, and not valid for a moment
             reason = serial_and_reason(entry)[1]
             set_foreign_entry(state.store, issuer, facts.serial, None)
-            revoke_certificates(state, [facts.serial], reason, now, subject=host or facts.subject_cn)
+            subject, dated = host or facts.subject_cn, entry_date(entry)
+            revoke_certificates(state, [facts.serial], reason, now, subject=subject, dated=dated)
     return facts.serial
 
 

@@ -48,7 +48,7 @@ def show(state: State, device_id: str) -> Shown:
     Raises:
         NotFoundError: there is none of that id.
     """
-    store, now = state.store, state.clock()
+    store, now = state.store, state.trusted_time()
     with store.reading():
         device = device_record(store, device_id)
         issuers = {issuer.id: issuer.fingerprint for issuer in all_issuers(store)}

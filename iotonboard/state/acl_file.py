@@ -70,8 +70,11 @@ def render_acl(state: State, path: str, now: datetime, *, style: str | None = No
 
 
 def listed_since(state: State, now: datetime) -> datetime:
-    """A revoked certificate that expired before this moment was on a CRL after its expiry (RFC 5280 3.3)."""
-    return newest_update(state.store, now) or from_epoch(0)
+    """A revoked certificate that expired before this moment was on a CRL after its expiry (RFC 5280 3.3).
+
+    Of lists that began by either of the times when the clock is disputed.
+    """
+    return newest_update(state.store, min(now, state.read_clock().earliest)) or from_epoch(0)
 
 
 def broker_placement(state: State, path: str) -> Placement:

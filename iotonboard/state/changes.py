@@ -5,16 +5,20 @@ Each records what it does in the trail, and notes that CRL and ACL are to be pub
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from iotonboard.model import RevocationReason
+from iotonboard.model import RevocationReason, from_epoch, rfc3339, to_epoch
 from iotonboard.pki.crl_entry import encode_entry
 from iotonboard.state.acl_file import mark_acl
+from iotonboard.store.crls import earliest_update, updates_in_force
 from iotonboard.store.revocations import (
     add_revocation,
     remove_revocation,
     revocable,
     revocation_of,
+    revocations_after,
+    set_revocation_date,
     unlisted_revocations,
 )
 
@@ -26,16 +30,65 @@ if TYPE_CHECKING:
     from iotonboard.state.state import State
 
 
+_SECOND = timedelta(seconds=1)
+_NEWEST_DATE = "newest_revocation_date"
+
+
 def revoke_certificates(
-    state: State, serials: Iterable[SerialNumber], reason: RevocationReason, now: datetime, *, subject: str
+    state: State,
+    serials: Iterable[SerialNumber],
+    reason: RevocationReason,
+    now: datetime,
+    *,
+    subject: str,
+    dated: datetime | None = None,
 ) -> None:
-    """Revoke certificates of one device or broker; of one that is revoked already, only a hold's date changes."""
+    """Revoke certificates of one device or broker; of one that is revoked already, only a hold's date changes.
+
+    ``dated``: the date of the entry, where the caller knows it already: from a list that has it, or as
+    ``date_of_next_list`` told it for many certificates at once.
+    """
+    dated = dated or date_of_next_list(state)
+    newest = newest_revocation_date(state)
+    state.store.set_meta(_NEWEST_DATE, to_epoch(max(dated, newest) if newest else dated))
     for serial in serials:
         earlier = revocation_of(state.store, serial)
-        date = now if earlier is None or earlier.is_hold else earlier.revocation_date
+        date = dated if earlier is None or earlier.is_hold else earlier.revocation_date
         add_revocation(state.store, serial, date, reason, encode_entry(serial, date, reason))
         _record(state, serial, now, subject, {"revoked": reason.value})
     mark_acl(state)
+
+
+def date_of_next_list(state: State) -> datetime:
+    """The date of a revocation that is recorded now: the earliest that the next list can begin at.
+
+    Lists are backdated, for brokers whose clock is behind. An entry that was dated later than its list would let the
+    device pass at a verifier that judges entries by their date.
+    """
+    clock = state.read_clock()
+    if clock.dispute:  # the next list begins a second after the last one (ca/crl.py)
+        earliest = earliest_update(state.store)
+        return clock.earliest if earliest is None else earliest + _SECOND
+    begun = updates_in_force(state.store, clock.now)
+    backdated = clock.now - timedelta(minutes=state.config["not_before_skew_minutes"])
+    return min(max(backdated, min(begun) + _SECOND), clock.now) if begun else backdated
+
+
+def newest_revocation_date(state: State) -> datetime | None:
+    """The latest date of a revocation that was recorded; ``None`` before the first one."""
+    date = state.store.meta(_NEWEST_DATE)
+    return None if date is None else from_epoch(date)
+
+
+def date_again(state: State, now: datetime) -> None:
+    """Date revocations anew that a clock dated which was ahead: such an entry would not count before its date."""
+    date = now - timedelta(minutes=state.config["not_before_skew_minutes"])
+    if (newest := newest_revocation_date(state)) and newest > now:
+        state.store.set_meta(_NEWEST_DATE, to_epoch(date))
+    for revocation in revocations_after(state.store, now):
+        entry = encode_entry(revocation.serial, date, revocation.reason)
+        set_revocation_date(state.store, revocation.serial, date, entry)
+        state.record(now, "clock", serial=revocation.serial.hex, detail={"dated": rfc3339(date)})
 
 
 def release(state: State, serial: SerialNumber, now: datetime, *, subject: str) -> None:

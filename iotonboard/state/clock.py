@@ -1,6 +1,7 @@
 """The state of the clock: right, or disputed because it disagrees with the last recorded event.
 
-By a disputed clock nothing is issued and nothing has expired; recording goes on, and does not make it the measure.
+By a disputed clock nothing is issued and nothing has expired; recording goes on, and does not make it the measure. A
+revocation is signed all the same. What cannot be taken back waits until a day after the dispute.
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import PolicyError
-from iotonboard.model import rfc3339
+from iotonboard.model import from_epoch, rfc3339
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.state.config import Config
+
+
+DISPUTED, SETTLED = "clock_disputed", "clock_settled"  # single values: whether it is, and since when it no longer is
+_A_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,21 @@ class ClockReading:
     def trusted(self) -> datetime:
         """The time by which something has expired: where the clock is disputed, that of the last event."""
         return self.now if self.dispute is None or self.last_event is None else self.last_event
+
+    @property
+    def earliest(self) -> datetime:
+        """The time by which something has expired whoever is right, the clock or the last event.
+
+        A revocation goes by it: the last event may be what a wrong clock said, and be disputed by one that was set.
+        """
+        return min(self.now, self.trusted)
+
+    def may_destroy(self, settled: int | None) -> bool:
+        """Say whether what has expired may be erased: not under a dispute, nor within a day after one.
+
+        ``settled``: when the last dispute ended, in seconds since 1970; ``None`` when there never was one.
+        """
+        return self.dispute is None and (settled is None or self.now >= from_epoch(settled) + _A_DAY)
 
 
 def read_clock(now: datetime, last_event: datetime | None, settings: Config) -> ClockReading:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.errors import IotOnboardError
 from iotonboard.files import erase_file, sync_dir
+from iotonboard.state.clock import SETTLED
 from iotonboard.state.publication import ca_is_published
 from iotonboard.store.issuers import KEYS_TO_ERASE, all_issuers, current_issuers
 from iotonboard.store.left_to_do import has_erasures_left
@@ -34,10 +35,12 @@ def purge(state: State, kept: Kept, now: datetime, why: str) -> None:
 def apply_keep_keys(state: State) -> None:
     """Purge what the policy ``keep_keys`` gives up, from where the last call ended.
 
-    The files go with the next ``publish_device_files``, and SQLite's log of them with ``finish_erasures`` behind it.
+    Nothing under a disputed clock, nor within a day after one: a key that is gone does not come back with the right
+    time. The files go with the next ``publish_device_files``, and SQLite's log of them with ``finish_erasures`` behind
+    it.
     """
     policy = str(state.config["keep_keys"])
-    if policy == "always":
+    if policy == "always" or not state.note_dispute().may_destroy(state.store.meta(SETTLED)):
         return
     mark = f"keep_keys {policy.partition(':')[0]}"
     while group := _due(state, policy, int(state.store.meta(mark) or 0)):

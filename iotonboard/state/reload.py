@@ -26,5 +26,5 @@ def reload_configured(state: State) -> str:
     """
     paths, timeout_s = state.paths, state.config["broker.reload_timeout_seconds"]
     method = parse_method(state.config["broker.reload"])
-    check_before_reload(BrokerFiles(paths.acl, paths.crl, paths.ca_certificate, state.clock()))
+    check_before_reload(BrokerFiles(paths.acl, paths.crl, paths.ca_certificate, state.trusted_time()))
     return reload_broker(method, (paths.acl, paths.crl), timeout_s=timeout_s)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.errors import BusyError, IotOnboardError, NotFoundError
 from iotonboard.model import Refused, RevocationReason, SerialNumber
-from iotonboard.state.changes import revoke_certificates
+from iotonboard.state.changes import date_of_next_list, revoke_certificates
 from iotonboard.store.certificates import certificate_by_serial
 from iotonboard.store.devices import device_named, device_record
 from iotonboard.store.revocations import revocable, revocation_of
@@ -53,9 +53,10 @@ def record_revocations(
     """
     recorded: list[Revoked | Refused] = []
     with state.transaction() as now:
+        dated = date_of_next_list(state)
         for target in targets:
             try:
-                recorded.append(_record_one(state, target, reason, now))
+                recorded.append(_record_one(state, target, reason, now, dated))
             except IotOnboardError as error:
                 if strict or isinstance(error, BusyError):  # SQLite may have ended the whole transaction
                     raise
@@ -63,7 +64,7 @@ def record_revocations(
     return recorded
 
 
-def _record_one(state: State, target: Target, reason: RevocationReason, now: datetime) -> Revoked:
+def _record_one(state: State, target: Target, reason: RevocationReason, now: datetime, dated: datetime) -> Revoked:
     store = state.store
     serials: tuple[SerialNumber, ...]
     if target.serial:
@@ -77,10 +78,10 @@ def _record_one(state: State, target: Target, reason: RevocationReason, now: dat
         serials = (certificate.serial,) if reason.replaces(earlier.reason if earlier else None) else ()
     else:
         holder = device_named(store, target.device_id).device_id
-        serials = tuple(revocable(store, holder, state.trusted_time(), reason))
+        serials = tuple(revocable(store, holder, state.read_clock().earliest, reason))
         earlier = None if serials else _newest_revocation(store, holder)
     if serials:
-        revoke_certificates(state, serials, reason, now, subject=holder)
+        revoke_certificates(state, serials, reason, now, subject=holder, dated=dated)
     stands = revocation_of(store, serials[-1]) if serials else earlier
     if stands is None:
         return Revoked(holder, serials, reason, None)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.topics import parse_topic_rule
-from iotonboard.errors import PolicyError, StateError
+from iotonboard.errors import IotOnboardError, PolicyError, StateError
 from iotonboard.model import from_epoch, to_epoch, whole_seconds
 from iotonboard.reading import read_file
 from iotonboard.state import config
-from iotonboard.state.clock import read_clock
+from iotonboard.state.clock import DISPUTED, SETTLED, read_clock
 from iotonboard.state.layout import resolve_paths
 from iotonboard.store import audit
 from iotonboard.store.store import Store
@@ -45,7 +45,8 @@ class State:
     def transaction(self, *, signing: bool = False) -> Iterator[datetime]:
         """Hold the write lock around one change; yields the time of the event.
 
-        ``signing`` commands are stopped by a disputed clock; others go on, and do not make it the measure.
+        ``signing`` commands are stopped by a disputed clock; others go on, and do not make it the measure. Those that
+        revoke are among the others: their lists continue the last ones (``ca/crl.py``).
 
         Raises:
             PolicyError: the clock went back past the allowed skew, or far ahead.
@@ -67,6 +68,19 @@ class State:
     def trusted_time(self) -> datetime:
         """The clock's time, or that of the last event where the clock is disputed: by it nothing has expired."""
         return self.read_clock().trusted
+
+    def note_dispute(self) -> ClockReading:
+        """Ask the clock, and note since when it is disputed, or has been right again.
+
+        Where the database takes no note, the next command does it.
+        """
+        clock = self.read_clock()
+        if bool(clock.dispute) != bool(self.store.meta(DISPUTED)):
+            with contextlib.suppress(IotOnboardError), self.store.without_waiting(), self.store.transaction():
+                self.store.set_meta(DISPUTED, int(bool(clock.dispute)))
+                if not clock.dispute:
+                    self.store.set_meta(SETTLED, to_epoch(clock.now))
+        return clock
 
     def record(
         self, now: datetime, subject: str, *, serial: str = "", detail: Mapping[str, object] | None = None

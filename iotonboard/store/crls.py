@@ -90,6 +90,19 @@ def newest_update(store: Store, now: datetime) -> datetime | None:
     return store.record(from_epoch, query, (to_epoch(now),))
 
 
+def updates_in_force(store: Store, now: datetime) -> list[datetime]:
+    """The thisUpdate of each issuer's list that is in force now, of the newest generation; none of one without any."""
+    query = """SELECT max(this_update) FROM crl WHERE generation = (SELECT max(generation) FROM crl)
+        AND this_update <= ? GROUP BY issuer"""
+    return store.records(from_epoch, query, (to_epoch(now),))
+
+
+def earliest_update(store: Store) -> datetime | None:
+    """The earliest thisUpdate of the newest generation; ``None`` before the first one."""
+    query = "SELECT min(this_update) FROM crl WHERE generation = (SELECT max(generation) FROM crl) GROUP BY generation"
+    return store.record(from_epoch, query)
+
+
 def crl_generation(store: Store, *, with_der: bool = True) -> list[CrlRow]:
     """Every CRL of the newest generation: what ``crl.pem`` holds."""
     return _crls(store, "WHERE generation = (SELECT max(generation) FROM crl) ORDER BY id", (), with_der=with_der)

@@ -68,6 +68,28 @@ def revocation_of(store: Store, serial: SerialNumber) -> RevocationRecord | None
     )
 
 
+def revocations_after(store: Store, moment: datetime) -> list[RevocationRecord]:
+    """Revocations that are dated later than this."""
+    query = """SELECT c.serial, r.revocation_date, r.reason FROM revocation r JOIN certificate c ON c.id = r.certificate
+        WHERE r.revocation_date > ? ORDER BY r.certificate"""
+    return store.records(
+        lambda serial, date, reason: RevocationRecord(
+            SerialNumber.from_octets(serial), from_epoch(date), RevocationReason(reason)
+        ),
+        query,
+        (to_epoch(moment),),
+    )
+
+
+def set_revocation_date(store: Store, serial: SerialNumber, date: datetime, entry_der: bytes) -> None:
+    """Date a revocation anew."""
+    store.execute(
+        "UPDATE revocation SET revocation_date = ?, entry_der = ?"
+        " WHERE certificate = (SELECT id FROM certificate WHERE serial = ?)",
+        (to_epoch(date), entry_der, serial.octets),
+    )
+
+
 def foreign_entry(store: Store, serial: SerialNumber) -> bytes | None:
     """The CRL entry of a revocation whose certificate this state does not know."""
     return store.record(bytes, "SELECT entry_der FROM foreign_revocation WHERE serial = ?", (serial.octets,))
