@@ -1,33 +1,70 @@
-"""Reading files from disk; what the system refuses becomes one of the program's own errors."""
+"""Reading files from disk; what the system refuses becomes one of the program's own errors.
+
+Only plain files are opened: a FIFO would wait for somebody who writes, and opening a device does something to it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
+import stat
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import BusyError, ConflictError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import BinaryIO
+
+# What the caller has open already, as a shell hands over <(...): no opening of it waits or does anything.
+_INHERITED = re.compile(r"/dev/fd/(\d{1,9})|/proc/self/fd/(\d{1,9})|/dev/stdin")
+# O_BINARY exists on Windows only, the others on POSIX only. O_NONBLOCK changes nothing for a plain file.
+_READ = os.O_RDONLY
+for _flag in ("O_BINARY", "O_CLOEXEC", "O_NOCTTY", "O_NONBLOCK"):
+    _READ |= getattr(os, _flag, 0)
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+class _NotAFileError(OSError):
+    """``strerror`` says what it is."""
+
+
+def open_file(path: str) -> BinaryIO:
+    """Open a file that somebody named, to read it from its beginning.
+
+    Raises:
+        NotFoundError: there is no such file, or it is something else: a folder, a FIFO, a socket, a device.
+        BusyError: it cannot be read.
+    """
+    with _reading(path):
+        try:
+            return _open(path)
+        except (FileNotFoundError, NotADirectoryError):
+            raise NotFoundError(f"there is no file {path!r}", hint="check the name") from None
+        except _NotAFileError as error:
+            what = str(error.strerror)
+            hint = "name a file in it" if what.startswith("a folder") else "name a file, or '-' where stdin is read"
+            raise NotFoundError(f"{path!r} is {what}", hint=hint) from None
 
 
 def read_file(path: str, *, limit: int = 1 << 26) -> bytes:
     """Read a whole file of at most ``limit`` octets.
 
     Raises:
-        NotFoundError: there is no such file.
+        NotFoundError: there is no such file, or it is something else.
         BusyError: it cannot be read.
         ConflictError: it is larger than ``limit``.
     """
-    with _reading(path):
-        try:
-            with open(path, "rb") as file:
-                content = file.read(limit + 1)
-        except (FileNotFoundError, NotADirectoryError):
-            raise NotFoundError(f"there is no file {path!r}", hint="check the name") from None
-        except IsADirectoryError:
-            raise NotFoundError(f"{path!r} is a folder, not a file", hint="name a file in it") from None
+    with open_file(path) as file, _reading(path):
+        content = file.read(limit + 1)
     if len(content) > limit:
         raise ConflictError(f"{path!r} is larger than {limit} bytes", hint="this is not the file that was meant")
     return content
@@ -39,7 +76,7 @@ def read_pieces(path: str) -> Iterator[bytes]:
     Raises:
         BusyError: it cannot be read.
     """
-    with _reading(path), open(path, "rb") as file:
+    with _reading(path), _open(path) as file:
         while piece := file.read(1 << 20):
             yield piece
 
@@ -50,7 +87,7 @@ def holds(path: str, pieces: Iterable[bytes]) -> bool:
     Raises:
         BusyError: it cannot be read.
     """
-    with _reading(path), open(path, "rb") as file:
+    with _reading(path), _open(path) as file:
         return all(file.read(len(piece)) == piece for piece in pieces) and not file.read(1)
 
 
@@ -60,17 +97,41 @@ def read_back(path: str, *, limit: int = 1 << 26) -> bytes:
     Raises:
         BusyError: it cannot be read.
     """
-    with _reading(path):
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            if hasattr(os, "posix_fadvise"):
-                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-            return file.read(limit)
+    with _reading(path), _open(path, getattr(os, "O_NOFOLLOW", 0)) as file:
+        if hasattr(os, "posix_fadvise"):
+            with contextlib.suppress(OSError):  # not every file system takes advice
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        return file.read(limit)
+
+
+def _open(path: str, flags: int = 0) -> BinaryIO:
+    """Open a plain file, and nothing else even for a moment."""
+    if inherited := _INHERITED.fullmatch(path):
+        return os.fdopen(os.dup(int(inherited[1] or inherited[2] or 0)), "rb")
+    try:
+        _refuse_others(os.stat(path))
+    except ValueError:  # a NUL in the name
+        raise FileNotFoundError(errno.ENOENT, "no file has such a name") from None
+    descriptor = os.open(path, _READ | flags)
+    try:
+        _refuse_others(os.fstat(descriptor))  # it may be another one by now
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _refuse_others(found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "something else")
+        raise _NotAFileError(errno.EINVAL, f"{kind}, not a file")
 
 
 @contextlib.contextmanager
 def _reading(path: str) -> Iterator[None]:
     try:
         yield
+    except _NotAFileError as error:
+        raise BusyError(f"cannot read {path!r}: it is {error.strerror}", hint="move it away") from error
     except OSError as error:
         raise BusyError(f"cannot read {path!r}: {error.strerror}", hint="check the file's permissions") from error
