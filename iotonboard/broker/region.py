@@ -65,6 +65,17 @@ def stream_operator_text(pieces: Iterable[bytes]) -> OperatorText:
     return scan.finish()
 
 
+def has_marker(pieces: Iterable[bytes]) -> bool:
+    """Say whether a file, in pieces cut anywhere, holds a marker of the region in any state of repair."""
+    carry = b""
+    for piece in pieces:
+        text = carry + piece
+        if any(_MARKER.match(text, position) for position in _comment_starts(text)):
+            return True
+        carry = text[text.rfind(b"\n") + 1 :]
+    return False
+
+
 def operator_acl(operator: OperatorText, *, version: Version = "2.0") -> Acl:
     """Read the operator's own rules.
 

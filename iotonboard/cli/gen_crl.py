@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from iotonboard.cli.options import ReloadOption
+from iotonboard.cli.options import HereOption, ReloadOption
 from iotonboard.cli.session import Session, verb
 from iotonboard.errors import UsageError
 from iotonboard.model import rfc3339
@@ -30,6 +30,7 @@ def gen_crl(
     every: Annotated[
         int | None, typer.Option("--every", min=1, max=3650, metavar="DAYS", help="A list of the calendar each N days.")
     ] = None,
+    here: HereOption = False,
     reload: ReloadOption = False,
 ) -> int | None:
     """Sign a new CRL and publish it, with the ACL.
@@ -54,6 +55,7 @@ def gen_crl(
             session.unlocker(state),
             next_update_days=next_update_days,
             calendar=request,
+            here=here,
             reload=session.reloader(state, wanted=reload),
         )
         for result in results:

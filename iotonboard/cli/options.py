@@ -27,3 +27,7 @@ CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 ReloadOption = Annotated[
     bool, typer.Option("--reload", help="Make the broker read it, as 'broker.reload' says, and check the outcome.")
 ]
+HereOption = Annotated[
+    bool,
+    typer.Option("--here", help="Publish also where nothing of this CA is any more, as when its disk was lost."),
+]

@@ -40,7 +40,10 @@ def purge(
                 "device_id": one.device_id,
                 "serials": [serial.hex for serial in one.serials],
                 "purged_at": rfc3339(one.purged_at),
+                "files_gone": one.is_finished,
             }
-            count = len(one.serials)
-            session.result(values, f"{one.device_id}\t{f'{count} purged' if count else 'nothing left to purge'}")
+            what = f"{len(one.serials)} purged" if one.serials else "nothing left to purge"
+            session.result(
+                values, f"{one.device_id}\t{what if one.is_finished else f'{what}; its files are still there'}"
+            )
     return None

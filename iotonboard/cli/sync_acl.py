@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from iotonboard.cli.options import ReloadOption
+from iotonboard.cli.options import HereOption, ReloadOption
 from iotonboard.cli.session import Session, verb
 from iotonboard.errors import UsageError
 
@@ -27,6 +27,7 @@ def sync_acl(
         str | None, typer.Option("--out", metavar="PATH", help="Another file than the configured one.")
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 9 when the file differs.")] = False,
+    here: HereOption = False,
     reload: ReloadOption = False,
 ) -> int | None:
     """Bring the ACL's managed region to what the database says. Everything outside of it stays."""
@@ -34,9 +35,12 @@ def sync_acl(
 
     if check and reload:
         raise UsageError("--check writes nothing to reload", hint="leave one of the two out")
+    if here and (check or out is not None):
+        raise UsageError("--here is about the configured file", hint="leave --check and --out out")
     changed = False
     with session.open_state() as state:
-        for result in sync(state, style=style, out=out, check=check, reload=session.reloader(state, wanted=reload)):
+        reloader = session.reloader(state, wanted=reload)
+        for result in sync(state, style=style, out=out, check=check, here=here, reload=reloader):
             _print(session, result, check=check)
             changed = result.changed
     if changed and not check and not reload:

@@ -12,7 +12,7 @@ from iotonboard.broker.topics import parse_topic_rule
 from iotonboard.files import PRIVATE, write_atomic
 from iotonboard.permissions import group_number, user_number
 from iotonboard.reading import read_file
-from iotonboard.state import config
+from iotonboard.state import config, places
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.layout import resolve_paths
 
@@ -43,10 +43,13 @@ def set_value(state: State, key: str, text: str) -> object:
     target = tables.setdefault(table, {}) if table else tables
     target[name] = list(value) if isinstance(value, tuple) else value
     changed = tomli_w.dumps(tables)
-    resolve_paths(state.paths.root, config.load_config(changed, {}))  # refuses two uses of one file
+    there = resolve_paths(state.paths.root, config.load_config(changed, {}))  # refuses two uses of one file
     with state.transaction() as now:
         state.record(now, key, detail={"value": text})
         if key in _TOPIC_RULE_SETTINGS:
             mark_acl(state)
+        if key in places.SETTINGS:
+            for place in places.Place:  # the CRL lies in the CA's folder unless it has a place of its own
+                places.note_move(state, place, there)
         write_atomic(state.paths.config, changed.encode("utf-8"), PRIVATE)
     return value

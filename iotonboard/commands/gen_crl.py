@@ -17,6 +17,7 @@ from iotonboard.ca.crl import check_published, sign_crls
 from iotonboard.ca.crl_calendar import new_calendar, save_calendar
 from iotonboard.errors import UsageError
 from iotonboard.state.erasure import apply_keep_keys, finish_erasures
+from iotonboard.state.places import Place, begin_here
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 
 if TYPE_CHECKING:
@@ -54,9 +55,12 @@ def gen_crl(
     *,
     next_update_days: int | None = None,
     calendar: CalendarRequest | None = None,
+    here: bool = False,
     reload: Reload | None = None,
 ) -> Iterator[Result]:
     """Sign CRLs and publish them with the ACL; yields the one result once they are published and read back.
+
+    ``here``: CRL and CA file also where nothing of this CA is any more, as it is when a disk is away.
 
     Raises:
         KeyUnavailableError: the CA key is missing, or the passphrase does not open it.
@@ -67,6 +71,8 @@ def gen_crl(
         BusyError: the state is locked or the disk refuses.
     """
     authority = unlock()
+    if here:
+        begin_here(state, Place.CRL, Place.CA)
     apply_keep_keys(state)
     with state.transaction(signing=True) as now:
         if calendar is not None:

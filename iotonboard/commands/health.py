@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from iotonboard.ca.authority import seal_audit
 from iotonboard.ca.credentials import credential_of, open_secret
 from iotonboard.ca.crl import sign_crls
 from iotonboard.delivery import bundle
-from iotonboard.errors import IotOnboardError, NotFoundError
+from iotonboard.errors import ConflictError, IotOnboardError, NotFoundError, StateError
 from iotonboard.files import make_private
 from iotonboard.health.checks.table import CHECKS, run_checks
 from iotonboard.health.inspection import Repair, inspect_state
@@ -63,18 +64,20 @@ class Repaired:
 def repair(state: State, unlock: Unlock) -> Repaired:
     """Rebuild what the certificates, the trail and the CA key can rebuild; without a difference no key is needed.
 
-    Revocations that the database forgot are recorded again, files are written from the database, modes are
-    set, CRL and ACL are published anew. Edited and vanished rows stay: only a backup knows what they said. Rows that
-    were set aside are recorded in the trail, and what stands in their place counts from then on.
+    Indexes of the database are built anew first, which needs no key: all else is found by them. Revocations that the
+    database forgot are recorded again, files are written from the database, modes are set, CRL and ACL are published
+    anew. Edited and vanished rows stay: only a backup knows what they said. Rows that were set aside are recorded in
+    the trail, and what stands in their place counts from then on.
 
     Raises:
         KeyUnavailableError: the CA key is missing, or the passphrase does not open it.
         PolicyError: the clock cannot be right.
         BusyError: the state is locked or the disk refuses.
     """
+    rebuilt = _rebuild_indexes(state)
     differences = find_differences(state)
     if not differences:
-        return Repaired(0, [])
+        return Repaired(rebuilt, [])
     authority = unlock()
     with state.transaction(signing=True) as now:
         for serial in {one.serial for one in differences if one.repair is Repair.REVOKE and one.serial}:
@@ -91,7 +94,20 @@ def repair(state: State, unlock: Unlock) -> Repaired:
         if difference.repair is Repair.SET_MODE:
             make_private(difference.subject)
     refuse_unpublished(publish(state, *EVERYTHING))
-    return Repaired(len(differences), find_differences(state))
+    return Repaired(rebuilt + len(differences), find_differences(state))
+
+
+def _rebuild_indexes(state: State) -> int:
+    """Build damaged indexes anew; returns how many damages went."""
+    if not state.store.damage(with_indexes=True):
+        return 0
+    with contextlib.suppress(StateError, ConflictError):  # what is left is a difference
+        state.store.rebuild_indexes()
+    if state.store.damage(with_indexes=True):
+        return 0
+    with state.transaction() as now:
+        state.record(now, "database", detail={"repaired": "indexes"})
+    return 1
 
 
 def _revoke_again(state: State, serial: SerialNumber, now: datetime) -> None:

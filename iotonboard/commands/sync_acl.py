@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from iotonboard.broker.render import style_warning
 from iotonboard.errors import IotOnboardError
 from iotonboard.state.acl_file import acl_is_current, listed_since, mark_acl, write_acl
+from iotonboard.state.places import Place, begin_here
 from iotonboard.state.publication import EVERYTHING, publish, publish_acl, refuse_unpublished
 from iotonboard.store.acl_members import denied_ids
 from iotonboard.store.devices import count_devices
@@ -42,9 +43,12 @@ def sync_acl(
     style: str | None = None,
     out: str | None = None,
     check: bool = False,
+    here: bool = False,
     reload: Reload | None = None,
 ) -> Iterator[Result]:
     """Write the ACL's managed region anew when it differs; yields the one result once it is written.
+
+    ``here``: also where nothing of this CA is any more, as it is when a disk is away.
 
     Raises:
         PolicyError: a topic rule or an operator's own line would break the broker; the old file stays.
@@ -52,6 +56,8 @@ def sync_acl(
     """
     path = out or state.paths.acl
     is_published = out is None and style is None
+    if here:
+        begin_here(state, Place.ACL)
     with state.store.transaction():
         now = state.trusted_time()
         revoked = len(denied_ids(state.store, now, listed_since(state, now)))

@@ -15,13 +15,14 @@ from enum import Enum, auto
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import IotOnboardError, PolicyError
+from iotonboard.errors import IotOnboardError, PolicyError, StateError
 from iotonboard.health.trail_check import check_trail
 from iotonboard.model import to_epoch
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, revoked_entries
 from iotonboard.pki.facts import certificate_facts, is_issued_by
 from iotonboard.reading import read_file
+from iotonboard.state.places import Place, check_here, path_of
 from iotonboard.store.certificates import broker_hosts
 from iotonboard.store.crls import crl_generation
 from iotonboard.store.devices import find_device
@@ -43,11 +44,13 @@ if TYPE_CHECKING:
 
     from iotonboard.model import SerialNumber
     from iotonboard.pki.crl import CrlFacts
+    from iotonboard.state.layout import Folder
     from iotonboard.state.state import State
-    from iotonboard.store.inspection import InspectedCertificate
+    from iotonboard.store.inspection import InspectedCertificate, WrittenCertificate
     from iotonboard.store.store import Store
 
 
+_UNREADABLE = "restore it from the latest backup, where 'iotonboard health --repair' does not mend it"
 _DEVICE_FILES = frozenset({"device.crt", "device.key", "creds.zip"})
 _BROKER_FILES = frozenset({"broker.crt", "broker.key", "broker-plain.key", "mosquitto.conf"})
 
@@ -58,6 +61,7 @@ class Repair(Enum):
     NOTHING = auto()  # only a backup knows what it was
     REVOKE = auto()  # record the revocation again
     WRITE_FILES = auto()  # write the files of the device or broker anew
+    REINDEX = auto()  # build the database's indexes anew from its tables
     PUBLISH = auto()  # sign CRLs anew, write CRL, CA file and ACL
     SET_MODE = auto()  # take the rights of others away
     ACCEPT = auto()  # record it in the trail, and let what stands there now count
@@ -75,9 +79,23 @@ class Difference:
 
 
 def inspect_state(state: State) -> Iterator[Difference]:
-    """Name every difference between what was recorded and what is there."""
-    if damage := state.store.damage():
-        yield Difference("database", state.paths.database, damage)
+    """Name every difference between what was recorded and what is there.
+
+    Raises:
+        StateError: the database is damaged so that it cannot be read.
+    """
+    damage = state.store.damage(with_indexes=True)
+    if damage:
+        yield Difference("database", state.paths.database, damage, Repair.REINDEX)
+    try:
+        yield from _inspect(state)
+    except StateError as error:
+        if not damage:
+            raise
+        raise StateError(error.message, hint=_UNREADABLE) from error
+
+
+def _inspect(state: State) -> Iterator[Difference]:
     found = check_trail(state.store)
     if found.problem:
         yield Difference("trail", f"row {found.broken_row}", found.problem)
@@ -87,10 +105,7 @@ def inspect_state(state: State) -> Iterator[Difference]:
     yield from _certificates(state.store)
     yield from _vanished(state.store)
     yield from _two_active(state.store, state.clock())
-    yield from _anchors(state)
-    yield from _crl(state)
-    yield from _files(state)
-    yield from _ghosts(state)
+    yield from _publications(state)
     yield from _modes(state)
 
 
@@ -145,6 +160,23 @@ def _two_active(store: Store, now: datetime) -> Iterator[Difference]:
 
 
 # -- publications -----------------------------------------------------------------------------------------------------
+
+
+def _publications(state: State) -> Iterator[Difference]:
+    """What is published; where a disk is away, that alone is told."""
+    looks: dict[Place, tuple[Callable[[State], Iterator[Difference]], ...]] = {
+        Place.CA: (_anchors, _files, _ghosts),
+        Place.CRL: (_crl,),
+        Place.ACL: (),
+    }
+    for place, own in looks.items():
+        try:
+            check_here(state, place)
+        except IotOnboardError as error:
+            yield Difference("away", path_of(state.paths, place), error.message)
+            continue
+        for look in own:
+            yield from look(state)
 
 
 def _anchors(state: State) -> Iterator[Difference]:
@@ -203,12 +235,24 @@ def _files(state: State) -> Iterator[Difference]:
             if _content(path) != content:
                 message = f"{os.path.basename(path)} is not what the database says"
                 yield Difference("file", row.name, message, Repair.WRITE_FILES, row.serial)
+        if row.key_der is None:
+            yield from _erased_files(folder, row)
         if row.bundle_sha256 and row.key_der is not None:
             found = _content(folder.bundle)
             if found is None or sha256(found).hexdigest() != row.bundle_sha256:
                 yield Difference(
                     "file", row.name, "creds.zip is not the one that was made", Repair.WRITE_FILES, row.serial
                 )
+
+
+def _erased_files(folder: Folder, row: WrittenCertificate) -> Iterator[Difference]:
+    """Key and bundle that are there although they were erased, as on a disk that was away, or never made."""
+    for path in filter(os.path.lexists, (folder.key, folder.bundle)):
+        name = os.path.basename(path)
+        if row.is_purged:
+            yield Difference("purged", row.name, f"{name} is back, and was purged", Repair.WRITE_FILES, row.serial)
+        elif not row.is_broker:
+            yield Difference("ghost", row.name, f"{name} is there, and no key was ever made here")
 
 
 def _content(path: str) -> bytes | None:
@@ -223,7 +267,7 @@ def _content(path: str) -> bytes | None:
 def _ghosts(state: State) -> Iterator[Difference]:
     """Files and folders that nothing recorded explains."""
     keys = {row.key_file for row in current_issuers(state.store)}
-    for name in sorted(os.listdir(state.paths.certs)):
+    for name in sorted(os.listdir(state.paths.certs)) if os.path.isdir(state.paths.certs) else ():
         if name.endswith(".key") and name not in keys:
             yield Difference("ghost", name, f"certs/{name} is the key of no CA that was recorded")
     hosts = {os.path.basename(state.paths.broker(host).path) for host in broker_hosts(state.store)}

@@ -21,6 +21,7 @@ from iotonboard.files import (
 )
 from iotonboard.model import Unpublished
 from iotonboard.pki import pem
+from iotonboard.state.places import Place, check_here, note_published
 from iotonboard.store.pending import clear_pending, pending_files, pending_groups
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def writing(state: State, start: StartWriting) -> Iterator[None]:
     Raises:
         BusyError: the disk refuses.
     """
+    _check_here(state)
     group = pending_files(state.store, _GROUP, is_broker=False)
     finish = start(state.paths, group)
     try:
@@ -90,6 +92,7 @@ class FileBacklog:
         """
         with state.store.transaction(durable=False):
             while group := pending_files(state.store, _GROUP, after=max(self._written, default=0), is_broker=False):
+                _check_here(state)
                 _make_parent(state.paths, group)
                 for files in group:
                     _prepare(state.paths, files)
@@ -108,10 +111,26 @@ class FileBacklog:
 
 
 def _write_noted(state: State, *, is_broker: bool) -> list[Unpublished]:
+    if not pending_files(state.store, 1, is_broker=is_broker):
+        return []
+    try:
+        _check_here(state)
+    except IotOnboardError as error:
+        return [Unpublished("broker files" if is_broker else "device files", state.paths.certs, error)]
     unpublished: list[Unpublished] = []
     for group in pending_groups(state.store, _GROUP, is_broker=is_broker):
         unpublished += _note(state, group, write_group(state.paths, group))
     return unpublished
+
+
+def _check_here(state: State) -> None:
+    """Make sure that the disk that the folders are on is not away.
+
+    Raises:
+        BusyError: it is.
+    """
+    check_here(state, Place.CA)
+    note_published(state, Place.CA)
 
 
 def _note(state: State, group: Sequence[PendingFiles], refused: Refused) -> list[Unpublished]:

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 from iotonboard.errors import IotOnboardError
 from iotonboard.files import erase_file, sync_dir
 from iotonboard.state.clock import SETTLED
-from iotonboard.state.publication import ca_is_published
+from iotonboard.state.places import Place, is_away
+from iotonboard.state.publication import ca_is_published, publish, publish_device_files
 from iotonboard.store.issuers import KEYS_TO_ERASE, all_issuers, current_issuers
 from iotonboard.store.left_to_do import has_erasures_left
+from iotonboard.store.pending import has_pending
 from iotonboard.store.secrets import KeptGroup, add_purge, kept_before, kept_confirmed, purged_at, scrub_log
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ def erase_retired_keys(state: State) -> None:
     if not state.store.meta(KEYS_TO_ERASE):
         return
     with state.store.transaction(durable=False):
-        if not ca_is_published(state) or not os.path.isdir(state.paths.certs):
+        if not ca_is_published(state) or is_away(state, Place.CA):
             return
         current = {issuer.key_file for issuer in current_issuers(state.store)}
         for key_file in sorted({issuer.key_file for issuer in all_issuers(state.store)} - current):
@@ -79,10 +81,12 @@ def erase_retired_keys(state: State) -> None:
 def finish_erasures(state: State) -> None:
     """Erase what was recorded as erased and is still there; one look when there is nothing.
 
-    Whatever stands in the way of it, a writer or a read-only disk, is no obstacle to the command that was called, which
-    may be a revocation: the next one does it then.
+    That is also what a purge could not do while a disk was away. Whatever stands in the way of it, a writer or a
+    read-only disk, is no obstacle to the command that was called, which may be a revocation: the next one does it then.
     """
     if has_erasures_left(state.store):
         with contextlib.suppress(IotOnboardError), state.store.without_waiting():
             erase_retired_keys(state)
+            if has_pending(state.store):
+                publish(state, publish_device_files)
             scrub_log(state.store)

@@ -19,6 +19,7 @@ from iotonboard.permissions import check_plain
 from iotonboard.pki import pem
 from iotonboard.state import device_files, generations, outbox
 from iotonboard.state.acl_file import broker_placement, write_acl
+from iotonboard.state.places import Place, check_here, is_away, note_published, was_published
 from iotonboard.store.crls import generation_ders, newest_generation
 from iotonboard.store.issuers import current_issuers
 
@@ -103,29 +104,34 @@ def _write_crl(state: State) -> None:
             f"the database lost CRL generation {published}, which was published",
             hint="'iotonboard health --deep' names what was changed; bring the state back with 'restore --crl'",
         )
-    if newest == published and os.path.exists(state.paths.crl):
+    is_current = was_published(state, Place.CRL, newest)
+    if is_current and (os.path.exists(state.paths.crl) or is_away(state, Place.CRL)):
         return
     if next(generation_ders(state.store), None) is None:
         return
+    check_here(state, Place.CRL)
     check_plain(state.paths.crl)
     pieces = (piece for der in generation_ders(state.store) for piece in pem.checked_pieces("X509 CRL", der))
     write_atomic(state.paths.crl, pieces, broker_placement(state, state.paths.crl))
     state.store.set_meta("crl_published", newest)
+    note_published(state, Place.CRL, newest)
 
 
 def publish_ca(state: State) -> list[Unpublished]:
-    """Write the certificates of the CAs that are trusted; nothing while the disk that holds them is away."""
+    """Write the certificates of the CAs that are trusted."""
     return _alone(state, "ca", state.paths.ca_certificate, _write_ca)
 
 
 def _write_ca(state: State) -> None:
     issuers = current_issuers(state.store)
     is_current = _rows(issuers) == _published_cas(state)
-    if (is_current and os.path.exists(state.paths.ca_certificate)) or not os.path.isdir(state.paths.certs):
+    if is_current and (os.path.exists(state.paths.ca_certificate) or is_away(state, Place.CA)):
         return
+    check_here(state, Place.CA)
     anchors = b"".join(pem.pem_encode("CERTIFICATE", issuer.der) for issuer in issuers)
     write_atomic(state.paths.ca_certificate, anchors, PUBLIC)
     state.store.set_meta("ca_published", _rows(issuers))
+    note_published(state, Place.CA)
 
 
 def ca_is_published(state: State) -> bool:
@@ -151,12 +157,14 @@ def _write_acl(state: State) -> None:
     changes = state.store.meta("acl_changes") or 0
     # The settings may have been edited by hand, or by a 'config set' that was killed before its COMMIT.
     settings = "\n".join((state.config["acl.style"], *state.config["acl.topics"]))
-    is_current = changes == state.store.meta("acl_published") and settings == state.store.meta("acl_settings")
-    if is_current and os.path.exists(state.paths.acl):
+    is_current = was_published(state, Place.ACL, changes) and settings == state.store.meta("acl_settings")
+    if is_current and (os.path.exists(state.paths.acl) or is_away(state, Place.ACL)):
         return
+    check_here(state, Place.ACL)
     write_acl(state, state.paths.acl, state.trusted_time())
     state.store.set_meta("acl_settings", settings)
     state.store.set_meta("acl_published", changes)
+    note_published(state, Place.ACL, changes)
 
 
 def publish_device_files(state: State) -> list[Unpublished]:
@@ -175,7 +183,9 @@ def keep_generation(state: State) -> list[Unpublished]:
 
 
 def _copy_generation(state: State) -> None:
-    if state.store.meta("acl_published") == state.store.meta("acl_changes"):  # else its ACL is still to come
+    # Else its ACL is still to come; and what is on a disk that is away is copied when that is back.
+    is_whole = state.store.meta("acl_published") == state.store.meta("acl_changes")
+    if is_whole and not is_away(state, Place.ACL) and not is_away(state, Place.CRL):
         generations.keep_generation(state.store, state.paths, state.config["generations_kept"])
 
 

@@ -36,7 +36,8 @@ class InspectedCertificate:
 class WrittenCertificate:
     """The newest certificate of a device or broker, whose files are in its folder.
 
-    ``bundle_sha256``: of the bundle that the trail says was made, lower-case hex.
+    ``is_purged``: its key and bundle were erased. ``bundle_sha256``: of the bundle that the trail says was made,
+    lower-case hex.
     """
 
     name: str
@@ -44,6 +45,7 @@ class WrittenCertificate:
     serial: SerialNumber
     der: bytes
     key_der: bytes | None
+    is_purged: bool
     bundle_sha256: str | None
 
 
@@ -74,14 +76,18 @@ def _inspected(*row: Any) -> InspectedCertificate:
 
 def written_certificates(store: Store) -> Iterator[WrittenCertificate]:
     """The newest certificate of each device and broker."""
-    query = f"""SELECT coalesce(d.device_id, c.host), c.host IS NOT NULL, c.serial, c.der, {KEY}, t.bundle
+    query = f"""SELECT coalesce(d.device_id, c.host), c.host IS NOT NULL, c.serial, c.der, {KEY},
+        c.id IN (SELECT certificate FROM purge), t.bundle
         FROM certificate c LEFT JOIN device d ON d.id = c.device LEFT JOIN temp.trail t ON t.serial = c.serial
         WHERE c.id IN (SELECT max(id) FROM certificate GROUP BY device, host) ORDER BY c.id"""
     return store.each(_written, query)
 
 
-def _written(name: str, is_broker: int, serial: bytes, *others: Any) -> WrittenCertificate:
-    return WrittenCertificate(name, bool(is_broker), SerialNumber.from_octets(serial), *others)
+def _written(
+    name: str, is_broker: int, serial: bytes, der: bytes, key_der: bytes | None, is_purged: int, *bundle: Any
+) -> WrittenCertificate:
+    number = SerialNumber.from_octets(serial)
+    return WrittenCertificate(name, bool(is_broker), number, der, key_der, bool(is_purged), *bundle)
 
 
 def vanished_certificates(store: Store) -> Iterator[Recorded]:

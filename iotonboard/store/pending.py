@@ -39,6 +39,13 @@ def has_pending(store: Store) -> bool:
     return store.row("SELECT 1 FROM pending LIMIT 1") is not None
 
 
+def has_pending_of(store: Store, device_id: str) -> bool:
+    """Say whether files of a device are to be written."""
+    query = """SELECT 1 FROM pending p JOIN certificate c ON c.id = p.certificate JOIN device d ON d.id = c.device
+        WHERE d.device_id = ? LIMIT 1"""
+    return store.row(query, (device_id,)) is not None
+
+
 def pending_files(store: Store, limit: int, *, after: int = 0, is_broker: bool) -> list[PendingFiles]:
     """Files of devices, or of brokers, that are to be written; oldest certificate first, of those behind ``after``."""
     query = f"""SELECT p.certificate, coalesce(d.device_id, c.host), c.host IS NOT NULL, c.der, {KEY}, p.bundle

@@ -12,6 +12,7 @@ from iotonboard.model import rfc3339
 from iotonboard.pki.keys import HUMAN_ITERATIONS, RANDOM_ITERATIONS, kdf_iterations
 from iotonboard.pki.pem import pem_decode_all
 from iotonboard.reading import read_file
+from iotonboard.state.places import Place, check_here
 from iotonboard.store.issuers import current_issuers, valid_devices
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def ca_certificate(state: State) -> Outcome:
     if left < 0:
         message = f"the CA certificate expired on {rfc3339(issuer.validity.not_after)}"
         return failed(message, "type: iotonboard ca rollover begin")
+    check_here(state, Place.CA)
     published = published_blocks("CERTIFICATE", state.paths.ca_certificate, limit=1 << 20)
     if {each.der for each in current_issuers(state.store)} != set(published):
         message = f"{state.paths.ca_certificate!r} lacks a CA, or holds another one"

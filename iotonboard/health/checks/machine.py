@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from iotonboard.state.state import State
 
 READ_THROUGH = 256 << 20  # a database of so many octets is read within seconds, also from a slow disk
+COMPARE_INDEXES = 32 << 20  # in one of so many octets each index is held against its table too: 0.2 s
 AUDIT_ROWS = 10_000  # rows whose chain is checked each time: 0.1 s; the whole chain is for --deep
 SHOWN_ROWS = 20  # 'health --deep' names all
 SAMPLE = 50  # newest certificates whose folders and keys are looked at
@@ -35,10 +36,12 @@ _SEE_FAILURE = "'iotonboard audit show --subject backup' says why; then " + _MAK
 def database(state: State) -> Outcome:
     """SQLite finds the database sound, where that takes seconds only."""
     count = f"{count_devices(state.store)} devices"
-    if os.path.getsize(state.paths.database) > READ_THROUGH:
+    size = os.path.getsize(state.paths.database)
+    if size > READ_THROUGH:
         return ok(f"{count}; too large to be read through now: 'health --deep' does that")
-    if damage := state.store.damage():
-        return failed(f"the database is damaged: {damage}", "restore it from the latest backup")
+    if damage := state.store.damage(with_indexes=size <= COMPARE_INDEXES):
+        hint = "type: iotonboard health --repair, which rebuilds indexes; else restore it from the latest backup"
+        return failed(f"the database is damaged: {damage}", hint)
     return ok(count)
 
 
@@ -102,7 +105,8 @@ def disk(state: State) -> Outcome:
     """Every disk in use has room for what comes next: CRL and ACL are written anew beside the old ones."""
     sizes = [os.path.getsize(path) for path in (state.paths.crl, state.paths.acl) if os.path.exists(path)]
     needed = FREE_BYTES + 2 * sum(sizes)
-    places = {state.paths.root, state.paths.certs, *map(os.path.dirname, (state.paths.database, state.paths.crl))}
+    files = (state.paths.database, state.paths.crl, state.paths.acl)
+    places = filter(os.path.isdir, {state.paths.root, state.paths.certs, *map(os.path.dirname, files)})
     free, place = min((shutil.disk_usage(place).free, place) for place in places)
     if free < needed:
         message = f"{free >> 20} MiB free at {place!r}, {needed >> 20} MiB are needed"

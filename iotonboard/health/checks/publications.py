@@ -15,6 +15,7 @@ from iotonboard.permissions import READER_HINT, unreadable_for
 from iotonboard.pki.pem import pem_decode_all, pem_encode
 from iotonboard.reading import read_file
 from iotonboard.state.acl_file import acl_is_current
+from iotonboard.state.places import Place, away_places, check_here, path_of
 from iotonboard.store.certificates import newest_device_certificates
 from iotonboard.store.crls import crl_generation
 from iotonboard.store.devices import count_devices
@@ -28,8 +29,17 @@ if TYPE_CHECKING:
     from iotonboard.state.state import State
     from iotonboard.store.crls import CrlRow
 
+_PLACES_HINT = "mount its disk; where it begins anew, type: iotonboard gen-crl --here, or sync-acl --here"
 SAMPLE = 50  # newest certificates whose files are compared
 _SIGN = "type: iotonboard gen-crl"
+
+
+def places(state: State) -> Outcome:
+    """Whatever was published outside of the state is there."""
+    away = [f"{place} at {path_of(state.paths, place)!r}" for place in away_places(state)]
+    if away:
+        return failed(f"the disk is away that holds {', '.join(away)}", _PLACES_HINT)
+    return ok("CRL, CA file and ACL are where they were published")
 
 
 def crl(state: State) -> Outcome:
@@ -41,6 +51,7 @@ def crl(state: State) -> Outcome:
     ends = rfc3339(last.next_update)
     if last.next_update <= now:
         return failed(f"the CRL ended on {ends}: every device is refused", _SIGN)
+    check_here(state, Place.CRL)
     if published_blocks("X509 CRL", state.paths.crl, limit=1 << 30) != [row.der for row in rows]:
         return failed(f"{state.paths.crl!r} is not the CRL that was signed last", _SIGN)
     calendar = _calendar(state)
@@ -78,12 +89,13 @@ def unpublished(state: State) -> Outcome:
     if deferred := unlisted_revocations(state.store):
         return failed(f"{deferred} revocations are on no CRL yet", _SIGN)
     if has_pending(state.store):
-        return warning("device files are still to be written", "type: iotonboard sync-acl")
+        return warning("device files are still to be written, or erased", "type: iotonboard sync-acl")
     return ok("everything recorded is published")
 
 
 def acl(state: State) -> Outcome:
     """The ACL says what the database says, in a style that suits the number of devices."""
+    check_here(state, Place.ACL)
     path, devices = state.paths.acl, count_devices(state.store)
     if not acl_is_current(state, path, state.trusted_time()):
         return failed(f"{path!r} is not what the database says", "type: iotonboard sync-acl")
@@ -94,6 +106,7 @@ def acl(state: State) -> Outcome:
 
 def device_files(state: State) -> Outcome:
     """The files of the newest certificates hold them."""
+    check_here(state, Place.CA)
     for name, der in newest_device_certificates(state.store, SAMPLE):
         path = state.paths.device(name).certificate
         if not os.path.exists(path) or read_file(path, limit=1 << 16) != pem_encode("CERTIFICATE", der):

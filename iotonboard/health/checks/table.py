@@ -31,6 +31,7 @@ CHECKS = (
     Check("database", "SQLite finds the database sound", machine.database),
     Check("set-aside", "every row of an older version could be brought forward", machine.set_aside),
     Check("clock", "the clock agrees with the last recorded event", machine.clock),
+    Check("places", "no disk is away on which something was published", publications.places),
     Check("ca-key", "the CA key is there, encrypted and private", authority.ca_key),
     Check("ca-certificate", "the CA lives longer than what it issues", authority.ca_certificate),
     Check("ca-rollover", "a rollover that is under way can go on, or end", authority.ca_rollover),

@@ -1,10 +1,10 @@
-"""Version 3: the settings that the program runs on."""
+"""Version 3: the settings that the program runs on, and the places where files were published."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iotonboard.store.schema.columns import column, text
+from iotonboard.store.schema.columns import column, number, one_of, text
 
 if TYPE_CHECKING:
     import sqlite3
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 TABLES: dict[str, tuple[str, ...]] = {
     # Values as JSON.
     "setting": (text("key", 1, 64, "PRIMARY KEY"), column("value", "TEXT", "json_valid(value)")),
+    # ``last``: number of what was published there; -1 is a place that was named for its first use.
+    "place": (one_of("kind", "acl", "ca", "crl"), text("path", 1), number("last", -1), "PRIMARY KEY (kind, path)"),
 }
 
 

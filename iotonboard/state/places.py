@@ -1,0 +1,204 @@
+"""Places of publication, known by what was published there: the folder of the CA, and the files of ACL and CRL.
+
+Each may lie on a disk that is away. A place where something was published before, and where now neither a CRL of this
+CA, nor the managed region, nor the CA's file is, is *away*: an empty mount point, or another disk. Nothing is written
+there until its disk is back, or until somebody says by name that it begins anew. Somebody who deletes a file inside of
+the state takes no disk away: there only the folder of the CA, which may be a mount point, is looked at.
+"""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from iotonboard.broker.region import has_marker
+from iotonboard.errors import BusyError, PolicyError
+from iotonboard.pki import pem
+from iotonboard.pki.crl import check_crl
+from iotonboard.reading import read_file, read_pieces
+from iotonboard.store.issuers import all_issuers
+from iotonboard.store.places import BEGUN, has_places, last_published, note_place
+
+if TYPE_CHECKING:
+    from iotonboard.state.layout import Paths
+    from iotonboard.state.state import State
+
+_CRL_LIMIT, _CA_LIMIT = 1 << 30, 1 << 20
+
+
+class Place(StrEnum):
+    """What is published, and can lie elsewhere."""
+
+    CRL = "crl"
+    CA = "ca"
+    ACL = "acl"
+
+
+SETTINGS = {"ca_root_path": Place.CA, "broker_acl_file": Place.ACL, "broker_crl_file": Place.CRL}
+_NUMBERS = {Place.ACL: "acl_published", Place.CRL: "crl_published"}  # values that count what is published
+_WHAT = {Place.CRL: "CRL", Place.CA: "CA folder", Place.ACL: "ACL"}
+_BEGIN = {
+    Place.CRL: "iotonboard gen-crl --here",
+    Place.ACL: "iotonboard sync-acl --here",
+    Place.CA: "iotonboard gen-crl --here",
+}
+
+
+def path_of(paths: Paths, place: Place) -> str:
+    """The file of ACL or CRL, or the folder of the CA."""
+    return {Place.CRL: paths.crl, Place.CA: paths.certs, Place.ACL: paths.acl}[place]
+
+
+def check_here(state: State, place: Place) -> None:
+    """Make sure that a place is not away before something is written there.
+
+    Raises:
+        BusyError: its disk is away, or it cannot be looked at.
+    """
+    if is_away(state, place):
+        raise away_error(state, place)
+
+
+def away_error(state: State, place: Place) -> BusyError:
+    """What is told of a place that is away."""
+    path = path_of(state.paths, place)
+    return BusyError(
+        f"the {_WHAT[place]} was published at {path!r}, and nothing of this CA is there: its disk is away",
+        hint=f"mount that disk and run the command again; where that place begins anew, type: {_BEGIN[place]}",
+    )
+
+
+def away_places(state: State) -> list[Place]:
+    """The places that are away now."""
+    return [place for place in Place if is_away(state, place)]
+
+
+def is_away(state: State, place: Place) -> bool:
+    """Say whether something was published at a place before, and nothing of ours is there now.
+
+    Raises:
+        BusyError: it cannot be looked at.
+    """
+    return _can_be_away(state.paths, place) and _was_used(state, place) and not _holds_ours(state, place)
+
+
+def was_published(state: State, place: Place, number: int) -> bool:
+    """Say whether the ACL or CRL of this number was the last one published, and where it belongs now."""
+    if state.store.meta(_NUMBERS[place]) != number:
+        return False
+    last = last_published(state.store, place, _key(state.paths, place))
+    return last == number or (last is None and not has_places(state.store, place))  # noted before places were
+
+
+def note_published(state: State, place: Place, number: int = 0) -> None:
+    """Note, in the transaction that publishes, that a place holds what it should."""
+    if last_published(state.store, place, _key(state.paths, place)) != number:
+        note_place(state.store, place, _key(state.paths, place), number)
+
+
+def begin_here(state: State, *places: Place) -> None:
+    """Let those of the places that are away begin anew where the settings name them now.
+
+    Raises:
+        BusyError: the state is locked, or a place cannot be looked at.
+    """
+    with state.transaction() as now:
+        for place in [one for one in places if is_away(state, one)]:
+            note_place(state.store, place, _key(state.paths, place), BEGUN)
+            state.record(now, "place", detail={"place": place, "begun": path_of(state.paths, place)})
+
+
+def note_move(state: State, place: Place, there: Paths) -> None:
+    """Note, in the caller's transaction, that the settings name another place now: its first use.
+
+    The one before stays known, so that nobody writes there when the settings name it again while its disk is away.
+    """
+    old, new = _key(state.paths, place), _key(there, place)
+    if old == new:
+        return
+    if not has_places(state.store, place) and _was_used(state, place):
+        number = state.store.meta(_NUMBERS[place]) if place in _NUMBERS else 0
+        note_place(state.store, place, old, int(number or 0))
+    if last_published(state.store, place, new) is None:
+        note_place(state.store, place, new, 0 if _holds_ours(state, place, there) else BEGUN)
+
+
+# -- what is known, and what is there ---------------------------------------------------------------------------------
+
+
+def _key(paths: Paths, place: Place) -> str:
+    """A path as it is noted: relative inside of the state, which may be moved."""
+    path = path_of(paths, place)
+    return os.path.relpath(path, paths.root) if _is_inside(paths, path) else path
+
+
+def _is_inside(paths: Paths, path: str) -> bool:
+    return os.path.normcase(path).startswith(os.path.normcase(os.path.join(paths.root, "")))
+
+
+def _folder(paths: Paths, place: Place) -> str:
+    return paths.certs if place is Place.CA else os.path.dirname(path_of(paths, place))
+
+
+def _can_be_away(paths: Paths, place: Place) -> bool:
+    return _folder(paths, place) == paths.certs or not _is_inside(paths, path_of(paths, place))
+
+
+def _was_used(state: State, place: Place) -> bool:
+    last = last_published(state.store, place, _key(state.paths, place))
+    if last is not None:
+        return last != BEGUN
+    if place is not Place.CA and has_places(state.store, place):
+        return False
+    # A state of before places were noted; and a folder of the CA has its key, which no publication brings back.
+    return bool(state.store.meta(_NUMBERS.get(place, "crl_published")))
+
+
+def _holds_ours(state: State, place: Place, paths: Paths | None = None) -> bool:
+    """Say whether a folder holds anything that this state published, or the key of its CA."""
+    paths = paths or state.paths
+    folder = _folder(paths, place)
+    if folder == paths.certs and _has_ca(state, paths):
+        return True
+    if os.path.dirname(paths.acl) == folder and _has_region(paths.acl):
+        return True
+    return os.path.dirname(paths.crl) == folder and _has_crl(state, paths.crl)
+
+
+def _has_region(path: str) -> bool:
+    return os.path.isfile(path) and has_marker(read_pieces(path))
+
+
+def _has_ca(state: State, paths: Paths) -> bool:
+    """The CA's file; where there is none at all, its key."""
+    issuers = all_issuers(state.store)
+    if not os.path.lexists(paths.ca_certificate):
+        return any(os.path.isfile(os.path.join(paths.certs, issuer.key_file)) for issuer in issuers)
+    if not os.path.isfile(paths.ca_certificate):
+        return True  # whatever stands in its way is told by who writes it
+    try:
+        found = pem.pem_decode_all("CERTIFICATE", read_file(paths.ca_certificate, limit=_CA_LIMIT))
+    except PolicyError:
+        return any(os.path.isfile(os.path.join(paths.certs, issuer.key_file)) for issuer in issuers)
+    return not {issuer.der for issuer in issuers}.isdisjoint(found)
+
+
+def _has_crl(state: State, path: str) -> bool:
+    """A CRL that one of this state's CAs signed, or one that is damaged: that is no other disk."""
+    if not os.path.isfile(path):
+        return False
+    content = read_file(path, limit=_CRL_LIMIT)
+    try:
+        ders = pem.pem_decode_all("X509 CRL", content)
+    except PolicyError:
+        return b"BEGIN X509 CRL" in content
+    return any(_is_signed_by(der, issuer.der) for der in ders for issuer in all_issuers(state.store))
+
+
+def _is_signed_by(crl_der: bytes, issuer_certificate_der: bytes) -> bool:
+    try:
+        check_crl(crl_der, issuer_certificate_der)
+    except PolicyError:
+        return False
+    return True

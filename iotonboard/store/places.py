@@ -1,0 +1,29 @@
+"""Where files were published: each place that was ever used, and what was put there last."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from iotonboard.store.store import Store
+
+BEGUN = -1  # a place that was named for its first use, and holds nothing of ours yet
+
+
+def last_published(store: Store, kind: str, path: str) -> int | None:
+    """What was published at a place last, by its number there; ``BEGUN``, or ``None`` when nobody knows the place."""
+    return store.record(int, "SELECT last FROM place WHERE kind = ? AND path = ?", (kind, path))
+
+
+def has_places(store: Store, kind: str) -> bool:
+    """Say whether any place of a kind is known; a state of schema 2 knows none until it publishes."""
+    return store.row("SELECT 1 FROM place WHERE kind = ? LIMIT 1", (kind,)) is not None
+
+
+def note_place(store: Store, kind: str, path: str, last: int) -> None:
+    """Note what was published at a place, inside the caller's transaction."""
+    store.execute(
+        "INSERT INTO place (kind, path, last) VALUES (?, ?, ?)"
+        " ON CONFLICT (kind, path) DO UPDATE SET last = excluded.last",
+        (kind, path, last),
+    )
