@@ -77,7 +77,7 @@ def test_no_operand_makes_a_command_wait(state: State, tmp_path: Path) -> None:
         ("revoke", "--cert", fifo),
         ("gen-crl", "--passphrase-file", fifo),
         ("bundle", "open", fifo, "--out", tmp_path / "opened"),
-        ("apply", fifo, "--ca", state.ca_cert, "--dest", tmp_path),
+        ("apply", state.acl, "--ca", fifo, "--dest", tmp_path),
     ):
         result = state.run(*words, expect=range(2, 10), timeout_s=20)
         assert "a FIFO, not a file" in result.stdout + result.stderr, result
