@@ -1,9 +1,8 @@
-"""mosquitto.conf: one that lets in only devices with a valid certificate, and a reader that checks one."""
+"""The mosquitto.conf that ``broker issue`` writes: it lets in only devices with a valid certificate."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from iotonboard.errors import PolicyError
 
@@ -13,7 +12,7 @@ _CONF = """\
 #
 # After a new CRL or ACL: replace the file by renaming a complete one over it, readable by the broker's
 # user, then send SIGHUP ('systemctl reload mosquitto'). The broker re-reads the two files then and at no
-# other time. Certificates, keys and this file need a restart.
+# other time, and its own certificate and key and the CA file with them. Most of this file needs a restart.
 #
 # What fails open in Mosquitto 2.0, at SIGHUP:
 # - an ACL that is missing, unreadable or has one wrong line lets every client do everything;
@@ -41,41 +40,6 @@ require_certificate true
 use_identity_as_username true
 use_username_as_clientid true
 """
-
-_TLS_FILES = ("certfile", "keyfile", "crlfile")
-_MUST_BE_TRUE = {
-    "require_certificate": "clients without a certificate get in",
-    "use_identity_as_username": "the user name is what the client says, not what its certificate says",
-    "use_username_as_clientid": "a device can take another one's connection by its client id",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class ConfProblem:
-    """One thing that a mosquitto.conf does not enforce. ``line`` is 0 for a line that is missing."""
-
-    line: int
-    option: str
-    reason: str
-
-    def __str__(self) -> str:
-        place = f"line {self.line}: " if self.line else ""
-        return f"{place}{self.option}: {self.reason}"
-
-
-class _Section:
-    """The options before the first listener, or of one listener; the last of equal ones counts."""
-
-    def __init__(self, line: int = 0, listener: str = "") -> None:
-        self.line = line
-        self.listener = listener
-        self.options: dict[str, tuple[int, str]] = {}
-
-    def value(self, option: str, default: str = "") -> str:
-        return self.options.get(option, (0, default))[1]
-
-    def line_of(self, option: str) -> int:
-        return self.options.get(option, (self.line, ""))[0]
 
 
 def render_conf(  # noqa: PLR0913 - one argument per line of the file
@@ -127,91 +91,6 @@ def render_conf(  # noqa: PLR0913 - one argument per line of the file
         "bind_address": f" {bind_address}" if bind_address else "",
     }
     return _CONF.format(port=port, **{**given, **lines})
-
-
-def check_conf(text: str | bytes) -> list[ConfProblem]:
-    """Say what a ``mosquitto.conf`` fails to enforce; an empty list means that it enforces all of it.
-
-    Every listener must ask for a certificate of the CA, check the CRL and take name and client id from the
-    certificate; nobody may connect without a name; an ACL must be in force. What an ``include_dir`` holds is
-    not seen, which is a problem of its own.
-    """
-    if isinstance(text, bytes):
-        text = text.decode("utf-8", "replace")
-    main, *listeners = _sections(text)
-    problems = []
-    if "include_dir" in main.options:
-        reason = "the files in it may change what this file says; check them too"
-        problems.append(ConfProblem(main.line_of("include_dir"), "include_dir", reason))
-    if not listeners:
-        problems.append(ConfProblem(0, "listener", "there is none"))
-    own_settings = main.value("per_listener_settings") == "true"
-    for section in listeners if own_settings else [main]:
-        problems += _access_problems(section)
-    for listener in listeners:
-        problems += _listener_problems(listener)
-    return problems
-
-
-def _sections(text: str) -> list[_Section]:
-    """Cut into global options and listeners: an option belongs to the listener above it."""
-    sections = [_Section()]
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.startswith("#"):
-            continue
-        option, _, value = line.rstrip().lstrip(" ").partition(" ")
-        if option == "listener":
-            sections.append(_Section(number, value.strip()))
-        elif option in {"port", "bind_address"}:
-            if not sections[0].listener:
-                sections[0].listener = "default"
-                sections.insert(1, _Section(number, value.strip()))
-        elif option:
-            is_global = option in {"per_listener_settings", "include_dir", "persistence", "pid_file"}
-            section = sections[0] if is_global else sections[-1]
-            section.options[option] = (number, value.strip())
-            if not is_global:
-                _share(sections, option, number, value.strip())
-    return sections
-
-
-def _share(sections: list[_Section], option: str, number: int, value: str) -> None:
-    """Without per-listener settings the options of access are global wherever they stand."""
-    if option in {"allow_anonymous", "acl_file", "plugin", "plugin_opt_acl_file"} and (
-        sections[0].value("per_listener_settings") != "true"
-    ):
-        sections[0].options[option] = (number, value)
-
-
-def _access_problems(section: _Section) -> list[ConfProblem]:
-    problems = []
-    if section.value("allow_anonymous", "false") != "false":
-        reason = "clients without a name get in"
-        problems.append(ConfProblem(section.line_of("allow_anonymous"), "allow_anonymous", reason))
-    if not section.value("acl_file") and not section.value("plugin_opt_acl_file"):
-        problems.append(ConfProblem(section.line, "acl_file", "no ACL is in force: every client may do everything"))
-    return problems
-
-
-def _listener_problems(listener: _Section) -> list[ConfProblem]:
-    problems = [
-        ConfProblem(listener.line_of(option), option, reason)
-        for option, reason in _MUST_BE_TRUE.items()
-        if listener.value(option) != "true"
-    ]
-    problems += [
-        ConfProblem(listener.line, option, "is not set for this listener")
-        for option in _TLS_FILES
-        if not listener.value(option)
-    ]
-    if not listener.value("cafile") and not listener.value("capath"):
-        problems.append(ConfProblem(listener.line, "cafile", "is not set for this listener"))
-    if listener.value("use_subject_as_username") == "true":
-        line = listener.line_of("use_subject_as_username")
-        problems.append(ConfProblem(line, "use_subject_as_username", "the ACL knows devices by common name"))
-    if listener.value("tls_version", "tlsv1.2") not in {"tlsv1.2", "tlsv1.3"}:
-        problems.append(ConfProblem(listener.line_of("tls_version"), "tls_version", "is older than TLS 1.2"))
-    return problems
 
 
 def _check_value(name: str, value: str, *, optional: bool) -> None:

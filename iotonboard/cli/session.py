@@ -79,6 +79,11 @@ class Session:
         """Who runs the program, for the audit trail."""
         return Caller(_operator(self.environment), _host(self.environment), self.command)
 
+    @property
+    def has_state(self) -> bool:
+        """Say whether a state directory was named, or stands where it is looked for unnamed."""
+        return self.root != DEFAULT_STATE or os.path.isdir(self.root)
+
     @contextlib.contextmanager
     def open_state(self) -> Iterator[State]:
         """Open the state directory for the time of the command."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,6 +15,9 @@ from iotonboard.errors import UsageError
 from iotonboard.model import rfc3339
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from iotonboard.broker.conf_check import ListenerVerdict
     from iotonboard.broker.verdict import Verdict
     from iotonboard.commands.verify import Result
 
@@ -34,13 +38,17 @@ def verify(
     topic: Annotated[str, typer.Option("--topic", help="A topic to try; {device_id} stands for the device.")] = "",
     access: Annotated[Literal["read", "write"], typer.Option("--access", help="What to try on it.")] = "write",
     broker: Annotated[
-        Literal["mosquitto-2.0", "mosquitto-2.1"], typer.Option("--broker", help="Which broker reads the files.")
-    ] = "mosquitto-2.0",
+        Literal["mosquitto-2.0", "mosquitto-2.1"] | None,
+        typer.Option("--broker", help="Which broker reads the files, instead of broker.version."),
+    ] = None,
     acl: Annotated[
         str | None, typer.Option("--acl", metavar="FILE", help="Another ACL than the published one.")
     ] = None,
     crl: Annotated[str | None, typer.Option("--crl", metavar="FILE", help="Another CRL file.")] = None,
     ca: Annotated[str | None, typer.Option("--ca", metavar="FILE", help="Another CA file.")] = None,
+    conf: Annotated[
+        str, typer.Option("--conf", metavar="FILE", help="Judge a mosquitto.conf, and the files that it names.")
+    ] = "",
     user: Annotated[
         str, typer.Option("--user", help="Whom the broker runs as, instead of broker.user: owners and modes count.")
     ] = "",
@@ -51,13 +59,16 @@ def verify(
 
     moment = _moment(at) if at else clock()
     version: Literal["2.0", "2.1"] = "2.1" if broker == "mosquitto-2.1" else "2.0"
-    request = Request(moment, acl or "", crl or "", ca or "", version, topic, access, user)
-    if acl and crl and ca and not device_ids:
+    request = Request(moment, acl or "", crl or "", ca or "", version, topic, access, user, conf=conf)
+    is_whole = (acl and crl and ca) or (conf and not session.has_state)
+    if is_whole and not device_ids:
         result = verify_files(request, cert or ())
     else:
         with session.open_state() as state:
+            if broker is None:
+                request = replace(request, version=state.config["broker.version"])
             result = verify_state(state, request, device_ids or (), cert or ())
-    _print(session, result, broker, moment)
+    _print(session, result, f"mosquitto-{request.version}", moment)
     return 9 if result.fails else None
 
 
@@ -94,9 +105,18 @@ def _print(session: Session, result: Result, broker: str, moment: datetime) -> N
             for one in result.devices
         ]
         status = "failed" if result.fails else "ok"
-        values = {"status": status, "broker": broker, "at": rfc3339(moment), "problems": problems, "devices": devices}
+        values = {
+            "status": status,
+            "broker": broker,
+            "at": rfc3339(moment),
+            "problems": problems,
+            "devices": devices,
+            "listeners": [asdict(one) for one in result.listeners],
+        }
         output.write_json("verify", values)
         return
+    for listener in result.listeners:
+        output.write_line("\t".join((f"listener {listener.port} {listener.address}".rstrip(), *_enforced(listener))))
     for problem in result.problems:
         effects = (("at a start", problem.at_start), ("at a reload", problem.at_reload))
         what = "; ".join(f"{when}: {effect}" for when, effect in effects if effect)
@@ -111,6 +131,12 @@ def _print(session: Session, result: Result, broker: str, moment: datetime) -> N
                 session.message(f"with an older certificate, {device.device_id} is {fate}")
     if not result.problems:
         session.message("the broker takes all three files")
+
+
+def _enforced(listener: ListenerVerdict) -> Iterator[str]:
+    is_enforced = (listener.enforces_certificate, listener.enforces_crl, listener.enforces_acl)
+    for what, is_so in zip(("certificate", "CRL", "ACL"), is_enforced, strict=True):
+        yield f"{what} {'enforced' if is_so else 'NOT enforced'}"
 
 
 def _values(verdict: Verdict) -> dict[str, object]:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.certificate_file import read_certificate_file
 from iotonboard.broker.check import BrokerFiles, judge_files, judge_message
+from iotonboard.broker.conf_files import judge_broker_conf
 from iotonboard.broker.pem_views import view_client
 from iotonboard.broker.topics import PLACEHOLDER
 from iotonboard.errors import NotFoundError, PolicyError, UsageError
 from iotonboard.store.devices import device_record
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from iotonboard.broker.acl import Version
     from iotonboard.broker.check import ClientVerdicts, Judgement
+    from iotonboard.broker.conf_check import ListenerVerdict
     from iotonboard.broker.problems import Problem
     from iotonboard.broker.verdict import Verdict
     from iotonboard.model import DeviceRecord
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 class Request:
     """The moment, the three files, the broker's release, and whom it runs as; a message to try, or none.
 
+    ``conf`` is a mosquitto.conf to judge with the files that it names; ``published`` are those that it should name.
     A file that is not named is the published one of the state; of its CA file the broker has a copy (``has_own_ca``).
     """
 
@@ -40,6 +43,8 @@ class Request:
     access: str = "write"
     user: str = ""
     has_own_ca: bool = False
+    conf: str = ""
+    published: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +84,11 @@ class DeviceResult:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Problems of the files, and one result per device in the order asked for."""
+    """Problems of the files, one result per device in the order asked for, and what a configuration's listeners do."""
 
     problems: tuple[Problem, ...]
     devices: tuple[DeviceResult, ...]
+    listeners: tuple[ListenerVerdict, ...] = ()
 
     @property
     def fails(self) -> bool:
@@ -108,12 +114,15 @@ def verify_state(state: State, request: Request, device_ids: Sequence[str], cert
         has_own_ca=not request.ca,
         user=request.user or ("" if request.acl or request.crl else state.config.broker_reader),
     )
+    if request.conf:
+        published = {"acl": files.acl, "crl": files.crl, "ca": files.ca}
+        files = replace(files, published=published, user=request.user, has_own_ca=False)
     devices = [_client_of(device_record(state.store, device_id), request.at) for device_id in device_ids]
     return _verify(files, devices + others)
 
 
 def verify_files(request: Request, certificates: Sequence[str]) -> Result:
-    """Judge the files of a request that names all three, without a state; see ``verify_state``."""
+    """Judge the files of a request that names all three, or a configuration, without a state; see ``verify_state``."""
     return _verify(request, [client for path in certificates for client in _read_clients(path)])
 
 
@@ -151,6 +160,15 @@ def _verify(request: Request, clients: Sequence[_Client]) -> Result:
     files = BrokerFiles(
         request.acl, request.crl, request.ca, request.at, request.version, request.user, request.has_own_ca
     )
+    listeners: tuple[ListenerVerdict, ...] = ()
+    problems: list[Problem] = []
+    if request.conf:
+        conf = judge_broker_conf(request.conf, request.published, files)
+        listeners, problems = conf.listeners, list(conf.problems)
+        if not conf.files:
+            return Result(tuple(problems), (), listeners)
+        files = conf.files[0]  # clients are tried at the first listener that enforces something
+        problems += [one for other in conf.files[1:] for one in judge_files(other).problems]
     questions = [one for client in clients for one in (client.chain, *((older,) for older in client.older))]
     judged = judge_files(files, questions)
     answers = iter(judged.clients)
@@ -158,7 +176,7 @@ def _verify(request: Request, clients: Sequence[_Client]) -> Result:
     for client in clients:
         now, older = next(answers), tuple(next(answers).at_start for _ in client.older)
         results.append(_result(request, judged, client, now, older))
-    return Result(judged.problems, tuple(results))
+    return Result(tuple(dict.fromkeys((*problems, *judged.problems))), tuple(results), listeners)
 
 
 def _result(

@@ -160,6 +160,8 @@ SETTINGS: Mapping[str, Setting] = {
             "broker.reload", _reload, "", "how --reload reaches the broker: pid:FILE, systemd:UNIT or command:WORDS"
         ),
         Setting("broker.reload_timeout_seconds", _whole(1, 3600), 60, "how long --reload waits for the broker"),
+        Setting("broker.version", _one_of("2.0", "2.1"), "2.0", "the release of Mosquitto that reads the files"),
+        Setting("broker.conf", _text, "", "the mosquitto.conf that 'health' and --reload judge; empty: none"),
         Setting("broker.mode", _octal, "", "mode of published ACL and CRL; empty keeps the existing file's"),
     )
 }

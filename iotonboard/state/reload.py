@@ -6,13 +6,47 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from iotonboard.broker.check import BrokerFiles, check_before_reload
+from iotonboard.broker.conf_files import judge_broker_conf
+from iotonboard.broker.problems import DOES_NOT_START, ENDS, REFUSES_ALL
 from iotonboard.broker.reload import parse_method, reload_broker
+from iotonboard.errors import PolicyError
+from iotonboard.state.config import resolve_path
 
 if TYPE_CHECKING:
+    from iotonboard.broker.conf_files import ConfJudgement
     from iotonboard.state.state import State
 
 # How a command reloads the broker, at its end and where that was asked for; what was seen is told.
 Reload: TypeAlias = Callable[[], None]
+
+
+def judge_configured(state: State) -> ConfJudgement:
+    """Judge the mosquitto.conf of ``broker.conf`` against what is published.
+
+    Raises:
+        NotFoundError: there is no such file.
+    """
+    paths = state.paths
+    published = {"acl": paths.acl, "crl": paths.crl, "ca": paths.ca_certificate}
+    files = BrokerFiles("", "", "", state.trusted_time(), state.config["broker.version"], state.config["broker.user"])
+    return judge_broker_conf(resolve_path(paths.root, state.config["broker.conf"]), published, files)
+
+
+def check_conf_before_reload(state: State) -> None:
+    """Make sure that a broker with its own configuration, certificate and key survives a reload.
+
+    What a listener does not enforce is no reason to keep a revocation from it: ``health`` tells it.
+
+    Raises:
+        PolicyError: it would end, or refuse everybody; nothing was sent.
+    """
+    deadly = {DOES_NOT_START, ENDS, REFUSES_ALL}
+    for problem in judge_configured(state).problems:
+        if not problem.warning and {problem.at_start, problem.at_reload} & deadly:
+            raise PolicyError(
+                f"the broker was not reloaded: {problem.path!r}: {problem.message}",
+                hint="correct that, then type 'iotonboard sync-acl --reload'; 'verify --conf FILE' says more",
+            )
 
 
 def reload_configured(state: State) -> str:
@@ -26,5 +60,8 @@ def reload_configured(state: State) -> str:
     """
     paths, timeout_s = state.paths, state.config["broker.reload_timeout_seconds"]
     method = parse_method(state.config["broker.reload"])
-    check_before_reload(BrokerFiles(paths.acl, paths.crl, paths.ca_certificate, state.trusted_time()))
+    version = state.config["broker.version"]
+    check_before_reload(BrokerFiles(paths.acl, paths.crl, paths.ca_certificate, state.trusted_time(), version))
+    if state.config["broker.conf"]:
+        check_conf_before_reload(state)
     return reload_broker(method, (paths.acl, paths.crl), timeout_s=timeout_s)

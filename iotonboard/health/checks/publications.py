@@ -16,6 +16,7 @@ from iotonboard.pki.pem import pem_decode_all, pem_encode
 from iotonboard.reading import read_file
 from iotonboard.state.acl_file import acl_is_current
 from iotonboard.state.places import Place, away_places, check_here, path_of
+from iotonboard.state.reload import judge_configured
 from iotonboard.store.certificates import newest_device_certificates
 from iotonboard.store.crls import crl_generation
 from iotonboard.store.devices import count_devices
@@ -112,6 +113,21 @@ def device_files(state: State) -> Outcome:
         if not os.path.exists(path) or read_file(path, limit=1 << 16) != pem_encode("CERTIFICATE", der):
             return failed(f"{path!r} is not what the database says", "type: iotonboard health --repair")
     return ok(f"the newest {SAMPLE} certificates are as recorded (--deep looks at all)")
+
+
+def broker_conf(state: State) -> Outcome:
+    """The broker's own configuration, where one is named, enforces certificate, CRL and ACL on every listener."""
+    if not state.config["broker.conf"]:
+        return ok("not checked: broker.conf is not set")
+    found = judge_configured(state)
+    hint = f"type: iotonboard verify --conf {state.config['broker.conf']}"
+    failing = [one for one in found.problems if not one.warning]
+    if failing:
+        more = f" (and {len(failing) - 1} more)" if failing[1:] else ""
+        return failed(f"{failing[0].path!r}: {failing[0].message}{more}", hint)
+    if found.problems:
+        return warning(found.problems[0].message, hint)
+    return ok(f"{len(found.listeners)} listener(s) enforce certificate, CRL and ACL")
 
 
 def broker_files(state: State) -> Outcome:

@@ -45,6 +45,7 @@ CHECKS = (
     Check("files", "the newest devices' files are what the database says", publications.device_files),
     Check("modes", "folders, database and keys are private and have one owner", machine.modes),
     Check("broker-files", "the broker's user can read ACL and CRL", publications.broker_files),
+    Check("broker-conf", "the broker's mosquitto.conf enforces certificate, CRL and ACL", publications.broker_conf),
     Check("passphrase", "the passphrase costs a guesser enough", authority.passphrase),
     Check("disk", "there is room for what comes next", machine.disk),
     Check("backup", "there is a backup, and it is not old", machine.backup),

@@ -1,0 +1,80 @@
+"""A whole broker by its mosquitto.conf: what each listener enforces, and what it makes of the files it names."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from iotonboard.broker.conf_check import acl_path, judge_conf, listener_name, where
+from iotonboard.broker.conf_reader import read_conf
+from iotonboard.broker.problems import Problem
+from iotonboard.broker.server_key import judge_server_key
+from iotonboard.permissions import has_user
+from iotonboard.reading import holds, read_pieces
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from iotonboard.broker.check import BrokerFiles
+    from iotonboard.broker.conf_check import ListenerVerdict
+    from iotonboard.broker.conf_reader import Listener
+
+
+_OPTIONS = {"acl": "acl_file", "crl": "crlfile", "ca": "cafile"}
+
+
+@dataclass(frozen=True, slots=True)
+class ConfJudgement:
+    """What the listeners enforce, what is wrong with configuration, certificate and key, and the files to judge.
+
+    ``files`` has one entry for each different set of ACL, CRL and CA file.
+    """
+
+    listeners: tuple[ListenerVerdict, ...]
+    problems: tuple[Problem, ...]
+    files: tuple[BrokerFiles, ...]
+
+
+def judge_broker_conf(path: str, published: Mapping[str, str], as_asked: BrokerFiles) -> ConfJudgement:
+    """Read a configuration and judge what it names, at the time and for the release and user of ``as_asked``.
+
+    Where ``as_asked`` names no user it is the one of the configuration, if this machine has it.
+
+    Raises:
+        NotFoundError: there is no such file.
+    """
+    conf = read_conf(path, version=as_asked.version)
+    found = judge_conf(conf, as_asked.version)
+    user = as_asked.user or (conf.user if has_user(conf.user) else "")
+    problems = list(found.problems)
+    for listener in conf.listeners:
+        problems += _other_files(listener, published)
+    for certificate, key in dict.fromkeys(map(_server_key, conf.listeners)):
+        if certificate and key:
+            at, version = as_asked.at, as_asked.version
+            problems += judge_server_key(certificate, key, at=at, version=version, user=user)
+    sets = dict.fromkeys(map(_trust_files, conf.listeners))
+    files = tuple(replace(as_asked, acl=acl, crl=crl, ca=ca, user=user) for acl, crl, ca in sets if acl and crl and ca)
+    return ConfJudgement(found.listeners, tuple(problems), files)
+
+
+def _other_files(listener: Listener, published: Mapping[str, str]) -> Iterator[Problem]:
+    """The files that a listener reads, and that are not those that are published."""
+    for what, path in published.items():
+        option = _OPTIONS[what]
+        named = acl_path(listener) if what == "acl" else listener.value(option)
+        if named and os.path.realpath(named) != os.path.realpath(path):
+            place = listener.place_of(option)
+            message = f"{listener_name(listener)}: {option} is {named!r}, and {path!r} is published"
+            # A copy that is equal is carried by somebody; a different one is not what the broker should enforce.
+            is_copy = os.path.isfile(named) and os.path.isfile(path) and holds(named, read_pieces(path))
+            yield Problem(place.path, "conf-other-file", where(place) + message, warning=is_copy)
+
+
+def _server_key(listener: Listener) -> tuple[str, str]:
+    return listener.value("certfile"), listener.value("keyfile")
+
+
+def _trust_files(listener: Listener) -> tuple[str, str, str]:
+    return acl_path(listener), listener.value("crlfile"), listener.value("cafile")
