@@ -4,7 +4,14 @@ Each class carries its exit code; each error carries what a person can do next. 
 escapes is a defect of the program and ends with exit code 1 and a traceback.
 """
 
+from __future__ import annotations
+
 import errno
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class IotOnboardError(Exception):
@@ -66,6 +73,35 @@ class BusyError(IotOnboardError):
     """The database is locked by another process, or the disk refused: try again."""
 
     exit_code = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Unpublished:
+    """One thing that is recorded and did not get out: ``what`` it is, where it should be, and what refused it.
+
+    ``is_unsigned``: it waits for a signature of the CA, and not for a place alone.
+    """
+
+    what: str
+    path: str
+    error: IotOnboardError
+    is_unsigned: bool = False
+
+
+class UnpublishedError(IotOnboardError):
+    """What was recorded stays, and is not, or not wholly, signed or published: the next command that can, does it."""
+
+    exit_code = 8
+
+    def __init__(self, unpublished: Sequence[Unpublished]) -> None:
+        self.unpublished = tuple(unpublished)
+        if any(one.is_unsigned for one in self.unpublished):
+            what, verb = "the change is recorded, and no CRL was signed", "gen-crl"
+        elif all(one.what == "reload" for one in self.unpublished):
+            what, verb = "the change is recorded and published, and the broker was not reloaded", "sync-acl --reload"
+        else:
+            what, verb = "the change is recorded, and not everything is published", "sync-acl"
+        super().__init__(what, hint=f"what is recorded stays; once that is mended, type: iotonboard {verb}")
 
 
 class InterruptedBatchError(IotOnboardError):

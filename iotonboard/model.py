@@ -315,12 +315,3 @@ def from_epoch(seconds: int) -> datetime:
 def rfc3339(moment: datetime) -> str:
     """Write a time as ``2030-01-31T12:00:00Z`` (RFC 3339 5.6)."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
-
-
-@dataclass(frozen=True, slots=True)
-class Unpublished:
-    """One publication that could not be written: ``what`` it is, where it should be, and what refused it."""
-
-    what: str
-    path: str
-    error: IotOnboardError

@@ -22,7 +22,6 @@ from iotonboard.pki import pem
 from iotonboard.pki.crl import CrlFacts, check_crl, sign_crl
 from iotonboard.reading import holds, read_file
 from iotonboard.state.changes import date_of_next_list, newest_revocation_date, revoke_certificates
-from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.store.crls import CrlRow, add_crl, count_crl_entries, crl_entries, crl_generation, last_crl, thin_crls
 from iotonboard.store.issuers import current_issuers
 from iotonboard.store.overlaps import overdue_overlaps
@@ -145,21 +144,6 @@ def sign_recorded(state: State, authority: Authority, *, next_update_days: int |
     with state.transaction() as now:
         rows = sign_crls(state, authority, now, next_update_days=next_update_days)
         seal_audit(state, authority)
-    return rows
-
-
-def sign_and_publish_crls(state: State, authority: Authority) -> list[CrlRow]:
-    """Sign CRLs of all that is recorded, publish everything, and read the CRLs back.
-
-    Raises:
-        PolicyError: an operator's ACL line would break the broker.
-        ConflictError: a revocation would be lost.
-        StateError: the file on disk is not what was signed.
-        BusyError: the state is locked or the disk refuses.
-    """
-    rows = sign_recorded(state, authority)
-    refuse_unpublished(publish(state, *EVERYTHING))
-    check_published(state, rows)
     return rows
 
 

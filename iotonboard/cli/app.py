@@ -16,8 +16,8 @@ from typer.core import TyperGroup
 from typer.main import get_command, get_command_from_info, get_group
 
 from iotonboard import __version__
-from iotonboard.cli.output import discard, write_error
-from iotonboard.errors import BusyError, IotOnboardError
+from iotonboard.cli.output import discard, write_error, write_unpublished
+from iotonboard.errors import BusyError, IotOnboardError, UnpublishedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,6 +131,9 @@ def run(argv: Sequence[str] | None = None) -> int:
     make = get_group if words and words[0] in VERBS else get_command
     try:
         code = make(app).main(args=words, prog_name="iotonboard", standalone_mode=False)
+    except UnpublishedError as error:
+        write_unpublished(error)
+        return error.exit_code
     except IotOnboardError as error:
         write_error(error.message, error.hint)
         return error.exit_code

@@ -8,11 +8,14 @@ import typer
 
 from iotonboard.cli.options import HereOption, ReloadOption
 from iotonboard.cli.session import Session, verb
-from iotonboard.errors import UsageError
+from iotonboard.errors import UnpublishedError, UsageError
 from iotonboard.model import rfc3339
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from iotonboard.commands.gen_crl import Result
+    from iotonboard.errors import Unpublished
 
 app = typer.Typer()
 
@@ -49,8 +52,8 @@ def gen_crl(
             "--next-update-days and --calendar exclude each other", hint="a calendar's lists last 2 x --every"
         )
     request = CalendarRequest(calendar, every) if calendar is not None else None
-    with session.open_state() as state:
-        results = sign(
+    with session.open_state(is_urgent=True) as state:
+        result, unpublished = sign(
             state,
             session.unlocker(state),
             next_update_days=next_update_days,
@@ -58,8 +61,9 @@ def gen_crl(
             here=here,
             reload=session.reloader(state, wanted=reload),
         )
-        for result in results:
-            _print(session, result)
+    _print(session, result, unpublished)
+    if unpublished:
+        raise UnpublishedError(unpublished)
     if len(result.lists) > 1:
         session.message(
             f"the calendar ends on {rfc3339(result.lists[-1].next_update)}; until then an old copy of it, put back,"
@@ -70,7 +74,7 @@ def gen_crl(
     return None
 
 
-def _print(session: Session, result: Result) -> None:
+def _print(session: Session, result: Result, unpublished: Sequence[Unpublished]) -> None:
     row, last = result.lists[0], result.lists[-1]
     values = {
         "crl_number": row.number,
@@ -91,6 +95,6 @@ def _print(session: Session, result: Result) -> None:
     }
     more = f" to {last.number}" if last is not row else ""
     more += f" (old CA: {result.old_ca[0].number})" if result.old_ca else ""
-    session.result(
-        values, f"CRL {row.number}{more}\t{row.revoked} revoked\tuntil {rfc3339(last.next_update)}\t{result.path}"
-    )
+    place = "not published" if any(one.what == "crl" for one in unpublished) else result.path
+    text = f"CRL {row.number}{more}\t{row.revoked} revoked\tuntil {rfc3339(last.next_update)}\t{place}"
+    session.result(values, text, unpublished=unpublished)

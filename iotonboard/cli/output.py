@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import TextIO
 
-    from iotonboard.errors import IotOnboardError
+    from iotonboard.errors import IotOnboardError, Unpublished, UnpublishedError
 
 SCHEMA = 1
+_TOLD = 20  # of what is not published, in words
 # Words that stand in a table by themselves; colour only repeats what the word says.
 _STYLES = {
     "ok": "green",
@@ -26,6 +27,7 @@ _STYLES = {
     "revoked": "red",
 }
 _chosen = {"plain": False}
+_written = {"answers": 0}  # results on stdout, as JSON
 
 
 def use_plain() -> None:
@@ -45,9 +47,15 @@ def shows_bars() -> bool:
 
 def write_json(command: str, values: Mapping[str, object]) -> None:
     """Print one versioned object on a line of its own, at once."""
+    _written["answers"] += 1
     text = json.dumps({"schema": SCHEMA, "command": command, **values}, ensure_ascii=True)
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+def has_answered() -> bool:
+    """Say whether a result was printed as JSON."""
+    return _written["answers"] > 0
 
 
 def write_line(text: str) -> None:
@@ -76,6 +84,25 @@ def write_error(message: str, hint: str = "") -> None:
     write_message(f"iotonboard: error: {message}")
     if hint:
         write_message(f"iotonboard: hint: {hint}")
+
+
+def write_unpublished(error: UnpublishedError) -> None:
+    """Print what is not signed or not published, each with what to do, and what finishes it."""
+    write_error(error.message)
+    for one in error.unpublished[:_TOLD]:
+        write_message(f"iotonboard: not done: {one.what}: {one.error.message}")
+        if one.error.hint:
+            write_message(f"iotonboard: hint: {one.error.hint}")
+    if left := len(error.unpublished[_TOLD:]):
+        write_message(f"iotonboard: not done: {left} more; --json names all of them")
+    write_message(f"iotonboard: hint: {error.hint}")
+
+
+def unpublished_values(unpublished: Iterable[Unpublished]) -> list[dict[str, str]]:
+    """What is not signed or not published, as it appears in JSON."""
+    return [
+        {"what": one.what, "path": one.path, "error": one.error.message, "hint": one.error.hint} for one in unpublished
+    ]
 
 
 def error_values(error: IotOnboardError) -> dict[str, object]:

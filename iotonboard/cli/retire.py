@@ -8,10 +8,13 @@ import typer
 
 from iotonboard.cli.options import DevicesArgument, ReloadOption
 from iotonboard.cli.session import Session, verb
-from iotonboard.errors import IotOnboardError
+from iotonboard.errors import UnpublishedError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from iotonboard.commands.retire import Retired
+    from iotonboard.errors import Unpublished
 
 app = typer.Typer()
 
@@ -21,23 +24,19 @@ def retire(session: Session, ids: DevicesArgument, reload: ReloadOption = False)
     """Take devices out of service: revoked as cessationOfOperation, out of the ACL, their ids never given again."""
     from iotonboard.commands.retire import retire as end_service
 
-    done: list[Retired] = []
-    with session.open_state() as state:
-        retired = end_service(state, ids, session.unlocker(state), reload=session.reloader(state, wanted=reload))
-        try:
-            for one in retired:
-                done.append(one)
-                _print(session, one)
-        except (IotOnboardError, KeyboardInterrupt):
-            if done:
-                session.tell_recorded(is_signed=any(one.crl_number for one in done))
-            raise
-    if not reload and any(one.changed or one.crl_number for one in done):
+    with session.open_state(is_urgent=True) as state:
+        unlock, reloader = session.unlocker(state), session.reloader(state, wanted=reload)
+        retired, unpublished = end_service(state, ids, unlock, reload=reloader)
+    for one in retired:
+        _print(session, one, unpublished)
+    if unpublished:
+        raise UnpublishedError(unpublished)
+    if not reload and any(one.changed or one.crl_number for one in retired):
         session.message("next: copy CRL and ACL to the broker if it runs elsewhere, then reload it")
     return None
 
 
-def _print(session: Session, one: Retired) -> None:
+def _print(session: Session, one: Retired, unpublished: Sequence[Unpublished]) -> None:
     values = {
         "device_id": one.device_id,
         "serials": [serial.hex for serial in one.serials],
@@ -45,4 +44,5 @@ def _print(session: Session, one: Retired) -> None:
         "crl_number": one.crl_number,
     }
     what = f"retired, {len(one.serials)} certificate(s) revoked" if one.changed else "was retired already"
-    session.result(values, f"{one.device_id}\t{what}" + (f"\tCRL {one.crl_number}" if one.crl_number else ""))
+    place = f"\tCRL {one.crl_number}" if one.crl_number else ""
+    session.result(values, f"{one.device_id}\t{what}{place}", unpublished=unpublished)

@@ -10,12 +10,13 @@ import typer
 from iotonboard.cli import output
 from iotonboard.cli.options import BatchOption, OptionalDevicesArgument, ReloadOption
 from iotonboard.cli.session import Session, verb
-from iotonboard.errors import IotOnboardError, UsageError
+from iotonboard.errors import BusyError, IotOnboardError, UnpublishedError, UsageError
 from iotonboard.model import Refused, RevocationReason, Target, rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from iotonboard.errors import Unpublished
     from iotonboard.state.revocations import Revoked
 
 app = typer.Typer()
@@ -44,7 +45,11 @@ def revoke(
     strict: Annotated[bool, typer.Option("--strict", help="Revoke nothing when one target is unknown.")] = False,
     reload: ReloadOption = False,
 ) -> int | None:
-    """Revoke devices: recorded, on the CRL and out of the ACL in one step."""
+    """Revoke devices: recorded, on the CRL and out of the ACL in one step.
+
+    The record comes first, and stays. What of the rest cannot be done now, for want of the key or of a disk, is named
+    (exit 8, whatever else was refused), and the next command that can does it. A target that is refused stops no other.
+    """
     names_any = bool(ids or serials or certificates)
     _check_usage(session, names_any=names_any, batch=batch, defer=defer, reload=reload)
     if serials and len(ids or ()) > 1:
@@ -52,8 +57,7 @@ def revoke(
             "--serial goes with one device at most", hint="revoke the other devices with a call of their own"
         )
     targets = list(_targets(ids or [], serials or [], batch))
-    done: list[Revoked] = []
-    with session.open_state() as state:
+    with session.open_state(is_urgent=True) as state:
         if certificates:
             from iotonboard.commands.revoke_cert import find_targets
 
@@ -61,18 +65,21 @@ def revoke(
         if defer:
             from iotonboard.commands.revoke_defer import revoke_deferred
 
-            results = revoke_deferred(state, targets, reason, strict=strict)
+            results, unpublished = revoke_deferred(state, targets, reason, strict=strict)
         else:
             from iotonboard.commands.revoke import revoke as revoke_now
 
             unlock, reloader = session.unlocker(state), session.reloader(state, wanted=reload)
-            results = revoke_now(state, targets, reason, unlock, strict=strict, reload=reloader)
-        exit_code = _print_all(session, results, done)
+            results, unpublished = revoke_now(state, targets, reason, unlock, strict=strict, reload=reloader)
+    exit_code = _print_all(session, results, unpublished)
+    is_any = any(not isinstance(one, Refused) for one in results)
     if not targets:
         session.message("the list names no device: nothing was revoked")
-    if done and defer:
+    if unpublished:
+        raise UnpublishedError(unpublished)
+    if defer and is_any:
         session.message("next: iotonboard gen-crl, to put it on the CRL")
-    elif done and not reload:
+    elif not reload and is_any:
         session.message(WHAT_THE_BROKER_NEEDS)
     return exit_code
 
@@ -86,36 +93,41 @@ def _check_usage(session: Session, *, names_any: bool, batch: str | None, defer:
         raise UsageError("--defer publishes nothing to reload", hint="leave one of the two out")
 
 
-def _targets(ids: list[str], serials: list[str], batch: str | None) -> Iterator[Target]:
+def _targets(ids: list[str], serials: list[str], batch: str | None) -> Iterator[Target | Refused]:
     for text in serials:
         yield Target(ids[0] if len(ids) == 1 else "", serial=text)
     if not serials:
         yield from map(Target, ids)
     if batch is not None:
-        from iotonboard.enrolment.device_list import all_of, read_targets
-
-        yield from all_of(read_targets(batch, sys.stdin.buffer), batch)
+        yield from _listed(batch)
 
 
-def _print_all(session: Session, results: Iterator[Revoked | Refused], done: list[Revoked]) -> int:
-    """Print what became of each target, and note in ``done`` what was revoked; returns the exit code."""
-    exit_code = 0
+def _listed(batch: str) -> Iterator[Target | Refused]:
+    """The rows of a list; what ends it, such as a stick that was pulled out, stops nothing that was named before."""
+    from iotonboard.enrolment.device_list import read_targets
+
     try:
-        for one in results:
-            if isinstance(one, Refused):
-                exit_code = exit_code or one.error.exit_code
-                output.write_error(one.message, one.error.hint)
-            else:
-                done.append(one)
-                _print(session, one)
-    except (IotOnboardError, KeyboardInterrupt):
-        if done:
-            session.tell_recorded(is_signed=any(one.crl_number for one in done))
-        raise
-    return exit_code
+        yield from read_targets(batch, sys.stdin.buffer)
+    except IotOnboardError as error:
+        yield Refused(batch, 0, error)
+    except OSError as error:
+        yield Refused(batch, 0, BusyError(f"cannot read {batch!r}: {error.strerror}", hint="read it again"))
 
 
-def _print(session: Session, one: Revoked) -> None:
+def _print_all(session: Session, results: Sequence[Revoked | Refused], unpublished: Sequence[Unpublished]) -> int:
+    """Print what became of each target; returns the exit code of the first that was refused."""
+    refused = [one for one in results if isinstance(one, Refused)]
+    for one in results:
+        if isinstance(one, Refused):
+            output.write_error(one.message, one.error.hint)
+        else:
+            _print(session, one, unpublished)
+    if refused and len(results) > 1:
+        session.message(f"{len(refused)} of {len(results)} were refused, and are not revoked; the others are")
+    return refused[0].error.exit_code if refused else 0
+
+
+def _print(session: Session, one: Revoked, unpublished: Sequence[Unpublished]) -> None:
     values = {
         "device_id": one.device_id,
         "serials": [serial.hex for serial in one.serials],
@@ -127,4 +139,4 @@ def _print(session: Session, one: Revoked) -> None:
     if one.revocation_date is None:
         what = "nothing to revoke: its certificates have expired ('--serial HEX --reason keyCompromise' bars a key)"
     place = f"CRL {one.crl_number}" if one.crl_number else "not yet on the CRL"
-    session.result(values, f"{one.device_id}\t{what}\t{place}")
+    session.result(values, f"{one.device_id}\t{what}\t{place}", unpublished=unpublished)

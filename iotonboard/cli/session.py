@@ -18,15 +18,16 @@ import typer
 
 from iotonboard.cli import output
 from iotonboard.cli.process import keep_secrets, take_environment
-from iotonboard.errors import ConflictError, KeyUnavailableError, NotFoundError, UsageError
+from iotonboard.errors import ConflictError, KeyUnavailableError, NotFoundError, UnpublishedError, UsageError
 from iotonboard.model import Caller
 from iotonboard.reading import read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from iotonboard.ca.authority import Authority, Unlock
     from iotonboard.ca.passphrase import Passphrase
+    from iotonboard.errors import Unpublished
     from iotonboard.model import Refused
     from iotonboard.state.clock import ClockReading
     from iotonboard.state.reload import Reload
@@ -85,14 +86,22 @@ class Session:
         return self.root != DEFAULT_STATE or os.path.isdir(self.root)
 
     @contextlib.contextmanager
-    def open_state(self) -> Iterator[State]:
-        """Open the state directory for the time of the command."""
+    def open_state(self, *, is_urgent: bool = False) -> Iterator[State]:
+        """Open the state directory for the time of the command.
+
+        What earlier calls left to the next one is done first, and by an ``is_urgent`` command at its end: before it
+        has recorded, it looks at no file.
+        """
         from iotonboard.state.state import open_state
 
         with open_state(self.root, self.environment, self.caller, clock) as state:
             self._tell_if_open_to_others(state.paths.root)
-            _finish_earlier_calls(state, self._tell_if_disputed(state).trusted)
+            trusted = self._tell_if_disputed(state).trusted
+            if not is_urgent:
+                _finish_earlier_calls(state, trusted)
             yield state
+            if is_urgent:
+                _finish_earlier_calls(state, trusted)
 
     def _tell_if_disputed(self, state: State) -> ClockReading:
         reading = state.note_dispute()
@@ -177,15 +186,19 @@ class Session:
 
     def _tell_if_open_to_others(self, path: str) -> None:
         """Say that others may read or write what should be private; a mount without modes is told the same."""
-        found = os.stat(path)
+        try:
+            found = os.stat(path)
+        except OSError:  # away; whoever needs it says so
+            return
         if os.name == "posix" and not stat.S_ISFIFO(found.st_mode) and found.st_mode & 0o077:
             right = "700" if stat.S_ISDIR(found.st_mode) else "600"
             self.message(f"warning: others may use {path!r}; type: chmod {right} {shlex.quote(path)}")
 
-    def result(self, values: Mapping[str, object], text: str) -> None:
-        """Print a result: as JSON, or as text for people."""
+    def result(self, values: Mapping[str, object], text: str, *, unpublished: Sequence[Unpublished] = ()) -> None:
+        """Print a result: as JSON, with what of it is not published, or as text for people."""
         if self.json:
-            output.write_json(self.command, values)
+            more = {"unpublished": output.unpublished_values(unpublished)} if unpublished else {}
+            output.write_json(self.command, {**values, **more})
         else:
             output.write_line(text)
 
@@ -195,11 +208,6 @@ class Session:
             values = {"device_id": refused.device_id, "line": refused.line, "status": "failed"}
             output.write_json(self.command, {**values, "error": output.error_values(refused.error)})
         output.write_error(refused.message, refused.error.hint)
-
-    def tell_recorded(self, *, is_signed: bool) -> None:
-        """Say how far a revocation came, before the error that ended its command."""
-        what = "and signed; not all of it is published" if is_signed else "and no CRL was signed"
-        self.message(f"the revocation is recorded, {what}:")
 
     def message(self, text: str) -> None:
         """Tell people something that is not the result."""
@@ -287,6 +295,10 @@ def verb(
             session = Session(command, root, environment=take_environment(), **given)
             try:
                 return handler(session, **values)
+            except UnpublishedError as error:
+                if session.json and not output.has_answered():  # else a result has told it
+                    output.write_json(command, {"unpublished": output.unpublished_values(error.unpublished)})
+                raise
             except BrokenPipeError:  # the reader went away (head, less); what was committed stays
                 output.discard(sys.stdout)
                 return 128 + getattr(signal, "SIGPIPE", 13)

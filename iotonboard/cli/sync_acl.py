@@ -8,10 +8,13 @@ import typer
 
 from iotonboard.cli.options import HereOption, ReloadOption
 from iotonboard.cli.session import Session, verb
-from iotonboard.errors import UsageError
+from iotonboard.errors import UnpublishedError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from iotonboard.commands.sync_acl import Result
+    from iotonboard.errors import Unpublished
 
 app = typer.Typer()
 
@@ -37,18 +40,18 @@ def sync_acl(
         raise UsageError("--check writes nothing to reload", hint="leave one of the two out")
     if here and (check or out is not None):
         raise UsageError("--here is about the configured file", hint="leave --check and --out out")
-    changed = False
-    with session.open_state() as state:
+    with session.open_state(is_urgent=True) as state:
         reloader = session.reloader(state, wanted=reload)
-        for result in sync(state, style=style, out=out, check=check, here=here, reload=reloader):
-            _print(session, result, check=check)
-            changed = result.changed
-    if changed and not check and not reload:
+        result, unpublished = sync(state, style=style, out=out, check=check, here=here, reload=reloader)
+    _print(session, result, unpublished, check=check)
+    if unpublished:
+        raise UnpublishedError(unpublished)
+    if result.changed and not check and not reload:
         session.message("next: reload the broker (kill -HUP, or systemctl reload mosquitto)")
-    return 9 if check and changed else None
+    return 9 if check and result.changed else None
 
 
-def _print(session: Session, result: Result, *, check: bool) -> None:
+def _print(session: Session, result: Result, unpublished: Sequence[Unpublished], *, check: bool) -> None:
     values = {
         "path": result.path,
         "style": result.style,
@@ -57,7 +60,9 @@ def _print(session: Session, result: Result, *, check: bool) -> None:
         "changed": result.changed,
         "warning": result.warning,
     }
-    what = ("differs" if check else "written") if result.changed else "is current"
-    session.result(values, f"{result.path}\t{what}\t{result.devices} devices\t{result.revoked} denied")
+    is_written = not check and not any(one.what == "acl" for one in unpublished)
+    what = ("written" if is_written else "differs") if result.changed else "is current"
+    text = f"{result.path}\t{what}\t{result.devices} devices\t{result.revoked} denied"
+    session.result(values, text, unpublished=unpublished)
     if result.warning:
         session.message(f"warning: {result.warning}; 'iotonboard config set acl.style pattern' has no such cost")

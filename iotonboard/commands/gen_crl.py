@@ -1,30 +1,34 @@
 """``gen-crl``: sign new CRLs of all that is recorded, one or a calendar of them, and publish them.
 
 1. Unlock the CA.
-2. Purge what the policy ``keep_keys`` gives up: this is the command that is run by the calendar.
-3. In one transaction: keep or end the calendar, and sign.
+2. In one transaction: keep or end the calendar, and sign.
+3. Purge what the policy ``keep_keys`` gives up: this is the command that is run by the calendar.
 4. Publish CRL, CA file and ACL, then everything else, and read the CRLs back.
 5. Reload the broker, where that was asked for.
+
+What fails behind the signature ends nothing: it is told, and the next command that can does it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import seal_audit
-from iotonboard.ca.crl import check_published, sign_crls
+from iotonboard.ca.carry_out import publish_signed
+from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.crl_calendar import new_calendar, save_calendar
 from iotonboard.errors import UsageError
+from iotonboard.state.alone import attempt
 from iotonboard.state.erasure import apply_keep_keys, finish_erasures
 from iotonboard.state.places import Place, begin_here
-from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import datetime
 
     from iotonboard.ca.authority import Unlock
+    from iotonboard.errors import Unpublished
     from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
     from iotonboard.store.crls import CrlRow
@@ -57,35 +61,30 @@ def gen_crl(
     calendar: CalendarRequest | None = None,
     here: bool = False,
     reload: Reload | None = None,
-) -> Iterator[Result]:
-    """Sign CRLs and publish them with the ACL; yields the one result once they are published and read back.
+) -> tuple[Result, list[Unpublished]]:
+    """Sign CRLs, publish them with the ACL, and read them back; returns what was signed, and what is not published.
 
     ``here``: CRL and CA file also where nothing of this CA is any more, as it is when a disk is away.
 
     Raises:
         KeyUnavailableError: the CA key is missing, or the passphrase does not open it.
-        PolicyError: the clock cannot be right, the calendar is too long, or an operator's ACL line would
-            break the broker.
+        PolicyError: the clock cannot be right, or the calendar is too long.
         ConflictError: a revocation would be lost.
-        StateError: the file on disk is not what was signed.
-        BusyError: the state is locked or the disk refuses.
+        BusyError: the state is locked or its disk refuses.
     """
     authority = unlock()
     if here:
         begin_here(state, Place.CRL, Place.CA)
-    apply_keep_keys(state)
     with state.transaction(signing=True) as now:
         if calendar is not None:
             _keep_calendar(state, calendar, now)
         rows = sign_crls(state, authority, now, next_update_days=next_update_days)
         seal_audit(state, authority)
-    refuse_unpublished(publish(state, *EVERYTHING))
-    check_published(state, rows)
+    unpurged = attempt("purge", state.paths.database, partial(apply_keep_keys, state))
+    unpublished = unpurged + publish_signed(state, rows, reload=reload)
     finish_erasures(state)
     own, old = (tuple(row for row in rows if (row.issuer == rows[0].issuer) is is_own) for is_own in (True, False))
-    yield Result(state.paths.crl, own, old)
-    if reload is not None:
-        reload()
+    return Result(state.paths.crl, own, old), unpublished
 
 
 def _keep_calendar(state: State, request: CalendarRequest, now: datetime) -> None:

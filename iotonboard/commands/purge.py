@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from iotonboard.model import SerialNumber, Unpublished
+    from iotonboard.errors import Unpublished
+    from iotonboard.model import SerialNumber
     from iotonboard.state.state import State
 
 

@@ -9,22 +9,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from iotonboard.ca.crl import sign_and_publish_crls
+from iotonboard.ca.carry_out import publish_signed, sign_waiting
+from iotonboard.ca.crl import sign_recorded
 from iotonboard.errors import ConflictError
 from iotonboard.state.changes import release as release_certificate
-from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
+from iotonboard.state.publication import EVERYTHING, publish
 from iotonboard.store.devices import device_named, refuse_retired
 from iotonboard.store.issuers import crl_number
 from iotonboard.store.revocations import held_serials, unlisted_revocations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from datetime import datetime
 
     from iotonboard.ca.authority import Authority, Unlock
+    from iotonboard.errors import Unpublished
     from iotonboard.model import SerialNumber
     from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
@@ -32,44 +34,43 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """The certificates of one device that are no longer on hold, and the CRL that they left."""
+    """The certificates of one device that are no longer on hold, and the CRL that they left, where one was signed."""
 
     device_id: str
     serials: tuple[SerialNumber, ...]
-    crl_number: int
+    crl_number: int | None = None
 
 
 def release(
     state: State, device_ids: Iterable[str], unlock: Unlock, *, reload: Reload | None = None
-) -> Iterator[Released]:
-    """Take all certificates of the devices off hold; yields one result for each device once it is published.
+) -> tuple[list[Released], list[Unpublished]]:
+    """Take all certificates of the devices off hold; returns one result for each, and what is not published.
 
     Raises:
-        KeyUnavailableError: the CA key is missing, or the passphrase does not open it.
+        KeyUnavailableError: the CA key is missing, or the passphrase does not open it; nothing was recorded.
         NotFoundError: there is no such device; nothing was recorded.
         ConflictError: a device has no certificate on hold, or was retired; nothing was recorded.
-        PolicyError: the clock cannot be right, or an operator's ACL line would break the broker.
-        BusyError: the state is locked or the disk refuses.
+        PolicyError: the clock cannot be right; nothing was recorded.
+        BusyError: the state is locked or its disk refuses; nothing was recorded.
     """
     if dispute := state.read_clock().dispute:
         raise dispute
     authority = unlock()
     _finish_killed_call(state, authority)
     with state.transaction(signing=True) as now:
-        released = {device_id: _record(state, device_id, now) for device_id in dict.fromkeys(device_ids)}
-    rows = sign_and_publish_crls(state, authority)
-    for device_id, serials in released.items():
-        yield Released(device_id, serials, crl_number(state.store, rows, serials))
-    if reload is not None:
-        reload()
+        released = [Released(one, _record(state, one, now)) for one in dict.fromkeys(device_ids)]
+    rows, unsigned = sign_waiting(state, lambda: authority)
+    unpublished = unsigned + publish_signed(state, rows, reload=reload)
+    if rows:
+        released = [replace(one, crl_number=crl_number(state.store, rows, one.serials)) for one in released]
+    return released, unpublished
 
 
 def _finish_killed_call(state: State, authority: Authority) -> None:
     """Sign and publish what a call recorded that was killed: the one that repeats it finds nothing to release."""
     if unlisted_revocations(state.store):
-        sign_and_publish_crls(state, authority)
-    else:
-        refuse_unpublished(publish(state, *EVERYTHING))
+        sign_recorded(state, authority)
+    publish(state, *EVERYTHING)  # what is refused here is refused, and told, at the end
 
 
 def _record(state: State, device_id: str, now: datetime) -> tuple[SerialNumber, ...]:

@@ -4,6 +4,8 @@
 2. Unlock the CA, and sign CRLs of all that is recorded; not when no list lacks anything.
 3. Publish them with the ACL, then everything else. Where no CRL could be signed, the ACL takes the access away alone.
 4. Reload the broker, where that was asked for.
+
+What fails behind the record ends nothing: it is told, and the next command that can does it.
 """
 
 from __future__ import annotations
@@ -11,24 +13,22 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from iotonboard.ca.crl import check_published, sign_recorded
-from iotonboard.errors import IotOnboardError
+from iotonboard.ca.carry_out import publish_signed, sign_waiting
 from iotonboard.model import RevocationReason
 from iotonboard.state.changes import revoke_certificates
-from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.store.devices import device_named, set_retired
 from iotonboard.store.issuers import crl_number
 from iotonboard.store.revocations import revocable, unlisted_revocations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from datetime import datetime
 
     from iotonboard.ca.authority import Unlock
+    from iotonboard.errors import Unpublished
     from iotonboard.model import SerialNumber
     from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
-    from iotonboard.store.crls import CrlRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,38 +46,22 @@ class Retired:
 
 def retire(
     state: State, device_ids: Iterable[str], unlock: Unlock, *, reload: Reload | None = None
-) -> Iterator[Retired]:
-    """Retire devices; yields one result for each. A certificate that was revoked before keeps its reason.
+) -> tuple[list[Retired], list[Unpublished]]:
+    """Retire devices; returns one result for each, and what is not published.
 
-    What is recorded stays, whatever comes behind it: it is told before the error that ended the command, and the next
-    CRL lists it.
+    A certificate that was revoked before keeps its reason.
 
     Raises:
         NotFoundError: there is no such device; nothing was recorded.
-        KeyUnavailableError: no CRL was signed: the CA key is missing or the passphrase does not open it.
-        PolicyError: the broker's files would break it.
-        ConflictError: no CRL was signed, for it would lose a revocation.
-        BusyError: the state is locked or the disk refuses.
+        BusyError: the state is locked or its disk refuses; nothing was recorded.
     """
     with state.transaction() as now:
         retired = [_record(state, device_id, now) for device_id in dict.fromkeys(device_ids)]
-    rows: list[CrlRow] = []
-    unsigned: IotOnboardError | KeyboardInterrupt | None = None
-    if unlisted_revocations(state.store):
-        try:
-            rows = sign_recorded(state, unlock())
-        except (IotOnboardError, KeyboardInterrupt) as error:  # Ctrl-C at the prompt for the passphrase
-            unsigned = error
-    unpublished = publish(state, *EVERYTHING)
-    for one in retired:
-        yield replace(one, crl_number=crl_number(state.store, rows, one.serials)) if rows else one
-    if unsigned is not None:
-        raise unsigned
-    refuse_unpublished(unpublished)
+    rows, unsigned = sign_waiting(state, unlock) if unlisted_revocations(state.store) else ([], [])
+    unpublished = unsigned + publish_signed(state, rows, reload=reload)
     if rows:
-        check_published(state, rows)
-    if reload is not None:
-        reload()
+        retired = [replace(one, crl_number=crl_number(state.store, rows, one.serials)) for one in retired]
+    return retired, unpublished
 
 
 def _record(state: State, device_id: str, now: datetime) -> Retired:

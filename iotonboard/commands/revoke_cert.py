@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.certificate_file import read_certificate_file
-from iotonboard.errors import PolicyError
-from iotonboard.model import DeviceId, Target
+from iotonboard.errors import IotOnboardError, PolicyError
+from iotonboard.model import DeviceId, Refused, Target
 from iotonboard.pki.crl import entry_date, serial_and_reason
 from iotonboard.pki.facts import certificate_facts, is_issued_by
 from iotonboard.state.changes import revoke_certificates
@@ -37,35 +37,43 @@ class _Given:
     issuer: int
 
 
-def find_targets(state: State, paths: Sequence[str]) -> list[Target]:
+def find_targets(state: State, paths: Sequence[str]) -> list[Target | Refused]:
     """Make sure that the database knows every certificate in files, and name them by their serials.
 
-    CAs beside other certificates are these ones' chain, and are not meant. All files are read before anything is taken
-    into the database.
-
-    Raises:
-        NotFoundError: there is no such file.
-        PolicyError: a file holds no certificate, or one that is not of one of this state's CAs.
-        BusyError: the state is locked or the disk refuses.
+    CAs beside other certificates are these ones' chain, and are not meant. A file that cannot be read, and a
+    certificate that none of this state's CAs issued, stop no other.
     """
-    given = {one.facts.serial: one for path in paths for one in _read(state, path)}
-    return [Target("", serial=_adopt(state, one).hex) for one in given.values()]
+    named = [_adopt_or_refuse(state, path, one) for path in paths for one in _read(state, path)]
+    return list({one.serial if isinstance(one, Target) else number: one for number, one in enumerate(named)}.values())
 
 
-def _read(state: State, path: str) -> list[_Given]:
-    read = [(der, certificate_facts(der)) for der in read_certificate_file(path)]
+def _read(state: State, path: str) -> list[_Given | IotOnboardError]:
+    try:
+        read = [(der, certificate_facts(der)) for der in read_certificate_file(path)]
+    except IotOnboardError as error:
+        return [error]
     meant = [(der, facts) for der, facts in read if not facts.is_ca]
     if not meant:
-        raise PolicyError(f"{path!r} holds the certificate of a CA", hint="give the device's device.crt")
+        return [PolicyError(f"{path!r} holds the certificate of a CA", hint="give the device's device.crt")]
     issuers = all_issuers(state.store)
-    given = []
+    given: list[_Given | IotOnboardError] = []
     for der, facts in meant:
         issuer = next((row.id for row in issuers if is_issued_by(der, row.der)), None)
         if issuer is None:
             whose = f"certificate {facts.serial.hex} in {path!r}" if len(meant) > 1 else f"the certificate in {path!r}"
-            raise PolicyError(f"this CA did not issue {whose}", hint="check the file and --state")
-        given.append(_Given(der, facts, issuer))
+            given.append(PolicyError(f"this CA did not issue {whose}", hint="check the file and --state"))
+        else:
+            given.append(_Given(der, facts, issuer))
     return given
+
+
+def _adopt_or_refuse(state: State, path: str, given: _Given | IotOnboardError) -> Target | Refused:
+    if isinstance(given, IotOnboardError):
+        return Refused(path, 0, given)
+    try:
+        return Target("", serial=_adopt(state, given).hex)
+    except IotOnboardError as error:
+        return Refused(path, 0, type(error)(f"{path!r}: {error.message}", hint=error.hint))
 
 
 def _adopt(state: State, given: _Given) -> SerialNumber:

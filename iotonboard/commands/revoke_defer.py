@@ -7,27 +7,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
+from iotonboard.state.publication import publish_recorded
 from iotonboard.state.revocations import Revoked, record_revocations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
+    from iotonboard.errors import Unpublished
     from iotonboard.model import Refused, RevocationReason, Target
     from iotonboard.state.state import State
 
 
 def revoke_deferred(
-    state: State, targets: Iterable[Target], reason: RevocationReason, *, strict: bool
-) -> Iterator[Revoked | Refused]:
-    """Record revocations and publish the ACL; yields what became of each target, in their order.
+    state: State, targets: Iterable[Target | Refused], reason: RevocationReason, *, strict: bool
+) -> tuple[list[Revoked | Refused], list[Unpublished]]:
+    """Record revocations, then publish; returns what became of each target, in their order, and what is not published.
 
     Raises:
         IotOnboardError: with ``strict``, of the first target that is refused; nothing was recorded.
-        PolicyError: an operator's ACL line would break the broker; what was recorded stays.
-        BusyError: the state is locked or the disk refuses.
+        BusyError: the state is locked or its disk refuses; nothing was recorded.
     """
-    recorded = record_revocations(state, targets, reason, strict=strict)
-    unpublished = publish(state, *EVERYTHING)
-    yield from recorded
-    refuse_unpublished(unpublished)
+    results = record_revocations(state, targets, reason, strict=strict)
+    return results, publish_recorded(state)

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 from iotonboard.broker.render import style_warning
 from iotonboard.errors import IotOnboardError
 from iotonboard.state.acl_file import acl_is_current, listed_since, mark_acl, write_acl
+from iotonboard.state.alone import attempt
 from iotonboard.state.places import Place, begin_here
-from iotonboard.state.publication import EVERYTHING, publish, publish_acl, refuse_unpublished
+from iotonboard.state.publication import EVERYTHING, publish_acl, publish_recorded
 from iotonboard.store.acl_members import denied_ids
 from iotonboard.store.devices import count_devices
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from iotonboard.errors import Unpublished
     from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
 
@@ -45,14 +45,15 @@ def sync_acl(
     check: bool = False,
     here: bool = False,
     reload: Reload | None = None,
-) -> Iterator[Result]:
-    """Write the ACL's managed region anew when it differs; yields the one result once it is written.
+) -> tuple[Result, list[Unpublished]]:
+    """Write the ACL's managed region anew when it differs; returns what it holds then, and what is not published.
 
     ``here``: also where nothing of this CA is any more, as it is when a disk is away.
 
     Raises:
-        PolicyError: a topic rule or an operator's own line would break the broker; the old file stays.
-        BusyError: the state is locked or the disk refuses.
+        PolicyError: a topic rule or an operator's own line would break the broker (with ``check``, ``out`` or
+            ``style``: else it is told with what is not published); the old file stays.
+        BusyError: the state is locked or its disk refuses.
     """
     path = out or state.paths.acl
     is_published = out is None and style is None
@@ -71,12 +72,13 @@ def sync_acl(
             mark_acl(state)
         elif changed and not check:
             write_acl(state, path, now, style=style)
+    unpublished: list[Unpublished] = []
     if not check:
-        steps = (step for step in EVERYTHING if is_published or step is not publish_acl)
-        refuse_unpublished(publish(state, *steps))
+        steps = [step for step in EVERYTHING if is_published or step is not publish_acl]
+        unpublished = publish_recorded(state, *steps)
+    if reload is not None:
+        unpublished += attempt("reload", str(state.config["broker.reload"]), reload)
     devices = count_devices(state.store)
     chosen = style or state.config["acl.style"]
     warning = style_warning(devices) if chosen == "per-device" else ""
-    yield Result(path, chosen, devices, revoked, changed, warning)
-    if reload is not None:
-        reload()
+    return Result(path, chosen, devices, revoked, changed, warning), unpublished

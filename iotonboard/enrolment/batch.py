@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from iotonboard.ca.authority import refuse_changed, seal_audit
 from iotonboard.ca.crl import sign_crls
 from iotonboard.enrolment.desk import Desk
-from iotonboard.errors import BusyError, IotOnboardError, StateError
-from iotonboard.model import Refused, Unpublished
+from iotonboard.errors import BusyError, IotOnboardError, StateError, Unpublished
+from iotonboard.model import Refused
 from iotonboard.pki.profiles import DeviceProfile
 from iotonboard.state.device_files import write_group, writing
 from iotonboard.state.erasure import apply_keep_keys, finish_erasures

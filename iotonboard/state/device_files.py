@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import BusyError, IotOnboardError
+from iotonboard.errors import BusyError, IotOnboardError, Unpublished
 from iotonboard.files import (
     PRIVATE,
     PUBLIC,
@@ -19,7 +19,6 @@ from iotonboard.files import (
     write_atomic,
     write_together,
 )
-from iotonboard.model import Unpublished
 from iotonboard.pki import pem
 from iotonboard.state.places import Place, check_here, note_published
 from iotonboard.store.pending import clear_pending, pending_files, pending_groups

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from iotonboard.files import (
     write_atomic,
 )
 from iotonboard.reading import read_file
+from iotonboard.state.alone import alone
 from iotonboard.store.deliveries import open_deliveries, set_erased, set_outcome, set_written
 from iotonboard.store.left_to_do import has_expired_delivery
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from iotonboard.errors import Unpublished
     from iotonboard.state.layout import Paths
     from iotonboard.state.state import State
     from iotonboard.store.deliveries import Delivery
@@ -50,17 +53,19 @@ def sweep_outbox(state: State) -> None:
     may be a revocation: the next one does it then.
     """
     if has_expired_delivery(state.store, state.trusted_time()):
-        with contextlib.suppress(IotOnboardError), state.store.without_waiting():
+        with contextlib.suppress(IotOnboardError, OSError), state.store.without_waiting():
             settle(state)
 
 
-def settle(state: State) -> None:
-    """Record the end of what expired or was taken, then write what waits and clear away what has ended.
+def settle(state: State) -> list[Unpublished]:
+    """Record the end of what expired or was taken, then write what waits and clear away what has ended, each alone.
 
     The ends are committed before a file goes: else one that was cleared away would look as if somebody took it.
+    Returns what could not be written or cleared away.
 
     Raises:
-        BusyError: the state is locked or the disk refuses.
+        BusyError: the state is locked or its disk refuses.
+        OSError: the outbox cannot be read.
     """
     now = state.trusted_time()
     found = open_deliveries(state.store)
@@ -72,17 +77,25 @@ def settle(state: State) -> None:
                 state.record(moment, delivery.device_id, serial=delivery.serial.hex, detail={"delivery": outcome})
     waits = any(delivery.outcome or not delivery.is_written for delivery in found)
     if not ended and not waits and not _strangers(state.paths, found):
-        return
+        return []
+    unsettled: list[Unpublished] = []
     with state.store.transaction():
         still_open = open_deliveries(state.store)
         for delivery in still_open:
+            path = delivery_path(state.paths, delivery.token)
             if delivery.outcome:
-                _clear(state.paths, delivery.token)
-                set_erased(state.store, delivery.id, now)
+                unsettled += alone(state, "deliveries", path, partial(_end, state, delivery, now))
             elif not delivery.is_written:
-                _write(state, delivery, now)
+                unsettled += alone(state, "deliveries", path, partial(_write, state, delivery, now))
         for token in _strangers(state.paths, still_open):
-            _clear(state.paths, token)
+            path = delivery_path(state.paths, token)
+            unsettled += alone(state, "deliveries", path, partial(_clear, state.paths, token))
+    return unsettled
+
+
+def _end(state: State, delivery: Delivery, now: datetime) -> None:
+    _clear(state.paths, delivery.token)
+    set_erased(state.store, delivery.id, now)
 
 
 def _outcome(paths: Paths, delivery: Delivery, now: datetime) -> str:

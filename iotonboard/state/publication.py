@@ -10,15 +10,16 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import ConflictError, IotOnboardError
+from iotonboard.errors import ConflictError, IotOnboardError, Unpublished, UnpublishedError
 from iotonboard.files import PUBLIC, sweep_staging, write_atomic
-from iotonboard.model import Unpublished
 from iotonboard.permissions import check_plain
 from iotonboard.pki import pem
 from iotonboard.state import device_files, generations, outbox
 from iotonboard.state.acl_file import broker_placement, write_acl
+from iotonboard.state.alone import alone, as_told, attempt
 from iotonboard.state.places import Place, check_here, is_away, note_published, was_published
 from iotonboard.store.crls import generation_ders, newest_generation
 from iotonboard.store.issuers import current_issuers
@@ -50,21 +51,28 @@ def publish(state: State, *steps: Step) -> list[Unpublished]:
                 _sweep(state)
                 while waiting:
                     unpublished += waiting.pop(0)(state)
-        except IotOnboardError as error:  # the database refuses to note it; the other files are written all the same
-            unpublished.append(Unpublished("database", state.paths.database, error))
+        except Exception as error:  # the database refuses to note it; the other files are written all the same
+            unpublished.append(Unpublished("database", state.paths.database, as_told(error, state.paths.database)))
             if len(waiting) == left:  # the lock was not to be had
                 break
     return unpublished + (settle_deliveries(state) if settle_deliveries in steps else [])
+
+
+def publish_recorded(state: State, *steps: Step) -> list[Unpublished]:
+    """``publish`` the steps, or everything, for a command that has recorded: Ctrl-C is told like any other obstacle."""
+    refused: list[Unpublished] = []
+    interrupted = attempt("publication", state.paths.root, lambda: refused.extend(publish(state, *steps or EVERYTHING)))
+    return refused + interrupted
 
 
 def refuse_unpublished(unpublished: Sequence[Unpublished]) -> None:
     """End a command that could not publish everything; what it recorded stays, and the next command publishes it.
 
     Raises:
-        IotOnboardError: the first of ``unpublished``, if there is any.
+        UnpublishedError: there is something in ``unpublished``.
     """
     if unpublished:
-        raise unpublished[0].error
+        raise UnpublishedError(unpublished)
 
 
 def _sweep(state: State) -> None:
@@ -75,25 +83,9 @@ def _sweep(state: State) -> None:
             sweep_staging(folder)
 
 
-def _alone(state: State, what: str, path: str, write: Callable[[State], None]) -> list[Unpublished]:
-    """Do one step; when it fails, what it noted is undone and what others did stays.
-
-    Raises:
-        BusyError: SQLite ended the whole transaction, because its disk is full.
-    """
-    try:
-        with state.store.savepoint():
-            write(state)
-    except IotOnboardError as error:
-        if not state.store.in_transaction:
-            raise
-        return [Unpublished(what, path, error)]
-    return []
-
-
 def publish_crl(state: State) -> list[Unpublished]:
     """Write the newest generation's CRLs: before the CA file, since a broker refuses every device of a CA without."""
-    return _alone(state, "crl", state.paths.crl, _write_crl)
+    return alone(state, "crl", state.paths.crl, partial(_write_crl, state))
 
 
 def _write_crl(state: State) -> None:
@@ -119,7 +111,7 @@ def _write_crl(state: State) -> None:
 
 def publish_ca(state: State) -> list[Unpublished]:
     """Write the certificates of the CAs that are trusted."""
-    return _alone(state, "ca", state.paths.ca_certificate, _write_ca)
+    return alone(state, "ca", state.paths.ca_certificate, partial(_write_ca, state))
 
 
 def _write_ca(state: State) -> None:
@@ -150,7 +142,7 @@ def _published_cas(state: State) -> str:
 
 def publish_acl(state: State) -> list[Unpublished]:
     """Write the ACL's managed region when a change of it, or of the settings that shape it, is not in the file."""
-    return _alone(state, "acl", state.paths.acl, _write_acl)
+    return alone(state, "acl", state.paths.acl, partial(_write_acl, state))
 
 
 def _write_acl(state: State) -> None:
@@ -169,17 +161,17 @@ def _write_acl(state: State) -> None:
 
 def publish_device_files(state: State) -> list[Unpublished]:
     """Write the certificate, key and bundle of every device that has none, or other ones, in its folder."""
-    return device_files.write_devices(state)
+    return alone(state, "device files", state.paths.devices, partial(device_files.write_devices, state))
 
 
 def publish_broker_files(state: State) -> list[Unpublished]:
     """Write the certificate and key of every broker that has none, or other ones, in its folder."""
-    return device_files.write_brokers(state)
+    return alone(state, "broker files", state.paths.brokers, partial(device_files.write_brokers, state))
 
 
 def keep_generation(state: State) -> list[Unpublished]:
     """Keep copies of the CRL and ACL that were published last; the oldest go."""
-    return _alone(state, "generation", state.paths.generations, _copy_generation)
+    return alone(state, "generation", state.paths.generations, partial(_copy_generation, state))
 
 
 def _copy_generation(state: State) -> None:
@@ -192,10 +184,9 @@ def _copy_generation(state: State) -> None:
 def settle_deliveries(state: State) -> list[Unpublished]:
     """Write the deliveries that were recorded, and clear away those that ended."""
     try:
-        outbox.settle(state)
-    except IotOnboardError as error:
-        return [Unpublished("deliveries", state.paths.outbox, error)]
-    return []
+        return outbox.settle(state)
+    except Exception as error:  # as in every other step
+        return [Unpublished("deliveries", state.paths.outbox, as_told(error, state.paths.outbox))]
 
 
 EVERYTHING: tuple[Step, ...] = (

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import BusyError, IotOnboardError, NotFoundError
+from iotonboard.errors import NotFoundError, StateError
 from iotonboard.model import Refused, RevocationReason, SerialNumber
+from iotonboard.state.alone import as_told
 from iotonboard.state.changes import date_of_next_list, revoke_certificates
 from iotonboard.store.certificates import certificate_by_serial
 from iotonboard.store.devices import device_named, device_record
@@ -39,32 +40,63 @@ class Revoked:
     crl_number: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _When:
+    """When revocations are recorded, and the date of their entries on the lists."""
+
+    now: datetime
+    dated: datetime
+
+
 def record_revocations(
-    state: State, targets: Iterable[Target], reason: RevocationReason, *, strict: bool
+    state: State, targets: Iterable[Target | Refused], reason: RevocationReason, *, strict: bool
 ) -> list[Revoked | Refused]:
-    """Record revocations in one transaction; a target that is unknown harms no other unless ``strict``.
+    """Record revocations in one transaction and read them back; a target that is refused harms no other.
 
     Revoking again is not an error: the first date and reason stay, but a hold becomes final and keyCompromise takes
     the place of every other reason.
 
     Raises:
         IotOnboardError: with ``strict``, of the first target that is refused; nothing was recorded.
-        BusyError: the state is locked or the disk refuses.
+        BusyError: the state is locked or its disk refuses; nothing was recorded.
     """
-    recorded: list[Revoked | Refused] = []
     with state.transaction() as now:
-        dated = date_of_next_list(state)
-        for target in targets:
-            try:
-                recorded.append(_record_one(state, target, reason, now, dated))
-            except IotOnboardError as error:
-                if strict or isinstance(error, BusyError):  # SQLite may have ended the whole transaction
-                    raise
-                recorded.append(Refused(target.device_id, target.line, error))
-    return recorded
+        when = _When(now, date_of_next_list(state))
+        recorded = [_record_or_refuse(state, target, reason, when, strict=strict) for target in targets]
+    return [_read_back(state.store, *place) for place in recorded]
 
 
-def _record_one(state: State, target: Target, reason: RevocationReason, now: datetime, dated: datetime) -> Revoked:
+def _record_or_refuse(
+    state: State, target: Target | Refused, reason: RevocationReason, when: _When, *, strict: bool
+) -> tuple[Target | Refused, Revoked | Refused]:
+    if isinstance(target, Refused):
+        if strict:
+            raise type(target.error)(target.message, hint=target.error.hint)
+        return target, target
+    try:
+        with state.store.savepoint():
+            return target, _record_one(state, target, reason, when)
+    except Exception as problem:  # a row that nobody can read is no obstacle to the others
+        error = as_told(problem, state.paths.database)
+        if strict or not state.store.in_transaction:  # a full disk ends the transaction
+            raise error from problem
+        return target, Refused(target.device_id or target.serial, target.line, error)
+
+
+def _read_back(store: Store, target: Target | Refused, told: Revoked | Refused) -> Revoked | Refused:
+    """What was recorded, as the committed database has it."""
+    if isinstance(told, Refused) or isinstance(target, Refused):
+        return told
+    for serial in told.serials:
+        found = revocation_of(store, serial)
+        if found is None or found.reason is not told.reason:
+            what = f"the database did not keep the revocation of {serial.hex}"
+            error = StateError(what, hint="'iotonboard health --deep' looks for what changes its rows")
+            return Refused(told.device_id, target.line, error)
+    return told
+
+
+def _record_one(state: State, target: Target, reason: RevocationReason, when: _When) -> Revoked:
     store = state.store
     serials: tuple[SerialNumber, ...]
     if target.serial:
@@ -81,7 +113,7 @@ def _record_one(state: State, target: Target, reason: RevocationReason, now: dat
         serials = tuple(revocable(store, holder, state.read_clock().earliest, reason))
         earlier = None if serials else _newest_revocation(store, holder)
     if serials:
-        revoke_certificates(state, serials, reason, now, subject=holder, dated=dated)
+        revoke_certificates(state, serials, reason, when.now, subject=holder, dated=when.dated)
     stands = revocation_of(store, serials[-1]) if serials else earlier
     if stands is None:
         return Revoked(holder, serials, reason, None)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from iotonboard.ca.authority import unlock
-from iotonboard.ca.crl import check_published, sign_and_publish_crls, sign_recorded
+from iotonboard.ca.carry_out import publish_signed, sign_waiting
+from iotonboard.ca.crl import check_published, sign_recorded
 from iotonboard.ca.crl_calendar import load_calendar, new_calendar, save_calendar
 from iotonboard.ca.passphrase import parse_passphrase_file
 from iotonboard.errors import BusyError, ConflictError, StateError
@@ -137,10 +138,16 @@ def test_the_octets_of_as_many_generations_are_kept_as_the_settings_say(plant: P
 def test_what_was_published_is_read_back(plant: Plant) -> None:
     passphrase = parse_passphrase_file(plant.made.passphrase_file.read_bytes())
     with plant.opened() as state:
-        rows = sign_and_publish_crls(state, unlock(state, passphrase))
+
+        def sign_and_publish() -> list[CrlRow]:
+            signed, unsigned = sign_waiting(state, lambda: unlock(state, passphrase))
+            assert unsigned + publish_signed(state, signed) == []
+            return signed
+
+        rows = sign_and_publish()
         check_published(state, rows)
         older = plant.made.crl.read_bytes()
-        newer = sign_and_publish_crls(state, unlock(state, passphrase))
+        newer = sign_and_publish()
         check_published(state, rows)  # another process has published a newer one by now
         plant.made.crl.write_bytes(older)
         with pytest.raises(StateError, match="not what was signed"):

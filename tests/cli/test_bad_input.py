@@ -565,8 +565,9 @@ def test_an_operators_line_that_would_break_the_broker_is_not_published(state: S
     """The broker would let everybody in. What is committed stays, and the ACL keeps its old text."""
     broken = line + state.acl.read_bytes()
     state.acl.write_bytes(broken)
-    result = state.run("sync-acl", expect=6)
-    check_error(result, "line 1")
+    result = state.run("sync-acl", "--json", expect=8)
+    assert [one["what"] for one in result.json["unpublished"]] == ["acl"]
+    assert "not done: acl: line 1" in result.stderr
     assert state.acl.read_bytes() == broken
     state.acl.write_bytes(broken.removeprefix(line))
     state.register("the-next-one")
@@ -581,8 +582,8 @@ def test_a_link_in_the_place_of_a_published_file_is_told(state: State, tmp_path:
     place.rename(target)
     place.symlink_to(target)
     old = target.read_bytes()
-    said = state.run("revoke", "press-1", expect=4).stderr
-    assert "the revocation is recorded" in said
+    said = state.run("revoke", "press-1", expect=8).stderr
+    assert "the change is recorded" in said
     assert "symbolic link" in said
     assert (place.is_symlink(), target.read_bytes()) == (True, old)
     place.unlink()
@@ -740,7 +741,7 @@ def test_a_passphrase_file_that_is_not_there_is_no_unknown_device(state: State, 
     register(state, "a")
     (tmp_path / "huge").write_bytes(bytes(1 << 17))
     for name in ("no-key", "huge", "."):
-        words = ("revoke", "a", "--passphrase-file", tmp_path / name)
+        words = ("gen-crl", "--passphrase-file", tmp_path / name)
         assert "--passphrase-file" in state.run(*words, expect=7).stderr
 
 

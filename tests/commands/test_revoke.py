@@ -35,11 +35,14 @@ def test_a_revocation_waits_for_no_key(
 ) -> None:
     state.register("press-1", "press-2")
     crl = state.crl.read_bytes()
-    result = state.run(verb, "press-1", "--json", expect=7, **missing(state, tmp_path))
+    result = state.run(verb, "press-1", "--json", expect=8, **missing(state, tmp_path))
     assert result.json["device_id"] == "press-1"
     assert len(result.json["serials"]) == 1
     assert result.json["crl_number"] is None
-    assert "the revocation is recorded, and no CRL was signed" in result.stderr
+    (unsigned,) = result.json["unpublished"]
+    assert (unsigned["what"], unsigned["path"]) == ("crl", str(state.crl))
+    assert "the change is recorded, and no CRL was signed" in result.stderr
+    assert "type: iotonboard gen-crl" in result.stderr
     assert "Traceback" not in result.stderr
     assert state.crl.read_bytes() == crl
     assert "user press-1" not in state.acl.read_text().splitlines()
@@ -53,7 +56,7 @@ def test_a_revocation_waits_for_no_key(
 @LEAVING
 def test_the_same_call_again_signs_what_was_recorded(state: State, verb: str) -> None:
     state.register("press-1")
-    state.run(verb, "press-1", env={"IOTONBOARD_PASSPHRASE_FILE": None}, expect=7)
+    state.run(verb, "press-1", env={"IOTONBOARD_PASSPHRASE_FILE": None}, expect=8)
     answer = state.json(verb, "press-1")
     assert answer["serials"] == []
     assert answer["crl_number"] == 2
@@ -78,7 +81,7 @@ def test_a_refused_target_leaves_the_others_their_revocation_without_a_key(state
     state.register("press-1")
     listed = tmp_path / "list.csv"
     listed.write_text("device_id\npress-404\npress-1\n")
-    result = run_cli("revoke", "--batch", listed, "--json", state=state.path, expect=7)
+    result = run_cli("revoke", "--batch", listed, "--json", state=state.path, expect=8)
     assert result.json["device_id"] == "press-1"
     assert "line 2: there is no device 'press-404'" in result.stderr
-    assert "the revocation is recorded" in result.stderr
+    assert "the change is recorded" in result.stderr

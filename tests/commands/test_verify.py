@@ -110,7 +110,7 @@ def test_nothing_is_published_that_the_brokers_user_could_not_read(state: State)
 
         Path(folder).chmod(0o700)
         for words in (("register", "press-1"), ("gen-crl",), ("sync-acl",)):
-            refused = state.run(*words, expect=6)
+            refused = state.run(*words, expect=8)
             assert f"the broker's user 'nobody' cannot read it: it may not enter '{folder}'" in refused.stderr
             assert "hint: set broker.group and broker.mode" in refused.stderr
         assert (acl.read_bytes(), crl.read_bytes(), len(os.listdir(folder))) == (*before, 2)
@@ -123,7 +123,7 @@ def test_nothing_is_published_that_the_brokers_user_could_not_read(state: State)
         Path(folder).chmod(0o755)
         for words in (("broker.user", "root"), ("broker.group", "nogroup"), ("broker.mode", "0600")):
             state.run("config", "set", *words)
-        assert "the broker's group 'nogroup' cannot read it" in state.run("sync-acl", expect=6).stderr
+        assert "the broker's group 'nogroup' cannot read it" in state.run("sync-acl", expect=8).stderr
         state.run("config", "set", "broker.mode", "0640")
         state.run("gen-crl")
         assert state.json("verify")["problems"] == []

@@ -164,7 +164,7 @@ def test_the_outcome_is_seen_and_told(
 def test_a_broker_that_is_not_there_or_cannot_be_told_is_said(state: State, tmp_path: Path, way: str, stand_in) -> None:
     for text in ("0\n", "", "1\n", "4194305\n", "abc"):
         (tmp_path / "pid").write_text(text)
-        assert "no broker runs behind" in state.run("sync-acl", "--reload", expect=5).stderr
+        assert "no broker runs behind" in state.run("sync-acl", "--reload", expect=8).stderr
     if way == "systemd":
         (tmp_path / "pid").write_text(f"{stand_in(READS).pid}\n")
         (tmp_path / "fails").touch()
@@ -191,8 +191,8 @@ def test_no_reload_of_files_that_somebody_spoiled(
     state.run("revoke", "press-1")
     spoil(state)
     words = ("revoke", "press-1") if reason == "line 1" else ("sync-acl",)
-    assert reason in state.run(*words, "--reload", expect=6).stderr
-    assert reason != "line 1" or "was not reloaded" in state.run("gen-crl", "--reload", expect=6).stderr
+    assert reason in state.run(*words, "--reload", expect=8).stderr
+    assert reason != "line 1" or "was not reloaded" in state.run("gen-crl", "--reload", expect=8).stderr
     assert "Reloading config" not in broker.log
 
 
@@ -202,7 +202,7 @@ def test_nothing_is_sent_to_another_program_whose_number_the_file_holds(state: S
     with subprocess.Popen(["sleep", "60"]) as other:
         try:
             (tmp_path / "pid").write_text(f"{other.pid}\n")
-            said = state.run("sync-acl", "--reload", expect=5).stderr
+            said = state.run("sync-acl", "--reload", expect=8).stderr
             assert f"process {other.pid}" in said
             assert "'sleep' and not mosquitto" in said
             assert other.poll() is None
@@ -225,7 +225,7 @@ def test_nothing_is_sent_to_a_broker_that_could_not_read_the_files(state: State,
     try:
         assert broker.stdout.readline() == "runs\n"
         (tmp_path / "pid").write_text(f"{broker.pid}\n")
-        assert "it was not reloaded" in state.run("sync-acl", "--reload", expect=6).stderr
+        assert "it was not reloaded" in state.run("sync-acl", "--reload", expect=8).stderr
     finally:
         broker.kill()
     assert broker.communicate()[0] == ""

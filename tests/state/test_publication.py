@@ -11,8 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from iotonboard.errors import BusyError, ConflictError, PolicyError
-from iotonboard.model import Unpublished
+from iotonboard.errors import BusyError, ConflictError, PolicyError, Unpublished, UnpublishedError
 from iotonboard.state import publication
 from iotonboard.state.publication import EVERYTHING, Step, publish, refuse_unpublished
 from iotonboard.state.state import State as OpenState
@@ -132,8 +131,9 @@ def test_a_step_that_fails_leaves_the_others_published(state: State, unpublished
     assert isinstance(refused.error, error)
     assert refused.path.startswith(str(state.path))
     assert files(state) == ALL_FILES - missing
-    with pytest.raises(error):
+    with pytest.raises(UnpublishedError) as told:
         refuse_unpublished([refused])
+    assert (told.value.unpublished, told.value.exit_code) == ((refused,), 8)
     assert [one.what for one in publish(unpublished, *EVERYTHING)] == [what], "it is told until it is gone"
 
 

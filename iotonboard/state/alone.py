@@ -1,0 +1,53 @@
+"""What fails alone behind a record that stays: others go on, and what refused it is told at the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iotonboard.errors import InterruptedBatchError, IotOnboardError, StateError, Unpublished, disk_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from iotonboard.state.state import State
+
+
+def alone(state: State, what: str, path: str, write: Callable[[], list[Unpublished] | None]) -> list[Unpublished]:
+    """Do one step inside the caller's transaction; returns what ``write`` could not do of it, or that it failed.
+
+    Then what it noted is undone. Whatever it raises, a defect too: a revocation behind it is published all the same.
+
+    Raises:
+        IotOnboardError: SQLite ended the whole transaction, because its disk is full.
+    """
+    try:
+        with state.store.savepoint():
+            return write() or []
+    except Exception as error:
+        told = as_told(error, path)
+        if not state.store.in_transaction:
+            raise told from error
+        return [Unpublished(what, path, told)]
+
+
+def attempt(what: str, path: str, do: Callable[[], object], *, is_unsigned: bool = False) -> list[Unpublished]:
+    """Do one thing outside of any transaction; whatever it raises ends it alone, Ctrl-C at a prompt included."""
+    try:
+        do()
+    except KeyboardInterrupt:
+        error: IotOnboardError = InterruptedBatchError("interrupted")
+    except Exception as problem:  # a defect too: what is recorded is to be published all the same
+        error = as_told(problem, path)
+    else:
+        return []
+    return [Unpublished(what, path, error, is_unsigned)]
+
+
+def as_told(error: Exception, path: str) -> IotOnboardError:
+    """What stood in the way at ``path``, as one of the program's own errors."""
+    if isinstance(error, IotOnboardError):
+        return error
+    if isinstance(error, OSError):
+        return disk_error(error, path)
+    what = f"{type(error).__name__}: {error}"
+    return StateError(f"cannot make {path!r} of what the database holds: {what}", hint="type: iotonboard health --deep")
