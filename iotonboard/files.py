@@ -15,7 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import ConflictError, IotOnboardError, PolicyError, disk_error
-from iotonboard.permissions import READER_HINT, TAKEN_HINT, Placement, check_replaceable, unreadable_for
+from iotonboard.permissions import POSIX_ACL, READER_HINT, TAKEN_HINT, Placement, check_replaceable, unreadable_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -263,6 +263,8 @@ def _settle(file: BinaryIO, placement: Placement, *, durable: bool) -> None:
         os.fchown(file.fileno(), placement.uid, placement.gid)
     if hasattr(os, "fchmod"):
         os.fchmod(file.fileno(), placement.mode)
+    if placement.posix_acl:  # behind the mode, whose group bits are its mask
+        os.setxattr(file.fileno(), POSIX_ACL, placement.posix_acl)
     if durable:
         os.fsync(file.fileno())
 

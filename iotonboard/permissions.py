@@ -9,6 +9,7 @@ import importlib
 import os
 import re
 import stat
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,10 @@ READER_HINT = (
     " broker_acl_file and broker_crl_file"
 )
 _NOBODY = -1  # owns no file
+# An access control list in the kernel's octets (linux/posix_acl_xattr.h): a version, then tag, rights and number.
+POSIX_ACL = "system.posix_acl_access"
+_ACL_HEADER = 4
+_ACL_OWNER, _ACL_USER, _ACL_OWNING_GROUP, _ACL_GROUP, _ACL_MASK, _ACL_OTHERS = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
 
 
 def user_number(name: str) -> int:
@@ -72,13 +77,15 @@ def _number_of(name: str, module: str, function: str, field: str) -> int:
 class Placement:
     """Mode and owner that a published file gets before its rename; ``-1`` leaves an owner as it is.
 
-    ``reader`` (``unreadable_for``) is who must then be able to read it; empty is nobody in particular.
+    ``reader`` (``unreadable_for``) is who must then be able to read it; empty is nobody in particular. ``posix_acl`` is
+    an access control list beside the mode, as setfacl(1) makes one, in the kernel's octets; empty without one.
     """
 
     mode: int
     uid: int = -1
     gid: int = -1
     reader: str = ""
+    posix_acl: bytes = b""
 
 
 def placement_like(path: str, default: Placement) -> Placement:
@@ -91,7 +98,15 @@ def placement_like(path: str, default: Placement) -> Placement:
         return default
     if not hasattr(os, "geteuid"):
         return Placement(stat.S_IMODE(found.st_mode))
-    return Placement(stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
+    return Placement(stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, posix_acl=_posix_acl(path))
+
+
+def _posix_acl(path: str) -> bytes:
+    """The access control list of a file or folder; empty without one, and where there is no such thing."""
+    try:
+        return os.getxattr(path, POSIX_ACL)
+    except (OSError, AttributeError):
+        return b""
 
 
 def check_plain(path: str) -> None:
@@ -134,7 +149,7 @@ def obstacle_to_reading(path: str, uid: int, groups: Collection[int]) -> str:
         if folder == os.path.dirname(folder):
             break
         folder = os.path.dirname(folder)
-    return "" if _may(path, uid, groups, 0o4) else "the file's mode does not allow it"
+    return "" if _may(path, uid, groups, 0o4) else "its mode or access list does not allow it"
 
 
 def _may(path: str, uid: int, groups: Collection[int], wanted: int) -> bool:
@@ -142,8 +157,28 @@ def _may(path: str, uid: int, groups: Collection[int], wanted: int) -> bool:
         found = os.stat(path)
     except OSError:
         return False
+    if posix_acl := _posix_acl(path):
+        return _acl_allows(posix_acl, found, uid, groups, wanted)
     shift = 6 if found.st_uid == uid else 3 if found.st_gid in groups else 0
     return bool(found.st_mode >> shift & wanted)
+
+
+def _acl_allows(posix_acl: bytes, found: os.stat_result, uid: int, groups: Collection[int], wanted: int) -> bool:
+    """Decide as acl(5) says: the owner, a named user, then all groups of the user together, then the others."""
+    entries = list(struct.iter_unpack("<HHI", posix_acl[_ACL_HEADER:]))
+    mask = next((bits for tag, bits, _ in entries if tag == _ACL_MASK), 7)
+    if uid == found.st_uid:
+        return any(tag == _ACL_OWNER and bits & wanted for tag, bits, _ in entries)
+    own = [bits & mask for tag, bits, name in entries if tag == _ACL_USER and name == uid]
+    if not own:
+        own = [
+            bits & mask
+            for tag, bits, name in entries
+            if (tag == _ACL_GROUP and name in groups) or (tag == _ACL_OWNING_GROUP and found.st_gid in groups)
+        ]
+    if own:
+        return any(bits & wanted for bits in own)
+    return any(tag == _ACL_OTHERS and bits & wanted for tag, bits, _ in entries)
 
 
 def unreadable_for(path: str, reader: str) -> str:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import struct
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from iotonboard.errors import ConflictError, NotFoundError
+from iotonboard.files import write_atomic
 from iotonboard.permissions import (
+    POSIX_ACL,
     Placement,
     check_plain,
     check_replaceable,
@@ -85,7 +89,7 @@ def test_every_folder_on_the_way_must_be_entered(file: Path, place: Path) -> Non
 
 
 def test_what_is_not_there_cannot_be_read(file: Path) -> None:
-    assert obstacle_to_reading(f"{file}-2", STRANGER, ()) == "the file's mode does not allow it"
+    assert obstacle_to_reading(f"{file}-2", STRANGER, ()) == "its mode or access list does not allow it"
     assert unreadable_for(f"{file}-2", str(STRANGER)) == "", "what is missing is told elsewhere"
 
 
@@ -95,7 +99,7 @@ def test_a_reader_is_a_user_a_group_or_both(file: Path) -> None:
     assert unreadable_for(str(file), f":{GROUP}") == ""
     assert unreadable_for(str(file), f"{STRANGER}:{GROUP}") == ""
     assert unreadable_for(str(file), f"nobody:{GROUP}") == ""
-    told = "the file's mode does not allow it"
+    told = "its mode or access list does not allow it"
     assert unreadable_for(str(file), "nobody") == f"the broker's user 'nobody' cannot read it: {told}"
     assert unreadable_for(str(file), ":4005") == f"the broker's group '4005' cannot read it: {told}"
 
@@ -139,3 +143,45 @@ def test_what_a_rename_may_replace(file: Path, place: Path) -> None:
         for check in (check_plain, check_replaceable):
             with pytest.raises(ConflictError, match="is not a file"):
                 check(str(taken))
+
+
+NOBODY_ELSE = 0xFFFFFFFF  # of an entry that names nobody
+OWNER_MAY, OTHERS_MAY = (0x01, 6, NOBODY_ELSE), (0x20, 4, NOBODY_ELSE)
+ACCESS_LISTS = {
+    "a user is shut out": [OWNER_MAY, (0x02, 0, STRANGER), (0x04, 4, NOBODY_ELSE), (0x10, 4, NOBODY_ELSE), OTHERS_MAY],
+    "a user is let in": [
+        OWNER_MAY, (0x02, 4, STRANGER), (0x04, 0, NOBODY_ELSE), (0x10, 4, NOBODY_ELSE), (0x20, 0, NOBODY_ELSE),
+    ],
+    "the mask takes it back": [
+        OWNER_MAY, (0x02, 4, STRANGER), (0x04, 4, NOBODY_ELSE), (0x10, 0, NOBODY_ELSE), (0x20, 0, NOBODY_ELSE),
+    ],
+    "a group is let in": [
+        OWNER_MAY, (0x04, 0, NOBODY_ELSE), (0x08, 4, 7), (0x10, 4, NOBODY_ELSE), (0x20, 0, NOBODY_ELSE),
+    ],
+    "one of two groups": [OWNER_MAY, (0x04, 4, NOBODY_ELSE), (0x08, 0, 7), (0x10, 4, NOBODY_ELSE), OTHERS_MAY],
+}  # fmt: skip
+
+
+def _set_access_list(path: Path, entries: list[tuple[int, int, int]]) -> None:
+    octets = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    try:
+        os.setxattr(path, POSIX_ACL, octets)
+    except OSError as error:
+        pytest.skip(f"this disk has no access lists: {error}")
+
+
+@pytest.mark.parametrize("name", ACCESS_LISTS)
+def test_an_access_list_beside_the_mode_decides_as_the_kernel_does(file: Path, name: str) -> None:
+    _set_access_list(file, ACCESS_LISTS[name])
+    for uid, groups in READERS.values():
+        words = ["setpriv", f"--reuid={uid}", "--regid=4999", f"--groups={','.join(map(str, groups)) or 4999}"]
+        may_read = subprocess.run([*words, "cat", file], capture_output=True, check=False).returncode == 0
+        assert (obstacle_to_reading(str(file), uid, groups) == "") == may_read, uid
+
+
+def test_an_access_list_goes_on_with_the_file_that_takes_its_place(file: Path) -> None:
+    _set_access_list(file, ACCESS_LISTS["a user is let in"])
+    write_atomic(str(file), b"new", placement_like(str(file), Placement(0o600)))
+    assert file.read_text() == "new"
+    assert obstacle_to_reading(str(file), STRANGER, ()) == ""
+    assert obstacle_to_reading(str(file), MEMBER, ()) != ""

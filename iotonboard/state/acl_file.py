@@ -90,4 +90,5 @@ def broker_placement(state: State, path: str) -> Placement:
         user_number(user) if user else found.uid,
         group_number(group) if group else found.gid,
         state.config.broker_reader if path in {state.paths.acl, state.paths.crl} else "",
+        b"" if state.config["broker.mode"] else found.posix_acl,
     )
