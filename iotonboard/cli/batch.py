@@ -78,15 +78,15 @@ def _watched(
     return closing(watched(session, answers, total))
 
 
-def worker_starter(jobs: int | None) -> StartWorkers | None:
+def worker_starter(session: Session, jobs: int | None) -> StartWorkers | None:
     """What starts worker processes for a long batch, if more than one is asked for; one device never loads it."""
     if jobs == 1:
         return None
 
-    def start(desk: Desk) -> AbstractContextManager[Workers]:
+    def start(desk: Desk) -> AbstractContextManager[Workers | None]:
         from iotonboard.enrolment.workers import usable_cores, worker_processes
 
-        return worker_processes(desk, jobs or usable_cores())
+        return worker_processes(desk, jobs or usable_cores(), session.message)
 
     return start
 

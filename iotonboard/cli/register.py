@@ -117,7 +117,7 @@ def register(
             Keeping(kept, password_file, _export(format_name, out)),
             session.unlocker(state),
             stopped=stopped,
-            start_workers=worker_starter(jobs),
+            start_workers=worker_starter(session, jobs),
         )
         total = 1 if stream else _count_rows(batch) if batch else None if csr_dir else named
         told = tell(session, answers, partial(_show, is_json=is_json), is_json=is_json and is_list, total=total)

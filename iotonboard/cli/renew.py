@@ -97,7 +97,7 @@ def renew(
             Keeping(passwords=password_file),
             session.unlocker(state),
             stopped=stopped,
-            start_workers=worker_starter(jobs),
+            start_workers=worker_starter(session, jobs),
         )
         total = count_rows(batch) if batch else len(ids or ()) or None
         told = tell(session, answers, partial(_show, session), is_json=session.json, total=total)

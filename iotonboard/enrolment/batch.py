@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from iotonboard.state.state import State
     from iotonboard.store.pending import PendingFiles
 
-    StartWorkers = Callable[[Desk], AbstractContextManager[Workers]]
+    StartWorkers = Callable[[Desk], AbstractContextManager[Workers | None]]
 
 # Devices per commit in a batch: enough to share one fsync, few enough to answer several times a second.
 _GROUP = 256

@@ -39,15 +39,24 @@ _desks: list[Desk] = []  # one in each worker process
 
 
 @contextmanager
-def worker_processes(desk: Desk, jobs: int) -> Iterator[Workers]:
+def worker_processes(desk: Desk, jobs: int, tell: Callable[[str], None]) -> Iterator[Workers | None]:
     """Worker processes that hold the CA key in memory for as long as the block runs.
 
     The desk with the key reaches them through the fork, or pickled through a pipe where processes are not forked;
-    never a file.
+    never a file. ``None`` where the machine gives none, for a reason that ``tell`` is called with: semaphores need a
+    writable /dev/shm, and the number of processes may be limited.
     """
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(desk,))
+    try:
+        pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(desk,))
+        pool.submit(os.getpid)  # forks all of them
+    except (OSError, ImportError, NotImplementedError, RuntimeError) as error:
+        for started in multiprocessing.active_children():
+            started.terminate()
+        tell(f"no worker processes can be started here ({error}): one core does all the work")
+        yield None
+        return
     try:
         yield Workers(pool, jobs)
     finally:

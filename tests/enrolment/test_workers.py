@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from iotonboard.ca.vault import Vault
@@ -16,7 +16,9 @@ from iotonboard.model import DeviceId, KeyType, Refused, SerialNumber
 from iotonboard.pki.keys import public_key_matches
 from iotonboard.pki.profiles import DeviceProfile
 
+from support.faults import without_forks, without_semaphores
 from support.pki import VALIDITY, issuer, signer
+from support.program import State
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,8 @@ def order(number: int, *, spki_der: bytes | None = None) -> Order:
 
 def test_each_order_has_its_answer_in_its_place(desk: Desk) -> None:
     orders = [order(number, spki_der=b"no key" if number in (3, 150) else None) for number in range(200)]
-    with worker_processes(desk, 2) as workers:
+    with worker_processes(desk, 2, print) as workers:
+        assert workers
         (results,) = workers.issue([orders])
     assert [number for number, result in enumerate(results) if isinstance(result, Refused)] == [3, 150]
     assert [(one.device_id, one.line) for one in results if isinstance(one, Refused)] == [
@@ -62,7 +65,8 @@ def test_few_groups_are_on_the_way(desk: Desk) -> None:
             taken.append(number)
             yield [order(number)]
 
-    with worker_processes(desk, 1) as workers:
+    with worker_processes(desk, 1, print) as workers:
+        assert workers
         for number, results in enumerate(workers.issue(groups())):
             assert [one.certificate.serial & 0xFF for one in results if isinstance(one, Issued)] == [number]
             assert len(taken) <= number + 4
@@ -71,7 +75,8 @@ def test_few_groups_are_on_the_way(desk: Desk) -> None:
 
 def test_the_key_reaches_a_worker_that_is_not_forked(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])
-    with worker_processes(desk, 1) as workers:
+    with worker_processes(desk, 1, print) as workers:
+        assert workers
         ((issued,),) = workers.issue([[order(1)]])
     assert isinstance(issued, Issued)
     assert not public_key_matches(issued.certificate.der, signer().key)
@@ -87,8 +92,18 @@ def test_a_worker_that_was_killed_is_said_so(desk: Desk) -> None:
         while True:
             yield [order(2)]
 
-    with worker_processes(desk, 1) as workers, pytest.raises(BusyError, match="killed a worker"):
-        list(workers.issue(groups()))
+    with worker_processes(desk, 1, print) as workers:
+        assert workers
+        with pytest.raises(BusyError, match="killed a worker"):
+            list(workers.issue(groups()))
+
+
+@pytest.mark.parametrize("missing", [without_semaphores, without_forks])
+def test_a_machine_that_gives_no_processes(state: State, missing: Callable[[], None]) -> None:
+    """/dev/shm is read-only or not there; the number of processes is used up."""
+    result = state.run("register", "--count", "30", "--jobs", "2", "--json", before=missing)
+    assert len(result.json_lines) == 30
+    assert result.stderr.count("no worker processes can be started here") == 1
 
 
 def test_cores_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,13 +8,15 @@ in the process that was forked for the call, which never goes back.
 
 from __future__ import annotations
 
+import _multiprocessing
+import errno
 import os
 import signal
 import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 KILLED = -signal.SIGKILL
 _NOBODY = 65534
@@ -139,6 +141,25 @@ def become_nobody() -> None:
     os.setgroups([])
     os.setgid(_NOBODY)
     os.setuid(_NOBODY)
+
+
+def without_semaphores() -> None:
+    """Have the system refuse them, as it does where /dev/shm is read-only or missing."""
+
+    class Refused(_multiprocessing.SemLock):
+        def __new__(cls, *_args: object) -> Self:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    _multiprocessing.SemLock = Refused
+
+
+def without_forks() -> None:
+    """Have the system refuse more processes."""
+
+    def refuse() -> int:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    os.fork = refuse
 
 
 def use_a_tiny_cache() -> None:
