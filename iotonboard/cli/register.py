@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from iotonboard.enrolment.answer_files import Export
     from iotonboard.enrolment.batch import Enrolled
+    from iotonboard.enrolment.csr_files import CsrFolder
     from iotonboard.enrolment.request import Request
     from iotonboard.enrolment.results import ResultsFile
     from iotonboard.model import Refused
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 _IDLE_AFTER_S = 0.25
+_NAMES_SHOWN = 8
 
 
 @verb(app, "register", example="iotonboard register press-17 --set line=A3 --passphrase-file ca.pass --json")
@@ -49,7 +51,9 @@ def register(
     csr: Annotated[str | None, typer.Option("--csr", metavar="FILE", help="Certify the key of this request.")] = None,
     csr_dir: Annotated[
         str | None,
-        typer.Option("--csr-dir", metavar="DIR", help="Certify each request in a folder; a file's stem is the id."),
+        typer.Option(
+            "--csr-dir", metavar="DIR", help="Certify each request in a folder: ID.csr, .req, .p10, .pem, .der."
+        ),
     ] = None,
     name: Annotated[str, typer.Option("--name", help="A name for people.")] = "",
     attributes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An attribute.")] = None,
@@ -112,7 +116,7 @@ def register(
         kept = _results(state, results, is_many=named > 1 or (is_list and not stream))
         answers = command.register(
             state,
-            _requests(ids, named, batch, csr, csr_dir, _lines_of_stdin(stopped) if stream else None, common),
+            _requests(session, ids, named, batch, csr, csr_dir, _lines_of_stdin(stopped) if stream else None, common),
             options,
             Keeping(kept, password_file, _export(format_name, out)),
             session.unlocker(state),
@@ -146,6 +150,7 @@ def _request(
 
 
 def _requests(
+    session: Session,
     ids: list[str] | None,
     count: int,
     batch: str | None,
@@ -155,22 +160,36 @@ def _requests(
     common: Request,
 ) -> Iterator[Request | Refused | None]:
     """The devices that were named, in the one way that was chosen."""
-    if csr or csr_dir is not None or batch is not None or lines is not None:
+    if batch is not None or lines is not None:
         from iotonboard.enrolment import device_list
+    if csr or csr_dir is not None:
+        from iotonboard.enrolment import csr_files
     if csr:
-        common = replace(common, csr=device_list.read_csr(csr, sys.stdin.buffer))
+        common = replace(common, csr=csr_files.read_csr(csr, sys.stdin.buffer))
     if lines is not None:
         return _with_defaults(device_list.read_stream(lines), common)
     if batch is not None:
         return _with_defaults(device_list.read_devices(batch, sys.stdin.buffer), common)
     if csr_dir is not None:
-        return _with_defaults(device_list.read_csr_folder(csr_dir), common)
+        return _with_defaults(csr_files.read_csr_folder(_look_into(session, csr_dir)), common)
     if not ids:
         return (common for _ in range(count))
     parsed = [DeviceId(text) for text in ids]
     if len({text.lower() for text in parsed}) != len(parsed):
         raise UsageError("an id is named twice", hint="name every device once; case makes no difference")
     return (replace(common, device_id=device_id) for device_id in parsed)
+
+
+def _look_into(session: Session, path: str) -> CsrFolder:
+    """The folder that was named; what is no request there is told."""
+    from iotonboard.enrolment.csr_files import look_into
+
+    folder = look_into(path)
+    if folder.passed_over:
+        shown = ", ".join(map(repr, folder.passed_over[:_NAMES_SHOWN]))
+        more = f" and {len(folder.passed_over) - _NAMES_SHOWN} more" if folder.passed_over[_NAMES_SHOWN:] else ""
+        session.message(f"not requests by their names, and passed over in {path!r}: {shown}{more}")
+    return folder
 
 
 def _with_defaults(rows: Iterable[Request | Refused | None], common: Request) -> Iterator[Request | Refused | None]:

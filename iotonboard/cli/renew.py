@@ -68,7 +68,8 @@ def renew(
     """
     from iotonboard.commands import renew as command
     from iotonboard.enrolment.answer_files import Keeping
-    from iotonboard.enrolment.device_list import count_rows, read_csr
+    from iotonboard.enrolment.csr_files import read_csr
+    from iotonboard.enrolment.device_list import count_rows
     from iotonboard.pki.csr import parse_csr
 
     if not ids and batch is None and expiring_within is None and not old_ca:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 _MAX_CSR_OCTETS = 1 << 16
-_CSR_NAMES = (".csr", ".pem", ".der", ".p10")
 _SHOWN = 200  # characters of a line that is refused
 _SAVE_AS = "save the list as 'CSV UTF-8' in the spreadsheet"
 
@@ -84,33 +83,6 @@ def read_stream(lines: Iterable[bytes | None]) -> Iterator[Request | Refused | N
             yield Refused(shown[:_SHOWN], number, error)
         else:
             yield _read_device(number, fields, shown, ".")
-
-
-def read_csr_folder(folder: str) -> Iterator[Request | Refused]:
-    """One device for each request in a folder, whose file's stem is the id, in the order of the names.
-
-    Raises:
-        NotFoundError: the folder cannot be read, or there is no request in it.
-    """
-    try:
-        names = sorted(name for name in os.listdir(folder) if name.lower().endswith(_CSR_NAMES))
-    except OSError as error:
-        raise NotFoundError(f"cannot read {folder!r}: {error.strerror}", hint="name a folder of requests") from None
-    if not names:
-        raise NotFoundError(f"there is no request in {folder!r}", hint="name the files ID.csr, ID.pem or ID.der")
-    for number, name in enumerate(names, start=1):
-        stem = os.path.splitext(name)[0]
-        yield _read_device(number, {"device_id": stem, "csr": name}, stem, folder)
-
-
-def read_csr(source: str, stdin: BinaryIO) -> bytes:
-    """Read one certification request; ``-`` is ``stdin``.
-
-    Raises:
-        NotFoundError: there is no such file.
-        ConflictError: it is too large for a request.
-    """
-    return stdin.read(_MAX_CSR_OCTETS) if source == STDIN else read_file(source, limit=_MAX_CSR_OCTETS)
 
 
 def read_targets(source: str, stdin: BinaryIO) -> Iterator[Target | Refused]:
