@@ -91,6 +91,15 @@ def holds(path: str, pieces: Iterable[bytes]) -> bool:
         return all(file.read(len(piece)) == piece for piece in pieces) and not file.read(1)
 
 
+def file_mark(path: str) -> str:
+    """Size, time of change and number of a file: the same only if nobody wrote it since; empty when there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ""
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ino}"
+
+
 def read_back(path: str, *, limit: int = 1 << 26) -> bytes:
     """Read a file that was just written, from the medium where the system can drop its cached copy.
 

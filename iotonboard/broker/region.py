@@ -7,6 +7,10 @@ wrote it. A ``user`` line rules the ``topic`` lines below it up to the next ``us
 - a ``topic`` line of the operator's below the region, without a ``user`` line of its own before it,
   would belong to the region's last device: it is refused with its line number;
 - a new region goes to the end of the file.
+
+The BEGIN line says which change of which state the region is, so that an older one is told from a newer one::
+
+    # BEGIN iotonboard: change 17 of 0123456789abcdef, row 812 0123456789abcdef; the program replaces every ...
 """
 
 from __future__ import annotations
@@ -25,8 +29,11 @@ if TYPE_CHECKING:
 
 BEGIN = b"# BEGIN iotonboard"
 END = b"# END iotonboard"
-BEGIN_LINE = BEGIN + b": the program replaces every line down to END\n"
+_NOTE = "the program replaces every line down to END"
+BEGIN_LINE = BEGIN + f": {_NOTE}\n".encode()
 END_LINE = END + b"\n"
+# No state counts to 16 digits: whatever says so is not believed, and stands in nobody's way.
+_CHANGE = re.compile(rb": change ([0-9]{1,15}) of ([0-9a-f]{16})(?:, row ([0-9]{1,15}) ([0-9a-f]{16}))?;")
 # A marker in any state of repair: one that is nearly right must be found, not taken for a comment.
 _MARKER = re.compile(rb"#[ \t]*(BEGIN|END)[ \t]+iotonboard\b[^\n]*", re.IGNORECASE)
 _MARKER_HINT = (
@@ -37,13 +44,36 @@ _CAPTURE_HINT = "move the line above the region, or put 'user NAME' above it"
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """Which change of a state a region is, as its BEGIN line says.
+
+    ``key`` names the CA that issued then (``pki.key_id``). ``row`` and ``mark`` name a row of the state's audit trail,
+    by its number and the first 16 digits of its hash: another copy of the state has another row there.
+    """
+
+    number: int
+    key: str
+    row: int = 0
+    mark: str = ""
+
+    def begin_line(self) -> bytes:
+        """The BEGIN line of such a region."""
+        row = f", row {self.row} {self.mark}" if self.mark else ""
+        return BEGIN + f": change {self.number} of {self.key}{row}; {_NOTE}\n".encode()
+
+
+@dataclass(frozen=True, slots=True)
 class OperatorText:
-    """What the operator wrote around the region; ``after`` begins on line ``after_line`` of the file."""
+    """What the operator wrote around the region; ``after`` begins on line ``after_line`` of the file.
+
+    ``change`` is what the region says of itself; ``None`` where it does not, or there is none.
+    """
 
     before: bytes
     after: bytes
     after_line: int
     has_region: bool
+    change: Change | None = None
 
 
 def stream_operator_text(pieces: Iterable[bytes]) -> OperatorText:
@@ -127,6 +157,7 @@ class _Scan:
         self.kept: tuple[list[bytes], list[bytes]] = ([], [])
         self.line = 1
         self.marker_lines: list[int] = []
+        self.change: Change | None = None
 
     def feed(self, text: bytes) -> None:
         """Keep the lines outside of the markers."""
@@ -148,7 +179,7 @@ class _Scan:
         before, after = (b"".join(kept) for kept in self.kept)
         has_region = bool(self.marker_lines)
         after_line = self.marker_lines[1] + 1 if has_region else self.line
-        return OperatorText(before, after, after_line, has_region)
+        return OperatorText(before, after, after_line, has_region, self.change)
 
     def _keep(self, text: bytes, start: int, end: int) -> None:
         markers = len(self.marker_lines)
@@ -164,6 +195,17 @@ class _Scan:
             raise _damaged(at, "a marker too many")
         if is_begin != (found == 0):
             raise _damaged(at, "END without BEGIN" if found == 0 else "BEGIN a second time")
+        if is_begin:
+            self.change = _change(marker[len(BEGIN) :])
+
+
+def _change(text: bytes) -> Change | None:
+    """What a BEGIN line says behind its first words."""
+    found = _CHANGE.match(text)
+    if found is None:
+        return None
+    number, key, row, mark = found.groups()
+    return Change(int(number), key.decode(), int(row or 0), (mark or b"").decode())
 
 
 def _damaged(line: int, reason: str) -> PolicyError:

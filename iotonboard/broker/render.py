@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from iotonboard.broker.region import BEGIN_LINE, END_LINE, OperatorText, check_operator_text
+from iotonboard.broker.region import BEGIN_LINE, END_LINE, Change, OperatorText, check_operator_text
 from iotonboard.broker.region_check import RegionCheck
 from iotonboard.broker.topics import PLACEHOLDER, check_topic_rule, pattern_topic
 from iotonboard.model import Access, DeviceId, TopicRule
@@ -129,8 +129,12 @@ def render_region_pattern(
     return Region("pattern", checked, patterns, (silenced, others))
 
 
-def replace_region(operator: OperatorText, region: Region, *, version: Version = "2.0") -> Iterator[bytes]:
+def replace_region(
+    operator: OperatorText, region: Region, *, change: Change | None = None, version: Version = "2.0"
+) -> Iterator[bytes]:
     """Yield a whole ACL file: the operator's text as it was, and a new region in the place of the old one.
+
+    ``change`` is what the region says of itself.
 
     Every piece passes a ``RegionCheck`` before it is yielded, whole blocks at a time; an error while iterating means
     that what was yielded so far must not be used. The one octet that may be added to the operator's text is a final
@@ -140,20 +144,35 @@ def replace_region(operator: OperatorText, region: Region, *, version: Version =
         PolicyError: at the call, lines of the operator's that break the broker; while iterating, a region that is not
             what was meant.
     """
-    check_operator_text(operator, version=version)
-    return _replace(operator, region)
+    return frame_region(operator, _checked(region), change, version=version)
 
 
-def _replace(operator: OperatorText, region: Region) -> Iterator[bytes]:
+def _checked(region: Region) -> Iterator[bytes]:
     check = RegionCheck(region.style, region.templates)
-    yield operator.before
-    if operator.before and not operator.before.endswith(b"\n"):
-        yield b"\n"
-    yield BEGIN_LINE
     for piece in region:
         check.feed(piece)
         yield piece
     check.finish(users=region.users)
+
+
+def frame_region(
+    operator: OperatorText, pieces: Iterable[bytes], change: Change | None, *, version: Version = "2.0"
+) -> Iterator[bytes]:
+    """Yield a whole ACL file: the operator's text around the pieces of a region that was checked.
+
+    Raises:
+        PolicyError: at the call, lines of the operator's that break the broker.
+    """
+    check_operator_text(operator, version=version)
+    return _framed(operator, pieces, change)
+
+
+def _framed(operator: OperatorText, pieces: Iterable[bytes], change: Change | None) -> Iterator[bytes]:
+    yield operator.before
+    if operator.before and not operator.before.endswith(b"\n"):
+        yield b"\n"
+    yield change.begin_line() if change else BEGIN_LINE
+    yield from pieces
     yield END_LINE
     yield operator.after
 

@@ -6,17 +6,14 @@ that were deleted or edited behind the program's back are noticed. It costs one 
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import ConflictError, NotFoundError, PolicyError
+from iotonboard.errors import ConflictError, PolicyError
 from iotonboard.model import RevocationReason
-from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, listed_entries, serial_and_reason
 from iotonboard.pki.facts import certificate_facts
-from iotonboard.reading import holds, read_file
 from iotonboard.store.certificates import certificate_der
-from iotonboard.store.crls import crl_entries, crl_entry, generation_ders, last_crl, last_listed_crl
+from iotonboard.store.crls import crl_entries, crl_entry, last_crl, last_listed_crl
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,11 +29,9 @@ def check_continuity(state: State, issuer: int, issuer_certificate_der: bytes) -
     """Compare what the next CRL of an issuer would hold with the last one, before it is signed.
 
     Raises:
-        ConflictError: a revoked, unexpired serial would be dropped, or the published CRL is newer than the last
-            one that the database knows.
+        ConflictError: a revoked, unexpired serial would be dropped.
     """
     last = last_crl(state.store, issuer, with_der=False)
-    _refuse_older_database(state, last, issuer_certificate_der)
     listed = last_listed_crl(state.store, issuer)
     if last is None:
         return
@@ -83,34 +78,3 @@ def _may_leave(state: State, listed_since: datetime, serial: SerialNumber, reaso
     except PolicyError:
         return False
     return found.serial == serial and found.validity.not_after < listed_since
-
-
-def _refuse_older_database(state: State, last: CrlRow | None, issuer_certificate_der: bytes) -> None:
-    """A published CRL that is newer than the database's last one: the database was put back without ``restore``."""
-    number = last.number if last else 0
-    for der in _published(state):
-        if (newer := _number_of(der, issuer_certificate_der)) > number:
-            raise ConflictError(
-                f"{state.paths.crl!r} has number {newer}, but the database knows {number} only: it is an older copy",
-                hint=f"bring it back with 'iotonboard restore FILE --crl {state.paths.crl}', which forgets nothing",
-            )
-
-
-def _published(state: State) -> list[bytes]:
-    """The CRLs on disk when they are not the database's newest; none without a readable file: it is written anew."""
-    path = state.paths.crl
-    known = (piece for der in generation_ders(state.store) for piece in pem.pem_pieces("X509 CRL", der))
-    if not os.path.exists(path) or holds(path, known):
-        return []
-    try:
-        return pem.pem_decode_all("X509 CRL", read_file(path, limit=1 << 30))
-    except (NotFoundError, PolicyError):
-        return []
-
-
-def _number_of(der: bytes, issuer_certificate_der: bytes) -> int:
-    """Number of a CRL of this CA; 0 for one that another CA, or nobody, signed."""
-    try:
-        return check_crl(der, issuer_certificate_der).number
-    except PolicyError:
-        return 0

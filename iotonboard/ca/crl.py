@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import refuse_changed, seal_audit
 from iotonboard.ca.continuity import check_continuity
+from iotonboard.ca.copies import absorb_published
 from iotonboard.ca.crl_calendar import (
     Period,
     continue_periods,
@@ -22,7 +23,16 @@ from iotonboard.pki import pem
 from iotonboard.pki.crl import CrlFacts, check_crl, sign_crl
 from iotonboard.reading import holds, read_file
 from iotonboard.state.changes import date_of_next_list, newest_revocation_date, revoke_certificates
-from iotonboard.store.crls import CrlRow, add_crl, count_crl_entries, crl_entries, crl_generation, last_crl, thin_crls
+from iotonboard.store.crls import (
+    CrlRow,
+    add_crl,
+    count_crl_entries,
+    crl_entries,
+    last_crl,
+    newest_generation,
+    newest_of_issuer,
+    thin_crls,
+)
 from iotonboard.store.issuers import current_issuers
 from iotonboard.store.overlaps import overdue_overlaps
 
@@ -40,7 +50,8 @@ def sign_crls(
 ) -> list[CrlRow]:
     """Sign the CRLs of each CA as a new generation and record them, inside the caller's transaction.
 
-    Overlaps of renewals that are over end first: their certificates are on these CRLs.
+    Overlaps of renewals that are over end first: their certificates are on these CRLs. So is what another copy of the
+    state published.
     Where a calendar is kept, all of it is signed anew: a list left as it was would un-revoke when its time
     comes. Returns the recorded rows, the issuing CA's first and of those the one in force first.
     By a clock that is disputed, in a transaction that it did not stop, the lists continue the last ones.
@@ -52,11 +63,13 @@ def sign_crls(
     refuse_changed(state, authority)
     clock = state.read_clock()
     _end_overlaps(state, now, clock.trusted)
+    absorb_published(state, now)
     for ca in authority.signing:
         check_continuity(state, ca.row, ca.issuer.certificate_der)
-    published = crl_generation(state.store, with_der=False)
+    # Never one that was published before, also where somebody deleted its row: it would count as written.
+    generation = 1 + max(newest_generation(state.store), state.store.meta("crl_published") or 0)
     days = next_update_days or state.config["crl_next_update_days"]
-    signed = [row for ca in authority.signing for row in _sign_of_one_ca(state, ca, published, clock, days)]
+    signed = [row for ca in authority.signing for row in _sign_of_one_ca(state, ca, generation, clock, days)]
     if calendar := load_calendar(state.store):
         save_calendar(state.store, replace(calendar, round=calendar.round + 1))
     for row in signed:
@@ -77,20 +90,16 @@ def _end_overlaps(state: State, now: datetime, trusted: datetime) -> None:
         revoke_certificates(state, [overdue.serial], reason, now, subject=subject, dated=dated)
 
 
-def _sign_of_one_ca(
-    state: State, ca: SigningCa, published: Sequence[CrlRow], clock: ClockReading, days: int
-) -> list[CrlRow]:
+def _sign_of_one_ca(state: State, ca: SigningCa, generation: int, clock: ClockReading, days: int) -> list[CrlRow]:
     now, last = clock.now, last_crl(state.store, ca.row, with_der=False)
-    before = [row for row in published if row.issuer == ca.row]
-    in_force = _in_force(before, now) or last
+    before = newest_of_issuer(state.store, ca.row)
+    in_force = _in_force(before, now)
     if clock.dispute:
         if not before:  # of no list that could be continued
             raise clock.dispute
         periods = continue_periods([Period(row.this_update, row.next_update) for row in before])
     else:
         periods = _plan(state, ca, in_force, now, days)
-    # Never one that was published before, also where somebody deleted its row: it would count as written.
-    generation = 1 + max(published[0].generation if published else 0, state.store.meta("crl_published") or 0)
     # RFC 5280 3.3: an entry stays until it was on one CRL issued after the certificate expired. The list in force may
     # be of a clock that was ahead.
     listed_since = min(in_force.this_update if in_force else periods[0].this_update, clock.earliest)

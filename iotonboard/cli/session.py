@@ -102,6 +102,8 @@ class Session:
             yield state
             if is_urgent:
                 _finish_earlier_calls(state, trusted)
+            if seen := state.store.meta("other_copy"):
+                self.message(f"warning: another copy of this state is at work: {seen}; nothing is issued here")
 
     def _tell_if_disputed(self, state: State) -> ClockReading:
         reading = state.note_dispute()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.broker.conf import render_conf
 from iotonboard.ca.authority import broker_ca, refuse_changed, seal_audit
+from iotonboard.ca.copies import refuse_copies
 from iotonboard.ca.vault import SALT_OCTETS
 from iotonboard.enrolment.desk import encrypt_secret
 from iotonboard.files import PRIVATE, PUBLIC, create_exclusive, write_atomic
@@ -23,6 +24,7 @@ from iotonboard.pki.certificates import issue_server, validity_for
 from iotonboard.pki.keys import dump_key, generate_key, spki_der
 from iotonboard.pki.profiles import ServerProfile
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
+from iotonboard.state.region_change import refuse_other_copy
 from iotonboard.store.certificates import NewCertificate, add_certificate
 from iotonboard.store.pending import add_pending
 
@@ -74,14 +76,17 @@ def issue_broker(
     Raises:
         KeyUnavailableError: the CA key is missing, or the passphrase does not open it.
         PolicyError: a name is not a host name or address, or the broker would outlive the CA.
+        ConflictError: another copy of the state is at work.
         BusyError: the state is locked or the disk refuses.
     """
+    refuse_copies(state)
     authority, host = unlock(), hosts[0]
     ca = broker_ca(state.store, authority, state.clock())
     issued = _issue(state, authority, ca, hosts, validity_days)
     new = issued.certificate
     with state.transaction(signing=True) as now:
         refuse_changed(state, authority)
+        refuse_other_copy(state)
         add_certificate(state.store, new, issuer=ca.row, host=host, now=now)
         add_pending(state.store, new.serial, None)
         detail = {"fingerprint": new.fingerprint, "broker": list(hosts), "plain_key": plain_key}

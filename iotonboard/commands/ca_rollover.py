@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import Authority, refuse_changed, seal_audit, unlock
+from iotonboard.ca.copies import refuse_copies
 from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.founding import check_life, found_ca
 from iotonboard.ca.passphrase import key_is_encrypted
@@ -23,6 +24,7 @@ from iotonboard.ca.rollover_status import Standing, name_of, standings
 from iotonboard.errors import ConflictError, KeyUnavailableError
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.pki.profiles import renamed
+from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.erasure import erase_retired_keys
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.store import issuers
@@ -66,12 +68,14 @@ def begin(state: State, request: Request, ask_passphrase: Callable[[], Passphras
     The new key gets the passphrase that opens the old one.
 
     Raises:
-        ConflictError: a CA had that name before, or a rollover to another name is under way.
+        ConflictError: a CA had that name before, a rollover to another name is under way, or another copy of the state
+            is at work.
         PolicyError: the new CA would be shorter than what it issues, or its name cannot be one.
         KeyUnavailableError: a key that an interrupted call left does not open with the passphrase.
         BusyError: the state is locked or the disk refuses.
     """
     check_life(state.config, request.validity_days)
+    refuse_copies(state)
     passphrase = ask_passphrase() if key_is_encrypted(state) else None
     opened = unlock(state, passphrase)
     with state.transaction(signing=True) as now:
@@ -83,6 +87,7 @@ def begin(state: State, request: Request, ask_passphrase: Callable[[], Passphras
             grown = Authority((_found(state, opened, request, passphrase, now), *opened.signing), opened.vault)
             state.store.set_meta("vault", grown.active.key.wrap(grown.vault.key))
             sign_crls(state, grown, now)
+            mark_acl(state)  # its region names the CA that issues
             seal_audit(state, grown)
     refuse_unpublished(publish(state, *EVERYTHING))
     return Result("under-way" if is_begun else "begun", standings(state), is_encrypted=passphrase is not None)

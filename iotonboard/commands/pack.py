@@ -20,7 +20,7 @@ from iotonboard.errors import ConflictError
 from iotonboard.files import PUBLIC, refuse_existing, write_atomic
 from iotonboard.model import to_epoch, whole_seconds
 from iotonboard.pki import pem
-from iotonboard.state.acl_file import render_acl
+from iotonboard.state.acl_file import renew_acl
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.store.crls import crl_generation
 from iotonboard.store.issuers import current_issuers
@@ -85,7 +85,7 @@ def _published(state: State) -> dict[str, bytes]:
         raise ConflictError("the newest CRLs are not kept in the database", hint="run 'iotonboard gen-crl' first")
     return {
         CRL: b"".join(pem.pem_encode("X509 CRL", der) for der in ders),
-        ACL: b"".join(render_acl(state, state.paths.acl, now)),
+        ACL: b"".join(renew_acl(state, state.paths.acl, now)),
         CA: b"".join(pem.pem_encode("CERTIFICATE", issuer.der) for issuer in current_issuers(state.store)),
     }
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.carry_out import publish_signed, sign_waiting
+from iotonboard.ca.copies import refuse_copies
 from iotonboard.ca.crl import sign_recorded
 from iotonboard.errors import ConflictError
 from iotonboard.state.changes import release as release_certificate
@@ -49,12 +50,14 @@ def release(
     Raises:
         KeyUnavailableError: the CA key is missing, or the passphrase does not open it; nothing was recorded.
         NotFoundError: there is no such device; nothing was recorded.
-        ConflictError: a device has no certificate on hold, or was retired; nothing was recorded.
+        ConflictError: a device has no certificate on hold, or was retired, or another copy of the state is at work;
+            nothing was recorded.
         PolicyError: the clock cannot be right; nothing was recorded.
         BusyError: the state is locked or its disk refuses; nothing was recorded.
     """
     if dispute := state.read_clock().dispute:
         raise dispute
+    refuse_copies(state)
     authority = unlock()
     _finish_killed_call(state, authority)
     with state.transaction(signing=True) as now:

@@ -9,6 +9,7 @@ from iotonboard.broker.topics import parse_topic_rule
 from iotonboard.errors import NotFoundError
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
+from iotonboard.state.region_change import refuse_other_copy
 from iotonboard.store.devices import device_named
 from iotonboard.store.topics import add_topic, device_topics, remove_topic
 
@@ -45,9 +46,11 @@ def change_topics(state: State, device_id: str, texts: Sequence[str], *, remove:
     Raises:
         PolicyError: a rule that the ACL's grammar or the reach of one device does not allow.
         NotFoundError: no such device, or a rule that is to be removed is not there.
+        ConflictError: another copy of the state is at work, and its ACL stays as it is.
     """
     rules = [parse_topic_rule(text) for text in texts]
     with state.transaction() as now:
+        refuse_other_copy(state)
         device = device_named(state.store, device_id).device_id
         before = device_topics(state.store, device)
         for text, rule in zip(texts, rules, strict=True):

@@ -18,6 +18,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from iotonboard.ca.authority import refuse_changed, seal_audit
+from iotonboard.ca.copies import refuse_copies
 from iotonboard.ca.crl import sign_crls
 from iotonboard.enrolment.desk import Desk
 from iotonboard.errors import BusyError, IotOnboardError, StateError, Unpublished
@@ -26,6 +27,7 @@ from iotonboard.pki.profiles import DeviceProfile
 from iotonboard.state.device_files import write_group, writing
 from iotonboard.state.erasure import apply_keep_keys, finish_erasures
 from iotonboard.state.publication import EVERYTHING, publish, publish_device_files, refuse_unpublished
+from iotonboard.state.region_change import refuse_other_copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -130,9 +132,11 @@ def run_batch(
 
     Raises:
         PolicyError: the clock cannot be right.
+        ConflictError: another copy of the state is at work.
         BusyError: the state is locked, the disk refuses, or a worker process was killed; what was answered stays.
         IotOnboardError: the requests broke off; what was recorded is answered before that is raised.
     """
+    refuse_copies(state)
     waiting: list[Enrolled | Refused] = []  # the answers of a group that is durable, and whose files are to come
     problem: IotOnboardError | None = None
     try:
@@ -159,6 +163,7 @@ def run_batch(
     if problem:
         raise problem
     refuse_unpublished(unpublished)
+    refuse_other_copy(state)  # seen while this was published: its ACL stays as it is, and lacks the new devices
 
 
 def plan_groups(
@@ -223,6 +228,7 @@ def record_group(
         return _until_refused((place for place in group if not isinstance(place, tuple)), strict=strict)
     with state.transaction(signing=True) as now, files or nullcontext():
         refuse_changed(state, authority)
+        refuse_other_copy(state)
         recorded = (_record_one(state, place, record, now) if isinstance(place, tuple) else place for place in group)
         answers = _until_refused(recorded, strict=strict)
         if _are_new(answers):

@@ -186,6 +186,24 @@ def revoked_entries(crl_der: bytes) -> Iterator[tuple[SerialNumber, datetime, Re
         yield SerialNumber(entry.serial_number), entry.revocation_date_utc, _reason(entry)
 
 
+def entries_of_any_writer(crl_der: bytes) -> Iterator[tuple[SerialNumber, datetime, RevocationReason]]:
+    """As ``revoked_entries``, of a list that something else may have written.
+
+    A reason that an end entity cannot have counts as unspecified, and what no certificate of this program can be is
+    passed over.
+    """
+    for entry in _load(crl_der):
+        try:
+            serial = SerialNumber(entry.serial_number)
+        except PolicyError:
+            continue
+        try:
+            reason = _reason(entry)
+        except PolicyError:
+            reason = RevocationReason.UNSPECIFIED
+        yield serial, entry.revocation_date_utc, reason
+
+
 def _reason(entry: x509.RevokedCertificate) -> RevocationReason:
     try:
         value = entry.extensions.get_extension_for_class(x509.CRLReason).value

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import binascii
+import contextlib
 import re
-from itertools import chain
+from itertools import chain, pairwise
 from struct import iter_unpack
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,17 @@ def pem_decode_all(label: str, data: bytes) -> list[bytes]:
         raise PolicyError(f"a {label!r} block is cut short", hint="copy the whole file again")
     pairs = zip(bounds[::2], bounds[1::2], strict=True)
     return [_decode_block(wanted, data, begin, end) for begin, end in pairs]
+
+
+def pem_blocks(label: str, data: bytes) -> list[bytes]:
+    """Read the blocks with ``label`` that can be read; what cannot be, and what has another label, is passed over."""
+    found, wanted = [], label.encode()
+    bounds = list(re.finditer(_BOUNDARY, data))
+    for begin, end in pairwise(bounds):
+        if begin[1] == b"BEGIN" and begin[2] == wanted:
+            with contextlib.suppress(PolicyError):
+                found.append(_decode_block(wanted, data, begin, end))
+    return found
 
 
 def _decode_block(label: bytes, data: bytes, begin: re.Match[bytes], end: re.Match[bytes]) -> bytes:

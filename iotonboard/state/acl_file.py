@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.region import devices_to_deny, dollar_roots, operator_acl, stream_operator_text
+from iotonboard.broker.region_keep import keep_region
 from iotonboard.broker.render import render_region_pattern, render_region_per_device, replace_region
 from iotonboard.broker.topics import parse_topic_rule
+from iotonboard.errors import PolicyError
 from iotonboard.files import PUBLIC, write_atomic
 from iotonboard.model import from_epoch
 from iotonboard.permissions import Placement, check_plain, group_number, placement_like, user_number
-from iotonboard.reading import holds, read_pieces
+from iotonboard.reading import holds, read_file, read_pieces
+from iotonboard.state.region_change import last_change, meet_region, other_copy, settle_change
 from iotonboard.store.acl_members import denied_ids, permitted_ids
 from iotonboard.store.crls import newest_update
 from iotonboard.store.topics import extra_topics
@@ -20,7 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from iotonboard.broker.region import Change, OperatorText
     from iotonboard.state.state import State
+
+_LARGEST = 1 << 30
 
 
 def mark_acl(state: State) -> None:
@@ -31,31 +38,54 @@ def mark_acl(state: State) -> None:
 def write_acl(state: State, path: str, now: datetime, *, style: str | None = None) -> None:
     """Replace the managed region of the ACL at ``path``, leaving every other octet as it is.
 
-    The caller holds the write lock.
+    The caller holds the write lock. A region that another copy of this state wrote is met (``region_change``): it
+    stays, and who is revoked here is silenced in it.
 
     Raises:
         PolicyError: a topic rule or an operator's own line would break the broker; the old file stays.
         ConflictError: a link, or something that is no file, stands there.
         BusyError: the disk refuses; the old file stays.
     """
-    write_atomic(path, render_acl(state, path, now, style=style), broker_placement(state, path))
+    write_atomic(path, renew_acl(state, path, now, style=style), broker_placement(state, path))
+
+
+def renew_acl(state: State, path: str, now: datetime, *, style: str | None = None) -> Iterator[bytes]:
+    """The whole new text of the ACL at ``path``, as ``write_acl`` writes it; the caller holds the write lock."""
+    operator = _operator_text(path)
+    meet_region(state, operator.change, path, now)
+    return _render(state, path, operator, settle_change(state), now, style)
 
 
 def acl_is_current(state: State, path: str, now: datetime, *, style: str | None = None) -> bool:
-    """Compare the ACL at ``path`` with what would be written, piece by piece: never whole in memory."""
-    return os.path.exists(path) and holds(path, render_acl(state, path, now, style=style))
+    """Compare the ACL at ``path`` with what would be written, piece by piece: never whole in memory.
+
+    A region of a version that counted no changes is as good as one that does.
+    """
+    if not os.path.exists(path):
+        return False
+    operator = _operator_text(path)
+    change = last_change(state) if operator.change or not operator.has_region else None
+    return holds(path, _render(state, path, operator, change, now, style))
 
 
-def render_acl(state: State, path: str, now: datetime, *, style: str | None = None) -> Iterator[bytes]:
-    """The whole new text of the ACL at ``path``, checked piece by piece as the broker would read it."""
+def _operator_text(path: str) -> OperatorText:
     check_plain(path)
-    pieces = read_pieces(path) if os.path.exists(path) else ()
-    operator = stream_operator_text(pieces)
+    return stream_operator_text(read_pieces(path) if os.path.exists(path) else ())
+
+
+def _render(
+    state: State, path: str, operator: OperatorText, change: Change | None, now: datetime, style: str | None
+) -> Iterator[bytes]:
+    """The text around a region that is made anew, or kept where another copy is at work; checked as it is read."""
     own_rules = operator_acl(operator)
     templates = [parse_topic_rule(text, template=True) for text in state.config["acl.topics"]]
-    extra = extra_topics(state.store)
     denied = denied_ids(state.store, now, listed_since(state, now))
     roots = dollar_roots(own_rules)
+    if operator.has_region and other_copy(state):
+        with contextlib.suppress(PolicyError):  # a region that the broker cannot read is not worth keeping
+            whole = read_file(path, limit=_LARGEST)
+            return keep_region(whole, operator, denied, templates, deny_roots=roots, change=change)
+    extra = extra_topics(state.store)
     if (style or state.config["acl.style"]) == "pattern":
         region = render_region_pattern(templates, denied, extra, deny_roots=roots)
     else:
@@ -66,7 +96,7 @@ def render_acl(state: State, path: str, now: datetime, *, style: str | None = No
             denied=devices_to_deny(own_rules, denied),
             deny_roots=roots,
         )
-    return replace_region(operator, region)
+    return replace_region(operator, region, change=change)
 
 
 def listed_since(state: State, now: datetime) -> datetime:

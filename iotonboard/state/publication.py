@@ -17,8 +17,9 @@ from iotonboard.errors import ConflictError, IotOnboardError, Unpublished, Unpub
 from iotonboard.files import PUBLIC, sweep_staging, write_atomic
 from iotonboard.permissions import check_plain
 from iotonboard.pki import pem
+from iotonboard.reading import file_mark
 from iotonboard.state import device_files, generations, outbox
-from iotonboard.state.acl_file import broker_placement, write_acl
+from iotonboard.state.acl_file import broker_placement, mark_acl, write_acl
 from iotonboard.state.alone import alone, as_told, attempt
 from iotonboard.state.places import Place, check_here, is_away, note_published, was_published
 from iotonboard.store.crls import generation_ders, newest_generation
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from iotonboard.store.issuers import IssuerRow
 
 Step = Callable[["State"], list[Unpublished]]
+# What the two files were when they were written last: a look at one that is the same is saved.
+SEEN_CRL, SEEN_ACL = "crl_seen", "acl_seen"
 _FIRST_CA = "1"  # row of the CA that 'init-ca' made: what ca.crt holds until another one is published
 
 
@@ -107,6 +110,7 @@ def _write_crl(state: State) -> None:
     write_atomic(state.paths.crl, pieces, broker_placement(state, state.paths.crl))
     state.store.set_meta("crl_published", newest)
     note_published(state, Place.CRL, newest)
+    state.store.set_meta(SEEN_CRL, file_mark(state.paths.crl))
 
 
 def publish_ca(state: State) -> list[Unpublished]:
@@ -149,13 +153,18 @@ def _write_acl(state: State) -> None:
     changes = state.store.meta("acl_changes") or 0
     # The settings may have been edited by hand, or by a 'config set' that was killed before its COMMIT.
     settings = "\n".join((state.config["acl.style"], *state.config["acl.topics"]))
-    is_current = was_published(state, Place.ACL, changes) and settings == state.store.meta("acl_settings")
-    if is_current and (os.path.exists(state.paths.acl) or is_away(state, Place.ACL)):
+    is_current = was_published(state, Place.ACL, changes)
+    is_shaped = settings == state.store.meta("acl_settings")
+    if is_current and is_shaped and (os.path.exists(state.paths.acl) or is_away(state, Place.ACL)):
         return
     check_here(state, Place.ACL)
+    if is_current and not is_shaped:
+        mark_acl(state)
     write_acl(state, state.paths.acl, state.trusted_time())
+    changes = state.store.meta("acl_changes") or 0  # the file may have made it rise
     state.store.set_meta("acl_settings", settings)
     state.store.set_meta("acl_published", changes)
+    state.store.set_meta(SEEN_ACL, file_mark(state.paths.acl))
     note_published(state, Place.ACL, changes)
 
 

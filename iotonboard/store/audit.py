@@ -22,6 +22,7 @@ from iotonboard.model import from_epoch, to_epoch
 
 GENESIS = bytes(32)
 HEAD_DIGITS = 20  # 80 bits: short enough to write down, long enough that nobody makes a second trail for it
+_MARK_DIGITS = 16
 _quoted = json.JSONEncoder().encode  # of a text, which takes no time to set up
 _detail = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 _COLUMNS = "seq, time, operator, host, command, subject, serial, detail, hash"
@@ -89,6 +90,11 @@ def printable_head(newest: AuditHead) -> str:
 def hash_of(store: Store, seq: int) -> bytes | None:
     """Hash of one row; ``None`` when it is not there."""
     return store.record(bytes, "SELECT hash FROM audit WHERE seq = ?", (seq,))
+
+
+def mark_of(digest: bytes) -> str:
+    """A hash as it is shown in files, where it tells one trail from another: its first 16 digits."""
+    return digest.hex()[:_MARK_DIGITS]
 
 
 def append(

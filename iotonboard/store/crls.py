@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,25 @@ def add_crl(store: Store, row: CrlRow) -> None:
             row.revoked, row.der, to_epoch(row.created_at),
         ),
     )  # fmt: skip
+    if row.der is not None:
+        note_crl(store, sha256(row.der).digest(), row.issuer, row.number)
+
+
+def note_crl(store: Store, digest: bytes, issuer: int, number: int) -> None:
+    """Remember a CRL by the SHA-256 of its octets: one that was signed here, or was taken up."""
+    statement = "INSERT OR IGNORE INTO known_crl (sha256, issuer, number) VALUES (?, ?, ?)"
+    store.execute(statement, (digest, issuer, number))
+
+
+def issuer_of_known_crl(store: Store, digest: bytes) -> int | None:
+    """Row of the CA of a CRL that was signed here or taken up; ``None`` for any other."""
+    return store.record(int, "SELECT issuer FROM known_crl WHERE sha256 = ?", (digest,))
+
+
+def crl_numbered(store: Store, issuer: int, number: int) -> CrlRow | None:
+    """The CRL that has a number, without its octets."""
+    rows = _crls(store, "WHERE issuer = ? AND number = ?", (issuer, number), with_der=False)
+    return rows[0] if rows else None
 
 
 def last_crl(store: Store, issuer: int, *, with_der: bool = True) -> CrlRow | None:
@@ -106,6 +126,12 @@ def earliest_update(store: Store) -> datetime | None:
 def crl_generation(store: Store, *, with_der: bool = True) -> list[CrlRow]:
     """Every CRL of the newest generation: what ``crl.pem`` holds."""
     return _crls(store, "WHERE generation = (SELECT max(generation) FROM crl) ORDER BY id", (), with_der=with_der)
+
+
+def newest_of_issuer(store: Store, issuer: int) -> list[CrlRow]:
+    """The CRLs of one issuer that were signed last, without their octets."""
+    tail = "WHERE issuer = ? AND generation = (SELECT max(generation) FROM crl WHERE issuer = ?) ORDER BY id"
+    return _crls(store, tail, (issuer, issuer), with_der=False)
 
 
 def newest_crls(store: Store, generations: int) -> list[CrlRow]:

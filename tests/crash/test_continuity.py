@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.clock import fake_time
+from support.copies import listed, put_back
 from support.program import State
 
 TAMPERINGS = {
@@ -22,7 +23,6 @@ TAMPERINGS = {
     "certificate deleted": "DELETE FROM revocation; DELETE FROM pending; DELETE FROM certificate",
     "number lowered": "UPDATE crl SET number = 1 WHERE number = (SELECT max(number) FROM crl) - 1;"
     " UPDATE crl SET number = number + 5",
-    "last CRL deleted": "DELETE FROM crl WHERE number = (SELECT max(number) FROM crl)",
     "last CRL emptied": "UPDATE crl SET der = NULL",
     "thisUpdate moved": "UPDATE crl SET this_update = this_update - 9",
 }
@@ -63,26 +63,33 @@ def test_a_last_crl_that_nobody_signed_is_refused(revoked: State, tmp_path: Path
     assert state.crl.read_bytes() == published
 
 
-def test_the_number_of_the_first_crl_is_not_used_again(state: State) -> None:
-    """Also when the database forgot that there was one."""
-    _edit(state, "DELETE FROM crl")
-    published = state.crl.read_bytes()
-    assert "has number 1, but the database knows 0 only" in state.run("gen-crl", expect=4).stderr
-    assert state.crl.read_bytes() == published
+@pytest.mark.parametrize("lost", ["", " WHERE number = (SELECT max(number) FROM crl)"])
+def test_the_number_of_a_crl_that_the_database_forgot_is_not_used_again(
+    revoked: State, tmp_path: Path, lost: str
+) -> None:
+    """What was published says which numbers were used, and what is revoked."""
+    state = revoked.copy_to(tmp_path)
+    published = listed(state)
+    _edit(state, f"DELETE FROM crl{lost}")  # noqa: S608
+    state.run("gen-crl")
+    following = listed(state)
+    assert following == (published[0] + 1, published[1])
+    assert "another copy of this state" in state.run("register", "d", expect=4).stderr
 
 
-def test_an_older_database_is_refused(revoked: State, tmp_path: Path) -> None:
+def test_an_older_database_takes_up_what_was_revoked_since(revoked: State, tmp_path: Path) -> None:
     state = revoked.copy_to(tmp_path)
     older = tmp_path / "older.db"
     shutil.copy(state.path / "devices.db", older)
     state.run("revoke", "c")
-    published = state.crl.read_bytes()
-    for suffix in ("-wal", "-shm"):
-        (state.path / f"devices.db{suffix}").unlink(missing_ok=True)
-    shutil.copy(older, state.path / "devices.db")
-    result = state.run("gen-crl", expect=4)
-    assert "iotonboard restore" in result.stderr
-    assert state.crl.read_bytes() == published
+    published = listed(state)
+    put_back(state, older)
+    result = state.run("gen-crl")
+    assert "another copy of this state" in result.stderr
+    following = listed(state)
+    assert following == (published[0] + 1, published[1])
+    assert state.json("show", "c")["status"] == "revoked"
+    assert "iotonboard restore --crl" in state.run("register", "d", expect=4).stderr
 
 
 def test_ordinary_changes_are_not_refused(revoked: State, tmp_path: Path) -> None:

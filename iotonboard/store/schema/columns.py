@@ -66,9 +66,9 @@ def octets(name: str, least: int = 1, most: int = _LONGEST_OCTETS, constraints: 
     return column(name, "BLOB", is_blob(name, least, most), constraints, null=null)
 
 
-def digest(name: str) -> str:
+def digest(name: str, constraints: str = "") -> str:
     """A SHA-256."""
-    return octets(name, 32, 32)
+    return column(name, "BLOB", is_blob(name, 32, 32), constraints)
 
 
 def serial(constraints: str = "") -> str:

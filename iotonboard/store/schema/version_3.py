@@ -1,10 +1,11 @@
-"""Version 3: the settings that the program runs on, and the places where files were published."""
+"""Version 3: settings, places where files were published, and every CRL that was signed or taken up."""
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from iotonboard.store.schema.columns import column, number, one_of, text
+from iotonboard.store.schema.columns import column, digest, number, one_of, reference, text
 
 if TYPE_CHECKING:
     import sqlite3
@@ -15,11 +16,17 @@ TABLES: dict[str, tuple[str, ...]] = {
     "setting": (text("key", 1, 64, "PRIMARY KEY"), column("value", "TEXT", "json_valid(value)")),
     # ``last``: number of what was published there; -1 is a place that was named for its first use.
     "place": (one_of("kind", "acl", "ca", "crl"), text("path", 1), number("last", -1), "PRIMARY KEY (kind, path)"),
+    # By the digest of its octets: a CRL of this CA that is not here was signed by another copy of the state.
+    "known_crl": (digest("sha256", "PRIMARY KEY"), reference("issuer", "issuer"), number("number", 1)),
 }
 
 
 def make_tables(connection: sqlite3.Connection, now: int) -> None:  # noqa: ARG001 - as every migration
-    """Add the tables; nothing of version 2 changes."""
+    """Add the tables; nothing of version 2 changes but that the CRLs whose octets are kept are known."""
     for table, columns in TABLES.items():
         lines = ",\n    ".join(columns)
         connection.execute(f"CREATE TABLE {table} (\n    {lines}) WITHOUT ROWID")
+    kept = "SELECT issuer, number, der FROM crl WHERE der IS NOT NULL ORDER BY id"
+    known = "INSERT OR IGNORE INTO known_crl (sha256, issuer, number) VALUES (?, ?, ?)"
+    for issuer, crl_number, der in connection.execute(kept):
+        connection.execute(known, (sha256(der).digest(), issuer, crl_number))

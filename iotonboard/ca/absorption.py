@@ -1,0 +1,214 @@
+"""Revocations from CRLs of this CA that the database does not know: of another copy of the state, or of a later day.
+
+What such a list revokes is taken up, and the next list has a number above it. So whoever follows one of two copies, or
+puts an older one in the place of a newer, never lets in what was revoked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from iotonboard.ca.crl_calendar import load_calendar, save_calendar
+from iotonboard.errors import PolicyError
+from iotonboard.model import from_epoch, to_epoch
+from iotonboard.pki import pem
+from iotonboard.pki.crl import check_crl, crl_facts, entries_of_any_writer, listed_entries, serial_and_reason
+from iotonboard.pki.crl_entry import encode_entry
+from iotonboard.reading import read_file
+from iotonboard.state.changes import revoke_certificates
+from iotonboard.state.region_change import forget_other_copy
+from iotonboard.store.certificates import certificate_by_serial, has_certificate
+from iotonboard.store.crls import (
+    CrlRow,
+    add_crl,
+    crl_numbered,
+    issuer_of_known_crl,
+    last_crl,
+    newest_generation,
+    note_crl,
+)
+from iotonboard.store.issuers import all_issuers, current_issuers
+from iotonboard.store.revocations import foreign_entry, revocation_of, set_foreign_entry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from iotonboard.model import RevocationReason, SerialNumber
+    from iotonboard.pki.crl import CrlFacts
+    from iotonboard.state.state import State
+    from iotonboard.store.issuers import IssuerRow
+    from iotonboard.store.store import Store
+
+# Without the newest CRL nobody knows which numbers were used: the next one lies beyond any of them.
+NUMBER_JUMP = 1_000_000
+# No honest CA counts so far. A number beyond is of a thief of its key, and stands in nobody's way.
+LARGEST_NUMBER = 1 << 62
+# A lost CRL's thisUpdate was backdated by the skew, an hour by default; the new one must be younger than any of them.
+_YOUNGER_THAN_ANY = timedelta(minutes=5)
+_SECOND = timedelta(seconds=1)
+
+
+def continue_alone(state: State) -> None:
+    """Go on as the one copy of this state, inside the transaction that took up what the others revoked.
+
+    The number of the ACL's region jumps beyond any that another copy may have written.
+    """
+    forget_other_copy(state, changes=(state.store.meta("acl_changes") or 0) + NUMBER_JUMP)
+
+
+def read_crls(path: str) -> list[bytes]:
+    """The CRLs of a file, PEM or DER, as DER.
+
+    Raises:
+        NotFoundError: there is no such file.
+        PolicyError: it holds something else.
+    """
+    content = read_file(path, limit=1 << 30)
+    try:
+        ders = pem.pem_decode_all("X509 CRL", content) if b"-----BEGIN" in content else [content]
+        for der in ders:
+            crl_facts(der)
+    except PolicyError as error:
+        raise PolicyError(f"{path!r}: {error.message}", hint="name the newest crl.pem that a broker has") from error
+    return ders
+
+
+def take_up(state: State, crls: Sequence[bytes] | None, now: datetime) -> int:
+    """Pass the numbers of the known CRLs and record every revocation on them; returns how many were not known.
+
+    Of a CA whose CRL nobody has, the numbers jump instead. Inside the caller's transaction.
+
+    Raises:
+        PolicyError: a CRL is of no CA of this state.
+    """
+    found = [(_signer_of(state, der), der) for der in crls or ()]
+    known = {issuer.id for issuer, _ in found}
+    for issuer in current_issuers(state.store):
+        if issuer.id not in known:
+            last = last_crl(state.store, issuer.id, with_der=False)
+            _pass_number(state, issuer, (last.number if last else 0) + NUMBER_JUMP, now - _YOUNGER_THAN_ANY, now)
+    return sum(absorb(state, issuer, [der for of, der in found if of == issuer], now) for issuer in _each(found))
+
+
+def _each(found: Sequence[tuple[IssuerRow, bytes]]) -> list[IssuerRow]:
+    return list(dict.fromkeys(issuer for issuer, _ in found))
+
+
+def _signer_of(state: State, der: bytes) -> IssuerRow:
+    issuer = signer_of(state, der)
+    if issuer is None:
+        raise PolicyError(
+            "the CRL was not issued by a CA of this state",
+            hint="give the newest crl.pem of a broker of this CA; after a rollover, a backup that was made since",
+        )
+    return issuer
+
+
+def signer_of(state: State, der: bytes) -> IssuerRow | None:
+    """The CA of this state that signed a CRL; ``None`` when none of them did."""
+    return next((row for row in all_issuers(state.store) if _is_from(der, row)), None)
+
+
+def _is_from(der: bytes, issuer: IssuerRow) -> bool:
+    try:
+        check_crl(der, issuer.der)
+    except PolicyError:
+        return False
+    return True
+
+
+def is_known(state: State, der: bytes, facts: CrlFacts) -> bool:
+    """Say whether a list was signed here, or was taken up."""
+    if issuer := issuer_of_known_crl(state.store, sha256(der).digest()):
+        last = last_crl(state.store, issuer, with_der=False)
+        return facts.number >= LARGEST_NUMBER or (last is not None and last.number >= facts.number)
+    if facts.number >= LARGEST_NUMBER:
+        return False
+    # Signed by a version that kept no digest, and thinned out since: number, times and count stayed.
+    rows = [crl_numbered(state.store, issuer.id, facts.number) for issuer in all_issuers(state.store)]
+    said = (facts.this_update, facts.next_update, facts.count)
+    return any(row is not None and (row.this_update, row.next_update, row.revoked) == said for row in rows)
+
+
+def absorb(state: State, issuer: IssuerRow, crls: Sequence[bytes], now: datetime) -> int:
+    """Take up CRLs that one CA of this state signed, inside the caller's transaction.
+
+    The revocations of those that are not known are recorded and the devices denied in the ACL, and their numbers and
+    times are passed. Returns how many revocations were not known.
+    """
+    facts = [crl_facts(der) for der in crls]
+    unknown = [der for der, one in zip(crls, facts, strict=True) if not is_known(state, der, one)]
+    last = last_crl(state.store, issuer.id, with_der=False)
+    number = last.number if last else 0
+    newer = [(der, one) for der, one in zip(crls, facts, strict=True) if number < one.number < LARGEST_NUMBER]
+    if any(one.this_update < now for _, one in newer) and all(_is_like_ours(der, one) for der, one in newer):
+        _take_over(state, issuer, newer, now)
+    elif newer:  # by a clock that is ahead, or another program: our next list cannot be held against it
+        _pass_number(state, issuer, max(one.number for _, one in newer), now - _SECOND, now)
+    _pass_calendar(state, facts, now)
+    for der, one in zip(crls, facts, strict=True):
+        note_crl(state.store, sha256(der).digest(), issuer.id, min(one.number, LARGEST_NUMBER))
+    return sum(_take_up_entry(state, issuer, *entry, now) for der in unknown for entry in entries_of_any_writer(der))
+
+
+def _is_like_ours(der: bytes, facts: CrlFacts) -> bool:
+    """Say whether a list can be cut into the entries that this program writes."""
+    try:
+        serials = [serial_and_reason(entry)[0] for entry in listed_entries(der)]
+    except (PolicyError, IndexError):
+        return False
+    return serials == [entry[0] for entry in entries_of_any_writer(der)] and len(serials) == facts.count
+
+
+def _take_over(state: State, issuer: IssuerRow, crls: Sequence[tuple[bytes, CrlFacts]], now: datetime) -> None:
+    """Record lists as the last ones of their CA, so that the next list is held against them."""
+    generation = newest_generation(state.store) + 1
+    for der, one in sorted(crls, key=lambda found: found[1].number):
+        times = one.this_update, one.next_update
+        add_crl(state.store, CrlRow(generation, issuer.id, one.number, *times, one.count, der, now))
+
+
+def _take_up_entry(
+    state: State, issuer: IssuerRow, serial: SerialNumber, date: datetime, reason: RevocationReason, now: datetime
+) -> int:
+    if not reason.replaces(_known_reason(state.store, serial)):
+        return 0
+    if has_certificate(state.store, serial):
+        _, holder = certificate_by_serial(state.store, serial)
+        revoke_certificates(state, [serial], reason, now, subject=holder, dated=date)
+    else:
+        set_foreign_entry(state.store, issuer.id, serial, encode_entry(serial, date, reason))
+        state.record(now, "foreign", serial=serial.hex, detail={"foreign": reason.value})
+    return 1
+
+
+def _known_reason(store: Store, serial: SerialNumber) -> RevocationReason | None:
+    """Why a serial is revoked as far as the database knows, be its certificate known or not."""
+    if found := revocation_of(store, serial):
+        return found.reason
+    entry = foreign_entry(store, serial)
+    return serial_and_reason(entry)[1] if entry else None
+
+
+def _pass_number(state: State, issuer: IssuerRow, number: int, this_update: datetime, now: datetime) -> None:
+    """Record a number as used, so that the next CRL of this issuer lies beyond it."""
+    last = last_crl(state.store, issuer.id, with_der=False)
+    begins = max(this_update, min(last.this_update, now - _SECOND) if last else from_epoch(0))
+    ends = max(last.next_update, now) if last else now
+    generation = newest_generation(state.store) + 1
+    add_crl(state.store, CrlRow(generation, issuer.id, number, begins, ends, 0, None, now))
+
+
+def _pass_calendar(state: State, facts: Sequence[CrlFacts], now: datetime) -> None:
+    """Begin the lists of the next calendar behind those of a calendar of another copy, which has the same times."""
+    calendar = load_calendar(state.store)
+    if calendar is None:
+        return
+    every = calendar.every_days * 86_400
+    behind = [(to_epoch(one.this_update) - calendar.anchor) % every for one in facts if one.this_update > now]
+    rounds = [seconds + 1 for seconds in behind if seconds < every // 2]
+    save_calendar(state.store, replace(calendar, round=max([calendar.round, *rounds])))

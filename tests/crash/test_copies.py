@@ -1,0 +1,161 @@
+"""Two copies of one state that both work on: no order of their commands lets a revoked device in again."""
+
+from __future__ import annotations
+
+import random
+import re
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+
+from support.copies import Copies
+from support.program import State
+
+STYLES = ("per-device", "pattern")
+
+
+@pytest.fixture(params=STYLES)
+def copies(request: pytest.FixtureRequest, state: State, tmp_path: Path) -> Copies:
+    state.run("config", "set", "acl.style", request.param)
+    return Copies(state, tmp_path, "a", "b", "c", "d")
+
+
+def test_a_copy_that_was_made_to_try_something_issues_nothing(copies: Copies) -> None:
+    copies.one.run("revoke", "a", "--reason", "keyCompromise")
+    before = (copies.live / "acl").read_bytes()
+    said = copies.two.run("register", "new", expect=4).stderr
+    assert "another copy of this state is at work" in said
+    assert "iotonboard restore --crl" in said
+    assert copies.two.run("show", "new", expect=5)
+    for words in (("renew", "b"), ("broker", "issue", "broker.test"), ("ca", "rollover", "begin")):
+        copies.two.run(*words, expect=4)
+    assert (copies.live / "acl").read_bytes() == before
+    copies.one.register("another")
+
+
+def test_the_region_alone_tells_it_too(copies: Copies) -> None:
+    """Where no list was signed since: rights that were taken away do not come back."""
+    copies.one.run("topics", "add", "b", "read:plant/b")
+    copies.two.run("register", "new", expect=4)
+    copies.two.run("revoke", "c")
+    assert copies.silent() == copies.revoked() == {"c"}
+    assert b"topic read plant/b\n" in (copies.live / "acl").read_bytes()
+    for words in (("topics", "remove", "b", "read:plant/b"), ("topics", "add", "d", "read:plant/d")):
+        copies.two.run(*words, expect=4)
+    copies.two.run("sync-acl")
+    assert copies.silent() == {"c"}
+    assert b"topic read plant/b\n" in (copies.live / "acl").read_bytes()
+
+
+STEPS = (("one", "revoke", "a"), ("two", "revoke", "b"), ("one", "gen-crl"), ("two", "revoke", "c", "--defer"))
+ORDERS = random.Random(3).sample(list(permutations(STEPS)), 6)  # noqa: S311 - a sample, and always the same
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=lambda order: ",".join(step[0] + step[1][0] for step in order))
+def test_what_one_copy_revoked_the_other_takes_up(state: State, tmp_path: Path, order: tuple) -> None:
+    copies = Copies(state, tmp_path, "a", "b", "c", "d")
+    number, gone = copies.number, set()
+    for who, *words in order:
+        getattr(copies, who).run(*words)
+        gone |= set(words[1:2]) - {"--defer"}
+        assert copies.silent() == gone, (who, words)
+        if "--defer" in words:
+            continue
+        assert copies.number > number
+        number = copies.number
+        assert copies.revoked() >= gone - {"c"}
+    copies.two.run("gen-crl")
+    copies.one.run("gen-crl")
+    assert copies.revoked() == copies.silent() == {"a", "b", "c"}
+    for each in (copies.one, copies.two):
+        each.run("register", "new", expect=4)
+        assert "another copy" in each.run("list").stderr
+
+
+def test_whoever_knows_says_which_copy_goes_on(copies: Copies) -> None:
+    copies.one.run("revoke", "a")
+    copies.two.run("revoke", "b")
+    copies.two.run("register", "new", expect=4)
+    went_on = copies.one.json("restore", "--crl", copies.live / "crl.pem")
+    assert went_on["taken_up"] == 1
+    assert copies.silent() == copies.revoked() == {"a", "b"}
+    assert "another copy" not in copies.one.run("list").stderr
+    copies.one.register("new")
+    copies.one.run("topics", "add", "c", "read:plant/c")
+    assert b"topic read plant/c\n" in (copies.live / "acl").read_bytes()
+    assert copies.one.json("gen-crl")["crl_number"] == copies.number
+    copies.two.run("register", "other", expect=4)
+    copies.two.run("revoke", "d")
+    assert copies.silent() == copies.revoked() == {"a", "b", "d"}
+    assert b"topic read plant/c\n" in (copies.live / "acl").read_bytes()
+
+
+def test_a_calendar_of_another_copy_is_passed_whole(state: State, tmp_path: Path) -> None:
+    state.run("gen-crl", "--calendar", "3", "--every", "7")
+    copies = Copies(state, tmp_path, "a", "b")
+    for _ in range(3):
+        copies.one.run("gen-crl")
+    copies.one.run("revoke", "a")
+    theirs = times(copies)
+    copies.two.run("revoke", "b")
+    assert copies.revoked() == copies.silent() == {"a", "b"}
+    assert all(ours > before for ours, before in zip(times(copies), theirs, strict=True))
+
+
+def times(copies: Copies) -> list[str]:
+    """thisUpdate of each list in place."""
+    from support.invariants import read_crls
+
+    return [one.last_update_utc.isoformat() for one in read_crls(copies.live / "crl.pem")]
+
+
+def test_a_certificate_that_only_the_other_copy_knows_stays_revoked(copies: Copies) -> None:
+    serial = copies.one.register("late")[0]["serial"]
+    copies.one.run("revoke", "late")
+    copies.two.run("gen-crl")
+    text = copies.two.run("audit", "show").stdout
+    assert serial in text
+    assert copies.two.json("gen-crl")["revoked"] == 1
+
+
+def test_a_hold_that_ended_here_does_not_come_back_with_an_own_older_list(state: State, tmp_path: Path) -> None:
+    state.register("a")
+    state.run("revoke", "a", "--reason", "certificateHold")
+    (tmp_path / "older.pem").write_bytes(state.crl.read_bytes())
+    state.run("release", "a")
+    assert state.json("restore", "--crl", tmp_path / "older.pem")["taken_up"] == 0
+    assert state.json("show", "a")["status"] == "active"
+
+
+def test_a_region_without_a_number_is_of_an_earlier_version(state: State) -> None:
+    """Existing states need no step."""
+    state.register("a")
+    text = state.acl.read_text()
+    state.acl.write_text(re.sub(r": change .*; the", ": the", text))
+    assert state.acl.read_text() != text
+    assert state.json("health", "--check", "acl")["status"] == "ok"
+    assert state.json("sync-acl")["changed"] is False
+    state.register("b")
+    assert re.search(r"^# BEGIN iotonboard: change \d+ of [0-9a-f]{16}, row \d+ [0-9a-f]{16}; ", state.acl.read_text())
+
+
+@pytest.mark.parametrize("change", ["999999999999999 of {key}, row 1 0123456789abcdef", "9" * 30 + " of {key}"])
+def test_a_number_that_nobody_counted_to_stops_no_revocation(state: State, change: str) -> None:
+    state.register("a", "b")
+    text = state.acl.read_text()
+    key = re.search(r" of ([0-9a-f]{16})", text)[1]
+    state.acl.write_text(re.sub(r"change .*;", f"change {change.format(key=key)};", text))
+    state.run("revoke", "a")
+    assert "user a\ntopic readwrite" not in state.acl.read_text()
+    state.run("revoke", "b")
+    assert "topic readwrite" not in state.acl.read_text()
+
+
+def test_the_region_of_another_copy_that_no_broker_can_read_is_written_anew(state: State) -> None:
+    state.register("a", "b")
+    text = state.acl.read_text()
+    state.acl.write_text(re.sub(r"row .*;", "row 1 0123456789abcdef;", text).replace("user b\n", "usr b\n"))
+    state.run("revoke", "a")
+    assert "user b\ntopic readwrite devices/b/#\n" in state.acl.read_text()
+    assert "user a\ntopic readwrite" not in state.acl.read_text()
