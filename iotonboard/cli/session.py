@@ -116,6 +116,7 @@ class Session:
         from iotonboard.ca.authority import unlock
         from iotonboard.ca.passphrase import key_is_encrypted
 
+        state.store.check_writable()  # every use of the key is recorded
         if passphrase is not None:
             return unlock(state, passphrase)
         if not key_is_encrypted(state):

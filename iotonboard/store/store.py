@@ -11,13 +11,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from iotonboard.errors import BusyError, ConflictError, IotOnboardError, PolicyError, StateError
 from iotonboard.model import to_epoch
 from iotonboard.store.failures import database_error, row_error
-from iotonboard.store.schema.migrations import migrate
+from iotonboard.store.opening import can_be_written, connect, connect_to_look, connect_to_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,30 +27,28 @@ if TYPE_CHECKING:
 
 RecordType = TypeVar("RecordType")
 _Parameters: TypeAlias = "Sequence[object] | Mapping[str, object]"
+_READ_ONLY = "make its disk writable (mount -o remount,rw) or copy the state; what only looks works here all the same"
 # What an adapter raises for a row that no version of the program writes.
 _IMPOSSIBLE = (PolicyError, ValueError, TypeError, OverflowError, RecursionError)
-
-
-def _readable(octets: bytes) -> str:
-    """Text that somebody wrote into the database and that is not UTF-8 is shown as far as it can be read."""
-    return octets.decode("utf-8", "replace")
 
 
 class Store:
     """One connection to ``devices.db``; every error of SQLite's leaves it as one of the program's.
 
-    ``trail_head`` is the newest row of the audit trail as long as the open transaction knows it, else ``None``.
+    ``is_read_only``: its disk cannot be written, so no transaction begins. ``trail_head`` is the newest row of the
+    audit trail as long as the open transaction knows it, else ``None``.
     """
 
-    def __init__(self, path: str, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: str, connection: sqlite3.Connection, *, is_read_only: bool = False) -> None:
         self.path = path
+        self.is_read_only = is_read_only
         self.trail_head: AuditHead | None = None
         self._connection = connection
         self._meta: dict[str, Any] | None = None  # all values, as long as the open transaction knows them
 
     @classmethod
     def open(cls, path: str, *, timeout_s: float, now: datetime, create: bool = False) -> Self:
-        """Open the database, or make it when ``create`` says so.
+        """Open the database, or make it when ``create`` says so; to read alone, where it cannot be written.
 
         Raises:
             StateError: there is none, it is damaged, or a newer version made it.
@@ -59,26 +56,15 @@ class Store:
         """
         if not create and not os.path.exists(path):
             raise StateError(f"there is no database {path!r}", hint="'iotonboard init-ca' makes a new state directory")
+        is_read_only = not create and not can_be_written(path)
         try:
-            if create and not os.path.exists(path):
-                os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-            connection = sqlite3.connect(path, timeout=timeout_s, isolation_level=None)
-            connection.text_factory = _readable
-            # FULL: a COMMIT that returned survives a power cut. secure_delete: erased rows leave no octets.
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA secure_delete = ON")
-            # A group of a batch touches some thousand pages; what does not fit is written twice and read again.
-            connection.execute("PRAGMA cache_size = -16384")
-            connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: pages that many rows share are copied once
-            migrate(connection, to_epoch(now), create=create)
-            connection.execute("PRAGMA foreign_keys = ON")
-            if create:
-                connection.execute("PRAGMA journal_mode = WAL")
+            if is_read_only:
+                return cls(path, connect_to_read(path, timeout_s=timeout_s, now=to_epoch(now)), is_read_only=True)
+            return cls(path, connect(path, timeout_s=timeout_s, now=to_epoch(now), create=create))
         except sqlite3.Error as error:
             raise database_error(error, path) from error
         except OSError as error:
             raise BusyError(f"cannot open {path!r}: {error.strerror}", hint="check its permissions") from error
-        return cls(path, connection)
 
     @classmethod
     def open_to_look(cls, path: str, *, timeout_s: float) -> Self:
@@ -87,17 +73,23 @@ class Store:
         Raises:
             BusyError: there is none, or it cannot be read.
         """
-        address = f"{Path(path).absolute().as_uri()}?mode=ro"
         try:
-            connection = sqlite3.connect(address, uri=True, timeout=timeout_s, isolation_level=None)
-            connection.text_factory = _readable
-            return cls(path, connection)
+            return cls(path, connect_to_look(path, timeout_s=timeout_s), is_read_only=True)
         except sqlite3.Error as error:
             raise database_error(error, path) from error
 
     def close(self) -> None:
         """Close the connection; SQLite folds its log into the database when this is the last one."""
         self._connection.close()
+
+    def check_writable(self) -> None:
+        """Make sure that a transaction can begin; where only reading is possible, SQLite would let one begin.
+
+        Raises:
+            BusyError: the disk cannot be written.
+        """
+        if self.is_read_only:
+            raise BusyError(f"nothing was changed: {self.path!r} cannot be written", hint=_READ_ONLY)
 
     # -- transactions -------------------------------------------------------------------------------------------------
 
@@ -107,7 +99,11 @@ class Store:
 
         With ``durable`` false a power cut may undo the COMMIT, and no earlier one: for notes of what was published,
         without which the next command does it again.
+
+        Raises:
+            BusyError: another command holds the lock, or the disk cannot be written.
         """
+        self.check_writable()
         if not durable:
             self.execute("PRAGMA synchronous = NORMAL")
         try:

@@ -105,6 +105,9 @@ def disk(state: State) -> Outcome:
     """Every disk in use has room for what comes next: CRL and ACL are written anew beside the old ones."""
     sizes = [os.path.getsize(path) for path in (state.paths.crl, state.paths.acl) if os.path.exists(path)]
     needed = FREE_BYTES + 2 * sum(sizes)
+    if state.store.is_read_only:
+        message = f"{state.paths.database!r} cannot be written: nothing can be recorded, no revocation either"
+        return failed(message, "mount its disk writable (mount -o remount,rw), after a look at what it reports (dmesg)")
     files = (state.paths.database, state.paths.crl, state.paths.acl)
     places = filter(os.path.isdir, {state.paths.root, state.paths.certs, *map(os.path.dirname, files)})
     free, place = min((shutil.disk_usage(place).free, place) for place in places)

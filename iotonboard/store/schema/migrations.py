@@ -57,6 +57,11 @@ def migrate(connection: sqlite3.Connection, now: int, *, create: bool) -> None:
         _apply(connection, number, migration, now)
 
 
+def is_newest(connection: sqlite3.Connection) -> bool:
+    """Say whether there is nothing to migrate."""
+    return _versions(connection) == (len(MIGRATIONS), APPLICATION_ID)
+
+
 def _versions(connection: sqlite3.Connection) -> tuple[int, int]:
     version, application = (
         connection.execute(f"PRAGMA {name}").fetchone() for name in ("user_version", "application_id")
