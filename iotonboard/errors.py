@@ -110,15 +110,18 @@ class InterruptedBatchError(IotOnboardError):
     exit_code = 130
 
 
-def disk_error(error: OSError, path: str) -> IotOnboardError:
-    """Turn an operating system error into the program's own, with what to do next."""
+def disk_error(error: OSError, path: str, *, mend: str = "") -> IotOnboardError:
+    """Turn an operating system error into the program's own, with what to do next.
+
+    ``mend``: what to type where the system refuses a right; empty where nothing but the general advice is known.
+    """
     reason = error.strerror or str(error)
     hints = {
         errno.ENOENT: "there is no such folder: correct the name, or make it",
         errno.ENOSPC: "free some space on that disk and run the same command again",
         errno.EDQUOT: "free some of your disk quota and run the same command again",
-        errno.EACCES: "run the command as the user who owns that folder, or correct its permissions",
-        errno.EPERM: "run the command as the user who owns that folder, or correct its permissions",
+        errno.EACCES: mend or "run the command as the user who owns that folder, or correct its permissions",
+        errno.EPERM: mend or "run the command as the user who owns that folder, or correct its permissions",
         errno.EROFS: "the disk is read-only: mount it writable and run the same command again",
         errno.EFBIG: "a limit on file sizes is in force (ulimit -f): lift it and run the same command again",
     }

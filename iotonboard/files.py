@@ -15,7 +15,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import ConflictError, IotOnboardError, PolicyError, disk_error
-from iotonboard.permissions import POSIX_ACL, READER_HINT, TAKEN_HINT, Placement, check_replaceable, unreadable_for
+from iotonboard.owner import as_caller, chown_hint, in_callers_place
+from iotonboard.permissions import READER_HINT, TAKEN_HINT, Placement, check_replaceable, give, keep_acl, unreadable_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -34,9 +35,10 @@ PRIVATE, PUBLIC = Placement(0o600), Placement(0o644)
 def _writing(path: str) -> Iterator[None]:
     """For the block, what the system refuses becomes the program's own error about ``path``."""
     try:
-        yield
+        with in_callers_place(path):
+            yield
     except OSError as error:
-        raise disk_error(error, path) from error
+        raise disk_error(error, path, mend=chown_hint(path)) from error
 
 
 def make_private_dir(path: str, *, durable: bool = True) -> bool:
@@ -259,12 +261,11 @@ def _create(path: str) -> BinaryIO:
 def _settle(file: BinaryIO, placement: Placement, *, durable: bool) -> None:
     """Give a written file its owner and mode, and make it durable."""
     file.flush()
-    if hasattr(os, "fchown") and (placement.uid, placement.gid) != (-1, -1):
-        os.fchown(file.fileno(), placement.uid, placement.gid)
-    if hasattr(os, "fchmod"):
-        os.fchmod(file.fileno(), placement.mode)
-    if placement.posix_acl:  # behind the mode, whose group bits are its mask
-        os.setxattr(file.fileno(), POSIX_ACL, placement.posix_acl)
+    with as_caller():  # only root can give a file away, or change one that it gave away
+        give(file.fileno(), placement)
+        if hasattr(os, "fchmod"):
+            os.fchmod(file.fileno(), placement.mode)
+        keep_acl(file.fileno(), placement)
     if durable:
         os.fsync(file.fileno())
 

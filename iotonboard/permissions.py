@@ -5,6 +5,7 @@ A broker that cannot read its ACL or CRL at a reload lets everyone in.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import re
@@ -107,6 +108,33 @@ def _posix_acl(path: str) -> bytes:
         return os.getxattr(path, POSIX_ACL)
     except (OSError, AttributeError):
         return b""
+
+
+def give(descriptor: int, placement: Placement) -> None:
+    """Give an open file its owner, or what matters of it: that those can read it who are meant to.
+
+    Only root can give a file away, and on FAT nobody can: there the owner is the mount's.
+
+    Raises:
+        PermissionError: the file would be closed to the group that is to read it.
+    """
+    if not hasattr(os, "fchown") or (placement.uid, placement.gid) == (-1, -1):
+        return
+    try:
+        os.fchown(descriptor, placement.uid, placement.gid)
+    except PermissionError:
+        with contextlib.suppress(PermissionError):
+            os.fchown(descriptor, -1, placement.gid)
+        found = os.fstat(descriptor)
+        is_group_s = placement.gid in (-1, found.st_gid) and placement.mode & 0o040
+        if not (is_group_s or placement.mode & 0o004 or found.st_mode & 0o004):
+            raise
+
+
+def keep_acl(descriptor: int, placement: Placement) -> None:
+    """Give an open file the access list that it shall have: behind the mode, whose group bits are its mask."""
+    if placement.posix_acl:
+        os.setxattr(descriptor, POSIX_ACL, placement.posix_acl)
 
 
 def check_plain(path: str) -> None:

@@ -13,6 +13,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import BusyError, ConflictError, NotFoundError
+from iotonboard.owner import in_callers_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -139,7 +140,8 @@ def _refuse_others(found: os.stat_result) -> None:
 @contextlib.contextmanager
 def _reading(path: str) -> Iterator[None]:
     try:
-        yield
+        with in_callers_place(path):
+            yield
     except _NotAFileError as error:
         raise BusyError(f"cannot read {path!r}: it is {error.strerror}", hint="move it away") from error
     except OSError as error:

@@ -17,11 +17,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import BusyError, NotFoundError, PolicyError, UsageError
+from iotonboard.owner import TRUST_HINT, child_identity
 from iotonboard.permissions import READER_HINT, obstacle_to_reading
 from iotonboard.reading import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from iotonboard.owner import Owner
 
 _POLL_S = 0.05
 _READING_S = 2.0  # after the broker went back to waiting, or a command ended
@@ -70,11 +73,14 @@ def find_broker(method: Method, *, timeout_s: int) -> int | None:
     return pid
 
 
-def reload_broker(method: Method, paths: Sequence[str], *, timeout_s: int, is_here: bool = False) -> str:
+def reload_broker(
+    method: Method, paths: Sequence[str], *, timeout_s: int, is_here: bool = False, as_user: Owner | None = None
+) -> str:
     """Reload, check the outcome and say what was seen.
 
     ``paths`` are the published files; the broker's own user must be able to read them. ``is_here`` says that the
-    broker reads these very files, so that a configured command after which nobody did has not reached it.
+    broker reads these very files, so that a configured command after which nobody did has not reached it. ``as_user``
+    is who runs a configured command, where that is not the one who runs the program.
 
     Raises:
         NotFoundError: there is no such broker process.
@@ -84,14 +90,16 @@ def reload_broker(method: Method, paths: Sequence[str], *, timeout_s: int, is_he
     deadline = time.monotonic() + timeout_s
     pid = find_broker(method, timeout_s=timeout_s)
     if pid is None:
-        return _reload_by_command(method.target, paths, timeout_s, deadline if is_here else None)
+        return _reload_by_command(method.target, paths, timeout_s, deadline if is_here else None, as_user)
     return _reload_process(method, pid, paths, timeout_s, deadline)
 
 
-def _reload_by_command(command: str, paths: Sequence[str], timeout_s: int, deadline: float | None) -> str:
+def _reload_by_command(
+    command: str, paths: Sequence[str], timeout_s: int, deadline: float | None, as_user: Owner | None
+) -> str:
     """Run the configured command; with a ``deadline`` somebody must have read the files by then."""
     watched = [path for path in paths if _mark_unread(path)]
-    _run(shlex.split(command), timeout_s)
+    _run(shlex.split(command), timeout_s, as_user)
     unread = _unread(watched, deadline or 0)
     if watched and not unread:
         return "the configured command has run and the files were read"
@@ -241,13 +249,15 @@ def _signal(method: Method, pid: int, timeout_s: int) -> None:
         ) from error
 
 
-def _run(words: list[str], timeout_s: int) -> str:
+def _run(words: list[str], timeout_s: int, as_user: Owner | None = None) -> str:
+    identity = child_identity(as_user)
+    hint = f"it was run as {as_user.name!r}, whose state this is: {TRUST_HINT}" if as_user else "check broker.reload"
     try:
         done = subprocess.run(  # noqa: S603 - the officer's own configuration, no shell
-            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False
+            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False, **identity
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise BusyError(f"{words[0]!r} did not run: {error}", hint="check broker.reload") from error
+        raise BusyError(f"{words[0]!r} did not run: {error}", hint=hint) from error
     if done.returncode:
-        raise BusyError(f"{shlex.join(words)!r} failed: {done.stderr.strip()[:200]}", hint="check broker.reload")
-    return done.stdout
+        raise BusyError(f"{shlex.join(words)!r} failed: {done.stderr.strip()[:200]}", hint=hint)
+    return str(done.stdout)

@@ -63,6 +63,7 @@ def init_ca(
         return session.new_passphrase(weak=weak)
 
     request = command.Request(common_name, organization, key_type, validity_days, passphrase)
+    session.work_as_owner()
     result = command.init_ca(session.root, session.environment, session.caller, clock, request)
     values = {
         "state": result.state,

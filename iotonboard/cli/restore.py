@@ -48,6 +48,7 @@ def restore(
             _tell(session, restore_crl(state, crl, session.unlocker(state)))
         return None
     request = Request(file, crl)
+    session.work_as_owner()
     _tell(
         session, bring_back(session.root, session.environment, session.caller, clock, request, session.ask_passphrase)
     )

@@ -20,6 +20,7 @@ from iotonboard.cli import output
 from iotonboard.cli.process import keep_secrets, take_environment
 from iotonboard.errors import ConflictError, KeyUnavailableError, NotFoundError, UnpublishedError, UsageError
 from iotonboard.model import Caller
+from iotonboard.owner import as_caller
 from iotonboard.reading import read_file
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from iotonboard.ca.passphrase import Passphrase
     from iotonboard.errors import Unpublished
     from iotonboard.model import Refused
+    from iotonboard.owner import Owner
     from iotonboard.state.clock import ClockReading
     from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
@@ -94,6 +96,7 @@ class Session:
         """
         from iotonboard.state.state import open_state
 
+        self.work_as_owner()
         with open_state(self.root, self.environment, self.caller, clock) as state:
             self._tell_if_open_to_others(state.paths.root)
             trusted = self._tell_if_disputed(state).trusted
@@ -104,6 +107,33 @@ class Session:
                 _finish_earlier_calls(state, trusted)
             if seen := state.store.meta("other_copy"):
                 self.message(f"warning: another copy of this state is at work: {seen}; nothing is issued here")
+
+    def work_as_owner(self) -> None:
+        """As root in somebody else's state, be the owner of that state from now on, wherever the owner can work."""
+        from iotonboard.owner import left_by_root, other_owner, work_as
+
+        owner = other_owner(self.root)
+        if owner is None or os.geteuid() != 0:
+            return
+        mend = f"type: chown -R {owner.uid}:{owner.gid} {shlex.quote(os.path.abspath(self.root))}"
+        if left := left_by_root(self.root):
+            self.message(
+                f"warning: {left!r} is root's, so that {owner.name!r}, whose state this is, is shut out; {mend}"
+            )
+            return
+        words = (word for word in sys.argv[1:] for word in (word, word.partition("=")[2]))
+        try:
+            work_as(owner, self.root, (word for word in words if word and word != self.root))
+        except OSError as error:
+            reason = f"this call cannot be {owner.name!r}, whose state this is ({error.strerror})"
+            self.message(f"warning: {reason}: what it writes is root's; {mend}")
+
+    def _runs_commands_as(self) -> Owner | None:
+        """Who runs what the settings of this state say: not root, unless root trusts the state by its name."""
+        from iotonboard.owner import is_trusted, other_owner
+
+        named = self.environment.get("IOTONBOARD_TRUSTED_STATES", "").split(os.pathsep)
+        return None if is_trusted(self.root, named) else other_owner(self.root)
 
     def _tell_if_disputed(self, state: State) -> ClockReading:
         reading = state.note_dispute()
@@ -135,7 +165,7 @@ class Session:
         def reload() -> None:
             from iotonboard.state.reload import reload_configured
 
-            self.message(reload_configured(state))
+            self.message(reload_configured(state, as_user=self._runs_commands_as()))
 
         return reload
 
@@ -173,7 +203,8 @@ class Session:
             return parse_passphrase_file(sys.stdin.buffer.readline(_MAX_PASSPHRASE_FILE))
         if self.passphrase_file is not None:
             try:
-                content = read_file(self.passphrase_file, limit=_MAX_PASSPHRASE_FILE)
+                with as_caller():  # it is root's, where root works as the state's owner
+                    content = read_file(self.passphrase_file, limit=_MAX_PASSPHRASE_FILE)
                 self._tell_if_open_to_others(self.passphrase_file)
                 return parse_passphrase_file(content)
             except (NotFoundError, ConflictError) as error:  # not the exit code of a device that is not there

@@ -10,10 +10,12 @@ from iotonboard.broker.conf_files import judge_broker_conf
 from iotonboard.broker.problems import DOES_NOT_START, ENDS, REFUSES_ALL
 from iotonboard.broker.reload import parse_method, reload_broker
 from iotonboard.errors import PolicyError
+from iotonboard.owner import as_caller
 from iotonboard.state.config import resolve_path
 
 if TYPE_CHECKING:
     from iotonboard.broker.conf_files import ConfJudgement
+    from iotonboard.owner import Owner
     from iotonboard.state.state import State
 
 # How a command reloads the broker, at its end and where that was asked for; what was seen is told.
@@ -49,8 +51,11 @@ def check_conf_before_reload(state: State) -> None:
             )
 
 
-def reload_configured(state: State) -> str:
+def reload_configured(state: State, *, as_user: Owner | None = None) -> str:
     """Make the broker read the published files, and say what was seen.
+
+    ``as_user``: who runs a configured command. Signals and systemd are the caller's own: they can do no more than
+    reload a broker.
 
     Raises:
         UsageError: ``broker.reload`` is not set.
@@ -62,6 +67,7 @@ def reload_configured(state: State) -> str:
     method = parse_method(state.config["broker.reload"])
     version = state.config["broker.version"]
     check_before_reload(BrokerFiles(paths.acl, paths.crl, paths.ca_certificate, state.trusted_time(), version))
-    if state.config["broker.conf"]:
-        check_conf_before_reload(state)
-    return reload_broker(method, (paths.acl, paths.crl), timeout_s=timeout_s)
+    with as_caller():
+        if state.config["broker.conf"]:
+            check_conf_before_reload(state)
+        return reload_broker(method, (paths.acl, paths.crl), timeout_s=timeout_s, as_user=as_user)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from iotonboard.errors import BusyError, ConflictError, IotOnboardError, PolicyError, StateError
+from iotonboard.owner import chown_hint
 
 _RESTORE = "restore it from the latest backup"
 
@@ -27,7 +28,8 @@ def database_error(error: sqlite3.Error, path: str) -> IotOnboardError:
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
         return BusyError(
             f"the database {path!r} cannot be used: {error}",
-            hint="check free space and permissions of its folder; nothing was changed, run the command again",
+            hint=next(filter(None, map(chown_hint, (path, f"{path}-wal", f"{path}-shm"))), "")
+            or "check free space and permissions of its folder; nothing was changed, run the command again",
         )
     if code == sqlite3.SQLITE_CONSTRAINT:
         return _refused(error, extended)
