@@ -15,8 +15,8 @@ from iotonboard.ca.crl_calendar import load_calendar, save_calendar
 from iotonboard.errors import PolicyError
 from iotonboard.model import from_epoch, to_epoch
 from iotonboard.pki import pem
-from iotonboard.pki.crl import check_crl, crl_facts, entries_of_any_writer, listed_entries, serial_and_reason
-from iotonboard.pki.crl_entry import encode_entry
+from iotonboard.pki.crl import check_crl, crl_facts, entries_of_any_writer, listed_entries
+from iotonboard.pki.crl_entry import encode_entry, serial_and_reason
 from iotonboard.reading import read_file
 from iotonboard.state.changes import revoke_certificates
 from iotonboard.state.region_change import forget_other_copy

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from iotonboard.errors import ConflictError, PolicyError
 from iotonboard.model import RevocationReason
-from iotonboard.pki.crl import check_crl, listed_entries, serial_and_reason
+from iotonboard.pki.crl import check_crl, listed_entries
+from iotonboard.pki.crl_entry import serial_and_reason
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.store.certificates import certificate_der
 from iotonboard.store.crls import crl_entries, crl_entry, last_crl, last_listed_crl

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from iotonboard.errors import Unpublished
-    from iotonboard.state.revocations import Revoked
+    from iotonboard.model import SerialNumber
+    from iotonboard.state.revocations import IsOurs, Revoked
+    from iotonboard.state.state import State
 
 app = typer.Typer()
 
@@ -42,6 +44,9 @@ def revoke(
     defer: Annotated[
         bool, typer.Option("--defer", help="Record now, publish with the next gen-crl; needs no key.")
     ] = False,
+    unknown: Annotated[
+        bool, typer.Option("--unknown", help="A --serial of this CA that the database forgot, after a restore, too.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Revoke nothing when one target is unknown.")] = False,
     reload: ReloadOption = False,
 ) -> int | None:
@@ -52,6 +57,8 @@ def revoke(
     """
     names_any = bool(ids or serials or certificates)
     _check_usage(session, names_any=names_any, batch=batch, defer=defer, reload=reload)
+    if unknown and not serials and batch is None:
+        raise UsageError("--unknown goes with --serial or --batch", hint="name the serial of the certificate")
     if serials and len(ids or ()) > 1:
         raise UsageError(
             "--serial goes with one device at most", hint="revoke the other devices with a call of their own"
@@ -62,15 +69,18 @@ def revoke(
             from iotonboard.commands.revoke_cert import find_targets
 
             targets += find_targets(state, certificates)
+        is_ours = _proof(state, batch, is_said=unknown)
         if defer:
             from iotonboard.commands.revoke_defer import revoke_deferred
 
-            results, unpublished = revoke_deferred(state, targets, reason, strict=strict)
+            results, unpublished = revoke_deferred(state, targets, reason, strict=strict, is_ours=is_ours)
         else:
             from iotonboard.commands.revoke import revoke as revoke_now
 
             unlock, reloader = session.unlocker(state), session.reloader(state, wanted=reload)
-            results, unpublished = revoke_now(state, targets, reason, unlock, strict=strict, reload=reloader)
+            results, unpublished = revoke_now(
+                state, targets, reason, unlock, strict=strict, is_ours=is_ours, reload=reloader
+            )
     exit_code = _print_all(session, results, unpublished)
     is_any = any(not isinstance(one, Refused) for one in results)
     if not targets:
@@ -82,6 +92,22 @@ def revoke(
     elif not reload and is_any:
         session.message(WHAT_THE_BROKER_NEEDS)
     return exit_code
+
+
+def _proof(state: State, batch: str | None, *, is_said: bool) -> IsOurs:
+    """Whether a serial that the database forgot is of this CA: because somebody says so, or its signed list does."""
+    if is_said or batch in (None, "-"):
+        return lambda _: is_said
+    proved: list[frozenset[SerialNumber]] = []
+
+    def is_proved(serial: SerialNumber) -> bool:
+        from iotonboard.commands.revoke_unknown import proved_serials
+
+        if not proved:
+            proved.append(proved_serials(state, str(batch)))
+        return serial in proved[0]
+
+    return is_proved
 
 
 def _check_usage(session: Session, *, names_any: bool, batch: str | None, defer: bool, reload: bool) -> None:
@@ -122,6 +148,8 @@ def _print_all(session: Session, results: Sequence[Revoked | Refused], unpublish
             output.write_error(one.message, one.error.hint)
         else:
             _print(session, one, unpublished)
+    if any(one.is_scanned for one in results if not isinstance(one, Refused)):
+        session.message("warning: an index of the database is damaged; type: iotonboard health --repair")
     if refused and len(results) > 1:
         session.message(f"{len(refused)} of {len(results)} were refused, and are not revoked; the others are")
     return refused[0].error.exit_code if refused else 0
@@ -139,4 +167,4 @@ def _print(session: Session, one: Revoked, unpublished: Sequence[Unpublished]) -
     if one.revocation_date is None:
         what = "nothing to revoke: its certificates have expired ('--serial HEX --reason keyCompromise' bars a key)"
     place = f"CRL {one.crl_number}" if one.crl_number else "not yet on the CRL"
-    session.result(values, f"{one.device_id}\t{what}\t{place}", unpublished=unpublished)
+    session.result(values, f"{one.device_id or 'unknown device'}\t{what}\t{place}", unpublished=unpublished)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from iotonboard.broker.certificate_file import read_certificate_file
 from iotonboard.errors import IotOnboardError, PolicyError
 from iotonboard.model import DeviceId, Refused, Target
-from iotonboard.pki.crl import entry_date, serial_and_reason
+from iotonboard.pki.crl_entry import entry_date, serial_and_reason
 from iotonboard.pki.facts import certificate_facts, is_issued_by
 from iotonboard.state.changes import revoke_certificates
 from iotonboard.store.certificates import NewCertificate, add_certificate, has_certificate

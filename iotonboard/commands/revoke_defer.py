@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iotonboard.state.publication import publish_recorded
-from iotonboard.state.revocations import Revoked, record_revocations
+from iotonboard.state.revocations import IsOurs, Revoked, record_revocations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def revoke_deferred(
-    state: State, targets: Iterable[Target | Refused], reason: RevocationReason, *, strict: bool
+    state: State, targets: Iterable[Target | Refused], reason: RevocationReason, *, strict: bool, is_ours: IsOurs
 ) -> tuple[list[Revoked | Refused], list[Unpublished]]:
     """Record revocations, then publish; returns what became of each target, in their order, and what is not published.
 
@@ -27,5 +27,5 @@ def revoke_deferred(
         IotOnboardError: with ``strict``, of the first target that is refused; nothing was recorded.
         BusyError: the state is locked or its disk refuses; nothing was recorded.
     """
-    results = record_revocations(state, targets, reason, strict=strict)
+    results = record_revocations(state, targets, reason, strict=strict, is_ours=is_ours)
     return results, publish_recorded(state)

@@ -15,9 +15,9 @@ import mmap
 import os
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import ConflictError, disk_error
+from iotonboard.errors import ConflictError, PolicyError, disk_error
 from iotonboard.files import create_exclusive, make_private_dir, sync_together
-from iotonboard.model import Refused, rfc3339
+from iotonboard.model import Refused, SerialNumber, rfc3339
 from iotonboard.pki.signatures import sign_statement
 
 if TYPE_CHECKING:
@@ -102,6 +102,18 @@ class ResultsFile:
         for refused in sync_together((self.path, self.manifest)).values():
             raise refused
         create_exclusive(self.manifest + ".sig", signature)
+
+
+def manifest_serials(manifest: bytes) -> frozenset[SerialNumber]:
+    """The serials that a manifest names.
+
+    Raises:
+        PolicyError: it is no manifest, or its last line has no end.
+    """
+    if not manifest.startswith(MANIFEST_HEAD) or not manifest.endswith(b"\n"):
+        raise PolicyError("that is no whole manifest", hint="copy it again")
+    rows = manifest.decode("ascii", "replace").splitlines()[1:]
+    return frozenset(SerialNumber.from_hex(row.split("\t")[1]) for row in rows if row.count("\t") == 3)
 
 
 def _values(answer: Enrolled | Refused, line: int) -> dict[str, str | int]:

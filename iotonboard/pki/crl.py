@@ -7,7 +7,6 @@ builder, which encodes certificates, copies the whole list for each entry that i
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from io import BytesIO
 from typing import TYPE_CHECKING, Final, cast
 
@@ -23,6 +22,7 @@ from iotonboard.pki.signatures import signature_algorithm, verify_tbs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import datetime
 
     from iotonboard.pki.issuer import Issuer
 
@@ -231,20 +231,3 @@ def listed_entries(crl_der: bytes) -> Iterator[bytes]:
         following = position + 2 + crl_der[position + 1]
         yield crl_der[position:following]
         position = following
-
-
-def serial_and_reason(entry: bytes) -> tuple[SerialNumber, RevocationReason]:
-    """Read one entry that ``listed_entries`` cut out."""
-    serial, *_ = der.children(entry, der.whole(entry))
-    # A reasonCode is the last octet of its entry; without one the entry ends with a time's "Z".
-    reason = next((each for each in RevocationReason if each.code and each.code == entry[-1]), None)
-    return SerialNumber(int.from_bytes(entry[serial.begin : serial.end])), reason or RevocationReason.UNSPECIFIED
-
-
-def entry_date(entry: bytes) -> datetime:
-    """Read the revocationDate of one entry that ``listed_entries`` cut out (RFC 5280 5.1.2.6)."""
-    _, time, *_ = der.children(entry, der.whole(entry))
-    digits = entry[time.begin : time.end].decode("ascii")
-    if time.tag == der.UTC_TIME:  # 4.1.2.5.1: two digits of the year, 1950 to 2049
-        digits = ("20" if digits < "50" else "19") + digits
-    return datetime.strptime(digits, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)

@@ -9,11 +9,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from iotonboard.model import RevocationReason, from_epoch, rfc3339, to_epoch
-from iotonboard.pki.crl_entry import encode_entry
+from iotonboard.pki.crl_entry import encode_entry, entry_date
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.store.crls import earliest_update, updates_in_force
+from iotonboard.store.issuers import current_issuers
 from iotonboard.store.revocations import (
+    add_foreign_entry,
     add_revocation,
+    foreign_entry,
     remove_revocation,
     revocable,
     revocation_of,
@@ -57,6 +60,20 @@ def revoke_certificates(
         add_revocation(state.store, serial, date, reason, encode_entry(serial, date, reason))
         _record(state, serial, now, subject, {"revoked": reason.value})
     mark_acl(state)
+
+
+def revoke_unknown(
+    state: State, serial: SerialNumber, reason: RevocationReason, now: datetime, *, subject: str, dated: datetime
+) -> None:
+    """Revoke a serial whose certificate this state does not know, on the CRLs of every CA: nobody knows whose it is.
+
+    A revocation of it that is there keeps its date.
+    """
+    earlier = foreign_entry(state.store, serial)
+    date = entry_date(earlier) if earlier else dated
+    for issuer in current_issuers(state.store):
+        add_foreign_entry(state.store, issuer.id, serial, encode_entry(serial, date, reason))
+    _record(state, serial, now, subject or "foreign", {"foreign": reason.value})
 
 
 def date_of_next_list(state: State) -> datetime:

@@ -5,22 +5,25 @@ That needs the database and what was named, nothing else: no key, and no file th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from iotonboard.errors import NotFoundError, StateError
-from iotonboard.model import Refused, RevocationReason, SerialNumber
+from iotonboard.errors import NotFoundError, PolicyError, StateError
+from iotonboard.model import DeviceId, Refused, RevocationReason, SerialNumber
+from iotonboard.pki.crl_entry import entry_date, serial_and_reason
 from iotonboard.state.alone import as_told
-from iotonboard.state.changes import date_of_next_list, revoke_certificates
-from iotonboard.store.certificates import certificate_by_serial
-from iotonboard.store.devices import device_named, device_record
-from iotonboard.store.revocations import revocable, revocation_of
+from iotonboard.state.changes import date_of_next_list, revoke_certificates, revoke_unknown
+from iotonboard.store.certificates import certificate_by_serial, has_certificate, has_certificates
+from iotonboard.store.devices import device_named, find_device
+from iotonboard.store.revocations import foreign_entry, newest_revocation, revocable, revocation_of
+from iotonboard.store.table_scan import TableScan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from iotonboard.model import RevocationRecord, Target
+    from iotonboard.model import Target
     from iotonboard.state.state import State
     from iotonboard.store.store import Store
 
@@ -30,7 +33,8 @@ class Revoked:
     """What stands now for one device or certificate that was named.
 
     ``serials`` were revoked by this call: none when all were revoked before, or have expired (then there is no date).
-    ``crl_number`` is that of the CRL in force that names them; ``None`` while none was signed.
+    ``crl_number`` is that of the CRL in force that names them; ``None`` while none was signed. ``device_id`` is empty
+    where nobody knows whose certificate it is. ``is_scanned``: no index found it, so one is damaged.
     """
 
     device_id: str
@@ -38,36 +42,49 @@ class Revoked:
     reason: RevocationReason
     revocation_date: datetime | None
     crl_number: int | None = None
+    is_scanned: bool = False
+
+
+# Whether a serial that the database does not know is of this CA, as somebody says or a signed list proves.
+IsOurs: TypeAlias = Callable[[SerialNumber], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class _When:
-    """When revocations are recorded, and the date of their entries on the lists."""
+class _Order:
+    """What one call asks for: when it is recorded, the date of its entries, and how what is unknown is found."""
 
+    reason: RevocationReason
     now: datetime
     dated: datetime
+    is_ours: IsOurs
+    scan: TableScan
 
 
 def record_revocations(
-    state: State, targets: Iterable[Target | Refused], reason: RevocationReason, *, strict: bool
+    state: State,
+    targets: Iterable[Target | Refused],
+    reason: RevocationReason,
+    *,
+    strict: bool,
+    is_ours: IsOurs = lambda _: False,
 ) -> list[Revoked | Refused]:
     """Record revocations in one transaction and read them back; a target that is refused harms no other.
 
     Revoking again is not an error: the first date and reason stay, but a hold becomes final and keyCompromise takes
-    the place of every other reason.
+    the place of every other reason. A serial that the database does not know is revoked where it ``is_ours``.
 
     Raises:
         IotOnboardError: with ``strict``, of the first target that is refused; nothing was recorded.
         BusyError: the state is locked or its disk refuses; nothing was recorded.
     """
     with state.transaction() as now:
-        when = _When(now, date_of_next_list(state))
-        recorded = [_record_or_refuse(state, target, reason, when, strict=strict) for target in targets]
+        order = _Order(reason, now, date_of_next_list(state), is_ours, TableScan(state.store))
+        recorded = [_record_or_refuse(state, target, order, strict=strict) for target in targets]
     return [_read_back(state.store, *place) for place in recorded]
 
 
 def _record_or_refuse(
-    state: State, target: Target | Refused, reason: RevocationReason, when: _When, *, strict: bool
+    state: State, target: Target | Refused, order: _Order, *, strict: bool
 ) -> tuple[Target | Refused, Revoked | Refused]:
     if isinstance(target, Refused):
         if strict:
@@ -75,7 +92,7 @@ def _record_or_refuse(
         return target, target
     try:
         with state.store.savepoint():
-            return target, _record_one(state, target, reason, when)
+            return target, _of_certificate(state, target, order) if target.serial else _of_device(state, target, order)
     except Exception as problem:  # a row that nobody can read is no obstacle to the others
         error = as_told(problem, state.paths.database)
         if strict or not state.store.in_transaction:  # a full disk ends the transaction
@@ -88,38 +105,71 @@ def _read_back(store: Store, target: Target | Refused, told: Revoked | Refused) 
     if isinstance(told, Refused) or isinstance(target, Refused):
         return told
     for serial in told.serials:
-        found = revocation_of(store, serial)
-        if found is None or found.reason is not told.reason:
+        if _reason_of(store, serial) is not told.reason:
             what = f"the database did not keep the revocation of {serial.hex}"
             error = StateError(what, hint="'iotonboard health --deep' looks for what changes its rows")
             return Refused(told.device_id, target.line, error)
     return told
 
 
-def _record_one(state: State, target: Target, reason: RevocationReason, when: _When) -> Revoked:
-    store = state.store
-    serials: tuple[SerialNumber, ...]
-    if target.serial:
-        certificate, holder = certificate_by_serial(store, SerialNumber.from_hex(target.serial))
-        if target.device_id and holder != target.device_id:
-            raise NotFoundError(
-                f"certificate {certificate.serial.hex} belongs to {holder!r}, not to {target.device_id!r}",
-                hint="leave the id out, or correct it",
-            )
-        earlier = certificate.revocation
-        serials = (certificate.serial,) if reason.replaces(earlier.reason if earlier else None) else ()
-    else:
-        holder = device_named(store, target.device_id).device_id
-        serials = tuple(revocable(store, holder, state.read_clock().earliest, reason))
-        earlier = None if serials else _newest_revocation(store, holder)
+def _reason_of(store: Store, serial: SerialNumber) -> RevocationReason | None:
+    if found := revocation_of(store, serial):
+        return found.reason
+    if entry := foreign_entry(store, serial):
+        return serial_and_reason(entry)[1]
+    scanned = revocation_of(store, serial, by_index=False)
+    return scanned.reason if scanned else None
+
+
+def _of_device(state: State, target: Target, order: _Order) -> Revoked:
+    store, earliest = state.store, state.read_clock().earliest
+    is_indexed = find_device(store, target.device_id) is not None or not order.scan.has_device(target.device_id)
+    holder = device_named(store, target.device_id).device_id if is_indexed else DeviceId(target.device_id)
+    is_indexed = is_indexed and has_certificates(store, holder)
+    serials = tuple(revocable(store, holder, earliest, order.reason, by_index=is_indexed))
     if serials:
-        revoke_certificates(state, serials, reason, when.now, subject=holder, dated=when.dated)
-    stands = revocation_of(store, serials[-1]) if serials else earlier
-    if stands is None:
-        return Revoked(holder, serials, reason, None)
-    return Revoked(holder, serials, stands.reason, stands.revocation_date)
+        revoke_certificates(state, serials, order.reason, order.now, subject=holder, dated=order.dated)
+    stands = newest_revocation(store, holder, by_index=is_indexed)
+    if serials or stands is None:
+        date = None if stands is None else stands.revocation_date
+        return Revoked(holder, serials, order.reason, date, is_scanned=not is_indexed)
+    return Revoked(holder, (), stands.reason, stands.revocation_date, is_scanned=not is_indexed)
 
 
-def _newest_revocation(store: Store, device_id: str) -> RevocationRecord | None:
-    found = (one.revocation for one in device_record(store, device_id).certificates if one.revocation)
-    return max(found, key=lambda revocation: revocation.revocation_date, default=None)
+def _of_certificate(state: State, target: Target, order: _Order) -> Revoked:
+    store, serial = state.store, SerialNumber.from_hex(target.serial)
+    is_indexed = has_certificate(store, serial)
+    if not is_indexed and not order.scan.has_certificate(serial):
+        return _of_unknown(state, target, serial, order)
+    certificate, holder = certificate_by_serial(store, serial, by_index=is_indexed)
+    if target.device_id and holder != target.device_id:
+        raise NotFoundError(
+            f"certificate {serial.hex} belongs to {holder!r}, not to {target.device_id!r}",
+            hint="leave the id out, or correct it",
+        )
+    stands = certificate.revocation
+    if stands is not None and not order.reason.replaces(stands.reason):
+        return Revoked(holder, (), stands.reason, stands.revocation_date, is_scanned=not is_indexed)
+    revoke_certificates(state, (serial,), order.reason, order.now, subject=holder, dated=order.dated)
+    date = order.dated if stands is None or stands.is_hold else stands.revocation_date
+    return Revoked(holder, (serial,), order.reason, date, is_scanned=not is_indexed)
+
+
+def _of_unknown(state: State, target: Target, serial: SerialNumber, order: _Order) -> Revoked:
+    """A certificate that only an older copy of the database knew, which was lost."""
+    entry = foreign_entry(state.store, serial)
+    earlier = serial_and_reason(entry)[1] if entry else None
+    if entry and not order.reason.replaces(earlier):
+        return Revoked(target.device_id, (), serial_and_reason(entry)[1], entry_date(entry))
+    if not entry and not order.is_ours(serial):
+        raise NotFoundError(
+            f"there is no certificate {serial.hex}",
+            hint="'iotonboard show ID' prints serials; --unknown revokes one that is of this CA and that it forgot",
+        )
+    if order.reason is RevocationReason.CERTIFICATE_HOLD:
+        raise PolicyError(
+            f"certificate {serial.hex} is unknown here, and a hold of it could not be ended",
+            hint="revoke it for good, or name its file with --cert",
+        )
+    revoke_unknown(state, serial, order.reason, order.now, subject=target.device_id, dated=order.dated)
+    return Revoked(target.device_id, (serial,), order.reason, entry_date(entry) if entry else order.dated)

@@ -95,14 +95,18 @@ def certificate_record(
     return CertificateRecord(number, validity, der, from_epoch(created_at), revocation, bool(has_key))
 
 
-def certificate_by_serial(store: Store, serial: SerialNumber) -> tuple[CertificateRecord, str]:
-    """A certificate and who holds it.
+def certificate_by_serial(
+    store: Store, serial: SerialNumber, *, by_index: bool = True
+) -> tuple[CertificateRecord, str]:
+    """A certificate and who holds it; without ``by_index`` the table is read through.
 
     Raises:
         NotFoundError: this CA never issued that serial.
     """
     holder = "coalesce((SELECT device_id FROM device WHERE id = c.device), c.host)"
-    query = f"SELECT {holder}, {RECORD_COLUMNS} FROM {_WITH_REVOCATION} WHERE c.serial = ?"
+    scan = "" if by_index else "NOT INDEXED"
+    joined = f"certificate c {scan} LEFT JOIN revocation r ON r.certificate = c.id"
+    query = f"SELECT {holder}, {RECORD_COLUMNS} FROM {joined} WHERE c.serial = ?"
     found = store.record(lambda name, *row: (certificate_record(*row), str(name)), query, (serial.octets,))
     if found is None:
         raise NotFoundError(f"there is no certificate {serial.hex}", hint="'iotonboard show ID' prints serials")
@@ -117,6 +121,12 @@ def certificate_der(store: Store, serial: SerialNumber) -> bytes | None:
 def has_certificate(store: Store, serial: SerialNumber) -> bool:
     """Say whether this state knows a certificate."""
     return store.row("SELECT 1 FROM certificate WHERE serial = ?", (serial.octets,)) is not None
+
+
+def has_certificates(store: Store, device_id: str) -> bool:
+    """Say whether an index finds any certificate of a device: each has one."""
+    query = "SELECT 1 FROM certificate WHERE device = (SELECT id FROM device WHERE device_id = ?) LIMIT 1"
+    return store.row(query, (device_id,)) is not None
 
 
 def newest_device_certificates(store: Store, limit: int) -> list[tuple[str, bytes]]:

@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from iotonboard.model import Validity, from_epoch, to_epoch
+from iotonboard.store.certificates import has_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -104,7 +105,7 @@ def issuer_of(store: Store, serial: SerialNumber) -> int:
 
 def crl_number(store: Store, rows: Sequence[CrlRow], serials: Sequence[SerialNumber]) -> int:
     """Number of the CRL in force among ``rows`` that the newest of a device's ``serials`` is on."""
-    if serials and rows[0].issuer != rows[-1].issuer:
+    if serials and rows[0].issuer != rows[-1].issuer and has_certificate(store, serials[-1]):
         issuer = issuer_of(store, serials[-1])
         return next((row.number for row in rows if row.issuer == issuer), rows[0].number)
     return rows[0].number

@@ -15,14 +15,19 @@ if TYPE_CHECKING:
 def add_revocation(
     store: Store, serial: SerialNumber, date: datetime, reason: RevocationReason, entry_der: bytes
 ) -> None:
-    """Record a revocation; one that is there already stays unless this reason replaces it."""
+    """Record a revocation; one that is there already stays unless this reason replaces it.
+
+    An index that does not find the certificate is no obstacle.
+    """
+    found = "SELECT id FROM certificate {} WHERE serial = :serial"
+    row = f"coalesce(({found.format('')}), ({found.format('NOT INDEXED')}))"  # the second is asked when the first fails
     store.execute(
         "INSERT INTO revocation (certificate, issuer, revocation_date, reason, not_after, entry_der)"
-        " SELECT id, issuer, ?, ?, not_after, ? FROM certificate WHERE serial = ? ON CONFLICT (certificate)"
-        " DO UPDATE SET reason = excluded.reason, revocation_date = excluded.revocation_date,"
+        f" SELECT id, issuer, :date, :reason, not_after, :entry FROM certificate WHERE id = {row}"
+        " ON CONFLICT (certificate) DO UPDATE SET reason = excluded.reason, revocation_date = excluded.revocation_date,"
         " entry_der = excluded.entry_der WHERE revocation.reason = 'certificateHold'"
         " OR (excluded.reason = 'keyCompromise' AND revocation.reason <> 'keyCompromise')",
-        (to_epoch(date), reason.value, entry_der, serial.octets),
+        {"date": to_epoch(date), "reason": reason.value, "entry": entry_der, "serial": serial.octets},
     )
 
 
@@ -34,14 +39,20 @@ def remove_revocation(store: Store, serial: SerialNumber) -> None:
 
 
 def revocable(
-    store: Store, device_id: str, now: datetime, reason: RevocationReason = RevocationReason.CERTIFICATE_HOLD
+    store: Store,
+    device_id: str,
+    now: datetime,
+    reason: RevocationReason = RevocationReason.CERTIFICATE_HOLD,
+    *,
+    by_index: bool = True,
 ) -> list[SerialNumber]:
     """Serials of a device's unexpired certificates that can be revoked for ``reason``, oldest first.
 
-    For a hold those are the valid ones.
+    For a hold those are the valid ones. Without ``by_index`` both tables are read through.
     """
-    query = """SELECT c.serial, r.reason FROM certificate c LEFT JOIN revocation r ON r.certificate = c.id
-        WHERE c.device = (SELECT id FROM device WHERE device_id = ?) AND c.not_after >= ? ORDER BY c.id"""
+    scan = "" if by_index else "NOT INDEXED"
+    query = f"""SELECT c.serial, r.reason FROM certificate c {scan} LEFT JOIN revocation r ON r.certificate = c.id
+        WHERE c.device IN (SELECT id FROM device {scan} WHERE device_id = ?) AND c.not_after >= ? ORDER BY c.id"""
     found = store.records(_serial_and_reason, query, (device_id, to_epoch(now)))
     return [serial for serial, earlier in found if reason.replaces(earlier)]
 
@@ -57,9 +68,26 @@ def held_serials(store: Store, device_id: str) -> list[SerialNumber]:
     return store.records(SerialNumber.from_octets, query, (device_id,))
 
 
-def revocation_of(store: Store, serial: SerialNumber) -> RevocationRecord | None:
+def newest_revocation(store: Store, device_id: str, *, by_index: bool = True) -> RevocationRecord | None:
+    """The latest revocation of a device's certificates; as ``revocable``."""
+    scan = "" if by_index else "NOT INDEXED"
+    query = f"""SELECT c.serial, r.revocation_date, r.reason FROM certificate c {scan}
+        JOIN revocation r ON r.certificate = c.id
+        WHERE c.device IN (SELECT id FROM device {scan} WHERE device_id = ?)
+        ORDER BY r.revocation_date DESC, c.id DESC LIMIT 1"""
+    return store.record(
+        lambda serial, date, reason: RevocationRecord(
+            SerialNumber.from_octets(serial), from_epoch(date), RevocationReason(reason)
+        ),
+        query,
+        (device_id,),
+    )
+
+
+def revocation_of(store: Store, serial: SerialNumber, *, by_index: bool = True) -> RevocationRecord | None:
     """The revocation of a certificate that this state knows; ``None`` when it has none."""
-    query = """SELECT r.revocation_date, r.reason FROM revocation r JOIN certificate c ON c.id = r.certificate
+    scan = "" if by_index else "NOT INDEXED"
+    query = f"""SELECT r.revocation_date, r.reason FROM certificate c {scan} JOIN revocation r ON r.certificate = c.id
         WHERE c.serial = ?"""
     return store.record(
         lambda date, reason: RevocationRecord(serial, from_epoch(date), RevocationReason(reason)),
@@ -103,6 +131,14 @@ def set_foreign_entry(store: Store, issuer: int, serial: SerialNumber, entry_der
             "INSERT INTO foreign_revocation (issuer, serial, entry_der) VALUES (?, ?, ?)",
             (issuer, serial.octets, entry_der),
         )
+
+
+def add_foreign_entry(store: Store, issuer: int, serial: SerialNumber, entry_der: bytes) -> None:
+    """Keep a revocation whose certificate this state does not know on the CRLs of one more issuer."""
+    store.execute(
+        "INSERT OR REPLACE INTO foreign_revocation (issuer, serial, entry_der) VALUES (?, ?, ?)",
+        (issuer, serial.octets, entry_der),
+    )
 
 
 def unlisted_revocations(store: Store) -> int:

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 from iotonboard.model import RevocationReason, SerialNumber, from_epoch
-from iotonboard.pki.crl import serial_and_reason
-from iotonboard.pki.crl_entry import encode_entry
+from iotonboard.pki.crl_entry import encode_entry, serial_and_reason
 from iotonboard.store import audit
 from iotonboard.store.acl_members import denied_ids, permitted_ids
 from iotonboard.store.certificates import certificate_by_serial

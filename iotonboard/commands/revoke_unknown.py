@@ -1,0 +1,32 @@
+"""``revoke`` of certificates that the database forgot: which serials the CA's own signed results files name.
+
+A certificate that was issued after the backup from which the state came back is in no row. The manifest beside its
+results file (``FILE.manifest``, signed in ``FILE.manifest.sig``) proves that this CA issued it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iotonboard.enrolment.results import manifest_serials
+from iotonboard.errors import IotOnboardError
+from iotonboard.pki.signatures import statement_holds
+from iotonboard.reading import read_file
+from iotonboard.store.issuers import all_issuers
+
+if TYPE_CHECKING:
+    from iotonboard.model import SerialNumber
+    from iotonboard.state.state import State
+
+_MAX_MANIFEST, _MAX_SIGNATURE = 1 << 28, 1 << 12
+
+
+def proved_serials(state: State, results: str) -> frozenset[SerialNumber]:
+    """Serials in the manifest of a results file, if one of this state's CAs signed it; else none."""
+    try:
+        manifest = read_file(results + ".manifest", limit=_MAX_MANIFEST)
+        signature = read_file(results + ".manifest.sig", limit=_MAX_SIGNATURE)
+        is_signed = any(statement_holds(issuer.der, manifest, signature) for issuer in all_issuers(state.store))
+        return manifest_serials(manifest) if is_signed else frozenset()
+    except IotOnboardError:
+        return frozenset()
