@@ -205,8 +205,8 @@ def sync_together(paths: Collection[str]) -> dict[str, IotOnboardError]:
 
 def _folders_of(paths: Iterable[str]) -> set[str]:
     """The folders of files, and those that these lie in: a new folder is a new name there."""
-    folders = set(map(os.path.dirname, paths))
-    return folders | set(map(os.path.dirname, folders))
+    folders = {os.path.dirname(path) or os.curdir for path in paths}
+    return folders | {os.path.dirname(folder) or os.curdir for folder in folders}
 
 
 def _refused(paths: Iterable[str], unsynced: Mapping[str, OSError]) -> dict[str, IotOnboardError]:

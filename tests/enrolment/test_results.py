@@ -119,3 +119,8 @@ def test_a_format_needs_a_place_and_must_exist(state: State, tmp_path: Path) -> 
     state.run("register", "a", "--format", "nonsense", "--out", tmp_path / "x", expect=2)
     assert state.snapshot() == before
     assert not (tmp_path / "x").exists()
+
+
+def test_results_go_to_a_name_without_a_folder(state: State, tmp_path: Path) -> None:
+    state.run("register", "a", "--results", "r.csv", cwd=tmp_path)
+    assert (tmp_path / "r.csv.manifest.sig").exists()
