@@ -227,3 +227,20 @@ def unreadable_for(path: str, reader: str) -> str:
     reason = obstacle_to_reading(path, user_number(user) if user else _NOBODY, groups)
     what = f"user {user!r}" if user else f"group {group!r}"
     return f"the broker's {what} cannot read it: {reason}" if reason else ""
+
+
+def file_system(path: str, mounts: str = "/proc/self/mountinfo") -> str:
+    """Name the kind of file system that ``path`` lies on, or would, as Linux calls it; empty where it is not told."""
+    place, kind, longest = os.path.realpath(path) + os.sep, "", 0
+    with contextlib.suppress(OSError), open(mounts, encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            before, _, behind = line.partition(" - ")  # proc(5)
+            point = re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), before.split(" ")[4])
+            if place.startswith(point.rstrip(os.sep) + os.sep) and len(point) >= longest:  # the last one lies on top
+                kind, longest = behind.split(" ", 1)[0], len(point)
+    return kind
+
+
+def mount_decides(path: str) -> bool:
+    """Say whether owners and modes are the mount's and not the files', as on FAT."""
+    return file_system(path) in {"vfat", "msdos", "exfat", "fuseblk", "ntfs", "ntfs3"}

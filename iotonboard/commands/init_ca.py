@@ -16,12 +16,13 @@ from iotonboard.ca.ca_key import CA_KEY_FILE
 from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.founding import check_life, found_ca
 from iotonboard.ca.vault import VAULT_KEY_OCTETS, Vault
-from iotonboard.errors import ConflictError
-from iotonboard.files import make_private_dir
+from iotonboard.errors import ConflictError, StateError
+from iotonboard.files import make_private_dir, remove_empty_dir, remove_file
 from iotonboard.pki.profiles import Subject
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.layout import resolve_paths
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
+from iotonboard.state.share import refuse_network, refuse_without_locks
 from iotonboard.state.state import State, load_settings
 from iotonboard.store.store import Store
 
@@ -67,10 +68,12 @@ def init_ca(
     Raises:
         ConflictError: a state is there already, or CA files lie where the new ones would go.
         KeyUnavailableError: an interrupted call left a key that this passphrase does not open.
+        StateError: the place is a network share, or one where locks keep nobody out; nothing is left there.
         BusyError: the disk refuses.
     """
     settings = load_settings(root, environment)
     paths = resolve_paths(root, settings)
+    refuse_network(paths.database)
     check_life(settings, request.validity_days)
     subject = Subject(request.common_name, request.organization)
     is_resumed = os.path.exists(paths.database)
@@ -79,6 +82,7 @@ def init_ca(
     try:
         state = State(paths, settings, store, caller, clock)
         with state.transaction():
+            refuse_without_locks(store)
             if store.meta("initialised") is not None:
                 raise ConflictError(
                     f"there is a state in {paths.root!r} already",
@@ -86,9 +90,22 @@ def init_ca(
                 )
             result = _fill(state, request, subject, request.passphrase(is_resumed))
         refuse_unpublished(publish(state, *EVERYTHING))
+    except StateError:
+        store.close()
+        if not is_resumed:
+            _leave_nothing(paths)
+        raise
     finally:
         store.close()
     return result
+
+
+def _leave_nothing(paths: Paths) -> None:
+    """Take away the database that was made for the trial, and the folders that are empty without it."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        remove_file(paths.database + suffix)
+    for folder in (paths.devices, paths.certs, os.path.dirname(paths.database), paths.root):
+        remove_empty_dir(folder)
 
 
 def _make_folders(paths: Paths) -> None:

@@ -8,12 +8,16 @@ import stat
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from iotonboard.errors import BusyError
 from iotonboard.health.finding import Outcome, failed, ok, warning
 from iotonboard.health.trail_check import check_trail
 from iotonboard.model import from_epoch, rfc3339
+from iotonboard.permissions import mount_decides
+from iotonboard.state.share import ELSEWHERE, network_kind
 from iotonboard.store.certificates import newest_device_certificates
 from iotonboard.store.devices import count_devices
 from iotonboard.store.issuers import current_issuers
+from iotonboard.store.lock_probe import lock_keeps_others_out
 from iotonboard.store.set_aside import rows_set_aside
 
 if TYPE_CHECKING:
@@ -45,6 +49,22 @@ def database(state: State) -> Outcome:
     return ok(count)
 
 
+def locks(state: State) -> Outcome:
+    """While one process writes, another one is kept out: where that fails, two of them damage one database."""
+    if kind := network_kind(state.paths.database):
+        return failed(f"{state.paths.database!r} is on a network share ({kind})", ELSEWHERE)
+    try:
+        with state.store.without_waiting(), state.store.transaction():
+            holds = lock_keeps_others_out(state.store)
+    except BusyError:
+        return ok("not tried: another command is at work, or the disk cannot be written")
+    if holds is None:
+        return ok("not tried on this system")
+    if not holds:
+        return failed(f"locks do not work in {os.path.dirname(state.paths.database)!r}", ELSEWHERE)
+    return ok("a child process was kept out")
+
+
 def set_aside(state: State) -> Outcome:
     """No row had to be set aside because it cannot be; the first of them are named."""
     rows = list(rows_set_aside(state.store))
@@ -74,6 +94,8 @@ def modes(state: State) -> Outcome:
     """Nobody else may use what is private, and all of it has one owner: whoever works with it."""
     if os.name != "posix":
         return ok("not checked on this system")
+    if mount_decides(state.paths.root):
+        return ok("owners and modes are decided by the mount (uid=, gid=, umask=)")
     owner = os.stat(state.paths.root).st_uid
     if os.geteuid() != owner:
         return warning(

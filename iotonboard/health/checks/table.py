@@ -29,6 +29,7 @@ class Check:
 
 CHECKS = (
     Check("database", "SQLite finds the database sound", machine.database),
+    Check("locks", "another process is kept out while one writes, and the disk is no share", machine.locks),
     Check("set-aside", "every row of an older version could be brought forward", machine.set_aside),
     Check("clock", "the clock agrees with the last recorded event", machine.clock),
     Check("places", "no disk is away on which something was published", publications.places),
