@@ -271,13 +271,14 @@ def certificate_json(
 class Target:
     """A device, or one certificate, that is there already, as it was named; empty where nothing was said.
 
-    ``line`` 0: not from a list.
+    ``line`` 0: not from a list. ``is_reported``: the device itself reported the fingerprint.
     """
 
     device_id: str
     line: int = 0
     serial: str = ""
     fingerprint: str = ""
+    is_reported: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from iotonboard.cli import output
-from iotonboard.cli.options import OptionalDevicesArgument
+from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument
 from iotonboard.cli.session import Session, verb
+from iotonboard.cli.targets import Told, either, named_targets
 from iotonboard.errors import UsageError
-from iotonboard.model import Refused, Target, rfc3339
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from iotonboard.model import Target, rfc3339
 
 app = typer.Typer()
 
@@ -23,27 +19,28 @@ app = typer.Typer()
 def confirm(
     session: Session,
     ids: OptionalDevicesArgument = None,
-    batch: Annotated[
-        str | None, typer.Option("--batch", metavar="FILE", help="CSV or results file; '-': stdin.")
-    ] = None,
+    batch: BatchOption = None,
+    id_column: IdColumnOption = "",
     fingerprint: Annotated[
         str | None, typer.Option("--fingerprint", metavar="HEX", help="SHA-256 that the device reported.")
     ] = None,
 ) -> int | None:
-    """Record that devices took their credentials; needs no key."""
+    """Record that devices took their credentials; needs no key.
+
+    A fingerprint that a device reported proves it: --fingerprint, or the column 'fingerprint' of a list. Results of the
+    program itself prove nothing.
+    """
     from iotonboard.commands.confirm import confirm as confirm_all
 
-    if bool(ids) == (batch is not None):
-        raise UsageError("name devices, or a list with --batch", hint="for example: iotonboard confirm press-17")
+    either(ids, batch, "confirm press-17")
     if fingerprint and len(ids or ()) != 1:
         raise UsageError("--fingerprint goes with one device", hint="a list has a column 'fingerprint'")
-    exit_code = 0
+    targets = named_targets(session, ids, batch, id_column, refuse_failed=True)
+    if fingerprint and ids:
+        targets = iter((Target(ids[0], fingerprint=fingerprint, is_reported=True),))
+    told = Told(session, in_json=False)
     with session.open_state() as state:
-        for one in confirm_all(state, _targets(ids or [], batch, fingerprint or "")):
-            if isinstance(one, Refused):
-                exit_code = exit_code or one.error.exit_code
-                output.write_error(one.message, one.error.hint)
-                continue
+        for one in told.done(confirm_all(state, targets)):
             values = {
                 "device_id": one.device_id,
                 "serial": one.certificate.serial.hex,
@@ -52,13 +49,4 @@ def confirm(
             }
             what = "confirmed" if one.is_new else "was confirmed already"
             session.result(values, f"{one.device_id}\t{what}\t{rfc3339(one.confirmed_at)}")
-    return exit_code
-
-
-def _targets(ids: list[str], batch: str | None, fingerprint: str) -> Iterator[Target]:
-    for device_id in ids:
-        yield Target(device_id, fingerprint=fingerprint)
-    if batch is not None:
-        from iotonboard.enrolment.device_list import all_of, read_targets
-
-        yield from all_of(read_targets(batch, sys.stdin.buffer), batch)
+    return told.end()

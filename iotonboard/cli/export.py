@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iotonboard.cli.complete import complete_device_id, complete_format
+from iotonboard.cli.options import BatchOption, IdColumnOption
 from iotonboard.cli.session import Session, verb
+from iotonboard.cli.targets import Told, check_list, named_targets
 from iotonboard.errors import UsageError
-from iotonboard.model import Refused
 
 if TYPE_CHECKING:
     from iotonboard.ca.credentials import Exported
@@ -24,9 +25,8 @@ def export(
     device_id: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="The device.", autocompletion=complete_device_id)
     ] = None,
-    batch: Annotated[
-        str | None, typer.Option("--batch", metavar="FILE", help="CSV with device_id, or a results file; '-': stdin.")
-    ] = None,
+    batch: BatchOption = None,
+    id_column: IdColumnOption = "",
     format_name: Annotated[
         str,
         typer.Option("--format", help="zip, pem, ...; 'zip' is encrypted.", autocompletion=complete_format),
@@ -43,8 +43,9 @@ def export(
     if (device_id is None) == (batch is None):
         raise UsageError("name one device, or a list with --batch", hint="for example: iotonboard export press-17")
     if batch is not None:
-        exit_code = _export_list(session, batch, format_name, out, force=force)
+        exit_code = _export_list(session, batch, id_column, format_name, out, force=force)
     else:
+        check_list(session, batch, id_column)
         path = out or (f"{device_id}.{format_name}" if chosen.single_file else str(device_id))
         exit_code = _export_one(session, str(device_id), format_name, path, force=force)
         if path == "-":
@@ -69,26 +70,21 @@ def _export_one(session: Session, device_id: str, format_name: str, path: str, *
     return None
 
 
-def _export_list(session: Session, batch: str, format_name: str, out: str | None, *, force: bool) -> int | None:
+def _export_list(
+    session: Session, batch: str, id_column: str, format_name: str, out: str | None, *, force: bool
+) -> int | None:
     from iotonboard.cli.progress import watched
     from iotonboard.commands.export import export_list
-    from iotonboard.enrolment.device_list import all_of, count_rows, read_targets
+    from iotonboard.enrolment.device_list import count_rows
 
     if out is None or out == "-":
         raise UsageError("a list needs a folder", hint="name it with --out DIR")
-    if batch == "-" and session.passphrase_file == "-":
-        raise UsageError("stdin cannot be both passphrase and list", hint="put the passphrase into a file")
-    exit_code = 0
-    targets = all_of(read_targets(batch, sys.stdin.buffer), batch)
+    targets, told = named_targets(session, None, batch, id_column), Told(session)
     with session.open_state() as state:
         done = export_list(state, targets, format_name, out, session.unlocker(state), force=force)
-        for one in watched(session, done, count_rows(batch)):
-            if isinstance(one, Refused):
-                exit_code = exit_code or one.error.exit_code
-                session.refusal(one)
-            else:
-                _print(session, one, format_name)
-    return exit_code
+        for one in told.done(watched(session, done, count_rows(batch))):
+            _print(session, one, format_name)
+    return told.end()
 
 
 def _print(session: Session, one: Exported, format_name: str) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from iotonboard.cli.complete import complete_device_id
+from iotonboard.cli.options import BatchOption, IdColumnOption
 from iotonboard.cli.session import Session, verb
+from iotonboard.cli.targets import Told, named_targets
 from iotonboard.errors import UsageError
 
 app = typer.Typer()
@@ -20,9 +21,8 @@ def labels(
     ids: Annotated[
         list[str] | None, typer.Argument(metavar="[ID...]", help="Devices.", autocompletion=complete_device_id)
     ] = None,
-    batch: Annotated[
-        str | None, typer.Option("--batch", metavar="FILE", help="CSV with device_id; '-': stdin.")
-    ] = None,
+    batch: BatchOption = None,
+    id_column: IdColumnOption = "",
     out: Annotated[str, typer.Option("--out", metavar="FILE", help="labels.svg, .png or .pdf.")] = "labels.pdf",
     page: Annotated[str, typer.Option("--page", metavar="WxH", help="Size of the page, in millimetres.")] = "210x297",
     columns: Annotated[int, typer.Option("--columns", min=1, max=20, help="Labels side by side.")] = 3,
@@ -32,8 +32,6 @@ def labels(
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
 ) -> int | None:
     """Write sheets of labels: QR code with id, serial and fingerprint, and the id to read."""
-    from iotonboard.enrolment.device_list import all_of, read_targets
-
     try:
         from iotonboard.commands.labels import make_labels
         from iotonboard.delivery.labels import Sheet
@@ -43,18 +41,18 @@ def labels(
             hint="pip install 'iotonboard[labels]'",
         ) from None
 
-    wanted = list(ids or [])
-    if batch is not None:
-        wanted += [target.device_id for target in all_of(read_targets(batch, sys.stdin.buffer), batch)]
-    if not wanted:
+    if not ids and batch is None:
         raise UsageError("no device is named", hint="name devices or --batch FILE")
+    targets = named_targets(session, ids, batch, id_column)
     width, height = _size(page)
     sheet = Sheet(width, height, columns, rows, margin, margin, gap)
     with session.open_state() as state:
-        result = make_labels(state, wanted, sheet, out, force=force)
+        result = make_labels(state, targets, sheet, out, force=force)
+    told = Told(session, in_json=False)
     values = {"labels": result.labels, "pages": result.pages, "paths": list(result.paths)}
-    session.result(values, f"{result.labels} labels\t{result.pages} pages\t{' '.join(result.paths)}")
-    return None
+    for _ in told.done((*result.refused, result)):
+        session.result(values, f"{result.labels} labels\t{result.pages} pages\t{' '.join(result.paths)}")
+    return told.exit_code
 
 
 def _size(text: str) -> tuple[float, float]:

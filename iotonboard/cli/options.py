@@ -16,7 +16,11 @@ OptionalDevicesArgument = Annotated[
     list[str] | None, typer.Argument(metavar="[ID...]", help="Devices.", autocompletion=complete_device_id)
 ]
 BatchOption = Annotated[
-    str | None, typer.Option("--batch", metavar="FILE", help="CSV with device_id; '-': stdin.")
+    str | None,
+    typer.Option("--batch", metavar="FILE", help="A list: CSV with device_id, plain ids, or results; '-': stdin."),
+]
+IdColumnOption = Annotated[
+    str, typer.Option("--id-column", metavar="NAME", help="The list's column that names the device.")
 ]  # fmt: skip
 ValidityOption = Annotated[
     int | None, typer.Option("--validity-days", min=1, max=36500, help="Life, in days.")

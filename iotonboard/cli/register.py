@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,8 +14,9 @@ import typer
 from iotonboard.cli import output
 from iotonboard.cli.batch import open_passwords, refuse_stopped, stop_signal, tell, worker_starter
 from iotonboard.cli.complete import complete_format
-from iotonboard.cli.options import ValidityOption
+from iotonboard.cli.options import BatchOption, IdColumnOption, ValidityOption
 from iotonboard.cli.session import Session, verb
+from iotonboard.cli.targets import check_list
 from iotonboard.errors import UsageError
 from iotonboard.model import DeviceId, KeyType, certificate_json
 
@@ -33,20 +34,21 @@ if TYPE_CHECKING:
 app = typer.Typer()
 _IDLE_AFTER_S = 0.25
 _NAMES_SHOWN = 8
+_MAX_LINE = 1 << 20  # octets; a longer one is handed on in part, and refused
 
 
 @verb(app, "register", example="iotonboard register press-17 --set line=A3 --passphrase-file ca.pass --json")
 def register(
     session: Session,
-    ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID...]", help="Device ids; none: a UUID is made.")
-    ] = None,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID...]", help="Device ids.")] = None,
     count: Annotated[
         int | None, typer.Option("--count", min=1, max=10_000_000, help="Register N devices with UUIDs.")
     ] = None,
-    batch: Annotated[
-        str | None, typer.Option("--batch", metavar="FILE", help="CSV with one device a line; '-': stdin.")
-    ] = None,
+    uuid: Annotated[
+        bool, typer.Option("--uuid", help="Make a UUID: one device, or for each row or line without an id.")
+    ] = False,
+    batch: BatchOption = None,
+    id_column: IdColumnOption = "",
     stream: Annotated[bool, typer.Option("--stream", help="Read ids or JSON from stdin, answer each at once.")] = False,
     csr: Annotated[str | None, typer.Option("--csr", metavar="FILE", help="Certify the key of this request.")] = None,
     csr_dir: Annotated[
@@ -93,11 +95,11 @@ def register(
     from iotonboard.commands import register as command
     from iotonboard.enrolment.answer_files import Keeping
 
-    if sum((bool(ids), count is not None, batch is not None, stream, csr_dir is not None)) > 1:
-        raise UsageError("ids, --count, --batch, --stream and --csr-dir exclude each other", hint="choose one of them")
+    _check_ways(ids, count, batch, csr_dir, stream=stream, uuid=uuid)
+    check_list(session, batch, "" if stream else id_column)
     if csr and (count or batch or stream or csr_dir or len(ids or ()) > 1):
         raise UsageError("--csr goes with one device", hint="a CSV has a column 'csr' for many")
-    if session.passphrase_file == "-" and (stream or batch == "-"):
+    if session.passphrase_file == "-" and stream:
         raise UsageError("stdin cannot be both passphrase and list", hint="put the passphrase into a file")
     common = _request(name, attributes or [], topics or [], key_type, validity_days)
     options = command.Options(
@@ -113,10 +115,11 @@ def register(
         _say_where_keys_belong(
             session, state.config["key_origin"], csr=bool(csr or csr_dir), is_list=bool(batch or stream)
         )
+        lines = _lines_of_stdin(stopped) if stream else None
         kept = _results(state, results, is_many=named > 1 or (is_list and not stream))
         answers = command.register(
             state,
-            _requests(session, ids, named, batch, csr, csr_dir, _lines_of_stdin(stopped) if stream else None, common),
+            _requests(session, ids, named, _Source(batch, csr, csr_dir, lines, id_column, not uuid), common),
             options,
             Keeping(kept, password_file, _export(format_name, out)),
             session.unlocker(state),
@@ -129,6 +132,19 @@ def register(
             session.message((told.summary or "the list is empty") + (f"; results in {kept.path}" if kept else ""))
         refuse_stopped(stopped, hint="run it again with --if-exists skip to go on")
     return told.exit_code
+
+
+def _check_ways(
+    ids: list[str] | None, count: int | None, batch: str | None, csr_dir: str | None, *, stream: bool, uuid: bool
+) -> None:
+    """A device without an id is made only where that is asked for."""
+    ways = (bool(ids), count is not None, batch is not None, stream, csr_dir is not None)
+    if sum(ways) > 1:
+        raise UsageError("ids, --count, --batch, --stream and --csr-dir exclude each other", hint="choose one of them")
+    if uuid and (ids or csr_dir is not None):
+        raise UsageError("--uuid is for devices without an id", hint="leave it out")
+    if not any(ways) and not uuid:
+        raise UsageError("no device is named", hint="name it, or let an id be made: iotonboard register --uuid")
 
 
 # -- requests -------------------------------------------------------------------------------------------------------
@@ -149,29 +165,36 @@ def _request(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where devices are read from, if they are not named on the command line."""
+
+    batch: str | None
+    csr: str | None
+    csr_dir: str | None
+    lines: Iterator[bytes | None] | None
+    id_column: str
+    needs_id: bool
+
+
 def _requests(
-    session: Session,
-    ids: list[str] | None,
-    count: int,
-    batch: str | None,
-    csr: str | None,
-    csr_dir: str | None,
-    lines: Iterator[bytes | None] | None,
-    common: Request,
+    session: Session, ids: list[str] | None, count: int, source: _Source, common: Request
 ) -> Iterator[Request | Refused | None]:
     """The devices that were named, in the one way that was chosen."""
-    if batch is not None or lines is not None:
+    if source.batch is not None or source.lines is not None:
         from iotonboard.enrolment import device_list
-    if csr or csr_dir is not None:
+    if source.csr or source.csr_dir is not None:
         from iotonboard.enrolment import csr_files
-    if csr:
-        common = replace(common, csr=csr_files.read_csr(csr, sys.stdin.buffer))
-    if lines is not None:
-        return _with_defaults(device_list.read_stream(lines), common)
-    if batch is not None:
-        return _with_defaults(device_list.read_devices(batch, sys.stdin.buffer), common)
-    if csr_dir is not None:
-        return _with_defaults(csr_files.read_csr_folder(_look_into(session, csr_dir)), common)
+    if source.csr:
+        common = replace(common, csr=csr_files.read_csr(source.csr, sys.stdin.buffer))
+    if source.lines is not None:
+        listed = device_list.read_stream(source.lines, source.id_column, needs_id=source.needs_id)
+        return _with_defaults(listed, common)
+    if source.batch is not None:
+        rows = device_list.read_devices(source.batch, sys.stdin.buffer, source.id_column, needs_id=source.needs_id)
+        return _with_defaults(rows, common)
+    if source.csr_dir is not None:
+        return _with_defaults(csr_files.read_csr_folder(_look_into(session, source.csr_dir)), common)
     if not ids:
         return (common for _ in range(count))
     parsed = [DeviceId(text) for text in ids]
@@ -215,16 +238,19 @@ def _say_where_keys_belong(session: Session, key_origin: str, *, csr: bool, is_l
 
 
 def _lines_of_stdin(stopped: Callable[[], bool]) -> Iterator[bytes | None]:
-    """Lines as they come, and ``None`` when none came for a moment after the last one."""
+    """Lines as they come, with their ends, and ``None`` when none came for a moment after the last one."""
     buffered = b""
-    changed = False
+    changed = is_too_long = False
     while True:
-        line, newline, rest = buffered.partition(b"\n")
-        if newline:
-            buffered = rest
-            yield line
+        *lines, buffered = buffered.split(b"\n")
+        for line in lines[1:] if is_too_long else lines:  # of a line that is too long, the end was not told yet
+            yield line + b"\n"
             changed = True
-            continue
+        is_too_long = is_too_long and not lines
+        if len(buffered) > _MAX_LINE:
+            if not is_too_long:
+                yield buffered
+            is_too_long, buffered = True, b""
         while not _is_readable(sys.stdin.fileno()):
             if stopped():
                 return
@@ -235,7 +261,7 @@ def _lines_of_stdin(stopped: Callable[[], bool]) -> Iterator[bytes | None]:
         if not chunk:
             break
         buffered += chunk
-    if buffered:
+    if buffered and not is_too_long:
         yield buffered
 
 

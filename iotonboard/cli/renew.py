@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from iotonboard.cli.batch import open_passwords, refuse_stopped, stop_signal, tell, worker_starter
-from iotonboard.cli.options import BatchOption, OptionalDevicesArgument, ValidityOption
+from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument, ValidityOption
 from iotonboard.cli.session import Session, verb
+from iotonboard.cli.targets import check_list, named_targets
 from iotonboard.errors import UsageError
 from iotonboard.model import KeyType, certificate_json, rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from iotonboard.enrolment.batch import Enrolled
-    from iotonboard.model import Target
 
 app = typer.Typer()
 
@@ -28,6 +28,7 @@ def renew(
     session: Session,
     ids: OptionalDevicesArgument = None,
     batch: BatchOption = None,
+    id_column: IdColumnOption = "",
     expiring_within: Annotated[
         int | None,
         typer.Option(
@@ -78,7 +79,9 @@ def renew(
         raise UsageError("these options exclude each other", hint="ids, --batch, --old-ca; --rekey, --same-key, --csr")
     if key_type is not None and (same_key or csr is not None):
         raise UsageError("--key-type is for a key that is made here", hint="leave it out, or use --rekey")
-    _check_usage(session, ids or [], batch, csr)
+    _check_usage(session, ids or [], csr)
+    check_list(session, batch, id_column)
+    targets = named_targets(session, ids, batch, id_column) if ids or batch is not None else None
     options = command.Options(
         key="new" if rekey else "same" if same_key else "auto",
         csr=None if csr is None else parse_csr(read_csr(csr, sys.stdin.buffer)),
@@ -93,7 +96,7 @@ def renew(
     with session.open_state() as state, open_passwords(passwords) as password_file, stop_signal() as stopped:
         answers = command.renew(
             state,
-            _targets(ids, batch),
+            targets,
             options,
             Keeping(passwords=password_file),
             session.unlocker(state),
@@ -110,23 +113,13 @@ def renew(
     return told.exit_code
 
 
-def _check_usage(session: Session, ids: Sequence[str], batch: str | None, csr: str | None) -> None:
+def _check_usage(session: Session, ids: Sequence[str], csr: str | None) -> None:
     if csr and len(ids) != 1:
         raise UsageError("--csr goes with one device", hint="name that device")
-    if session.passphrase_file == "-" and "-" in (batch, csr):
-        raise UsageError("stdin cannot be both passphrase and list", hint="put the passphrase into a file")
+    if session.passphrase_file == "-" == csr:
+        raise UsageError("stdin cannot be both passphrase and request", hint="put the passphrase into a file")
     if len({text.lower() for text in ids}) != len(ids):
         raise UsageError("an id is named twice", hint="name every device once")
-
-
-def _targets(ids: Sequence[str] | None, batch: str | None) -> Iterator[Target] | None:
-    """The devices that were named; ``None``: the options choose them."""
-    from iotonboard.enrolment.device_list import all_of, read_targets
-    from iotonboard.model import Target
-
-    if batch is not None:
-        return all_of(read_targets(batch, sys.stdin.buffer), batch)
-    return (Target(text) for text in ids) if ids else None
 
 
 def _show(session: Session, answer: Enrolled) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from iotonboard.cli import output
-from iotonboard.cli.options import BatchOption, OptionalDevicesArgument, ReloadOption
+from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument, ReloadOption
 from iotonboard.cli.session import Session, verb
+from iotonboard.cli.targets import check_list, named_targets
 from iotonboard.errors import BusyError, IotOnboardError, UnpublishedError, UsageError
 from iotonboard.model import Refused, RevocationReason, Target, rfc3339
 
@@ -38,6 +38,7 @@ def revoke(
     ] = RevocationReason.UNSPECIFIED,
     serials: Annotated[list[str] | None, typer.Option("--serial", metavar="HEX", help="One certificate only.")] = None,
     batch: BatchOption = None,
+    id_column: IdColumnOption = "",
     certificates: Annotated[
         list[str] | None, typer.Option("--cert", metavar="FILE", help="A certificate file, known here or not.")
     ] = None,
@@ -56,14 +57,15 @@ def revoke(
     (exit 8, whatever else was refused), and the next command that can does it. A target that is refused stops no other.
     """
     names_any = bool(ids or serials or certificates)
-    _check_usage(session, names_any=names_any, batch=batch, defer=defer, reload=reload)
+    check_list(session, batch, id_column)
+    _check_usage(names_any=names_any or batch is not None, defer=defer, reload=reload)
     if unknown and not serials and batch is None:
         raise UsageError("--unknown goes with --serial or --batch", hint="name the serial of the certificate")
     if serials and len(ids or ()) > 1:
         raise UsageError(
             "--serial goes with one device at most", hint="revoke the other devices with a call of their own"
         )
-    targets = list(_targets(ids or [], serials or [], batch))
+    targets = list(_targets(session, ids or [], serials or [], batch, id_column))
     with session.open_state(is_urgent=True) as state:
         if certificates:
             from iotonboard.commands.revoke_cert import find_targets
@@ -110,30 +112,28 @@ def _proof(state: State, batch: str | None, *, is_said: bool) -> IsOurs:
     return is_proved
 
 
-def _check_usage(session: Session, *, names_any: bool, batch: str | None, defer: bool, reload: bool) -> None:
-    if not names_any and batch is None:
+def _check_usage(*, names_any: bool, defer: bool, reload: bool) -> None:
+    if not names_any:
         raise UsageError("nothing to revoke", hint="name devices, --serial, --cert or --batch")
-    if batch == "-" and session.passphrase_file == "-":
-        raise UsageError("stdin cannot be both passphrase and list", hint="put the passphrase into a file")
     if defer and reload:
         raise UsageError("--defer publishes nothing to reload", hint="leave one of the two out")
 
 
-def _targets(ids: list[str], serials: list[str], batch: str | None) -> Iterator[Target | Refused]:
+def _targets(
+    session: Session, ids: list[str], serials: list[str], batch: str | None, id_column: str
+) -> Iterator[Target | Refused]:
     for text in serials:
         yield Target(ids[0] if len(ids) == 1 else "", serial=text)
     if not serials:
         yield from map(Target, ids)
     if batch is not None:
-        yield from _listed(batch)
+        yield from _listed(session, batch, id_column)
 
 
-def _listed(batch: str) -> Iterator[Target | Refused]:
+def _listed(session: Session, batch: str, id_column: str) -> Iterator[Target | Refused]:
     """The rows of a list; what ends it, such as a stick that was pulled out, stops nothing that was named before."""
-    from iotonboard.enrolment.device_list import read_targets
-
     try:
-        yield from read_targets(batch, sys.stdin.buffer)
+        yield from named_targets(session, None, batch, id_column, needs_end=True)
     except IotOnboardError as error:
         yield Refused(batch, 0, error)
     except OSError as error:

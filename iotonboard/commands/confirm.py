@@ -40,7 +40,7 @@ class Confirmed:
     is_new: bool
 
 
-def confirm(state: State, targets: Iterable[Target]) -> Iterator[Confirmed | Refused]:
+def confirm(state: State, targets: Iterable[Target | Refused]) -> Iterator[Confirmed | Refused]:
     """Record receipts and yield what became of each once it is durable; one that is refused harms no other.
 
     Without fingerprint and serial, the device's valid certificate is meant. Confirming again is not an error: the
@@ -60,14 +60,16 @@ def confirm(state: State, targets: Iterable[Target]) -> Iterator[Confirmed | Ref
     refuse_unpublished(unpublished)
 
 
-def _confirm(state: State, target: Target, now: datetime) -> Confirmed | Refused:
+def _confirm(state: State, target: Target | Refused, now: datetime) -> Confirmed | Refused:
+    if isinstance(target, Refused):
+        return target
     try:
         certificate = _find(state, target)
     except BusyError:
         raise  # the disk and not the row: SQLite may have ended the whole transaction
     except IotOnboardError as error:
         return Refused(target.device_id, target.line, error)
-    proved = bool(target.fingerprint)
+    proved = target.is_reported
     is_new = add_receipt(state.store, certificate.serial, now, proved=proved)
     if is_new:
         close_deliveries(state.store, certificate.serial, "fetched")

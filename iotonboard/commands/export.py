@@ -40,12 +40,15 @@ def export_stream(state: State, device_id: str, format_name: str, unlock: Unlock
 
 
 def export_list(
-    state: State, targets: Iterable[Target], format_name: str, folder: str, unlock: Unlock, *, force: bool
+    state: State, targets: Iterable[Target | Refused], format_name: str, folder: str, unlock: Unlock, *, force: bool
 ) -> Iterator[Exported | Refused]:
     """Write many devices' credentials below ``folder``, which is made; a device that is refused harms no other."""
     authority = unlock()
     make_private_dir(folder)
     for target in targets:
+        if isinstance(target, Refused):
+            yield target
+            continue
         try:
             yield write_below(state, authority, target.device_id, format_name, folder, force=force)
         except IotOnboardError as error:

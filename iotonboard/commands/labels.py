@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from iotonboard.delivery import labels
 from iotonboard.errors import NotFoundError
 from iotonboard.files import PUBLIC, refuse_existing, write_atomic
+from iotonboard.model import Refused
 from iotonboard.store.devices import device_record
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from iotonboard.delivery.labels import Sheet
+    from iotonboard.model import Target
     from iotonboard.state.state import State
 
 
@@ -25,17 +27,29 @@ class Result:
     labels: int
     pages: int
     paths: tuple[str, ...]
+    refused: tuple[Refused, ...] = ()
 
 
-def make_labels(state: State, ids: Sequence[str], sheet: Sheet, out: str, *, force: bool) -> Result:
+def make_labels(state: State, targets: Iterable[Target | Refused], sheet: Sheet, out: str, *, force: bool) -> Result:
     """Write one label for each device's newest certificate; ``out`` ends in ``.svg``, ``.png`` or ``.pdf``.
 
+    A row of a list that is refused harms no other. Where no label is left, no file is written.
+
     Raises:
-        NotFoundError: a device is not there, or has no certificate.
+        NotFoundError: a device that was named is not there, or has no certificate; nothing was written.
         ConflictError: a file is there already and ``force`` was not asked for.
         UsageError: the libraries are missing, the labels too small or the kind unknown.
     """
-    wanted = [_label(state, device_id) for device_id in ids]
+    wanted: list[labels.Label] = []
+    refused: list[Refused] = []
+    for target in targets:
+        one = _label_of(state, target)
+        if isinstance(one, Refused):
+            refused.append(one)
+        else:
+            wanted.append(one)
+    if not wanted:
+        return Result(0, 0, (), tuple(refused))
     pages = list(labels.lay_out(wanted, sheet))
     stem, dot_kind = os.path.splitext(out)
     files = labels.render(pages, sheet, dot_kind.removeprefix(".").lower(), state.clock())
@@ -45,7 +59,18 @@ def make_labels(state: State, ids: Sequence[str], sheet: Sheet, out: str, *, for
             refuse_existing(path)
     for path, content in zip(paths, files, strict=True):
         write_atomic(path, content, PUBLIC)
-    return Result(len(wanted), len(pages), tuple(paths))
+    return Result(len(wanted), len(pages), tuple(paths), tuple(refused))
+
+
+def _label_of(state: State, target: Target | Refused) -> labels.Label | Refused:
+    if isinstance(target, Refused):
+        return target
+    try:
+        return _label(state, target.device_id)
+    except NotFoundError as error:
+        if not target.line:
+            raise
+        return Refused(target.device_id, target.line, error)
 
 
 def _label(state: State, device_id: str) -> labels.Label:

@@ -1,260 +1,194 @@
-"""Lists of devices as people and machines write them, one function for each kind of list.
+"""Lists of devices as people and machines write them: one reader for every verb that takes one.
 
-Each reads line by line and yields, in the order of the list, what a row says or why it is ``Refused``. A list as a
-whole is refused with an error: it cannot be opened, is not UTF-8 text, or its header cannot be used. UTF-8 with or
-without BOM, LF or CRLF, commas, semicolons or tabs are all read.
+A list is a CSV whose header names the device's column, the results of an earlier batch, JSON lines, or plain ids.
+Each row is yielded in its place, as what it says or as ``Refused``: none is passed over in silence. A list as a whole
+is refused with an error before anything is yielded: it cannot be opened, or its first line cannot be used.
 """
 
 from __future__ import annotations
 
-import csv
-import json
 import os
-from contextlib import contextmanager
+import re
 from dataclasses import replace
-from itertools import chain
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from iotonboard.enrolment.request import Request, check_attribute_name, check_value, parse_request
-from iotonboard.errors import IotOnboardError, NotFoundError, PolicyError
+from iotonboard.enrolment.list_columns import OF_A_DEVICE, OF_A_TARGET, field_of, is_id_word, key_of
+from iotonboard.enrolment.list_lines import MAX_LINE_OCTETS, name_of
+from iotonboard.enrolment.list_reader import SHOWN, Entry, Meaning, json_entry, read_entries
+from iotonboard.enrolment.list_rows import clean
+from iotonboard.enrolment.request import check_value, parse_request
+from iotonboard.errors import IotOnboardError, PolicyError
 from iotonboard.model import Refused, Target
 from iotonboard.reading import read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
     from typing import BinaryIO
 
-STDIN = "-"
+    from iotonboard.enrolment.request import Request
+
 _MAX_CSR_OCTETS = 1 << 16
-_SHOWN = 200  # characters of a line that is refused
-_SAVE_AS = "save the list as 'CSV UTF-8' in the spreadsheet"
+_INLINE_CSR = "-----BEGIN "
+_NO_END = "the last line has no end: the list may have been cut off there"
+_END_IT = "look whether it is whole, end it with a line feed, and run the command again"
+# A spreadsheet shows a long number so, and saves what it shows.
+_SHORTENED = re.compile(r"[0-9]([.,][0-9]+)?E\+?[0-9]+", re.IGNORECASE)
 
-_Row = TypeVar("_Row")
-_CsvRow = tuple[int, list[str]]
+
+def _field_of_target(name: str, _number: int) -> str:
+    key = key_of(name)
+    return next((known for known in (*OF_A_TARGET, "status") if key_of(known) == key), "")
 
 
-def read_devices(source: str, stdin: BinaryIO) -> Iterator[Request | Refused]:
-    """Read devices that are to be registered from a CSV file; ``-`` is ``stdin``.
+_DEVICES = Meaning(field_of, OF_A_DEVICE, is_whole=True)
+_DEVICES_WITHOUT_ID = replace(_DEVICES, needs_id=False)
+_TARGETS = Meaning(_field_of_target, OF_A_TARGET, also_names=frozenset({"serial"}))
 
-    Its header names the columns. ``device_id`` (or ``id``), ``name``, ``csr`` (a file beside the list), ``key_type``,
+
+def read_devices(
+    source: str, stdin: BinaryIO, id_column: str = "", *, needs_id: bool = True
+) -> Iterator[Request | Refused]:
+    """Read devices that are to be registered; ``-`` is ``stdin``.
+
+    Beside the id, ``name``, ``csr`` (a file beside the list, or the request itself as PEM), ``key_type``,
     ``validity_days`` and ``topics`` (``access:topic`` separated by blanks) have a meaning; every other column is an
-    attribute.
+    attribute. Of results and other output of this program only the ids count. ``id_column`` names the id's column;
+    without ``needs_id`` a row may have none.
 
     Raises:
         NotFoundError: the list cannot be opened.
-        PolicyError: it is not text, or its header cannot be used.
+        PolicyError: it is empty, or its first line cannot be used.
+        BusyError: it cannot be read to its end.
     """
     folder = os.path.dirname(source) or "."  # so that a file '-' is never stdin
-    with _opened(source, stdin) as lines:
-        columns, delimiter = _columns_of(next(lines, ""), _name_of(source))
-        _check_header(columns, _name_of(source))
-        for row in _csv_rows(lines, delimiter):
-            if isinstance(row, Refused):
-                yield row
-                continue
-            line, values = row
-            text = ",".join(values)
-            if len(values) > len(columns):
-                what = f"{len(values)} values for {len(columns)} columns"
-                yield Refused(text[:_SHOWN], line, PolicyError(what, hint="quote the value that holds a separator"))
-            else:
-                yield _read_device(line, _fields(columns, values), text, folder)
+    entries = read_entries(source, stdin, _DEVICES if needs_id else _DEVICES_WITHOUT_ID, id_column)
+    if entries is None:
+        raise PolicyError(f"{name_of(source)} is empty", hint="its first line names the columns: device_id,name,line")
+    return (entry if isinstance(entry, Refused) else _read_device(entry, folder) for entry in entries)
 
 
-def read_stream(lines: Iterable[bytes | None]) -> Iterator[Request | Refused | None]:
+def read_stream(
+    lines: Iterable[bytes | None], id_column: str = "", *, needs_id: bool = True
+) -> Iterator[Request | Refused | None]:
     """Read devices that are to be registered from lines as they come: an id, or a JSON object with the fields of a CSV.
 
-    Empty lines are passed over; ``None`` says that no line has come for a moment, and is handed on.
+    Lines have their ends; the last one that has none may be cut off, and is refused unless it is a whole object.
+    ``None`` says that no line has come for a moment, and is handed on.
     """
+    meaning = _DEVICES if needs_id else _DEVICES_WITHOUT_ID
     number = 0
     for line in lines:
         if line is None:
             yield None
             continue
         number += 1
-        shown = line.decode("utf-8", "backslashreplace").strip()
-        if not shown:
-            continue
-        try:
-            fields = _stream_fields(line.decode("utf-8").strip())
-        except UnicodeDecodeError:
-            yield Refused(shown[:_SHOWN], number, PolicyError("not UTF-8 text", hint="send UTF-8"))
-        except PolicyError as error:
-            yield Refused(shown[:_SHOWN], number, error)
-        else:
-            yield _read_device(number, fields, shown, ".")
+        entry = _stream_entry(line, number, meaning, id_column)
+        yield entry if isinstance(entry, Refused) else _read_device(entry, ".")
 
 
-def read_targets(source: str, stdin: BinaryIO) -> Iterator[Target | Refused]:
+def _stream_entry(line: bytes, number: int, meaning: Meaning, id_column: str) -> Entry | Refused:
+    try:
+        text = _stream_text(line)
+    except PolicyError as error:
+        return Refused(clean(line[: SHOWN * 4].decode("utf-8", "backslashreplace"))[:SHOWN], number, error)
+    return json_entry(text, number, meaning, id_column) if text.startswith("{") else Entry(number, text, {}, text)
+
+
+def _stream_text(line: bytes) -> str:
+    """An id or a JSON object, without what stands around it."""
+    if len(line) > MAX_LINE_OCTETS:
+        raise PolicyError(f"longer than {MAX_LINE_OCTETS >> 20} MiB", hint="send one device a line")
+    try:
+        text = clean(line.decode())
+    except UnicodeDecodeError:
+        raise PolicyError("not UTF-8 text", hint="send UTF-8") from None
+    if "\0" in text:
+        raise PolicyError("holds a NUL", hint="send UTF-8")
+    if not text:
+        raise PolicyError("an empty line", hint="send an id or a JSON object in every line")
+    if text.startswith("{"):
+        return text
+    if not line.endswith(b"\n"):
+        raise PolicyError("the last line has no end: the id may be cut off", hint="end every line with a line feed")
+    if is_id_word(text):
+        raise PolicyError(f"{text!r} is a header", hint="a stream has none: send ids or JSON objects")
+    return text
+
+
+def read_targets(
+    source: str,
+    stdin: BinaryIO,
+    id_column: str = "",
+    *,
+    needs_end: bool = False,
+    refuse_failed: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Iterator[Target | Refused]:
     """Read devices that are there already; ``-`` is ``stdin``.
 
-    A CSV with a column ``device_id`` and perhaps ``serial`` and ``fingerprint``; a results file, CSV or JSON lines,
-    whose failed rows are passed over; or one id a line.
+    ``serial`` is a certificate's, which names the device too. Of results and other output of this program, rows that
+    failed are refused. ``fingerprint`` in a list of one's own is what the device reported; with ``refuse_failed`` a row
+    is refused whose ``status`` there is ``failed``. ``tell`` is called where the last line has no end: the list may be
+    cut off there. With ``needs_end`` that is a refusal, and a row whose id may be the beginning of another one is
+    refused too.
 
     Raises:
         NotFoundError: the list cannot be opened.
-        PolicyError: it is not text, or its first line cannot be read.
+        PolicyError: its first line cannot be used.
+        BusyError: it cannot be read to its end.
     """
-    with _opened(source, stdin) as lines:
-        first = next(lines, "")
-        is_json = first.lstrip().startswith("{")
-        rows = _json_rows(chain((first,), lines)) if is_json else _target_rows(first, lines, _name_of(source))
-        for row in rows:
-            if isinstance(row, Refused):
-                yield row
+    entries = read_entries(source, stdin, _TARGETS, id_column)
+
+    def targets() -> Iterator[Target | Refused]:
+        for entry in entries or ():
+            if isinstance(entry, Refused):
+                yield entry
                 continue
-            line, fields = row
-            if fields.get("status") != "failed":
-                name = fields.get("device_id") or fields.get("id") or fields.get("device", "")
-                yield Target(name, line, fields.get("serial", ""), fields.get("fingerprint", ""))
+            if not (needs_end and entry.is_cut):
+                yield _read_target(entry, refuse_failed=refuse_failed)
+            if entry.is_open and needs_end:
+                yield Refused(entry.device, entry.line, PolicyError(_NO_END, hint=_END_IT))
+            elif entry.is_open:
+                tell(f"line {entry.line}: {_NO_END}")
+
+    return targets()
 
 
-def all_of(rows: Iterable[_Row | Refused], source: str) -> Iterator[_Row]:
-    """The rows of a list in which none may be refused.
-
-    Raises:
-        IotOnboardError: of the first row that is refused.
-    """
-    for row in rows:
-        if isinstance(row, Refused):
-            raise type(row.error)(f"{_name_of(source)}: {row.message}", hint=row.error.hint)
-        yield row
+def _read_target(entry: Entry, *, refuse_failed: bool) -> Target | Refused:
+    fields = entry.fields
+    if (entry.is_result or refuse_failed) and fields.get("status") == "failed":
+        why = f"passed over, for it failed: {fields.get('error') or 'the list does not say why'}"
+        return Refused(entry.device, entry.line, PolicyError(why, hint="when it is in order, name it to this command"))
+    reported = "" if entry.is_result else fields.get("reported_fingerprint") or fields.get("fingerprint", "")
+    fingerprint = reported or fields.get("fingerprint", "")
+    return Target(entry.device, entry.line, fields.get("serial", ""), fingerprint, is_reported=bool(reported))
 
 
 def count_rows(source: str) -> int | None:
-    """How many rows a CSV has below its header, more or less; ``None`` for what cannot be read twice."""
+    """How many rows a list has below its header, more or less; ``None`` for what cannot be read twice."""
     if not os.path.isfile(source):
         return None
     with open(source, "rb") as file:
         return max(sum(piece.count(b"\n") for piece in iter(lambda: file.read(1 << 20), b"")) - 1, 1)
 
 
-# -- lines ----------------------------------------------------------------------------------------------------------
-
-
-def _name_of(source: str) -> str:
-    return "stdin" if source == STDIN else repr(source)
-
-
-@contextmanager
-def _opened(source: str, stdin: BinaryIO) -> Iterator[Iterator[str]]:
-    """The lines of a list as text, without the byte order mark at its beginning."""
-    if source == STDIN:
-        yield _decoded(stdin, source)
-        return
+def _read_device(entry: Entry, folder: str) -> Request | Refused:
+    """Check one row's fields, and read its certification request, which lies in ``folder`` if not in the row."""
     try:
-        file = open(source, "rb")  # noqa: SIM115 - closed below
-    except OSError as error:
-        raise NotFoundError(f"cannot read {source!r}: {error.strerror}", hint="check the name of the list") from None
-    with file:
-        yield _decoded(file, source)
-
-
-def _decoded(lines: Iterable[bytes], source: str) -> Iterator[str]:
-    for number, line in enumerate(lines, start=1):
-        try:
-            text = line.decode("utf-8")
-        except UnicodeDecodeError:
-            raise PolicyError(f"{_name_of(source)}: line {number} is not UTF-8 text", hint=_SAVE_AS) from None
-        yield text.removeprefix("\ufeff") if number == 1 else text
-
-
-# -- CSV ------------------------------------------------------------------------------------------------------------
-
-
-def _columns_of(header: str, source: str) -> tuple[list[str], str]:
-    """The names of the columns, and what separates them."""
-    delimiter = max((",", ";", "\t"), key=header.count)
-    try:
-        return [column.strip() for column in next(csv.reader([header], delimiter=delimiter), [])], delimiter
-    except csv.Error as error:
-        why = "lines that end with CR alone" if "\r" in header.rstrip("\r\n") else str(error)
-        raise PolicyError(f"{source}: line 1: {why}", hint=_SAVE_AS) from None
-
-
-def _check_header(columns: list[str], source: str) -> None:
-    hint = "the first line names the columns, for example: device_id,name,line"
-    named = [column for column in columns if column]
-    if not {"device_id", "id"} & set(named):
-        raise PolicyError(f"{source}: line 1 has no column 'device_id'", hint=hint)
-    if len(set(named)) != len(columns) or {"device_id", "id"} <= set(named):
-        raise PolicyError(f"{source}: line 1 has a column twice or one without a name", hint=hint)
-    for column in named:
-        check_attribute_name(column)
-
-
-def _csv_rows(lines: Iterator[str], delimiter: str) -> Iterator[_CsvRow | Refused]:
-    """The rows below the header that say something, each with the line on which it ends."""
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    while True:
-        try:
-            values = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield Refused("", reader.line_num + 1, PolicyError(str(error), hint="correct that line"))
-            continue
-        if any(value.strip() for value in values):
-            yield reader.line_num + 1, values
-
-
-def _fields(columns: list[str], values: list[str]) -> dict[str, str]:
-    return {column: value.strip() for column, value in zip(columns, values, strict=False)}
-
-
-def _read_device(line: int, fields: Mapping[str, str], text: str, folder: str) -> Request | Refused:
-    """Check one row's fields and read its certification request, which lies in ``folder``."""
-    try:
-        path = check_value("csr", fields.get("csr", ""))
-        request = parse_request(fields, line)
-        return replace(request, csr=read_file(os.path.join(folder, path), limit=_MAX_CSR_OCTETS)) if path else request
+        if _SHORTENED.fullmatch(entry.device):
+            raise PolicyError(
+                f"{entry.device!r} is a number that a spreadsheet shortened",
+                hint="format the column as text before the ids are filled in",
+            )
+        fields = {} if entry.is_result else entry.fields
+        request = parse_request(entry.device, fields, entry.line)
+        csr = fields.get("csr", "")
+        return replace(request, csr=_read_csr_of(csr, folder)) if csr else request
     except IotOnboardError as error:
-        return Refused(fields.get("device_id") or fields.get("id") or text[:_SHOWN], line, error)
+        return Refused(entry.device or entry.text.strip()[:SHOWN], entry.line, error)
 
 
-# -- JSON lines, results and plain lists ----------------------------------------------------------------------------
-
-
-def _stream_fields(text: str) -> dict[str, str]:
-    if not text.startswith("{"):
-        return {"device_id": text}
-    try:
-        fields = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise PolicyError(f"not a JSON object: {error}", hint='write {"device_id": "press-17"}') from None
-    flat = fields.pop("attributes", {})
-    if not isinstance(flat, dict):
-        raise PolicyError("'attributes' must be an object", hint='write "attributes": {"line": "A3"}')
-    flat.update(fields)
-    for key, value in flat.items():
-        if isinstance(value, list) and key == "topics":
-            flat[key] = " ".join(str(item) for item in value)
-        elif not isinstance(value, (str, int)) or isinstance(value, bool):
-            raise PolicyError(f"{key!r} must be a text or a whole number")
-    return {key: str(value) for key, value in flat.items()}
-
-
-def _json_rows(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, str]] | Refused]:
-    for number, text in enumerate(lines, start=1):
-        if not text.strip():
-            continue
-        try:
-            fields = json.loads(text)
-        except (ValueError, RecursionError):
-            fields = None
-        if isinstance(fields, dict):
-            yield number, {key: value for key, value in fields.items() if isinstance(value, str)}
-        else:
-            yield Refused(text.strip()[:_SHOWN], number, PolicyError("not a JSON object", hint="correct that line"))
-
-
-def _target_rows(first: str, lines: Iterator[str], source: str) -> Iterator[tuple[int, dict[str, str]] | Refused]:
-    """Rows of a CSV whose first line names a column for the device, else one id a line."""
-    columns, delimiter = _columns_of(first, source)
-    if not {"device_id", "id", "device"} & set(columns):
-        for number, text in enumerate(chain((first,), lines), start=1):
-            if text.strip():
-                yield number, {"id": text.strip()}
-        return
-    for row in _csv_rows(lines, delimiter):
-        yield row if isinstance(row, Refused) else (row[0], _fields(columns, row[1]))
+def _read_csr_of(text: str, folder: str) -> bytes:
+    if text.startswith(_INLINE_CSR):
+        return text.encode()
+    return read_file(os.path.join(folder, check_value("csr", text)), limit=_MAX_CSR_OCTETS)

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from iotonboard.enrolment.list_columns import OF_A_DEVICE
 from iotonboard.errors import PolicyError, UsageError
 from iotonboard.model import DeviceId, KeyType
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 _ATTRIBUTE_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
 _MAX_VALUE = 1024
 _MAX_DAYS = 36500
-_RESERVED = frozenset({"device_id", "id", "name", "csr", "key_type", "validity_days", "topics"})
+_RESERVED = frozenset({"device_id", "id", *OF_A_DEVICE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +37,22 @@ class Request:
     validity_days: int | None = None
 
 
-def parse_request(fields: Mapping[str, str], line: int) -> Request:
-    """Check one device's fields: those that have a meaning, and attributes under all other names.
+def parse_request(device_id: str, fields: Mapping[str, str], line: int) -> Request:
+    """Check one device's id, which may be empty, and its fields: those that have a meaning, and attributes.
 
-    The file that ``csr`` names is left to the caller.
+    What ``csr`` names is left to the caller.
 
     Raises:
         PolicyError: a field is not allowed.
     """
-    given = fields.get("device_id") or fields.get("id") or ""
     return Request(
-        device_id=DeviceId(given) if given else None,
+        device_id=DeviceId(device_id) if device_id else None,
         line=line,
         name=check_value("name", fields.get("name", "")),
         attributes=tuple(
             (check_attribute_name(key), check_value(key, value))
             for key, value in fields.items()
-            if key not in _RESERVED and value != ""
+            if key not in OF_A_DEVICE and value != ""
         ),
         topics=tuple(fields.get("topics", "").split()),
         key_type=_parse_key_type(fields["key_type"]) if fields.get("key_type") else None,

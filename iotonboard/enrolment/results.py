@@ -15,6 +15,7 @@ import mmap
 import os
 from typing import TYPE_CHECKING
 
+from iotonboard.enrolment.list_columns import RESULTS as COLUMNS
 from iotonboard.errors import ConflictError, PolicyError, disk_error
 from iotonboard.files import create_exclusive, make_private_dir, sync_together
 from iotonboard.model import Refused, SerialNumber, rfc3339
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from iotonboard.enrolment.batch import Enrolled
     from iotonboard.pki.signatures import Signer
 
-COLUMNS = ("line", "device_id", "serial", "fingerprint", "bundle", "status", "error")
 MANIFEST_HEAD = b"iotonboard manifest v1\n"
 FOLDER = "results"
 

@@ -177,8 +177,10 @@ def test_register_answers_each_device_on_a_line_of_its_own(state: State) -> None
     assert len({answer["bundle_password"] for answer in answers}) == 3
 
 
-def test_register_without_an_id_makes_a_uuid(state: State) -> None:
-    (answer,) = state.register()
+def test_register_makes_a_uuid_where_that_is_asked_for(state: State) -> None:
+    assert "--uuid" in state.run("register", expect=2).stderr
+    state.run("register", "a", "--uuid", expect=2)
+    (answer,) = state.register("--uuid")
     assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", answer["device_id"])
 
 

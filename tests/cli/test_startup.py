@@ -96,7 +96,7 @@ def test_config_loads_no_cryptography(populated: State) -> None:
 
 def test_register_loads_what_it_signs_and_packs_with(populated: State) -> None:
     assert loaded(populated, "register", "press-3", "--json") == SIGNING
-    assert loaded(populated, "register", "--json") == SIGNING
+    assert loaded(populated, "register", "--uuid", "--json") == SIGNING
 
 
 def test_signing_a_crl_packs_nothing(populated: State) -> None:

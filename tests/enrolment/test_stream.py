@@ -127,9 +127,9 @@ def test_a_line_is_an_id_or_an_object(state: State) -> None:
     with opened(state) as stream:
         asked = {"device_id": "press-1", "name": "Press", "validity_days": 30, "attributes": {"line": "4"}, "hall": "7"}
         assert stream.ask(json.dumps(asked))["device_id"] == "press-1"
-        assert stream.ask("{}")["created"] is True
+        assert stream.ask("{}")["error"]["exit_code"] == 6
         assert stream.ask('{"id": "press-2", "topics": ["read:plant/config"]}')["device_id"] == "press-2"
-        assert stream.close()[0] == 0
+        assert stream.close()[0] == 6
     shown = state.json("show", "press-1")
     assert shown["attributes"] == {"line": "4", "hall": "7"}
     assert shown["name"] == "Press"
@@ -170,9 +170,28 @@ def test_a_bad_line_gets_an_error_object_and_the_stream_goes_on(state: State, li
     assert {one["device_id"] for one in state.run("list", "--json").json_lines} == {"there", "before", "after"}
 
 
-def test_empty_lines_are_nothing_and_the_last_line_needs_no_end(state: State) -> None:
-    result = state.run("register", "--stream", input="\n\r\npress-1\r\n\n  \npress-2")
-    assert [answer["device_id"] for answer in result.json_lines] == ["press-1", "press-2"]
+def test_empty_lines_and_a_last_line_without_end_are_answered_with_errors(state: State) -> None:
+    result = state.run("register", "--stream", input="\ufeffpress-1\r\n\n  \npress-2", expect=6)
+    assert [(answer["device_id"], "error" in answer) for answer in result.json_lines] == [
+        ("press-1", False),
+        ("", True),
+        ("", True),
+        ("press-2", True),
+    ]
+
+
+def test_an_object_whose_id_has_another_name(state: State) -> None:
+    lines = '{"deviceId": "pump-1", "line": "A3"}\n{"serial": "1", "line": "A3"}\n'
+    result = state.run("register", "--stream", input=lines, expect=6)
+    assert result.json_lines[0]["device_id"] == "pump-1"
+    assert result.json_lines[1]["error"]["exit_code"] == 6
+    (only,) = state.run("register", "--stream", "--uuid", input='{"line": "A3"}\n').json_lines
+    assert only["created"] is True
+
+
+def test_a_line_that_is_too_long_is_answered_and_passed_over(state: State) -> None:
+    result = state.run("register", "--stream", input="a\n" + "x" * (3 << 20) + "\nb\n", expect=6)
+    assert [answer.get("created", False) for answer in result.json_lines] == [True, False, True]
 
 
 def test_an_empty_stream_is_no_error(state: State) -> None:
@@ -181,7 +200,7 @@ def test_an_empty_stream_is_no_error(state: State) -> None:
 
 def test_many_lines_at_once_are_answered_in_their_order(state: State) -> None:
     ids = [f"press-{number:03}" for number in range(60)]
-    result = state.run("register", "--stream", input="\n".join(ids))
+    result = state.run("register", "--stream", input="".join(f"{name}\n" for name in ids))
     assert [answer["device_id"] for answer in result.json_lines] == ids
 
 

@@ -203,7 +203,7 @@ def test_the_certificates_say_what_was_promised(pki: Pki) -> None:
 
 
 def test_a_uuid_becomes_a_subject_alternative_name(state: State) -> None:
-    (made,) = state.run("register", "--json").json_lines
+    (made,) = state.run("register", "--uuid", "--json").json_lines
     (given,) = state.register("5bd9a3a4-21cd-4c8e-8f32-0b90d0fbb3a1")
     for one in (made, given):
         cert = state.device(one["device_id"]) / "device.crt"

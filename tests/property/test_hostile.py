@@ -109,7 +109,7 @@ def test_files_of_octets(guarded: State, content: bytes) -> None:
     config = guarded.path / "iotonboard.toml"
     config.write_bytes(content)
     _check(guarded, "config", "show")
-    _check(guarded, "register", "--no-bundle")
+    _check(guarded, "register", "--uuid", "--no-bundle")
     config.unlink()
     _unharmed(guarded)
 

@@ -1,0 +1,105 @@
+"""The devices that a verb is called for: ids on the command line, or a list with ``--batch``."""
+
+from __future__ import annotations
+
+import sys
+from itertools import chain
+from typing import TYPE_CHECKING, TypeVar
+
+from iotonboard.errors import UsageError
+from iotonboard.model import Refused, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from iotonboard.cli.session import Session
+
+AnswerT = TypeVar("AnswerT")
+
+
+def named_targets(
+    session: Session,
+    ids: Sequence[str] | None,
+    batch: str | None,
+    id_column: str = "",
+    *,
+    needs_end: bool = False,
+    refuse_failed: bool = False,
+) -> Iterator[Target | Refused]:
+    """The devices that were named, then those of the list, whose first line is read at once.
+
+    ``needs_end``: a list that may be cut off is told as a refusal. ``refuse_failed``: of a row that says ``failed``.
+
+    Raises:
+        UsageError: stdin would be both list and passphrase, or a column is named without a list.
+        NotFoundError: the list cannot be opened.
+        PolicyError: its first line cannot be used.
+    """
+    check_list(session, batch, id_column)
+    listed: Iterable[Target | Refused] = ()
+    if batch is not None:
+        from iotonboard.enrolment.device_list import read_targets
+
+        listed = read_targets(
+            batch,
+            sys.stdin.buffer,
+            id_column,
+            needs_end=needs_end,
+            refuse_failed=refuse_failed,
+            tell=session.message,
+        )
+    return chain(map(Target, ids or ()), listed)
+
+
+def check_list(session: Session, batch: str | None, id_column: str) -> None:
+    """Refuse options of a list that cannot be.
+
+    Raises:
+        UsageError: stdin would be both list and passphrase, or a column is named without a list.
+    """
+    if batch == "-" and session.passphrase_file == "-":
+        raise UsageError("stdin cannot be both passphrase and list", hint="put the passphrase into a file")
+    if id_column and batch is None:
+        raise UsageError("--id-column goes with a list", hint="name the list with --batch")
+
+
+def either(ids: Sequence[str] | None, batch: str | None, example: str) -> None:
+    """Refuse a call that names no device, or names some and a list.
+
+    Raises:
+        UsageError: it does.
+    """
+    if bool(ids) == (batch is not None):
+        raise UsageError("name devices, or a list with --batch", hint=f"for example: iotonboard {example}")
+
+
+class Told:
+    """Tells which devices were refused, counts them, and hands the others on."""
+
+    def __init__(self, session: Session, *, in_json: bool = True) -> None:
+        """``in_json``: among results that are JSON a refusal has an object of its own."""
+        self._session = session
+        self._in_json = in_json and session.json
+        self._refused = 0
+        self._done = 0
+        self.exit_code = 0
+
+    def done(self, answers: Iterable[AnswerT | Refused]) -> Iterator[AnswerT]:
+        """The answers of devices that were not refused; of the others, why is told."""
+        for one in answers:
+            if not isinstance(one, Refused):
+                self._done += 1
+                yield one
+                continue
+            self._refused += 1
+            self.exit_code = self.exit_code or one.error.exit_code
+            self._session.refusal(one, is_json=self._in_json)
+
+    def end(self) -> int:
+        """Tell how many devices were passed over, and return the exit code of the first."""
+        count = self._refused + self._done
+        if self._refused and count > 1:
+            self._session.message(f"{self._refused} of {count} were passed over")
+        elif not count:
+            self._session.message("the list is empty")
+        return self.exit_code

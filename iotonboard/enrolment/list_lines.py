@@ -1,0 +1,127 @@
+"""The lines of a list as text, whoever wrote it: a spreadsheet, a script or a person.
+
+UTF-8 with or without BOM, UTF-16 as Excel and PowerShell write it, lines that end with LF, CRLF, or CR throughout.
+What cannot be read in a line is said of that line, and the next one is read.
+"""
+
+from __future__ import annotations
+
+import codecs
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from iotonboard.errors import BusyError
+from iotonboard.reading import open_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+STDIN = "-"
+SAVE_AS = "save the list as 'CSV UTF-8' in the spreadsheet"
+MAX_LINE_OCTETS = 1 << 20
+_BLOCK = 1 << 16
+_MARK = "\ufeff"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line without its end. ``problem`` says why it cannot be read; ``is_last``: nothing behind it is.
+
+    ``is_open``: it has no end, as the last line of a list that was cut off.
+    """
+
+    number: int
+    text: str
+    problem: str = ""
+    is_open: bool = False
+    is_last: bool = False
+
+
+def name_of(source: str) -> str:
+    """A list as errors name it."""
+    return "stdin" if source == STDIN else repr(source)
+
+
+def read_lines(source: str, stdin: BinaryIO) -> Iterator[Line]:
+    """The lines of a list; ``-`` is ``stdin``.
+
+    Raises:
+        NotFoundError: there is no such file, or it is none.
+        BusyError: it cannot be read to its end.
+    """
+    with nullcontext(stdin) if source == STDIN else open_file(source) as file:
+        try:
+            yield from _lines(file)
+        except OSError as error:
+            why = error.strerror or "the stream is closed"
+            raise BusyError(f"cannot read {name_of(source)}: {why}", hint="check the disk") from error
+
+
+def _lines(file: BinaryIO) -> Iterator[Line]:
+    blocks = _as_utf8(file)
+    rest = next(blocks, b"")
+    end = b"\r" if b"\r" in rest[:-1] and b"\n" not in rest else b"\n"
+    number = 0
+    while rest:
+        *whole, rest = rest.split(end)
+        for octets in whole:
+            number += 1
+            yield _line(number, octets)
+        if len(rest) > MAX_LINE_OCTETS:
+            text = rest[:_BLOCK].decode("utf-8", "replace")
+            yield Line(number + 1, text, f"longer than {MAX_LINE_OCTETS >> 20} MiB", is_last=True)
+            return
+        block = next(blocks, b"")
+        if not block:
+            break
+        rest += block
+    if rest:
+        yield _line(number + 1, rest, is_open=True)
+
+
+def _line(number: int, octets: bytes, *, is_open: bool = False) -> Line:
+    try:
+        text = octets.decode().rstrip("\r")
+    except UnicodeDecodeError:
+        return Line(number, octets.decode("utf-8", "backslashreplace").rstrip("\r"), "is not UTF-8 text", is_open)
+    problem = "holds a NUL" if "\0" in text else "holds a CR that ends no line" if "\r" in text else ""
+    return Line(number, text.removeprefix(_MARK), problem, is_open)
+
+
+def _as_utf8(file: BinaryIO) -> Iterator[bytes]:
+    """The octets of a list in blocks, the first with its first line; what is no character stays none."""
+    first = b""
+    while len(first) < _BLOCK and b"\n" not in first[2:]:
+        block = _read(file)
+        if not block:
+            break
+        first += block
+    encoding = _encoding_of(first)
+    decoder = codecs.getincrementaldecoder(encoding)("surrogatepass") if encoding else None
+    block = first
+    while block:
+        text = decoder.decode(block).encode("utf-8", "surrogatepass") if decoder else block
+        if text:
+            yield text
+        block = _read(file)
+    if decoder and decoder.getstate()[0]:
+        yield b"\xff"  # half a character
+
+
+def _read(file: BinaryIO) -> bytes:
+    return file.read1(_BLOCK) if hasattr(file, "read1") else file.read(_BLOCK)
+
+
+def _encoding_of(octets: bytes) -> str:
+    """A kind of UTF-16, or nothing. Without a mark it is certain where every other octet of the first line is zero."""
+    for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
+        if octets.startswith(mark):
+            return encoding
+    for zeros, encoding, end in ((1, "utf-16-le", b"\n\0"), (0, "utf-16-be", b"\0\n")):
+        line = octets.partition(end)[0]
+        line = line[: len(line) // 2 * 2]
+        if line and not any(line[zeros::2]) and all(line[1 - zeros :: 2]):
+            return encoding
+    return ""
