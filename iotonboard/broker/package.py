@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING
 
 from iotonboard.errors import NotFoundError, PolicyError
 from iotonboard.model import from_epoch, to_epoch
-from iotonboard.pki.signatures import sign_statement, statement_holds
+from iotonboard.pki.signatures import sign_statement
+from iotonboard.pki.verifying import statement_holds
 from iotonboard.reading import read_pieces
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, Not
 from iotonboard.pki.issuer import Issuer, load_issuer
 from iotonboard.pki.signatures import sign_statement
 from iotonboard.reading import read_file
+from iotonboard.state.settings_seal import adopt_settings
 from iotonboard.store import audit
 from iotonboard.store.issuers import current_issuers, valid_devices
 
@@ -126,8 +127,17 @@ def refuse_changed(state: State, authority: Authority) -> None:
         raise BusyError("another command changed the CA meanwhile", hint="run the command again")
 
 
+def sealer(authority: Authority) -> Callable[[bytes], tuple[int, bytes]]:
+    """What signs a statement with the CA that issues, and names its row."""
+    return lambda statement: (authority.active.row, sign_statement(authority.active.issuer.signer, statement))
+
+
 def seal_audit(state: State, authority: Authority) -> None:
-    """Sign the head of the trail, inside the caller's transaction, so that a cut-off tail is noticed."""
+    """Sign the head of the trail, inside the caller's transaction, so that a cut-off tail is noticed.
+
+    The settings of an earlier version's state, which had no seal, are sealed at this occasion.
+    """
+    adopt_settings(state, state.read_clock().now, sealer(authority))
     newest = audit.head(state.store)
     signature = sign_statement(authority.active.issuer.signer, audit.head_statement(newest))
     audit.set_signed_head(state.store, audit.SignedHead(newest, authority.active.row, signature))

@@ -15,7 +15,7 @@ def complete_device_id(ctx: typer.Context, incomplete: str) -> list[str]:
     from iotonboard.cli.session import DEFAULT_STATE
     from iotonboard.errors import IotOnboardError
     from iotonboard.state.layout import resolve_paths
-    from iotonboard.state.state import load_settings
+    from iotonboard.state.recorded_settings import load_settings
     from iotonboard.store.device_search import device_ids
     from iotonboard.store.store import Store
 

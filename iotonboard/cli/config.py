@@ -1,13 +1,16 @@
-"""The verb ``config``: ``show`` and ``set``."""
+"""The verb ``config``: ``show``, ``set``, ``accept`` and ``write``."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from iotonboard.cli import output
 from iotonboard.cli.session import Session, group, verb
+
+if TYPE_CHECKING:
+    from iotonboard.commands.config_show import Shown
 
 app = group("config", "Show and change settings.", example="iotonboard config show")
 
@@ -17,14 +20,19 @@ def config_show(session: Session) -> int | None:
     """Show each setting with its value and where it came from."""
     from iotonboard.commands.config_show import show_settings
 
-    shown = show_settings(session.root, session.environment)
+    shown, settings = show_settings(session.root, session.environment)
+    session.tell_problems(settings)
     if session.json:
-        rows = {one.key: {"value": one.value, "source": one.source} for one in shown}
+        rows = {one.key: {"value": one.value, "source": one.source, **_in_file(one)} for one in shown}
         output.write_json("config show", {"settings": rows})
         return None
     lines = ((one.key, _text(one.value), one.source, one.about) for one in shown)
     output.write_table(("SETTING", "VALUE", "FROM", "WHAT"), lines)
     return None
+
+
+def _in_file(one: Shown) -> dict[str, object]:
+    return {} if one.in_file is None else {"in_file": one.in_file}
 
 
 def _text(value: object) -> str:
@@ -37,13 +45,51 @@ def config_set(
     key: Annotated[str, typer.Argument(metavar="KEY", help="The setting.")],
     value: Annotated[str, typer.Argument(metavar="VALUE", help="Its new value; lists with commas.")],
 ) -> int | None:
-    """Check a value and write it into iotonboard.toml."""
+    """Check a value, seal it, and write it into iotonboard.toml, which shows what is sealed.
+
+    What decides access, runs a command, or steers what is signed, published or erased needs the passphrase, unless the
+    new value is tighter than the old one.
+    """
     from iotonboard.commands.config_set import set_value
 
     with session.open_state() as state:
-        new = set_value(state, key, value)
-    shown = list(new) if isinstance(new, tuple) else new
-    session.result({"key": key, "value": shown}, f"{key}\t{_text(new)}")
+        result = set_value(state, key, value, session.unlock)
+        path = state.paths.config
+    shown = list(result.value) if isinstance(result.value, tuple) else result.value
+    session.result({"key": key, "value": shown}, f"{key}\t{_text(result.value)}")
+    _tell_kept(session, path, result.kept)
     if key.startswith("acl."):
         session.message("next: iotonboard sync-acl")
+    return None
+
+
+def _tell_kept(session: Session, path: str, kept: str) -> None:
+    if kept:
+        session.message(f"{path!r} was written anew; the one that somebody had edited is {kept!r}")
+
+
+@verb(app, "accept", example="iotonboard config accept --passphrase-file ca.pass")
+def config_accept(session: Session) -> int | None:
+    """Seal what iotonboard.toml says, after somebody has edited it. Until then it is not followed."""
+    from iotonboard.commands.config_accept import accept_file
+
+    with session.open_state() as state:
+        changes = accept_file(state, session.unlock)
+    values = [{"key": one.key, "old": one.old, "new": one.new} for one in changes]
+    lines = [f"{one.key}\t{_text(one.old)} -> {_text(one.new)}" for one in changes]
+    session.result({"changed": values}, "\n".join(lines) or "every setting is sealed as the file says")
+    if any(one.key.startswith("acl.") for one in changes):
+        session.message("next: iotonboard sync-acl")
+    return None
+
+
+@verb(app, "write", example="iotonboard config write")
+def config_write(session: Session) -> int | None:
+    """Write iotonboard.toml anew from the settings in force; needs no passphrase."""
+    from iotonboard.commands.config_write import write_file
+
+    with session.open_state() as state:
+        result = write_file(state)
+    session.result({"path": result.path, "kept": result.kept or None}, result.path)
+    _tell_kept(session, result.path, result.kept)
     return None

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from iotonboard.cli import output
+from iotonboard.cli.person import ask_secret, host, operator
 from iotonboard.cli.process import keep_secrets, take_environment
-from iotonboard.errors import ConflictError, KeyUnavailableError, NotFoundError, UnpublishedError, UsageError
+from iotonboard.cli.settings_problems import problem_lines, refuse_problems, verifier
+from iotonboard.errors import ConflictError, KeyUnavailableError, NotFoundError, UnpublishedError
 from iotonboard.model import Caller
 from iotonboard.owner import as_caller
 from iotonboard.reading import read_file
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from iotonboard.model import Refused
     from iotonboard.owner import Owner
     from iotonboard.state.clock import ClockReading
+    from iotonboard.state.config import Config
     from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
 
@@ -80,7 +83,7 @@ class Session:
     @property
     def caller(self) -> Caller:
         """Who runs the program, for the audit trail."""
-        return Caller(_operator(self.environment), _host(self.environment), self.command)
+        return Caller(operator(self.environment), host(self.environment), self.command)
 
     @property
     def has_state(self) -> bool:
@@ -93,11 +96,18 @@ class Session:
 
         What earlier calls left to the next one is done first, and by an ``is_urgent`` command at its end: before it
         has recorded, it looks at no file.
+
+        Raises:
+            PolicyError: a setting of the environment is not allowed, or the file cannot be read and nothing is sealed.
+            StateError: the sealed settings were changed by somebody who cannot sign them, and the command issues.
         """
         from iotonboard.state.state import open_state
 
         self.work_as_owner()
-        with open_state(self.root, self.environment, self.caller, clock) as state:
+        holds = verifier(self.command)
+        with open_state(self.root, self.environment, self.caller, clock, holds=holds) as state:
+            refuse_problems(self.command, state.config)
+            self.tell_problems(state.config)
             self._tell_if_open_to_others(state.paths.root)
             trusted = self._tell_if_disputed(state).trusted
             if not is_urgent:
@@ -141,17 +151,26 @@ class Session:
             self.message(f"warning: {reading.dispute.message}; only revocations are signed ({reading.dispute.hint})")
         return reading
 
+    def tell_problems(self, settings: Config) -> None:
+        """Say what is wrong with the settings, and that the file is not followed where it differs."""
+        for line in problem_lines(settings):
+            self.message(f"warning: {line}")
+
     def unlock(self, state: State, passphrase: Passphrase | None = None) -> Authority:
         """Open the CA key with ``passphrase``, or with that from file, environment or terminal."""
         from iotonboard.ca.authority import unlock
         from iotonboard.ca.passphrase import key_is_encrypted
 
         state.store.check_writable()  # every use of the key is recorded
-        if passphrase is not None:
-            return unlock(state, passphrase)
-        if not key_is_encrypted(state):
-            return unlock(state, None)
-        return unlock(state, self.read_passphrase("CA passphrase"))
+        if passphrase is None and key_is_encrypted(state):
+            passphrase = self.read_passphrase("CA passphrase")
+        authority = unlock(state, passphrase)
+        if state.config.recorded.sealed is None and not state.config.file.problems:
+            self.message(
+                "the settings of this state, of an earlier version, are sealed now as they stand: a settings file that"
+                " somebody edits from now on is followed after 'iotonboard config accept'"
+            )
+        return authority
 
     def unlocker(self, state: State) -> Unlock:
         """What a command opens the CA key with, once its input was checked; who is asked is asked once."""
@@ -216,7 +235,7 @@ class Session:
                 "the CA passphrase is needed and nobody is there to type it",
                 hint=_PASSPHRASE_HINT,
             )
-        return parse_passphrase(_prompt(prompt, repeat=repeat).encode("utf-8"))
+        return parse_passphrase(ask_secret(prompt, repeat=repeat).encode("utf-8"))
 
     def _tell_if_open_to_others(self, path: str) -> None:
         """Say that others may read or write what should be private; a mount without modes is told the same."""
@@ -266,31 +285,6 @@ def _finish_earlier_calls(state: State, now: datetime) -> None:
 def clock() -> datetime:
     """The time now, aware UTC, in whole seconds."""
     return datetime.now(UTC).replace(microsecond=0)
-
-
-def _operator(environment: Mapping[str, str]) -> str:
-    try:
-        import pwd
-
-        name = pwd.getpwuid(os.getuid()).pw_name
-    except (ImportError, KeyError):
-        name = environment.get("USERNAME", "unknown")
-    sudo = environment.get("SUDO_USER", "")
-    return output.printable(f"{name} (sudo {sudo})" if sudo and sudo != name else name)[:128]
-
-
-def _host(environment: Mapping[str, str]) -> str:
-    name = os.uname().nodename if hasattr(os, "uname") else environment.get("COMPUTERNAME", "unknown")
-    return output.printable(name)[:128]
-
-
-def _prompt(text: str, *, repeat: bool) -> str:
-    from getpass import getpass
-
-    answer = getpass(f"{text}: ", stream=sys.stderr)
-    if repeat and getpass(f"{text} (again): ", stream=sys.stderr) != answer:
-        raise UsageError("the two passphrases differ", hint="type the same one twice")
-    return answer
 
 
 def group(name: str, about: str, *, example: str) -> typer.Typer:

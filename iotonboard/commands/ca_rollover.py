@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.ca.authority import Authority, refuse_changed, seal_audit, unlock
+from iotonboard.ca.authority import Authority, refuse_changed, seal_audit, sealer, unlock
 from iotonboard.ca.copies import refuse_copies
 from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.founding import check_life, found_ca
@@ -27,6 +27,7 @@ from iotonboard.pki.profiles import renamed
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.erasure import erase_retired_keys
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
+from iotonboard.state.settings_seal import seal_settings, standing_values
 from iotonboard.store import issuers
 from iotonboard.store.issuers import all_issuers, current_issuers
 
@@ -88,6 +89,8 @@ def begin(state: State, request: Request, ask_passphrase: Callable[[], Passphras
             state.store.set_meta("vault", grown.active.key.wrap(grown.vault.key))
             sign_crls(state, grown, now)
             mark_acl(state)  # its region names the CA that issues
+            # The old CA's signature counts no more once it is retired.
+            seal_settings(state, standing_values(state), now, sealer(grown))
             seal_audit(state, grown)
     refuse_unpublished(publish(state, *EVERYTHING))
     return Result("under-way" if is_begun else "begun", standings(state), is_encrypted=passphrase is not None)

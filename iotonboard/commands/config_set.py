@@ -1,55 +1,59 @@
-"""``config set``: check one setting and write it into ``iotonboard.toml``."""
+"""``config set``: check one setting, seal or note it in the database, and write ``iotonboard.toml``, the view of it.
+
+1. The value is checked, alone and together with the others.
+2. A setting that is sealed needs the CA's key, unless the new value is tighter than the one in force.
+3. In one transaction: the values, the trail, and the file.
+"""
 
 from __future__ import annotations
 
-import os
-import tomllib
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import tomli_w
-
-from iotonboard.broker.topics import parse_topic_rule
-from iotonboard.files import PRIVATE, write_atomic
-from iotonboard.permissions import group_number, user_number
-from iotonboard.reading import read_file
-from iotonboard.state import config, places
-from iotonboard.state.acl_file import mark_acl
-from iotonboard.state.layout import resolve_paths
+from iotonboard.ca.authority import seal_audit, sealer
+from iotonboard.state import config
+from iotonboard.state.recorded_settings import needs_key, set_without_key
+from iotonboard.state.setting_sets import check_settings, follow_settings, where_keys_are
+from iotonboard.state.settings_file import write_settings_file
+from iotonboard.state.settings_seal import seal_settings, standing_values
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from iotonboard.ca.authority import Authority
     from iotonboard.state.state import State
 
-_TOPIC_RULE_SETTINGS = ("acl.topics", "acl.style")
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The new value; ``kept`` is where the file of before was left because it had comments, or empty."""
+
+    value: Any
+    kept: str
 
 
-def set_value(state: State, key: str, text: str) -> object:
-    """Check and write one setting into ``iotonboard.toml``; the ACL follows when it depends on it.
+def set_value(state: State, key: str, text: str, unlock: Callable[[State], Authority]) -> Result:
+    """Check and set one setting; the ACL follows when it depends on it.
 
     Raises:
         UsageError: there is no such setting.
-        NotFoundError: there is no such user or group on this machine.
-        PolicyError: the value is not allowed; the file stays.
+        NotFoundError: there is no such user, group or folder on this machine.
+        PolicyError: the value is not allowed, alone or with the others, or the file cannot be read.
+        KeyUnavailableError: the passphrase is needed, and it is not there or wrong.
+        BusyError: the disk refuses; nothing was changed.
     """
-    raw = text.split(",") if key == "acl.topics" else text
-    value = config.parse_value(key, raw, "command line")
-    if number_of := {"broker.user": user_number, "broker.group": group_number}.get(key if value else ""):
-        number_of(str(value))
-    if key == "acl.topics":
-        for rule in value:
-            parse_topic_rule(rule, template=True)
-    current = read_file(state.paths.config).decode("utf-8") if os.path.exists(state.paths.config) else ""
-    tables = tomllib.loads(current)
-    table, _, name = key.rpartition(".")
-    target = tables.setdefault(table, {}) if table else tables
-    target[name] = list(value) if isinstance(value, tuple) else value
-    changed = tomli_w.dumps(tables)
-    there = resolve_paths(state.paths.root, config.load_config(changed, {}))  # refuses two uses of one file
+    value = config.parse_value(key, config.split_list(key, text), "command line")
+    if state.config.file.problems:
+        raise state.config.file.problems[0]
+    values = standing_values(state) | {key: value}
+    there = check_settings(state.paths.root, values, {key})
+    authority = unlock(where_keys_are(state, there)) if needs_key(state, key, value) else None
     with state.transaction() as now:
-        state.record(now, key, detail={"value": text})
-        if key in _TOPIC_RULE_SETTINGS:
-            mark_acl(state)
-        if key in places.SETTINGS:
-            for place in places.Place:  # the CRL lies in the CA's folder unless it has a place of its own
-                places.note_move(state, place, there)
-        write_atomic(state.paths.config, changed.encode("utf-8"), PRIVATE)
-    return value
+        follow_settings(state, there, {key})
+        if authority is None:
+            set_without_key(state, key, value, now)
+        else:
+            seal_settings(state, values, now, sealer(authority))
+            seal_audit(state, authority)
+        kept = write_settings_file(state, values, named=state.config.file.values)
+    return Result(value, kept)

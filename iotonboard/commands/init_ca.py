@@ -22,8 +22,9 @@ from iotonboard.pki.profiles import Subject
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.layout import resolve_paths
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
+from iotonboard.state.recorded_settings import load_settings
 from iotonboard.state.share import refuse_network, refuse_without_locks
-from iotonboard.state.state import State, load_settings
+from iotonboard.state.state import State
 from iotonboard.store.store import Store
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def init_ca(
         BusyError: the disk refuses.
     """
     settings = load_settings(root, environment)
+    for problem in (*settings.file.problems, *settings.environment_problems):
+        raise problem
     paths = resolve_paths(root, settings)
     refuse_network(paths.database)
     check_life(settings, request.validity_days)

@@ -25,7 +25,9 @@ from iotonboard.files import make_private_dir, refuse_existing, remove_file
 from iotonboard.health.trail_check import check_trail
 from iotonboard.state.layout import resolve_paths
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
-from iotonboard.state.state import State, load_settings
+from iotonboard.state.recorded_settings import load_settings, settings_of
+from iotonboard.state.settings_seal import holds
+from iotonboard.state.state import State
 from iotonboard.store.devices import count_devices
 from iotonboard.store.store import Store
 
@@ -154,6 +156,7 @@ def _open(root: str, environment: Mapping[str, str], caller: Caller, clock: Call
         verdict = check_trail(store)
         if verdict.problem:
             raise StateError(f"the backup's audit trail is broken: {verdict.problem}", hint="use an older backup")
-        yield State(paths, settings, store, caller, clock)
+        settings = settings_of(store, root, environment, holds)
+        yield State(resolve_paths(root, settings), settings, store, caller, clock)
     finally:
         store.close()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.enrolment.results import manifest_serials
 from iotonboard.errors import IotOnboardError
-from iotonboard.pki.signatures import statement_holds
+from iotonboard.pki.verifying import statement_holds
 from iotonboard.reading import read_file
 from iotonboard.store.issuers import all_issuers
 

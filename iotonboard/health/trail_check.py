@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.pki.signatures import statement_holds
+from iotonboard.pki.verifying import statement_holds
 from iotonboard.store import audit
 from iotonboard.store.audit import signed_head
 from iotonboard.store.issuers import all_issuers

@@ -10,15 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from iotonboard.errors import PolicyError
 from iotonboard.model import KeyType
 from iotonboard.pki import der
 from iotonboard.pki.keys import dump_key, key_type_of, load_key
+from iotonboard.pki.verifying import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,7 +99,7 @@ def verify_tbs(public_key: object, algorithm: bytes, signature: bytes, tbs: byte
     """
     if algorithm != _ALGORITHMS[key_type_of(public_key)]:
         return False
-    return _verify(public_key, signature, tbs, tbs_digest(public_key))
+    return verify(public_key, signature, tbs, tbs_digest(public_key))
 
 
 def sign_statement(signer: Signer, statement: bytes | memoryview) -> bytes:
@@ -114,24 +113,3 @@ def sign_statement(signer: Signer, statement: bytes | memoryview) -> bytes:
         raise PolicyError("a statement without a label is not signed")
     octets = cast("bytes", statement)  # a view of a large file is signed without being copied
     return signer.sign(octets, _SHA256)
-
-
-def statement_holds(certificate_der: bytes, statement: bytes, signature: bytes) -> bool:
-    """Say whether the holder of a certificate signed a statement."""
-    return _verify(x509.load_der_x509_certificate(certificate_der).public_key(), signature, statement, _SHA256)
-
-
-def _verify(public_key: object, signature: bytes, octets: bytes, digest: hashes.HashAlgorithm) -> bool:
-    """Verify what ``Signer.sign`` makes; a key of another type verifies nothing."""
-    try:
-        if isinstance(public_key, ec.EllipticCurvePublicKey):
-            public_key.verify(signature, octets, ec.ECDSA(digest))
-        elif isinstance(public_key, rsa.RSAPublicKey):
-            public_key.verify(signature, octets, padding.PKCS1v15(), digest)
-        elif isinstance(public_key, ed25519.Ed25519PublicKey):
-            public_key.verify(signature, octets)
-        else:
-            return False
-    except InvalidSignature:
-        return False
-    return True

@@ -1,7 +1,8 @@
-"""The configuration: ``iotonboard.toml``, environment and defaults, resolved into one frozen object.
+"""The settings in force: sealed in the database, from the environment, the file or the default, in one frozen object.
 
-Precedence: flag > ``IOTONBOARD_<KEY>`` > the five plain names > ``iotonboard.toml`` > default.
-Flags are applied by the commands; this module resolves the rest and remembers where each value came from.
+Precedence: flag > ``IOTONBOARD_<KEY>`` > the five plain names > sealed, or ``iotonboard.toml`` for what is not sealed >
+default. Flags are applied by the commands; this module resolves the rest and remembers where each value came from.
+What is wrong with a source stops nothing here: it is kept as a problem, and the value comes from the next one.
 """
 
 from __future__ import annotations
@@ -9,15 +10,15 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from iotonboard.errors import PolicyError, UsageError
-from iotonboard.model import KeyType
+from iotonboard.state.setting_table import SETTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 FILE_NAME = "iotonboard.toml"
 ENV_PREFIX = "IOTONBOARD_"
@@ -31,147 +32,14 @@ PLAIN_NAMES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One key: how its text is parsed and checked, its default and what it is for."""
-
-    key: str
-    parse: Callable[[object], Any]
-    default: Any
-    help: str
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or any(ord(character) < 32 or ord(character) == 127 for character in value):
-        raise ValueError("must be one line of text")
-    return value
-
-
-def _whole(low: int, high: int) -> Callable[[object], int]:
-    def parse(value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, (int, str)):
-            raise ValueError("must be a whole number")  # noqa: TRY004 - reported as a bad value, not a bad type
-        if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,9}", value):
-            raise ValueError("must be a whole number")
-        if not low <= int(value) <= high:
-            raise ValueError(f"must be between {low} and {high}")
-        return int(value)
-
-    return parse
-
-
-def _one_of(*words: str) -> Callable[[object], str]:
-    def parse(value: object) -> str:
-        if value not in words:
-            raise ValueError(f"must be one of {', '.join(words)}")
-        return str(value)
-
-    return parse
-
-
-def _keep_keys(value: object) -> str:
-    if value not in ("always", "until-confirmed") and not re.fullmatch(r"days:[1-9][0-9]{0,4}", _text(value)):
-        raise ValueError("must be always, until-confirmed or days:N")
-    return str(value)
-
-
-def _country(value: object) -> str:
-    if value != "" and not re.fullmatch(r"[A-Z]{2}", _text(value)):
-        raise ValueError("must be two capital letters (ISO 3166)")
-    return str(value)
-
-
-def _reload(value: object) -> str:
-    if value != "" and not re.fullmatch(r"(pid|systemd|command):.*\S.*", _text(value)):
-        raise ValueError("must be pid:FILE, systemd:UNIT or command:WORDS")
-    return str(value)
-
-
-def _octal(value: object) -> str:
-    if value != "" and not re.fullmatch(r"0?[0-7]{3}", _text(value)):
-        raise ValueError('must be a file mode such as "0640"')
-    return str(value)
-
-
-def _database_url(value: object) -> str:
-    if not re.fullmatch(r"sqlite:///[^?#]+", _text(value)):
-        raise ValueError("must look like sqlite:///devices.db")
-    return str(value)
-
-
-def _topics(value: object) -> tuple[str, ...]:
-    """Accept ``[[acl.topics]]`` tables with access and topic, or a list of ``access:topic`` texts."""
-    items = [value] if isinstance(value, str) else value
-    if not isinstance(items, list | tuple):
-        raise ValueError("must be a list of access and topic")  # noqa: TRY004 - reported as a bad value
-    rules = []
-    for item in items:
-        if isinstance(item, dict):
-            if set(item) != {"access", "topic"}:
-                raise ValueError("each entry needs exactly 'access' and 'topic'")
-            item = f"{item['access']}:{item['topic']}"  # noqa: PLW2901 - the two spellings meet here
-        rules.append(_text(item))
-    return tuple(rules)
-
-
-SETTINGS: Mapping[str, Setting] = {
-    setting.key: setting
-    for setting in (
-        Setting(
-            "database_url",
-            _database_url,
-            "sqlite:///devices.db",
-            "the database; relative to the state directory",
-        ),
-        Setting("cert_validity_days", _whole(1, 36500), 365, "validity of a new device certificate, in days"),
-        Setting("ca_root_path", _text, "certs", "folder of the CA files; may be a removable disk"),
-        Setting("broker_acl_file", _text, "mosquitto.acl", "where the ACL is published"),
-        Setting("broker_crl_file", _text, "", "where the CRL is published; empty: crl.pem in the CA folder"),
-        Setting("download_expiry_minutes", _whole(1, 525600), 30, "life of a temporary delivery link, in minutes"),
-        Setting("key_type", _one_of(*KeyType), KeyType.EC_P256.value, "key type of a new device"),
-        Setting("not_before_skew_minutes", _whole(0, 1440), 60, "how far notBefore and thisUpdate are backdated"),
-        Setting(
-            "keep_keys", _keep_keys, "always", "how long keys and bundles are kept: always, until-confirmed, days:N"
-        ),
-        Setting("key_origin", _one_of("any", "device", "workstation"), "any", "where device keys should be made"),
-        Setting("renewal_overlap_days", _whole(1, 3650), 14, "how long a renewed certificate stays valid, in days"),
-        Setting("crl_next_update_days", _whole(1, 3650), 30, "life of a CRL, in days"),
-        Setting("crl_calendar_max_days", _whole(1, 3650), 180, "how far ahead a CRL calendar may reach, in days"),
-        Setting("generations_kept", _whole(0, 1000), 12, "how many published CRLs and ACLs stay for inspection"),
-        Setting("busy_timeout_seconds", _whole(0, 3600), 30, "how long a command waits for another one"),
-        Setting(
-            "max_clock_jump_days",
-            _whole(1, 36500),
-            400,
-            "a clock further ahead of the last event is not believed",
-        ),
-        Setting("expiring.device_days", _whole(0, 36500), 30, "'expiring' names a device this many days before"),
-        Setting("expiring.broker_days", _whole(0, 36500), 30, "'expiring' names a broker this many days before"),
-        Setting("expiring.ca_days", _whole(0, 36500), 365, "'expiring' names a CA this many days before"),
-        Setting("expiring.crl_days", _whole(0, 36500), 7, "'expiring' names the CRL this many days before"),
-        Setting("subject.organization", _text, "", "O in device and broker subjects; empty leaves it out"),
-        Setting("subject.organizational_unit", _text, "", "OU in device and broker subjects; empty leaves it out"),
-        Setting("subject.country", _country, "", "C in device and broker subjects; empty leaves it out"),
-        Setting("acl.style", _one_of("per-device", "pattern"), "per-device", "shape of the ACL's managed region"),
-        Setting("acl.topics", _topics, ("readwrite:devices/{device_id}/#",), "topic rules that every device gets"),
-        Setting("broker.user", _text, "", "owner of published ACL and CRL; empty keeps the existing file's"),
-        Setting("broker.group", _text, "", "group of published ACL and CRL; empty keeps the existing file's"),
-        Setting(
-            "broker.reload", _reload, "", "how --reload reaches the broker: pid:FILE, systemd:UNIT or command:WORDS"
-        ),
-        Setting("broker.reload_timeout_seconds", _whole(1, 3600), 60, "how long --reload waits for the broker"),
-        Setting("broker.version", _one_of("2.0", "2.1"), "2.0", "the release of Mosquitto that reads the files"),
-        Setting("broker.conf", _text, "", "the mosquitto.conf that 'health' and --reload judge; empty: none"),
-        Setting("broker.mode", _octal, "", "mode of published ACL and CRL; empty keeps the existing file's"),
-    )
-}
-
-
 class Origin(StrEnum):
-    """Where a value came from; an earlier one wins over those behind it. Flags are the commands'."""
+    """Where a value came from. Flags are the commands'."""
 
     ENVIRONMENT = "environment"
+    SEALED = "sealed"
+    TIGHTENED = "tightened"  # set without the passphrase, and tighter than what is sealed
     FILE = "file"
+    LAST_USED = "last used"  # the file cannot be read
     DEFAULT = "default"
 
 
@@ -190,10 +58,47 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True)
+class FileContent:
+    """What ``iotonboard.toml`` says, value by value, and what in it cannot be taken.
+
+    ``is_whole``: it was read to its end, so what it does not name is meant to be default.
+    """
+
+    values: Mapping[str, Any]
+    problems: tuple[PolicyError, ...] = ()
+    is_whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the database says. ``sealed``: ``None`` as long as nothing was ever sealed; a key that lacks is default.
+
+    ``noted`` are values that are not sealed: tighter ones, and those of settings that need no seal, as used last.
+    ``problem``: why the newest seal is not believed; ``sealed`` is then the newest one that is, or empty.
+    """
+
+    sealed: Mapping[str, Any] | None = None
+    noted: Mapping[str, Any] | None = None
+    problem: PolicyError | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
-    """Every setting of a state: ``config[key]`` is a value, ``config.settings[key]`` also says where it came from."""
+    """Every setting of a state: ``config[key]`` is a value, ``config.settings[key]`` also says where it came from.
+
+    ``standing`` are the values without the environment, and ``overridden`` those that it changes of sealed settings.
+    ``differing`` names sealed settings for which the file, the view of them, says something else. ``unnoted`` are
+    values of settings without a seal that the database does not know yet.
+    """
 
     settings: Mapping[str, Value]
+    standing: Mapping[str, Value]
+    file: FileContent
+    environment_problems: tuple[PolicyError, ...]
+    recorded: Recorded
+    overridden: Mapping[str, Any]
+    differing: tuple[str, ...]
+    unnoted: Mapping[str, Any]
 
     def __getitem__(self, key: str) -> Any:
         return self.settings[key].value
@@ -216,28 +121,88 @@ class Config:
         return tuple((name, self[f"subject.{name}"]) for name in names if self[f"subject.{name}"])
 
 
-def load_config(file_text: str | None, environment: Mapping[str, str]) -> Config:
-    """Resolve all settings.
-
-    ``file_text`` is the content of ``iotonboard.toml`` or ``None`` when there is none.
-
-    Raises:
-        PolicyError: the file is not TOML, names an unknown key, or a value is not allowed.
-    """
-    in_file = parse_file(file_text) if file_text is not None else {}
-    return Config({key: _find(key, in_file, environment) for key in SETTINGS})
+def load_config(file_text: str | None, environment: Mapping[str, str], recorded: Recorded = Recorded()) -> Config:
+    """Resolve all settings. ``file_text`` is the content of ``iotonboard.toml``, ``None`` when there is none."""
+    return resolve(read_text(file_text) if file_text is not None else NO_FILE, environment, recorded)
 
 
-def _find(key: str, in_file: Mapping[str, object], environment: Mapping[str, str]) -> Value:
+def of_values(values: Mapping[str, Any]) -> Config:
+    """Settings that are thought of, and in force nowhere yet."""
+    return resolve(FileContent(values), {}, Recorded())
+
+
+NO_FILE = FileContent({})
+
+
+def resolve(file: FileContent, environment: Mapping[str, str], recorded: Recorded) -> Config:
+    """Resolve all settings from what each source says."""
+    standing = {key: _stands(key, file, recorded) for key in SETTINGS}
+    settings, problems = dict(standing), []
+    for key in SETTINGS:
+        try:
+            if found := _from_environment(key, environment):
+                settings[key] = found
+        except PolicyError as error:
+            problems.append(error)
+    overridden = {
+        key: one.value for key, one in settings.items() if SETTINGS[key].is_sealed and one.value != standing[key].value
+    }
+    differing = _differing(standing, file) if recorded.sealed is not None and file.is_whole else ()
+    unnoted = _unnoted(standing, recorded.noted or {}) if file.is_whole else {}
+    return Config(settings, standing, file, tuple(problems), recorded, overridden, differing, unnoted)
+
+
+def _differing(standing: Mapping[str, Value], file: FileContent) -> tuple[str, ...]:
+    says = {key: file.values.get(key, setting.default) for key, setting in SETTINGS.items() if setting.is_sealed}
+    return tuple(key for key, value in says.items() if value != standing[key].value)
+
+
+def _unnoted(standing: Mapping[str, Value], noted: Mapping[str, Any]) -> dict[str, Any]:
+    plain = (key for key, setting in SETTINGS.items() if not setting.is_sealed and key != "database_url")
+    return {key: standing[key].value for key in plain if standing[key].value != noted.get(key, SETTINGS[key].default)}
+
+
+def without_environment(settings: Config, problem: PolicyError) -> Config:
+    """The settings as they stand, where those of the environment cannot be followed."""
+    return replace(
+        settings,
+        settings=settings.standing,
+        overridden={},
+        environment_problems=(*settings.environment_problems, problem),
+    )
+
+
+def _stands(key: str, file: FileContent, recorded: Recorded) -> Value:
+    setting, noted = SETTINGS[key], recorded.noted or {}
+    if setting.is_sealed and recorded.sealed is not None:
+        sealed = recorded.sealed.get(key, setting.default)
+        if key in noted and setting.is_tighter(noted[key], sealed):
+            return Value(noted[key], Origin.TIGHTENED)
+        return Value(sealed, Origin.SEALED if key in recorded.sealed else Origin.DEFAULT)
+    if key in file.values:
+        return Value(file.values[key], Origin.FILE)
+    if file.problems and key in noted:
+        return Value(noted[key], Origin.LAST_USED)
+    return Value(setting.default, Origin.DEFAULT)
+
+
+def _from_environment(key: str, environment: Mapping[str, str]) -> Value | None:
     prefixed = ENV_PREFIX + key.upper().replace(".", "_")
     for name in (prefixed, key.upper()):
         if name in environment and (name == prefixed or name in PLAIN_NAMES):
-            text = environment[name]
-            raw = text.split(",") if key == "acl.topics" else text
-            return Value(parse_value(key, raw, name), Origin.ENVIRONMENT, name)
-    if key in in_file:
-        return Value(parse_value(key, in_file[key], "file"), Origin.FILE)
-    return Value(SETTINGS[key].default, Origin.DEFAULT)
+            value = parse_value(key, split_list(key, environment[name]), name)
+            if key == "broker.reload" and str(value).startswith("command:"):
+                raise PolicyError(
+                    f"{name} names a command, and commands are not taken from the environment",
+                    hint=f"unset {name}; 'iotonboard config set broker.reload command:...' asks for the passphrase",
+                )
+            return Value(value, Origin.ENVIRONMENT, name)
+    return None
+
+
+def split_list(key: str, text: str) -> object:
+    """A value as it is typed: of a list, the parts between commas."""
+    return (text.split(",") if text else []) if key == "acl.topics" else text
 
 
 def parse_value(key: str, raw: object, source: str) -> Any:
@@ -253,34 +218,55 @@ def parse_value(key: str, raw: object, source: str) -> Any:
     try:
         return setting.parse(raw)
     except ValueError as error:
+        if key == "database_url":
+            raise _not_ours(source, error) from None
         raise PolicyError(f"{key} = {raw!r} ({source}): {error}", hint=f"{key}: {setting.help}") from None
 
 
-def parse_file(text: str) -> dict[str, object]:
-    """Read ``iotonboard.toml`` into dotted keys.
+def _not_ours(source: str, error: ValueError) -> PolicyError:
+    """Many programs read ``DATABASE_URL``, and theirs may hold a password: it is named, never shown."""
+    hint = "database_url: the database; relative to the state directory"
+    if source in PLAIN_NAMES:
+        hint = f"it may be another program's: unset {source}, or set {ENV_PREFIX}{source} as well"
+    return PolicyError(f"the database in {source} cannot be used: it {error}", hint=hint)
 
-    Raises:
-        PolicyError: not TOML, or a key that does not exist.
-    """
+
+def read_text(text: str) -> FileContent:
+    """Read ``iotonboard.toml`` into dotted keys with checked values; what cannot be taken is a problem."""
     try:
-        tables = tomllib.loads(text)
+        tables = tomllib.loads(text.removeprefix("\N{BYTE ORDER MARK}"))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise PolicyError(
-            f"{FILE_NAME} is not valid TOML: {error}", hint="correct that line, or restore the file"
-        ) from None
+        problem = PolicyError(
+            f"{FILE_NAME} is not valid TOML: {error}",
+            hint="correct that line, or type: iotonboard config write",
+        )
+        return FileContent(_database_in(text), (problem,), is_whole=False)
     flat: dict[str, object] = {}
     for key, value in tables.items():
-        if isinstance(value, dict):
-            flat.update({f"{key}.{name}": inner for name, inner in value.items()})
-        else:
-            flat[key] = value
-    for key in flat:
-        if key not in SETTINGS:
-            raise PolicyError(
-                f"{FILE_NAME} names an unknown setting {key!r}",
-                hint="correct or remove it; then 'iotonboard config show' lists them",
-            )
-    return flat
+        flat.update(
+            {f"{key}.{name}": inner for name, inner in value.items()} if isinstance(value, dict) else {key: value}
+        )
+    return _checked(flat)
+
+
+def _database_in(text: str) -> dict[str, Any]:
+    """Where the database is, from a file that is broken in another place."""
+    found = re.search(r"""^\s*database_url\s*=\s*(["'])(.*?)\1""", text, re.MULTILINE)
+    return dict(_checked({"database_url": found[2]}).values) if found else {}
+
+
+def _checked(flat: Mapping[str, object]) -> FileContent:
+    values, problems = {}, []
+    for key, raw in flat.items():
+        try:
+            values[key] = parse_value(key, raw, "file")
+        except UsageError:
+            message = f"{FILE_NAME} names an unknown setting {key!r}"
+            hint = "correct or remove it; 'iotonboard config show' lists them"
+            problems.append(PolicyError(message, hint=hint))
+        except PolicyError as error:
+            problems.append(error)
+    return FileContent(values, tuple(problems))
 
 
 def resolve_path(root: str, configured: str) -> str:

@@ -12,13 +12,12 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.broker.topics import parse_topic_rule
 from iotonboard.errors import IotOnboardError, PolicyError, StateError
 from iotonboard.model import from_epoch, to_epoch, whole_seconds
-from iotonboard.reading import read_file
 from iotonboard.state import config
 from iotonboard.state.clock import DISPUTED, SETTLED, read_clock
 from iotonboard.state.layout import resolve_paths
+from iotonboard.state.recorded_settings import load_settings, note_used, settings_of
 from iotonboard.store import audit
 from iotonboard.store.store import Store
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from iotonboard.model import Caller
     from iotonboard.state.clock import ClockReading
     from iotonboard.state.layout import Paths
+    from iotonboard.state.recorded_settings import Holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,7 @@ class State:
         self, now: datetime, subject: str, *, serial: str = "", detail: Mapping[str, object] | None = None
     ) -> None:
         """Append a row to the audit trail, inside the caller's transaction."""
+        note_used(self, now)
         audit.append(self.store, self.caller, now, subject=subject, serial=serial, detail=detail)
 
 
@@ -94,41 +95,27 @@ def is_initialised(paths: Paths) -> bool:
     return os.path.exists(paths.database)
 
 
-def load_settings(root: str, environment: Mapping[str, str]) -> config.Config:
-    """Read ``iotonboard.toml`` of a state directory, if any, and resolve every setting.
-
-    Raises:
-        PolicyError: a value is not allowed, or a topic rule would break the broker.
-    """
-    path = os.path.join(root, config.FILE_NAME)
-    text = None
-    if os.path.exists(path):
-        try:
-            text = read_file(path, limit=1 << 20).decode("utf-8")
-        except UnicodeDecodeError:
-            raise PolicyError(f"{path!r} is not UTF-8 text", hint="correct the file, or restore it") from None
-    settings = config.load_config(text, environment)
-    for rule in settings["acl.topics"]:  # before anything is committed that could then not be published
-        parse_topic_rule(rule, template=True)
-    return settings
-
-
 @contextlib.contextmanager
 def open_state(
-    root: str, environment: Mapping[str, str], caller: Caller, clock: Callable[[], datetime]
+    root: str,
+    environment: Mapping[str, str],
+    caller: Caller,
+    clock: Callable[[], datetime],
+    *,
+    holds: Holds | None = None,
 ) -> Iterator[State]:
     """Open an existing state directory.
+
+    ``holds`` verifies the seal of the settings; a command without it, which may only look, takes them as they are.
+    What is wrong with the settings stops nothing here: their problems are told by ``State.config``.
 
     Raises:
         StateError: there is none here, it was never finished, is damaged, or a newer version made it.
     """
     settings = load_settings(root, environment)
-    paths = resolve_paths(root, settings)
+    paths, settings = _with_paths(root, settings)
     if not is_initialised(paths):
-        raise StateError(
-            f"there is no state in {root!r}",
-            hint="'iotonboard init-ca' makes one; or name the right folder with --state or IOTONBOARD_STATE",
-        )
+        raise _no_state(root, paths, settings)
     store = Store.open(paths.database, timeout_s=settings["busy_timeout_seconds"], now=clock())
     try:
         if store.meta("initialised") is None:
@@ -136,6 +123,33 @@ def open_state(
                 f"'init-ca' was interrupted in {root!r}",
                 hint="run the same 'iotonboard init-ca' again to finish it",
             )
-        yield State(paths, settings, store, caller, clock)
+        settings = settings_of(store, root, environment, holds)
+        yield State(*_with_paths(root, settings), store, caller, clock)
     finally:
         store.close()
+
+
+def _no_state(root: str, paths: Paths, settings: config.Config) -> StateError | PolicyError:
+    """Why there is nothing to open: the environment of another program may point elsewhere."""
+    if settings.environment_problems:
+        return settings.environment_problems[0]
+    if variable := settings.settings["database_url"].variable:
+        return StateError(
+            f"there is no database {paths.database!r}, which {variable} names",
+            hint=f"it may be another program's: unset {variable}; otherwise bring that disk back",
+        )
+    if settings.file.problems:
+        return settings.file.problems[0]
+    return StateError(
+        f"there is no state in {root!r}",
+        hint="'iotonboard init-ca' makes one; or name the right folder with --state or IOTONBOARD_STATE",
+    )
+
+
+def _with_paths(root: str, settings: config.Config) -> tuple[Paths, config.Config]:
+    """The paths of a state; without the environment where that would use one file for two things."""
+    try:
+        return resolve_paths(root, settings), settings
+    except PolicyError as error:
+        standing = config.without_environment(settings, error)
+        return resolve_paths(root, standing), standing

@@ -10,7 +10,7 @@ import pytest
 from iotonboard.broker.package import FILES, LABEL, Manifest, Package, describe, read_package, render_package
 from iotonboard.errors import NotFoundError, PolicyError
 from iotonboard.model import KeyType
-from iotonboard.pki.signatures import statement_holds
+from iotonboard.pki.verifying import statement_holds
 
 from support import pki
 

@@ -543,8 +543,9 @@ def test_a_broken_configuration_file(state: State, text: str) -> None:
     intact = path.read_bytes() if path.exists() else None
     path.write_text(text)
     before = state.snapshot()
-    check_error(state.run("register", "press-1", expect=6))
+    check_error(state.run("config", "accept", expect=6))
     assert state.snapshot() == before
+    assert "warning: " in state.run("register", "press-1").stderr  # with the settings that are sealed
     path.unlink() if intact is None else path.write_bytes(intact)
     state.register("the-next-one")
 

@@ -453,7 +453,7 @@ def test_config(state: State) -> None:
     settings = settings_of(shown)
     assert settings["cert_validity_days"] == (80, "CERT_VALIDITY_DAYS")
     assert settings["key_type"] == ("ec-p384", "IOTONBOARD_KEY_TYPE")
-    assert settings_of(state.json("config", "show"))["cert_validity_days"] == (90, "file")
+    assert settings_of(state.json("config", "show"))["cert_validity_days"] == (90, "tightened")
     assert settings["download_expiry_minutes"] == (30, "default")
 
 

@@ -81,13 +81,18 @@ def test_the_help_of_a_verb_loads_nothing_heavy(state: State, verb: str) -> None
         "list",
         "list --json --status active",
         "list --csv",
-        "revoke press-1 --defer",
-        "sync-acl",
-        "sync-acl --check",
+        "audit show",
     ],
 )
-def test_what_needs_no_key_loads_no_cryptography(populated: State, words: str) -> None:
+def test_what_only_looks_loads_no_cryptography(populated: State, words: str) -> None:
     assert loaded(populated, *words.split()) == {"sqlite3"}
+
+
+@pytest.mark.parametrize("words", ["revoke press-1 --defer", "sync-acl", "sync-acl --check", "purge press-1"])
+def test_what_publishes_without_a_key_verifies_the_settings_and_loads_little_for_it(
+    populated: State, words: str
+) -> None:
+    assert loaded(populated, *words.split()) == {"sqlite3", "cryptography"}
 
 
 def test_config_loads_no_cryptography(populated: State) -> None:

@@ -60,8 +60,8 @@ def test_csv_cannot_become_a_formula(state: State) -> None:
         ("DELETE FROM audit WHERE seq = 2", 2),
         ("UPDATE audit SET hash = zeroblob(32) WHERE seq = 2", 2),
         ("DELETE FROM audit WHERE seq > 2", 3),  # the tail: only the signed head tells
-        ("DELETE FROM audit_head", 5),
-        ("UPDATE audit_head SET signature = zeroblob(70)", 5),
+        ("DELETE FROM audit_head", 6),
+        ("UPDATE audit_head SET signature = zeroblob(70)", 6),
     ],
 )
 def test_verify_names_the_first_broken_row(state: State, statement: str, broken_row: int) -> None:

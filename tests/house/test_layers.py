@@ -42,7 +42,7 @@ LIBRARIES = {
     "segno": {"delivery"},
     "fpdf": {"delivery"},
     "PIL": {"delivery"},
-    "tomli_w": {"commands"},
+    "tomli_w": {"state"},
 }
 NETWORK = {
     "asyncio",
@@ -157,6 +157,7 @@ BESIDE_COMMANDS = {
     "iotonboard.health.report.page": "draws the report",
     "iotonboard.permissions": "knows whether a user is there",
     "iotonboard.pki.csr": "reads a request",
+    "iotonboard.state.settings_seal": "verifies the seal of the settings",
 }
 
 

@@ -305,6 +305,7 @@ def test_topic_rules_come_from_the_configuration(state: State, start_broker, tmp
         '[[acl.topics]]\naccess = "readwrite"\ntopic = "shared/hall-7"\n'
     )
     config.write_text((config.read_text() if config.exists() else "") + "\n" + rules)
+    state.run("config", "accept")
     one, two = (unpack(found, tmp_path) for found in state.register("press-1", "press-2"))
     broker = start_broker(state)
     with connected(broker, one, two) as [first, second]:

@@ -14,7 +14,7 @@ from iotonboard.errors import KeyUnavailableError, PolicyError
 from iotonboard.model import KeyType
 from iotonboard.pki.issuer import load_issuer
 from iotonboard.pki.keys import key_identifier
-from iotonboard.pki.signatures import statement_holds
+from iotonboard.pki.verifying import statement_holds
 
 from support.pki import CA_SERIAL, CA_VALIDITY, device, issuer, key, signer
 

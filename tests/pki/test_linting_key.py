@@ -21,7 +21,8 @@ from iotonboard.pki.issuer import Issuer, load_issuer
 from iotonboard.pki.keys import PublicKey, key_identifier
 from iotonboard.pki.linting_key import LintingKey
 from iotonboard.pki.profiles import DeviceProfile
-from iotonboard.pki.signatures import sign_statement, statement_holds
+from iotonboard.pki.signatures import sign_statement
+from iotonboard.pki.verifying import statement_holds
 
 from support.pki import NOW, SERIAL, UUID, VALIDITY, device, issuer, key, signer
 

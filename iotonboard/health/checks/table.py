@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import IotOnboardError
-from iotonboard.health.checks import authority, devices, machine, publications
+from iotonboard.health.checks import authority, devices, machine, publications, settings
 from iotonboard.health.finding import Finding, Outcome, failed
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ CHECKS = (
     Check("set-aside", "every row of an older version could be brought forward", machine.set_aside),
     Check("clock", "the clock agrees with the last recorded event", machine.clock),
     Check("places", "no disk is away on which something was published", publications.places),
+    Check("settings", "the CA sealed the settings, and iotonboard.toml shows them", settings.settings),
     Check("ca-key", "the CA key is there, encrypted and private", authority.ca_key),
     Check("ca-certificate", "the CA lives longer than what it issues", authority.ca_certificate),
     Check("ca-rollover", "a rollover that is under way can go on, or end", authority.ca_rollover),

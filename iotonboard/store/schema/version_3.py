@@ -5,7 +5,18 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from iotonboard.store.schema.columns import column, digest, number, one_of, reference, text
+from iotonboard.store.schema.columns import (
+    column,
+    digest,
+    json_object,
+    number,
+    octets,
+    one_of,
+    reference,
+    row_number,
+    text,
+    time,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     import sqlite3
@@ -18,6 +29,15 @@ TABLES: dict[str, tuple[str, ...]] = {
     "place": (one_of("kind", "acl", "ca", "crl"), text("path", 1), number("last", -1), "PRIMARY KEY (kind, path)"),
     # By the digest of its octets: a CRL of this CA that is not here was signed by another copy of the state.
     "known_crl": (digest("sha256", "PRIMARY KEY"), reference("issuer", "issuer"), number("number", 1)),
+    # Settings as a CA signed them: a JSON object of those that are not default. The newest row is in force; older ones
+    # stay, for when that is damaged.
+    "setting_seal": (
+        row_number("id"),
+        json_object("settings"),
+        reference("issuer", "issuer"),
+        octets("signature"),
+        time("created_at"),
+    ),
 }
 
 
@@ -25,7 +45,8 @@ def make_tables(connection: sqlite3.Connection, now: int) -> None:  # noqa: ARG0
     """Add the tables; nothing of version 2 changes but that the CRLs whose octets are kept are known."""
     for table, columns in TABLES.items():
         lines = ",\n    ".join(columns)
-        connection.execute(f"CREATE TABLE {table} (\n    {lines}) WITHOUT ROWID")
+        options = "" if table == "setting_seal" else " WITHOUT ROWID"
+        connection.execute(f"CREATE TABLE {table} (\n    {lines}){options}")
     kept = "SELECT issuer, number, der FROM crl WHERE der IS NOT NULL ORDER BY id"
     known = "INSERT OR IGNORE INTO known_crl (sha256, issuer, number) VALUES (?, ?, ?)"
     for issuer, crl_number, der in connection.execute(kept):

@@ -1,0 +1,61 @@
+"""Which commands go on although something is wrong with the settings, and how that is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iotonboard.errors import StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from iotonboard.state.config import Config
+    from iotonboard.state.recorded_settings import Holds
+
+# Commands that only look: they take the settings as they are recorded, and do not load what verifies their seal.
+_LOOKS = frozenset(
+    {"audit head", "audit show", "audit verify", "ca status", "config show", "deliveries", "generations", "list",
+     "show", "topics list"}
+)  # fmt: skip
+# Commands that nothing in the settings may stop, neither in the environment, nor in a file that was never sealed.
+_ALWAYS = frozenset({"health", "retire", "revoke"})
+_WITHOUT_FILE = _ALWAYS | _LOOKS | {"gen-crl", "release", "sync-acl"}
+# Commands that give access: they run on believed settings alone.
+_ISSUES = frozenset({"broker issue", "ca rollover", "pack", "register", "release", "renew"})
+
+
+def verifier(command: str) -> Holds | None:
+    """What a command verifies the seal of the settings with."""
+    if command in _LOOKS:
+        return None
+    from iotonboard.state.settings_seal import holds
+
+    return holds
+
+
+def refuse_problems(command: str, settings: Config) -> None:
+    """End a command that would issue or run on what cannot be believed; a revocation goes on in any case.
+
+    Raises:
+        PolicyError: a setting of the environment is not allowed, or the file cannot be read and nothing is sealed.
+        StateError: somebody who cannot sign the settings changed them, and the command gives access.
+    """
+    if settings.environment_problems and command not in _ALWAYS:
+        raise settings.environment_problems[0]
+    if settings.recorded.sealed is None and settings.file.problems and command not in _WITHOUT_FILE:
+        raise settings.file.problems[0]
+    if settings.recorded.problem and command in _ISSUES:
+        raise StateError(settings.recorded.problem.message, hint=settings.recorded.problem.hint)
+
+
+def problem_lines(settings: Config) -> Iterator[str]:
+    """What is wrong with the settings, in a line each."""
+    for problem in (settings.recorded.problem, *settings.file.problems, *settings.environment_problems):
+        if problem is not None:
+            yield f"{problem.message} ({problem.hint})"
+    if settings.differing:
+        yield (
+            "the settings file says something else than what is sealed, and is not followed:"
+            f" {', '.join(settings.differing)}; 'iotonboard config accept' seals it, 'iotonboard config write' writes"
+            " the file anew"
+        )

@@ -1,0 +1,127 @@
+"""How the text of a setting is read and checked; each form raises ``ValueError`` with what the value must be."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from iotonboard.broker.topics import parse_topic_rule
+from iotonboard.errors import PolicyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def text(value: object) -> str:
+    """One line."""
+    if not isinstance(value, str) or any(ord(character) < 32 or ord(character) == 127 for character in value):
+        raise ValueError("must be one line of text")
+    return value
+
+
+def whole(low: int, high: int) -> Callable[[object], int]:
+    """A whole number in a range."""
+
+    def parse(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, (int, str)):
+            raise ValueError("must be a whole number")  # noqa: TRY004 - reported as a bad value, not a bad type
+        if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,9}", value):
+            raise ValueError("must be a whole number")
+        if not low <= int(value) <= high:
+            raise ValueError(f"must be between {low} and {high}")
+        return int(value)
+
+    return parse
+
+
+def one_of(*words: str) -> Callable[[object], str]:
+    """One of some words."""
+
+    def parse(value: object) -> str:
+        if value not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return str(value)
+
+    return parse
+
+
+def path(value: object) -> str:
+    """A path that is not empty; a ``~`` in front is somebody's home, who must be there."""
+    name = text(value)
+    if not name.strip():
+        raise ValueError("must be a path")
+    if name.startswith("~") and os.path.expanduser(name) == name:
+        raise ValueError(f"there is no home folder {name.partition('/')[0]!r}")
+    return name
+
+
+def path_or_nothing(value: object) -> str:
+    """A path, or empty."""
+    return path(value) if value else text(value)
+
+
+def keep_keys(value: object) -> str:
+    """``always``, ``until-confirmed`` or ``days:N``."""
+    if value not in ("always", "until-confirmed") and not re.fullmatch(r"days:[1-9][0-9]{0,4}", text(value)):
+        raise ValueError("must be always, until-confirmed or days:N")
+    return str(value)
+
+
+def name_part(value: object) -> str:
+    """O or OU of a subject: RFC 5280 appendix A.1 bounds both to 64 characters, and so does every reader."""
+    name = text(value)
+    if len(name) > 64:
+        raise ValueError("takes at most 64 characters in a certificate")
+    return name
+
+
+def country(value: object) -> str:
+    """Two capital letters, or empty."""
+    if value != "" and not re.fullmatch(r"[A-Z]{2}", text(value)):
+        raise ValueError("must be two capital letters (ISO 3166)")
+    return str(value)
+
+
+def reload(value: object) -> str:
+    """``pid:FILE``, ``systemd:UNIT``, ``command:WORDS``, or empty."""
+    if value == "":
+        return ""
+    if not re.fullmatch(r"(pid|systemd|command):.*\S.*", text(value)):
+        raise ValueError("must be pid:FILE, systemd:UNIT or command:WORDS")
+    kind, _, target = str(value).partition(":")
+    return f"{kind}:{path(target)}" if kind == "pid" else str(value)
+
+
+def octal(value: object) -> str:
+    """A file mode, or empty."""
+    if value != "" and not re.fullmatch(r"0?[0-7]{3}", text(value)):
+        raise ValueError('must be a file mode such as "0640"')
+    return str(value)
+
+
+def database_url(value: object) -> str:
+    """The database's address, relative to the state directory or absolute."""
+    if not re.fullmatch(r"sqlite:///[^?#]+", text(value)):
+        raise ValueError("must look like sqlite:///devices.db")
+    return str(value)
+
+
+def topics(value: object) -> tuple[str, ...]:
+    """``[[acl.topics]]`` tables with access and topic, or a list of ``access:topic`` texts."""
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, list | tuple):
+        raise ValueError("must be a list of access and topic")  # noqa: TRY004 - reported as a bad value
+    rules = []
+    for item in items:
+        if isinstance(item, dict):
+            if set(item) != {"access", "topic"}:
+                raise ValueError("each entry needs exactly 'access' and 'topic'")
+            item = f"{item['access']}:{item['topic']}"  # noqa: PLW2901 - the two spellings meet here
+        rules.append(text(item))
+    try:
+        for rule in rules:  # before anything is committed that could then not be published
+            parse_topic_rule(rule, template=True)
+    except PolicyError as error:
+        raise ValueError(error.message) from None
+    return tuple(rules)

@@ -1,0 +1,67 @@
+"""Settings that belong together are checked together, and against this machine, before they are set."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from iotonboard.broker.topics import parse_topic_rule, pattern_topic
+from iotonboard.errors import NotFoundError
+from iotonboard.permissions import group_number, user_number
+from iotonboard.state import places
+from iotonboard.state.acl_file import mark_acl
+from iotonboard.state.config import of_values
+from iotonboard.state.layout import resolve_paths
+from iotonboard.store.issuers import current_issuers
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from iotonboard.state.layout import Paths
+    from iotonboard.state.state import State
+
+TOPIC_SETTINGS = frozenset({"acl.topics", "acl.style"})
+
+
+def check_settings(root: str, values: Mapping[str, Any], changed: Collection[str]) -> Paths:
+    """Check all values of a state, of which some are ``changed``, and say where everything is with them.
+
+    Raises:
+        NotFoundError: a user, group or folder that was changed is not there.
+        PolicyError: one file would be used for two things, or a topic rule cannot be written in the ACL's style.
+    """
+    paths = resolve_paths(root, of_values(values))
+    for key, number_of in (("broker.user", user_number), ("broker.group", group_number)):
+        if key in changed and values[key]:
+            number_of(str(values[key]))
+    folders = {
+        "ca_root_path": paths.certs,
+        "broker_acl_file": os.path.dirname(paths.acl),
+        "broker_crl_file": os.path.dirname(paths.crl),
+    }
+    for key in folders.keys() & changed:
+        if not os.path.isdir(folders[key]):
+            raise NotFoundError(
+                f"{key}: there is no folder {folders[key]!r}", hint="make it, or bring its disk; then set it again"
+            )
+    if TOPIC_SETTINGS & set(changed) and values["acl.style"] == "pattern":
+        for rule in values["acl.topics"]:
+            pattern_topic(parse_topic_rule(rule, template=True).topic)
+    return paths
+
+
+def where_keys_are(state: State, there: Paths) -> State:
+    """The state as it finds the CA's keys: where the settings are about to say, if the keys lie there already."""
+    names = [issuer.key_file for issuer in current_issuers(state.store)]
+    is_there = all(os.path.exists(os.path.join(there.certs, name)) for name in names)
+    return replace(state, paths=replace(state.paths, certs=there.certs)) if is_there else state
+
+
+def follow_settings(state: State, there: Paths, changed: Collection[str]) -> None:
+    """Note what the changed settings ask for, in the caller's transaction: the ACL anew, a place for its first use."""
+    if TOPIC_SETTINGS & set(changed):
+        mark_acl(state)
+    if places.SETTINGS.keys() & set(changed):
+        for place in places.Place:  # the CRL lies in the CA's folder unless it has a place of its own
+            places.note_move(state, place, there)
