@@ -151,7 +151,7 @@ def _print_all(session: Session, results: Sequence[Revoked | Refused], unpublish
     if any(one.is_scanned for one in results if not isinstance(one, Refused)):
         session.message("warning: an index of the database is damaged; type: iotonboard health --repair")
     if refused and len(results) > 1:
-        session.message(f"{len(refused)} of {len(results)} were refused, and are not revoked; the others are")
+        session.message(f"{len(refused)} of {len(results)} were refused")
     return refused[0].error.exit_code if refused else 0
 
 
@@ -166,5 +166,5 @@ def _print(session: Session, one: Revoked, unpublished: Sequence[Unpublished]) -
     what = f"{len(one.serials)} certificate(s) revoked" if one.serials else "was revoked already"
     if one.revocation_date is None:
         what = "nothing to revoke: its certificates have expired ('--serial HEX --reason keyCompromise' bars a key)"
-    place = f"CRL {one.crl_number}" if one.crl_number else "not yet on the CRL"
+    place = f"CRL {one.crl_number}" if one.crl_number else "not yet on the CRL" if one.serials else "no new CRL"
     session.result(values, f"{one.device_id or 'unknown device'}\t{what}\t{place}", unpublished=unpublished)

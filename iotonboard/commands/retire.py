@@ -18,7 +18,7 @@ from iotonboard.model import RevocationReason
 from iotonboard.state.changes import revoke_certificates
 from iotonboard.store.devices import device_named, set_retired
 from iotonboard.store.issuers import crl_number
-from iotonboard.store.revocations import revocable, unlisted_revocations
+from iotonboard.store.revocations import is_crl_due, revocable, set_crl_due, unlisted_revocations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,6 +57,7 @@ def retire(
     """
     with state.transaction() as now:
         retired = [_record(state, device_id, now) for device_id in dict.fromkeys(device_ids)]
+        set_crl_due(state.store, is_due=any(one.serials for one in retired) or is_crl_due(state.store))
     rows, unsigned = sign_waiting(state, unlock) if unlisted_revocations(state.store) else ([], [])
     unpublished = unsigned + publish_signed(state, rows, reload=reload)
     if rows:

@@ -27,5 +27,5 @@ def revoke_deferred(
         IotOnboardError: with ``strict``, of the first target that is refused; nothing was recorded.
         BusyError: the state is locked or its disk refuses; nothing was recorded.
     """
-    results = record_revocations(state, targets, reason, strict=strict, is_ours=is_ours)
+    results = record_revocations(state, targets, reason, strict=strict, is_ours=is_ours, is_deferred=True)
     return results, publish_recorded(state)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import deque
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -24,10 +25,12 @@ from iotonboard.enrolment.desk import Desk
 from iotonboard.errors import BusyError, IotOnboardError, StateError, Unpublished
 from iotonboard.model import Refused
 from iotonboard.pki.profiles import DeviceProfile
+from iotonboard.state.alone import attempt
 from iotonboard.state.device_files import write_group, writing
 from iotonboard.state.erasure import apply_keep_keys, finish_erasures
 from iotonboard.state.publication import EVERYTHING, publish, publish_device_files, refuse_unpublished
 from iotonboard.state.region_change import refuse_other_copy
+from iotonboard.store.revocations import is_crl_due
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -287,20 +290,24 @@ def publish_unsettled(state: State, waiting: list[Enrolled | Refused], backlog: 
 def publish_all(
     state: State, authority: Authority, backlog: FileBacklog | None, *, needs_crl: bool
 ) -> list[Unpublished]:
-    """Sign new CRLs where they are due, and publish everything; returns what could not be signed or written."""
+    """Sign new CRLs where they are due, and publish everything; returns what could not be signed or written.
+
+    They are due too where an earlier ``revoke`` could not sign them.
+    """
     unpublished: list[Unpublished] = []
-    try:
-        if needs_crl:
-            with state.transaction(signing=True) as now:
-                sign_crls(state, authority, now)
-                seal_audit(state, authority)
-    except IotOnboardError as error:
-        unpublished.append(Unpublished("crl", state.paths.crl, error))
-    apply_keep_keys(state)
+    if needs_crl or is_crl_due(state.store):
+        unpublished += attempt("crl", state.paths.crl, partial(_sign_crls, state, authority), is_unsigned=True)
+    unpublished += attempt("purge", state.paths.database, partial(apply_keep_keys, state))
     settle = () if backlog is None else (backlog.settle,)
     unpublished += publish(state, *settle, *EVERYTHING)
     finish_erasures(state)
     return unpublished
+
+
+def _sign_crls(state: State, authority: Authority) -> None:
+    with state.transaction(signing=True) as now:
+        sign_crls(state, authority, now)
+        seal_audit(state, authority)
 
 
 def _are_new(answers: Iterable[Enrolled | Refused]) -> bool:

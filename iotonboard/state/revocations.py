@@ -16,7 +16,7 @@ from iotonboard.state.alone import as_told
 from iotonboard.state.changes import date_of_next_list, revoke_certificates, revoke_unknown
 from iotonboard.store.certificates import certificate_by_serial, has_certificate, has_certificates
 from iotonboard.store.devices import device_named, find_device
-from iotonboard.store.revocations import foreign_entry, newest_revocation, revocable, revocation_of
+from iotonboard.store.revocations import foreign_entry, newest_revocation, revocable, revocation_of, set_crl_due
 from iotonboard.store.table_scan import TableScan
 
 if TYPE_CHECKING:
@@ -67,11 +67,13 @@ def record_revocations(
     *,
     strict: bool,
     is_ours: IsOurs = lambda _: False,
+    is_deferred: bool = False,
 ) -> list[Revoked | Refused]:
     """Record revocations in one transaction and read them back; a target that is refused harms no other.
 
     Revoking again is not an error: the first date and reason stay, but a hold becomes final and keyCompromise takes
-    the place of every other reason. A serial that the database does not know is revoked where it ``is_ours``.
+    the place of every other reason. A serial that the database does not know is revoked where it ``is_ours``. Unless it
+    ``is_deferred``, the next command that opens the CA key and issues or revokes signs a CRL of it.
 
     Raises:
         IotOnboardError: with ``strict``, of the first target that is refused; nothing was recorded.
@@ -80,6 +82,8 @@ def record_revocations(
     with state.transaction() as now:
         order = _Order(reason, now, date_of_next_list(state), is_ours, TableScan(state.store))
         recorded = [_record_or_refuse(state, target, order, strict=strict) for target in targets]
+        if not is_deferred and any(isinstance(told, Revoked) and told.serials for _, told in recorded):
+            set_crl_due(state.store, is_due=True)
     return [_read_back(state.store, *place) for place in recorded]
 
 

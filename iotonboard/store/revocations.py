@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from iotonboard.store.store import Store
 
+_DUE = "crl_due"
+
 
 def add_revocation(
     store: Store, serial: SerialNumber, date: datetime, reason: RevocationReason, entry_der: bytes
@@ -139,6 +141,17 @@ def add_foreign_entry(store: Store, issuer: int, serial: SerialNumber, entry_der
         "INSERT OR REPLACE INTO foreign_revocation (issuer, serial, entry_der) VALUES (?, ?, ?)",
         (issuer, serial.octets, entry_der),
     )
+
+
+def is_crl_due(store: Store) -> bool:
+    """Say whether revocations wait for a CRL that was wanted at once, and could not be signed then."""
+    return bool(store.meta(_DUE))
+
+
+def set_crl_due(store: Store, *, is_due: bool) -> None:
+    """Note it, in the transaction that records the revocations, or that signs."""
+    if is_due is not is_crl_due(store):
+        store.set_meta(_DUE, int(is_due))
 
 
 def unlisted_revocations(store: Store) -> int:

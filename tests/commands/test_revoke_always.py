@@ -139,6 +139,18 @@ def test_what_was_not_published_is_published_by_the_next_command(state: State, t
     assert state.json("health", "--check", "unpublished")["status"] == "ok"
 
 
+def test_the_next_command_that_opens_the_key_signs_what_waits(state: State) -> None:
+    """Whatever it was called for; unless somebody chose to defer it."""
+    state.run("revoke", "press-2", "--defer")
+    state.register("press-3")
+    assert state.json("health", "--check", "unpublished", expect=9)["status"] == "failed"
+    state.run("revoke", NAME, env={"IOTONBOARD_PASSPHRASE_FILE": None}, expect=8)
+    assert not is_listed(state, STEPS["crl"](state))
+    state.register("press-4")
+    assert is_listed(state, STEPS["crl"](state))
+    assert state.json("health", "--check", "unpublished")["status"] == "ok"
+
+
 def test_a_full_disk_for_the_lists_stops_neither_record_nor_acl(state: State, tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small disk")
