@@ -130,7 +130,8 @@ def register(
         told = tell(session, answers, partial(_show, is_json=is_json), is_json=is_json and is_list, total=total)
         if told.devices > 1 or is_list:
             session.message((told.summary or "the list is empty") + (f"; results in {kept.path}" if kept else ""))
-        refuse_stopped(stopped, hint="run it again with --if-exists skip to go on")
+        missing = named - told.counts["created"]
+        refuse_stopped(stopped, hint=_how_to_go_on(missing if count else None))
     return told.exit_code
 
 
@@ -270,6 +271,13 @@ def _is_readable(descriptor: int) -> bool:
         return bool(select.select([descriptor], [], [], _IDLE_AFTER_S)[0])
     except OSError:  # a pipe on Windows cannot be asked; reading it blocks instead
         return True
+
+
+def _how_to_go_on(missing: int | None) -> str:
+    """What to type after an interruption; ``missing`` of ``--count`` devices were not made."""
+    if missing is None:
+        return "run it again with --if-exists skip to go on"
+    return f"{missing} are missing: run it again with --count {missing}" if missing else "none is missing"
 
 
 # -- what is kept and told ------------------------------------------------------------------------------------------

@@ -6,6 +6,9 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from iotonboard.ca.authority import seal_audit
+from iotonboard.ca.credentials import current_certificate, open_secret, refuse_purged
+from iotonboard.errors import ConflictError, NotFoundError, PolicyError
 from iotonboard.model import Refused
 
 if TYPE_CHECKING:
@@ -53,7 +56,10 @@ def _keep(state: State, authority: Authority, answer: Enrolled | Refused, keepin
     """Keep one answer, and return what is told: a password that lies in a file is not."""
     if keeping.results:
         keeping.results.add(answer, state.clock())
-    if isinstance(answer, Refused) or answer.outcome == "skipped":
+    if isinstance(answer, Refused):
+        return answer
+    if answer.outcome == "skipped":
+        _complete(state, authority, answer, keeping)
         return answer
     if keeping.passwords and answer.bundle_password:
         keeping.passwords.add(answer.device_id, answer.serial.hex, answer.bundle_password)
@@ -61,3 +67,25 @@ def _keep(state: State, authority: Authority, answer: Enrolled | Refused, keepin
     if keeping.export:
         answer = replace(answer, exported=keeping.export(state, authority, answer.device_id).path)
     return answer
+
+
+def _complete(state: State, authority: Authority, answer: Enrolled, keeping: Keeping) -> None:
+    """Write what an earlier call did not come to write of a device that is there: its password, its credentials.
+
+    A device that has no valid certificate, or whose secrets were purged, has neither.
+    """
+    try:
+        if keeping.passwords and not keeping.passwords.holds(answer.serial.hex):
+            certificate = current_certificate(state, answer.device_id)
+            refuse_purged(state, answer.device_id, certificate.serial)
+            password = open_secret(state, authority, certificate.serial)[1]
+            if password and certificate.serial == answer.serial:
+                with state.transaction() as now:
+                    detail = {"password": "shown"}
+                    state.record(now, answer.device_id, serial=certificate.serial.hex, detail=detail)
+                    seal_audit(state, authority)
+                keeping.passwords.add(answer.device_id, certificate.serial.hex, password)
+        if keeping.export:
+            keeping.export(state, authority, answer.device_id)
+    except (ConflictError, NotFoundError, PolicyError):
+        return  # its credentials are there already, or there is nothing to write

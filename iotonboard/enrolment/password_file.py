@@ -37,8 +37,9 @@ class PasswordFile:
         if not stat.S_ISREG(found.st_mode) or (os.name == "posix" and stat.S_IMODE(found.st_mode) & 0o077):
             os.close(self._descriptor)
             raise ConflictError(f"others may read {path!r}", hint=f"type: chmod 600 {path}")
+        self._cut_off_rest()
         self._known = self._read_serials()
-        if found.st_size == 0:
+        if os.fstat(self._descriptor).st_size == 0:
             self._append(_HEADER)
 
     def __enter__(self) -> Self:
@@ -46,6 +47,18 @@ class PasswordFile:
 
     def __exit__(self, *exc: object) -> None:
         os.close(self._descriptor)
+
+    def _cut_off_rest(self) -> None:
+        """Take away a last line that a killed call began and did not end: its password can be made again."""
+        with os.fdopen(os.dup(self._descriptor), "rb") as file:
+            file.seek(0)
+            content = file.read()
+        if content and not content.endswith(b"\n"):
+            os.ftruncate(self._descriptor, content.rfind(b"\n") + 1)
+
+    def holds(self, serial_hex: str) -> bool:
+        """Say whether the password of that certificate's bundle is in the file."""
+        return serial_hex in self._known
 
     def _read_serials(self) -> set[str]:
         with os.fdopen(os.dup(self._descriptor), "r", encoding="utf-8", newline="") as file:

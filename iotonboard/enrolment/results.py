@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 
 from iotonboard.enrolment.list_columns import RESULTS as COLUMNS
 from iotonboard.errors import ConflictError, PolicyError, disk_error
-from iotonboard.files import create_exclusive, make_private_dir, sync_together
+from iotonboard.files import PRIVATE, create_exclusive, make_private_dir, remove_file, sync_together, write_atomic
 from iotonboard.model import Refused, SerialNumber, rfc3339
 from iotonboard.pki.signatures import sign_statement
+from iotonboard.reading import open_file, read_file
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 MANIFEST_HEAD = b"iotonboard manifest v1\n"
 FOLDER = "results"
+_MAX_MANIFEST = 1 << 30
 
 
 def default_path(root: str, verb: str, now: datetime) -> str:
@@ -44,30 +46,60 @@ def default_path(root: str, verb: str, now: datetime) -> str:
 
 
 class ResultsFile:
-    """Two new files (0600) that grow with every answer; each line is complete when it is written.
+    """Two files (0600) that grow with every answer; each line is complete when it is written.
 
-    They are made with the first answer: a list that cannot be read leaves none.
+    They are made with the first answer: a list that cannot be read leaves none. Results of an earlier call are
+    completed: each device stands there once, rows that failed give way, and the manifest is signed anew.
 
     Raises:
-        ConflictError: one of the files exists.
+        ConflictError: one of the files exists and is none of this program's.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.manifest = path + ".manifest"
         self._is_json = path.endswith(".jsonl")
-        for name in (self.manifest + ".sig", self.manifest, path):
-            if os.path.lexists(name):
+        self._head = b"" if self._is_json else (",".join(COLUMNS) + "\n").encode("ascii")
+        for name, head in ((path, self._head or b"{"), (self.manifest, MANIFEST_HEAD)):
+            if os.path.lexists(name) and not _begins_with(name, head):
                 raise ConflictError(f"{name!r} exists already", hint="choose another name with --results")
+        if os.path.lexists(self.manifest + ".sig") and not os.path.lexists(self.manifest):
+            raise ConflictError(f"{self.manifest + '.sig'!r} exists already", hint="choose another name with --results")
         self._files: list[FileIO] = []
+        self._known: dict[str, str] = {}  # id -> serial, of rows that are there
+        self._signed: frozenset[SerialNumber] = frozenset()
         self._count = 0
 
     def _make(self) -> None:
         if os.path.basename(os.path.dirname(self.path)) == FOLDER:
             make_private_dir(os.path.dirname(self.path))
-        create_exclusive(self.path, b"" if self._is_json else (",".join(COLUMNS) + "\n").encode("ascii"))
-        create_exclusive(self.manifest, MANIFEST_HEAD)
+        if os.path.lexists(self.path):
+            self._take_up()
+        else:
+            create_exclusive(self.path, self._head)
+        if os.path.lexists(self.manifest):
+            cut_off_rest(self.manifest)
+            if not os.path.getsize(self.manifest):  # of a call that was killed in its first line
+                write_atomic(self.manifest, MANIFEST_HEAD, PRIVATE)
+            self._signed = manifest_serials(read_file(self.manifest, limit=_MAX_MANIFEST))
+            remove_file(self.manifest + ".sig")
+        else:
+            create_exclusive(self.manifest, MANIFEST_HEAD)
         self._files = [_open(self.path), _open(self.manifest)]
+
+    def _take_up(self) -> None:
+        """Note which devices an earlier call answered. Rows that failed go: this call answers them again."""
+        cut_off_rest(self.path)
+        with open(self.path, encoding="utf-8", newline="") as file:
+            texts = file.readlines()
+        kept = [] if self._is_json else texts[:1] or [self._head.decode("ascii")]
+        for text in texts[len(kept) :]:
+            row = _parse(text, is_json=self._is_json)
+            if row.get("status") != "failed":
+                kept.append(text)
+                self._known[row.get("device_id", "")] = row.get("serial", "")
+        if len(kept) != len(texts):
+            write_atomic(self.path, "".join(kept).encode("utf-8"), PRIVATE)
 
     def add(self, answer: Enrolled | Refused, now: datetime) -> None:
         """Append one answer; a device that got a certificate goes into the manifest too.
@@ -80,6 +112,8 @@ class ResultsFile:
         self._count += 1
         values = _values(answer, answer.line or self._count)
         results, manifest = self._files
+        if values["device_id"] in self._known and values["serial"] in ("", self._known[str(values["device_id"])]):
+            return  # it stands there; a refusal of what was done before takes nothing back
         if self._is_json:
             text = json.dumps({name: values[name] for name in COLUMNS}) + "\n"
         else:
@@ -87,7 +121,7 @@ class ResultsFile:
             csv.writer(line, lineterminator="\n").writerow([values[name] for name in COLUMNS])
             text = line.getvalue()
         _append(results, text.encode("utf-8"))
-        if values["status"] in ("created", "reissued"):
+        if not isinstance(answer, Refused) and answer.serial not in self._signed:
             row = f"{values['device_id']}\t{values['serial']}\t{values['fingerprint']}\t{rfc3339(now)}\n"
             _append(manifest, row.encode("ascii"))
 
@@ -102,6 +136,30 @@ class ResultsFile:
         for refused in sync_together((self.path, self.manifest)).values():
             raise refused
         create_exclusive(self.manifest + ".sig", signature)
+
+
+def cut_off_rest(path: str) -> None:
+    """Take away a last line that a killed call began and did not end."""
+    content = read_file(path, limit=_MAX_MANIFEST)
+    if content and not content.endswith(b"\n"):
+        os.truncate(path, content.rfind(b"\n") + 1)
+
+
+def _begins_with(path: str, head: bytes) -> bool:
+    """Say whether a file of this program stands there, or an empty one of a killed call; never a link."""
+    if os.path.islink(path) or not os.path.isfile(path):
+        return False
+    with open_file(path) as file:
+        found = file.read(len(head))
+    return found == head[: len(found)]
+
+
+def _parse(text: str, *, is_json: bool) -> dict[str, str]:
+    try:
+        values = json.loads(text) if is_json else dict(zip(COLUMNS, next(csv.reader([text])), strict=False))
+    except (ValueError, csv.Error):
+        return {}
+    return {name: str(value) for name, value in values.items()} if isinstance(values, dict) else {}
 
 
 def manifest_serials(manifest: bytes) -> frozenset[SerialNumber]:

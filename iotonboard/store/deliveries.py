@@ -125,9 +125,13 @@ def close_deliveries(store: Store, serial: SerialNumber, outcome: str) -> None:
 
 
 def add_receipt(store: Store, serial: SerialNumber, now: datetime, *, proved: bool) -> bool:
-    """Record that a device took a certificate; ``False`` when that was recorded before."""
+    """Record that a device took a certificate; ``False`` when that was recorded before.
+
+    A proof is taken up also where it comes after a receipt without one, whose time stays.
+    """
     cursor = store.execute(
-        f"INSERT INTO receipt (certificate, confirmed_at, proved) VALUES ({_CERTIFICATE}, ?, ?) ON CONFLICT DO NOTHING",
+        f"INSERT INTO receipt (certificate, confirmed_at, proved) VALUES ({_CERTIFICATE}, ?, ?)"
+        " ON CONFLICT DO UPDATE SET proved = 1 WHERE excluded.proved > receipt.proved",
         (serial.octets, to_epoch(now), int(proved)),
     )
     return cursor.rowcount == 1

@@ -303,6 +303,20 @@ def test_revoke_strict_revokes_nothing_when_one_is_unknown(state: State) -> None
     assert state.snapshot() == before
 
 
+def test_after_an_interruption_the_hint_names_the_number_that_is_missing(state: State) -> None:
+    words = [*PROGRAM, "register", "--count", "4000", "--no-bundle", "--jobs", "1", "--json"]
+    process = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=program_environment(state=state)
+    )
+    assert process.stdout
+    process.stdout.readline()
+    process.terminate()
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    missing = int(errors.rpartition("--count ")[2])
+    assert len(listed(state)) == 4000 - missing
+
+
 @pytest.mark.long
 def test_ten_thousand_devices_in_one_list(state: State, devices_csv: Path) -> None:
     wanted = [f"press-{index:05}" for index in range(10_000)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -124,3 +125,71 @@ def test_a_format_needs_a_place_and_must_exist(state: State, tmp_path: Path) -> 
 def test_results_go_to_a_name_without_a_folder(state: State, tmp_path: Path) -> None:
     state.run("register", "a", "--results", "r.csv", cwd=tmp_path)
     assert (tmp_path / "r.csv.manifest.sig").exists()
+
+
+RERUN = ("register", "--batch", "-", "--if-exists", "skip")
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_a_rerun_completes_what_a_killed_call_left(state: State, tmp_path: Path, ending: str) -> None:
+    """A call that is killed has recorded devices that it did not answer: the last ones, and half a line of one."""
+    table = "device_id\na\nb\nc\nbad id\n"
+    results, passwords, out = tmp_path / f"r.{ending}", tmp_path / "p.csv", tmp_path / "out"
+    words = (*RERUN, "--results", results, "--passwords", passwords, "--format", "pem-chain", "--out", out)
+    state.run(*words, input=table, expect=6)
+    whole = {path: path.read_text() for path in (results, passwords, Path(f"{results}.manifest"))}
+    for path, text in whole.items():
+        lines = text.splitlines(keepends=True)
+        is_b = re.compile(r'^b[,\t]|,b,|"b"')
+        at = next(number for number, line in enumerate(lines) if is_b.search(line))
+        path.write_text("".join(lines[:at]) + lines[at][:9])
+    Path(f"{results}.manifest.sig").unlink()
+    (out / "c.pem").unlink()
+    state.run(*words, input=table.replace("bad id", "d"))
+    for path in (results, passwords):
+        text = path.read_text()
+        for name in "abcd":
+            serial = state.json("show", name)["serial"]
+            assert text.count(serial) == 1, path
+    assert "bad id" not in results.read_text()
+    for name in "abc":
+        password = state.json("bundle", "password", name)["bundle_password"]
+        assert password in whole[passwords]
+        assert password in passwords.read_text()
+    assert sorted(path.name for path in out.iterdir()) == ["a.pem", "b.pem", "c.pem", "d.pem"]
+    manifest = Path(f"{results}.manifest")
+    assert len(manifest.read_text().splitlines()) == 5
+    assert openssl_verifies(state, manifest, tmp_path, is_ed25519=False)
+    state.run(*words, input=table.replace("bad id", "d"))
+    assert all(results.read_text().count(f'"{name}"' if ending == "jsonl" else f",{name},") == 1 for name in "abcd")
+
+
+def test_a_rerun_shows_no_password_of_what_is_no_more(state: State, tmp_path: Path) -> None:
+    state.register("a", "b")
+    state.run("revoke", "a")
+    state.run("purge", "b")
+    state.run(*RERUN, "--passwords", tmp_path / "p.csv", input="a\nb\nc\n")
+    assert [row["device_id"] for row in rows_of(tmp_path / "p.csv")] == ["c"]
+
+
+def test_refusals_of_a_rerun_take_nothing_out_of_the_results(state: State, tmp_path: Path) -> None:
+    words = ("register", "--batch", "-", "--results", tmp_path / "r.csv")
+    state.run(*words, input="a\nb\n")
+    before = (tmp_path / "r.csv").read_text()
+    state.run(*words, input="a\nb\n", expect=4)
+    assert (tmp_path / "r.csv").read_text() == before
+
+
+def test_results_of_the_program_prove_nothing(state: State, tmp_path: Path) -> None:
+    def proved() -> list[bool]:
+        rows = state.run("audit", "show", "--json").json_lines
+        return [row["detail"]["proved"] for row in rows if "proved" in row["detail"]]
+
+    (made,) = state.run("register", "a", "--results", tmp_path / "r.csv", "--json").json_lines
+    (tmp_path / "printed.jsonl").write_text(json.dumps(made) + "\n")
+    state.run("confirm", "--batch", tmp_path / "r.csv")
+    state.run("confirm", "--batch", tmp_path / "printed.jsonl")
+    assert proved() == [False]
+    state.run("confirm", "--batch", "-", input=f"device_id,fingerprint\na,{made['fingerprint']}\n")
+    state.run("confirm", "a", "--fingerprint", made["fingerprint"])
+    assert proved() == [False, True], "a proof that comes later counts, once"
