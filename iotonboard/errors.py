@@ -123,7 +123,12 @@ def disk_error(error: OSError, path: str, *, mend: str = "") -> IotOnboardError:
         errno.EACCES: mend or "run the command as the user who owns that folder, or correct its permissions",
         errno.EPERM: mend or "run the command as the user who owns that folder, or correct its permissions",
         errno.EROFS: "the disk is read-only: mount it writable and run the same command again",
-        errno.EFBIG: "a limit on file sizes is in force (ulimit -f): lift it and run the same command again",
+        errno.EFBIG: "that disk (FAT: 4 GiB) or a limit (ulimit -f) takes no such large file: use another, or lift it",
+        errno.EINVAL: 'the disk takes no such name (FAT: no " * : < > ? and |): choose another one',
     }
     hint = hints.get(error.errno or 0, "nothing was lost; run the same command again when the disk is well")
     return BusyError(f"cannot write {path!r}: {reason}", hint=hint)
+
+
+class NotPrivateWarning(UserWarning):
+    """Something was written where a mount decides that others may read or write it."""

@@ -1,22 +1,23 @@
 """Writing files to disk: the only place with fsync, rename and modes.
 
-A published file is replaced by a finished one or not at all: temporary file in the same folder, mode and owner set,
-fsync, rename, fsync of the folder. Nothing here follows a symbolic link at the place it writes to. Every refusal of
-the disk becomes a ``BusyError`` (exit 8).
+A file is replaced by a finished one or not at all: temporary file in the same folder, owner and mode, fsync, rename,
+fsync of the folder. No symbolic link is followed in the place of a file. What the disk refuses is a ``BusyError``.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
+from iotonboard import permissions
 from iotonboard.errors import ConflictError, IotOnboardError, PolicyError, disk_error
 from iotonboard.owner import as_caller, chown_hint, in_callers_place
-from iotonboard.permissions import READER_HINT, TAKEN_HINT, Placement, check_replaceable, give, keep_acl, unreadable_for
+from iotonboard.permissions import Placement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 STAGING_PREFIX, STAGING_SUFFIX = ".iotonboard-", ".tmp"
 _SYNCS_AT_ONCE = 16  # more are no faster on ext4
+_NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)  # shares, FAT through FUSE: a name cannot be synced there
 _IS_POSIX = hasattr(os, "O_DIRECTORY")
 # O_BINARY exists on Windows only, O_NOFOLLOW and O_CLOEXEC on POSIX only.
 _NO_FOLLOW = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -63,7 +65,8 @@ def make_dir(path: str, mode: int, *, durable: bool = True) -> bool:
                 return False
             raise ConflictError(f"{path!r} is not a folder", hint="move it away; links are not followed here") from None
         if mode != 0o700:
-            os.chmod(path, mode)
+            with permissions.modes_of_mount(path, mode):
+                os.chmod(path, mode)
         if durable:
             _sync(os.path.dirname(os.path.abspath(path)))
     return True
@@ -75,8 +78,9 @@ def make_private(path: str) -> None:
     Raises:
         BusyError: the disk refused.
     """
-    with _writing(path):
-        os.chmod(path, 0o700 if os.path.isdir(path) else 0o600)
+    mode = 0o700 if os.path.isdir(path) else 0o600
+    with _writing(path), permissions.modes_of_mount(path, mode, is_new=False):
+        os.chmod(path, mode)
 
 
 def refuse_existing(path: str, *, hint: str = "choose another name, or --force to replace it") -> None:
@@ -172,14 +176,14 @@ def _staged(
     path: str, placement: Placement, *, durable: bool, in_place: bool = False
 ) -> Iterator[tuple[str, BinaryIO]]:
     """A new file beside ``path``, or there, and its name; with owner and mode when the block ends well, else gone."""
-    check_replaceable(path)
+    permissions.check_replaceable(path)
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f"{STAGING_PREFIX}{name[:80]}-{os.urandom(6).hex()}{STAGING_SUFFIX}")
     staged = path if in_place else temporary
     with _writing(path), _create(staged) as file:
         try:
             yield staged, file
-            _settle(file, placement, durable=durable)
+            _settle(file, staged, placement, durable=durable)
         except BaseException:
             _forget(staged)
             raise
@@ -190,8 +194,8 @@ def _put_in_place(staged: str, path: str, placement: Placement, unsynced: OSErro
         with _writing(path):
             if unsynced:
                 raise unsynced
-            if placement.reader and (reason := unreadable_for(staged, placement.reader)):
-                raise PolicyError(f"{path!r} was not replaced: {reason}", hint=READER_HINT)
+            if placement.reader and (reason := permissions.unreadable_for(staged, placement.reader)):
+                raise PolicyError(f"{path!r} was not replaced: {reason}", hint=permissions.READER_HINT)
             os.replace(staged, path)
     except IotOnboardError:
         _forget(staged)
@@ -246,6 +250,9 @@ def _sync(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY if _IS_POSIX else os.O_RDWR)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC or not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise
     finally:
         os.close(descriptor)
 
@@ -255,17 +262,18 @@ def _create(path: str) -> BinaryIO:
     try:
         return os.fdopen(os.open(path, _CREATE, 0o600), "wb", 1 << 16)
     except FileExistsError:
-        raise ConflictError(f"{path!r} exists already", hint=TAKEN_HINT) from None
+        raise ConflictError(f"{path!r} exists already", hint=permissions.TAKEN_HINT) from None
 
 
-def _settle(file: BinaryIO, placement: Placement, *, durable: bool) -> None:
+def _settle(file: BinaryIO, path: str, placement: Placement, *, durable: bool) -> None:
     """Give a written file its owner and mode, and make it durable."""
     file.flush()
     with as_caller():  # only root can give a file away, or change one that it gave away
-        give(file.fileno(), placement)
+        permissions.give(file.fileno(), placement)
         if hasattr(os, "fchmod"):
-            os.fchmod(file.fileno(), placement.mode)
-        keep_acl(file.fileno(), placement)
+            with permissions.modes_of_mount(path, placement.mode):
+                os.fchmod(file.fileno(), placement.mode)
+        permissions.keep_acl(file.fileno(), placement)
     if durable:
         os.fsync(file.fileno())
 

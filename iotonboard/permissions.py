@@ -6,18 +6,20 @@ A broker that cannot read its ACL or CRL at a reload lets everyone in.
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 import re
 import stat
 import struct
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import ConflictError, NotFoundError
+from iotonboard.errors import ConflictError, NotFoundError, NotPrivateWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
 TAKEN_HINT = "choose another name, or move it away"
 READER_HINT = (
@@ -25,6 +27,9 @@ READER_HINT = (
     " broker_acl_file and broker_crl_file"
 )
 _NOBODY = -1  # owns no file
+# What is answered where a mount decides owners and modes: FAT, exFAT, NTFS, shares of other systems.
+_MOUNT_DECIDES = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
+_READ_OR_WRITE = 0o066
 # An access control list in the kernel's octets (linux/posix_acl_xattr.h): a version, then tag, rights and number.
 POSIX_ACL = "system.posix_acl_access"
 _ACL_HEADER = 4
@@ -108,33 +113,6 @@ def _posix_acl(path: str) -> bytes:
         return os.getxattr(path, POSIX_ACL)
     except (OSError, AttributeError):
         return b""
-
-
-def give(descriptor: int, placement: Placement) -> None:
-    """Give an open file its owner, or what matters of it: that those can read it who are meant to.
-
-    Only root can give a file away, and on FAT nobody can: there the owner is the mount's.
-
-    Raises:
-        PermissionError: the file would be closed to the group that is to read it.
-    """
-    if not hasattr(os, "fchown") or (placement.uid, placement.gid) == (-1, -1):
-        return
-    try:
-        os.fchown(descriptor, placement.uid, placement.gid)
-    except PermissionError:
-        with contextlib.suppress(PermissionError):
-            os.fchown(descriptor, -1, placement.gid)
-        found = os.fstat(descriptor)
-        is_group_s = placement.gid in (-1, found.st_gid) and placement.mode & 0o040
-        if not (is_group_s or placement.mode & 0o004 or found.st_mode & 0o004):
-            raise
-
-
-def keep_acl(descriptor: int, placement: Placement) -> None:
-    """Give an open file the access list that it shall have: behind the mode, whose group bits are its mask."""
-    if placement.posix_acl:
-        os.setxattr(descriptor, POSIX_ACL, placement.posix_acl)
 
 
 def check_plain(path: str) -> None:
@@ -244,3 +222,73 @@ def file_system(path: str, mounts: str = "/proc/self/mountinfo") -> str:
 def mount_decides(path: str) -> bool:
     """Say whether owners and modes are the mount's and not the files', as on FAT."""
     return file_system(path) in {"vfat", "msdos", "exfat", "fuseblk", "ntfs", "ntfs3"}
+
+
+def give(descriptor: int, placement: Placement) -> None:
+    """Give an open file its owner, or what matters of it: that those can read it who are meant to.
+
+    Only root can give a file away, and on FAT nobody can: there the owner is the mount's.
+
+    Raises:
+        OSError: the file would be closed to the group that is to read it, or the system refuses for another reason.
+    """
+    if not hasattr(os, "fchown") or (placement.uid, placement.gid) == (-1, -1):
+        return
+    try:
+        os.fchown(descriptor, placement.uid, placement.gid)
+    except OSError as error:
+        if error.errno not in _MOUNT_DECIDES:
+            raise
+        with contextlib.suppress(OSError):
+            os.fchown(descriptor, -1, placement.gid)
+        found = os.fstat(descriptor)
+        is_group_s = placement.gid in (-1, found.st_gid) and placement.mode & 0o040
+        if not (is_group_s or placement.mode & 0o004 or found.st_mode & 0o004):
+            raise
+
+
+def keep_acl(descriptor: int, placement: Placement) -> None:
+    """Give an open file the access list that it shall have: behind the mode, whose group bits are its mask."""
+    if placement.posix_acl:
+        os.setxattr(descriptor, POSIX_ACL, placement.posix_acl)
+
+
+@contextlib.contextmanager
+def modes_of_mount(path: str, mode: int, *, is_new: bool = True) -> Iterator[None]:
+    """For the block, which gives ``path`` its mode, take the mount's where that decides, with a ``NotPrivateWarning``.
+
+    Who made what ``is_new`` may change its mode, so a refusal is the mount's; else it is tried (``keeps_modes``).
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _MOUNT_DECIDES or not (is_new or not keeps_modes(os.path.dirname(path) or ".")):
+            raise
+    warn_if_open(path, os.stat(path).st_mode, mode)
+
+
+def keeps_modes(folder: str) -> bool:
+    """Say whether what is made in a folder can be private; ``False`` where the mount decides modes.
+
+    It is tried with a file; where none can be made, modes are taken for kept.
+    """
+    probe = os.path.join(folder, f".iotonboard-mode-{os.urandom(6).hex()}.tmp")
+    try:
+        descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError:
+        return True
+    try:
+        return os.name != "posix" or not os.fstat(descriptor).st_mode & _READ_OR_WRITE
+    finally:
+        os.close(descriptor)
+        os.unlink(probe)
+
+
+def warn_if_open(path: str, found: int, wanted: int) -> None:
+    """Warn where the mode that was ``found`` gives others what ``wanted`` does not."""
+    if os.name == "posix" and found & ~wanted & _READ_OR_WRITE:
+        place = os.path.dirname(os.path.abspath(path))
+        while not os.path.ismount(place):  # so that it is the same, and said once, for all files of a disk
+            place = os.path.dirname(place)
+        text = f"the disk at {place!r} keeps no rights of its own: others may get at what is written there"
+        warnings.warn(text, NotPrivateWarning, stacklevel=2)

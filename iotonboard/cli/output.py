@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from iotonboard.errors import NotPrivateWarning
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import TextIO
 
     from iotonboard.errors import IotOnboardError, Unpublished, UnpublishedError
@@ -139,3 +143,19 @@ def cell(value: str) -> str:
     """A CSV value that no spreadsheet takes for a formula, and that steers no terminal."""
     value = printable(value)
     return "'" + value if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+@contextmanager
+def open_disks_told(tell: Callable[[str], object]) -> Iterator[None]:
+    """For the block, say of each disk once that what was written there cannot be kept from others."""
+    said: set[str] = set()
+
+    def show(warning: Warning | str, *_where: object) -> None:
+        if str(warning) not in said:
+            said.add(str(warning))
+            tell(f"warning: {warning}")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", NotPrivateWarning)
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield

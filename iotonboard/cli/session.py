@@ -322,7 +322,8 @@ def verb(
                 output.use_plain()
             session = Session(command, root, environment=take_environment(), **given)
             try:
-                return handler(session, **values)
+                with output.open_disks_told(session.message):
+                    return handler(session, **values)
             except UnpublishedError as error:
                 if session.json and not output.has_answered():  # else a result has told it
                     output.write_json(command, {"unpublished": output.unpublished_values(error.unpublished)})

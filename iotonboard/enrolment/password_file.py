@@ -9,6 +9,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import ConflictError, disk_error
+from iotonboard.permissions import check_replaceable, keeps_modes, warn_if_open
 
 if TYPE_CHECKING:
     from typing import Self
@@ -26,17 +27,22 @@ class PasswordFile:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+        for name in ("O_NOFOLLOW", "O_BINARY", "O_NONBLOCK", "O_NOCTTY"):
+            flags |= getattr(os, name, 0)
         if os.path.islink(path):
             raise ConflictError(f"{path!r} is a link", hint="name the file itself")
+        check_replaceable(path)
         try:
             self._descriptor = os.open(path, flags, 0o600)
         except OSError as error:
             raise disk_error(error, path) from error
         found = os.fstat(self._descriptor)
-        if not stat.S_ISREG(found.st_mode) or (os.name == "posix" and stat.S_IMODE(found.st_mode) & 0o077):
+        try:
+            _check(path, found.st_mode)
+        except BaseException:
             os.close(self._descriptor)
-            raise ConflictError(f"others may read {path!r}", hint=f"type: chmod 600 {path}")
+            raise
         self._cut_off_rest()
         self._known = self._read_serials()
         if os.fstat(self._descriptor).st_size == 0:
@@ -79,3 +85,14 @@ class PasswordFile:
             os.fsync(self._descriptor)
         except OSError as error:
             raise disk_error(error, self._path) from error
+
+
+def _check(path: str, mode: int) -> None:
+    """Refuse what is no file, and one that others may read, unless its disk lets them read every file."""
+    if not stat.S_ISREG(mode):
+        raise ConflictError(f"{path!r} is not a file", hint="name a file")
+    if os.name != "posix" or not stat.S_IMODE(mode) & 0o077:
+        return
+    if keeps_modes(os.path.dirname(path) or "."):
+        raise ConflictError(f"others may read {path!r}", hint=f"type: chmod 600 {path}")
+    warn_if_open(path, mode, 0o600)

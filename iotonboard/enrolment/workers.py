@@ -9,13 +9,14 @@ import multiprocessing
 import os
 import signal
 import threading
+import warnings
 from collections import deque
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from iotonboard.errors import BusyError
+from iotonboard.errors import BusyError, NotPrivateWarning
 from iotonboard.state.device_files import write_group
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def _begin(desk: Desk) -> None:
     # Ctrl-C reaches the whole process group; the parent alone decides when a batch ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    warnings.simplefilter("ignore", NotPrivateWarning)  # the parent writes below the same state, and has said so
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _desks.append(desk)
 

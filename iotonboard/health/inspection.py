@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from iotonboard.errors import IotOnboardError, PolicyError, StateError
 from iotonboard.health.trail_check import check_trail
 from iotonboard.model import to_epoch
+from iotonboard.permissions import keeps_modes
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, revoked_entries
 from iotonboard.pki.facts import certificate_facts, is_issued_by
@@ -301,8 +302,13 @@ def _modes(state: State) -> Iterator[Difference]:
     if os.name != "posix":
         return
     owner = os.stat(state.paths.root).st_uid
+    kept: dict[int, bool] = {}  # by the disk
     for path in _private(state):
-        yield from _mode(path, owner)
+        disk = os.lstat(path).st_dev
+        if disk not in kept:
+            kept[disk] = keeps_modes(path if os.path.isdir(path) else os.path.dirname(path))
+        if kept[disk]:  # else modes and owners are the mount's
+            yield from _mode(path, owner)
 
 
 def _private(state: State) -> Iterator[str]:

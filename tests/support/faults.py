@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Self
 
 KILLED = -signal.SIGKILL
@@ -167,6 +168,46 @@ def without_forks() -> None:
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
     os.fork = refuse
+
+
+def mount_decides(folder: Path, *, refusing: bool) -> Callable[[], None]:
+    """Have everything below a folder belong to all, as on a stick with FAT: modes and owners are the mount's.
+
+    ``refusing``: to ask for others is refused, as where the mount belongs to another user or goes through FUSE;
+    otherwise a mode that is asked for is taken and forgotten, as the kernel's FAT does.
+    """
+    return partial(_mount_decides, str(folder), refusing)
+
+
+def _mount_decides(folder: str, refusing: bool) -> None:
+    opening, making, chmod, fchmod, fchown = os.open, os.mkdir, os.chmod, os.fchmod, os.fchown
+
+    def is_there(place: object) -> bool:
+        path = os.readlink(f"/proc/self/fd/{place}") if isinstance(place, int) else os.path.abspath(os.fspath(place))
+        return path.startswith(folder)
+
+    def refuse() -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    def open_there(path: Any, flags: int, *args: Any, **options: Any) -> int:
+        descriptor = opening(path, flags, *args, **options)
+        if flags & os.O_CREAT and is_there(descriptor):
+            fchmod(descriptor, 0o777)
+        return descriptor
+
+    def make_there(path: Any, *args: Any, **options: Any) -> None:
+        making(path, *args, **options)
+        if is_there(path):
+            chmod(path, 0o777)
+
+    def change(real: Callable[..., None], place: Any, *args: Any, **options: Any) -> None:
+        if not is_there(place):
+            real(place, *args, **options)
+        elif refusing or real is fchown:
+            refuse()
+
+    os.open, os.mkdir = open_there, make_there
+    os.chmod, os.fchmod, os.fchown = (partial(change, real) for real in (chmod, fchmod, fchown))
 
 
 def use_a_tiny_cache() -> None:

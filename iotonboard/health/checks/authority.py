@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from iotonboard.health.checks.publications import published_blocks
 from iotonboard.health.finding import Outcome, Status, failed, ok, warning
 from iotonboard.model import rfc3339
+from iotonboard.permissions import keeps_modes
 from iotonboard.pki.keys import HUMAN_ITERATIONS, RANDOM_ITERATIONS, kdf_iterations
 from iotonboard.pki.pem import pem_decode_all
 from iotonboard.reading import read_file
@@ -30,6 +31,8 @@ def ca_key(state: State) -> Outcome:
         if b"ENCRYPTED" not in read_file(path, limit=1 << 16):
             return warning("the CA key is not encrypted", "type: iotonboard ca passwd")
         if os.name == "posix" and stat.S_IMODE(os.stat(path).st_mode) & 0o077:
+            if not keeps_modes(os.path.dirname(path)):
+                return warning(f"others may read {path!r}: its disk keeps no modes", "keep that disk from others")
             return failed(f"others may read {path!r}", f"type: chmod 600 {path}")
     return ok("encrypted, readable by its owner only")
 

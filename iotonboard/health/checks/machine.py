@@ -12,7 +12,7 @@ from iotonboard.errors import BusyError
 from iotonboard.health.finding import Outcome, failed, ok, warning
 from iotonboard.health.trail_check import check_trail
 from iotonboard.model import from_epoch, rfc3339
-from iotonboard.permissions import mount_decides
+from iotonboard.permissions import keeps_modes, mount_decides
 from iotonboard.state.share import ELSEWHERE, network_kind
 from iotonboard.store.certificates import newest_device_certificates
 from iotonboard.store.devices import count_devices
@@ -104,10 +104,13 @@ def modes(state: State) -> Outcome:
         )
     for path in _private(state):
         found = os.lstat(path)
+        is_open = stat.S_IMODE(found.st_mode) & 0o077
+        if is_open and not keeps_modes(path if os.path.isdir(path) else os.path.dirname(path)):
+            continue  # a stick's owners and modes are the mount's
         if found.st_uid != owner:
             message = f"{path!r} belongs to user {found.st_uid}, the state to {owner}"
             return warning(message, f"type: sudo chown -R {owner} {state.paths.root}")
-        if stat.S_IMODE(found.st_mode) & 0o077:
+        if is_open:
             right = "700" if stat.S_ISDIR(found.st_mode) else "600"
             return warning(f"others may use {path!r}", f"type: chmod {right} {path}")
     return ok("folders, database and keys are private, and of one owner")
