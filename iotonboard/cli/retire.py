@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from iotonboard.cli.options import DevicesArgument, ReloadOption
+from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument, ReloadOption
 from iotonboard.cli.session import Session, verb
+from iotonboard.cli.targets import Told, distinct, either, named_targets
 from iotonboard.errors import UnpublishedError
 
 if TYPE_CHECKING:
@@ -20,20 +21,31 @@ app = typer.Typer()
 
 
 @verb(app, "retire", example="iotonboard retire press-17 --passphrase-file ca.pass")
-def retire(session: Session, ids: DevicesArgument, reload: ReloadOption = False) -> int | None:
+def retire(
+    session: Session,
+    ids: OptionalDevicesArgument = None,
+    batch: BatchOption = None,
+    id_column: IdColumnOption = "",
+    reload: ReloadOption = False,
+) -> int | None:
     """Take devices out of service: revoked as cessationOfOperation, out of the ACL, their ids never given again."""
     from iotonboard.commands.retire import retire as end_service
 
+    either(ids, batch, "retire press-17")
+    targets = distinct(named_targets(session, ids, batch, id_column))
+    told = Told(session, in_json=False)
     with session.open_state(is_urgent=True) as state:
         unlock, reloader = session.unlocker(state), session.reloader(state, wanted=reload)
-        retired, unpublished = end_service(state, ids, unlock, reload=reloader)
-    for one in retired:
+        retired, unpublished = end_service(state, targets, unlock, strict=batch is None, reload=reloader)
+    done = list(told.done(retired))
+    for one in done:
         _print(session, one, unpublished)
+    exit_code = told.end()
     if unpublished:
         raise UnpublishedError(unpublished)
-    if not reload and any(one.changed or one.crl_number for one in retired):
+    if not reload and any(one.changed or one.crl_number for one in done):
         session.message("next: copy CRL and ACL to the broker if it runs elsewhere, then reload it")
-    return None
+    return exit_code
 
 
 def _print(session: Session, one: Retired, unpublished: Sequence[Unpublished]) -> None:

@@ -51,6 +51,11 @@ def named_targets(
     return chain(map(Target, ids or ()), listed)
 
 
+def distinct(targets: Iterable[Target | Refused]) -> list[Target | Refused]:
+    """The targets without the repetitions of a device, and all that were refused."""
+    return list({one.device_id if isinstance(one, Target) else one: one for one in targets}.values())
+
+
 def check_list(session: Session, batch: str | None, id_column: str) -> None:
     """Refuse options of a list that cannot be.
 

@@ -2,7 +2,7 @@
 
 1. Unlock the CA: without a new CRL the devices would stay out, and nobody would know why.
    What a call left that was killed is signed and published.
-2. Record, all devices or none.
+2. Record, all devices that were named or none, and each row of a list alone.
 3. Sign CRLs, publish them with the ACL and everything else, and read them back.
 4. Reload the broker, where that was asked for.
 """
@@ -16,6 +16,7 @@ from iotonboard.ca.carry_out import publish_signed, sign_waiting
 from iotonboard.ca.copies import refuse_copies
 from iotonboard.ca.crl import sign_recorded
 from iotonboard.errors import ConflictError
+from iotonboard.state.alone import each_alone
 from iotonboard.state.changes import release as release_certificate
 from iotonboard.state.publication import EVERYTHING, publish
 from iotonboard.store.devices import device_named, refuse_retired
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from iotonboard.ca.authority import Authority, Unlock
     from iotonboard.errors import Unpublished
-    from iotonboard.model import SerialNumber
+    from iotonboard.model import Refused, SerialNumber, Target
     from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
 
@@ -43,15 +44,14 @@ class Released:
 
 
 def release(
-    state: State, device_ids: Iterable[str], unlock: Unlock, *, reload: Reload | None = None
-) -> tuple[list[Released], list[Unpublished]]:
-    """Take all certificates of the devices off hold; returns one result for each, and what is not published.
+    state: State, targets: Iterable[Target | Refused], unlock: Unlock, *, strict: bool, reload: Reload | None = None
+) -> tuple[list[Released | Refused], list[Unpublished]]:
+    """Take all certificates of the devices off hold; returns what became of each, and what is not published.
 
     Raises:
         KeyUnavailableError: the CA key is missing, or the passphrase does not open it; nothing was recorded.
-        NotFoundError: there is no such device; nothing was recorded.
-        ConflictError: a device has no certificate on hold, or was retired, or another copy of the state is at work;
-            nothing was recorded.
+        IotOnboardError: with ``strict``, of the first target that is refused; nothing was recorded.
+        ConflictError: another copy of the state is at work; nothing was recorded.
         PolicyError: the clock cannot be right; nothing was recorded.
         BusyError: the state is locked or its disk refuses; nothing was recorded.
     """
@@ -61,12 +61,15 @@ def release(
     authority = unlock()
     _finish_killed_call(state, authority)
     with state.transaction(signing=True) as now:
-        released = [Released(one, _record(state, one, now)) for one in dict.fromkeys(device_ids)]
+        results = each_alone(state, targets, lambda target: _record(state, target.device_id, now), strict=strict)
     rows, unsigned = sign_waiting(state, lambda: authority)
     unpublished = unsigned + publish_signed(state, rows, reload=reload)
     if rows:
-        released = [replace(one, crl_number=crl_number(state.store, rows, one.serials)) for one in released]
-    return released, unpublished
+        results = [
+            replace(one, crl_number=crl_number(state.store, rows, one.serials)) if isinstance(one, Released) else one
+            for one in results
+        ]
+    return results, unpublished
 
 
 def _finish_killed_call(state: State, authority: Authority) -> None:
@@ -76,7 +79,7 @@ def _finish_killed_call(state: State, authority: Authority) -> None:
     publish(state, *EVERYTHING)  # what is refused here is refused, and told, at the end
 
 
-def _record(state: State, device_id: str, now: datetime) -> tuple[SerialNumber, ...]:
+def _record(state: State, device_id: str, now: datetime) -> Released:
     refuse_retired(device_named(state.store, device_id))
     serials = tuple(held_serials(state.store, device_id))
     if not serials:
@@ -86,4 +89,4 @@ def _record(state: State, device_id: str, now: datetime) -> tuple[SerialNumber, 
         )
     for serial in serials:
         release_certificate(state, serial, now, subject=device_id)
-    return serials
+    return Released(device_id, serials)

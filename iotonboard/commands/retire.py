@@ -1,6 +1,6 @@
 """``retire``: the end of devices. All their certificates are revoked for good, and their ids are never given again.
 
-1. Record, all devices or none: a revocation waits for no key.
+1. Record, all devices that were named or none, and each row of a list alone: a revocation waits for no key.
 2. Unlock the CA, and sign CRLs of all that is recorded; not when no list lacks anything.
 3. Publish them with the ACL, then everything else. Where no CRL could be signed, the ACL takes the access away alone.
 4. Reload the broker, where that was asked for.
@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 from iotonboard.ca.carry_out import publish_signed, sign_waiting
 from iotonboard.model import RevocationReason
+from iotonboard.state.alone import each_alone
 from iotonboard.state.changes import revoke_certificates
 from iotonboard.store.devices import device_named, set_retired
 from iotonboard.store.issuers import crl_number
-from iotonboard.store.revocations import is_crl_due, revocable, set_crl_due, unlisted_revocations
+from iotonboard.store.revocations import revocable, set_crl_due, unlisted_revocations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from iotonboard.ca.authority import Unlock
     from iotonboard.errors import Unpublished
-    from iotonboard.model import SerialNumber
+    from iotonboard.model import Refused, SerialNumber, Target
     from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
 
@@ -45,24 +46,28 @@ class Retired:
 
 
 def retire(
-    state: State, device_ids: Iterable[str], unlock: Unlock, *, reload: Reload | None = None
-) -> tuple[list[Retired], list[Unpublished]]:
-    """Retire devices; returns one result for each, and what is not published.
+    state: State, targets: Iterable[Target | Refused], unlock: Unlock, *, strict: bool, reload: Reload | None = None
+) -> tuple[list[Retired | Refused], list[Unpublished]]:
+    """Retire devices; returns what became of each, and what is not published.
 
     A certificate that was revoked before keeps its reason.
 
     Raises:
-        NotFoundError: there is no such device; nothing was recorded.
+        IotOnboardError: with ``strict``, of the first target that is refused; nothing was recorded.
         BusyError: the state is locked or its disk refuses; nothing was recorded.
     """
     with state.transaction() as now:
-        retired = [_record(state, device_id, now) for device_id in dict.fromkeys(device_ids)]
-        set_crl_due(state.store, is_due=any(one.serials for one in retired) or is_crl_due(state.store))
+        results = each_alone(state, targets, lambda target: _record(state, target.device_id, now), strict=strict)
+        if any(isinstance(one, Retired) and one.serials for one in results):
+            set_crl_due(state.store, is_due=True)
     rows, unsigned = sign_waiting(state, unlock) if unlisted_revocations(state.store) else ([], [])
     unpublished = unsigned + publish_signed(state, rows, reload=reload)
     if rows:
-        retired = [replace(one, crl_number=crl_number(state.store, rows, one.serials)) for one in retired]
-    return retired, unpublished
+        results = [
+            replace(one, crl_number=crl_number(state.store, rows, one.serials)) if isinstance(one, Retired) else one
+            for one in results
+        ]
+    return results, unpublished
 
 
 def _record(state: State, device_id: str, now: datetime) -> Retired:

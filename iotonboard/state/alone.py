@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from iotonboard.errors import InterruptedBatchError, IotOnboardError, StateError, Unpublished, disk_error
+from iotonboard.model import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from iotonboard.model import Target
     from iotonboard.state.state import State
+
+ResultT = TypeVar("ResultT")
 
 
 def alone(state: State, what: str, path: str, write: Callable[[], list[Unpublished] | None]) -> list[Unpublished]:
@@ -28,6 +32,32 @@ def alone(state: State, what: str, path: str, write: Callable[[], list[Unpublish
         if not state.store.in_transaction:
             raise told from error
         return [Unpublished(what, path, told)]
+
+
+def each_alone(
+    state: State, targets: Iterable[Target | Refused], do: Callable[[Target], ResultT], *, strict: bool
+) -> list[ResultT | Refused]:
+    """Do something for each target inside the caller's transaction; one that is refused harms no other.
+
+    Raises:
+        IotOnboardError: with ``strict``, of the first that is refused; or SQLite ended the whole transaction.
+    """
+    return [_one(state, target, do, strict=strict) for target in targets]
+
+
+def _one(state: State, target: Target | Refused, do: Callable[[Target], ResultT], *, strict: bool) -> ResultT | Refused:
+    if isinstance(target, Refused):
+        if strict:
+            raise type(target.error)(target.message, hint=target.error.hint)
+        return target
+    try:
+        with state.store.savepoint():
+            return do(target)
+    except Exception as problem:  # a row that nobody can read is no obstacle to the others
+        error = as_told(problem, state.paths.database)
+        if strict or not state.store.in_transaction:  # a full disk ends the transaction
+            raise error from problem
+        return Refused(target.device_id or target.serial, target.line, error)
 
 
 def attempt(what: str, path: str, do: Callable[[], object], *, is_unsigned: bool = False) -> list[Unpublished]:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from iotonboard.errors import NotFoundError, PolicyError, StateError
 from iotonboard.model import DeviceId, Refused, RevocationReason, SerialNumber
 from iotonboard.pki.crl_entry import entry_date, serial_and_reason
-from iotonboard.state.alone import as_told
+from iotonboard.state.alone import each_alone
 from iotonboard.state.changes import date_of_next_list, revoke_certificates, revoke_unknown
 from iotonboard.store.certificates import certificate_by_serial, has_certificate, has_certificates
 from iotonboard.store.devices import device_named, find_device
@@ -79,29 +80,17 @@ def record_revocations(
         IotOnboardError: with ``strict``, of the first target that is refused; nothing was recorded.
         BusyError: the state is locked or its disk refuses; nothing was recorded.
     """
+    named = list(targets)
     with state.transaction() as now:
         order = _Order(reason, now, date_of_next_list(state), is_ours, TableScan(state.store))
-        recorded = [_record_or_refuse(state, target, order, strict=strict) for target in targets]
-        if not is_deferred and any(isinstance(told, Revoked) and told.serials for _, told in recorded):
+        recorded = each_alone(state, named, partial(_record_one, state, order), strict=strict)
+        if not is_deferred and any(isinstance(told, Revoked) and told.serials for told in recorded):
             set_crl_due(state.store, is_due=True)
-    return [_read_back(state.store, *place) for place in recorded]
+    return [_read_back(state.store, *place) for place in zip(named, recorded, strict=True)]
 
 
-def _record_or_refuse(
-    state: State, target: Target | Refused, order: _Order, *, strict: bool
-) -> tuple[Target | Refused, Revoked | Refused]:
-    if isinstance(target, Refused):
-        if strict:
-            raise type(target.error)(target.message, hint=target.error.hint)
-        return target, target
-    try:
-        with state.store.savepoint():
-            return target, _of_certificate(state, target, order) if target.serial else _of_device(state, target, order)
-    except Exception as problem:  # a row that nobody can read is no obstacle to the others
-        error = as_told(problem, state.paths.database)
-        if strict or not state.store.in_transaction:  # a full disk ends the transaction
-            raise error from problem
-        return target, Refused(target.device_id or target.serial, target.line, error)
+def _record_one(state: State, order: _Order, target: Target) -> Revoked:
+    return _of_certificate(state, target, order) if target.serial else _of_device(state, target, order)
 
 
 def _read_back(store: Store, target: Target | Refused, told: Revoked | Refused) -> Revoked | Refused:

@@ -316,3 +316,18 @@ def test_a_results_file_that_nobody_signed_proves_nothing(forgotten: tuple[State
     manifest = Path(f"{results}.manifest")
     manifest.write_bytes(manifest.read_bytes()[:-1])
     state.run("revoke", "--batch", results, expect=5)
+
+
+def test_a_list_is_retired_and_released_row_by_row(state: State, tmp_path: Path) -> None:
+    """Where ids are named on the command line, it is all of them or none."""
+    listed = tmp_path / "list"
+    listed.write_text("press-404\npress-1\npress-1\npress-2\n")
+    state.run("revoke", NAME, "--reason", "certificateHold")
+    state.run("release", NAME, "press-404", expect=5)
+    done = state.run("release", "--batch", listed, "--json", expect=5)
+    assert [one["device_id"] for one in done.json_lines] == [NAME]
+    assert "line 4: device 'press-2' is not on hold" in done.stderr
+    state.run("retire", NAME, "press-404", expect=5)
+    done = state.run("retire", "--batch", listed, "--json", expect=5)
+    assert [(one["device_id"], one["changed"]) for one in done.json_lines] == [(NAME, True), ("press-2", True)]
+    assert "1 of 3 were passed over" in done.stderr
