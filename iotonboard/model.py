@@ -313,6 +313,22 @@ def from_epoch(seconds: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
 
 
+def parse_moment(text: str) -> datetime:
+    """Read ``1970-01-01`` or ``1970-01-01T00:00:00Z`` (RFC 3339 5.6); of a day, its beginning in UTC.
+
+    Raises:
+        PolicyError: it is neither, or before 1970.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+        moment = whole_seconds(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
+        moment = None
+    if moment is None or moment < from_epoch(0):
+        raise PolicyError(f"{text[:40]!r} is not a day from 1970 on", hint="write it as 1970-01-01")
+    return moment
+
+
 def rfc3339(moment: datetime) -> str:
     """Write a time as ``2030-01-31T12:00:00Z`` (RFC 3339 5.6)."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"

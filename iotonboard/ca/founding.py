@@ -10,7 +10,7 @@ from iotonboard.ca.authority import signing_ca
 from iotonboard.ca.ca_key import MAX_KEY_FILE_OCTETS, generate_ca_key, load_ca_key
 from iotonboard.errors import PolicyError
 from iotonboard.files import PRIVATE, write_atomic
-from iotonboard.model import SerialNumber, Validity
+from iotonboard.model import SerialNumber, Validity, rfc3339
 from iotonboard.pki.certificates import make_ca
 from iotonboard.pki.profiles import CaProfile
 from iotonboard.reading import read_file
@@ -42,6 +42,16 @@ def check_life(settings: Config, validity_days: int) -> None:
         )
 
 
+def check_begin(not_before: datetime | None, now: datetime) -> None:
+    """Refuse a CA that is not valid yet.
+
+    Raises:
+        PolicyError: it would be.
+    """
+    if not_before is not None and not_before > now:
+        raise PolicyError(f"the CA would not be valid before {rfc3339(not_before)}", hint="name a day that is over")
+
+
 def found_ca(
     state: State,
     key_file: str,
@@ -50,17 +60,20 @@ def found_ca(
     validity_days: int,
     passphrase: Passphrase | None,
     now: datetime,
+    *,
+    not_before: datetime | None = None,
 ) -> SigningCa:
     """Make a CA and record it, inside the caller's transaction; its key is durable before its row is.
 
-    A key that an interrupted call left in ``key_file`` is used.
+    A key that an interrupted call left in ``key_file`` is used. ``not_before``: when the CA begins, where that is not
+    now: no certificate is valid before its CA is.
 
     Raises:
         KeyUnavailableError: ``passphrase`` does not open that key.
         BusyError: the disk refuses.
     """
     key = _ca_key(os.path.join(state.paths.certs, key_file), key_type, passphrase)
-    begin = now - timedelta(minutes=state.config["not_before_skew_minutes"])
+    begin = min(now - timedelta(minutes=state.config["not_before_skew_minutes"]), not_before or now)
     validity = Validity(begin, now + timedelta(days=validity_days))
     serial = SerialNumber.from_random(os.urandom(20))
     der = make_ca(CaProfile(subject), key.signer, serial, validity)

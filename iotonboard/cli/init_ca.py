@@ -10,7 +10,7 @@ import typer
 from iotonboard.cli.options import WeakOption
 from iotonboard.cli.session import Session, clock, verb
 from iotonboard.errors import UsageError
-from iotonboard.model import KeyType, rfc3339
+from iotonboard.model import KeyType, parse_moment, rfc3339
 
 if TYPE_CHECKING:
     from iotonboard.ca.passphrase import Passphrase
@@ -40,6 +40,9 @@ def init_ca(
         typer.Option("--no-passphrase", help="Leave the CA key unencrypted. Whoever copies it owns every device."),
     ] = False,
     weak: WeakOption = False,
+    not_before: Annotated[
+        str | None, typer.Option("--not-before", metavar="DAY", help="When the CA begins, such as 1970-01-01.")
+    ] = None,
 ) -> int | None:
     """Make a state directory: CA key and certificate, database, empty CRL and empty ACL.
 
@@ -62,7 +65,8 @@ def init_ca(
             return make_key_file(generate_key_file, os.urandom(32), is_resumed=is_resumed)
         return session.new_passphrase(weak=weak)
 
-    request = command.Request(common_name, organization, key_type, validity_days, passphrase)
+    begin = parse_moment(not_before) if not_before is not None else None
+    request = command.Request(common_name, organization, key_type, validity_days, begin, passphrase)
     session.work_as_owner()
     result = command.init_ca(session.root, session.environment, session.caller, clock, request)
     values = {
@@ -74,5 +78,9 @@ def init_ca(
     session.result(values, f"{result.state}\tCA {result.ca_fingerprint}\tvalid until {rfc3339(result.not_after)}")
     if no_passphrase:
         session.message("warning: the CA key is not encrypted; 'iotonboard ca passwd' gives it a passphrase")
+    if not_before is not None:
+        session.message(
+            f"next: iotonboard config set not_before {not_before}, for brokers and devices that begin there"
+        )
     session.message("next: iotonboard broker issue HOST, then iotonboard register ID")
     return None

@@ -108,8 +108,13 @@ def _issue(
     now, days = state.clock(), state.config["cert_validity_days"]
     if ca is not authority.active:
         days = max(min(days, (ca.issuer.validity.not_after - now).days), 1)
-    skew = state.config["not_before_skew_minutes"]
-    validity = validity_for(now, validity_days or days, skew_minutes=skew, issuer_validity=ca.issuer.validity)
+    validity = validity_for(
+        now,
+        validity_days or days,
+        skew_minutes=state.config["not_before_skew_minutes"],
+        issuer_validity=ca.issuer.validity,
+        backdated_to=state.config.backdated_to,
+    )
     key = generate_key(KeyType.EC_P256)
     key_der, spki = dump_key(key), sha256(spki_der(key.public_key())).digest()
     serial, salt = SerialNumber.from_random(os.urandom(20)), os.urandom(SALT_OCTETS)

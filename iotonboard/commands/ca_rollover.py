@@ -138,8 +138,9 @@ def _found(
         )
     key_type = request.key_type or certificate_facts(rows[0].der).key_type
     key_file, subject = f"ca-{rows[0].id + 1}.key", renamed(opened.active.issuer.name, name)
+    begin = state.config.backdated_to
     try:
-        return found_ca(state, key_file, subject, key_type, request.validity_days, passphrase, now)
+        return found_ca(state, key_file, subject, key_type, request.validity_days, passphrase, now, not_before=begin)
     except KeyUnavailableError as error:
         path = os.path.join(state.paths.certs, key_file)
         raise KeyUnavailableError(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from iotonboard.ca.authority import Authority, seal_audit
 from iotonboard.ca.ca_key import CA_KEY_FILE
 from iotonboard.ca.crl import sign_crls
-from iotonboard.ca.founding import check_life, found_ca
+from iotonboard.ca.founding import check_begin, check_life, found_ca
 from iotonboard.ca.vault import VAULT_KEY_OCTETS, Vault
 from iotonboard.errors import ConflictError, StateError
 from iotonboard.files import make_private_dir, remove_empty_dir, remove_file
@@ -40,14 +40,16 @@ if TYPE_CHECKING:
 class Request:
     """What the CA shall be.
 
-    ``passphrase`` is asked once nothing stands in the way; it is told whether an interrupted call is being
-    finished. Its answer ``None`` leaves the key in the clear, which must be asked for by name.
+    ``not_before``: when it begins, where that is not now. ``passphrase`` is asked once nothing stands in the way; it is
+    told whether an interrupted call is being finished. Its answer ``None`` leaves the key in the clear, which must be
+    asked for by name.
     """
 
     common_name: str
     organization: str | None
     key_type: KeyType
     validity_days: int
+    not_before: datetime | None
     passphrase: Callable[[bool], Passphrase | None] = field(repr=False)
 
 
@@ -67,6 +69,7 @@ def init_ca(
     """Make the state, or finish making it.
 
     Raises:
+        PolicyError: it would end before what it shall issue, or is not valid yet.
         ConflictError: a state is there already, or CA files lie where the new ones would go.
         KeyUnavailableError: an interrupted call left a key that this passphrase does not open.
         StateError: the place is a network share, or one where locks keep nobody out; nothing is left there.
@@ -78,6 +81,7 @@ def init_ca(
     paths = resolve_paths(root, settings)
     refuse_network(paths.database)
     check_life(settings, request.validity_days)
+    check_begin(request.not_before, clock())
     subject = Subject(request.common_name, request.organization)
     is_resumed = os.path.exists(paths.database)
     _make_folders(paths)
@@ -137,7 +141,8 @@ def _make_folders(paths: Paths) -> None:
 def _fill(state: State, request: Request, subject: Subject, passphrase: Passphrase | None) -> Result:
     """Inside one transaction: key file, CA certificate, vault, first CRL."""
     now = state.clock()
-    ca = found_ca(state, CA_KEY_FILE, subject, request.key_type, request.validity_days, passphrase, now)
+    days, begin = request.validity_days, request.not_before or state.config.backdated_to
+    ca = found_ca(state, CA_KEY_FILE, subject, request.key_type, days, passphrase, now, not_before=begin)
     vault = Vault(os.urandom(VAULT_KEY_OCTETS))
     state.store.set_meta("vault", ca.key.wrap(vault.key))
     opened = Authority((ca,), vault)

@@ -138,6 +138,7 @@ def _order(state: State, authority: Authority, request: Request, device_id: Devi
         request.validity_days or state.config["cert_validity_days"],
         skew_minutes=state.config["not_before_skew_minutes"],
         issuer_validity=authority.active.issuer.validity,
+        backdated_to=state.config.backdated_to,
     )
     return Order(
         device_id=device_id,

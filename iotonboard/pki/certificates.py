@@ -167,10 +167,18 @@ def _signed(builder: x509.CertificateBuilder, key: LintingKey) -> bytes:
     return builder.sign(key, key.builder_digest).public_bytes(serialization.Encoding.DER)
 
 
-def validity_for(now: datetime, days: int, *, skew_minutes: int, issuer_validity: Validity | None) -> Validity:
+def validity_for(
+    now: datetime,
+    days: int,
+    *,
+    skew_minutes: int,
+    issuer_validity: Validity | None,
+    backdated_to: datetime | None = None,
+) -> Validity:
     """Choose notBefore and notAfter of a certificate made at ``now`` (aware UTC).
 
-    notBefore lies ``skew_minutes`` before ``now``, for slow clocks, but not before the CA's. notAfter lies
+    notBefore lies ``skew_minutes`` before ``now``, for slow clocks, or at ``backdated_to`` where that is earlier, for
+    machines that wake up in 1970, but not before the CA's. notAfter lies
     ``days`` after ``now``. ``issuer_validity`` is None for the CA itself.
 
     Raises:
@@ -179,7 +187,7 @@ def validity_for(now: datetime, days: int, *, skew_minutes: int, issuer_validity
 
     """
     moment = whole_seconds(now)
-    not_before = moment - timedelta(minutes=skew_minutes)
+    not_before = min(moment - timedelta(minutes=skew_minutes), backdated_to or moment)
     try:
         not_after = moment + timedelta(days=days)
     except OverflowError:

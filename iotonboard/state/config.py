@@ -15,10 +15,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from iotonboard.errors import PolicyError, UsageError
+from iotonboard.model import parse_moment
 from iotonboard.state.setting_table import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
 FILE_NAME = "iotonboard.toml"
 ENV_PREFIX = "IOTONBOARD_"
@@ -113,6 +115,11 @@ class Config:
         if group and user in {"", "0", "root"}:
             return f":{group}"
         return str(user)
+
+    @property
+    def backdated_to(self) -> datetime | None:
+        """When certificates of devices and brokers begin, where that is not now, for machines that wake up in 1970."""
+        return parse_moment(self["not_before"]) if self["not_before"] else None
 
     @property
     def subject_extra(self) -> tuple[tuple[str, str], ...]:

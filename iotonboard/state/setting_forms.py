@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.broker.topics import parse_topic_rule
 from iotonboard.errors import PolicyError
+from iotonboard.model import parse_moment, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,6 +92,14 @@ def reload(value: object) -> str:
         raise ValueError("must be pid:FILE, systemd:UNIT or command:WORDS")
     kind, _, target = str(value).partition(":")
     return f"{kind}:{path(target)}" if kind == "pid" else str(value)
+
+
+def day(value: object) -> str:
+    """A day or moment from 1970 on, in UTC, or empty."""
+    try:
+        return rfc3339(parse_moment(text(value))) if value != "" else ""
+    except PolicyError:
+        raise ValueError("must be a day from 1970 on, such as 1970-01-01, or empty") from None
 
 
 def octal(value: object) -> str:

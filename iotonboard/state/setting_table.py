@@ -94,6 +94,9 @@ SETTINGS: Mapping[str, Setting] = {
         ),
         Setting("key_type", forms.one_of(*KeyType), KeyType.EC_P256.value, "key type of a new device"),
         Setting(
+            "not_before", forms.day, "", "when brokers' and devices' certificates begin, not before the CA; empty: now"
+        ),
+        Setting(
             "not_before_skew_minutes",
             forms.whole(0, 1440),
             60,

@@ -41,6 +41,7 @@ class IssuerRow:
     der: bytes
     validity: Validity
     key_file: str
+    created_at: datetime
 
     @property
     def fingerprint(self) -> str:
@@ -69,12 +70,13 @@ def all_issuers(store: Store) -> list[IssuerRow]:
 
 
 def _issuers(store: Store, clause: str) -> list[IssuerRow]:
-    query = f"SELECT id, der, not_before, not_after, key_file FROM issuer {clause} ORDER BY id DESC"
+    query = f"SELECT id, der, not_before, not_after, key_file, created_at FROM issuer {clause} ORDER BY id DESC"
     return store.records(_issuer_row, query)
 
 
-def _issuer_row(number: int, der: bytes, begin: int, end: int, key_file: str) -> IssuerRow:
-    return IssuerRow(number, der, Validity(from_epoch(begin), from_epoch(end)), key_file)
+def _issuer_row(number: int, der: bytes, begin: int, end: int, key_file: str, created_at: int) -> IssuerRow:
+    validity = Validity(from_epoch(begin), from_epoch(end))
+    return IssuerRow(number, der, validity, key_file, from_epoch(created_at))
 
 
 def valid_devices(store: Store, issuer: int, now: datetime) -> int:

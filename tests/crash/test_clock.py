@@ -204,3 +204,35 @@ def test_validities_past_2050_verify_with_openssl(tmp_path: Path) -> None:
     run_tool("openssl", "verify", "-CAfile", state.ca_cert, device)
     for path in (state.ca_cert, device):
         assert "GENERALIZEDTIME" in run_tool("openssl", "asn1parse", "-in", path).stdout
+
+
+def test_certificates_for_machines_that_wake_up_in_1970(tmp_path: Path) -> None:
+    """The clock's tolerance stays what it is: these are other machines' clocks."""
+    state = make_state(tmp_path, "--not-before", "1970-01-01")
+    state.run("config", "set", "not_before", "1970-01-01")
+    device = state.register("sleeper")[0]
+    assert device["not_before"] == "1970-01-01T00:00:00Z"
+    state.run("broker", "issue", "broker.test")
+    state.run("renew", "sleeper")
+    at_dawn = ("-attime", "60", "-CAfile", state.ca_cert)
+    run_tool("openssl", "verify", *at_dawn, state.ca_cert, state.device("sleeper") / "device.crt")
+    run_tool("openssl", "verify", *at_dawn, state.certs / "brokers" / "broker.test" / "broker.crt")
+    state.run("ca", "rollover", "begin")
+    state.run("renew", "sleeper")
+    run_tool("openssl", "verify", *at_dawn, state.device("sleeper") / "device.crt")
+    assert "lacks the key" not in state.run("backup", tmp_path / "backup.zip").stdout + state.run("health").stdout
+    assert _lists(state)[0].last_update_utc.year > 2000  # a list of then would be an old one
+    assert _at(state, "-2h", "register", "x").exit_code == 6
+
+
+def test_a_certificate_is_not_backdated_past_its_ca(one_device: State, tmp_path: Path) -> None:
+    state = one_device.copy_to(tmp_path)
+    ca = x509.load_pem_x509_certificate(state.ca_cert.read_bytes())
+    (device,) = state.register("b", env={"IOTONBOARD_NOT_BEFORE": "1980-01-01"})
+    assert device["not_before"] == ca.not_valid_before_utc.isoformat().replace("+00:00", "Z")
+    for text in ("1969-12-31", "yesterday", "1970-13-01"):
+        assert "1970-01-01" in state.run("config", "set", "not_before", text, expect=6).stderr
+        new = State(tmp_path / "new", tmp_path / "none")
+        assert "1970-01-01" in new.run("init-ca", "--not-before", text, expect=6).stderr
+    assert "not be valid before" in new.run("init-ca", "--not-before", "2999-01-01", expect=6).stderr
+    assert not new.path.exists()

@@ -113,7 +113,7 @@ NAMED: dict[str, tuple[str, str, str, Callable[[State], object]]] = {
     "a CRL near its end": ("crl", "warning", "type: iotonboard gen-crl", configure("crl_next_update_days", "365")),
     "a CRL that ended": ("crl", "failed", "type: iotonboard gen-crl", rewrite("UPDATE crl SET next_update = 2")),
     "an edited trail": ("audit", "failed", "health --deep", rewrite("UPDATE audit SET subject = 'x' WHERE seq = 1")),
-    "no backup": ("backup", "warning", "type: iotonboard backup", rewrite("UPDATE issuer SET not_before = 1")),
+    "no backup": ("backup", "warning", "type: iotonboard backup", rewrite("UPDATE issuer SET created_at = 1")),
     "an old backup": (
         "backup", "warning", "type: iotonboard backup",
         rewrite("INSERT INTO meta SELECT 'last_backup', value - 2764800 FROM meta WHERE key = 'last_event'"),

@@ -149,11 +149,10 @@ def backup(state: State) -> Outcome:
     if failed_at := state.store.meta("backup_failed"):
         return warning(f"the backup of {rfc3339(from_epoch(failed_at))} failed, or is not at its end", _SEE_FAILURE)
     if last is None:
-        if now - oldest.validity.not_before < timedelta(days=NEW_CA_DAYS):
+        if now - oldest.created_at < timedelta(days=NEW_CA_DAYS):
             return ok("none yet, and the CA is new")
         return warning("there is no backup", _MAKE_BACKUP)
-    skew = timedelta(minutes=state.config["not_before_skew_minutes"])
-    if from_epoch(last) < newest.validity.not_before + skew:
+    if from_epoch(last) < newest.created_at:
         return warning("the last backup lacks the key of the new CA", _MAKE_BACKUP)
     days = (now - from_epoch(last)).days
     if days > BACKUP_DAYS:
