@@ -112,8 +112,8 @@ def test_files_that_root_owns_are_replaced_by_the_owner_where_their_readers_stay
 def test_a_broker_s_owner_and_mode_are_set_as_root_does(plant: State) -> None:
     plant.run("config", "set", "broker.user", "nobody")
     plant.run("config", "set", "broker.mode", "0600")
-    plant.run("config", "set", "broker_crl_file", plant.path / "crl" / "crl.pem")
     (plant.path / "crl").mkdir()
+    plant.run("config", "set", "broker_crl_file", plant.path / "crl" / "crl.pem")
     plant.path.chmod(0o711)
     _give(plant.path)
     (plant.path / "crl").chmod(0o711)

@@ -145,7 +145,8 @@ def become_nobody() -> None:
 
 def become(user: int) -> None:
     """Go on as another user, by number; only root can. Python itself may lie where only root can read."""
-    import_module("ctypes")
+    for name in ("ctypes", "tomllib"):
+        _ = import_module(name).__doc__  # which loads what waits for its first use
     os.setgroups([])
     os.setgid(user)
     os.setuid(user)
