@@ -139,5 +139,5 @@ def _write_config(state: State, folder: Folder, host: str, port: int, *, plain_k
         crl_path=state.paths.crl,
         acl_path=state.paths.acl,
     )
-    create_exclusive(path, text.encode("utf-8"), PUBLIC)
+    create_exclusive(path, text.encode("utf-8", "surrogateescape"), PUBLIC)  # paths as the system has them
     return path, True

@@ -120,7 +120,7 @@ class ResultsFile:
             line = io.StringIO()
             csv.writer(line, lineterminator="\n").writerow([values[name] for name in COLUMNS])
             text = line.getvalue()
-        _append(results, text.encode("utf-8"))
+        _append(results, text.encode("utf-8", "backslashreplace"))  # a folder's name may be no text
         if not isinstance(answer, Refused) and answer.serial not in self._signed:
             row = f"{values['device_id']}\t{values['serial']}\t{values['fingerprint']}\t{rfc3339(now)}\n"
             _append(manifest, row.encode("ascii"))

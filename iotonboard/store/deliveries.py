@@ -66,11 +66,15 @@ def add_delivery(
     now: datetime,
     expires_at: datetime | None,
 ) -> int:
-    """Record a delivery that is about to be written; returns its ``id``."""
+    """Record a delivery that is about to be written; returns its ``id``.
+
+    ``place`` is for people: octets of it that are no UTF-8 are kept as escapes.
+    """
+    shown = place.encode("utf-8", "backslashreplace").decode()
     cursor = store.execute(
         "INSERT INTO delivery (certificate, token, place, sha256, created_at, expires_at)"
         f" VALUES ({_CERTIFICATE}, ?, ?, ?, ?, ?)",
-        (serial.octets, token or None, place, sha256, to_epoch(now), to_epoch(expires_at) if expires_at else None),
+        (serial.octets, token or None, shown, sha256, to_epoch(now), to_epoch(expires_at) if expires_at else None),
     )
     return int(cursor.lastrowid or 0)
 

@@ -265,7 +265,8 @@ class Store:
             BusyError: the disk refuses.
         """
         try:
-            self._connection.execute("VACUUM INTO ?", (path,))
+            # Octets, since the name may be no text; SQLite wants it as one all the same.
+            self._connection.execute("VACUUM INTO CAST(? AS TEXT)", (os.fsencode(path),))
         except sqlite3.Error as error:
             raise database_error(error, path) from error
 
