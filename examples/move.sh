@@ -20,9 +20,10 @@ leave() {
     echo "== 1. Everything is well, or is mended here"
     run health
     echo "== 2. The backup, the newest CRL and the head of the trail"
-    run backup "$stick/move.zip"
+    made=$(iotonboard backup "$stick/move.zip")
+    printf '%s\n' "$made"
+    printf '%s\n' "$made" | cut -f 4 | cut -d ' ' -f 2 >"$stick/move.head" # of the trail that the backup holds
     cp "$IOTONBOARD_STATE/certs/crl.pem" "$stick/move.crl.pem"
-    iotonboard audit head | cut -f 1 >"$stick/move.head"
     echo "== 3. The old state is out of use; destroy it when the new one works"
     mv "$IOTONBOARD_STATE" "$IOTONBOARD_STATE.moved"
 }

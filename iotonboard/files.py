@@ -73,11 +73,7 @@ def make_dir(path: str, mode: int, *, durable: bool = True) -> bool:
 
 
 def make_private(path: str) -> None:
-    """Take the rights of everybody but the owner from a file (0600) or a folder (0700) that is there.
-
-    Raises:
-        BusyError: the disk refused.
-    """
+    """Take the rights of all but the owner from a file (0600) or folder (0700). ``BusyError``: the disk refused."""
     mode = 0o700 if os.path.isdir(path) else 0o600
     with _writing(path), permissions.modes_of_mount(path, mode, is_new=False):
         os.chmod(path, mode)
@@ -202,6 +198,13 @@ def _put_in_place(staged: str, path: str, placement: Placement, unsynced: OSErro
         raise
 
 
+def move_file(source: str, target: str) -> None:
+    """Give a whole and durable file another name, which lasts when this returns. ``BusyError``: the disk refused."""
+    with _writing(target):
+        os.replace(source, target)
+    sync_dir(os.path.dirname(target) or ".")
+
+
 def sync_together(paths: Collection[str]) -> dict[str, IotOnboardError]:
     """Make files durable that were written with ``durable=False``, as ``write_together`` does."""
     return _refused(paths, _sync_all({*paths, *_folders_of(paths)}))
@@ -284,11 +287,7 @@ def _forget(path: str) -> None:
 
 
 def sync_dir(path: str) -> None:
-    """Make renames and new names in a folder durable.
-
-    Raises:
-        BusyError: the disk refused.
-    """
+    """Make renames and new names in a folder durable. ``BusyError``: the disk refused."""
     with _writing(path):
         _sync(path)
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from iotonboard.ca.backup_seal import Keys
     from iotonboard.ca.passphrase import Passphrase
+    from iotonboard.permissions import Placement
 
 _CHUNK = 1 << 20
 _MAX_MANIFEST = 1 << 22
@@ -71,14 +72,14 @@ class BackupArchive:
         """
         return b"".join(self._pieces(name))
 
-    def extract(self, name: str, path: str) -> None:
-        """Write one file to ``path``, readable by its owner alone: what the manifest says, or nothing.
+    def extract(self, name: str, path: str, placement: Placement = PRIVATE) -> None:
+        """Write one file to ``path``: what the manifest says, or nothing.
 
         Raises:
             PolicyError: it is not what the manifest says.
             BusyError: the disk refuses.
         """
-        with replacing(path, PRIVATE) as target:
+        with replacing(path, placement) as target:
             for piece in self._pieces(name):
                 target.write(piece)
 

@@ -41,13 +41,17 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a database holds. ``cas`` are the fingerprints of its CAs, the one that issues first."""
+    """What a database holds. ``cas`` are the fingerprints of its CAs, the one that issues first.
+
+    ``audit_head`` is the head of its trail as people write it down. Format 1 names neither.
+    """
 
     devices: int
     crl_number: int
     audit_seq: int
     keys: tuple[str, ...]
     cas: tuple[str, ...]
+    audit_head: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,8 @@ def contents_of(store: Store) -> Contents:
     crls, issuers = crl_generation(store, with_der=False), current_issuers(store)
     number = max((row.number for row in crls if row.issuer == crls[0].issuer), default=0)
     keys, cas = tuple(row.key_file for row in issuers), tuple(row.fingerprint for row in issuers)
-    return Contents(count_devices(store), number, audit.head(store).seq, keys, cas)
+    head = audit.head(store)
+    return Contents(count_devices(store), number, head.seq, keys, cas, audit.printable_head(head))
 
 
 def is_ca_key(name: str) -> bool:
@@ -119,8 +124,8 @@ def _contents(values: Any, format: int) -> Contents:  # noqa: A002
     if not _VERSION.fullmatch(values["version"]):
         raise ValueError("no version")
     devices, crl_number, audit_seq = (_number(values[name]) for name in ("devices", "crl_number", "audit_seq"))
-    cas = _texts(values["cas"]) if format == SEALED else ()
-    return Contents(devices, crl_number, audit_seq, _texts(values["keys"]), cas)
+    cas, head = (_texts(values["cas"]), str(values["audit_head"])) if format == SEALED else ((), "")
+    return Contents(devices, crl_number, audit_seq, _texts(values["keys"]), cas, head)
 
 
 def _number(value: Any) -> int:
@@ -151,8 +156,8 @@ def refuse_other_contents(manifest: Manifest, store: Store) -> None:
         PolicyError: names what.
     """
     said, found = asdict(manifest.contents), asdict(contents_of(store))
-    if not said["cas"]:  # format 1 did not name them
-        del said["cas"]
+    if not said["audit_head"]:  # format 1
+        del said["cas"], said["audit_head"]
     for name, value in said.items():
         if found[name] != value:
             raise PolicyError(

@@ -27,12 +27,14 @@ def backup(
     values = {
         "path": made.path,
         "sha256": made.sha256,
-        "devices": made.devices,
-        "crl_number": made.crl_number,
-        "audit_seq": made.audit_seq,
+        "devices": made.contents.devices,
+        "crl_number": made.contents.crl_number,
+        "audit_seq": made.contents.audit_seq,
+        "audit_head": made.contents.audit_head,
         "left_out": list(made.left_out),
     }
-    session.result(values, f"{made.path}\t{made.devices} devices\tCRL {made.crl_number}\tSHA-256 {made.sha256}")
+    holds = f"{made.contents.devices} devices\tCRL {made.contents.crl_number}\thead {made.contents.audit_head}"
+    session.result(values, f"{made.path}\t{holds}\tSHA-256 {made.sha256}")
     for reason in made.left_out:
         session.message(f"warning: not in the backup: {reason}")
     session.message("keep it apart from the passphrase; with both, anybody is this CA")

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iotonboard.cli.session import Session, clock, verb
-from iotonboard.errors import UsageError
+from iotonboard.errors import UnpublishedError, UsageError
 
 if TYPE_CHECKING:
-    from iotonboard.commands.restore import Result
+    from iotonboard.commands.restore import Request, Result
+    from iotonboard.commands.restore_check import Checked
     from iotonboard.commands.restore_crl import Result as InPlace
+    from iotonboard.state.held_settings import Held
 
 app = typer.Typer()
 
@@ -28,41 +30,149 @@ def restore(
     no_crl: Annotated[
         bool, typer.Option("--no-crl", help="No newer CRL exists anywhere: jump over all numbers that were used.")
     ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only try the backup, file by file: nothing is written or signed.")
+    ] = False,
+    in_place: Annotated[
+        bool,
+        typer.Option("--in-place", help="Publish where the backup's settings say, for whom they say, if it is there."),
+    ] = False,
+    take: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--take", metavar="SETTING", help="Take over one setting that reaches out, such as broker.reload."
+        ),
+    ] = None,
+    plain_keys: Annotated[
+        bool, typer.Option("--plain-keys", help="Bring back keys that are not encrypted, of CA and brokers.")
+    ] = False,
+    accept_clock: Annotated[
+        bool, typer.Option("--accept-clock", help="The clock of this machine is right, however old the backup is.")
+    ] = False,
+    format: Annotated[  # noqa: A002 - as 'pack' calls it
+        int, typer.Option("--format", min=1, max=2, help="1: a backup of earlier versions, which is not sealed.")
+    ] = 2,
 ) -> int | None:
     """Bring a state back into a new folder, and sign a CRL that forgets no revocation.
+
+    Nothing outside of that folder is touched: what of the settings reaches out of it is told, and taken over when it is
+    asked for by name.
 
     Without a backup: go on with the state in place where an older copy of it was at work. What the CRL revokes is taken
     up, and from then on this copy is the one that counts.
     """
     from iotonboard.commands.restore import Request
-    from iotonboard.commands.restore import restore as bring_back
-    from iotonboard.commands.restore_crl import restore_crl
 
-    if (crl is None) == (not no_crl):
+    if check and (crl is not None or no_crl or in_place or take):
+        raise UsageError("--check only tries the backup", hint="leave out the other options")
+    if not check and (crl is None) == (not no_crl):
         raise UsageError(
             "which CRL do the brokers have?",
             hint="fetch the newest crl.pem from a broker and name it with --crl; --no-crl when there is none",
         )
     if file is None:
-        with session.open_state() as state:
-            _tell(session, restore_crl(state, crl, session.unlocker(state)))
-        return None
-    request = Request(file, crl)
-    session.work_as_owner()
-    _tell(
-        session, bring_back(session.root, session.environment, session.caller, clock, request, session.ask_passphrase)
-    )
-    session.message("a device that was registered after the backup: iotonboard revoke --cert device.crt")
+        if check or in_place or take or plain_keys or accept_clock or format == 1:
+            raise UsageError("which backup?", hint="name its file; without one, only --crl or --no-crl goes with it")
+        return _go_on(session, crl)
+    request = Request(file, crl, in_place, tuple(take or ()), format == 2, plain_keys, accept_clock)
+    if format == 1:
+        session.message("warning: format 1 cannot show whether a file of it was left out, or exchanged with another")
+    return _check(session, request) if check else _restore(session, request)
+
+
+def _go_on(session: Session, crl: str | None) -> int | None:
+    from iotonboard.commands.restore_crl import restore_crl
+
+    with session.open_state() as state:
+        result = restore_crl(state, crl, session.unlocker(state))
+    session.result(_values(result), _line(result))
+    session.message("next: carry the new CRL and ACL to the brokers; 'iotonboard health --repair' writes device files")
     return None
 
 
-def _tell(session: Session, result: Result | InPlace) -> None:
-    values = {
+def _values(result: Result | InPlace) -> dict[str, object]:
+    return {
         "state": result.state,
         "devices": result.devices,
         "taken_up": result.taken_up,
         "crl_number": result.crl_number,
     }
-    text = f"{result.state}\t{result.devices} devices\t{result.taken_up} revocations taken up\tCRL {result.crl_number}"
-    session.result(values, text)
-    session.message("next: carry the new CRL and ACL to the brokers; 'iotonboard health --repair' writes device files")
+
+
+def _line(result: Result | InPlace) -> str:
+    return f"{result.state}\t{result.devices} devices\t{result.taken_up} revocations taken up\tCRL {result.crl_number}"
+
+
+def _restore(session: Session, request: Request) -> int | None:
+    from iotonboard.commands.restore import restore as bring_back
+
+    session.work_as_owner()
+    result = bring_back(session.root, session.environment, session.caller, clock, request, session.ask_passphrase)
+    values = {
+        **_values(result),
+        **_not_taken(result.held, result.left_out, result.state),
+        "ignored_variables": list(result.ignored),
+    }
+    session.result(values, _line(result), unpublished=result.unpublished)
+    _tell(session, result)
+    if result.unpublished:
+        raise UnpublishedError(result.unpublished)
+    return None
+
+
+def _not_taken(held: tuple[Held, ...], left_out: tuple[str, ...], root: str) -> dict[str, object]:
+    return {
+        "held_back": [
+            {"setting": one.key, "value": one.value, "reason": one.reason, "hint": one.hint(root)} for one in held
+        ],
+        "left_out": list(left_out),
+    }
+
+
+def _tell(session: Session, result: Result) -> None:
+    for one in result.held:
+        session.message(f"not taken over: {one.key} = {one.value!r}: {one.reason}; {one.hint(result.state)}")
+    for words in result.left_out:
+        session.message(f"not brought back: {words}")
+    for name in result.ignored:
+        session.message(f"warning: {name} was not followed, and the next command follows it: unset it for this state")
+    session.message(f"next: 'iotonboard health --repair --state {result.state}' writes the devices' files")
+    if result.held:
+        session.message("where this state takes the old one's place: what was not taken over, then 'iotonboard pack'")
+    else:
+        session.message("then carry the new CRL and ACL to the brokers: iotonboard pack")
+    session.message("a device that was registered after the backup: iotonboard revoke --cert device.crt")
+
+
+def _check(session: Session, request: Request) -> int | None:
+    from tempfile import TemporaryDirectory
+
+    from iotonboard.commands.restore_check import check_backup
+
+    with TemporaryDirectory(prefix="iotonboard-check-") as scratch:
+        checked = check_backup(
+            scratch, request.archive, session.caller, clock, session.ask_passphrase,
+            is_sealed=request.is_sealed, plain_keys=request.plain_keys,
+        )  # fmt: skip
+    _show(session, request, checked)
+    return None
+
+
+def _show(session: Session, request: Request, checked: Checked) -> None:
+    values = {
+        "path": request.archive,
+        "version": checked.version,
+        "devices": checked.contents.devices,
+        "crl_number": checked.contents.crl_number,
+        "audit_seq": checked.contents.audit_seq,
+        "ca_fingerprints": list(checked.contents.cas),
+        "files": [{"name": one.name, "size": one.size, "sha256": one.sha256} for one in checked.files],
+        **_not_taken(checked.lacking, checked.left_out, session.root),
+    }
+    lines = [f"{one.name}\tok\t{one.size} bytes" for one in checked.files]
+    total = f"{request.archive}\t{checked.contents.devices} devices\tCRL {checked.contents.crl_number}"
+    session.result(values, "\n".join((*lines, total)))
+    for one in checked.lacking:
+        session.message(f"this machine lacks: {one.key} = {one.value!r}: {one.reason}")
+    for words in checked.left_out:
+        session.message(f"would not be brought back: {words}")

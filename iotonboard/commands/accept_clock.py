@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import refuse_changed, seal_audit
 from iotonboard.errors import StateError
-from iotonboard.model import from_epoch, to_epoch, whole_seconds
-from iotonboard.state.changes import date_again
-from iotonboard.state.clock import DISPUTED, SETTLED
+from iotonboard.model import from_epoch, whole_seconds
+from iotonboard.state.changes import believe_clock
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -34,13 +33,7 @@ def accept_clock(state: State, unlock: Unlock) -> tuple[datetime, datetime]:
     authority = unlock()
     with state.store.transaction():
         refuse_changed(state, authority)
-        was_disputed, last = state.read_clock().dispute is not None, state.store.meta("last_event")
         now = whole_seconds(state.clock())
-        state.store.set_meta("last_event", to_epoch(now))
-        if was_disputed or state.store.meta(DISPUTED):
-            state.store.set_meta(SETTLED, to_epoch(now))
-        state.store.set_meta(DISPUTED, 0)
-        state.record(now, "clock", detail={"last_event": last})
-        date_again(state, now)
+        last = believe_clock(state, now)
         seal_audit(state, authority)
-    return from_epoch(last), now
+    return from_epoch(last or 0), now

@@ -47,9 +47,7 @@ class Result:
 
     path: str
     sha256: str
-    devices: int
-    crl_number: int
-    audit_seq: int
+    contents: Contents
     left_out: tuple[str, ...]
 
 
@@ -101,7 +99,7 @@ def _record_success(state: State, opened: Authority, begun: datetime, made: Resu
     with state.transaction() as now:
         state.store.set_meta("last_backup", to_epoch(begun))
         state.store.set_meta("backup_failed", 0)
-        detail = {"path": os.path.abspath(made.path), "sha256": made.sha256, "audit_seq": made.audit_seq}
+        detail = {"path": os.path.abspath(made.path), "sha256": made.sha256, "audit_seq": made.contents.audit_seq}
         state.record(now, "backup", detail=detail)
         seal_audit(state, opened)
 
@@ -124,7 +122,7 @@ def _write(state: State, path: str, passphrase: Passphrase, now: datetime, noise
         for suffix in ("", "-wal", "-shm"):
             with contextlib.suppress(BusyError):  # a later backup sweeps it away
                 remove_file(copy + suffix)
-    return Result(path, _sha256(path), contents.devices, contents.crl_number, contents.audit_seq, tuple(left_out))
+    return Result(path, _sha256(path), contents, tuple(left_out))
 
 
 def _sweep_copies(root: str, now: datetime) -> None:

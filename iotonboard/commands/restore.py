@@ -1,43 +1,56 @@
 """``restore``: bring a state back from a backup, with every revocation that a CRL of its brokers knows.
 
-1. Place, archive and CRL are looked at, then the passphrase is asked for.
-2. The files of the archive are written into the new folder.
+1. Place and CRL are looked at, then the passphrase is asked for, and the archive is authenticated as a whole.
+2. Its files are written into the new folder, the database under another name. Settings that reach out of the folder
+   are held back unless they are asked for by name.
 3. In one transaction: the trail is proved whole, the numbers of the known CRLs are passed and what they revoke is
-   taken up, and new CRLs are signed.
-4. CRL, CA file, ACL and device files are published. Whatever fails, nothing is left in the folder.
+   taken up, and new CRLs are signed. Whatever fails until here, nothing is left.
+4. The database gets its name. CRL, CA file, ACL and brokers' files are published; what cannot be is told at the end.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.absorption import continue_alone, read_crls, take_up
-from iotonboard.ca.authority import seal_audit, unlock
-from iotonboard.ca.backup_archive import open_archive
-from iotonboard.ca.backup_manifest import ACL, CONFIG, DATABASE, refuse_other_contents
+from iotonboard.ca.authority import seal_audit, sealer, unlock
+from iotonboard.ca.backup_archive import open_archive, open_unsealed_archive
+from iotonboard.ca.backup_manifest import refuse_other_contents
+from iotonboard.ca.copies import absorb_published
 from iotonboard.ca.crl import sign_crls
-from iotonboard.errors import ConflictError, StateError, UsageError
-from iotonboard.files import make_private_dir, refuse_existing, remove_file
+from iotonboard.ca.unpacking import (
+    bring_back_brokers,
+    new_folder,
+    put_in_place,
+    refuse_plain_keys,
+    unpack,
+    write_settings,
+)
+from iotonboard.errors import PolicyError, StateError, UsageError
 from iotonboard.health.trail_check import check_trail
-from iotonboard.state.layout import resolve_paths
-from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
-from iotonboard.state.recorded_settings import load_settings, settings_of
+from iotonboard.model import whole_seconds
+from iotonboard.state.changes import believe_clock
+from iotonboard.state.held_settings import wanted_settings
+from iotonboard.state.publication import publish_recorded
 from iotonboard.state.settings_seal import holds
-from iotonboard.state.state import State
+from iotonboard.state.state import State, open_state
+from iotonboard.store.certificates import broker_certificates, broker_hosts
 from iotonboard.store.devices import count_devices
+from iotonboard.store.pending import add_pending
 from iotonboard.store.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
-    from iotonboard.ca.backup_archive import BackupArchive
     from iotonboard.ca.passphrase import Passphrase
+    from iotonboard.ca.unpacking import Unpacked
+    from iotonboard.errors import Unpublished
     from iotonboard.model import Caller
+    from iotonboard.state.held_settings import Held
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +58,35 @@ class Request:
     """The backup, and the newest CRL that any broker has.
 
     What that revokes is taken up and its number passed. ``None``, which must be asked for by name, makes the numbers
-    jump instead.
+    jump instead. ``in_place`` and ``take`` name settings that may reach out of the new folder: those of the places of
+    publication, and single ones. ``is_sealed``: false for one of format 1.
     """
 
     archive: str
     crl: str | None
+    in_place: bool
+    take: tuple[str, ...]
+    is_sealed: bool
+    plain_keys: bool
+    accept_clock: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The state that came back. ``taken_up`` counts revocations that the backup did not know."""
+    """The state that came back. ``taken_up`` counts revocations that the backup did not know.
+
+    ``held``: settings that were not taken over. ``ignored``: variables of the environment that were not followed.
+    ``left_out``: what else did not come back, in words.
+    """
 
     state: str
     devices: int
     taken_up: int
     crl_number: int
+    held: tuple[Held, ...]
+    ignored: tuple[str, ...]
+    left_out: tuple[str, ...]
+    unpublished: tuple[Unpublished, ...]
 
 
 def restore(
@@ -74,89 +101,78 @@ def restore(
 
     Raises:
         ConflictError: there is something at ``root`` already.
-        UsageError: there is no such backup.
+        UsageError: there is no such backup, or no such setting to take over.
         KeyUnavailableError: the passphrase does not open the backup.
-        PolicyError: not a backup, or a CRL of another CA.
+        PolicyError: it is not what was sealed, no backup, or the CRL is of another CA.
         StateError: what came out of it is damaged; nothing is left at ``root``.
     """
-    if os.path.lexists(root) and (not os.path.isdir(root) or os.listdir(root)):
-        raise ConflictError(f"{root!r} is not empty", hint="restore into a new folder, or move the old state away")
     if not os.path.isfile(request.archive):
         raise UsageError(f"there is no backup {request.archive!r}", hint="check the file's name")
+    wanted = wanted_settings(request.take, in_place=request.in_place)
     crls = read_crls(request.crl) if request.crl is not None else None
-    passphrase = ask_passphrase()
-    with _empty_again_on_failure(root) as copied:
-        with open_archive(request.archive, passphrase) as archive:
-            _extract_all(archive, root, environment, copied)
-        with _open(root, environment, caller, clock) as state:
-            refuse_other_contents(archive.manifest, state.store)
-            opened = unlock(state, passphrase)
-            with state.transaction(signing=True) as now:
-                taken_up = take_up(state, crls, now)
-                state.record(now, "restore", detail={"taken_up": taken_up, "crl": crls is not None})
-                row = sign_crls(state, opened, now)[0]
-                continue_alone(state)
-                seal_audit(state, opened)
-            refuse_unpublished(publish(state, *EVERYTHING))
-            return Result(state.paths.root, count_devices(state.store), taken_up, row.number)
+    with new_folder(root) as copied:
+        passphrase = ask_passphrase()
+        open_backup = open_archive if request.is_sealed else open_unsealed_archive
+        with open_backup(request.archive, passphrase) as archive:
+            if not request.plain_keys:
+                refuse_plain_keys(archive)
+            unpacked = unpack(archive, root, environment, wanted, copied, clock())
+            with _open(unpacked, caller, clock) as state:
+                refuse_other_contents(archive.manifest, state.store)
+                brokers = bring_back_brokers(archive, state.store, state.paths, copied, plain_keys=request.plain_keys)
+                taken_up, number = _go_on(state, unpacked, request, crls, passphrase)
+        put_in_place(unpacked)
+    with open_state(root, unpacked.environment, caller, clock, holds=holds) as state:
+        unpublished = publish_recorded(state)
+        devices = count_devices(state.store)
+    left_out = (*unpacked.left_out, *brokers)
+    held, ignored = unpacked.held, unpacked.ignored
+    return Result(os.path.abspath(root), devices, taken_up, number, held, ignored, left_out, tuple(unpublished))
+
+
+def _go_on(
+    state: State, unpacked: Unpacked, request: Request, crls: list[bytes] | None, passphrase: Passphrase
+) -> tuple[int, int]:
+    """Take up what the CRLs revoke and sign the next ones; returns how many were new, and the CRL's number."""
+    authority = unlock(state, passphrase)
+    if request.accept_clock:
+        with state.store.transaction():
+            believe_clock(state, whole_seconds(state.clock()))
+    elif dispute := state.read_clock().dispute:
+        hint = "set this machine's clock; when it is right, restore with --accept-clock"
+        raise PolicyError(dispute.message, hint=hint)
+    with state.transaction(signing=True) as now:
+        taken_up = absorb_published(state, now) + take_up(state, crls, now)
+        for host in broker_hosts(state.store):
+            add_pending(state.store, broker_certificates(state.store, host)[0].serial, None)
+        held = {one.key: one.value for one in unpacked.held}
+        detail = {"taken_up": taken_up, "crl": crls is not None, "held_back": held}
+        state.record(now, "restore", detail=detail)
+        write_settings(state, unpacked, now, sealer(authority))
+        _count_backup(state)
+        row = sign_crls(state, authority, now)[0]
+        continue_alone(state)
+        seal_audit(state, authority)
+    return taken_up, row.number
+
+
+def _count_backup(state: State) -> None:
+    """The backup that this came from was not counted yet when its copy was made; it is whole, as was seen."""
+    if begun := state.store.meta("backup_failed"):
+        state.store.set_meta("last_backup", begun)
+        state.store.set_meta("backup_failed", 0)
 
 
 @contextlib.contextmanager
-def _empty_again_on_failure(root: str) -> Iterator[list[str]]:
-    """Make the folder; when the block fails, take away what was written there and the files that it lists."""
-    made = make_private_dir(root) if not os.path.isdir(root) else False
-    copied: list[str] = []
-    try:
-        yield copied
-    except BaseException:
-        for path in copied:  # the settings may place them outside of the root
-            remove_file(path)
-        _clear(root, remove=made)
-        raise
-
-
-def _clear(root: str, *, remove: bool) -> None:
-    for entry in os.scandir(root):
-        if entry.is_dir(follow_symlinks=False):
-            shutil.rmtree(entry.path, ignore_errors=True)
-        else:
-            remove_file(entry.path)
-    if remove:
-        with contextlib.suppress(OSError):
-            os.rmdir(root)
-
-
-def _extract_all(archive: BackupArchive, root: str, environment: Mapping[str, str], copied: list[str]) -> None:
-    """Write the files of a backup where its own settings place them, each noted in ``copied`` first."""
-
-    def bring_back(name: str, path: str) -> None:
-        refuse_existing(path, hint="move it away, then restore again")
-        copied.append(path)
-        archive.extract(name, path)
-
-    if CONFIG in archive.names:
-        bring_back(CONFIG, os.path.join(root, CONFIG))
-    paths = resolve_paths(root, load_settings(root, environment))
-    make_private_dir(paths.certs)
-    bring_back(DATABASE, paths.database)
-    for name in archive.manifest.contents.keys:
-        bring_back(name, os.path.join(paths.certs, name))
-    if ACL in archive.names:
-        bring_back(ACL, paths.acl)
-
-
-@contextlib.contextmanager
-def _open(root: str, environment: Mapping[str, str], caller: Caller, clock: Callable[[], datetime]) -> Iterator[State]:
+def _open(unpacked: Unpacked, caller: Caller, clock: Callable[[], datetime]) -> Iterator[State]:
     """Open what was brought back, once its audit trail is proved whole."""
-    settings = load_settings(root, environment)
-    paths = resolve_paths(root, settings)
-    store = Store.open(paths.database, timeout_s=settings["busy_timeout_seconds"], now=clock())
+    settings = unpacked.settings
+    store = Store.open(unpacked.staged, timeout_s=settings["busy_timeout_seconds"], now=clock())
     try:
         store.keep_log()
         verdict = check_trail(store)
         if verdict.problem:
             raise StateError(f"the backup's audit trail is broken: {verdict.problem}", hint="use an older backup")
-        settings = settings_of(store, root, environment, holds)
-        yield State(resolve_paths(root, settings), settings, store, caller, clock)
+        yield State(unpacked.paths, settings, store, caller, clock)
     finally:
         store.close()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from iotonboard.model import RevocationReason, from_epoch, rfc3339, to_epoch
 from iotonboard.pki.crl_entry import encode_entry, entry_date
 from iotonboard.state.acl_file import mark_acl
+from iotonboard.state.clock import DISPUTED, SETTLED
 from iotonboard.store.crls import earliest_update, updates_in_force
 from iotonboard.store.issuers import current_issuers
 from iotonboard.store.revocations import (
@@ -95,6 +96,18 @@ def newest_revocation_date(state: State) -> datetime | None:
     """The latest date of a revocation that was recorded; ``None`` before the first one."""
     date = state.store.meta(_NEWEST_DATE)
     return None if date is None else from_epoch(date)
+
+
+def believe_clock(state: State, now: datetime) -> int | None:
+    """Let the clock be the measure from now on, inside the transaction; returns the last event before."""
+    was_disputed, last = state.read_clock().dispute is not None, state.store.meta("last_event")
+    state.store.set_meta("last_event", to_epoch(now))
+    if was_disputed or state.store.meta(DISPUTED):
+        state.store.set_meta(SETTLED, to_epoch(now))
+    state.store.set_meta(DISPUTED, 0)
+    state.record(now, "clock", detail={"last_event": last})
+    date_again(state, now)
+    return None if last is None else int(last)
 
 
 def date_again(state: State, now: datetime) -> None:

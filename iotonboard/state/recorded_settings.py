@@ -41,14 +41,19 @@ def read_settings_file(root: str) -> FileContent:
     try:
         if not os.path.isfile(path):
             raise PolicyError(f"{path!r} is not a file", hint="move it away; then 'iotonboard config write'")
-        content = read_file(path, limit=_MAX_FILE)
+        return read_settings(read_file(path, limit=_MAX_FILE))
+    except IotOnboardError as error:
+        return FileContent({}, (PolicyError(error.message, hint=error.hint),), is_whole=False)
+
+
+def read_settings(content: bytes) -> FileContent:
+    """Read the octets of an ``iotonboard.toml``; what cannot be read is a problem and no obstacle."""
+    try:
         encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
         return config.read_text(content.decode(encoding))
     except UnicodeDecodeError:
-        problem = PolicyError(f"{path!r} is not UTF-8 text", hint="correct the file, or type: iotonboard config write")
-    except IotOnboardError as error:
-        problem = PolicyError(error.message, hint=error.hint)
-    return FileContent({}, (problem,), is_whole=False)
+        hint = "correct the file, or type: iotonboard config write"
+        return FileContent({}, (PolicyError(f"{config.FILE_NAME} is not UTF-8 text", hint=hint),), is_whole=False)
 
 
 def load_settings(root: str, environment: Mapping[str, str]) -> Config:

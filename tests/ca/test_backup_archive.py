@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
 import os
 import random
+import subprocess
+import sys
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -24,11 +25,14 @@ from iotonboard.ca.backup_writer import write_archive
 from iotonboard.ca.passphrase import Passphrase
 from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, PolicyError, UsageError
 
+from support.program import PROJECT
+from support.tools import find, run_tool
+
 PASSPHRASE = Passphrase(b"three words of mine")
 KEYS = derive_keys(PASSPHRASE, bytes(16))
 NOW = datetime(2030, 1, 31, 12, tzinfo=UTC)
 FILES = {"devices.db": bytes(5000) + b"rows", "ca.key": b"a key", "iotonboard.toml": b"", "mosquitto.acl": b"topic x\n"}
-CONTENTS = Contents(2, 7, 11, ("ca.key",), ("ab" * 32,))
+CONTENTS = Contents(2, 7, 11, ("ca.key",), ("ab" * 32,), "11:AA")
 
 
 def manifest_of(stored: tuple[StoredFile, ...]) -> Manifest:
@@ -60,16 +64,22 @@ def test_gives_back_what_was_put_in(tmp_path: Path) -> None:
     assert (tmp_path / "x").stat().st_mode & 0o777 == path.stat().st_mode & 0o777 == 0o600
 
 
-def test_every_entry_is_encrypted_and_opens_by_hand(intact: bytes, tmp_path: Path) -> None:
-    """As the guide says: two lines of Python make the password that any program for AES archives takes."""
+def test_every_entry_is_encrypted_and_opens_as_the_guide_says(intact: bytes, tmp_path: Path) -> None:
+    """With two lines of Python and any program for AES archives."""
     (tmp_path / "b.zip").write_bytes(intact)
-    stretched = hashlib.pbkdf2_hmac("sha256", PASSPHRASE.octets, bytes(16), 600_000, 32)
-    password = hmac.digest(stretched, b"iotonboard backup password v2", "sha256")[:16].hex().encode()
+    (tmp_path / "ca.pass").write_bytes(PASSPHRASE.octets + b"\n")
+    guide = (PROJECT / "iotonboard" / "guide" / "formats.md").read_text()
+    code = guide.split("<<'EOF'\n")[1].split("EOF\n")[0]
+    words = [sys.executable, "-", tmp_path / "ca.pass", "00" * 16]
+    password = subprocess.run(words, input=code, capture_output=True, text=True, check=True).stdout.strip()
     with pyzipper.AESZipFile(tmp_path / "b.zip") as archive:
-        archive.setpassword(password)
+        archive.setpassword(password.encode())
         assert [entry.filename for entry in archive.infolist()] == ["backup.json", *FILES]
         assert all(entry.flag_bits & 1 for entry in archive.infolist())
         assert archive.read("devices.db") == FILES["devices.db"]
+    if seven_zip := find("7zz") or find("7z"):
+        run_tool(seven_zip, "x", f"-p{password}", f"-o{tmp_path / 'out'}", tmp_path / "b.zip")
+        assert (tmp_path / "out" / "devices.db").read_bytes() == FILES["devices.db"]
 
 
 @pytest.mark.parametrize("year", [1950, 1979, 2108, 9999])

@@ -128,26 +128,6 @@ def test_bad_restores_leave_nothing_behind(grown: tuple[State, Path], tmp_path: 
     run_cli("restore", backup, "--no-crl", state=state, expect=4)
 
 
-def test_a_failed_restore_takes_back_what_it_put_outside_of_the_state(state: State, tmp_path: Path) -> None:
-    """As with the CA on a removable disk: the same command must succeed once its cause is mended."""
-    state.register("a")
-    state.run("backup", tmp_path / "backup.zip")
-    place, disk = State(tmp_path / "place", state.passphrase_file), tmp_path / "disk"
-    env = {
-        "CA_ROOT_PATH": str(disk),
-        "BROKER_ACL_FILE": str(disk / "mosquitto.acl"),
-        "DATABASE_URL": f"sqlite:///{disk}/d.db",
-    }
-    disk.mkdir()
-    (disk / "mosquitto.acl").touch()
-    result = run_cli("restore", tmp_path / "backup.zip", "--no-crl", state=place, env=env, expect=4)
-    assert "move it away" in result.stderr
-    assert [path.name for path in disk.iterdir()] == ["mosquitto.acl"]
-    (disk / "mosquitto.acl").unlink()
-    run_cli("restore", tmp_path / "backup.zip", "--no-crl", state=place, env=env)
-    run_cli("register", "b", state=place, env=env)
-
-
 def last_backup(state: State) -> dict[str, str]:
     (found,) = state.run("health", "--check", "backup", "--json", expect=(0, 9)).json["checks"]
     return found

@@ -1,0 +1,98 @@
+"""``restore --check``: try a backup, file by file, without a trace: it is unpacked into a folder that goes again.
+
+1. The archive is authenticated as a whole, and every file in it is read through.
+2. Database, keys and settings are unpacked: the database is read through, its trail proved, and held against what the
+   backup says about itself; the passphrase opens every CA key, each belongs to its certificate, and the vault opens.
+Nothing is signed, and nothing written where it could stay.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from iotonboard.ca.authority import unlock
+from iotonboard.ca.backup_archive import open_archive, open_unsealed_archive
+from iotonboard.ca.backup_manifest import refuse_other_contents
+from iotonboard.ca.unpacking import bring_back_brokers, refuse_plain_keys, unpack
+from iotonboard.errors import StateError, UsageError
+from iotonboard.files import make_private_dir
+from iotonboard.health.trail_check import check_trail
+from iotonboard.state.held_settings import REACHING_OUT, hold_back
+from iotonboard.state.state import State
+from iotonboard.store.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from iotonboard.ca.backup_manifest import Contents, StoredFile
+    from iotonboard.ca.passphrase import Passphrase
+    from iotonboard.model import Caller
+    from iotonboard.state.held_settings import Held
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A backup that is whole. ``lacking``: settings that could not hold on this machine, with the reason.
+
+    ``left_out``: what a restore would not bring back, in words.
+    """
+
+    version: str
+    contents: Contents
+    files: tuple[StoredFile, ...]
+    lacking: tuple[Held, ...]
+    left_out: tuple[str, ...]
+
+
+def check_backup(
+    scratch: str,
+    path: str,
+    caller: Caller,
+    clock: Callable[[], datetime],
+    ask_passphrase: Callable[[], Passphrase],
+    *,
+    is_sealed: bool,
+    plain_keys: bool,
+) -> Checked:
+    """Try a backup; ``scratch`` is an empty folder that the caller deletes.
+
+    Raises:
+        UsageError: there is no such backup.
+        KeyUnavailableError: the passphrase does not open it, or a CA key in it.
+        PolicyError: it is damaged, was changed, or is no backup.
+        StateError: its database is damaged.
+        BusyError: it cannot be read, or the scratch folder's disk is full.
+    """
+    if not os.path.isfile(path):
+        raise UsageError(f"there is no backup {path!r}", hint="check the file's name")
+    passphrase, root = ask_passphrase(), os.path.join(scratch, "state")
+    open_backup = open_archive if is_sealed else open_unsealed_archive
+    make_private_dir(root)
+    with open_backup(path, passphrase) as archive:
+        for one in archive.manifest.files:
+            archive.try_file(one.name)
+        if not plain_keys:
+            refuse_plain_keys(archive)
+        unpacked = unpack(archive, root, {}, (), [], clock())
+        store = Store.open(unpacked.staged, timeout_s=1, now=clock())
+        try:
+            _prove(store)
+            refuse_other_contents(archive.manifest, store)
+            unlock(State(unpacked.paths, unpacked.settings, store, caller, clock), passphrase)
+            brokers = bring_back_brokers(archive, store, unpacked.paths, [], plain_keys=plain_keys)
+        finally:
+            store.close()
+        manifest = archive.manifest
+    lacking = hold_back(root, {one.key: one.value for one in unpacked.held}, REACHING_OUT)
+    return Checked(manifest.version, manifest.contents, manifest.files, tuple(lacking), (*unpacked.left_out, *brokers))
+
+
+def _prove(store: Store) -> None:
+    if damage := store.damage(with_indexes=True):
+        raise StateError(f"the database of the backup is damaged: {damage}", hint="use an older backup")
+    verdict = check_trail(store)
+    if verdict.problem:
+        raise StateError(f"the backup's audit trail is broken: {verdict.problem}", hint="use an older backup")
