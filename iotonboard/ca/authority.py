@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from iotonboard.ca.ca_key import MAX_KEY_FILE_OCTETS, CaKey, load_ca_key
-from iotonboard.ca.vault import Vault
+from iotonboard.ca.vault import VAULT_KEY_OCTETS, Vault
 from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, NotFoundError
 from iotonboard.pki.issuer import Issuer, load_issuer
 from iotonboard.pki.signatures import sign_statement
@@ -17,6 +17,7 @@ from iotonboard.reading import read_file
 from iotonboard.state.settings_seal import adopt_settings
 from iotonboard.store import audit
 from iotonboard.store.issuers import current_issuers, valid_devices
+from iotonboard.store.secrets import earlier_vaults, set_earlier_vaults
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,15 +41,23 @@ class SigningCa:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """Every CA of the state, newest first, and the vault."""
+    """Every CA of the state, newest first, and the vault of the one that issues.
+
+    ``earlier_vaults`` are those of the CAs before, each with the last row that it is for, the oldest first.
+    """
 
     signing: tuple[SigningCa, ...]
     vault: Vault
+    earlier_vaults: tuple[tuple[int, Vault], ...] = ()
 
     @property
     def active(self) -> SigningCa:
         """The CA that issues."""
         return self.signing[0]
+
+    def vault_of(self, issuer: int) -> Vault:
+        """The vault of what a CA, named by its row, certified."""
+        return next((vault for last, vault in self.earlier_vaults if issuer <= last), self.vault)
 
     @property
     def chain(self) -> tuple[bytes, ...]:
@@ -84,7 +93,24 @@ def unlock(state: State, passphrase: Passphrase | None, *others: Passphrase | No
     wrapped = state.store.meta("vault")
     if not signing or wrapped is None:
         raise KeyUnavailableError("the state holds no CA", hint="restore the state from its latest backup")
-    return Authority(signing, Vault(signing[0].key.unwrap(wrapped)))
+    key = signing[0].key
+    earlier = tuple((last, Vault(key.unwrap(each))) for last, each in earlier_vaults(state.store))
+    return Authority(signing, Vault(key.unwrap(wrapped)), earlier)
+
+
+def with_new_ca(state: State, opened: Authority, ca: SigningCa) -> Authority:
+    """Put a new CA in front, with a vault of its own, and wrap every vault for its key, in the caller's transaction.
+
+    So the old CA's key, in a backup or in a thief's hands, opens no bundle of a device that the new one certified.
+    """
+    grown = Authority(
+        (ca, *opened.signing),
+        Vault(os.urandom(VAULT_KEY_OCTETS)),
+        (*opened.earlier_vaults, (opened.active.row, opened.vault)),
+    )
+    state.store.set_meta("vault", ca.key.wrap(grown.vault.key))
+    set_earlier_vaults(state.store, [(last, ca.key.wrap(vault.key)) for last, vault in grown.earlier_vaults])
+    return grown
 
 
 def _load_ca(state: State, row: IssuerRow, passphrases: Sequence[Passphrase | None]) -> SigningCa:

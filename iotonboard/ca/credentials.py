@@ -68,7 +68,7 @@ def open_secret(state: State, authority: Authority, serial: SerialNumber) -> tup
     sealed = sealed_key(state.store, serial)
     if sealed is None:
         return None, None
-    password = authority.vault.bundle_password(serial, sealed.salt)
+    password = authority.vault_of(issuer_of(state.store, serial)).bundle_password(serial, sealed.salt)
     return dump_key(load_key(sealed.key_der, password.encode("ascii"))), password
 
 

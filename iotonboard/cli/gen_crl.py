@@ -59,7 +59,7 @@ def gen_crl(
             next_update_days=next_update_days,
             calendar=request,
             here=here,
-            reload=session.reloader(state, wanted=reload),
+            reload=session.reloader(state, wanted=reload, signs_first=True),
         )
     _print(session, result, unpublished)
     if unpublished:

@@ -176,10 +176,18 @@ class Session:
         """What a command opens the CA key with, once its input was checked; who is asked is asked once."""
         return functools.cache(functools.partial(self.unlock, state))
 
-    def reloader(self, state: State, *, wanted: bool) -> Reload | None:
-        """What a command reloads the broker with, where that is wanted; what was seen is told."""
+    def reloader(self, state: State, *, wanted: bool, signs_first: bool = False) -> Reload | None:
+        """What a command reloads the broker with, where that is wanted; what was seen is told.
+
+        Raises:
+            UsageError: nothing is configured, and the command does not even sign then (``signs_first``).
+        """
         if not wanted:
             return None
+        if signs_first:
+            from iotonboard.broker.reload import parse_method
+
+            parse_method(state.config["broker.reload"])
 
         def reload() -> None:
             from iotonboard.state.reload import reload_configured

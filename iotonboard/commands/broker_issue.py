@@ -118,7 +118,7 @@ def _issue(
     key = generate_key(KeyType.EC_P256)
     key_der, spki = dump_key(key), sha256(spki_der(key.public_key())).digest()
     serial, salt = SerialNumber.from_random(os.urandom(20)), os.urandom(SALT_OCTETS)
-    password = authority.vault.bundle_password(serial, salt)
+    password = authority.vault_of(ca.row).bundle_password(serial, salt)
     profile = ServerProfile(state.config.subject_extra)
     der = issue_server(ca.issuer, key.public_key(), hosts, serial, validity, profile)
     encrypted = encrypt_secret(key_der, password)

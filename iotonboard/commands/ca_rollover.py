@@ -1,6 +1,6 @@
 """``ca rollover``: a new CA beside the old one, and the old one's end.
 
-1. ``begin`` makes the new key durable, then in one transaction records its certificate, wraps the vault under it and
+1. ``begin`` makes the new key durable, then in one transaction records its certificate, makes its vault and
    signs one CRL per CA. Published are first the CRLs, then ``ca.crt`` with both: a broker refuses every device of a
    CA that has no CRL.
 2. Devices get certificates of the new CA as they are registered and renewed; both CAs are trusted meanwhile.
@@ -12,10 +12,10 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from iotonboard.ca.authority import Authority, refuse_changed, seal_audit, sealer, unlock
+from iotonboard.ca.authority import refuse_changed, seal_audit, sealer, unlock, with_new_ca
 from iotonboard.ca.copies import refuse_copies
 from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.founding import check_life, found_ca
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from datetime import datetime
 
-    from iotonboard.ca.authority import SigningCa, Unlock
+    from iotonboard.ca.authority import Authority, SigningCa, Unlock
     from iotonboard.ca.passphrase import Passphrase
     from iotonboard.model import KeyType
     from iotonboard.state.state import State
@@ -85,8 +85,7 @@ def begin(state: State, request: Request, ask_passphrase: Callable[[], Passphras
             _refuse_other_name(state, request.name)
         else:
             refuse_changed(state, opened)
-            grown = Authority((_found(state, opened, request, passphrase, now), *opened.signing), opened.vault)
-            state.store.set_meta("vault", grown.active.key.wrap(grown.vault.key))
+            grown = with_new_ca(state, opened, _found(state, opened, request, passphrase, now))
             sign_crls(state, grown, now)
             mark_acl(state)  # its region names the CA that issues
             # The old CA's signature counts no more once it is retired.
@@ -117,7 +116,7 @@ def retire(state: State, unlock_ca: Unlock) -> Result:
             facts = certificate_facts(row.der)
             state.record(now, "ca", serial=facts.serial.hex, detail={"retired": row.fingerprint})
         if old:
-            left = Authority(opened.signing[:1], opened.vault)
+            left = replace(opened, signing=opened.signing[:1])
             sign_crls(state, left, now)
             seal_audit(state, left)
     refuse_unpublished(publish(state, *EVERYTHING))

@@ -29,7 +29,7 @@ from iotonboard.state.changes import revoke_certificates
 from iotonboard.store.certificates import is_device_made, sealed_key
 from iotonboard.store.device_search import DeviceFilter, find_devices
 from iotonboard.store.devices import device_named, device_record, refuse_retired
-from iotonboard.store.issuers import devices_behind
+from iotonboard.store.issuers import devices_behind, issuer_of
 from iotonboard.store.list_duplicates import note_seen
 from iotonboard.store.overlaps import begin_overlap, overdue_overlaps
 from iotonboard.store.revocations import revocable
@@ -140,7 +140,8 @@ def _order(
     if options.csr:
         spki_der, key_type = options.csr.spki_der, options.csr.key_type
     elif options.key == "same" and sealed:
-        kept = KeptKey(sealed.key_der, newest.serial, sealed.salt)
+        vault = authority.vault_of(issuer_of(state.store, newest.serial))
+        kept = KeptKey(sealed.key_der, vault.bundle_password(newest.serial, sealed.salt))
     elif options.key == "same" or (options.key == "auto" and is_device_made(state.store, newest.serial)):
         spki_der = facts.spki_der
         _refuse_other_type(device, facts.key_type, options.key_type)

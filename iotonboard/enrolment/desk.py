@@ -31,11 +31,10 @@ _ITERATIONS = 1  # of PBKDF2: they slow guessing, and nobody guesses 128 random 
 
 @dataclass(frozen=True, slots=True)
 class KeptKey:
-    """The key of an earlier certificate, encrypted as it lies in the store, with what its password is made from."""
+    """The key of an earlier certificate, encrypted as it lies in the store, with its password."""
 
     encrypted: bytes = field(repr=False)
-    serial: SerialNumber
-    salt: bytes = field(repr=False)
+    password: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +116,7 @@ class Desk:
         if kept is None:
             private = generate_key(order.key_type)
         else:
-            password = self.vault.bundle_password(kept.serial, kept.salt)
-            private = load_key(kept.encrypted, password.encode("ascii"))
+            private = load_key(kept.encrypted, kept.password.encode("ascii"))
         return private, private.public_key()
 
 

@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from iotonboard.ca.ca_key import load_ca_key
+from iotonboard.ca.passphrase import parse_passphrase_file
 from iotonboard.commands.ca_rollover import successor_name
+from iotonboard.errors import KeyUnavailableError
 
 from support.client import open_bundle
 from support.invariants import check_invariants, read_crls
@@ -424,3 +427,32 @@ def test_a_ca_file_that_lost_a_ca_is_noticed_and_mended(changing: State) -> None
     changing.run("health", "--repair")
     assert certificates(changing.ca_cert) == 2
     assert changing.json("health")["status"] == "ok"
+
+
+def test_each_ca_has_a_vault_of_its_own(state: State) -> None:
+    """The key of the old one, from an old backup, opens what it certified and nothing of the new one."""
+    old_key = load_ca_key(
+        (state.certs / "ca.key").read_bytes(), parse_passphrase_file(state.passphrase_file.read_bytes())
+    )
+    first = {one["device_id"]: one for one in state.register("old", "kept")}
+    state.run("ca", "rollover", "begin")
+    state.register("new")
+    state.run("broker", "issue", "broker.test")
+    state.run("renew", "kept", "--same-key")
+    assert state.json("bundle", "password", "old")["bundle_password"] == first["old"]["bundle_password"]
+    state.run("revoke", "old")
+    state.run("revoke", "--serial", first["kept"]["serial"], "--reason", "superseded")
+    state.run("broker", "issue", "broker.test")
+    state.run("ca", "rollover", "--retire")
+    state.run("ca", "rollover", "begin")
+    for name in ("kept", "new"):
+        state.run("export", name, "--format", "pem")
+        state.run("renew", name, "--same-key")
+    with closing(sqlite3.connect(state.path / "devices.db")) as database:
+        wrapped = [row[0] for row in database.execute("SELECT wrapped FROM earlier_vault")]
+        wrapped += [row[0] for row in database.execute("SELECT value FROM meta WHERE key = 'vault'")]
+    assert len(wrapped) == 3
+    for one in wrapped:
+        with pytest.raises(KeyUnavailableError):
+            old_key.unwrap(one)
+    state.run("health", "--deep")

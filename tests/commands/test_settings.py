@@ -345,3 +345,9 @@ def test_settings_that_were_sealed_are_in_a_backup(state: State, tmp_path: Path)
     restored.run("restore", tmp_path / "b.zip", "--crl", crl)
     assert setting(restored, "cert_validity_days") == (700, "sealed")
     assert check(restored) == "ok"
+
+
+def test_a_reload_that_is_not_configured_is_refused_before_anything_is_signed(state: State) -> None:
+    before = state.snapshot()
+    assert "no way to reload" in state.run("gen-crl", "--reload", expect=2).stderr
+    assert state.snapshot() == before

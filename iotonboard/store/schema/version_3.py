@@ -29,6 +29,9 @@ TABLES: dict[str, tuple[str, ...]] = {
     "place": (one_of("kind", "acl", "ca", "crl"), text("path", 1), number("last", -1), "PRIMARY KEY (kind, path)"),
     # By the digest of its octets: a CRL of this CA that is not here was signed by another copy of the state.
     "known_crl": (digest("sha256", "PRIMARY KEY"), reference("issuer", "issuer"), number("number", 1)),
+    # Keys from which the passwords of bundles derive, wrapped for the CA that issues now: of what the CAs up to a row
+    # certified. The key for what later ones certify is the single value 'vault'.
+    "earlier_vault": (reference("last_issuer", "issuer", "PRIMARY KEY"), octets("wrapped", 1, 1 << 16)),
     # Settings as a CA signed them: a JSON object of those that are not default. The newest row is in force; older ones
     # stay, for when that is damaged.
     "setting_seal": (
