@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from iotonboard.cli.options import DeviceArgument, ForceOption
+from iotonboard.cli.options import BatchOption, ForceOption, IdColumnOption, OptionalDeviceArgument
 from iotonboard.cli.process import keep_secrets
 from iotonboard.cli.session import Session, group, verb
+from iotonboard.cli.targets import Told, either, named_targets
 from iotonboard.errors import KeyUnavailableError
 from iotonboard.reading import read_file
 
@@ -20,15 +21,24 @@ _MAX_PASSWORD = 1 << 10
 
 
 @verb(app, "password", example="iotonboard bundle password press-17 --passphrase-file ca.pass")
-def password(session: Session, device_id: DeviceArgument) -> int | None:
-    """Show the password of a device's bundle again; leaves an audit row."""
+def password(
+    session: Session,
+    device_id: OptionalDeviceArgument = None,
+    batch: BatchOption = None,
+    id_column: IdColumnOption = "",
+) -> int | None:
+    """Show the password of a device's bundle again, or those of a list; each leaves an audit row."""
     from iotonboard.commands.bundle_password import show_password
+    from iotonboard.enrolment.each_device import for_each
 
+    either(device_id, batch, "bundle password press-17")
+    targets, told = named_targets(session, device_id and [device_id], batch, id_column), Told(session)
     with session.open_state() as state:
-        shown = show_password(state, device_id, session.unlocker(state))
-    values = {"device_id": device_id, "serial": shown.serial.hex, "bundle_password": shown.password}
-    session.result(values, shown.password)
-    return None
+        unlock = session.unlocker(state)
+        for shown in told.done(for_each(targets, lambda name: show_password(state, name, unlock))):
+            values = {"device_id": shown.device_id, "serial": shown.serial.hex, "bundle_password": shown.password}
+            session.result(values, shown.password if batch is None else f"{shown.device_id}\t{shown.password}")
+    return told.end()
 
 
 @verb(app, "open", example="iotonboard bundle open creds.zip --out ./press-17 --password-file press-17.pass")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from iotonboard.cli.options import OptionalDevicesArgument
+from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument
 from iotonboard.cli.session import Session, verb
+from iotonboard.cli.targets import Told, either, named_targets
 from iotonboard.errors import UsageError
 from iotonboard.model import rfc3339
 
@@ -22,6 +23,8 @@ app = typer.Typer()
 def deliver(
     session: Session,
     ids: OptionalDevicesArgument = None,
+    batch: BatchOption = None,
+    id_column: IdColumnOption = "",
     minutes: Annotated[
         int | None,
         typer.Option("--minutes", min=1, max=525600, help="Life of the link; default: DOWNLOAD_EXPIRY_MINUTES."),
@@ -33,19 +36,19 @@ def deliver(
     """Hand bundles over: as a link that lives for some minutes, or as a copy on a disk."""
     from iotonboard.commands import deliver as command
 
-    if not ids:
-        raise UsageError("nothing to deliver", hint="name devices")
+    either(ids, batch, "deliver press-17")
     if to is not None and minutes is not None:
         raise UsageError("--to and --minutes exclude each other", hint="a copy on a disk has no end")
+    targets, told = named_targets(session, ids, batch, id_column), Told(session)
     with session.open_state() as state:
         unlock = session.unlocker(state)
         if to is None:
-            delivered = command.deliver(state, ids, unlock, minutes=minutes)
+            delivered = command.deliver(state, targets, unlock, minutes=minutes)
         else:
-            delivered = command.deliver_to(state, ids, unlock, to)
-        for one in delivered:
+            delivered = command.deliver_to(state, targets, unlock, to)
+        for one in told.done(delivered):
             _print(session, one)
-    return None
+    return told.end()
 
 
 def _print(session: Session, done: Delivered) -> None:

@@ -50,8 +50,8 @@ def labels(
         result = make_labels(state, targets, sheet, out, force=force)
     told = Told(session, in_json=False)
     values = {"labels": result.labels, "pages": result.pages, "paths": list(result.paths)}
-    for _ in told.done((*result.refused, result)):
-        session.result(values, f"{result.labels} labels\t{result.pages} pages\t{' '.join(result.paths)}")
+    told.refuse(*result.refused)
+    session.result(values, f"{result.labels} labels\t{result.pages} pages\t{' '.join(result.paths)}")
     return told.exit_code
 
 

@@ -22,6 +22,9 @@ BatchOption = Annotated[
 IdColumnOption = Annotated[
     str, typer.Option("--id-column", metavar="NAME", help="The list's column that names the device.")
 ]  # fmt: skip
+OptionalDeviceArgument = Annotated[
+    str | None, typer.Argument(metavar="[ID]", help="The device.", autocompletion=complete_device_id)
+]  # fmt: skip
 ValidityOption = Annotated[
     int | None, typer.Option("--validity-days", min=1, max=36500, help="Life, in days.")
 ]  # fmt: skip

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from iotonboard.cli.options import OptionalDevicesArgument
+from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument
 from iotonboard.cli.session import Session, verb
+from iotonboard.cli.targets import Told, named_targets
 from iotonboard.errors import UsageError
 from iotonboard.model import rfc3339
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from iotonboard.commands.purge import Purged
 
 app = typer.Typer()
 
@@ -18,6 +24,8 @@ app = typer.Typer()
 def purge(
     session: Session,
     ids: OptionalDevicesArgument = None,
+    batch: BatchOption = None,
+    id_column: IdColumnOption = "",
     older_than: Annotated[
         int | None,
         typer.Option("--older-than", metavar="DAYS", min=0, max=36500, help="Only what was made DAYS ago or earlier."),
@@ -26,11 +34,19 @@ def purge(
     """Erase keys, salts and bundles of devices for ever; certificates and records stay. Needs no key."""
     from iotonboard.commands.purge import StillLogged
     from iotonboard.commands.purge import purge as erase
+    from iotonboard.enrolment.each_device import known_devices
 
-    if not ids and older_than is None:
-        raise UsageError("nothing to purge", hint="name devices, or --older-than DAYS for all")
+    if not ids and batch is None and older_than is None:
+        raise UsageError("nothing to purge", hint="name devices, --batch FILE, or --older-than DAYS for all")
+    targets, told = named_targets(session, ids, batch, id_column, needs_end=True), Told(session)
     with session.open_state() as state:
-        for one in erase(state, ids or (), older_than=older_than):
+        named, refused = known_devices(state, targets)
+        answers: Iterator[Purged | StillLogged] = iter(())
+        if named or (not ids and batch is None):
+            answers = erase(state, named, older_than=older_than)
+        told.refuse(*refused)
+        done: Iterator[Purged | StillLogged] = told.done(answers)
+        for one in done:
             if isinstance(one, StillLogged):
                 session.message(
                     "another command reads the database: the next command empties its log of what was erased"
@@ -46,4 +62,4 @@ def purge(
             session.result(
                 values, f"{one.device_id}\t{what if one.is_finished else f'{what}; its files are still there'}"
             )
-    return None
+    return told.exit_code if batch is None else told.end()

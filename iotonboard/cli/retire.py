@@ -32,7 +32,7 @@ def retire(
     from iotonboard.commands.retire import retire as end_service
 
     either(ids, batch, "retire press-17")
-    targets = distinct(named_targets(session, ids, batch, id_column))
+    targets = distinct(named_targets(session, ids, batch, id_column, needs_end=True))
     told = Told(session, in_json=False)
     with session.open_state(is_urgent=True) as state:
         unlock, reloader = session.unlocker(state), session.reloader(state, wanted=reload)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
 
 from iotonboard.cli import output
-from iotonboard.cli.options import DeviceArgument
+from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDeviceArgument
 from iotonboard.cli.session import Session, verb
+from iotonboard.cli.targets import Told, either, named_targets
 from iotonboard.cli.values import certificate_status, certificate_values, delivery_values, device_values
 from iotonboard.model import rfc3339
 
@@ -21,17 +23,25 @@ app = typer.Typer()
 
 
 @verb(app, "show", example="iotonboard show press-17 --json")
-def show(session: Session, device_id: DeviceArgument) -> int | None:
-    """Show one device with all its certificates and deliveries."""
+def show(
+    session: Session,
+    device_id: OptionalDeviceArgument = None,
+    batch: BatchOption = None,
+    id_column: IdColumnOption = "",
+) -> int | None:
+    """Show one device, or those of a list, with all certificates and deliveries."""
     from iotonboard.commands.show import show as look_up
+    from iotonboard.enrolment.each_device import for_each
 
+    either(device_id, batch, "show press-17")
+    targets, told = named_targets(session, device_id and [device_id], batch, id_column), Told(session)
     with session.open_state() as state:
-        shown = look_up(state, device_id)
-    if session.json:
-        output.write_json("show", _values(shown))
-    else:
-        _print(shown)
-    return None
+        for shown in told.done(for_each(targets, partial(look_up, state))):
+            if session.json:
+                output.write_json("show", _values(shown))
+            else:
+                _print(shown)
+    return told.end()
 
 
 def _values(shown: Shown) -> dict[str, object]:

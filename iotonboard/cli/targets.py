@@ -68,7 +68,7 @@ def check_list(session: Session, batch: str | None, id_column: str) -> None:
         raise UsageError("--id-column goes with a list", hint="name the list with --batch")
 
 
-def either(ids: Sequence[str] | None, batch: str | None, example: str) -> None:
+def either(ids: Sequence[str] | str | None, batch: str | None, example: str) -> None:
     """Refuse a call that names no device, or names some and a list.
 
     Raises:
@@ -92,10 +92,15 @@ class Told:
     def done(self, answers: Iterable[AnswerT | Refused]) -> Iterator[AnswerT]:
         """The answers of devices that were not refused; of the others, why is told."""
         for one in answers:
-            if not isinstance(one, Refused):
+            if isinstance(one, Refused):
+                self.refuse(one)
+            else:
                 self._done += 1
                 yield one
-                continue
+
+    def refuse(self, *refused: Refused) -> None:
+        """Tell why devices were refused."""
+        for one in refused:
             self._refused += 1
             self.exit_code = self.exit_code or one.error.exit_code
             self._session.refusal(one, is_json=self._in_json)

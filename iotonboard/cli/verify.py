@@ -10,7 +10,9 @@ import typer
 
 from iotonboard.cli import output
 from iotonboard.cli.complete import complete_device_id
+from iotonboard.cli.options import BatchOption, IdColumnOption
 from iotonboard.cli.session import Session, clock, verb
+from iotonboard.cli.targets import Told, named_targets
 from iotonboard.errors import UsageError
 from iotonboard.model import rfc3339
 
@@ -31,6 +33,8 @@ def verify(
         list[str] | None,
         typer.Argument(metavar="[ID]...", help="Devices to judge too.", autocompletion=complete_device_id),
     ] = None,
+    batch: BatchOption = None,
+    id_column: IdColumnOption = "",
     cert: Annotated[
         list[str] | None,
         typer.Option("--cert", metavar="FILE", help="Judge the certificates in a file, PEM or DER, too."),
@@ -56,20 +60,24 @@ def verify(
 ) -> int | None:
     """Say before publishing what a broker will do with ACL, CRL and CA file. Exit 9 when something would fail."""
     from iotonboard.commands.verify import Request, verify_files, verify_state
+    from iotonboard.enrolment.each_device import known_devices
 
     moment = _moment(at) if at else clock()
     version: Literal["2.0", "2.1"] = "2.1" if broker == "mosquitto-2.1" else "2.0"
     request = Request(moment, acl or "", crl or "", ca or "", version, topic, access, user, conf=conf)
     is_whole = (acl and crl and ca) or (conf and not session.has_state)
-    if is_whole and not device_ids:
+    targets, told = named_targets(session, device_ids, batch, id_column), Told(session, in_json=False)
+    if is_whole and not device_ids and batch is None:
         result = verify_files(request, cert or ())
     else:
         with session.open_state() as state:
             if broker is None:
                 request = replace(request, version=state.config["broker.version"])
-            result = verify_state(state, request, device_ids or (), cert or ())
+            named, refused = known_devices(state, targets)
+            result = verify_state(state, request, named, cert or ())
+        told.refuse(*refused)
     _print(session, result, f"mosquitto-{request.version}", moment)
-    return 9 if result.fails else None
+    return 9 if result.fails else told.exit_code
 
 
 def _moment(text: str) -> datetime:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.ca.credentials import credential_of, current_certificate, open_secret, refuse_purged
 from iotonboard.delivery import bundle
+from iotonboard.enrolment.each_device import for_each
 from iotonboard.errors import BusyError, ConflictError, IotOnboardError, NotFoundError, PolicyError
 from iotonboard.files import create_exclusive, remove_file
 from iotonboard.reading import read_back, read_file
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.ca.authority import Authority, Unlock
-    from iotonboard.model import CertificateRecord
+    from iotonboard.model import CertificateRecord, Refused, Target
     from iotonboard.state.state import State
 
 _TOKEN_OCTETS = 16
@@ -49,11 +50,12 @@ class Delivered:
 
 
 def deliver(
-    state: State, device_ids: Iterable[str], unlock: Unlock, *, minutes: int | None = None
-) -> Iterator[Delivered]:
+    state: State, targets: Iterable[Target | Refused], unlock: Unlock, *, minutes: int | None = None
+) -> Iterator[Delivered | Refused]:
     """Put devices' bundles below the outbox until ``minutes`` from now, or as long as the settings say.
 
-    Yields one delivery for each device as soon as it is there. The CA is unlocked only when a bundle has to be made.
+    Yields one delivery for each device as soon as it is there; a row of a list that is refused harms no other. The CA
+    is unlocked only when a bundle has to be made.
 
     Raises:
         NotFoundError: no such device or valid certificate, or its secrets were purged.
@@ -61,11 +63,13 @@ def deliver(
         BusyError: the state is locked or the disk refuses.
     """
     _make_ready(state)
-    for device_id in device_ids:
-        yield _deliver_link(state, device_id, unlock, minutes or state.config["download_expiry_minutes"])
+    life = minutes or state.config["download_expiry_minutes"]
+    yield from for_each(targets, lambda device_id: _deliver_link(state, device_id, unlock, life))
 
 
-def deliver_to(state: State, device_ids: Iterable[str], unlock: Unlock, folder: str) -> Iterator[Delivered]:
+def deliver_to(
+    state: State, targets: Iterable[Target | Refused], unlock: Unlock, folder: str
+) -> Iterator[Delivered | Refused]:
     """Copy devices' bundles to ``folder`` as ``ID.zip``, read each back and record the copy.
 
     A copy that is there already, octet for octet, is left and answered. Yields and unlocks as ``deliver``.
@@ -79,8 +83,7 @@ def deliver_to(state: State, device_ids: Iterable[str], unlock: Unlock, folder: 
     if not os.path.isdir(folder):
         raise NotFoundError(f"there is no folder {folder!r}", hint="mount the disk, or make the folder")
     _make_ready(state)
-    for device_id in device_ids:
-        yield _deliver_copy(state, device_id, unlock, folder)
+    yield from for_each(targets, lambda device_id: _deliver_copy(state, device_id, unlock, folder))
 
 
 def _deliver_link(state: State, device_id: str, unlock: Unlock, minutes: int) -> Delivered:
