@@ -63,7 +63,7 @@ def make_dir(path: str, mode: int, *, durable: bool = True) -> bool:
         except FileExistsError:
             if stat.S_ISDIR(os.lstat(path).st_mode):
                 return False
-            raise ConflictError(f"{path!r} is not a folder", hint="move it away; links are not followed here") from None
+            raise ConflictError(f"{path!r} is not a folder", hint="a folder belongs there, and no link") from None
         if mode != 0o700:
             with permissions.modes_of_mount(path, mode):
                 os.chmod(path, mode)

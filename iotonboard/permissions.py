@@ -21,7 +21,7 @@ from iotonboard.errors import ConflictError, NotFoundError, NotPrivateWarning
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-TAKEN_HINT = "choose another name, or move it away"
+TAKEN_HINT = "choose another name"
 READER_HINT = (
     "set broker.group and broker.mode, and publish outside of the private state directory:"
     " broker_acl_file and broker_crl_file"
@@ -124,7 +124,7 @@ def check_plain(path: str) -> None:
     if os.path.islink(path):
         raise ConflictError(
             f"{path!r} is a symbolic link to {os.readlink(path)!r}, which would not be replaced",
-            hint="name the file itself (--dest, --out, broker_acl_file, broker_crl_file), or delete the link",
+            hint="name the file itself (--dest, --out, broker_acl_file, broker_crl_file)",
         )
     check_replaceable(path)
 

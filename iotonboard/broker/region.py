@@ -38,7 +38,7 @@ _CHANGE = re.compile(rb": change ([0-9]{1,15}) of ([0-9a-f]{16})(?:, row ([0-9]{
 _MARKER = re.compile(rb"#[ \t]*(BEGIN|END)[ \t]+iotonboard\b[^\n]*", re.IGNORECASE)
 _MARKER_HINT = (
     "put the two marker lines back, each once and in order; or delete both and all between them, "
-    "for the program writes the region anew at the end of the file"
+    "and type: iotonboard sync-acl --here, which writes the region anew at the end of the file"
 )
 _CAPTURE_HINT = "move the line above the region, or put 'user NAME' above it"
 

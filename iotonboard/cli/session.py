@@ -106,6 +106,8 @@ class Session:
         self.work_as_owner()
         holds = verifier(self.command)
         with open_state(self.root, self.environment, self.caller, clock, holds=holds) as state:
+            if moved := ", ".join(map(repr, state.store.moved_aside)):
+                self.message(f"warning: a log of another database lay beside this one, and was moved aside: {moved}")
             refuse_problems(self.command, state.config)
             self.tell_problems(state.config)
             self._tell_if_open_to_others(state.paths.root)

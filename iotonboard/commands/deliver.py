@@ -107,7 +107,7 @@ def _deliver_copy(state: State, device_id: str, unlock: Unlock, folder: str) -> 
     path, digest = os.path.join(os.path.abspath(folder), f"{device_id}.zip"), sha256(content).digest()
     if os.path.lexists(path):
         if os.path.islink(path) or not os.path.isfile(path) or read_file(path, limit=_MAX_BUNDLE) != content:
-            raise ConflictError(f"{path!r} exists already", hint="move it away, or choose another folder")
+            raise ConflictError(f"{path!r} exists already", hint="choose another folder")
         return Delivered(device_id, certificate, path, digest.hex(), None, is_new=False)
     with state.transaction() as now:
         refuse_purged(state, device_id, certificate.serial)

@@ -125,7 +125,7 @@ def _make_folders(paths: Paths) -> None:
     if not has_database and left is not None:
         raise ConflictError(
             f"{left!r} belongs to a CA whose database is missing",
-            hint="restore the database from a backup, or move the old CA's folder away",
+            hint="restore the database from a backup, or choose another folder for the new CA",
         )
     with suppress(OSError):  # the parent may be anything; what matters is that the next line succeeds
         os.makedirs(os.path.dirname(paths.root), exist_ok=True)

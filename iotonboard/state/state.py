@@ -124,7 +124,12 @@ def open_state(
                 hint="run the same 'iotonboard init-ca' again to finish it",
             )
         settings = settings_of(store, root, environment, holds)
-        yield State(*_with_paths(root, settings), store, caller, clock)
+        state = State(*_with_paths(root, settings), store, caller, clock)
+        if store.moved_aside:
+            with contextlib.suppress(IotOnboardError), state.transaction() as now:
+                names = [os.path.basename(path) for path in store.moved_aside]
+                state.record(now, "database", detail={"moved_aside": names})
+        yield state
     finally:
         store.close()
 

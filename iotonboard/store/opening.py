@@ -47,6 +47,11 @@ def connect(path: str, *, timeout_s: float, now: int, create: bool = False) -> s
     return connection
 
 
+def has_logs(path: str) -> bool:
+    """Say whether a log lies beside a database: of another command, of a crash, or of another database."""
+    return os.path.exists(f"{path}-wal") or os.path.exists(f"{path}-journal")
+
+
 def can_be_written(path: str) -> bool:
     """Say whether a database and the folder that it lies in can be written."""
     return os.access(path, os.W_OK) and os.access(os.path.dirname(os.path.abspath(path)), os.W_OK)

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from iotonboard.errors import BusyError, ConflictError, IotOnboardError, PolicyError, StateError
 from iotonboard.model import to_epoch
+from iotonboard.store import leftovers
 from iotonboard.store.failures import database_error, row_error
-from iotonboard.store.opening import can_be_written, connect, connect_to_look, connect_to_read
+from iotonboard.store.opening import can_be_written, connect, connect_to_look, connect_to_read, has_logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -35,12 +36,21 @@ _IMPOSSIBLE = (PolicyError, ValueError, TypeError, OverflowError, RecursionError
 class Store:
     """One connection to ``devices.db``; every error of SQLite's leaves it as one of the program's.
 
-    ``is_read_only``: its disk cannot be written, so no transaction begins. ``trail_head`` is the newest row of the
-    audit trail as long as the open transaction knows it, else ``None``.
+    ``moved_aside``: logs of another database that lay beside it. ``is_read_only``: its disk cannot be written, so no
+    transaction begins. ``trail_head`` is the newest row of the audit trail as long as the open transaction knows it,
+    else ``None``.
     """
 
-    def __init__(self, path: str, connection: sqlite3.Connection, *, is_read_only: bool = False) -> None:
+    def __init__(
+        self,
+        path: str,
+        connection: sqlite3.Connection,
+        *,
+        is_read_only: bool = False,
+        moved_aside: tuple[str, ...] = (),
+    ) -> None:
         self.path = path
+        self.moved_aside = moved_aside
         self.is_read_only = is_read_only
         self.trail_head: AuditHead | None = None
         self._connection = connection
@@ -60,7 +70,8 @@ class Store:
         try:
             if is_read_only:
                 return cls(path, connect_to_read(path, timeout_s=timeout_s, now=to_epoch(now)), is_read_only=True)
-            return cls(path, connect(path, timeout_s=timeout_s, now=to_epoch(now), create=create))
+            moved = leftovers.move_aside(path) if has_logs(path) and not create else ()
+            return cls(path, connect(path, timeout_s=timeout_s, now=to_epoch(now), create=create), moved_aside=moved)
         except sqlite3.Error as error:
             raise database_error(error, path) from error
         except OSError as error:
