@@ -16,7 +16,6 @@ from iotonboard.ca.backup_manifest import MANIFEST, Manifest, StoredFile
 from iotonboard.ca.backup_seal import derive_keys, seal_file, unsealed_comment
 from iotonboard.errors import BusyError, IotOnboardError
 from iotonboard.files import PRIVATE, refuse_existing, remove_file, replacing, sync_together
-from iotonboard.permissions import TAKEN_HINT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -56,7 +55,7 @@ def write_archive(
         for error in sync_together([staged]).values():
             raise error
         _read_back(staged, path, keys)
-        refuse_existing(path, hint=TAKEN_HINT)
+        refuse_existing(path, hint="choose another name for the backup")
         is_whole = True
 
     try:

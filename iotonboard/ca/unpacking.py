@@ -37,7 +37,7 @@ from iotonboard.store.certificates import broker_hosts
 from iotonboard.store.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from iotonboard.ca.backup_archive import BackupArchive
@@ -165,7 +165,7 @@ def unpack(
     values = {key: value for key, value in given.items() if key not in {one.key for one in held}}
     settings = resolve(FileContent(values), followed, Recorded())
     paths = resolve_paths(root, settings)
-    left_out = _lay_settings(archive, root, file, is_as_it_was=not held and not before.differing)
+    left_out = _lay_settings(archive, root, file, before.differing, is_as_it_was=not held and not before.differing)
     for folder in {paths.certs, os.path.dirname(paths.acl), os.path.dirname(paths.crl)}:
         _make_folders(root, folder)
     keys = {name: os.path.join(paths.certs, name) for name in archive.names if is_ca_key(name)}
@@ -183,7 +183,9 @@ def _settings_in(database: str, file: FileContent, now: datetime) -> Config:
         store.close()
 
 
-def _lay_settings(archive: BackupArchive, root: str, file: FileContent, *, is_as_it_was: bool) -> tuple[str, ...]:
+def _lay_settings(
+    archive: BackupArchive, root: str, file: FileContent, differing: Sequence[str], *, is_as_it_was: bool
+) -> tuple[str, ...]:
     """Write ``iotonboard.toml`` where it stays as it was, else beside the one that is still to be written."""
     if CONFIG not in archive.names:
         return ()
@@ -191,6 +193,8 @@ def _lay_settings(archive: BackupArchive, root: str, file: FileContent, *, is_as
     create_exclusive(path, archive.read(CONFIG))
     if file.problems:
         return (f"{CONFIG!r}, which cannot be read: {file.problems[0].message}; it lies in {path!r}",)
+    if differing:
+        return (f"what {CONFIG!r} says of {', '.join(differing)}: it was not in force; the file lies in {path!r}",)
     return ()
 
 

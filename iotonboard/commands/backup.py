@@ -23,7 +23,6 @@ from iotonboard.ca.backup_writer import write_archive
 from iotonboard.errors import BusyError, IotOnboardError, NotFoundError, disk_error
 from iotonboard.files import create_exclusive, refuse_existing, remove_file
 from iotonboard.model import to_epoch
-from iotonboard.permissions import TAKEN_HINT
 from iotonboard.reading import read_file
 from iotonboard.store.certificates import broker_hosts
 from iotonboard.store.store import Store
@@ -60,7 +59,7 @@ def back_up(state: State, path: str, ask_passphrase: Callable[[], Passphrase], *
         BusyError: the disk refuses, or a CA was retired meanwhile; no partial file is left.
     """
     try:
-        refuse_existing(path, hint=TAKEN_HINT)
+        refuse_existing(path, hint="choose another name for the backup")
         if not os.path.isdir(os.path.dirname(path) or "."):
             raise disk_error(OSError(errno.ENOENT, os.strerror(errno.ENOENT)), path)
         passphrase = ask_passphrase()
