@@ -96,10 +96,14 @@ def _find(state: State, target: Target) -> CertificateRecord:
 def parse_fingerprint(text: str) -> str:
     """A SHA-256 fingerprint in lower case without colons, as ``openssl x509 -fingerprint`` or this program prints it.
 
+    Blanks, and the invisible marks that come along when a text is copied, are left out.
+
     Raises:
         PolicyError: it is none.
     """
-    digits = text.rpartition("=")[2].replace(":", "").lower()
+    digits = "".join(
+        letter for letter in text.rpartition("=")[2].lower() if letter.isprintable() and letter not in ": "
+    )
     if not re.fullmatch(r"[0-9a-f]{64}", digits):
         raise PolicyError(
             f"{text[:80]!r} is not a SHA-256 fingerprint", hint="use the 64 hexadecimal digits of the certificate"

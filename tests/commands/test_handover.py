@@ -129,6 +129,13 @@ def test_confirm_takes_the_fingerprint_and_ends_the_delivery(state: State) -> No
     assert state.json("show", "press-1")["certificates"][0]["confirmed_at"] == answer["confirmed_at"]
 
 
+def test_confirm_takes_a_fingerprint_as_it_was_copied(state: State) -> None:
+    (made,) = state.register("press-1")
+    pairs = [made["fingerprint"][at : at + 2] for at in range(0, 64, 2)]
+    for text in ("\u200e" + ":".join(pairs), " ".join(pairs), "\ufeff" + "\xa0".join(pairs) + "\u200b"):
+        assert state.json("confirm", "press-1", "--fingerprint", text)["fingerprint"] == made["fingerprint"]
+
+
 def test_confirm_of_another_devices_fingerprint_changes_nothing(state: State) -> None:
     _, other = state.register("press-1", "press-2")
     before = state.snapshot()
