@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -46,11 +46,18 @@ _RECORD = "applied.json"
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The newest package that was applied. ``files`` are the SHA-256 of what was put in place then."""
+    """The newest package that was applied. ``files`` are the SHA-256 of what was put in place then.
+
+    ``key`` is the CA whose counter it is, empty for a package of form 1; ``replaced`` are CAs whose packages count no
+    more since. ``highest`` are the numbers that were seen, by name: they begin anew with each CA.
+    """
 
     counter: int
     digest: str
     files: Mapping[str, str]
+    key: str = ""
+    replaced: tuple[str, ...] = ()
+    highest: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +105,19 @@ class Destination:
             PolicyError: a record cannot be read; it is not taken for "none".
         """
         found = [_read_record(path) for path in self._records if os.path.lexists(path)]
-        return max(found, key=lambda one: one.counter, default=None)
+        # Counters of two CAs cannot be compared: the newer record knows more of those that were replaced.
+        return max(found, key=lambda one: (len(one.replaced), one.counter), default=None)
 
     def record(self, applied: Applied) -> None:
         """Remember a package, durably, in both places."""
-        values = {"counter": applied.counter, "digest": applied.digest, "files": dict(applied.files)}
+        values = {
+            "counter": applied.counter,
+            "digest": applied.digest,
+            "files": dict(applied.files),
+            "key": applied.key,
+            "replaced": list(applied.replaced),
+            "highest": dict(applied.highest),
+        }
         for path in self._records:
             write_atomic(path, json.dumps(values, indent=1).encode("ascii") + b"\n", PUBLIC)
 
@@ -206,8 +221,10 @@ def _own_rules(acl: bytes) -> list[str]:
 def _read_record(path: str) -> Applied:
     try:
         values = json.loads(read_file(path, limit=1 << 16))
-        return Applied(int(values["counter"]), str(values["digest"]), dict(values["files"]))
-    except (ValueError, KeyError, TypeError, IotOnboardError) as error:
+        highest = {str(name): int(number) for name, number in values.get("highest", {}).items()}
+        replaced, key = tuple(map(str, values.get("replaced", ()))), str(values.get("key", ""))
+        return Applied(int(values["counter"]), str(values["digest"]), dict(values["files"]), key, replaced, highest)
+    except (ValueError, KeyError, TypeError, AttributeError, IotOnboardError) as error:
         raise PolicyError(
             f"{path!r}, which says what was applied last, cannot be read",
             hint="nothing was touched; --accept-older goes on without it, when you know that the package is the newest",

@@ -2,13 +2,16 @@
 
 ::
 
-    iotonboard package v1
+    iotonboard package v2
     {"counter":1795520932, ..., "files":[["crl.pem",1234,"<sha256>"], ...]}
     <signatures of the CAs, base64, separated by blanks>
     <the files' octets, one after the other>
 
 The first two lines with their line feeds are what is signed (``pki/signatures.py``). Nothing of a package is
 believed, and no more of it read than the first lines, before a pinned CA's signature over them holds.
+
+Form 1 lacks what form 2 says of each CA, and so why a serial left a list, which CAs go, and which change of the ACL it
+has. The label carries the form.
 """
 
 from __future__ import annotations
@@ -17,12 +20,14 @@ import base64
 import binascii
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from iotonboard.errors import NotFoundError, PolicyError
 from iotonboard.model import from_epoch, to_epoch
+from iotonboard.pki.key_id import key_id
+from iotonboard.pki.pem import pem_blocks
 from iotonboard.pki.signatures import sign_statement
 from iotonboard.pki.verifying import statement_holds
 from iotonboard.reading import read_pieces
@@ -34,18 +39,36 @@ if TYPE_CHECKING:
     from iotonboard.pki.signatures import Signer
 
 LABEL = b"iotonboard package v1\n"
+LABELS = {1: LABEL, 2: b"iotonboard package v2\n"}
+NEWEST_FORMAT = 2
 CRL, ACL, CA = "crl.pem", "mosquitto.acl", "ca.crt"
 # A broker between two renames must meet nothing worse than a newer list beside an older ACL; and a CA whose
 # CRL is not there yet would be refused with all its devices.
 FILES = (CRL, ACL, CA)
-_MAX_HEAD = 1 << 16
+_MAX_HEAD = {1: 1 << 16, 2: 1 << 26}  # octets, with every serial that left a list
 _MAX_SIGNATURES = 8
 _HINT = "nothing was touched; copy the package again, or ask for a new one ('iotonboard pack')"
 
 
 @dataclass(frozen=True, slots=True)
+class IssuerPart:
+    """One CA of a package: SHA-256 of its certificate, number of its CRL in force, and which serials left its lists.
+
+    ``left`` maps a serial, upper-case hex, to the reason: ``expired`` or ``released``.
+    """
+
+    certificate: str
+    crl_number: int
+    left: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a package says of itself. ``counter`` only ever rises; after ``expires`` the package is refused."""
+    """What a package says of itself.
+
+    ``counter`` only ever rises, for the CA ``key`` (``pki.key_id``) that issues. ``gone`` are CAs that are to go from
+    the broker (SHA-256), and ``acl_change`` is the number of the ACL's change. Form 1 has none of the last four.
+    """
 
     counter: int
     created: datetime
@@ -53,10 +76,15 @@ class Manifest:
     expires: datetime
     crl_number: int
     files: tuple[tuple[str, int, str], ...]
+    format: int = 1
+    key: str = ""
+    issuers: tuple[IssuerPart, ...] = ()
+    gone: tuple[str, ...] = ()
+    acl_change: int = 0
 
-    def dump(self) -> bytes:
-        """One line of canonical JSON: sorted keys, no blanks, ASCII."""
-        values = {
+    def statement(self) -> bytes:
+        """What is signed: the label of the form, and one line of canonical JSON: sorted keys, no blanks, ASCII."""
+        values: dict[str, object] = {
             "counter": self.counter,
             "created": to_epoch(self.created),
             "not_before": to_epoch(self.not_before),
@@ -64,7 +92,14 @@ class Manifest:
             "crl_number": self.crl_number,
             "files": self.files,
         }
-        return json.dumps(values, sort_keys=True, separators=(",", ":")).encode("ascii") + b"\n"
+        if self.format > 1:
+            parts = [
+                {"certificate": one.certificate, "crl_number": one.crl_number, "left": dict(one.left)}
+                for one in self.issuers
+            ]
+            values |= {"format": self.format, "key": self.key, "issuers": parts, "gone": self.gone}
+            values["acl_change"] = self.acl_change
+        return LABELS[self.format] + json.dumps(values, sort_keys=True, separators=(",", ":")).encode("ascii") + b"\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +113,15 @@ class Package:
 
 def describe(files: Mapping[str, bytes]) -> tuple[tuple[str, int, str], ...]:
     """List the files of a package for its manifest: name, octets, SHA-256."""
-    return tuple((name, len(files[name]), sha256(files[name]).hexdigest()) for name in FILES)
+    return tuple((name, len(files[name]), sha256(files[name]).hexdigest()) for name in FILES if name in files)
 
 
 def render_package(manifest: Manifest, files: Mapping[str, bytes], signers: Iterable[Signer]) -> Iterator[bytes]:
     """Yield a package's octets; every CA signs, so that a broker's machine may pin any of them."""
-    statement = LABEL + manifest.dump()
+    statement = manifest.statement()
     yield statement
     yield b" ".join(base64.b64encode(sign_statement(signer, statement)) for signer in signers) + b"\n"
-    for name in FILES:
+    for name, _, _ in manifest.files:
         yield files[name]
 
 
@@ -100,7 +135,8 @@ def read_package(path: str, anchors: Sequence[bytes]) -> Package:
     if not os.path.isfile(path):
         raise NotFoundError(f"there is no file {path!r}", hint="check the name")
     pieces = read_pieces(path)
-    statement, signatures, rest = _split_head(path, next(pieces, b""))
+    head = _read_head(path, pieces)
+    statement, signatures, rest = _split_head(path, head)
     if not any(statement_holds(anchor, statement, one) for anchor in anchors for one in signatures):
         raise PolicyError(
             f"{path!r} was not signed by the CA that is trusted here, or it was changed since",
@@ -114,20 +150,43 @@ def read_package(path: str, anchors: Sequence[bytes]) -> Package:
         start += size
         if sha256(files[name]).hexdigest() != digest:
             raise PolicyError(f"{name} in {path!r} is damaged", hint=_HINT)
+    if manifest.format > 1:
+        _check_key(path, manifest, files[CA], statement, signatures)
     return Package(manifest, sha256(statement).hexdigest(), files)
+
+
+def _check_key(path: str, manifest: Manifest, cas: bytes, statement: bytes, signatures: list[bytes]) -> None:
+    """Make sure that the CA whose counter this is signed too: whoever stole another CA's key has no say in it."""
+    own = [der for der in pem_blocks("CERTIFICATE", cas) if key_id(der) == manifest.key]
+    if not any(statement_holds(der, statement, one) for der in own for one in signatures):
+        raise PolicyError(f"{path!r} is not signed by the CA that it says it is of", hint=_HINT)
+
+
+def _read_head(path: str, pieces: Iterator[bytes]) -> bytes:
+    """The first octets of a package, with its first three lines if it has them."""
+    head = next(pieces, b"")
+    form = next((form for form, label in LABELS.items() if head.startswith(label)), None)
+    if form is None:
+        newer = head.startswith(LABEL.partition(b"v1")[0])
+        raise PolicyError(
+            f"{path!r} was made by a newer version of iotonboard" if newer else f"{path!r} is not a package",
+            hint="install that version, or ask for 'iotonboard pack --format 2'; nothing was touched"
+            if newer
+            else _HINT,
+        )
+    kept = [head]
+    lines, size = head.count(b"\n"), len(head)
+    while lines < 3 and size < _MAX_HEAD[form] and (piece := next(pieces, b"")):
+        kept.append(piece)
+        lines, size = lines + piece.count(b"\n"), size + len(piece)
+    if b"".join(kept)[: _MAX_HEAD[form]].count(b"\n") < 3:
+        raise PolicyError(f"{path!r} is cut short or damaged", hint=_HINT)
+    return b"".join(kept)
 
 
 def _split_head(path: str, head: bytes) -> tuple[bytes, list[bytes], bytes]:
     """Cut a package's first octets into what is signed, the signatures and what follows."""
-    if not head.startswith(LABEL):
-        newer = head.startswith(LABEL.partition(b"v1")[0])
-        raise PolicyError(
-            f"{path!r} was made by a newer version of iotonboard" if newer else f"{path!r} is not a package",
-            hint="install that version; nothing was touched" if newer else _HINT,
-        )
-    lines = head[:_MAX_HEAD].split(b"\n", 3)
-    if len(lines) < 4:
-        raise PolicyError(f"{path!r} is cut short or damaged", hint=_HINT)
+    lines = head.split(b"\n", 3)
     label, manifest, words = lines[0], lines[1], lines[2].split(b" ", _MAX_SIGNATURES)
     try:
         signatures = [base64.b64decode(word) for word in words]
@@ -140,16 +199,38 @@ def _split_head(path: str, head: bytes) -> tuple[bytes, list[bytes], bytes]:
 
 
 def _load(path: str, statement: bytes) -> Manifest:
+    label, text = statement.split(b"\n", 1)
+    form = next(form for form, one in LABELS.items() if one == label + b"\n")
     try:
-        values = json.loads(statement[len(LABEL) :])
-        created, not_before, expires = (from_epoch(values[name]) for name in ("created", "not_before", "expires"))
-        files = tuple((str(name), int(size), str(digest)) for name, size, digest in values["files"])
-        manifest = Manifest(int(values["counter"]), created, not_before, expires, int(values["crl_number"]), files)
-    except (ValueError, KeyError, TypeError, OverflowError):
+        manifest = _manifest(form, json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         manifest = None
-    if manifest is None or tuple(name for name, _, _ in manifest.files) != FILES:
+    if manifest is None or not _is_known(manifest):
         raise PolicyError(f"{path!r} holds other things than this version knows", hint=_HINT)
     return manifest
+
+
+def _manifest(form: int, values: Mapping[str, Any]) -> Manifest:
+    created, not_before, expires = (from_epoch(values[name]) for name in ("created", "not_before", "expires"))
+    files = tuple((str(name), int(size), str(digest)) for name, size, digest in values["files"])
+    manifest = Manifest(int(values["counter"]), created, not_before, expires, int(values["crl_number"]), files)
+    if form == 1:
+        return manifest
+    issuers = tuple(
+        IssuerPart(str(one["certificate"]), int(one["crl_number"]), {str(k): str(v) for k, v in one["left"].items()})
+        for one in values["issuers"]
+    )
+    gone = tuple(map(str, values["gone"]))
+    key, change = str(values["key"]), int(values["acl_change"])
+    return replace(manifest, format=form, key=key, issuers=issuers, gone=gone, acl_change=change)
+
+
+def _is_known(manifest: Manifest) -> bool:
+    """Say whether the files are those of the form, in the order in which a broker may meet them."""
+    names = tuple(name for name, _, _ in manifest.files)
+    if manifest.format == 1:
+        return names == FILES
+    return {CRL, CA} <= set(names) and names == tuple(name for name in FILES if name in names)
 
 
 def _read_content(path: str, start: bytes, pieces: Iterator[bytes], size: int) -> bytes:

@@ -24,7 +24,7 @@ from iotonboard.store.certificates import certificate_by_serial, has_certificate
 from iotonboard.store.crls import (
     CrlRow,
     add_crl,
-    crl_numbered,
+    crl_without_digest,
     issuer_of_known_crl,
     last_crl,
     newest_generation,
@@ -129,7 +129,7 @@ def is_known(state: State, der: bytes, facts: CrlFacts) -> bool:
     if facts.number >= LARGEST_NUMBER:
         return False
     # Signed by a version that kept no digest, and thinned out since: number, times and count stayed.
-    rows = [crl_numbered(state.store, issuer.id, facts.number) for issuer in all_issuers(state.store)]
+    rows = [crl_without_digest(state.store, issuer.id, facts.number) for issuer in all_issuers(state.store)]
     said = (facts.this_update, facts.next_update, facts.count)
     return any(row is not None and (row.this_update, row.next_update, row.revoked) == said for row in rows)
 

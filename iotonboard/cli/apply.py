@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from iotonboard.cli.session import Session, clock, verb
 from iotonboard.model import rfc3339
+
+if TYPE_CHECKING:
+    from iotonboard.commands.apply import Result
 
 app = typer.Typer()
 
@@ -45,8 +48,9 @@ def apply(
 ) -> int | None:
     """Put a package in place on a broker's machine. Needs no state and no key.
 
-    Signature, validity, counter and every file are checked first: what is refused (exit 6) touches nothing. With
-    --reload the broker must read both files and live, or the files of before come back (exit 8).
+    Signature and every file are checked first: what is refused (exit 6) touches nothing. Of each list and of the ACL
+    the newer one stays; a package that would lose a revocation is refused (exit 4). With --reload the broker must read
+    both files and live, or the files of before come back (exit 8).
     """
     from iotonboard.broker.reload import parse_method
     from iotonboard.commands.apply import Request
@@ -67,7 +71,11 @@ def apply(
         accept_older=accept_older,
         replace_rules=replace_rules,
     )
-    result = run(request, clock())
+    _tell(session, run(request, clock()), dest)
+    return None
+
+
+def _tell(session: Session, result: Result, dest: str) -> None:
     manifest = result.package.manifest
     values = {
         "counter": manifest.counter,
@@ -80,14 +88,19 @@ def apply(
         "reloaded": result.reloaded,
         "ca_changed": result.ca_changed,
         "warnings": [one.message for one in result.warnings],
+        "older": list(result.older),
+        "kept": list(result.kept),
+        "dropped": list(result.dropped),
     }
     what = "applied" if result.changed else "was in place already"
     session.result(values, f"{dest}\tpackage {manifest.counter}\tCRL {manifest.crl_number}\t{what}")
     for warning in result.warnings:
         session.message(f"warning: {warning.message}")
+    for what, told in (("not taken", result.older), ("stays here", result.kept), ("dropped here", result.dropped)):
+        for one in told:
+            session.message(f"warning: {what}: {one}")
     if result.ca_changed:
         session.message(
             "the CA file changed: where devices of a new CA are refused after the reload, restart the broker"
         )
     session.message(result.reloaded or "next: reload the broker (kill -HUP, or systemctl reload mosquitto)")
-    return None

@@ -8,6 +8,7 @@ import typer
 
 from iotonboard.cli.options import ForceOption
 from iotonboard.cli.session import Session, verb
+from iotonboard.errors import UnpublishedError
 from iotonboard.model import rfc3339
 
 app = typer.Typer()
@@ -20,19 +21,25 @@ def pack(
     valid_days: Annotated[
         int | None, typer.Option("--valid-days", min=1, max=3650, help="How long it may be applied. [default: 30]")
     ] = None,
+    form: Annotated[
+        int, typer.Option("--format", min=1, max=2, help="Form of the package; 1 for an older 'apply'.")
+    ] = 2,
     force: ForceOption = False,
 ) -> int | None:
     """Sign new CRLs and write ACL, CRL and CA file as one signed package for a broker's machine.
 
     There 'iotonboard apply' checks it and puts it in place; it needs the CA certificate, no key and no state.
     """
+    from iotonboard.commands.pack import Request
     from iotonboard.commands.pack import pack as run
 
+    request = Request(out, valid_days, force, form)
     with session.open_state() as state:
-        made = run(state, out, session.unlocker(state), valid_days=valid_days, force=force)
+        made = run(state, request, session.unlocker(state))
     manifest = made.manifest
     values = {
         "path": made.path,
+        "format": manifest.format,
         "counter": manifest.counter,
         "created": rfc3339(manifest.created),
         "expires": rfc3339(manifest.expires),
@@ -41,6 +48,13 @@ def pack(
         "files": {name: digest for name, _, digest in manifest.files},
     }
     text = f"{made.path}\tpackage {manifest.counter}\tCRL {manifest.crl_number}\tuntil {rfc3339(manifest.expires)}"
-    session.result(values, text)
+    session.result(values, text, unpublished=made.unpublished)
+    if manifest.format == 1:
+        session.message(
+            "warning: form 1 does not say why a serial left a list, which CAs go, and which change of the ACL it has:"
+            " the broker's machine can tell an older copy of this state by the package's counter only"
+        )
     session.message("next, on the broker's machine: iotonboard apply FILE --ca ca.crt --dest DIR --reload HOW")
+    if made.unpublished:
+        raise UnpublishedError(made.unpublished)
     return None

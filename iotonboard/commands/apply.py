@@ -1,31 +1,39 @@
 """``apply``: put a package in place on a broker's machine, or leave everything as it is. No state, no key.
 
-The way of a package: signature, validity, counter, the same checks as ``verify``, a generation kept aside, three
-renames, a reload whose outcome is looked at, and the generation of before when the broker does not take it.
+The way of a package: signature, then of each part the newer one of the package and the machine, the same checks as
+``verify``, a generation kept aside, three renames, a reload whose outcome is looked at, and the generation of before
+when the broker does not take it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.certificate_file import read_certificate_file
 from iotonboard.broker.check import BrokerFiles, judge_files
 from iotonboard.broker.destination import Applied, Destination, check_own_rules, digests
-from iotonboard.broker.package import ACL, CA, CRL, Package, read_package
+from iotonboard.broker.merge import FETCH, Merged, merge, take_as_it_is
+from iotonboard.broker.package import ACL, CA, CRL, FILES, Package, read_package
 from iotonboard.broker.pem_views import view_client
+from iotonboard.broker.problems import Problem
 from iotonboard.broker.reload import find_broker, reload_broker
-from iotonboard.errors import BusyError, IotOnboardError, PolicyError
+from iotonboard.errors import BusyError, ConflictError, IotOnboardError, PolicyError
 from iotonboard.model import rfc3339
+from iotonboard.pki.key_id import key_id
+from iotonboard.pki.pem import pem_blocks
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.broker.acl import Version
-    from iotonboard.broker.problems import Problem
     from iotonboard.broker.reload import Method
+
+# What makes a broker let everybody in, or end, is never taken for what was so before.
+_NEVER_BEFORE = ("acl", "crl-unreadable", "ca-unreadable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +54,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The package that is in place now. ``previous`` is the generation of before, kept below ``generations``."""
+    """The package that is in place now. ``previous`` is the generation of before, kept below ``generations``.
+
+    ``older`` are its parts that are older than what is here, ``kept`` what others put here, ``dropped`` what goes.
+    """
 
     package: Package
     changed: bool
@@ -54,6 +65,9 @@ class Result:
     reloaded: str
     ca_changed: bool
     warnings: tuple[Problem, ...]
+    older: tuple[str, ...]
+    kept: tuple[str, ...]
+    dropped: tuple[str, ...]
 
 
 def apply(request: Request, now: datetime) -> Result:
@@ -61,23 +75,22 @@ def apply(request: Request, now: datetime) -> Result:
 
     Raises:
         NotFoundError: no such package, CA file, folder or broker.
-        PolicyError: the package is foreign, damaged, too old, not valid now, or a broker would stumble over it;
+        PolicyError: the package is foreign, damaged, older in all of its parts, or a broker would stumble over it;
             nothing was touched.
-        ConflictError: it would delete rules that were written on this machine; nothing was touched.
+        ConflictError: it would lose a revocation, or delete rules that were written here; nothing was touched.
         BusyError: the broker did not take it: the files of before are back. Or the disk refuses.
     """
     package = read_package(request.package, _read_anchors(request.ca))
-    _check_time(package, now)
     if request.method is not None:
         find_broker(request.method, timeout_s=request.timeout_s)
     destination = Destination(request.dest)
     with destination.hold():
         applied = _applied(destination, request)
-        _check_counter(package, applied, request)
         current = destination.current()
+        merged = _merge(package, applied, current, request)
         if ACL in current and not request.replace_rules and not _is_ours(destination, current[ACL], applied):
-            check_own_rules(current[ACL], package.files[ACL])
-        return _put_in_place(request, destination, package, applied, current, now)
+            check_own_rules(current[ACL], merged.files[ACL])
+        return _put_in_place(request, destination, package, applied, current, merged, now)
 
 
 def _read_anchors(path: str) -> list[bytes]:
@@ -94,12 +107,13 @@ def _put_in_place(
     package: Package,
     applied: Applied | None,
     current: dict[str, bytes],
+    merged: Merged,
     now: datetime,
 ) -> Result:
-    counter, changed = package.manifest.counter, current != package.files
-    folder = destination.keep(counter, package.files)
+    counter, changed = package.manifest.counter, current != merged.files
+    folder = destination.keep(counter, merged.files)
     try:
-        warnings = _check_files(folder, request, now)
+        warnings = _time_problem(package, request, now) + _check_files(folder, request, now, current)
     except BaseException:
         if applied is None or applied.counter != counter:
             destination.forget(counter)
@@ -110,16 +124,69 @@ def _put_in_place(
         if previous == 0:
             destination.keep(previous, current)
     # Remembered before anything is replaced: a kill in between leaves a package that can be applied again.
-    destination.record(Applied(counter, package.digest, digests(package.files)))
+    destination.record(_record(package, applied, merged))
     if changed:
-        destination.replace(package.files)
+        destination.replace(merged.files)
     try:
         reloaded = _reload(request, destination)
     except IotOnboardError as error:
         raise _put_back(request, destination, previous, current, error, now) from error
     destination.thin(request.keep)
-    ca_changed = CA in current and current[CA] != package.files[CA]
-    return Result(package, changed, previous, reloaded, ca_changed, warnings)
+    ca_changed = CA in current and current[CA] != merged.files[CA]
+    told = tuple(merged.older), tuple(merged.kept), tuple(merged.dropped)
+    return Result(package, changed, previous, reloaded, ca_changed, warnings, *told)
+
+
+def _merge(package: Package, applied: Applied | None, current: dict[str, bytes], request: Request) -> Merged:
+    """What is to be in place.
+
+    Raises:
+        PolicyError: nothing of an older package is newer than what is here.
+        ConflictError: a revocation would be lost.
+    """
+    if request.accept_older:
+        return take_as_it_is(package, current)
+    is_newest = _is_newest(package, applied)
+    merged = merge(package, current, applied.highest if applied else {}, is_newest=is_newest)
+    if ACL not in merged.files:
+        raise PolicyError(
+            "the package has no ACL, and there is none here",
+            hint="correct on the workstation what 'iotonboard pack' names, and pack again",
+        )
+    if merged.files == current and (merged.is_behind or not is_newest):
+        error = ConflictError if merged.is_behind and is_newest else PolicyError
+        raise error(
+            f"package {package.manifest.counter} is older than what was applied here"
+            f" ({'; '.join(merged.older) or 'by its counter'}): it would un-revoke what was revoked since",
+            hint="apply the newest package; --accept-older when you know why this one must go in"
+            if not merged.is_behind or not is_newest
+            else FETCH,
+        )
+    return merged
+
+
+def _is_newest(package: Package, applied: Applied | None) -> bool:
+    """Say whether no newer package was applied, by its counter: of the same CA, or of one that takes its place."""
+    if applied is None or package.digest == applied.digest:
+        return True
+    key = package.manifest.key
+    if key in applied.replaced:
+        return False
+    if key and applied.key and key != applied.key:
+        return True
+    return package.manifest.counter >= applied.counter  # the same one twice: two copies of a state packed at once
+
+
+def _record(package: Package, applied: Applied | None, merged: Merged) -> Applied:
+    """What is remembered: of an older package only which files are in place now."""
+    manifest, files = package.manifest, digests(merged.files)
+    if applied is not None and not _is_newest(package, applied):
+        return replace(applied, files=files, highest=merged.highest)
+    keys = {key_id(der) for der in pem_blocks("CERTIFICATE", package.files[CA])}
+    before = {*(applied.replaced if applied else ()), *([applied.key] if applied and applied.key else ())}
+    replaced = tuple(sorted((keys | before) - {manifest.key})) if manifest.key else tuple(sorted(before))
+    key = manifest.key or (applied.key if applied else "")
+    return Applied(manifest.counter, package.digest, files, key, replaced, merged.highest)
 
 
 def _applied(destination: Destination, request: Request) -> Applied | None:
@@ -141,32 +208,27 @@ def _is_ours(destination: Destination, acl: bytes, applied: Applied | None) -> b
     return is_last or destination.generation_of(files) > 0
 
 
-def _check_time(package: Package, now: datetime) -> None:
+def _time_problem(package: Package, request: Request, now: datetime) -> tuple[Problem, ...]:
+    """A package out of its time, by the clock of this machine, which may be the one that is wrong: a warning."""
     manifest = package.manifest
-    if not manifest.not_before <= now < manifest.expires:
-        when = f"from {rfc3339(manifest.not_before)} to {rfc3339(manifest.expires)}"
-        raise PolicyError(
-            f"this package can be applied {when}, and the clock says {rfc3339(now)}",
-            hint="check the clock of this machine; if it is right, ask for a new package ('iotonboard pack')",
-        )
+    if manifest.not_before <= now < manifest.expires:
+        return ()
+    when = f"from {rfc3339(manifest.not_before)} to {rfc3339(manifest.expires)}"
+    message = f"this package is meant to be applied {when}, and the clock says {rfc3339(now)}"
+    return (Problem(request.package, "package-time", message, warning=True),)
 
 
-def _check_counter(package: Package, applied: Applied | None, request: Request) -> None:
-    if applied is None or request.accept_older or package.manifest.counter > applied.counter:
-        return
-    if package.digest != applied.digest:
-        raise PolicyError(
-            f"package {package.manifest.counter} is older than {applied.counter}, which was applied here:"
-            " it would un-revoke what was revoked since",
-            hint="apply the newest package; --accept-older when you know why this one must go in",
-        )
+def _check_files(folder: str, request: Request, now: datetime, current: dict[str, bytes]) -> tuple[Problem, ...]:
+    """Judge the files as the broker will meet them; the folder has their owners and modes.
 
-
-def _check_files(folder: str, request: Request, now: datetime) -> tuple[Problem, ...]:
-    """Judge the files as the broker will meet them; the folder has their owners and modes."""
-    acl, crl, ca = (os.path.join(folder, name) for name in (ACL, CRL, CA))
-    problems = judge_files(BrokerFiles(acl, crl, ca, now, request.version, request.user)).problems
+    What a CA or list of others does to its own devices, or this machine's clock to all of them, stands in nobody's way
+    where it was so before.
+    """
+    problems = _judge(folder, request, now)
     failing = [problem for problem in problems if not problem.warning]
+    if failing and current.keys() >= set(FILES):
+        before = {_kind(problem) for problem in _judge(request.dest, request, now)}
+        failing = [one for one in failing if one.code.startswith(_NEVER_BEFORE) or _kind(one) not in before]
     if failing:
         first = failing[0]
         raise PolicyError(
@@ -175,6 +237,16 @@ def _check_files(folder: str, request: Request, now: datetime) -> tuple[Problem,
             hint="nothing was touched; correct it on the workstation and pack again, or correct owner and mode here",
         )
     return problems
+
+
+def _kind(problem: Problem) -> tuple[str, str]:
+    """A problem without the numbers and times of a single list."""
+    return problem.code, re.sub(r"[0-9]+", "", problem.message)
+
+
+def _judge(folder: str, request: Request, now: datetime) -> tuple[Problem, ...]:
+    acl, crl, ca = (os.path.join(folder, name) for name in (ACL, CRL, CA))
+    return judge_files(BrokerFiles(acl, crl, ca, now, request.version, request.user)).problems
 
 
 def _reload(request: Request, destination: Destination) -> str:
@@ -198,7 +270,7 @@ def _put_back(
     destination.replace(current, backwards=True)
     again = "start the broker if it ended, correct what stopped it, and run the same command again"
     with contextlib.suppress(IotOnboardError):
-        _check_files(destination.path, request, now)
+        _check_files(destination.path, request, now, {})
         _reload(request, destination)
         again = "the broker reads them; correct what stopped it and run the same command again"
     return BusyError(

@@ -1,98 +1,148 @@
 """``pack``: ACL, CRL and CA file, made anew from the database, in one signed file for a broker's machine.
 
 1. Look at the place, then unlock the CA.
-2. In one transaction: sign CRLs of all that is recorded, and count the package.
+2. In one transaction: sign CRLs of all that is recorded, render the files from the database, and count the package.
 3. Publish, so that here and there the same is in force.
-4. Render the three files from the database, sign them with the key of each CA, and write the package.
+4. Sign the package with the key of each CA, and write it.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from iotonboard.broker.package import ACL, CA, CRL, Manifest, describe, render_package
+from iotonboard.broker.package import ACL, CA, CRL, NEWEST_FORMAT, IssuerPart, Manifest, describe, render_package
 from iotonboard.ca.authority import seal_audit
 from iotonboard.ca.crl import sign_crls
-from iotonboard.errors import ConflictError
+from iotonboard.errors import IotOnboardError, Unpublished
 from iotonboard.files import PUBLIC, refuse_existing, write_atomic
-from iotonboard.model import to_epoch, whole_seconds
+from iotonboard.model import to_epoch
 from iotonboard.pki import pem
+from iotonboard.pki.key_id import key_id
 from iotonboard.state.acl_file import renew_acl
-from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
-from iotonboard.store.crls import crl_generation
-from iotonboard.store.issuers import current_issuers
+from iotonboard.state.places import Place, check_here
+from iotonboard.state.publication import publish_recorded
+from iotonboard.store.issuers import all_issuers, current_issuers
+from iotonboard.store.revocations import left_serials
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from iotonboard.ca.authority import Unlock
     from iotonboard.state.state import State
+    from iotonboard.store.crls import CrlRow
 
 DEFAULT_VALID_DAYS = 30
-_COUNTER = "package_counter"
+_COUNTER, _COUNTER_KEY = "package_counter", "package_counter_key"
+_EXPLAINED = timedelta(days=2 * 366)  # a broker that nobody visited for longer is told why no serial left its list
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The new package; ``size`` in octets."""
+    """The new package; ``size`` in octets. ``unpublished`` is what could not be published here, or is not in it."""
 
     path: str
     manifest: Manifest
     size: int
+    unpublished: tuple[Unpublished, ...]
 
 
-def pack(state: State, out: str, unlock: Unlock, *, valid_days: int | None = None, force: bool = False) -> Result:
-    """Sign new CRLs, publish, and write what was published as a package to ``out``.
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Where to, and until when it can be applied; ``form`` is that of the package."""
 
-    It can be applied for ``valid_days``, at most until its last CRL ends.
+    out: str
+    valid_days: int | None = None
+    force: bool = False
+    form: int = NEWEST_FORMAT
+
+
+def pack(state: State, request: Request, unlock: Unlock) -> Result:
+    """Sign new CRLs, write them with ACL and CA file as a package, and publish what is in it.
+
+    It is meant for ``valid_days``, at most until its last CRL ends. An ACL that cannot be rendered, or whose disk is
+    away, is left out of it: the broker keeps the one that it has, and the revocations travel.
 
     Raises:
         KeyUnavailableError: the CA key is missing, or the passphrase does not open it.
         ConflictError: ``out`` exists, or a revocation would be lost.
-        PolicyError: the clock cannot be right, or an operator's ACL line would break the broker.
+        PolicyError: the clock cannot be right.
         BusyError: the state is locked or the disk refuses.
+        IotOnboardError: the ACL cannot be rendered, and form 1 has no packages without.
     """
-    if not force:
-        refuse_existing(out)
+    if not request.force:
+        refuse_existing(request.out)
     authority = unlock()
     with state.transaction(signing=True) as now:
-        number = sign_crls(state, authority, now)[0].number
-        # Of time, so that it rises past what a restored backup has forgotten too.
-        counter = max(int(state.store.meta(_COUNTER) or 0) + 1, to_epoch(now))
-        state.store.set_meta(_COUNTER, counter)
-        state.record(now, "package", detail={"counter": counter, "crl_number": number})
+        rows = sign_crls(state, authority, now)
+        key = key_id(authority.active.issuer.certificate_der)
+        counter = _count(state, key, now)
+        state.record(now, "package", detail={"counter": counter, "crl_number": rows[0].number, "form": request.form})
+        files, left_out = _files(state, rows, now)
+        if left_out and request.form == 1:
+            raise left_out[0].error
+        expires = min(now + timedelta(days=request.valid_days or DEFAULT_VALID_DAYS), _end_of_lists(rows))
+        begins = now - timedelta(minutes=state.config["not_before_skew_minutes"])
+        manifest = Manifest(counter, now, begins, expires, rows[0].number, describe(files))
+        if request.form > 1:
+            issuers, gone = _issuers(state, rows, now), _gone(state)
+            change = state.store.meta("acl_changes") or 0
+            manifest = replace(manifest, format=request.form, key=key, issuers=issuers, gone=gone, acl_change=change)
         seal_audit(state, authority)
-    refuse_unpublished(publish(state, *EVERYTHING))
-    with state.store.transaction():
-        files = _published(state)
-        ends = _end_of_lists(state)
-    expires = min(now + timedelta(days=valid_days or DEFAULT_VALID_DAYS), ends)
-    begins = now - timedelta(minutes=state.config["not_before_skew_minutes"])
-    manifest = Manifest(counter, now, begins, expires, number, describe(files))
     signers = [ca.issuer.signer for ca in authority.signing]
-    write_atomic(out, render_package(manifest, files, signers), PUBLIC)
-    return Result(out, manifest, os.path.getsize(out))
+    unpublished = left_out + [one for one in publish_recorded(state) if one.what != "acl" or not left_out]
+    write_atomic(request.out, render_package(manifest, files, signers), PUBLIC)
+    return Result(request.out, manifest, os.path.getsize(request.out), tuple(unpublished))
 
 
-def _published(state: State) -> dict[str, bytes]:
-    """The three files as the database says them: what else somebody wrote into ``ca.crt`` is not signed."""
-    now = whole_seconds(state.clock())
-    ders = [row.der for row in crl_generation(state.store) if row.der is not None]
-    if not ders:
-        raise ConflictError("the newest CRLs are not kept in the database", hint="run 'iotonboard gen-crl' first")
-    return {
-        CRL: b"".join(pem.pem_encode("X509 CRL", der) for der in ders),
-        ACL: b"".join(renew_acl(state, state.paths.acl, now)),
+def _count(state: State, key: str, now: datetime) -> int:
+    """The next counter of the CA that issues: of time, so that it rises past what a restored backup has forgotten too.
+
+    It begins anew with a new CA, whatever was counted to with the key of the one before.
+    """
+    last = state.store.meta(_COUNTER) or 0
+    if state.store.meta(_COUNTER_KEY) not in {None, key}:
+        last = 0
+    counter = max(last + 1, to_epoch(now))
+    state.store.set_meta(_COUNTER, counter)
+    state.store.set_meta(_COUNTER_KEY, key)
+    return counter
+
+
+def _files(state: State, rows: Sequence[CrlRow], now: datetime) -> tuple[dict[str, bytes], list[Unpublished]]:
+    """The files as the database says them: what else somebody wrote into ``ca.crt`` is not signed."""
+    files = {
+        CRL: b"".join(pem.pem_encode("X509 CRL", row.der or b"") for row in rows),
         CA: b"".join(pem.pem_encode("CERTIFICATE", issuer.der) for issuer in current_issuers(state.store)),
     }
+    try:
+        with state.store.savepoint():
+            check_here(state, Place.ACL)
+            files[ACL] = b"".join(renew_acl(state, state.paths.acl, now))
+    except IotOnboardError as error:
+        return files, [Unpublished("acl", state.paths.acl, error)]
+    return files, []
 
 
-def _end_of_lists(state: State) -> datetime:
+def _issuers(state: State, rows: Sequence[CrlRow], now: datetime) -> tuple[IssuerPart, ...]:
+    parts = []
+    for issuer in current_issuers(state.store):
+        in_force = next(row for row in rows if row.issuer == issuer.id)
+        left = left_serials(state.store, issuer.id, now - _EXPLAINED, now)
+        reasons = {serial.hex: reason for serial, reason in left.items()}
+        parts.append(IssuerPart(issuer.fingerprint, in_force.number, reasons))
+    return tuple(parts)
+
+
+def _gone(state: State) -> tuple[str, ...]:
+    """The CAs of this state that are retired."""
+    current = {issuer.id for issuer in current_issuers(state.store)}
+    return tuple(issuer.fingerprint for issuer in all_issuers(state.store) if issuer.id not in current)
+
+
+def _end_of_lists(rows: Sequence[CrlRow]) -> datetime:
     """When the first CA has no current list left."""
-    ends: dict[int, datetime] = {}
-    for row in crl_generation(state.store):
-        ends[row.issuer] = max(row.next_update, ends.get(row.issuer, row.next_update))
-    return min(ends.values())
+    return min(max(row.next_update for row in rows if row.issuer == issuer) for issuer in {row.issuer for row in rows})

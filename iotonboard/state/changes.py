@@ -123,7 +123,7 @@ def date_again(state: State, now: datetime) -> None:
 
 def release(state: State, serial: SerialNumber, now: datetime, *, subject: str) -> None:
     """Take a certificate off hold."""
-    remove_revocation(state.store, serial)
+    remove_revocation(state.store, serial, now)
     _record(state, serial, now, subject, {"released": True})
     mark_acl(state)
 

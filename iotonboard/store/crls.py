@@ -80,9 +80,11 @@ def issuer_of_known_crl(store: Store, digest: bytes) -> int | None:
     return store.record(int, "SELECT issuer FROM known_crl WHERE sha256 = ?", (digest,))
 
 
-def crl_numbered(store: Store, issuer: int, number: int) -> CrlRow | None:
-    """The CRL that has a number, without its octets."""
-    rows = _crls(store, "WHERE issuer = ? AND number = ?", (issuer, number), with_der=False)
+def crl_without_digest(store: Store, issuer: int, number: int) -> CrlRow | None:
+    """The CRL of a number, without its octets, if a version signed it that remembered no digests."""
+    known = "SELECT 1 FROM known_crl k WHERE (k.issuer, k.number) = (crl.issuer, crl.number)"
+    tail = f"WHERE issuer = ? AND number = ? AND NOT EXISTS ({known})"
+    rows = _crls(store, tail, (issuer, number), with_der=False)
     return rows[0] if rows else None
 
 

@@ -33,8 +33,12 @@ def add_revocation(
     )
 
 
-def remove_revocation(store: Store, serial: SerialNumber) -> None:
-    """Take a certificate off hold."""
+def remove_revocation(store: Store, serial: SerialNumber, now: datetime) -> None:
+    """Take a certificate off hold, and remember when."""
+    store.execute(
+        "INSERT OR REPLACE INTO released (certificate, released_at) SELECT id, ? FROM certificate WHERE serial = ?",
+        (to_epoch(now), serial.octets),
+    )
     store.execute(
         "DELETE FROM revocation WHERE certificate = (SELECT id FROM certificate WHERE serial = ?)", (serial.octets,)
     )
@@ -152,6 +156,20 @@ def set_crl_due(store: Store, *, is_due: bool) -> None:
     """Note it, in the transaction that records the revocations, or that signs."""
     if is_due is not is_crl_due(store):
         store.set_meta(_DUE, int(is_due))
+
+
+def left_serials(store: Store, issuer: int, since: datetime, now: datetime) -> dict[SerialNumber, str]:
+    """Serials that are on no list of an issuer any more, and why: ``expired`` after ``since``, or ``released``.
+
+    An entry stays until it was on one list after its expiry (RFC 5280 3.3), so one that expired just now may be listed.
+    """
+    expired = """SELECT c.serial FROM revocation r JOIN certificate c ON c.id = r.certificate
+        WHERE r.issuer = ? AND r.not_after BETWEEN ? AND ?"""
+    released = """SELECT c.serial FROM released r JOIN certificate c ON c.id = r.certificate
+        WHERE c.issuer = ? AND c.id NOT IN (SELECT certificate FROM revocation)"""
+    times = (issuer, to_epoch(since), to_epoch(now))
+    found = dict.fromkeys(store.records(SerialNumber.from_octets, expired, times), "expired")
+    return found | dict.fromkeys(store.records(SerialNumber.from_octets, released, (issuer,)), "released")
 
 
 def unlisted_revocations(store: Store) -> int:

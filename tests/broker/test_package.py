@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from iotonboard.broker.package import FILES, LABEL, Manifest, Package, describe, read_package, render_package
+from iotonboard.broker.package import (
+    FILES,
+    LABEL,
+    IssuerPart,
+    Manifest,
+    Package,
+    describe,
+    read_package,
+    render_package,
+)
 from iotonboard.errors import NotFoundError, PolicyError
 from iotonboard.model import KeyType
+from iotonboard.pki.key_id import key_id
+from iotonboard.pki.pem import pem_encode
+from iotonboard.pki.signatures import sign_statement
 from iotonboard.pki.verifying import statement_holds
 
 from support import pki
@@ -106,10 +119,11 @@ def test_files_change_places_only_with_a_signature(tmp_path: Path) -> None:
     [
         (b"", "not a package"),
         (b"PK\x03\x04", "not a package"),
-        (b"iotonboard package v2\n{}\n\n", "newer version"),
+        (b"iotonboard package v3\n{}\n\n", "newer version"),
         (LABEL + b"{" * 70000, "cut short"),
         (LABEL + b"{}\n" + b"AA== " * 30 + b"\n", "damaged"),
         (LABEL + b"{}\nAA==\n", "not signed"),
+        (b"iotonboard package v2\n{}\n\n", "not signed"),
         (LABEL + b"{}\n\n", "not signed"),
         (LABEL + b"{}\n\nAA==\n", "not signed"),
         (LABEL + b"{}\nAA ==\n", "damaged"),
@@ -127,3 +141,47 @@ def test_a_package_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
         read(tmp_path / "p")
     assert tuple(CONTENT) == FILES
+
+
+def of_form_2(key: KeyType = KeyType.EC_P256) -> tuple[Manifest, dict[str, bytes]]:
+    certificate = pki.issuer(key).certificate_der
+    files = CONTENT | {"ca.crt": pem_encode("CERTIFICATE", certificate)}
+    part = IssuerPart("ab" * 32, 3, {"0A": "expired", "0B": "released"})
+    times = pki.NOW, pki.NOW, pki.NOW + timedelta(days=30)
+    manifest = Manifest(7, *times, 3, describe(files), 2, key_id(certificate), (part,), ("cd" * 32,), 5)
+    return manifest, files
+
+
+def test_form_2_says_what_left_and_what_goes(tmp_path: Path) -> None:
+    manifest, files = of_form_2()
+    (tmp_path / "p").write_bytes(b"".join(render_package(manifest, files, [pki.signer()])))
+    assert read(tmp_path / "p").manifest == manifest
+    del files["mosquitto.acl"]
+    without = replace(manifest, files=describe(files))
+    (tmp_path / "p").write_bytes(b"".join(render_package(without, files, [pki.signer()])))
+    assert dict(read(tmp_path / "p").files) == files
+    many = replace(
+        without, issuers=(replace(manifest.issuers[0], left={f"{n:040X}": "expired" for n in range(40000)}),)
+    )
+    (tmp_path / "p").write_bytes(b"".join(render_package(many, files, [pki.signer()])))
+    assert read(tmp_path / "p").manifest == many
+
+
+def test_a_stolen_key_has_no_say_in_the_counter_of_another_ca(tmp_path: Path) -> None:
+    manifest, files = of_form_2(KeyType.ED25519)
+    (tmp_path / "p").write_bytes(b"".join(render_package(manifest, files, [pki.signer()])))
+    with pytest.raises(PolicyError, match="not signed by the CA that it says it is of"):
+        read(tmp_path / "p")
+    (tmp_path / "p").write_bytes(b"".join(render_package(manifest, files, [pki.signer(), pki.signer(KeyType.ED25519)])))
+    assert read(tmp_path / "p").manifest == manifest
+
+
+@pytest.mark.parametrize("names", [("crl.pem",), ("ca.crt", "crl.pem"), ("crl.pem", "other", "ca.crt")])
+def test_form_2_holds_known_files_in_their_order(tmp_path: Path, names: tuple[str, ...]) -> None:
+    manifest, _ = of_form_2()
+    wrong = replace(manifest, files=tuple((name, 0, "") for name in names))
+    statement = wrong.statement()
+    words = base64.b64encode(sign_statement(pki.signer(), statement))
+    (tmp_path / "p").write_bytes(statement + words + b"\n")
+    with pytest.raises(PolicyError, match="other things"):
+        read(tmp_path / "p")

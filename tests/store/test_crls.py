@@ -109,7 +109,7 @@ def test_what_can_be_revoked_has_not_expired_and_is_not_revoked_for_good(store: 
     assert revocable(store, "dev-1", NOW) == [SerialNumber(1)]
     assert revocable(store, "dev-1", NOW, SUPERSEDED) == [SerialNumber(1), SerialNumber(11)]
     assert revocable(store, "dev-1", NOW, COMPROMISE) == [SerialNumber(1), SerialNumber(11), SerialNumber(12)]
-    remove_revocation(store, SerialNumber(11))
+    remove_revocation(store, SerialNumber(11), NOW)
     assert revocable(store, "dev-1", NOW) == [SerialNumber(1), SerialNumber(11)]
 
 

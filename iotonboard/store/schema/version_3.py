@@ -41,6 +41,8 @@ TABLES: dict[str, tuple[str, ...]] = {
         octets("signature"),
         time("created_at"),
     ),
+    # Certificates whose hold ended, and when last: why they left a CRL.
+    "released": (reference("certificate", "certificate", "PRIMARY KEY"), time("released_at")),
 }
 
 
@@ -54,3 +56,7 @@ def make_tables(connection: sqlite3.Connection, now: int) -> None:  # noqa: ARG0
     known = "INSERT OR IGNORE INTO known_crl (sha256, issuer, number) VALUES (?, ?, ?)"
     for issuer, crl_number, der in connection.execute(kept):
         connection.execute(known, (sha256(der).digest(), issuer, crl_number))
+    held = "SELECT serial, max(time) FROM audit WHERE detail = '{\"released\":true}' GROUP BY serial"
+    released = "INSERT INTO released (certificate, released_at) SELECT id, ? FROM certificate WHERE serial = ?"
+    for serial_hex, released_at in connection.execute(held):
+        connection.execute(released, (released_at, bytes.fromhex(serial_hex).rjust(20, b"\0")))

@@ -1,0 +1,249 @@
+"""What a broker's machine has in the end: of each issuer the newest list of what the package and the machine have.
+
+Freshness comes from content. A list of a CA is newer by its number, and may lack a serial of the older one only where
+the package says why. The region of the ACL has a number of its own. So one stale part holds no fresh one back, and
+what others put there, a CA or its list, stays and is told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from iotonboard.broker.package import ACL, CA, CRL
+from iotonboard.broker.region import stream_operator_text
+from iotonboard.errors import ConflictError, PolicyError
+from iotonboard.pki import pem
+from iotonboard.pki.crl import CrlFacts, check_crl, crl_facts, entries_of_any_writer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from iotonboard.broker.package import Package
+    from iotonboard.broker.region import Change
+
+FETCH = "take this machine's crl.pem to the workstation, type 'iotonboard restore --crl FILE' there, and pack again"
+
+
+@dataclass
+class Merged:
+    """The files that are to be in place, and what is to be told of them.
+
+    ``older`` are parts of the package that are older than what is here, ``kept`` what others put here, ``dropped`` what
+    is not kept. ``highest`` are the numbers that were seen, by name. ``is_behind``: a list of the package is older than
+    one that an earlier package brought.
+    """
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    older: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    highest: dict[str, int] = field(default_factory=dict)
+    is_behind: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _List:
+    der: bytes
+    facts: CrlFacts
+
+    @property
+    def serials(self) -> set[str]:
+        return {serial.hex for serial, _, _ in entries_of_any_writer(self.der)}
+
+
+def merge(package: Package, there: Mapping[str, bytes], highest: Mapping[str, int], *, is_newest: bool) -> Merged:
+    """Merge a package with the files that are there.
+
+    ``highest`` are numbers seen before; ``is_newest`` says that no newer package was applied.
+
+    Raises:
+        ConflictError: a list would lose a revocation, or has another one's number.
+        PolicyError: it holds a list that is older than one seen before, and nothing newer is here.
+    """
+    merged = Merged(highest=dict(highest))
+    cas = pem.pem_blocks("CERTIFICATE", package.files[CA])
+    gone = [der for der in pem.pem_blocks("CERTIFICATE", there.get(CA, b"")) if _name(der) in package.manifest.gone]
+    merged.files[CRL] = _merge_crls(package, there.get(CRL, b""), cas, gone, merged)
+    merged.files[CA] = _merge_cas(package, there.get(CA, b""), cas, gone, merged)
+    for label, name in (("X509 CRL", CRL), ("CERTIFICATE", CA)):
+        if not is_newest and _has_the_same(label, merged.files[name], there.get(name, b"")):
+            merged.files[name] = there[name]
+    # Lists and ACL are of one moment: the ACL of a package whose list is behind may give rights back, whatever it says.
+    acl = _choose_acl(package, there.get(ACL), merged, is_newest=is_newest and not merged.is_behind)
+    if acl is not None:
+        merged.files[ACL] = acl
+    return merged
+
+
+def _has_the_same(label: str, one: bytes, other: bytes) -> bool:
+    """Say whether two PEM files hold the same, in whatever order."""
+    return set(pem.pem_blocks(label, one)) == set(pem.pem_blocks(label, other))
+
+
+def take_as_it_is(package: Package, there: Mapping[str, bytes]) -> Merged:
+    """What an older package puts in place when that is asked for by name: all of its own, and what others put there."""
+    merged = Merged(dict(there) | dict(package.files))
+    cas = pem.pem_blocks("CERTIFICATE", package.files[CA])
+    foreign = _sort(pem.pem_blocks("X509 CRL", there.get(CRL, b"")), cas)[1]
+    merged.files[CRL] += b"".join(pem.pem_encode("X509 CRL", der) for der in foreign)
+    merged.files[CA] = _merge_cas(package, there.get(CA, b""), cas, [], merged)
+    return merged
+
+
+def _name(certificate_der: bytes) -> str:
+    return sha256(certificate_der).hexdigest()
+
+
+# -- lists ------------------------------------------------------------------------------------------------------------
+
+
+def _merge_crls(package: Package, there: bytes, cas: Sequence[bytes], gone: Sequence[bytes], merged: Merged) -> bytes:
+    coming, _ = _sort(pem.pem_blocks("X509 CRL", package.files[CRL]), cas)
+    blocks = pem.pem_blocks("X509 CRL", there)
+    if len(blocks) < there.count(b"-----BEGIN "):
+        merged.dropped.append("a part of crl.pem here could not be read")
+    present, others = _sort(blocks, cas)
+    _, foreign = _sort(others, gone)
+    if len(foreign) < len(others):
+        merged.dropped.append("the CRL of a CA that goes")
+    chosen: list[_List] = []
+    for ca in cas:
+        name = _name(ca)
+        own = _choose_lists(package, name, coming.get(name, []), present.get(name, []), merged)
+        merged.highest[f"crl {name}"] = max([merged.highest.get(f"crl {name}", 0), *(one.facts.number for one in own)])
+        chosen += own
+    merged.kept += ["the CRL of another CA"] * len(foreign)
+    return b"".join(pem.pem_encode("X509 CRL", der) for der in (*(one.der for one in chosen), *foreign))
+
+
+def _sort(ders: Iterable[bytes], cas: Sequence[bytes]) -> tuple[dict[str, list[_List]], list[bytes]]:
+    """The lists of each of ``cas``, by the name of its certificate, and those of others."""
+    own: dict[str, list[_List]] = {}
+    others: list[bytes] = []
+    for der in dict.fromkeys(ders):
+        if signer := next((ca for ca in cas if _is_from(der, ca)), None):
+            own.setdefault(_name(signer), []).append(_List(der, crl_facts(der)))
+        else:
+            others.append(der)
+    return own, others
+
+
+def _is_from(der: bytes, ca: bytes) -> bool:
+    try:
+        check_crl(der, ca)
+    except PolicyError:
+        return False
+    return True
+
+
+def _choose_lists(
+    package: Package, name: str, coming: list[_List], present: list[_List], merged: Merged
+) -> list[_List]:
+    """The newer ones of one CA's lists; several are a calendar, and stay together."""
+    if not coming or {one.der for one in coming} == {one.der for one in present}:
+        return coming or present
+    number, here = (max((one.facts.number for one in lists), default=0) for lists in (coming, present))
+    if not present and number < merged.highest.get(f"crl {name}", 0):
+        raise PolicyError(
+            f"CRL {number} of this package is older than CRL {merged.highest[f'crl {name}']}, which was here before: it"
+            " would un-revoke what was revoked since",
+            hint="apply the newest package; --accept-older when you know why this one must go in",
+        )
+    _refuse_same_number(coming, present)
+    if number < here:
+        more = set().union(*(one.serials for one in coming)) - set().union(*(one.serials for one in present))
+        what = f", and revokes {len(more)} certificates that it does not: two copies of the state are at work"
+        merged.older.append(f"CRL {number} is older than CRL {here} here{what if more else ''}")
+        merged.is_behind = merged.is_behind or here <= merged.highest.get(f"crl {name}", 0)
+        return present
+    _refuse_loss(package, name, coming, present, merged)
+    return coming
+
+
+def _refuse_same_number(coming: list[_List], present: list[_List]) -> None:
+    numbers = {one.facts.number: one.der for one in present}
+    for one in coming:
+        if numbers.get(one.facts.number, one.der) != one.der:
+            raise ConflictError(
+                f"CRL {one.facts.number} of this package is another one than CRL {one.facts.number} here: two copies of"
+                " the state are at work",
+                hint=f"nothing was touched; {FETCH}",
+            )
+
+
+def _refuse_loss(package: Package, name: str, coming: list[_List], present: list[_List], merged: Merged) -> None:
+    if not present:
+        return
+    stays = set.intersection(*(one.serials for one in coming))
+    left = next((dict(one.left) for one in package.manifest.issuers if one.certificate == name), {})
+    lost = sorted(set().union(*(one.serials for one in present)) - stays - left.keys())
+    number, here = (max(one.facts.number for one in lists) for lists in (coming, present))
+    if lost and package.manifest.format == 1:
+        merged.dropped.append(f"{len(lost)} serials that CRL {here} here has: a package of form 1 does not say why")
+    elif lost:
+        raise ConflictError(
+            f"CRL {number} of this package lacks {len(lost)} serials that CRL {here} here has ({lost[0]}), and does not"
+            " say why: an older copy of the state made it",
+            hint=f"nothing was touched; {FETCH}",
+        )
+
+
+# -- CA file and ACL --------------------------------------------------------------------------------------------------
+
+
+def _merge_cas(package: Package, there: bytes, cas: Sequence[bytes], gone: Sequence[bytes], merged: Merged) -> bytes:
+    """The package's CAs, and those that others put there; what goes, the package says."""
+    blocks = pem.pem_blocks("CERTIFICATE", there)
+    if len(blocks) < there.count(b"-----BEGIN "):
+        merged.dropped.append("a part of ca.crt here could not be read")
+    known = {*cas, *gone}
+    foreign = [der for der in dict.fromkeys(blocks) if der not in known]
+    merged.kept += [f"the CA {_name(der)[:16]} that is of no package" for der in foreign]
+    merged.dropped += [f"the CA {_name(der)[:16]}, which goes" for der in dict.fromkeys(gone)]
+    return package.files[CA] + b"".join(pem.pem_encode("CERTIFICATE", der) for der in foreign)
+
+
+def _choose_acl(package: Package, there: bytes | None, merged: Merged, *, is_newest: bool) -> bytes | None:
+    """The ACL whose region is the newer change of the same CA; else the newer package's."""
+    coming = package.files.get(ACL)
+    if coming is None:
+        merged.older.append("the package has no ACL")
+        return there
+    new, old = change_of(coming), change_of(there or b"")
+    if (
+        package.manifest.format > 1
+        and new
+        and (new.key, new.number)
+        != (
+            package.manifest.key,
+            package.manifest.acl_change,
+        )
+    ):
+        raise PolicyError("the ACL of this package is not the one that it says it is", hint="ask for a new package")
+    floor = merged.highest.get(f"acl {new.key}", 0) if new else 0
+    if new and old and new.key == old.key and new.number < old.number:
+        merged.older.append(f"change {new.number} of the ACL is older than change {old.number} here")
+        return there
+    is_newer = new and old and new.key == old.key and new.number > old.number
+    if there is not None and (merged.is_behind or not (is_newest or is_newer)):
+        if coming != there:
+            merged.older.append("the ACL is of a package that is older than the one here")
+        return there
+    if new and there is None and new.number < floor:
+        raise PolicyError(
+            f"change {new.number} of the ACL is older than change {floor}, which was here before",
+            hint="apply the newest package; --accept-older when you know why this one must go in",
+        )
+    if new:
+        merged.highest[f"acl {new.key}"] = max(floor, new.number)
+    return coming
+
+
+def change_of(acl: bytes) -> Change | None:
+    """Which change of a state an ACL has; ``None`` where it does not say, or its markers are damaged."""
+    try:
+        return stream_operator_text([acl]).change
+    except PolicyError:
+        return None
