@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,20 @@ def host(environment: Mapping[str, str]) -> str:
     """The machine's name."""
     name = os.uname().nodename if hasattr(os, "uname") else environment.get("COMPUTERNAME", "unknown")
     return output.printable(name)[:128]
+
+
+def mode_to_give(path: str) -> str:
+    """The mode that makes a file or folder private; empty where it is, or where nobody can look.
+
+    A mount without modes is told the same.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:  # away; whoever needs it says so
+        return ""
+    if os.name != "posix" or stat.S_ISFIFO(mode) or not mode & 0o077:
+        return ""
+    return "700" if stat.S_ISDIR(mode) else "600"
 
 
 def ask_secret(text: str, *, repeat: bool) -> str:

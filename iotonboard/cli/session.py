@@ -8,7 +8,6 @@ import inspect
 import os
 import shlex
 import signal
-import stat
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from iotonboard.cli import output
-from iotonboard.cli.person import ask_secret, host, operator
+from iotonboard.cli.person import ask_secret, host, mode_to_give, operator
 from iotonboard.cli.process import keep_secrets, take_environment
 from iotonboard.cli.settings_problems import problem_lines, refuse_problems, verifier
 from iotonboard.errors import ConflictError, KeyUnavailableError, NotFoundError, UnpublishedError
@@ -108,9 +107,13 @@ class Session:
         with open_state(self.root, self.environment, self.caller, clock, holds=holds) as state:
             if moved := ", ".join(map(repr, state.store.moved_aside)):
                 self.message(f"warning: a log of another database lay beside this one, and was moved aside: {moved}")
+            if state.config.differing and holds is not None:
+                from iotonboard.state.settings_file import finish_writing
+
+                state = finish_writing(state, self.environment, holds)  # noqa: PLW2901 - the same one, read again
             refuse_problems(self.command, state.config)
             self.tell_problems(state.config)
-            self._tell_if_open_to_others(state.paths.root)
+            self._tell_if_open(state.paths.root)
             trusted = self._tell_if_disputed(state).trusted
             if not is_urgent:
                 _finish_earlier_calls(state, trusted)
@@ -234,7 +237,7 @@ class Session:
             try:
                 with as_caller():  # it is root's, where root works as the state's owner
                     content = read_file(self.passphrase_file, limit=_MAX_PASSPHRASE_FILE)
-                self._tell_if_open_to_others(self.passphrase_file)
+                self._tell_if_open(self.passphrase_file)
                 return parse_passphrase_file(content)
             except (NotFoundError, ConflictError) as error:  # not the exit code of a device that is not there
                 raise KeyUnavailableError(f"no passphrase: {error.message}", hint=_PASSPHRASE_HINT) from None
@@ -247,15 +250,9 @@ class Session:
             )
         return parse_passphrase(ask_secret(prompt, repeat=repeat).encode("utf-8"))
 
-    def _tell_if_open_to_others(self, path: str) -> None:
-        """Say that others may read or write what should be private; a mount without modes is told the same."""
-        try:
-            found = os.stat(path)
-        except OSError:  # away; whoever needs it says so
-            return
-        if os.name == "posix" and not stat.S_ISFIFO(found.st_mode) and found.st_mode & 0o077:
-            right = "700" if stat.S_ISDIR(found.st_mode) else "600"
-            self.message(f"warning: others may use {path!r}; type: chmod {right} {shlex.quote(path)}")
+    def _tell_if_open(self, path: str) -> None:
+        if mode := mode_to_give(path):
+            self.message(f"warning: others may use {path!r}; type: chmod {mode} {shlex.quote(path)}")
 
     def result(self, values: Mapping[str, object], text: str, *, unpublished: Sequence[Unpublished] = ()) -> None:
         """Print a result: as JSON, with what of it is not published, or as text for people."""

@@ -2,7 +2,7 @@
 
 1. The value is checked, alone and together with the others.
 2. A setting that is sealed needs the CA's key, unless the new value is tighter than the one in force.
-3. In one transaction: the values, the trail, and the file.
+3. In one transaction: the values and the trail. The file follows; the next command writes it where this one cannot.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from iotonboard.ca.authority import seal_audit, sealer
 from iotonboard.state import config
 from iotonboard.state.recorded_settings import needs_key, set_without_key
 from iotonboard.state.setting_sets import check_settings, follow_settings, where_keys_are
-from iotonboard.state.settings_file import write_settings_file
+from iotonboard.state.settings_file import note_file, write_settings_file
 from iotonboard.state.settings_seal import seal_settings, standing_values
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def set_value(state: State, key: str, text: str, unlock: Callable[[State], Autho
         NotFoundError: there is no such user, group or folder on this machine.
         PolicyError: the value is not allowed, alone or with the others, or the file cannot be read.
         KeyUnavailableError: the passphrase is needed, and it is not there or wrong.
-        BusyError: the disk refuses; nothing was changed.
+        BusyError: the disk refuses.
     """
     value = config.parse_value(key, config.split_list(key, text), "command line")
     if state.config.file.problems:
@@ -55,5 +55,6 @@ def set_value(state: State, key: str, text: str, unlock: Callable[[State], Autho
         else:
             seal_settings(state, values, now, sealer(authority))
             seal_audit(state, authority)
-        kept = write_settings_file(state, values, named=state.config.file.values)
+        note_file(state)
+    kept = write_settings_file(state, values, named=state.config.file.values)
     return Result(value, kept)

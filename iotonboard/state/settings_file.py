@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from dataclasses import replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import tomli_w
@@ -11,11 +14,13 @@ import tomli_w
 from iotonboard.errors import IotOnboardError
 from iotonboard.files import PRIVATE, create_exclusive, write_atomic
 from iotonboard.reading import read_file
+from iotonboard.state.recorded_settings import settings_of
 from iotonboard.state.setting_table import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from iotonboard.state.recorded_settings import Holds
     from iotonboard.state.state import State
 
 # Strings of TOML 1.0, within which '#' begins no comment.
@@ -38,6 +43,25 @@ def write_settings_file(state: State, values: Mapping[str, Any], *, named: Colle
     shown = {key: value for key, value in values.items() if value != SETTINGS[key].default or key in named}
     write_atomic(path, _toml(shown).encode("utf-8"), PRIVATE)
     return kept
+
+
+def note_file(state: State) -> None:
+    """Note, in the transaction that changes settings, which file shows those before: it is written anew afterwards."""
+    state.store.set_meta("settings_file", sha256(_content(state.paths.config) or b"").hexdigest())
+
+
+def finish_writing(state: State, environment: Mapping[str, str], holds: Holds | None) -> State:
+    """Write the file that an interrupted command had no time to write; one that somebody edited since is left alone.
+
+    Returns the state with its settings as they are then.
+    """
+    found = sha256(_content(state.paths.config) or b"").hexdigest()
+    if not state.config.differing or state.config.recorded.problem or found != state.store.meta("settings_file"):
+        return state
+    values = {key: one.value for key, one in state.config.standing.items()}
+    with contextlib.suppress(IotOnboardError):
+        write_settings_file(state, values, named=state.config.file.values)
+    return replace(state, config=settings_of(state.store, state.paths.root, environment, holds))
 
 
 def _toml(values: Mapping[str, Any]) -> str:

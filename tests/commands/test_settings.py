@@ -351,3 +351,14 @@ def test_a_reload_that_is_not_configured_is_refused_before_anything_is_signed(st
     before = state.snapshot()
     assert "no way to reload" in state.run("gen-crl", "--reload", expect=2).stderr
     assert state.snapshot() == before
+
+
+def test_a_file_that_a_killed_command_did_not_write_is_written_by_the_next_one(state: State) -> None:
+    state.run("config", "set", "acl.style", "pattern")
+    path = state.path / "iotonboard.toml"
+    old = path.read_bytes()
+    state.run("config", "set", "key_type", "ec-p384")
+    path.write_bytes(old)  # as if it had been killed between its COMMIT and its file
+    assert "not followed" not in state.run("sync-acl").stderr
+    assert "ec-p384" in path.read_text()
+    assert check(state) == "ok"
