@@ -5,25 +5,35 @@ from __future__ import annotations
 import io
 import json
 import struct
+from hashlib import sha256
 from typing import Any
 
 import pyzipper
 from pyzipper import zipfile_aes
 
 from iotonboard.delivery.bundle import ANCHOR, CERTIFICATE, KEY, MANIFEST, SCHEMA, describe
-from iotonboard.errors import KeyUnavailableError, PolicyError
+from iotonboard.delivery.bundle_layout import layout_problem
+from iotonboard.errors import IotOnboardError, KeyUnavailableError, PolicyError
+from iotonboard.model import DeviceId
+from iotonboard.pki.facts import certificate_facts
+from iotonboard.pki.keys import load_key, public_key_matches
+from iotonboard.pki.pem import pem_decode_all
 
 _MAX_BUNDLE_BYTES = 1 << 20  # a bundle with an RSA-4096 key and a chain of three is below 20 kB
 _MAX_ENTRY_BYTES = 1 << 18
 # What pyzipper raises on bytes that no ZIP program wrote: its own checks, and what lies below them.
-_UNREADABLE = (pyzipper.BadZipFile, NotImplementedError, struct.error, EOFError, OSError, ValueError)
+_UNREADABLE = (
+    pyzipper.BadZipFile, NotImplementedError, struct.error, EOFError, OSError, ValueError, KeyError, OverflowError,
+    AttributeError, TypeError, MemoryError,
+)  # fmt: skip
 _AES_256 = 3  # the format's number for the strength
 
 
 def open_bundle(data: bytes, password: str) -> dict[str, bytes]:
     """Decrypt a bundle and check it against its manifest; return its files by name, manifest included.
 
-    Names are from a fixed set, so they can be joined to a folder as they are.
+    Names are from a fixed set, so they can be joined to a folder as they are. No octet of the file is without a
+    meaning, and the files are one device's: its certificate, the key of that, and the CA that the manifest names.
 
     Raises:
         KeyUnavailableError: the password is wrong.
@@ -35,10 +45,12 @@ def open_bundle(data: bytes, password: str) -> dict[str, bytes]:
         with pyzipper.AESZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
             _check_entries(entries)
+            if problem := layout_problem(data):
+                raise _damaged(problem)
             files = _decrypt(archive, entries, password)
     except _UNREADABLE as error:
         raise _damaged("it cannot be read as a ZIP archive") from error
-    _check_manifest(files)
+    _check_device(files, _check_manifest(files))
     return files
 
 
@@ -52,6 +64,8 @@ def _check_entries(entries: list[Any]) -> None:
         raise _damaged("it contains a file twice")
     if MANIFEST not in names:
         raise _damaged("it has no manifest")
+    if not {CERTIFICATE, ANCHOR} <= set(names):
+        raise _damaged("it lacks a certificate")
     for entry in entries:
         is_encrypted = entry.flag_bits & 1  # APPNOTE 4.4.4
         if not is_encrypted or (entry.wz_aes_version, entry.wz_aes_strength) != (zipfile_aes.WZ_AES_V2, _AES_256):
@@ -85,9 +99,10 @@ def _decrypt(archive: Any, entries: list[Any], password: str) -> dict[str, bytes
     return files
 
 
-def _check_manifest(files: dict[str, bytes]) -> None:
+def _check_manifest(files: dict[str, bytes]) -> dict[str, Any]:
+    """Hold names, sizes and digests against the manifest, which is returned."""
     try:
-        manifest = json.loads(files[MANIFEST])
+        manifest = dict(json.loads(files[MANIFEST]))
         schema, listed = manifest["schema"], dict(manifest["files"])
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise _damaged("its manifest cannot be read") from error
@@ -95,6 +110,27 @@ def _check_manifest(files: dict[str, bytes]) -> None:
         raise PolicyError(f"the bundle has schema {schema!r}", hint="open it with a newer iotonboard")
     if listed != {name: describe(data) for name, data in files.items() if name != MANIFEST}:
         raise _damaged("its files are not those of its manifest")
+    return manifest
+
+
+def _check_device(files: dict[str, bytes], manifest: dict[str, Any]) -> None:
+    """Make sure that certificate, key and CA are those of the device that the manifest names."""
+    try:
+        device_id = DeviceId(str(manifest.get("device_id")))
+        leaf = pem_decode_all("CERTIFICATE", files[CERTIFICATE])[0]
+        anchors = pem_decode_all("CERTIFICATE", files[ANCHOR])
+        facts = certificate_facts(leaf)
+        said = (manifest.get("serial"), manifest.get("fingerprint"))
+        is_its_own = facts.subject_cn == device_id and said == (facts.serial.hex, facts.fingerprint)
+        is_key_its_own = KEY not in files or public_key_matches(leaf, load_key(files[KEY], None))
+    except IotOnboardError as error:
+        raise _damaged(error.message) from error
+    if not is_its_own:
+        raise _damaged("its certificate is not that of its manifest")
+    if not is_key_its_own:
+        raise _damaged("its key does not belong to its certificate")
+    if manifest.get("ca_fingerprint") not in {sha256(anchor).hexdigest() for anchor in anchors}:
+        raise _damaged("its CA is not that of its manifest")
 
 
 def _wrong_password() -> KeyUnavailableError:

@@ -17,13 +17,14 @@ from datetime import UTC, datetime
 import pytest
 import pyzipper
 from iotonboard.delivery import aes_zip
-from iotonboard.delivery.bundle import build_bundle
+from iotonboard.delivery.bundle import build_bundle, describe
 from iotonboard.delivery.bundle_reader import open_bundle
 from iotonboard.errors import KeyUnavailableError, PolicyError
 from iotonboard.model import Validity
+from iotonboard.pki.pem import pem_encode
 from pyzipper import zipfile_aes
 
-from support.credentials import make_credential
+from support.credentials import key_der, make_credential
 
 PASSWORD = "correct-horse"
 
@@ -267,6 +268,68 @@ def test_refuses_other_archives(data: bytes) -> None:
     }.items():
         with pytest.raises(PolicyError, match=reason):
             open_bundle(foreign, PASSWORD)
+
+
+def test_no_octet_is_left_over(data: bytes) -> None:
+    """A ZIP library takes no notice of what these add: two programs might read two things in one file."""
+    directory = data.index(b"PK\1\2")
+    second = data.index(b"PK\3\4", 4)
+    end = data.rindex(b"PK\5\6")
+
+    def moved(by: int, *, begin: int, size: int = 0) -> bytes:
+        """An end record for a directory that begins, or is longer, by so many octets."""
+        fields = list(struct.unpack("<4s4HLLH", data[end:]))
+        fields[6] += by if begin else 0
+        fields[5] += size
+        return struct.pack("<4s4HLLH", *fields)
+
+    def with_places(octets: bytes, by: int, *, after: int) -> bytes:
+        """The directory of an archive in whose entries something was put in."""
+        listing, at = bytearray(octets), 0
+        while at < len(listing):
+            (place,) = struct.unpack_from("<L", listing, at + 42)
+            struct.pack_into("<L", listing, at + 42, place + by if place >= after else place)
+            at += 46 + sum(struct.unpack_from("<3H", listing, at + 28))
+        return bytes(listing)
+
+    listing = data[directory:end]
+    reasons = "there is something|end as bundles do|own header differ|lacks an entry|cannot be read as a ZIP"
+    local_date = bytearray(data)
+    local_date[second + 10] ^= 1
+    for changed in (
+        b"x" + data,
+        data + b"x",
+        data[:-2] + b"\1\0x",
+        b"in" + data[:directory] + with_places(listing, 2, after=0) + moved(2, begin=1),
+        data[:second] + b"in" + data[second:directory] + with_places(listing, 2, after=second) + moved(2, begin=1),
+        data[:directory] + b"in" + listing + moved(2, begin=1),
+        data[:end] + b"in" + data[end:],
+        data[:end] + b"in" + moved(0, begin=0, size=2),
+        bytes(local_date),
+    ):
+        with pytest.raises(PolicyError, match=reasons):
+            open_bundle(changed, PASSWORD)
+
+
+def test_refuses_files_that_are_not_one_devices(data: bytes) -> None:
+    files = open_bundle(data, PASSWORD)
+    factory_key = pem_encode("PRIVATE KEY", key_der("root"))
+    for changes, says, reason in (
+        ({"device.key": factory_key}, {}, "its key does not belong to its certificate"),
+        ({"device.crt": files["ca.crt"]}, {}, "not that of its manifest"),
+        ({"ca.crt": files["device.crt"]}, {}, "its CA is not that"),
+        ({}, {"device_id": "another"}, "not that of its manifest"),
+        ({}, {"device_id": "../x"}, "not a device id"),
+        ({}, {"device_id": None}, "not that of its manifest"),
+        ({}, {"fingerprint": "00"}, "not that of its manifest"),
+        ({"device.crt": b"no certificate"}, {}, "no 'CERTIFICATE' block"),
+        ({"device.key": b"no key"}, {}, "not a private key"),
+    ):
+        changed: dict[str, bytes] = {**files, **changes}
+        listed = {name: describe(content) for name, content in changed.items() if name != "manifest.json"}
+        changed["manifest.json"] = change_manifest(files, files=listed, **says)
+        with pytest.raises(PolicyError, match=reason):
+            open_bundle(make_foreign(changed), PASSWORD)
 
 
 def test_stretches_each_key_once_and_with_openssl(monkeypatch: pytest.MonkeyPatch) -> None:
