@@ -10,11 +10,12 @@ from iotonboard.ca.authority import chain_of
 from iotonboard.delivery.credential import Credential
 from iotonboard.delivery.formats import table
 from iotonboard.delivery.formats.output import Options
-from iotonboard.errors import ConflictError, NotFoundError, PolicyError
+from iotonboard.errors import ConflictError, KeyUnavailableError, NotFoundError, PolicyError
 from iotonboard.files import PRIVATE, PUBLIC, create_exclusive, make_private_dir, write_atomic
 from iotonboard.model import DeviceId, rfc3339
-from iotonboard.pki.keys import dump_key, load_key
-from iotonboard.store.certificates import sealed_key
+from iotonboard.pki.facts import certificate_facts, is_issued_by
+from iotonboard.pki.keys import dump_key, load_key, public_key_matches
+from iotonboard.store.certificates import certificate_der, sealed_key
 from iotonboard.store.devices import device_record
 from iotonboard.store.issuers import all_issuers, issuer_of
 from iotonboard.store.secrets import purged_at
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from iotonboard.model import CertificateRecord, SerialNumber
     from iotonboard.state.state import State
 
-
+_CHANGED = "somebody changed the database: look at 'iotonboard health --deep', then restore the latest backup"
 _SUFFIXES = {
     "zip": ".zip", "p12": ".p12", "pem-chain": ".pem", "c-header": ".h", "esp-nvs": ".csv", "esp-secure-cert": ".csv",
     "json": ".json",
@@ -38,6 +39,7 @@ def encode(state: State, authority: Authority, device_id: str, format_name: str)
     Raises:
         NotFoundError: no such device, or none of its certificates is valid.
         PolicyError: the format needs a key that is not here.
+        KeyUnavailableError: the key that is here is not that of the certificate, or that is not the device's.
     """
     certificate = current_certificate(state, device_id)
     refuse_purged(state, device_id, certificate.serial)
@@ -54,22 +56,57 @@ def encode(state: State, authority: Authority, device_id: str, format_name: str)
 def credential_of(
     state: State, authority: Authority, device_id: str, certificate: CertificateRecord, key_der: bytes | None
 ) -> Credential:
-    """One certificate of a device with the chain of the CA that issued it, and every CA that the device trusts."""
-    issuer = issuer_of(state.store, certificate.serial)
-    (issuer_der,) = (row.der for row in all_issuers(state.store) if row.id == issuer)
+    """One certificate of a device with the chain of the CA that issued it, and every CA that the device trusts.
+
+    Raises:
+        KeyUnavailableError: it is another one than the CA issued to this device.
+    """
+    issuer_der = check_certificate(state, device_id, certificate)
     return Credential(
         DeviceId(device_id), certificate.serial, certificate.validity, certificate.der, key_der, chain_of(issuer_der),
         anchors=authority.anchors,
     )  # fmt: skip
 
 
+def check_certificate(state: State, holder: str, certificate: CertificateRecord) -> bytes:
+    """Hold a device's or broker's certificate against the row that it stands in; returns its CA's certificate, DER.
+
+    Raises:
+        KeyUnavailableError: no CA of this state issued it to this holder with this serial.
+    """
+    issuer = issuer_of(state.store, certificate.serial)
+    issuer_der = next((row.der for row in all_issuers(state.store) if row.id == issuer), None)
+    try:
+        facts = certificate_facts(certificate.der)
+        is_right = facts.serial == certificate.serial and holder in (facts.subject_cn, *facts.alt_names)
+        if is_right and issuer_der is not None and is_issued_by(certificate.der, issuer_der):
+            return issuer_der
+    except PolicyError:  # no certificate at all
+        pass
+    raise KeyUnavailableError(
+        f"the certificate in the row {certificate.serial.hex} is none that a CA of this state issued to {holder!r}",
+        hint=_CHANGED,
+    )
+
+
 def open_secret(state: State, authority: Authority, serial: SerialNumber) -> tuple[bytes | None, str | None]:
-    """Plain key (PKCS#8 DER) and bundle password of a certificate; both ``None`` when the workstation has no key."""
+    """Plain key (PKCS#8 DER) and bundle password of a certificate; both ``None`` when the workstation has no key.
+
+    Raises:
+        KeyUnavailableError: what stands in its row is no key, or not that of the certificate.
+    """
     sealed = sealed_key(state.store, serial)
     if sealed is None:
         return None, None
     password = authority.vault_of(issuer_of(state.store, serial)).bundle_password(serial, sealed.salt)
-    return dump_key(load_key(sealed.key_der, password.encode("ascii"))), password
+    try:
+        key = load_key(sealed.key_der, password.encode("ascii"))
+        is_its_own = public_key_matches(certificate_der(state.store, serial) or b"", key)
+    except (KeyUnavailableError, PolicyError):
+        is_its_own = False
+    if not is_its_own:
+        raise KeyUnavailableError(f"the key in the row {serial.hex} is not that of its certificate", hint=_CHANGED)
+    return dump_key(key), password
 
 
 def refuse_purged(state: State, device_id: str, serial: SerialNumber) -> None:

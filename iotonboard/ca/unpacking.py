@@ -25,6 +25,7 @@ from iotonboard.files import (
     remove_file,
     write_atomic,
 )
+from iotonboard.pki.keys import load_key, public_key_matches
 from iotonboard.reading import read_file
 from iotonboard.state.config import FILE_NAME, NO_FILE, Config, FileContent, Recorded, database_path, resolve
 from iotonboard.state.held_settings import hold_back, is_inside, split_environment
@@ -33,7 +34,7 @@ from iotonboard.state.recorded_settings import read_recorded, read_settings
 from iotonboard.state.setting_table import SETTINGS
 from iotonboard.state.settings_file import write_settings_file
 from iotonboard.state.settings_seal import holds, seal_settings
-from iotonboard.store.certificates import broker_hosts
+from iotonboard.store.certificates import broker_certificates, broker_hosts
 from iotonboard.store.store import Store
 
 if TYPE_CHECKING:
@@ -237,6 +238,8 @@ def bring_back_brokers(
             known.add(stored)
             if name == _PLAIN_KEY and stored in archive.names and not plain_keys:
                 left_out.append(f"{stored!r}: a key in the clear comes back with --plain-keys alone")
+            elif name == _PLAIN_KEY and stored in archive.names and not _is_key_of(archive.read(stored), store, host):
+                left_out.append(f"{stored!r}: not the key of that broker's certificate")
             elif stored in archive.names:
                 _make_folders(os.path.dirname(paths.certs), folder)
                 _bring_back(archive, stored, path, copied, PRIVATE if name == _PLAIN_KEY else PUBLIC)
@@ -247,6 +250,14 @@ def bring_back_brokers(
             f"the backup holds {min(unknown)!r}, of a broker that it does not know", hint="use another copy"
         )
     return left_out
+
+
+def _is_key_of(content: bytes, store: Store, host: str) -> bool:
+    """Say whether a plain key is that of a broker's newest certificate."""
+    try:
+        return public_key_matches(broker_certificates(store, host)[0].der, load_key(content, None))
+    except (KeyUnavailableError, PolicyError):
+        return False
 
 
 def put_in_place(unpacked: Unpacked) -> None:

@@ -8,13 +8,13 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import seal_audit
-from iotonboard.ca.credentials import credential_of, open_secret
+from iotonboard.ca.credentials import check_certificate, credential_of, open_secret
 from iotonboard.ca.crl import sign_crls
 from iotonboard.delivery import bundle
-from iotonboard.errors import ConflictError, IotOnboardError, NotFoundError, StateError
+from iotonboard.errors import ConflictError, KeyUnavailableError, NotFoundError, StateError
 from iotonboard.files import make_private
 from iotonboard.health.checks.table import CHECKS, run_checks
-from iotonboard.health.inspection import Repair, inspect_state
+from iotonboard.health.inspection import Difference, Repair, inspect_state
 from iotonboard.model import RevocationReason
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.changes import revoke_certificates
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from iotonboard.ca.authority import Authority, Unlock
     from iotonboard.health.finding import Finding
-    from iotonboard.health.inspection import Difference
     from iotonboard.model import SerialNumber
     from iotonboard.state.state import State
 
@@ -66,8 +65,9 @@ def repair(state: State, unlock: Unlock) -> Repaired:
 
     Indexes of the database are built anew first, which needs no key: all else is found by them. Revocations that the
     database forgot are recorded again, files are written from the database, modes are set, CRL and ACL are published
-    anew. Edited and vanished rows stay: only a backup knows what they said. Rows that were set aside are recorded in
-    the trail, and what stands in their place counts from then on.
+    anew. Edited and vanished rows stay: only a backup knows what they said; so does a key that is not that of its
+    certificate, and no file is written from it. Rows that were set aside are recorded in the trail, and what stands in
+    their place counts from then on.
 
     Raises:
         KeyUnavailableError: the CA key is missing, or the passphrase does not open it.
@@ -78,12 +78,15 @@ def repair(state: State, unlock: Unlock) -> Repaired:
     differences = find_differences(state)
     if not differences:
         return Repaired(rebuilt, [])
-    authority = unlock()
+    authority, swapped = unlock(), list[Difference]()
     with state.transaction(signing=True) as now:
         for serial in {one.serial for one in differences if one.repair is Repair.REVOKE and one.serial}:
             _revoke_again(state, serial, now)
         for serial in {one.serial for one in differences if one.repair is Repair.WRITE_FILES and one.serial}:
-            _queue_files(state, authority, serial, now)
+            try:
+                _queue_files(state, authority, serial, now)
+            except KeyUnavailableError as error:
+                swapped.append(Difference("key", certificate_by_serial(state.store, serial)[1], error.message))
         _accept_set_aside(state, now)
         if any(one.kind == "ca" for one in differences):
             state.store.set_meta("ca_published", "")
@@ -94,7 +97,7 @@ def repair(state: State, unlock: Unlock) -> Repaired:
         if difference.repair is Repair.SET_MODE:
             make_private(difference.subject)
     refuse_unpublished(publish(state, *EVERYTHING))
-    return Repaired(rebuilt + len(differences), find_differences(state))
+    return Repaired(rebuilt + len(differences), [*swapped, *find_differences(state)])
 
 
 def _rebuild_indexes(state: State) -> int:
@@ -124,18 +127,19 @@ def _accept_set_aside(state: State, now: datetime) -> None:
 
 
 def _queue_files(state: State, authority: Authority, serial: SerialNumber, now: datetime) -> None:
-    """Queue a certificate's files for publication, with a new bundle when it had one."""
+    """Queue a certificate's files for publication, with a new bundle when it had one.
+
+    Raises:
+        KeyUnavailableError: its row holds the key or the certificate of another one.
+    """
     certificate, holder = certificate_by_serial(state.store, serial)
     content = None
     said = trail_entry(state.store, serial)
-    if said and said.bundle:
-        try:
-            key_der, password = open_secret(state, authority, serial)
-        except IotOnboardError:
-            key_der, password = None, None
-        if key_der and password:
-            credential = credential_of(state, authority, holder, certificate, key_der)
-            content = bundle.build_bundle(credential, password)
+    check_certificate(state, holder, certificate)
+    key_der, password = open_secret(state, authority, serial)
+    if said and said.bundle and key_der and password:
+        credential = credential_of(state, authority, holder, certificate, key_der)
+        content = bundle.build_bundle(credential, password)
     detail = {"repaired": "files"} | ({"bundle": sha256(content).hexdigest()} if content else {})
     state.record(now, holder, serial=serial.hex, detail=detail)
     add_pending(state.store, serial, content)

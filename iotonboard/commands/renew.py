@@ -16,6 +16,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from iotonboard.ca.credentials import check_certificate
 from iotonboard.enrolment.answer_files import keep_all
 from iotonboard.enrolment.batch import Enrolled, Pace, Plan, run_batch
 from iotonboard.enrolment.desk import KeptKey, Order
@@ -134,6 +135,7 @@ def _plan(state: State, authority: Authority, options: Options, target: Target) 
 def _order(
     state: State, authority: Authority, options: Options, line: int, device: DeviceRecord, newest: CertificateRecord
 ) -> Order:
+    check_certificate(state, device.device_id, newest)
     facts = certificate_facts(newest.der)
     sealed = sealed_key(state.store, newest.serial)
     spki_der, key_type, kept = None, options.key_type or facts.key_type, None
@@ -141,7 +143,7 @@ def _order(
         spki_der, key_type = options.csr.spki_der, options.csr.key_type
     elif options.key == "same" and sealed:
         vault = authority.vault_of(issuer_of(state.store, newest.serial))
-        kept = KeptKey(sealed.key_der, vault.bundle_password(newest.serial, sealed.salt))
+        kept = KeptKey(sealed.key_der, vault.bundle_password(newest.serial, sealed.salt), facts.spki_der)
     elif options.key == "same" or (options.key == "auto" and is_device_made(state.store, newest.serial)):
         spki_der = facts.spki_der
         _refuse_other_type(device, facts.key_type, options.key_type)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from iotonboard.ca.vault import SALT_OCTETS
 from iotonboard.delivery import bundle
 from iotonboard.delivery.credential import Credential
-from iotonboard.errors import IotOnboardError
+from iotonboard.errors import IotOnboardError, KeyUnavailableError
 from iotonboard.model import Refused
 from iotonboard.pki.certificates import issue_device
 from iotonboard.pki.keys import dump_key, encrypt_key, generate_key, load_key, load_public_key, spki_der
@@ -31,10 +32,14 @@ _ITERATIONS = 1  # of PBKDF2: they slow guessing, and nobody guesses 128 random 
 
 @dataclass(frozen=True, slots=True)
 class KeptKey:
-    """The key of an earlier certificate, encrypted as it lies in the store, with its password."""
+    """The key of an earlier certificate, encrypted as it lies in the store, with its password.
+
+    ``spki_der``: what that certificate certified, SubjectPublicKeyInfo.
+    """
 
     encrypted: bytes = field(repr=False)
     password: str = field(repr=False)
+    spki_der: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,7 @@ class Desk:
 
         Raises:
             PolicyError: the public key is not supported, or the lint refused the certificate.
-            KeyUnavailableError: the kept key cannot be opened.
+            KeyUnavailableError: the kept key cannot be opened, or is not that of its certificate.
         """
         private, public = self._key(order)
         der = issue_device(self.issuer, public, order.device_id, order.serial, order.validity, self.profile)
@@ -113,11 +118,20 @@ class Desk:
         if order.csr_spki_der:
             return None, load_public_key(order.csr_spki_der)
         kept = order.kept_key
-        if kept is None:
-            private = generate_key(order.key_type)
-        else:
-            private = load_key(kept.encrypted, kept.password.encode("ascii"))
+        private = _open_kept(kept, order.device_id) if kept else generate_key(order.key_type)
         return private, private.public_key()
+
+
+def _open_kept(kept: KeptKey, device_id: DeviceId) -> PrivateKey:
+    """Open the key of an earlier certificate, and hold it against that."""
+    with contextlib.suppress(KeyUnavailableError):
+        private = load_key(kept.encrypted, kept.password.encode("ascii"))
+        if spki_der(private.public_key()) == kept.spki_der:
+            return private
+    raise KeyUnavailableError(
+        f"the key of {str(device_id)!r} is not that of its certificate",
+        hint="somebody changed the database: look at 'iotonboard health --deep', then restore the latest backup",
+    )
 
 
 def encrypt_secret(key_der: bytes, password: str) -> bytes:
