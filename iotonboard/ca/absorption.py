@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from iotonboard.ca.crl_calendar import load_calendar, save_calendar
 from iotonboard.errors import PolicyError
 from iotonboard.model import from_epoch, to_epoch
-from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, crl_facts, entries_of_any_writer, listed_entries
 from iotonboard.pki.crl_entry import encode_entry, serial_and_reason
+from iotonboard.pki.given import crls_in
 from iotonboard.reading import read_file
 from iotonboard.state.changes import revoke_certificates
 from iotonboard.state.region_change import forget_other_copy
@@ -61,7 +61,7 @@ def continue_alone(state: State) -> None:
 
 
 def read_crls(path: str) -> list[bytes]:
-    """The CRLs of a file, PEM or DER, as DER.
+    """The CRLs of a file, PEM with whatever stands around the blocks or DER, as DER.
 
     Raises:
         NotFoundError: there is no such file.
@@ -69,11 +69,12 @@ def read_crls(path: str) -> list[bytes]:
     """
     content = read_file(path, limit=1 << 30)
     try:
-        ders = pem.pem_decode_all("X509 CRL", content) if b"-----BEGIN" in content else [content]
+        ders = crls_in(content)
         for der in ders:
             crl_facts(der)
     except PolicyError as error:
-        raise PolicyError(f"{path!r}: {error.message}", hint="name the newest crl.pem that a broker has") from error
+        hint = error.hint or "name the newest crl.pem that a broker has"
+        raise PolicyError(f"{path!r}: {error.message}", hint=hint) from error
     return ders
 
 

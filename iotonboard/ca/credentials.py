@@ -15,6 +15,7 @@ from iotonboard.files import PRIVATE, PUBLIC, create_exclusive, make_private_dir
 from iotonboard.model import DeviceId, rfc3339
 from iotonboard.pki.facts import certificate_facts, is_issued_by
 from iotonboard.pki.keys import dump_key, load_key, public_key_matches
+from iotonboard.reading import read_file
 from iotonboard.store.certificates import certificate_der, sealed_key
 from iotonboard.store.devices import device_record
 from iotonboard.store.issuers import all_issuers, issuer_of
@@ -183,6 +184,41 @@ def write_below(
     """Write one of many devices' credentials below ``folder``; errors as ``write_credentials``."""
     path = target_path(folder, device_id, format_name)
     return write_credentials(state, authority, device_id, format_name, path, force=force)
+
+
+def complete_below(state: State, authority: Authority, device_id: str, format_name: str, folder: str) -> None:
+    """Write those files of a device's credentials that an earlier call did not come to write.
+
+    Raises:
+        ConflictError: one that is there belongs to something else; nothing was written.
+        Others as ``write_credentials``.
+    """
+    chosen, path = table.find_format(format_name), target_path(folder, device_id, format_name)
+    targets = [
+        (path if chosen.single_file else os.path.join(path, file.name), file)
+        for file in encode(state, authority, device_id, format_name)[0]
+    ]
+    missing = [(target, file) for target, file in targets if not _is_there(target, file)]
+    if not missing:
+        return
+    if not chosen.single_file:
+        make_private_dir(path)
+    record_export(state, device_id, format_name, os.path.abspath(path))
+    for target, file in missing:
+        write_atomic(target, file.data, PRIVATE if file.secret else PUBLIC)
+
+
+def _is_there(path: str, file: OutputFile) -> bool:
+    """Whether a file is there and whole; false too for its beginning, which a call left that was killed."""
+    if not os.path.lexists(path):
+        return False
+    if not os.path.islink(path) and os.path.isfile(path):
+        found = read_file(path)
+        if found == file.data:
+            return True
+        if file.data.startswith(found):
+            return False
+    raise ConflictError(f"{path!r} exists already", hint="choose another folder")
 
 
 def _prepare_targets(

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from iotonboard.cli.targets import exit_code_with
 from iotonboard.errors import InterruptedBatchError
 from iotonboard.model import Refused
 
@@ -18,14 +19,16 @@ if TYPE_CHECKING:
     from iotonboard.enrolment.batch import Enrolled, StartWorkers
     from iotonboard.enrolment.desk import Desk
     from iotonboard.enrolment.password_file import PasswordFile
+    from iotonboard.enrolment.results import ResultsFile
     from iotonboard.enrolment.workers import Workers
+    from iotonboard.state.state import State
 
 _OUTCOMES = ("created", "reissued", "renewed", "skipped", "failed")  # in the order of a summary
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What was told of a batch: how many devices had which outcome, and the exit code of the first refusal."""
+    """What was told of a batch: how many devices had which outcome, and the exit code of the refusals."""
 
     counts: dict[str, int]
     exit_code: int
@@ -48,6 +51,7 @@ def tell(
     *,
     is_json: bool,
     total: int | None,
+    is_stream: bool = False,
 ) -> Told:
     """Print each answer as it comes, with progress beside it.
 
@@ -59,7 +63,7 @@ def tell(
         for answer in shown:
             if isinstance(answer, Refused):
                 counts["failed"] += 1
-                exit_code = exit_code or answer.error.exit_code
+                exit_code = exit_code_with(exit_code, answer, is_stream=is_stream)
                 session.refusal(answer, is_json=is_json)
             else:
                 counts[answer.outcome] += 1
@@ -89,6 +93,15 @@ def worker_starter(session: Session, jobs: int | None) -> StartWorkers | None:
         return worker_processes(desk, jobs or usable_cores(), session.message)
 
     return start
+
+
+def results_file(state: State, verb: str, path: str | None, *, is_many: bool) -> ResultsFile | None:
+    """The results file: where the operator says, below the state for a batch, none for a single device."""
+    if path is None and not is_many:
+        return None
+    from iotonboard.enrolment.results import ResultsFile, default_path
+
+    return ResultsFile(path or default_path(state.paths.root, verb, state.clock()))
 
 
 def open_passwords(path: str | None) -> AbstractContextManager[PasswordFile | None]:

@@ -47,6 +47,7 @@ def confirm(
                 "fingerprint": one.certificate.fingerprint,
                 "confirmed_at": rfc3339(one.confirmed_at),
             }
-            what = "confirmed" if one.is_new else "was confirmed already"
+            what = "confirmed" if one.is_new else "was confirmed before"
+            what += ", and is proved now" if one.is_proved_now else ""
             session.result(values, f"{one.device_id}\t{what}\t{rfc3339(one.confirmed_at)}")
     return told.end()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from iotonboard.cli import output
-from iotonboard.cli.batch import open_passwords, refuse_stopped, stop_signal, tell, worker_starter
+from iotonboard.cli.batch import open_passwords, refuse_stopped, results_file, stop_signal, tell, worker_starter
 from iotonboard.cli.complete import complete_format
 from iotonboard.cli.options import BatchOption, IdColumnOption, ValidityOption
 from iotonboard.cli.session import Session, verb
@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from iotonboard.enrolment.batch import Enrolled
     from iotonboard.enrolment.csr_files import CsrFolder
     from iotonboard.enrolment.request import Request
-    from iotonboard.enrolment.results import ResultsFile
     from iotonboard.model import Refused
-    from iotonboard.state.state import State
 
 app = typer.Typer()
 _IDLE_AFTER_S = 0.25
@@ -109,14 +107,14 @@ def register(
         is_list=batch is not None,
         is_stream=stream,
     )
-    named = count or max(len(ids or ()), 1)
-    is_json, is_list = session.json or stream, bool(batch is not None or stream or csr_dir)
+    named, is_json = count or max(len(ids or ()), 1), session.json or stream
+    is_list = bool(batch is not None or stream or csr_dir)
     with session.open_state() as state, open_passwords(passwords) as password_file, stop_signal() as stopped:
         _say_where_keys_belong(
             session, state.config["key_origin"], csr=bool(csr or csr_dir), is_list=bool(batch or stream)
         )
         lines = _lines_of_stdin(stopped) if stream else None
-        kept = _results(state, results, is_many=named > 1 or (is_list and not stream))
+        kept = results_file(state, "register", results, is_many=named > 1 or (is_list and not stream))
         answers = command.register(
             state,
             _requests(session, ids, named, _Source(batch, csr, csr_dir, lines, id_column, not uuid), common),
@@ -127,11 +125,11 @@ def register(
             start_workers=worker_starter(session, jobs),
         )
         total = 1 if stream else _count_rows(batch) if batch else None if csr_dir else named
-        told = tell(session, answers, partial(_show, is_json=is_json), is_json=is_json and is_list, total=total)
+        show = partial(_show, is_json=is_json)
+        told = tell(session, answers, show, is_json=is_json and is_list, total=total, is_stream=stream)
         if told.devices > 1 or is_list:
             session.message((told.summary or "the list is empty") + (f"; results in {kept.path}" if kept else ""))
-        missing = named - told.counts["created"]
-        refuse_stopped(stopped, hint=_how_to_go_on(missing if count else None))
+        refuse_stopped(stopped, hint=_how_to_go_on(named - told.counts["created"] if count else None))
     return told.exit_code
 
 
@@ -192,7 +190,9 @@ def _requests(
         listed = device_list.read_stream(source.lines, source.id_column, needs_id=source.needs_id)
         return _with_defaults(listed, common)
     if source.batch is not None:
-        rows = device_list.read_devices(source.batch, sys.stdin.buffer, source.id_column, needs_id=source.needs_id)
+        rows = device_list.read_devices(
+            source.batch, sys.stdin.buffer, source.id_column, needs_id=source.needs_id, tell=session.message
+        )
         return _with_defaults(rows, common)
     if source.csr_dir is not None:
         return _with_defaults(csr_files.read_csr_folder(_look_into(session, source.csr_dir)), common)
@@ -283,28 +283,19 @@ def _how_to_go_on(missing: int | None) -> str:
 # -- what is kept and told ------------------------------------------------------------------------------------------
 
 
-def _results(state: State, path: str | None, *, is_many: bool) -> ResultsFile | None:
-    """The results file: where the operator says, below the state for a batch, none for a single device."""
-    if path is None and not is_many:
-        return None
-    from iotonboard.enrolment.results import ResultsFile, default_path
-
-    return ResultsFile(path or default_path(state.paths.root, "register", state.clock()))
-
-
 def _export(format_name: str | None, out: str | None) -> Export | None:
     """What writes a device's credentials in a format as soon as it is registered."""
     if (format_name is None) != (out is None):
         raise UsageError("--format and --out go together", hint="for example: --format p12 --out ./credentials")
     if format_name is None or out is None:
         return None
-    from iotonboard.ca.credentials import write_below
     from iotonboard.delivery.formats.table import find_format
+    from iotonboard.enrolment.answer_files import Export
     from iotonboard.files import make_private_dir
 
     find_format(format_name)
     make_private_dir(out)
-    return partial(write_below, format_name=format_name, folder=out, force=False)
+    return Export(format_name, out)
 
 
 def _show(answer: Enrolled, *, is_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from iotonboard.cli import output
 from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument, ReloadOption
 from iotonboard.cli.session import Session, verb
-from iotonboard.cli.targets import check_list, named_targets
+from iotonboard.cli.targets import check_list, exit_code_with, named_targets
 from iotonboard.errors import BusyError, IotOnboardError, UnpublishedError, UsageError
 from iotonboard.model import Refused, RevocationReason, Target, rfc3339
 
@@ -141,7 +142,7 @@ def _listed(session: Session, batch: str, id_column: str) -> Iterator[Target | R
 
 
 def _print_all(session: Session, results: Sequence[Revoked | Refused], unpublished: Sequence[Unpublished]) -> int:
-    """Print what became of each target; returns the exit code of the first that was refused."""
+    """Print what became of each target; returns the exit code of those that were refused."""
     refused = [one for one in results if isinstance(one, Refused)]
     for one in results:
         if isinstance(one, Refused):
@@ -152,7 +153,7 @@ def _print_all(session: Session, results: Sequence[Revoked | Refused], unpublish
         session.message("warning: an index of the database is damaged; type: iotonboard health --repair")
     if refused and len(results) > 1:
         session.message(f"{len(refused)} of {len(results)} were refused")
-    return refused[0].error.exit_code if refused else 0
+    return reduce(exit_code_with, refused, 0)
 
 
 def _print(session: Session, one: Revoked, unpublished: Sequence[Unpublished]) -> None:

@@ -6,7 +6,7 @@ import sys
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
-from iotonboard.errors import UsageError
+from iotonboard.errors import BusyError, PolicyError, UsageError
 from iotonboard.model import Refused, Target
 
 if TYPE_CHECKING:
@@ -78,6 +78,19 @@ def either(ids: Sequence[str] | str | None, batch: str | None, example: str) -> 
         raise UsageError("name devices, or a list with --batch", hint=f"for example: iotonboard {example}")
 
 
+def exit_code_with(exit_code: int, refused: Refused, *, is_stream: bool = False) -> int:
+    """The exit code of a call that had ``exit_code`` so far, with one more device that was refused.
+
+    Whatever refuses a row of a list, the list has a row that was passed over, which is 6. What the disk refused, or
+    another command's lock, comes before everything. Devices on the command line, and those of a stream, whose lines are
+    calls of their own, keep the code of the first error.
+    """
+    own = refused.error.exit_code
+    if BusyError.exit_code in (exit_code, own):
+        return BusyError.exit_code
+    return exit_code or (PolicyError.exit_code if refused.line and not is_stream else own)
+
+
 class Told:
     """Tells which devices were refused, counts them, and hands the others on."""
 
@@ -102,11 +115,11 @@ class Told:
         """Tell why devices were refused."""
         for one in refused:
             self._refused += 1
-            self.exit_code = self.exit_code or one.error.exit_code
+            self.exit_code = exit_code_with(self.exit_code, one)
             self._session.refusal(one, is_json=self._in_json)
 
     def end(self) -> int:
-        """Tell how many devices were passed over, and return the exit code of the first."""
+        """Tell how many devices were passed over, and return the exit code."""
         count = self._refused + self._done
         if self._refused and count > 1:
             self._session.message(f"{self._refused} of {count} were passed over")

@@ -32,12 +32,16 @@ _GROUP = 128  # confirmations per commit
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """One certificate that was taken, and when that was recorded. ``is_new`` is false when it was before."""
+    """One certificate that was taken, and when that was recorded first. ``is_new`` is false when it was before.
+
+    ``is_proved_now``: it was before, without a proof, and here is one.
+    """
 
     device_id: str
     certificate: CertificateRecord
     confirmed_at: datetime
     is_new: bool
+    is_proved_now: bool
 
 
 def confirm(state: State, targets: Iterable[Target | Refused]) -> Iterator[Confirmed | Refused]:
@@ -69,14 +73,14 @@ def _confirm(state: State, target: Target | Refused, now: datetime) -> Confirmed
         raise  # the disk and not the row: SQLite may have ended the whole transaction
     except IotOnboardError as error:
         return Refused(target.device_id, target.line, error)
-    proved = target.is_reported
-    is_new = add_receipt(state.store, certificate.serial, now, proved=proved)
-    if is_new:
+    before = confirmed_at(state.store, certificate.serial)
+    is_recorded = add_receipt(state.store, certificate.serial, now, proved=target.is_reported)
+    if is_recorded:
         close_deliveries(state.store, certificate.serial, "fetched")
-        detail = {"confirmed": certificate.fingerprint, "proved": proved}
+        detail = {"confirmed": certificate.fingerprint, "proved": target.is_reported}
         state.record(now, target.device_id, serial=certificate.serial.hex, detail=detail)
-    moment = confirmed_at(state.store, certificate.serial) or now
-    return Confirmed(target.device_id, certificate, moment, is_new)
+    is_new = before is None
+    return Confirmed(target.device_id, certificate, before or now, is_new, is_recorded and not is_new)
 
 
 def _find(state: State, target: Target) -> CertificateRecord:

@@ -7,21 +7,32 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import seal_audit
-from iotonboard.ca.credentials import current_certificate, open_secret, refuse_purged
+from iotonboard.ca.credentials import (
+    complete_below,
+    current_certificate,
+    open_secret,
+    refuse_purged,
+    write_below,
+)
 from iotonboard.errors import ConflictError, NotFoundError, PolicyError
 from iotonboard.model import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
     from iotonboard.ca.authority import Authority
-    from iotonboard.ca.credentials import Exported
     from iotonboard.enrolment.batch import Enrolled
     from iotonboard.enrolment.password_file import PasswordFile
     from iotonboard.enrolment.results import ResultsFile
     from iotonboard.state.state import State
 
-    Export = Callable[[State, Authority, str], Exported]  # writes a device's credentials in a format
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A format in which each device's credentials are written, and the folder that takes them."""
+
+    format_name: str
+    folder: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +76,8 @@ def _keep(state: State, authority: Authority, answer: Enrolled | Refused, keepin
         keeping.passwords.add(answer.device_id, answer.serial.hex, answer.bundle_password)
         answer = replace(answer, bundle_password=None)
     if keeping.export:
-        answer = replace(answer, exported=keeping.export(state, authority, answer.device_id).path)
+        place = keeping.export.format_name, keeping.export.folder
+        answer = replace(answer, exported=write_below(state, authority, answer.device_id, *place, force=False).path)
     return answer
 
 
@@ -86,6 +98,7 @@ def _complete(state: State, authority: Authority, answer: Enrolled, keeping: Kee
                     seal_audit(state, authority)
                 keeping.passwords.add(answer.device_id, certificate.serial.hex, password)
         if keeping.export:
-            keeping.export(state, authority, answer.device_id)
+            place = keeping.export.format_name, keeping.export.folder
+            complete_below(state, authority, answer.device_id, *place)
     except (ConflictError, NotFoundError, PolicyError):
-        return  # its credentials are there already, or there is nothing to write
+        return  # something else is there, or there is nothing to write

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from iotonboard.ca.authority import refuse_changed, seal_audit
 from iotonboard.ca.copies import refuse_copies
@@ -137,13 +137,13 @@ def run_batch(
         PolicyError: the clock cannot be right.
         ConflictError: another copy of the state is at work.
         BusyError: the state is locked, the disk refuses, or a worker process was killed; what was answered stays.
-        IotOnboardError: the requests broke off; what was recorded is answered before that is raised.
+        IotOnboardError: the requests broke off; those before are done and answered before that is raised.
     """
     refuse_copies(state)
     waiting: list[Enrolled | Refused] = []  # the answers of a group that is durable, and whose files are to come
-    problem: IotOnboardError | None = None
+    asked = _Asked(requests)
     try:
-        desk, groups = desk_of(state, authority), plan_groups(iter(requests), plan, pace)
+        desk, groups = desk_of(state, authority), plan_groups(iter(asked), plan, pace)
         first = next(groups, [])
         with _workers(first, desk, pace) as workers:
             for group in issue_groups(chain((first,), groups), desk, workers):
@@ -159,14 +159,28 @@ def run_batch(
                 if pace.stopped() or (pace.strict and any(isinstance(one, Refused) for one in recorded)):
                     break  # what is issued ahead was not released, and is forgotten
     except IotOnboardError as error:
-        problem = error
+        asked.problem = error
     finally:
         unpublished = publish_all(state, authority, pace.backlog, needs_crl=needs_crl)
     yield from waiting
-    if problem:
-        raise problem
+    if asked.problem:
+        raise asked.problem
     refuse_unpublished(unpublished)
     refuse_other_copy(state)  # seen while this was published: its ACL stays as it is, and lacks the new devices
+
+
+class _Asked(Generic[RequestT]):
+    """Requests up to where they break off, and why they or the batch did: what was asked before is done first."""
+
+    def __init__(self, requests: Iterable[RequestT | Refused]) -> None:
+        self._requests = requests
+        self.problem: IotOnboardError | None = None
+
+    def __iter__(self) -> Iterator[RequestT | Refused]:
+        try:
+            yield from self._requests
+        except IotOnboardError as error:
+            self.problem = error
 
 
 def plan_groups(

@@ -12,9 +12,9 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from iotonboard.enrolment.list_columns import OF_A_DEVICE, OF_A_TARGET, field_of, is_id_word, key_of
+from iotonboard.enrolment.list_columns import OF_A_DEVICE, OF_A_TARGET, Meaning, field_of, is_id_word, key_of
 from iotonboard.enrolment.list_lines import MAX_LINE_OCTETS, name_of
-from iotonboard.enrolment.list_reader import SHOWN, Entry, Meaning, json_entry, read_entries
+from iotonboard.enrolment.list_reader import SHOWN, Entry, json_entry, read_entries
 from iotonboard.enrolment.list_rows import clean
 from iotonboard.enrolment.request import check_value, parse_request
 from iotonboard.errors import IotOnboardError, PolicyError
@@ -46,14 +46,20 @@ _TARGETS = Meaning(_field_of_target, OF_A_TARGET, also_names=frozenset({"serial"
 
 
 def read_devices(
-    source: str, stdin: BinaryIO, id_column: str = "", *, needs_id: bool = True
+    source: str,
+    stdin: BinaryIO,
+    id_column: str = "",
+    *,
+    needs_id: bool = True,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Request | Refused]:
     """Read devices that are to be registered; ``-`` is ``stdin``.
 
     Beside the id, ``name``, ``csr`` (a file beside the list, or the request itself as PEM), ``key_type``,
     ``validity_days`` and ``topics`` (``access:topic`` separated by blanks) have a meaning; every other column is an
     attribute. Of results and other output of this program only the ids count. ``id_column`` names the id's column;
-    without ``needs_id`` a row may have none.
+    without ``needs_id`` a row may have none. ``tell`` is called where the last line has no end: the list may be cut off
+    there. It is called too for columns that became attributes of another name.
 
     Raises:
         NotFoundError: the list cannot be opened.
@@ -64,7 +70,24 @@ def read_devices(
     entries = read_entries(source, stdin, _DEVICES if needs_id else _DEVICES_WITHOUT_ID, id_column)
     if entries is None:
         raise PolicyError(f"{name_of(source)} is empty", hint="its first line names the columns: device_id,name,line")
-    return (entry if isinstance(entry, Refused) else _read_device(entry, folder) for entry in entries)
+    return _devices(entries, folder, tell)
+
+
+def _devices(
+    entries: Iterable[Entry | Refused], folder: str, tell: Callable[[str], None]
+) -> Iterator[Request | Refused]:
+    told: set[tuple[str, str]] = set()
+    for entry in entries:
+        if isinstance(entry, Refused):
+            yield entry
+            continue
+        if not told.issuperset(entry.renamed):
+            named = ", ".join(f"{name[:SHOWN]!r} as {key!r}" for name, key in entry.renamed if (name, key) not in told)
+            tell(f"columns become attributes of another name: {named}")
+            told.update(entry.renamed)
+        yield _read_device(entry, folder)
+        if entry.is_open:
+            tell(f"line {entry.line}: {_NO_END}")
 
 
 def read_stream(

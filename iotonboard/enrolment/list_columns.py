@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import PolicyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 # A results file, known by this header, or JSON lines with these keys.
 RESULTS = ("line", "device_id", "serial", "fingerprint", "bundle", "status", "error")
@@ -48,6 +49,41 @@ _HEADER_WORDS = frozenset(
 _CHECKED_FROM = 5  # letters; shorter names have too many neighbours
 _SHOWN = 80
 _LETTERS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss"})
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a verb makes of a list.
+
+    ``field`` says as what a column is kept (its name and place; empty: not at all), ``known`` are the names that have a
+    meaning beside the id. With ``is_whole`` every value counts, so that no column may stand there twice or without a
+    name. ``needs_id``: a row without an id is refused. ``also_names``: columns that stand for the id's.
+    """
+
+    field: Callable[[str, int], str]
+    known: tuple[str, ...]
+    is_whole: bool = False
+    needs_id: bool = True
+    also_names: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns of a list: their names, what each is kept as, and which names the device (none: ``None``).
+
+    ``renamed`` are those that are kept as attributes of another name, with it.
+    """
+
+    names: tuple[str, ...]
+    keys: tuple[str, ...]
+    id_at: int | None
+    is_results: bool
+    renamed: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def id_name(self) -> str:
+        """The name of the id's column, empty where there is none."""
+        return "" if self.id_at is None else self.names[self.id_at]
 
 
 @functools.lru_cache(maxsize=1024)
@@ -188,3 +224,29 @@ def refuse_twice(names: Sequence[str]) -> None:
 
 def _shown(names: Iterable[str]) -> str:
     return ", ".join(repr(name[:_SHOWN]) for name in list(names)[:12] if name) or "none"
+
+
+@functools.lru_cache(maxsize=64)
+def columns_of(names: tuple[str, ...], meaning: Meaning, id_column: str) -> Columns:
+    """What these columns mean.
+
+    Raises:
+        PolicyError: the id is named twice or not at all, a name is one letter off one that has a meaning, or (where
+            every value counts) a column stands there twice.
+    """
+    if not id_column and is_results(names):
+        own = tuple(name if name in ("serial", "fingerprint", "status", "error") else "" for name in names)
+        return Columns(names, own, names.index("device_id") if "device_id" in names else None, is_results=True)
+    id_at = find_id(names, id_column)
+    refuse_misspelt(names, meaning.known)
+    keys = tuple("" if at == id_at else meaning.field(name, at + 1) for at, name in enumerate(names))
+    if meaning.is_whole:
+        refuse_twice(keys)
+        refuse_secrets(names)
+    renamed = renamed_among(zip(names, keys, strict=True)) if meaning.is_whole else ()
+    return Columns(names, keys, id_at, is_results=False, renamed=renamed)
+
+
+def renamed_among(kept: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Of columns with what they are kept as, those that are attributes of another name."""
+    return tuple((name, key) for name, key in kept if name and key not in ("", name, *OF_A_DEVICE))

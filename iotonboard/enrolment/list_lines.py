@@ -52,11 +52,15 @@ def read_lines(source: str, stdin: BinaryIO) -> Iterator[Line]:
         BusyError: it cannot be read to its end.
     """
     with nullcontext(stdin) if source == STDIN else open_file(source) as file:
+        line = None
         try:
-            yield from _lines(file)
+            for line in _lines(file):
+                yield line
         except OSError as error:
             why = error.strerror or "the stream is closed"
-            raise BusyError(f"cannot read {name_of(source)}: {why}", hint="check the disk") from error
+            where = f" behind line {line.number}" if line else ""
+            hint = "check the disk, then run the command again"
+            raise BusyError(f"cannot read {name_of(source)}{where}: {why}", hint=hint) from error
 
 
 def _lines(file: BinaryIO) -> Iterator[Line]:

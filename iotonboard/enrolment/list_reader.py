@@ -6,7 +6,6 @@ read is ``Refused`` in its place. Which columns have a meaning, its ``Meaning`` 
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 from dataclasses import dataclass
@@ -14,15 +13,17 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from iotonboard.enrolment.list_columns import (
+    Columns,
+    Meaning,
+    columns_of,
     find_id,
     is_header_word,
     is_id_word,
-    is_results,
     key_of,
     no_id,
     refuse_misspelt,
-    refuse_secrets,
     refuse_twice,
+    renamed_among,
 )
 from iotonboard.enrolment.list_lines import SAVE_AS, Line, name_of, read_lines
 from iotonboard.enrolment.list_rows import Cells, clean, split_rows
@@ -30,7 +31,7 @@ from iotonboard.errors import PolicyError
 from iotonboard.model import DeviceId, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import BinaryIO
 
     from iotonboard.enrolment.list_rows import Row
@@ -43,27 +44,12 @@ _NO_DEVICE = "every row names its device; 'register --uuid' makes ids for those 
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
-    """What a verb makes of a list.
-
-    ``field`` says as what a column is kept (its name and place; empty: not at all), ``known`` are the names that have a
-    meaning beside the id. With ``is_whole`` every value counts, so that no column may stand there twice or without a
-    name. ``needs_id``: a row without an id is refused. ``also_names``: columns that stand for the id's.
-    """
-
-    field: Callable[[str, int], str]
-    known: tuple[str, ...]
-    is_whole: bool = False
-    needs_id: bool = True
-    also_names: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
 class Entry:
     """One row. ``device`` is the text that names it, empty where that is allowed; ``fields`` is what else it says.
 
     ``is_result``: of an earlier batch of this program. ``is_open``: the last line, and it has no end. ``is_cut``: what
-    is used of it stands at that end, and may be the beginning of something longer.
+    is used of it stands at that end, and may be the beginning of something longer. ``renamed``: columns that are
+    attributes of another name, with it.
     """
 
     line: int
@@ -73,21 +59,7 @@ class Entry:
     is_result: bool = False
     is_open: bool = False
     is_cut: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """The columns of a list: their names, what each is kept as, and which names the device (none: ``None``)."""
-
-    names: tuple[str, ...]
-    keys: tuple[str, ...]
-    id_at: int | None
-    is_results: bool
-
-    @property
-    def id_name(self) -> str:
-        """The name of the id's column, empty where there is none."""
-        return "" if self.id_at is None else self.names[self.id_at]
+    renamed: tuple[tuple[str, str], ...] = ()
 
 
 _PLAIN = Columns(("",), ("",), 0, is_results=False)
@@ -194,26 +166,6 @@ def _names_device(names: Sequence[str], id_column: str) -> bool:
         return False
 
 
-@functools.lru_cache(maxsize=64)
-def columns_of(names: tuple[str, ...], meaning: Meaning, id_column: str) -> Columns:
-    """What these columns mean.
-
-    Raises:
-        PolicyError: the id is named twice or not at all, a name is one letter off one that has a meaning, or (where
-            every value counts) a column stands there twice.
-    """
-    if not id_column and is_results(names):
-        own = tuple(name if name in ("serial", "fingerprint", "status", "error") else "" for name in names)
-        return Columns(names, own, names.index("device_id") if "device_id" in names else None, is_results=True)
-    id_at = find_id(names, id_column)
-    refuse_misspelt(names, meaning.known)
-    keys = tuple("" if at == id_at else meaning.field(name, at + 1) for at, name in enumerate(names))
-    if meaning.is_whole:
-        refuse_twice(keys)
-        refuse_secrets(names)
-    return Columns(names, keys, id_at, is_results=False)
-
-
 # -- rows -----------------------------------------------------------------------------------------------------------
 
 
@@ -250,7 +202,7 @@ def _entry(row: Row, columns: Columns, meaning: Meaning) -> Entry | Refused:
         return _refused(row, "this row names no device", _NO_DEVICE)
     last = len(values) - 1
     is_cut = row.is_open and (last == id_at or (last < len(columns.keys) and bool(columns.keys[last])))
-    return Entry(row.line, device, fields, row.text, columns.is_results, row.is_open, is_cut)
+    return Entry(row.line, device, fields, row.text, columns.is_results, row.is_open, is_cut, columns.renamed)
 
 
 def _needs_id(fields: Mapping[str, str], columns: Columns, meaning: Meaning) -> bool:
@@ -287,18 +239,20 @@ def json_entry(
     """The entry of one line of JSON. An object is whole when it can be read, whether its line has an end or not."""
     text = clean(text)
     try:
-        device, fields, columns = _read_object(text, meaning, id_column)
+        device, fields, columns, renamed = _read_object(text, meaning, id_column)
     except PolicyError as error:
         return Refused(text[:SHOWN], number, error)
     if is_id_word(device):
         return Refused(device, number, PolicyError(f"{device!r} is a header", hint="take this line out"))
     if not device and _needs_id(fields, columns, meaning):
         return Refused(text[:SHOWN], number, PolicyError("this line names no device", hint=_NO_DEVICE))
-    return Entry(number, device, fields, text, columns.is_results, is_open)
+    return Entry(number, device, fields, text, columns.is_results, is_open, renamed=renamed)
 
 
-def _read_object(text: str, meaning: Meaning, id_column: str) -> tuple[str, dict[str, str], Columns]:
-    """The id, the fields, and what the keys mean; attributes may stand in an object of their own."""
+def _read_object(
+    text: str, meaning: Meaning, id_column: str
+) -> tuple[str, dict[str, str], Columns, tuple[tuple[str, str], ...]]:
+    """The id, the fields, what the keys mean, and which are renamed; attributes may stand in an object of their own."""
     try:
         values = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
@@ -310,9 +264,11 @@ def _read_object(text: str, meaning: Meaning, id_column: str) -> tuple[str, dict
     is_whole = meaning.is_whole and not columns.is_results
     given = [_text(name, value, is_whole=is_whole) for name, value in values.items()]
     fields = {key: value for key, value in zip(columns.keys, given, strict=True) if key}
+    renamed = columns.renamed
     if is_whole:
         fields |= _read_attributes(attributes, fields, meaning)
-    return given[columns.id_at] if columns.id_at is not None else "", fields, columns
+        renamed += renamed_among((name, meaning.field(name, 0)) for name in attributes)
+    return given[columns.id_at] if columns.id_at is not None else "", fields, columns, renamed
 
 
 def _read_attributes(attributes: object, fields: Mapping[str, str], meaning: Meaning) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What people give as a certificate or a request: the octets that are meant, whatever wraps them.
+"""What people give as a certificate, a CRL or a request: the octets that are meant, whatever wraps them.
 
 PEM as OpenSSL, mail programs and editors leave it (RFC 7468 section 2 lets a reader skip text around the blocks), DER,
 base64 alone, and the answer of an nRF91 modem to ``AT%KEYGEN``. What the program wrote itself is read by ``pem``, and
@@ -69,6 +69,15 @@ def certificates_in(data: bytes) -> list[bytes]:
     """
     hint = "name a file that holds the certificate, PEM or DER"
     return _objects(data, _Wanted("CERTIFICATE", rb"(?:X509 |TRUSTED )?CERTIFICATE", "a certificate", hint))
+
+
+def crls_in(data: bytes) -> list[bytes]:
+    """Every CRL of a file, DER, in its order; other blocks beside them are passed over.
+
+    Raises:
+        PolicyError: there is none, one is damaged, or what is in the file instead; with what to do.
+    """
+    return _objects(data, _Wanted("X509 CRL", rb"(?:X509 )?CRL", "a CRL", "name the newest crl.pem that a broker has"))
 
 
 def request_in(data: bytes, hint: str) -> bytes:

@@ -129,7 +129,7 @@ def close_deliveries(store: Store, serial: SerialNumber, outcome: str) -> None:
 
 
 def add_receipt(store: Store, serial: SerialNumber, now: datetime, *, proved: bool) -> bool:
-    """Record that a device took a certificate; ``False`` when that was recorded before.
+    """Record that a device took a certificate; ``False`` when that was recorded before, and nothing changed.
 
     A proof is taken up also where it comes after a receipt without one, whose time stays.
     """

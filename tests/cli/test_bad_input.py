@@ -726,7 +726,7 @@ def test_no_count_fills_the_memory(state: State) -> None:
 def test_a_request_named_dash_in_a_list_is_a_file(state: State, tmp_path: Path) -> None:
     """A row must not wait for a key that somebody types."""
     (tmp_path / "list.csv").write_text("device_id,csr\na,-\n")
-    result = state.run("register", "--batch", "list.csv", cwd=tmp_path, input="from stdin", expect=5)
+    result = state.run("register", "--batch", "list.csv", cwd=tmp_path, input="from stdin", expect=6)
     assert "there is no file './-'" in result.stderr
 
 

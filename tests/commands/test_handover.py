@@ -129,6 +129,17 @@ def test_confirm_takes_the_fingerprint_and_ends_the_delivery(state: State) -> No
     assert state.json("show", "press-1")["certificates"][0]["confirmed_at"] == answer["confirmed_at"]
 
 
+def test_a_proof_that_comes_later_leaves_the_time_of_the_first_receipt(state: State) -> None:
+    (made,) = state.register("press-1")
+    state.run("confirm", "press-1")
+    with closing(sqlite3.connect(state.path / "devices.db")) as database, database:
+        database.execute("UPDATE receipt SET confirmed_at = confirmed_at - 86400")
+    first = state.json("show", "press-1")["certificates"][0]["confirmed_at"]
+    result = state.run("confirm", "press-1", "--fingerprint", made["fingerprint"])
+    assert result.stdout == f"press-1\twas confirmed before, and is proved now\t{first}\n"
+    assert state.run("confirm", "press-1").stdout == f"press-1\twas confirmed before\t{first}\n"
+
+
 def test_confirm_takes_a_fingerprint_as_it_was_copied(state: State) -> None:
     (made,) = state.register("press-1")
     pairs = [made["fingerprint"][at : at + 2] for at in range(0, 64, 2)]
@@ -157,7 +168,7 @@ def test_confirm_reads_a_list_and_one_bad_row_harms_no_other(state: State, tmp_p
     )
     listed = tmp_path / "took.csv"
     listed.write_text("device_id,fingerprint,status\n" + "\n".join(rows) + "\n")
-    result = state.run("confirm", "--batch", listed, "--json", expect=5)
+    result = state.run("confirm", "--batch", listed, "--json", expect=6)
     assert [row["device_id"] for row in result.json_lines] == ["press-1"]
     assert "line 3" in result.stderr
     assert two["serial"] not in result.stdout
@@ -284,6 +295,6 @@ def test_export_of_a_list_goes_on_past_bad_rows_and_overwrites_nothing(state: St
     assert failed == [2, 3]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["press-1.csv", "press-2.csv"]
     assert not (tmp_path / "evil").exists()
-    state.run(*words, expect=4)
+    state.run(*words, expect=6)
     state.run("export", "--batch", listed, expect=2)
     state.run("export", expect=2)

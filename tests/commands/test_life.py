@@ -114,7 +114,7 @@ def test_a_list_is_renewed_on_all_cores_and_only_what_expires_soon(state: State,
     assert state.run("renew", "--expiring-within", "30", "--json").json_lines == []
     batch = tmp_path / "list.csv"
     batch.write_text("device_id\nfresh\nnobody\n")
-    result = state.run("renew", "--batch", batch, "--json", expect=5)
+    result = state.run("renew", "--batch", batch, "--json", expect=6)
     assert [line["status"] for line in result.json_lines] == ["renewed", "failed"]
     assert "line 3" in result.stderr
 

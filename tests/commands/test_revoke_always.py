@@ -218,7 +218,7 @@ def test_no_refused_row_stops_another(state: State, tmp_path: Path) -> None:
     assert done.stdout == ""
     done = state.run("revoke", "press-2", "--batch", tmp_path / "none.csv", "--json", expect=5)
     assert done.json["device_id"] == "press-2"
-    done = state.run("revoke", "--batch", listed, "--json", expect=5)
+    done = state.run("revoke", "--batch", listed, "--json", expect=6)
     assert done.json["device_id"] == "press-1"
     assert "2 of 3 were refused" in done.stderr
 
@@ -311,11 +311,11 @@ def test_a_results_file_that_nobody_signed_proves_nothing(forgotten: tuple[State
     signature = Path(f"{results}.manifest.sig")
     octets = signature.read_bytes()
     signature.write_bytes(octets[:-1] + bytes([octets[-1] ^ 1]))
-    state.run("revoke", "--batch", results, expect=5)
+    state.run("revoke", "--batch", results, expect=6)
     signature.write_bytes(octets)
     manifest = Path(f"{results}.manifest")
     manifest.write_bytes(manifest.read_bytes()[:-1])
-    state.run("revoke", "--batch", results, expect=5)
+    state.run("revoke", "--batch", results, expect=6)
 
 
 def test_a_list_is_retired_and_released_row_by_row(state: State, tmp_path: Path) -> None:
@@ -324,10 +324,10 @@ def test_a_list_is_retired_and_released_row_by_row(state: State, tmp_path: Path)
     listed.write_text("press-404\npress-1\npress-1\npress-2\n")
     state.run("revoke", NAME, "--reason", "certificateHold")
     state.run("release", NAME, "press-404", expect=5)
-    done = state.run("release", "--batch", listed, "--json", expect=5)
+    done = state.run("release", "--batch", listed, "--json", expect=6)
     assert [one["device_id"] for one in done.json_lines] == [NAME]
     assert "line 4: device 'press-2' is not on hold" in done.stderr
     state.run("retire", NAME, "press-404", expect=5)
-    done = state.run("retire", "--batch", listed, "--json", expect=5)
+    done = state.run("retire", "--batch", listed, "--json", expect=6)
     assert [(one["device_id"], one["changed"]) for one in done.json_lines] == [(NAME, True), ("press-2", True)]
     assert "1 of 3 were passed over" in done.stderr

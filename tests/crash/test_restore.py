@@ -98,12 +98,18 @@ def test_what_reaches_out_is_told_with_what_to_type(live: tuple[State, Path, Pat
     assert len(serials_on(place / "crl.pem")) == 2
 
 
-@pytest.mark.parametrize("crl", ["of the broker", "an old one", "none"])
+@pytest.mark.parametrize("crl", ["of the broker", "an old one", "none", "with text around it"])
 def test_in_place_forgets_nothing_that_is_published_there(live: tuple[State, Path, Path], crl: str) -> None:
     """And leaves the operator's own rules where they are."""
     state, backup, place = live
     (backup.parent / "old.pem").write_bytes((state.path / "generations").rglob("*.pem").__next__().read_bytes())
-    words = {"of the broker": ("--crl", place / "crl.pem"), "an old one": ("--crl", backup.parent / "old.pem")}
+    mailed = backup.parent / "mailed.txt"
+    mailed.write_bytes(b"The newest list:\r\n" + (place / "crl.pem").read_bytes().replace(b"\n", b" \r\n") + b"bye\n")
+    words = {
+        "of the broker": ("--crl", place / "crl.pem"),
+        "an old one": ("--crl", backup.parent / "old.pem"),
+        "with text around it": ("--crl", mailed),
+    }
     restore(state, backup, *words.get(crl, ("--no-crl",)), "--in-place").run("audit", "verify")
     assert len(serials_on(place / "crl.pem")) == 2
     acl = (place / "m.acl").read_text()

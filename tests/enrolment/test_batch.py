@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pty
 import signal
 import sqlite3
 import subprocess
+from functools import reduce
 from pathlib import Path
 
 import pytest
+from iotonboard.cli.targets import exit_code_with
+from iotonboard.errors import BusyError, NotFoundError
+from iotonboard.model import Refused
 
 from support.broker import wait_for
 from support.client import open_bundle
@@ -90,7 +95,7 @@ def test_requests_lie_beside_the_list(state: State, tmp_path: Path) -> None:
             *("-keyout", folder / f"{name}.key", "-out", folder / f"{name}.csr"),
         )
     (folder / "devices.csv").write_text("device_id,csr\npress-1,press-1.csr\npress-2,press-2.csr\npress-3,no.csr\n")
-    result = state.run("register", "--batch", folder / "devices.csv", "--json", expect=5)
+    result = state.run("register", "--batch", folder / "devices.csv", "--json", expect=6)
     assert listed(state) == ["press-1", "press-2"]
     assert "line 4" in result.stderr
 
@@ -132,7 +137,7 @@ def test_a_row_that_the_database_refuses_half_way_leaves_nothing(state: State, d
 def test_one_bad_row_does_not_stop_the_rest_and_the_summary_counts(state: State, devices_csv: Path) -> None:
     state.register("there")
     devices_csv.write_text("device_id\npress-1\nthere\na/b\npress-2\n")
-    result = state.run("register", "--batch", devices_csv, "--json", expect=4)  # the first failure's code
+    result = state.run("register", "--batch", devices_csv, "--json", expect=6)
     assert listed(state) == ["press-1", "press-2", "there"]
     assert "line 3" in result.stderr
     assert "line 4" in result.stderr
@@ -145,12 +150,51 @@ def test_one_bad_row_does_not_stop_the_rest_and_the_summary_counts(state: State,
     assert by_id["a/b"]["line"] == 4
 
 
-def test_the_exit_code_is_that_of_the_first_failure(state: State, devices_csv: Path) -> None:
+@pytest.mark.parametrize("rows", ["a/b\nthere\n", "there\na/b\n", "there\n"])
+def test_a_list_with_a_row_that_was_refused_ends_with_one_code_whatever_refused_it(state: State, rows: str) -> None:
     state.register("there")
-    devices_csv.write_text("device_id\na/b\nthere\n")
-    state.run("register", "--batch", devices_csv, expect=6)
-    devices_csv.write_text("device_id\nthere\na/b\n")
-    state.run("register", "--batch", devices_csv, expect=4)
+    state.run("register", "--batch", "-", input=f"device_id\n{rows}", expect=6)
+    state.run("register", "there", expect=4)
+
+
+def test_a_full_disk_comes_before_a_bad_row() -> None:
+    full, bad = Refused("a", 2, BusyError("the disk is full")), Refused("b", 3, NotFoundError("no such device"))
+    assert reduce(exit_code_with, (bad, full, bad), 0) == 8
+    assert reduce(exit_code_with, (bad, bad), 0) == 6
+
+
+def test_a_list_without_an_end_is_told(state: State, devices_csv: Path) -> None:
+    """It is registered all the same: the id is whole, or there is a device with a name of its own to retire."""
+    devices_csv.write_bytes(b"device_id\npress-1\npress-2")
+    assert "line 3: the last line has no end" in state.run("register", "--batch", devices_csv).stderr
+    assert listed(state) == ["press-1", "press-2"]
+    assert "no end" not in state.run("register", "--batch", "-", input="press-3\n").stderr
+
+
+def test_a_column_that_gets_another_name_is_told_once(state: State, devices_csv: Path) -> None:
+    devices_csv.write_text("device_id,IMEI Number,Key Type,line\npress-1,1,ec-p256,A\npress-2,2,,B\n")
+    result = state.run("register", "--batch", devices_csv)
+    assert result.stderr.count("'IMEI Number' as 'IMEI_Number'") == 1
+    assert "'Key Type'" not in result.stderr
+    assert "'line'" not in result.stderr
+    lines = '{"device_id": "a", "attributes": {"Ort 1": "x"}}\n{"device_id": "b", "Ort 1": "y"}\n'
+    result = state.run("register", "--batch", "-", input=lines)
+    assert result.stderr.count("'Ort 1' as 'Ort_1'") == 1
+
+
+def test_a_list_that_cannot_be_read_to_its_end(state: State) -> None:
+    """A terminal whose other side is gone gives what was written, and then an input/output error."""
+    master, slave = pty.openpty()
+    os.write(slave, "".join(f"press-{number}\n" for number in range(100, 140)).encode())
+    os.close(slave)
+    words = [*PROGRAM, "register", "--batch", "-", "--no-bundle"]
+    done = subprocess.run(
+        words, check=False, stdin=master, capture_output=True, text=True, env=program_environment(state=state)
+    )
+    os.close(master)
+    assert done.returncode == 8
+    assert "cannot read stdin behind line 40: Input/output error" in done.stderr
+    assert len(listed(state)) == len(done.stdout.splitlines()) == 40
 
 
 def test_strict_stops_at_the_first_bad_row(state: State, devices_csv: Path) -> None:
@@ -168,7 +212,7 @@ def test_a_device_twice_in_one_list_is_refused_by_its_line(
     state: State, devices_csv: Path, second: str, if_exists: str
 ) -> None:
     devices_csv.write_text(f"device_id\npress-1\npress-2\n{second}\npress-3\n")
-    result = state.run("register", "--batch", devices_csv, "--if-exists", if_exists, expect=4)
+    result = state.run("register", "--batch", devices_csv, "--if-exists", if_exists, expect=6)
     assert listed(state) == ["press-1", "press-2", "press-3"]
     assert "line 4" in result.stderr
     assert "line 2" in result.stderr, "where it stood first"
@@ -285,7 +329,7 @@ def test_revoke_takes_a_list(state: State, devices_csv: Path) -> None:
     state.register("press-1", "press-2", "press-3")
     serial = state.json("show", "press-3")["serial"]
     devices_csv.write_bytes(f"\ufeffdevice_id;serial\r\npress-1;\r\npress-404;\r\n;{serial}\r\n".encode())
-    result = state.run("revoke", "--batch", devices_csv, "--reason", "cessationOfOperation", "--json", expect=5)
+    result = state.run("revoke", "--batch", devices_csv, "--reason", "cessationOfOperation", "--json", expect=6)
     assert [answer["device_id"] for answer in result.json_lines] == ["press-1", "press-3"]
     assert "line 3" in result.stderr
     assert {one["device_id"]: one["status"] for one in state.run("list", "--json").json_lines} == {

@@ -50,7 +50,7 @@ def test_two_files_for_one_device(state: State, tmp_path: Path) -> None:
     """Whichever key were certified, the other would be lost."""
     _request(tmp_path / "d-1.csr")
     _request(tmp_path / "D-1.pem")
-    result = state.run("register", "--csr-dir", tmp_path, "--if-exists", "skip", expect=4)
+    result = state.run("register", "--csr-dir", tmp_path, "--if-exists", "skip", expect=6)
     assert "are for one device" in result.stderr
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from iotonboard.delivery.formats.table import FORMATS
 
 from support.program import State, make_state
 from support.tools import need
@@ -164,6 +166,32 @@ def test_a_rerun_completes_what_a_killed_call_left(state: State, tmp_path: Path,
     assert all(results.read_text().count(f'"{name}"' if ending == "jsonl" else f",{name},") == 1 for name in "abcd")
 
 
+@pytest.mark.parametrize("name", [name for name, form in FORMATS.items() if not form.single_file])
+def test_a_rerun_completes_a_folder_that_was_half_written(state: State, tmp_path: Path, name: str) -> None:
+    """Files that a killed call did not come to write, or of which it wrote the beginning; nobody else's is touched."""
+    out = tmp_path / "out"
+    words = (*RERUN, "--format", name, "--out", out)
+    state.run(*words, input="a\nb\nc\n")
+    whole = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    modes = {path: path.stat().st_mode for path in whole}
+    first, *_, last = sorted((out / "a").iterdir())
+    first.unlink()
+    last.write_bytes(whole[last][:20])
+    shutil.rmtree(out / "b")
+    foreign, missing, *_ = sorted((out / "c").iterdir())
+    foreign.write_bytes(b"somebody else's")
+    missing.unlink()
+    state.run(*words, input="a\nb\nc\n")
+    assert foreign.read_bytes() == b"somebody else's"
+    assert not missing.exists()
+    del whole[foreign], whole[missing]
+    assert {path: path.read_bytes() for path in whole} == whole
+    assert {path: path.stat().st_mode for path in whole} == {path: modes[path] for path in whole}
+    before = len(state.run("audit", "show", "--json").json_lines)
+    state.run(*words, input="a\nb\nc\n")
+    assert len(state.run("audit", "show", "--json").json_lines) == before, "nothing was written"
+
+
 def test_a_rerun_shows_no_password_of_what_is_no_more(state: State, tmp_path: Path) -> None:
     state.register("a", "b")
     state.run("revoke", "a")
@@ -176,7 +204,7 @@ def test_refusals_of_a_rerun_take_nothing_out_of_the_results(state: State, tmp_p
     words = ("register", "--batch", "-", "--results", tmp_path / "r.csv")
     state.run(*words, input="a\nb\n")
     before = (tmp_path / "r.csv").read_text()
-    state.run(*words, input="a\nb\n", expect=4)
+    state.run(*words, input="a\nb\n", expect=6)
     assert (tmp_path / "r.csv").read_text() == before
 
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from iotonboard.errors import PolicyError
 from iotonboard.model import KeyType
 from iotonboard.pki.crl import sign_crl
-from iotonboard.pki.given import certificates_in, request_in
+from iotonboard.pki.given import certificates_in, crls_in, request_in
 from iotonboard.pki.keys import dump_key, spki_der
 from iotonboard.pki.pem import pem_encode
 
@@ -56,6 +56,35 @@ def test_every_certificate_is_meant(data: bytes) -> None:
     assert certificates_in(data) == [DEVICE, CA]
 
 
+CRL = sign_crl(issuer(), number=1, this_update=NOW, next_update=NOW.replace(year=2031), entries=iter(())).der
+CRL_PEM = pem_encode("X509 CRL", CRL)
+
+
+@pytest.mark.parametrize(
+    ("data", "count"),
+    [
+        (CRL_PEM, 1),
+        (CRL, 1),
+        (CRL + b"\n", 1),
+        (CRL + CRL, 2),
+        (CRL_PEM + CRL_PEM, 2),
+        (CA_PEM + b"our list:\n" + CRL_PEM.replace(b"\n", b" \r\n"), 1),
+        (b"\xef\xbb\xbf" + CRL_PEM, 1),
+        (CRL_PEM.decode().encode("utf-16"), 1),
+        (base64.encodebytes(CRL), 1),
+    ],
+)
+def test_every_crl_of_a_file_whatever_wraps_it(data: bytes, count: int) -> None:
+    assert crls_in(data) == [CRL] * count
+
+
+@pytest.mark.parametrize("data", [b"", CA, CA_PEM, CRL[:-1], CRL_PEM[:-9], b"hello\n", CRL + b"x"])
+def test_what_is_no_crl_is_refused_with_a_hint(data: bytes) -> None:
+    with pytest.raises(PolicyError) as caught:
+        crls_in(data)
+    assert caught.value.hint
+
+
 def _pkcs12() -> bytes:
     certificate = x509.load_der_x509_certificate(CA)
     return pkcs12.serialize_key_and_certificates(b"x", key(KeyType.EC_P256), certificate, None, NoEncryption())
@@ -77,10 +106,7 @@ def _pkcs12() -> bytes:
         (_pkcs12(), "a PKCS #12 file"),
         (pkcs7.serialize_certificates([x509.load_der_x509_certificate(CA)], Encoding.DER), "a PKCS #7 file"),
         (b"PK\x03\x04" + bytes(40), "a ZIP archive"),
-        (
-            sign_crl(issuer(), number=1, this_update=NOW, next_update=NOW.replace(year=2031), entries=iter(())).der,
-            "a CRL",
-        ),
+        (CRL, "a CRL"),
         (PEM[:-30], "cut short"),
         (PEM[30:], "cut short"),
         (PEM + CA_PEM[:-30], "cut short"),
