@@ -148,14 +148,18 @@ def obstacle_to_reading(path: str, uid: int, groups: Collection[int]) -> str:
     if uid == 0:
         return ""
     path = os.path.realpath(path)
-    folder = os.path.dirname(path)
+    if obstacle := _obstacle_to_entering(os.path.dirname(path), uid, groups):
+        return obstacle
+    return "" if _may(path, uid, groups, 0o4) else "its mode or access list does not allow it"
+
+
+def _obstacle_to_entering(folder: str, uid: int, groups: Collection[int]) -> str:
     while True:
         if not _may(folder, uid, groups, 0o1):
             return f"it may not enter {folder!r}"
         if folder == os.path.dirname(folder):
-            break
+            return ""
         folder = os.path.dirname(folder)
-    return "" if _may(path, uid, groups, 0o4) else "its mode or access list does not allow it"
 
 
 def _may(path: str, uid: int, groups: Collection[int], wanted: int) -> bool:
@@ -199,12 +203,28 @@ def unreadable_for(path: str, reader: str) -> str:
     if not hasattr(os, "getgrouplist") or not os.path.exists(path):
         return ""  # Windows decides by other means; what is missing is told elsewhere
     user, _, group = reader.partition(":")
+    reason = obstacle_to_reading(path, *_identity(user, group))
+    what = f"user {user!r}" if user else f"group {group!r}"
+    return f"the broker's {what} cannot read it: {reason}" if reason else ""
+
+
+def unenterable_for(folder: str, user: str) -> str:
+    """Say why a user cannot get at files in a folder; empty when it can.
+
+    Raises:
+        NotFoundError: there is no such user here.
+    """
+    if not hasattr(os, "getgrouplist") or (uid := user_number(user)) == 0:
+        return ""
+    return _obstacle_to_entering(os.path.realpath(folder), uid, _identity(user, "")[1])
+
+
+def _identity(user: str, group: str) -> tuple[int, list[int]]:
+    """The number of a user, or of nobody, and its groups: those that the system knows of, and the one that is named."""
     groups = [group_number(group)] if group else []
     if user and not user.isdecimal():
         groups += os.getgrouplist(user, _number_of(user, "pwd", "getpwnam", "pw_gid"))
-    reason = obstacle_to_reading(path, user_number(user) if user else _NOBODY, groups)
-    what = f"user {user!r}" if user else f"group {group!r}"
-    return f"the broker's {what} cannot read it: {reason}" if reason else ""
+    return user_number(user) if user else _NOBODY, groups
 
 
 def file_system(path: str, mounts: str = "/proc/self/mountinfo") -> str:

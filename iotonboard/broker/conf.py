@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from iotonboard.errors import PolicyError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from iotonboard.broker.acl import Version
 
 _CONF = """\
 # Mosquitto for {host}, written by iotonboard. Only clients with a certificate of the CA below get in,
@@ -21,15 +27,10 @@ _CONF = """\
 # At a start each of them keeps the broker from starting. Do not send SIGHUP while it starts: it dies.
 # A CRL past its nextUpdate refuses every device.
 
-# One ACL for all listeners: a listener added later is not open by accident.
-per_listener_settings false
-allow_anonymous false
+{per_listener_settings}allow_anonymous false
 acl_file {acl_path}
 
-# Sessions and retained messages live in memory; set persistence_location too before you turn this on.
-persistence false
-{pid_file}
-listener {port}{bind_address}
+{user}{own_process}listener {port}{bind_address}
 cafile {ca_path}
 certfile {cert_path}
 keyfile {key_path}
@@ -39,6 +40,17 @@ require_certificate true
 # The common name is the user name, and the user name is the client id: no device can take another's place.
 use_identity_as_username true
 use_username_as_clientid true
+"""
+
+# 2.1 tells at every start that the line is deprecated; it is the default.
+_ONE_ACL = """\
+# One ACL for all listeners: a listener added later is not open by accident.
+per_listener_settings false
+"""
+_OWN_PROCESS = """\
+# Sessions and retained messages live in memory; set persistence_location too before you turn this on.
+persistence false
+{pid_file}
 """
 
 
@@ -53,6 +65,9 @@ def render_conf(  # noqa: PLR0913 - one argument per line of the file
     port: int = 8883,
     bind_address: str = "",
     pid_path: str = "",
+    user: str = "",
+    is_included: bool = False,
+    version: Version = "2.0",
 ) -> str:
     """Write a complete ``mosquitto.conf`` for one listener. Paths are those on the broker's machine.
 
@@ -66,31 +81,38 @@ def render_conf(  # noqa: PLR0913 - one argument per line of the file
         port: where to listen.
         bind_address: address or name to listen on; empty listens on all.
         pid_path: where the broker writes its process id; empty leaves it out.
+        user: whom the broker becomes, started by root; empty is Mosquitto's default.
+        is_included: another file is the broker's own, and includes this one: nothing that belongs there and
+            may not be said twice.
+        version: the release of Mosquitto that reads it.
 
     Raises:
         PolicyError: a value that would not stay on its line or would be read as another one.
     """
-    given = {
-        "host": host,
-        "ca_path": ca_path,
-        "cert_path": cert_path,
-        "key_path": key_path,
-        "crl_path": crl_path,
-        "acl_path": acl_path,
-        "bind_address": bind_address,
-        "pid_path": pid_path,
-    }
+    paths = {"ca_path": ca_path, "cert_path": cert_path, "key_path": key_path, "crl_path": crl_path}
+    given = {"host": host, **paths, "acl_path": acl_path, "bind_address": bind_address, "pid_path": pid_path}
+    _check_values({**given, "user": user}, port)
+    pid_file = f"pid_file {pid_path}\n" if pid_path else ""
+    return _CONF.format(
+        **given
+        | {
+            "port": port,
+            "user": f"user {user}\n\n" if user else "",
+            "own_process": "" if is_included else _OWN_PROCESS.format(pid_file=pid_file),
+            "per_listener_settings": _ONE_ACL if version == "2.0" else "",
+            "bind_address": f" {bind_address}" if bind_address else "",
+        }
+    )
+
+
+def _check_values(given: Mapping[str, str], port: int) -> None:
     for name, value in given.items():
-        _check_value(name, value, optional=name in {"bind_address", "pid_path"})
-    if " " in bind_address:
-        raise PolicyError(f"{bind_address[:80]!r} is not an address to listen on", hint="give one name or address")
+        _check_value(name, value, optional=name in {"bind_address", "pid_path", "user"})
+    if " " in given["bind_address"]:
+        what = f"{given['bind_address'][:80]!r} is not an address to listen on"
+        raise PolicyError(what, hint="give one name or address")
     if not 0 < port < 65536:
         raise PolicyError(f"{port} is not a port", hint="use a number from 1 to 65535; MQTT over TLS has 8883")
-    lines = {
-        "pid_file": f"pid_file {pid_path}\n" if pid_path else "",
-        "bind_address": f" {bind_address}" if bind_address else "",
-    }
-    return _CONF.format(port=port, **{**given, **lines})
 
 
 def _check_value(name: str, value: str, *, optional: bool) -> None:

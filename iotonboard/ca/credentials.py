@@ -16,6 +16,7 @@ from iotonboard.model import DeviceId, rfc3339
 from iotonboard.pki.facts import certificate_facts, is_issued_by
 from iotonboard.pki.keys import dump_key, load_key, public_key_matches
 from iotonboard.reading import read_file
+from iotonboard.store.brokers import newest_broker
 from iotonboard.store.certificates import certificate_der, sealed_key
 from iotonboard.store.devices import device_record
 from iotonboard.store.issuers import all_issuers, issuer_of
@@ -51,7 +52,15 @@ def encode(state: State, authority: Authority, device_id: str, format_name: str)
             hint="'--format pem' writes its certificate and the CA's",
         )
     credential = credential_of(state, authority, device_id, certificate, key_der)
-    return list(table.encode(format_name, credential, Options(password=password))), password
+    return list(table.encode(format_name, credential, _options(state, password))), password
+
+
+def _options(state: State, password: str | None) -> Options:
+    """What a format is told: the broker that was certified last is the one that devices shall connect to."""
+    broker = newest_broker(state.store)
+    if broker is None:
+        return Options(password=password)
+    return Options(password=password, broker_host=broker.host, broker_port=broker.port)
 
 
 def credential_of(

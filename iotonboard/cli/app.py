@@ -49,7 +49,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "bundle": "Open a bundle anywhere, or show its password again.",
     },
     "Broker": {
-        "broker": "Issue a server certificate and mosquitto.conf for a broker.",
+        "broker": "Issue, show and revoke brokers' certificates, with a mosquitto.conf.",
         "gen-crl": "Sign and publish a new CRL.",
         "sync-acl": "Bring mosquitto.acl to what the database says.",
         "verify": "Say beforehand what a broker will do with files and devices.",

@@ -53,8 +53,6 @@ def expiring(
 
 
 def _print(session: Session, due: Sequence[Expiring], *, as_csv: bool) -> None:
-    from iotonboard.health.expiry import REMEDIES
-
     rows = [(item.kind, item.name, rfc3339(item.not_after), item.key) for item in due]
     columns = ("kind", "name", "not_after", "key")
     if session.json:
@@ -66,6 +64,5 @@ def _print(session: Session, due: Sequence[Expiring], *, as_csv: bool) -> None:
         writer.writerows([output.cell(value) for value in row] for row in rows)
     else:
         output.write_table([column.upper() for column in columns], rows)
-        for kind, remedy in REMEDIES.items():
-            if any(item.kind == kind for item in due):
-                session.message(f"next: {remedy}")
+        for remedy in dict.fromkeys(item.remedy for item in due):
+            session.message(f"next: {remedy}")

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 # Commands that only look: they take the settings as they are recorded, and do not load what verifies their seal.
 _LOOKS = frozenset(
-    {"audit head", "audit show", "audit verify", "ca status", "config show", "deliveries", "generations", "list",
+    {"audit head", "audit show", "audit verify", "broker list", "broker show", "ca status",
+     "config show", "deliveries", "generations", "list",
      "show", "topics list"}
 )  # fmt: skip
 # Commands that nothing in the settings may stop, neither in the environment, nor in a file that was never sealed.
-_ALWAYS = frozenset({"health", "retire", "revoke"})
+_ALWAYS = frozenset({"broker revoke", "health", "retire", "revoke"})
 _WITHOUT_FILE = _ALWAYS | _LOOKS | {"gen-crl", "release", "sync-acl"}
 # Commands that give access: they run on believed settings alone.
 _ISSUES = frozenset({"broker issue", "ca rollover", "pack", "register", "release", "renew"})

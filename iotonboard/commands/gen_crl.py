@@ -74,7 +74,7 @@ def gen_crl(
     """
     authority = unlock()
     if here:
-        begin_here(state, Place.CRL, Place.CA)
+        begin_here(state, Place.CRL, Place.CA, Place.BROKER_CA)
     with state.transaction(signing=True) as now:
         if calendar is not None:
             _keep_calendar(state, calendar, now)

@@ -18,6 +18,7 @@ from iotonboard.health.inspection import Difference, Repair, inspect_state
 from iotonboard.model import RevocationReason
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.changes import revoke_certificates
+from iotonboard.state.places import Place, note_published
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.store.certificates import certificate_by_serial
 from iotonboard.store.pending import add_pending
@@ -90,6 +91,8 @@ def repair(state: State, unlock: Unlock) -> Repaired:
         _accept_set_aside(state, now)
         if any(one.kind == "ca" for one in differences):
             state.store.set_meta("ca_published", "")
+            if state.paths.broker_ca:
+                note_published(state, Place.BROKER_CA)
         sign_crls(state, authority, now)
         mark_acl(state)
         seal_audit(state, authority)

@@ -110,8 +110,8 @@ def verify_state(state: State, request: Request, device_ids: Sequence[str], cert
         request,
         acl=request.acl or paths.acl,
         crl=request.crl or paths.crl,
-        ca=request.ca or paths.ca_certificate,
-        has_own_ca=not request.ca,
+        ca=request.ca or paths.ca_for_broker,
+        has_own_ca=not (request.ca or paths.broker_ca),
         user=request.user or ("" if request.acl or request.crl else state.config.broker_reader),
     )
     if request.conf:

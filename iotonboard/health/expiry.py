@@ -13,7 +13,7 @@ _LONGEST_LINE = 75  # octets, without the line break (RFC 5545 3.1)
 _TITLES = {"device": "device ", "broker": "broker ", "ca": "CA ", "crl": ""}
 REMEDIES = {
     "device": "iotonboard renew --expiring-within DAYS",
-    "broker": "iotonboard broker issue HOST, with all its names",
+    "broker": "iotonboard broker issue {name}",
     "ca": "iotonboard ca rollover begin",
     "crl": "iotonboard gen-crl",
 }
@@ -32,6 +32,11 @@ class Expiring:
     not_after: datetime
     holder: str
 
+    @property
+    def remedy(self) -> str:
+        """What to type."""
+        return REMEDIES[self.kind].format(name=self.name)
+
 
 def render_ics(items: Iterable[Expiring], now: datetime) -> str:
     """One event for each item, at the moment when it expires; a later calendar moves the events of an earlier one."""
@@ -43,7 +48,7 @@ def render_ics(items: Iterable[Expiring], now: datetime) -> str:
             f"DTSTAMP:{now:%Y%m%dT%H%M%SZ}",
             f"DTSTART:{item.not_after:%Y%m%dT%H%M%SZ}",
             f"SUMMARY:{_escaped(f'{_TITLES[item.kind]}{item.name} expires')}",
-            f"DESCRIPTION:{_escaped(f'{item.key}: {REMEDIES[item.kind]}')}",
+            f"DESCRIPTION:{_escaped(f'{item.key}: {item.remedy}')}",
             "TRANSP:TRANSPARENT",
             "END:VEVENT",
         ]

@@ -169,6 +169,7 @@ def _publications(state: State) -> Iterator[Difference]:
         Place.CA: (_anchors, _files, _ghosts),
         Place.CRL: (_crl,),
         Place.ACL: (),
+        Place.BROKER_CA: (_broker_anchors,),
     }
     for place, own in looks.items():
         try:
@@ -181,7 +182,15 @@ def _publications(state: State) -> Iterator[Difference]:
 
 
 def _anchors(state: State) -> Iterator[Difference]:
-    path = state.paths.ca_certificate
+    yield from _cas_of(state, state.paths.ca_certificate)
+
+
+def _broker_anchors(state: State) -> Iterator[Difference]:
+    if state.paths.broker_ca:
+        yield from _cas_of(state, state.paths.broker_ca)
+
+
+def _cas_of(state: State, path: str) -> Iterator[Difference]:
     try:
         found = set(pem.pem_decode_all("CERTIFICATE", _content(path) or b""))
     except IotOnboardError:

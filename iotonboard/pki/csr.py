@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
+from cryptography import x509
+
 from iotonboard.errors import PolicyError
 from iotonboard.pki import der
 from iotonboard.pki.foreign_signatures import RSASSA_PSS, check_signature
 from iotonboard.pki.given import request_in
 from iotonboard.pki.keys import key_type_of, read_public_key, spki_der
 from iotonboard.pki.lint import weak_keys
+from iotonboard.pki.parse_errors import UNREADABLE
 
 if TYPE_CHECKING:
     from iotonboard.model import KeyType
@@ -68,6 +71,23 @@ def parse_csr(data: bytes) -> Csr:
     supported = cast("PublicKey", public_key)
     weak_keys.check_public_key(supported)
     return Csr(public_key=supported, spki_der=spki_der(supported), key_type=key_type)
+
+
+def requested_names(data: bytes) -> list[str]:
+    """The host names and addresses that a request asks for (RFC 2985 section 5.4.2), which somebody is to agree to.
+
+    Raises:
+        PolicyError: it asks for none, or cannot be read.
+
+    """
+    try:
+        extensions = x509.load_der_x509_csr(request_in(data, _MAKE_ONE)).extensions
+        wanted = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        raise PolicyError("the request names no host", hint="name the hosts beside it") from None
+    except UNREADABLE:
+        raise PolicyError("the names in the request cannot be read", hint="name the hosts beside it") from None
+    return [*wanted.get_values_for_type(x509.DNSName), *map(str, wanted.get_values_for_type(x509.IPAddress))]
 
 
 def _take_apart(octets: bytes) -> _Parts:

@@ -1,4 +1,8 @@
-"""Names under which a broker is reached: host names (RFC 1123 section 2.1) and IP addresses."""
+"""Names under which a broker is reached: host names (RFC 1123 section 2.1) and IP addresses.
+
+And names with underscores, as containers and services have them (``mqtt_broker`` of a compose file): no host names, yet
+names of the DNS (RFC 2181 section 11) and what their clients look for in a certificate.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ if TYPE_CHECKING:
 
     HostName: TypeAlias = str | ipaddress.IPv4Address | ipaddress.IPv6Address
 
-_LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _MAX_CHARACTERS: Final = 253  # RFC 1035 2.3.4: 255 octets with lengths and the root
 
 
@@ -45,6 +49,6 @@ def _parse(text: str) -> HostName:
     if not well_formed or labels[-1].isdigit():
         raise PolicyError(
             f"{text[:80]!r} is neither a host name nor an IP address",
-            hint="use letters, digits, dashes and dots, or an IPv4 or IPv6 address",
+            hint="use letters, digits, dashes, underscores and dots, or an IPv4 or IPv6 address",
         )
     return name

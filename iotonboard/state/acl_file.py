@@ -119,6 +119,6 @@ def broker_placement(state: State, path: str) -> Placement:
         mode,
         user_number(user) if user else found.uid,
         group_number(group) if group else found.gid,
-        state.config.broker_reader if path in {state.paths.acl, state.paths.crl} else "",
+        state.config.broker_reader if path in {state.paths.acl, state.paths.crl, state.paths.broker_ca} else "",
         b"" if state.config["broker.mode"] else found.posix_acl,
     )

@@ -179,6 +179,14 @@ def without_environment(settings: Config, problem: PolicyError) -> Config:
     )
 
 
+def with_values(settings: Config, values: Mapping[str, Any]) -> Config:
+    """The settings with values that were just recorded, which the environment does not change."""
+    new = {
+        key: Value(value, Origin.SEALED if SETTINGS[key].is_sealed else Origin.FILE) for key, value in values.items()
+    }
+    return replace(settings, settings={**settings.settings, **new}, standing={**settings.standing, **new})
+
+
 def _stands(key: str, file: FileContent, recorded: Recorded) -> Value:
     setting, noted = SETTINGS[key], recorded.noted or {}
     if setting.is_sealed and recorded.sealed is not None:

@@ -18,7 +18,7 @@ from iotonboard.state import config
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-PLACES: Final = ("ca_root_path", "broker_acl_file", "broker_crl_file", "database_url")
+PLACES: Final = ("ca_root_path", "broker_acl_file", "broker_crl_file", "broker_ca_file", "database_url")
 READERS: Final = ("broker.user", "broker.group", "broker.mode")
 RELOAD: Final = "broker.reload"
 REACHING_OUT: Final = (*PLACES, *READERS, RELOAD)
@@ -65,7 +65,7 @@ def hold_back(root: str, values: Mapping[str, Any], wanted: Collection[str]) -> 
         for key in PLACES
         if key in values and (reason := _obstacle(_place(root, key, values[key]), root, is_wanted=key in wanted))
     ]
-    is_moved = bool({one.key for one in held} & {"broker_acl_file", "broker_crl_file"})
+    is_moved = bool({one.key for one in held} & {"broker_acl_file", "broker_crl_file", "broker_ca_file"})
     for key in READERS:
         if value := str(values.get(key, "")):
             elsewhere = "it is of files that are published elsewhere" if is_moved and key not in wanted else ""

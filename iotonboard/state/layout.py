@@ -35,7 +35,10 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Where everything is. ``certs``, ``acl`` and ``crl`` may lie outside of the state directory."""
+    """Where everything is. ``certs``, ``acl`` and ``crl`` may lie outside of the state directory.
+
+    ``broker_ca`` is where the trust anchors are published for the broker too; empty where they are not.
+    """
 
     root: str
     config: str
@@ -44,6 +47,7 @@ class Paths:
     acl: str
     crl: str
     outbox: str
+    broker_ca: str = ""
 
     @property
     def generations(self) -> str:
@@ -54,6 +58,11 @@ class Paths:
     def ca_certificate(self) -> str:
         """The trust anchors, PEM."""
         return os.path.join(self.certs, "ca.crt")
+
+    @property
+    def ca_for_broker(self) -> str:
+        """The trust anchors as the broker reads them."""
+        return self.broker_ca or self.ca_certificate
 
     @property
     def devices(self) -> str:
@@ -94,6 +103,7 @@ def resolve_paths(root: str, settings: config.Config) -> Paths:
         acl=config.resolve_path(root, settings["broker_acl_file"]),
         crl=config.resolve_path(root, settings["broker_crl_file"] or os.path.join(certs, "crl.pem")),
         outbox=os.path.join(root, "outbox"),
+        broker_ca=config.resolve_path(root, settings["broker_ca_file"]) if settings["broker_ca_file"] else "",
     )
     _refuse_clashes(paths)
     return paths
@@ -103,12 +113,13 @@ def _refuse_clashes(paths: Paths) -> None:
     """Refuse settings by which the CRL or the ACL would be written over the database, a key or each other."""
     folders = {os.path.normcase(path) for path in (paths.root, paths.certs, paths.outbox)}
     database = [paths.database + suffix for suffix in ("", "-journal", "-shm", "-wal")]
-    files = [os.path.normcase(path) for path in (*database, paths.config, paths.ca_certificate, paths.acl, paths.crl)]
+    published = (paths.ca_certificate, paths.acl, paths.crl, *filter(None, [paths.broker_ca]))
+    files = [os.path.normcase(path) for path in (*database, paths.config, *published)]
     for path in files:
         is_key = os.path.dirname(path) == os.path.normcase(paths.certs) and path.endswith(".key")
         if path in folders or is_key or files.count(path) > 1:
             raise PolicyError(
                 f"{path!r} would be used for two things",
-                hint="database_url, broker_acl_file and broker_crl_file need files of their own: correct that setting"
-                f" in {config.FILE_NAME} or in the environment",
+                hint="database_url, broker_acl_file, broker_crl_file and broker_ca_file need files of their own:"
+                f" correct that setting in {config.FILE_NAME} or in the environment",
             )

@@ -33,21 +33,29 @@ class Place(StrEnum):
     CRL = "crl"
     CA = "ca"
     ACL = "acl"
+    BROKER_CA = "broker-ca"
 
 
-SETTINGS = {"ca_root_path": Place.CA, "broker_acl_file": Place.ACL, "broker_crl_file": Place.CRL}
+SETTINGS = {
+    "ca_root_path": Place.CA,
+    "broker_acl_file": Place.ACL,
+    "broker_crl_file": Place.CRL,
+    "broker_ca_file": Place.BROKER_CA,
+}
 _NUMBERS = {Place.ACL: "acl_published", Place.CRL: "crl_published"}  # values that count what is published
-_WHAT = {Place.CRL: "CRL", Place.CA: "CA folder", Place.ACL: "ACL"}
+_WHAT = {Place.CRL: "CRL", Place.CA: "CA folder", Place.ACL: "ACL", Place.BROKER_CA: "CA file for the broker"}
 _BEGIN = {
     Place.CRL: "iotonboard gen-crl --here",
     Place.ACL: "iotonboard sync-acl --here",
     Place.CA: "iotonboard gen-crl --here",
+    Place.BROKER_CA: "iotonboard gen-crl --here",
 }
 
 
 def path_of(paths: Paths, place: Place) -> str:
-    """The file of ACL or CRL, or the folder of the CA."""
-    return {Place.CRL: paths.crl, Place.CA: paths.certs, Place.ACL: paths.acl}[place]
+    """The file of ACL, CRL or CA file for the broker (empty where there is none), or the folder of the CA."""
+    at = {Place.CRL: paths.crl, Place.CA: paths.certs, Place.ACL: paths.acl, Place.BROKER_CA: paths.broker_ca}
+    return at[place]
 
 
 def check_here(state: State, place: Place) -> None:
@@ -80,6 +88,8 @@ def is_away(state: State, place: Place) -> bool:
     Raises:
         BusyError: it cannot be looked at.
     """
+    if not path_of(state.paths, place):
+        return False
     return _can_be_away(state.paths, place) and _was_used(state, place) and not _holds_ours(state, place)
 
 
@@ -89,6 +99,11 @@ def was_published(state: State, place: Place, number: int) -> bool:
         return False
     last = last_published(state.store, place, _key(state.paths, place))
     return last == number or (last is None and not has_places(state.store, place))  # noted before places were
+
+
+def number_there(state: State, place: Place) -> int | None:
+    """The number of what was published last where a place is now; ``None`` where nothing is known of it."""
+    return last_published(state.store, place, _key(state.paths, place))
 
 
 def note_published(state: State, place: Place, number: int = 0) -> None:
@@ -117,10 +132,10 @@ def note_move(state: State, place: Place, there: Paths) -> None:
     old, new = _key(state.paths, place), _key(there, place)
     if old == new:
         return
-    if not has_places(state.store, place) and _was_used(state, place):
+    if old and not has_places(state.store, place) and _was_used(state, place):
         number = state.store.meta(_NUMBERS[place]) if place in _NUMBERS else 0
         note_place(state.store, place, old, int(number or 0))
-    if last_published(state.store, place, new) is None:
+    if new and last_published(state.store, place, new) is None:
         note_place(state.store, place, new, 0 if _holds_ours(state, place, there) else BEGUN)
 
 
@@ -149,7 +164,7 @@ def _was_used(state: State, place: Place) -> bool:
     last = last_published(state.store, place, _key(state.paths, place))
     if last is not None:
         return last != BEGUN
-    if place is not Place.CA and has_places(state.store, place):
+    if place is Place.BROKER_CA or (place is not Place.CA and has_places(state.store, place)):
         return False
     # A state of before places were noted; and a folder of the CA has its key, which no publication brings back.
     return bool(state.store.meta(_NUMBERS.get(place, "crl_published")))
@@ -162,6 +177,8 @@ def _holds_ours(state: State, place: Place, paths: Paths | None = None) -> bool:
     if folder == paths.certs and _has_ca(state, paths):
         return True
     if os.path.dirname(paths.acl) == folder and _has_region(paths.acl):
+        return True
+    if os.path.dirname(paths.broker_ca) == folder and not _cas_in(paths.broker_ca).isdisjoint(_own_cas(state)):
         return True
     return os.path.dirname(paths.crl) == folder and _has_crl(state, paths.crl)
 
@@ -177,11 +194,24 @@ def _has_ca(state: State, paths: Paths) -> bool:
         return any(os.path.isfile(os.path.join(paths.certs, issuer.key_file)) for issuer in issuers)
     if not os.path.isfile(paths.ca_certificate):
         return True  # whatever stands in its way is told by who writes it
-    try:
-        found = pem.pem_decode_all("CERTIFICATE", read_file(paths.ca_certificate, limit=_CA_LIMIT))
-    except PolicyError:
+    found = _cas_in(paths.ca_certificate)
+    if not found:
         return any(os.path.isfile(os.path.join(paths.certs, issuer.key_file)) for issuer in issuers)
-    return not {issuer.der for issuer in issuers}.isdisjoint(found)
+    return not found.isdisjoint(_own_cas(state))
+
+
+def _own_cas(state: State) -> set[bytes]:
+    return {issuer.der for issuer in all_issuers(state.store)}
+
+
+def _cas_in(path: str) -> set[bytes]:
+    """The certificates of a file, DER; none when it is damaged or not there."""
+    try:
+        return (
+            set(pem.pem_decode_all("CERTIFICATE", read_file(path, limit=_CA_LIMIT))) if os.path.isfile(path) else set()
+        )
+    except PolicyError:
+        return set()
 
 
 def _has_crl(state: State, path: str) -> bool:

@@ -21,7 +21,7 @@ from iotonboard.reading import file_mark
 from iotonboard.state import device_files, generations, outbox
 from iotonboard.state.acl_file import broker_placement, mark_acl, write_acl
 from iotonboard.state.alone import alone, as_told, attempt
-from iotonboard.state.places import Place, check_here, is_away, note_published, was_published
+from iotonboard.state.places import Place, check_here, is_away, note_published, number_there, was_published
 from iotonboard.store.crls import generation_ders, newest_generation
 from iotonboard.store.issuers import current_issuers
 
@@ -81,7 +81,8 @@ def refuse_unpublished(unpublished: Sequence[Unpublished]) -> None:
 def _sweep(state: State) -> None:
     """Delete what an interrupted command of any kind left beside the files that it was about to replace."""
     paths = state.paths
-    for folder in {paths.root, paths.certs, os.path.dirname(paths.acl), os.path.dirname(paths.crl)}:
+    published = (paths.acl, paths.crl, *filter(None, [paths.broker_ca]))
+    for folder in {paths.root, paths.certs, *map(os.path.dirname, published)}:
         with contextlib.suppress(IotOnboardError):  # the step that writes there says it better
             sweep_staging(folder)
 
@@ -114,8 +115,9 @@ def _write_crl(state: State) -> None:
 
 
 def publish_ca(state: State) -> list[Unpublished]:
-    """Write the certificates of the CAs that are trusted."""
-    return alone(state, "ca", state.paths.ca_certificate, partial(_write_ca, state))
+    """Write the certificates of the CAs that are trusted, into the folder of the CA and where the broker reads them."""
+    refused = alone(state, "ca", state.paths.ca_certificate, partial(_write_ca, state))
+    return refused + alone(state, "ca", state.paths.broker_ca, partial(_write_broker_ca, state))
 
 
 def _write_ca(state: State) -> None:
@@ -128,6 +130,22 @@ def _write_ca(state: State) -> None:
     write_atomic(state.paths.ca_certificate, anchors, PUBLIC)
     state.store.set_meta("ca_published", _rows(issuers))
     note_published(state, Place.CA)
+
+
+def _write_broker_ca(state: State) -> None:
+    path, issuers = state.paths.broker_ca, current_issuers(state.store)
+    if not path:
+        return
+    # The CAs change by one that is added, or by one that goes: never is the same number another set of them.
+    number = 1000 * max(issuer.id for issuer in issuers) + len(issuers)
+    is_current = number_there(state, Place.BROKER_CA) == number
+    if is_current and (os.path.exists(path) or is_away(state, Place.BROKER_CA)):
+        return
+    check_here(state, Place.BROKER_CA)
+    check_plain(path)
+    anchors = (pem.pem_encode("CERTIFICATE", issuer.der) for issuer in issuers)
+    write_atomic(path, anchors, broker_placement(state, path))
+    note_published(state, Place.BROKER_CA, number)
 
 
 def ca_is_published(state: State) -> bool:

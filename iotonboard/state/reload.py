@@ -29,7 +29,7 @@ def judge_configured(state: State) -> ConfJudgement:
         NotFoundError: there is no such file.
     """
     paths = state.paths
-    published = {"acl": paths.acl, "crl": paths.crl, "ca": paths.ca_certificate}
+    published = {"acl": paths.acl, "crl": paths.crl, "ca": paths.ca_for_broker}
     files = BrokerFiles("", "", "", state.trusted_time(), state.config["broker.version"], state.config["broker.user"])
     return judge_broker_conf(resolve_path(paths.root, state.config["broker.conf"]), published, files)
 
@@ -66,7 +66,7 @@ def reload_configured(state: State, *, as_user: Owner | None = None) -> str:
     paths, timeout_s = state.paths, state.config["broker.reload_timeout_seconds"]
     method = parse_method(state.config["broker.reload"])
     version = state.config["broker.version"]
-    check_before_reload(BrokerFiles(paths.acl, paths.crl, paths.ca_certificate, state.trusted_time(), version))
+    check_before_reload(BrokerFiles(paths.acl, paths.crl, paths.ca_for_broker, state.trusted_time(), version))
     with as_caller():
         if state.config["broker.conf"]:
             check_conf_before_reload(state)

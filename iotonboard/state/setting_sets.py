@@ -39,6 +39,7 @@ def check_settings(root: str, values: Mapping[str, Any], changed: Collection[str
         "ca_root_path": paths.certs,
         "broker_acl_file": os.path.dirname(paths.acl),
         "broker_crl_file": os.path.dirname(paths.crl),
+        "broker_ca_file": os.path.dirname(paths.ca_for_broker),
     }
     for key in folders.keys() & changed:
         if not os.path.isdir(folders[key]):

@@ -86,6 +86,12 @@ SETTINGS: Mapping[str, Setting] = {
             "broker_crl_file", forms.path_or_nothing, "", "where the CRL is published; empty: crl.pem in the CA folder"
         ),
         Setting(
+            "broker_ca_file",
+            forms.path_or_nothing,
+            "",
+            "where the CA file is published for the broker; empty: only ca.crt in the CA folder",
+        ),
+        Setting(
             "download_expiry_minutes",
             forms.whole(1, 525600),
             30,
@@ -193,8 +199,8 @@ SETTINGS: Mapping[str, Setting] = {
             "topic rules that every device gets",
             is_tighter=_fewer_rights,
         ),
-        Setting("broker.user", forms.text, "", "owner of published ACL and CRL; empty keeps the existing file's"),
-        Setting("broker.group", forms.text, "", "group of published ACL and CRL; empty keeps the existing file's"),
+        Setting("broker.user", forms.text, "", "owner of the published files; empty keeps the existing file's"),
+        Setting("broker.group", forms.text, "", "group of the published files; empty keeps the existing file's"),
         Setting(
             "broker.reload",
             forms.reload,
@@ -223,6 +229,6 @@ SETTINGS: Mapping[str, Setting] = {
             "the mosquitto.conf that 'health' and --reload judge; empty: none",
             is_sealed=False,
         ),
-        Setting("broker.mode", forms.octal, "", "mode of published ACL and CRL; empty keeps the existing file's"),
+        Setting("broker.mode", forms.octal, "", "mode of the published files; empty keeps the existing file's"),
     )
 }

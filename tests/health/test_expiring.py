@@ -43,7 +43,7 @@ def test_only_what_is_due_is_shown(fleet: State) -> None:
 def test_each_kind_says_what_to_type(fleet: State) -> None:
     said = fleet.run("expiring", expect=9).stderr
     assert "next: iotonboard renew --expiring-within DAYS" in said
-    assert "next: iotonboard broker issue HOST" in said
+    assert "next: iotonboard broker issue broker.test\n" in said
     assert "gen-crl" not in said
     said = fleet.run("expiring", "--within", "3650", expect=9).stderr
     assert "next: iotonboard gen-crl" in said

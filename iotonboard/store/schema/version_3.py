@@ -26,7 +26,12 @@ TABLES: dict[str, tuple[str, ...]] = {
     # Values as JSON.
     "setting": (text("key", 1, 64, "PRIMARY KEY"), column("value", "TEXT", "json_valid(value)")),
     # ``last``: number of what was published there; -1 is a place that was named for its first use.
-    "place": (one_of("kind", "acl", "ca", "crl"), text("path", 1), number("last", -1), "PRIMARY KEY (kind, path)"),
+    "place": (
+        one_of("kind", "acl", "broker-ca", "ca", "crl"),
+        text("path", 1),
+        number("last", -1),
+        "PRIMARY KEY (kind, path)",
+    ),
     # By the digest of its octets: a CRL of this CA that is not here was signed by another copy of the state.
     "known_crl": (digest("sha256", "PRIMARY KEY"), reference("issuer", "issuer"), number("number", 1)),
     # Keys from which the passwords of bundles derive, wrapped for the CA that issues now: of what the CAs up to a row
@@ -40,6 +45,13 @@ TABLES: dict[str, tuple[str, ...]] = {
         reference("issuer", "issuer"),
         octets("signature"),
         time("created_at"),
+    ),
+    # How brokers were set up last; ``folder`` on this machine, or nothing.
+    "broker": (
+        text("host", 1, 255, "PRIMARY KEY"),
+        number("port", 1, 65535),
+        number("has_plain_key", 0, 1),
+        text("folder"),
     ),
     # Certificates whose hold ended, and when last: why they left a CRL.
     "released": (reference("certificate", "certificate", "PRIMARY KEY"), time("released_at")),

@@ -1,0 +1,94 @@
+"""The ``mosquitto.conf`` of a broker: written once, and anew as long as nobody changed it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, get_args
+
+from iotonboard.broker.acl import Version
+from iotonboard.broker.conf import render_conf
+from iotonboard.broker.conf_place import CONF_NAME, ConfPlace
+from iotonboard.files import PUBLIC, write_atomic
+from iotonboard.permissions import check_plain
+from iotonboard.reading import read_file
+
+if TYPE_CHECKING:
+    from iotonboard.state.broker_folder import BrokerFolder
+    from iotonboard.state.state import State
+    from iotonboard.store.brokers import BrokerSetup
+
+_LIMIT = 1 << 20
+_MOSQUITTO = "mosquitto"  # whom it becomes by itself
+
+
+@dataclass(frozen=True, slots=True)
+class ConfResult:
+    """The file, what starts the broker with it, and whether it says what it should: else somebody changed it."""
+
+    path: str
+    start: str
+    is_current: bool
+
+
+def check_conf(state: State, setup: BrokerSetup, folder: BrokerFolder | None) -> None:
+    """Make sure that paths and names can stand in a configuration.
+
+    Raises:
+        PolicyError: one cannot.
+    """
+    _render(state, setup, folder, setup.port, state.config["broker.version"])
+
+
+def write_conf(state: State, setup: BrokerSetup, port_before: int, folder: BrokerFolder | None) -> ConfResult:
+    """Write the configuration; one that is not as the program wrote it stays as it is.
+
+    Raises:
+        ConflictError: a link, or something that is no file, stands there.
+        BusyError: the disk refuses.
+    """
+    place = _place(state, setup, folder)
+    text = _render(state, setup, folder, setup.port, state.config["broker.version"])
+    if os.path.lexists(place.path):
+        check_plain(place.path)
+        found = read_file(place.path, limit=_LIMIT)
+        ours = (
+            _render(state, setup, folder, port, version)
+            for port in (setup.port, port_before)
+            for version in get_args(Version)
+        )
+        if found == text or found not in ours:
+            return ConfResult(place.path, place.start, found == text)
+    write_atomic(place.path, text, PUBLIC)
+    return ConfResult(place.path, place.start, is_current=True)
+
+
+def _place(state: State, setup: BrokerSetup, folder: BrokerFolder | None) -> ConfPlace:
+    if folder:
+        return folder.place
+    own = os.path.join(state.paths.broker(setup.host).path, CONF_NAME)
+    return ConfPlace(own, own)
+
+
+def _render(state: State, setup: BrokerSetup, folder: BrokerFolder | None, port: int, version: Version) -> bytes:
+    own = state.paths.broker(setup.host)
+    plain_key = os.path.join(own.path, "broker-plain.key") if setup.has_plain_key else own.key
+    published = folder.published if folder else {}
+    text = render_conf(
+        host=setup.host,
+        port=port,
+        ca_path=published.get("broker_ca_file", state.paths.ca_for_broker),
+        cert_path=folder.certificate if folder else own.certificate,
+        key_path=folder.key if folder else plain_key,
+        crl_path=published.get("broker_crl_file", state.paths.crl),
+        acl_path=published.get("broker_acl_file", state.paths.acl),
+        user=_other_user(folder.user) if folder and not folder.place.user else "",
+        is_included=folder is not None and folder.place.is_included,
+        version=version,
+    )
+    return text.encode("utf-8", "surrogateescape")  # paths as the system has them
+
+
+def _other_user(name: str) -> str:
+    """Whom the configuration must name: not the one that is default, nor a number, which Mosquitto does not take."""
+    return "" if name == _MOSQUITTO or name.isdecimal() else name

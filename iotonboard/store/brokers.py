@@ -1,0 +1,49 @@
+"""How brokers were set up: what is not in their certificates, so that issuing again need not be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from iotonboard.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerSetup:
+    """The port of a broker, whether its key is also kept in the clear, and the folder on this machine that it reads.
+
+    ``folder`` is empty where none was made.
+    """
+
+    host: str
+    port: int
+    has_plain_key: bool
+    folder: str
+
+
+def broker_setup(store: Store, host: str) -> BrokerSetup | None:
+    """How a broker was set up last; ``None`` for one of a state of schema 2, or none at all."""
+    query = "SELECT host, port, has_plain_key, folder FROM broker WHERE host = ?"
+    return store.record(_setup, query, (host,))
+
+
+def newest_broker(store: Store) -> BrokerSetup | None:
+    """The broker that got a certificate last, of those whose newest one is not revoked."""
+    query = """SELECT b.host, b.port, b.has_plain_key, b.folder FROM broker b JOIN unrevoked_certificate c
+        ON c.host = b.host WHERE c.id IN (SELECT max(id) FROM certificate WHERE host IS NOT NULL GROUP BY host)
+        ORDER BY c.id DESC LIMIT 1"""
+    return store.record(_setup, query)
+
+
+def set_broker(store: Store, setup: BrokerSetup) -> None:
+    """Keep how a broker was set up, in the caller's transaction."""
+    store.execute(
+        "INSERT INTO broker (host, port, has_plain_key, folder) VALUES (?, ?, ?, ?) ON CONFLICT (host) DO UPDATE"
+        " SET port = excluded.port, has_plain_key = excluded.has_plain_key, folder = excluded.folder",
+        (setup.host, setup.port, int(setup.has_plain_key), setup.folder),
+    )
+
+
+def _setup(host: str, port: int, has_plain_key: int, folder: str) -> BrokerSetup:
+    return BrokerSetup(host, port, bool(has_plain_key), folder)
