@@ -298,6 +298,10 @@ class Refused:
         return f"line {self.line}: {self.error.message}" if self.line else self.error.message
 
 
+# The years that X.509 can write (RFC 5280 4.1.2.5): 1950 to 9999, in seconds since 1970.
+EARLIEST, LATEST = -631_152_000, 253_402_300_799
+
+
 def whole_seconds(moment: datetime) -> datetime:
     """Drop the fraction of a second; X.509 times have none (RFC 5280 4.1.2.5)."""
     return moment.astimezone(UTC).replace(microsecond=0)

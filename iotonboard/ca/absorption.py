@@ -57,7 +57,7 @@ def continue_alone(state: State) -> None:
 
     The number of the ACL's region jumps beyond any that another copy may have written.
     """
-    forget_other_copy(state, changes=(state.store.meta("acl_changes") or 0) + NUMBER_JUMP)
+    forget_other_copy(state, changes=(state.store.number("acl_changes") or 0) + NUMBER_JUMP)
 
 
 def read_crls(path: str) -> list[bytes]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from iotonboard.ca.ca_key import MAX_KEY_FILE_OCTETS, CaKey, load_ca_key
 from iotonboard.ca.vault import VAULT_KEY_OCTETS, Vault
-from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, NotFoundError
+from iotonboard.errors import BusyError, ConflictError, IotOnboardError, KeyUnavailableError, NotFoundError, PolicyError
+from iotonboard.pki import pem
 from iotonboard.pki.issuer import Issuer, load_issuer
 from iotonboard.pki.signatures import sign_statement
 from iotonboard.reading import read_file
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
 
+_MAX_CA_FILE = 1 << 20
+_RESTORE = "restore the state from its latest backup"
+
+
 @dataclass(frozen=True, slots=True)
 class SigningCa:
     """One CA that is unlocked: its row in the store, what it issues with, its key, and its chain."""
@@ -39,25 +44,38 @@ class SigningCa:
     chain: tuple[bytes, ...] = field(repr=False)
 
 
+MaybeVault: TypeAlias = "Vault | KeyUnavailableError"
+
+
 @dataclass(frozen=True, slots=True)
 class Authority:
     """Every CA of the state, newest first, and the vault of the one that issues.
 
-    ``earlier_vaults`` are those of the CAs before, each with the last row that it is for, the oldest first.
+    ``earlier_vaults`` are those of the CAs before, each with the last row that it is for, the oldest first. In the
+    place of a vault that cannot be opened stands why: signing a CRL needs none.
     """
 
     signing: tuple[SigningCa, ...]
-    vault: Vault
-    earlier_vaults: tuple[tuple[int, Vault], ...] = ()
+    issuing_vault: MaybeVault
+    earlier_vaults: tuple[tuple[int, MaybeVault], ...] = ()
 
     @property
     def active(self) -> SigningCa:
         """The CA that issues."""
         return self.signing[0]
 
+    @property
+    def vault(self) -> Vault:
+        """The vault of the CA that issues.
+
+        Raises:
+            KeyUnavailableError: it is damaged, or another key's.
+        """
+        return _opened(self.issuing_vault)
+
     def vault_of(self, issuer: int) -> Vault:
-        """The vault of what a CA, named by its row, certified."""
-        return next((vault for last, vault in self.earlier_vaults if issuer <= last), self.vault)
+        """The vault of what a CA, named by its row, certified; raises as ``vault``."""
+        return _opened(next((vault for last, vault in self.earlier_vaults if issuer <= last), self.issuing_vault))
 
     @property
     def chain(self) -> tuple[bytes, ...]:
@@ -68,6 +86,12 @@ class Authority:
     def anchors(self) -> tuple[bytes, ...]:
         """What devices trust, DER: the oldest CA first, from which the brokers' certificates are."""
         return tuple(ca.issuer.certificate_der for ca in reversed(self.signing))
+
+
+def _opened(vault: MaybeVault) -> Vault:
+    if isinstance(vault, KeyUnavailableError):
+        raise KeyUnavailableError(vault.message, hint=vault.hint)
+    return vault
 
 
 # How a command opens the CA: once its input was checked, for it may ask for the passphrase.
@@ -90,12 +114,20 @@ def unlock(state: State, passphrase: Passphrase | None, *others: Passphrase | No
     """
     rows = current_issuers(state.store)
     signing = tuple(_load_ca(state, row, (passphrase, *others)) for row in rows)
-    wrapped = state.store.meta("vault")
-    if not signing or wrapped is None:
-        raise KeyUnavailableError("the state holds no CA", hint="restore the state from its latest backup")
+    if not signing:
+        raise KeyUnavailableError("the state holds no CA", hint=_RESTORE)
     key = signing[0].key
-    earlier = tuple((last, Vault(key.unwrap(each))) for last, each in earlier_vaults(state.store))
-    return Authority(signing, Vault(key.unwrap(wrapped)), earlier)
+    earlier = tuple((last, _open_vault(key, each)) for last, each in earlier_vaults(state.store))
+    return Authority(signing, _open_vault(key, state.store.meta("vault")), earlier)
+
+
+def _open_vault(key: CaKey, wrapped: object) -> MaybeVault:
+    if not isinstance(wrapped, bytes):
+        return KeyUnavailableError("the vault of this state is gone from its database", hint=_RESTORE)
+    try:
+        return Vault(key.unwrap(wrapped))
+    except KeyUnavailableError as error:
+        return error
 
 
 def with_new_ca(state: State, opened: Authority, ca: SigningCa) -> Authority:
@@ -109,7 +141,8 @@ def with_new_ca(state: State, opened: Authority, ca: SigningCa) -> Authority:
         (*opened.earlier_vaults, (opened.active.row, opened.vault)),
     )
     state.store.set_meta("vault", ca.key.wrap(grown.vault.key))
-    set_earlier_vaults(state.store, [(last, ca.key.wrap(vault.key)) for last, vault in grown.earlier_vaults])
+    wrapped = [(last, ca.key.wrap(_opened(vault).key)) for last, vault in grown.earlier_vaults]
+    set_earlier_vaults(state.store, wrapped)
     return grown
 
 
@@ -117,21 +150,49 @@ def _load_ca(state: State, row: IssuerRow, passphrases: Sequence[Passphrase | No
     path = os.path.join(state.paths.certs, row.key_file)
     try:
         content = read_file(path, limit=MAX_KEY_FILE_OCTETS)
-    except (NotFoundError, ConflictError):
+    except IotOnboardError as error:
+        if found := _search_key(state, row, passphrases):
+            return found
+        if not isinstance(error, NotFoundError | ConflictError):
+            raise
         raise KeyUnavailableError(
             f"the CA key {path!r} is missing",
             hint="bring back the disk or the backup that holds it; a new CA would lock every device out",
         ) from None
-    return _open_ca(row, content, passphrases)
+    return _open_ca(state, row, content, passphrases)
 
 
-def _open_ca(row: IssuerRow, content: bytes, passphrases: Sequence[Passphrase | None]) -> SigningCa:
+def _search_key(state: State, row: IssuerRow, passphrases: Sequence[Passphrase | None]) -> SigningCa | None:
+    """The key of a CA under another name than its row says; ``None`` where none of those that are there is it."""
+    folder = state.paths.certs
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+        if name.endswith(".key"):
+            with contextlib.suppress(IotOnboardError):
+                return _open_ca(
+                    state, row, read_file(os.path.join(folder, name), limit=MAX_KEY_FILE_OCTETS), passphrases
+                )
+    return None
+
+
+def _open_ca(state: State, row: IssuerRow, content: bytes, passphrases: Sequence[Passphrase | None]) -> SigningCa:
     """Open a key with the first passphrase that fits, and hold it against its certificate."""
+    key = _open_key(content, passphrases)
+    try:
+        return signing_ca(row.id, row.der, key)
+    except PolicyError:  # somebody damaged the row: the certificate is published, and the key says which it is
+        with contextlib.suppress(IotOnboardError):
+            for der in pem.pem_blocks("CERTIFICATE", read_file(state.paths.ca_certificate, limit=_MAX_CA_FILE)):
+                with contextlib.suppress(IotOnboardError):
+                    return signing_ca(row.id, der, key)
+        raise
+
+
+def _open_key(content: bytes, passphrases: Sequence[Passphrase | None]) -> CaKey:
     *first, last = passphrases
     for passphrase in first:
         with contextlib.suppress(KeyUnavailableError):
-            return signing_ca(row.id, row.der, load_ca_key(content, passphrase))
-    return signing_ca(row.id, row.der, load_ca_key(content, last))
+            return load_ca_key(content, passphrase)
+    return load_ca_key(content, last)
 
 
 def signing_ca(row: int, certificate_der: bytes, key: CaKey) -> SigningCa:

@@ -33,7 +33,7 @@ def sign_waiting(state: State, unlock: Unlock) -> tuple[list[CrlRow], list[Unpub
     rows: list[CrlRow] = []
 
     def sign() -> None:
-        rows.extend(sign_recorded(state, unlock()))
+        rows.extend(sign_recorded(state, unlock(), is_urgent=True))
 
     refused = attempt("crl", state.paths.crl, sign, is_unsigned=True)
     if refused and not unlisted_revocations(state.store):

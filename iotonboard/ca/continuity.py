@@ -17,6 +17,7 @@ from iotonboard.store.certificates import certificate_der
 from iotonboard.store.crls import crl_entries, crl_entry, last_crl, last_listed_crl
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from iotonboard.model import SerialNumber
@@ -40,17 +41,28 @@ def check_continuity(state: State, issuer: int, issuer_certificate_der: bytes) -
         raise ConflictError(f"the database lost CRL {last.number}", hint=_RESTORE)
     _check_stored(listed, issuer_certificate_der)
     since = min(last.this_update, state.trusted_time())  # the last list of a calendar begins in the future
+    for entry in lost_entries(state, issuer, listed.der, since):
+        raise ConflictError(
+            f"the new CRL would lack the revoked serial {serial_and_reason(entry)[0].hex}", hint=_RESTORE
+        )
+
+
+def lost_entries(state: State, issuer: int, crl_der: bytes, since: datetime) -> Iterator[bytes]:
+    """Entries of a list that the next one of this issuer would lack, and that may not leave it.
+
+    ``since``: what expired before was on a list after its expiry.
+    """
     # Both are in the order of the certificates but for what came and went since: they are walked side by side.
     current = crl_entries(state.store, issuer, since)
     ahead = next(current, None)
-    for entry in listed_entries(listed.der):
+    for entry in listed_entries(crl_der):
         if entry != ahead:
             serial, reason = serial_and_reason(entry)
             now = crl_entry(state.store, issuer, since, serial)
             # An entry whose reason was changed is on the new list in another form.
             is_listed = now is not None and serial_and_reason(now)[0] == serial
             if not is_listed and not _may_leave(state, since, serial, reason):
-                raise ConflictError(f"the new CRL would lack the revoked serial {serial.hex}", hint=_RESTORE)
+                yield entry
             if now != entry:
                 continue
             while ahead is not None and ahead != entry:  # what was revoked since

@@ -17,7 +17,8 @@ from iotonboard.ca.crl_calendar import (
     plan_periods,
     save_calendar,
 )
-from iotonboard.errors import ConflictError, StateError
+from iotonboard.ca.mending import mend_lists
+from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, StateError
 from iotonboard.model import RevocationReason, rfc3339
 from iotonboard.pki import pem
 from iotonboard.pki.crl import CrlFacts, check_crl, sign_crl
@@ -31,6 +32,7 @@ from iotonboard.store.crls import (
     last_crl,
     newest_generation,
     newest_of_issuer,
+    orphaned_number,
     thin_crls,
 )
 from iotonboard.store.issuers import current_issuers
@@ -68,7 +70,7 @@ def sign_crls(
     for ca in authority.signing:
         check_continuity(state, ca.row, ca.issuer.certificate_der)
     # Never one that was published before, also where somebody deleted its row: it would count as written.
-    generation = 1 + max(newest_generation(state.store), state.store.meta("crl_published") or 0)
+    generation = 1 + max(newest_generation(state.store), state.store.number("crl_published") or 0)
     days = next_update_days or state.config["crl_next_update_days"]
     signed = [row for ca in authority.signing for row in _sign_of_one_ca(state, ca, generation, clock, days)]
     if calendar := load_calendar(state.store):
@@ -107,7 +109,7 @@ def _sign_of_one_ca(state: State, ca: SigningCa, generation: int, clock: ClockRe
     listed_since = min(in_force.this_update if in_force else periods[0].this_update, clock.earliest)
     return [
         _sign(state, ca, generation, number, period, listed_since, now)
-        for number, period in enumerate(periods, start=last.number + 1 if last else 1)
+        for number, period in enumerate(periods, start=1 + (last.number if last else orphaned_number(state.store)))
     ]
 
 
@@ -143,17 +145,29 @@ def _in_force(published: Sequence[CrlRow], now: datetime) -> CrlRow | None:
     return max(begun or published[:1], key=lambda row: row.this_update, default=None)
 
 
-def sign_recorded(state: State, authority: Authority, *, next_update_days: int | None = None) -> list[CrlRow]:
+def sign_recorded(
+    state: State, authority: Authority, *, next_update_days: int | None = None, is_urgent: bool = False
+) -> list[CrlRow]:
     """Sign CRLs of all that is recorded, in a transaction of their own; see ``sign_crls``.
 
-    For commands that revoke: a disputed clock does not stop them.
+    For commands that revoke: a disputed clock does not stop them, nor, with ``is_urgent``, a damaged row
+    (``ca/mending.py``).
 
     Raises:
         ConflictError: a revocation would be lost.
         BusyError: the state is locked or the disk refuses, or the CAs are others by now.
     """
     with state.transaction() as now:
-        rows = sign_crls(state, authority, now, next_update_days=next_update_days)
+        try:
+            with state.store.savepoint():
+                rows = sign_crls(state, authority, now, next_update_days=next_update_days)
+        except (BusyError, KeyUnavailableError):
+            raise
+        except Exception:  # whatever a damaged row made of it
+            if not is_urgent:
+                raise
+            mend_lists(state, authority.signing, now)
+            rows = sign_crls(state, authority, now, next_update_days=next_update_days)
         seal_audit(state, authority)
     return rows
 

@@ -28,7 +28,7 @@ def accept_clock(state: State, unlock: Unlock) -> tuple[datetime, datetime]:
         KeyUnavailableError: the CA key is missing, or the passphrase does not open it; nothing has changed.
         BusyError: the state is locked or the disk refuses.
     """
-    if state.store.meta("last_event") is None:
+    if state.read_clock().last_event is None:
         raise StateError("the state records no event", hint="run 'iotonboard health'")
     authority = unlock()
     with state.store.transaction():

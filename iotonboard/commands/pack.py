@@ -89,7 +89,7 @@ def pack(state: State, request: Request, unlock: Unlock) -> Result:
         manifest = Manifest(counter, now, begins, expires, rows[0].number, describe(files))
         if request.form > 1:
             issuers, gone = _issuers(state, rows, now), _gone(state)
-            change = state.store.meta("acl_changes") or 0
+            change = state.store.number("acl_changes") or 0
             manifest = replace(manifest, format=request.form, key=key, issuers=issuers, gone=gone, acl_change=change)
         seal_audit(state, authority)
     signers = [ca.issuer.signer for ca in authority.signing]
@@ -103,7 +103,7 @@ def _count(state: State, key: str, now: datetime) -> int:
 
     It begins anew with a new CA, whatever was counted to with the key of the one before.
     """
-    last = state.store.meta(_COUNTER) or 0
+    last = state.store.number(_COUNTER) or 0
     if state.store.meta(_COUNTER_KEY) not in {None, key}:
         last = 0
     counter = max(last + 1, to_epoch(now))

@@ -158,7 +158,7 @@ def _go_on(
 
 def _count_backup(state: State) -> None:
     """The backup that this came from was not counted yet when its copy was made; it is whole, as was seen."""
-    if begun := state.store.meta("backup_failed"):
+    if begun := state.store.number("backup_failed"):
         state.store.set_meta("last_backup", begun)
         state.store.set_meta("backup_failed", 0)
 

@@ -65,7 +65,7 @@ def _life(state: State, certificate: CertificateRecord, issuers: dict[int, str])
     store, serial = state.store, certificate.serial
     return CertificateLife(
         certificate,
-        issuers[issuer_of(store, serial)],
+        issuers.get(issuer_of(store, serial), ""),
         confirmed_at(store, serial),
         purged_at(store, serial),
         None if certificate.revocation else overlap_end(store, serial),

@@ -8,12 +8,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from iotonboard.model import RevocationReason, from_epoch, rfc3339, to_epoch
+from iotonboard.model import RevocationReason, rfc3339, to_epoch
 from iotonboard.pki.crl_entry import encode_entry, entry_date
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.clock import DISPUTED, SETTLED
 from iotonboard.store.crls import earliest_update, updates_in_force
-from iotonboard.store.issuers import current_issuers
+from iotonboard.store.issuers import current_issuers, has_issuer_of
 from iotonboard.store.revocations import (
     add_foreign_entry,
     add_revocation,
@@ -56,6 +56,9 @@ def revoke_certificates(
     newest = newest_revocation_date(state)
     state.store.set_meta(_NEWEST_DATE, to_epoch(max(dated, newest) if newest else dated))
     for serial in serials:
+        if not has_issuer_of(state.store, serial):  # nobody knows on whose list it belongs
+            revoke_unknown(state, serial, reason, now, subject=subject, dated=dated)
+            continue
         earlier = revocation_of(state.store, serial)
         date = dated if earlier is None or earlier.is_hold else earlier.revocation_date
         add_revocation(state.store, serial, date, reason, encode_entry(serial, date, reason))
@@ -94,20 +97,19 @@ def date_of_next_list(state: State) -> datetime:
 
 def newest_revocation_date(state: State) -> datetime | None:
     """The latest date of a revocation that was recorded; ``None`` before the first one."""
-    date = state.store.meta(_NEWEST_DATE)
-    return None if date is None else from_epoch(date)
+    return state.store.moment(_NEWEST_DATE)
 
 
 def believe_clock(state: State, now: datetime) -> int | None:
     """Let the clock be the measure from now on, inside the transaction; returns the last event before."""
-    was_disputed, last = state.read_clock().dispute is not None, state.store.meta("last_event")
+    was_disputed, last = state.read_clock().dispute is not None, state.store.number("last_event")
     state.store.set_meta("last_event", to_epoch(now))
     if was_disputed or state.store.meta(DISPUTED):
         state.store.set_meta(SETTLED, to_epoch(now))
     state.store.set_meta(DISPUTED, 0)
     state.record(now, "clock", detail={"last_event": last})
     date_again(state, now)
-    return None if last is None else int(last)
+    return last
 
 
 def date_again(state: State, now: datetime) -> None:

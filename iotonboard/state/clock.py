@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import PolicyError
-from iotonboard.model import from_epoch, rfc3339
+from iotonboard.model import rfc3339
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -47,12 +47,12 @@ class ClockReading:
         """
         return min(self.now, self.trusted)
 
-    def may_destroy(self, settled: int | None) -> bool:
+    def may_destroy(self, settled: datetime | None) -> bool:
         """Say whether what has expired may be erased: not under a dispute, nor within a day after one.
 
-        ``settled``: when the last dispute ended, in seconds since 1970; ``None`` when there never was one.
+        ``settled``: when the last dispute ended; ``None`` when there never was one.
         """
-        return self.dispute is None and (settled is None or self.now >= from_epoch(settled) + _A_DAY)
+        return self.dispute is None and (settled is None or self.now - settled >= _A_DAY)
 
 
 def read_clock(now: datetime, last_event: datetime | None, settings: Config) -> ClockReading:
@@ -64,7 +64,7 @@ def read_clock(now: datetime, last_event: datetime | None, settings: Config) -> 
         return ClockReading(now, None, None)
     skew = timedelta(minutes=max(settings["not_before_skew_minutes"], 1))
     jump = timedelta(days=settings["max_clock_jump_days"])
-    if last_event - skew <= now <= last_event + jump:
+    if now - jump <= last_event <= now + skew:
         return ClockReading(now, last_event, None)
     direction = "behind" if now < last_event else "ahead of"
     dispute = PolicyError(

@@ -42,10 +42,10 @@ def apply_keep_keys(state: State) -> None:
     it.
     """
     policy = str(state.config["keep_keys"])
-    if policy == "always" or not state.note_dispute().may_destroy(state.store.meta(SETTLED)):
+    if policy == "always" or not state.note_dispute().may_destroy(state.store.moment(SETTLED)):
         return
     mark = f"keep_keys {policy.partition(':')[0]}"
-    while group := _due(state, policy, int(state.store.meta(mark) or 0)):
+    while group := _due(state, policy, state.store.number(mark) or 0):
         with state.transaction() as now:
             for kept in group.kept:
                 if purged_at(state.store, kept.serial) is None:

@@ -34,7 +34,7 @@ def keep_generation(store: Store, paths: Paths, count: int) -> None:
     Raises:
         BusyError: the disk refuses.
     """
-    newest, last = int(store.meta("crl_published") or 0), int(store.meta(_KEPT) or 0)
+    newest, last = store.number("crl_published") or 0, store.number(_KEPT) or 0
     if newest == last:
         return
     if count:

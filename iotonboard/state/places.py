@@ -133,8 +133,8 @@ def note_move(state: State, place: Place, there: Paths) -> None:
     if old == new:
         return
     if old and not has_places(state.store, place) and _was_used(state, place):
-        number = state.store.meta(_NUMBERS[place]) if place in _NUMBERS else 0
-        note_place(state.store, place, old, int(number or 0))
+        number = state.store.number(_NUMBERS[place]) if place in _NUMBERS else 0
+        note_place(state.store, place, old, number or 0)
     if new and last_published(state.store, place, new) is None:
         note_place(state.store, place, new, 0 if _holds_ours(state, place, there) else BEGUN)
 
@@ -232,6 +232,8 @@ def _key_id(issuer_certificate_der: bytes) -> bytes:
 
     Found by its octets: enough to tell disks apart, and without the library, which many a command does not load.
     """
-    at = issuer_certificate_der.index(_SUBJECT_KEY_ID) + len(_SUBJECT_KEY_ID)
+    at = issuer_certificate_der.find(_SUBJECT_KEY_ID) + len(_SUBJECT_KEY_ID)
+    if at < len(_SUBJECT_KEY_ID) or at >= len(issuer_certificate_der):
+        return b"?"  # a row that somebody damaged
     length = issuer_certificate_der[at]  # of an OCTET STRING that holds another one: below 128 both
     return issuer_certificate_der[at + 3 : at + 1 + length]

@@ -94,7 +94,7 @@ def publish_crl(state: State) -> list[Unpublished]:
 
 def _write_crl(state: State) -> None:
     newest = newest_generation(state.store)
-    published = state.store.meta("crl_published") or 0
+    published = state.store.number("crl_published") or 0
     if newest < published:
         raise ConflictError(
             f"the database lost CRL generation {published}, which was published",
@@ -168,7 +168,7 @@ def publish_acl(state: State) -> list[Unpublished]:
 
 
 def _write_acl(state: State) -> None:
-    changes = state.store.meta("acl_changes") or 0
+    changes = state.store.number("acl_changes") or 0
     # The settings may have been edited by hand, or by a 'config set' that was killed before its COMMIT.
     settings = "\n".join((state.config["acl.style"], *state.config["acl.topics"]))
     is_current = was_published(state, Place.ACL, changes)
@@ -179,7 +179,7 @@ def _write_acl(state: State) -> None:
     if is_current and not is_shaped:
         mark_acl(state)
     write_acl(state, state.paths.acl, state.trusted_time())
-    changes = state.store.meta("acl_changes") or 0  # the file may have made it rise
+    changes = state.store.number("acl_changes") or 0  # the file may have made it rise
     state.store.set_meta("acl_settings", settings)
     state.store.set_meta("acl_published", changes)
     state.store.set_meta(SEEN_ACL, file_mark(state.paths.acl))

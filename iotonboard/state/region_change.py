@@ -66,7 +66,7 @@ def forget_other_copy(state: State, *, changes: int) -> None:
 
 def settle_change(state: State) -> Change | None:
     """The newest change of the region, marked with the newest row of the trail when it was not marked before."""
-    number = state.store.meta(_CHANGES) or 0
+    number = state.store.number(_CHANGES) or 0
     if last_change(state) is None:
         newest = head(state.store)
         state.store.set_meta(_ROW, f"{number} {newest.seq} {mark_of(newest.hash)}")
@@ -75,7 +75,7 @@ def settle_change(state: State) -> Change | None:
 
 def last_change(state: State) -> Change | None:
     """The newest change of the region as it was marked; ``None`` before it was."""
-    number = state.store.meta(_CHANGES) or 0
+    number = state.store.number(_CHANGES) or 0
     words = str(state.store.meta(_ROW) or "").split()
     issuers = current_issuers(state.store)
     if len(words) != 3 or words[0] != str(number) or not words[1].isdecimal() or not issuers:
@@ -91,7 +91,7 @@ def meet_region(state: State, found: Change | None, path: str, now: datetime) ->
     """
     if found is None or is_foreign(state, found):
         return
-    is_from_here, changes = is_own(state, found), state.store.meta(_CHANGES) or 0
+    is_from_here, changes = is_own(state, found), state.store.number(_CHANGES) or 0
     if not is_from_here:
         note_other_copy(state, f"it wrote change {found.number} of the ACL into {path!r}", now)
     if not is_from_here or found.number > changes:
@@ -105,12 +105,12 @@ def is_foreign(state: State, found: Change) -> bool:
 
 def is_own(state: State, found: Change) -> bool:
     """Say whether this database wrote a region of this state, or somebody settled that it is older than this one."""
-    if found.number < (state.store.meta(_FLOOR) or 0):
+    if found.number < (state.store.number(_FLOOR) or 0):
         return True
     digest = hash_of(state.store, found.row) if found.mark else None
     if found.mark:
         return digest is not None and mark_of(digest) == found.mark
-    return found.number <= (state.store.meta(_CHANGES) or 0)
+    return found.number <= (state.store.number(_CHANGES) or 0)
 
 
 def _key_of(certificate_der: bytes) -> str:

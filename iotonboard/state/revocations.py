@@ -124,7 +124,7 @@ def _of_device(state: State, target: Target, order: _Order) -> Revoked:
         revoke_certificates(state, serials, order.reason, order.now, subject=holder, dated=order.dated)
     stands = newest_revocation(store, holder, by_index=is_indexed)
     if serials or stands is None:
-        date = None if stands is None else stands.revocation_date
+        date = stands.revocation_date if stands else order.dated if serials else None
         return Revoked(holder, serials, order.reason, date, is_scanned=not is_indexed)
     return Revoked(holder, (), stands.reason, stands.revocation_date, is_scanned=not is_indexed)
 

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import IotOnboardError, PolicyError, StateError
-from iotonboard.model import from_epoch, to_epoch, whole_seconds
+from iotonboard.model import to_epoch, whole_seconds
 from iotonboard.state import config
 from iotonboard.state.clock import DISPUTED, SETTLED, read_clock
 from iotonboard.state.layout import resolve_paths
 from iotonboard.state.recorded_settings import load_settings, note_used, settings_of
 from iotonboard.store import audit
+from iotonboard.store.certificates import has_issued
 from iotonboard.store.store import Store
 
 if TYPE_CHECKING:
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
     from iotonboard.state.clock import ClockReading
     from iotonboard.state.layout import Paths
     from iotonboard.state.recorded_settings import Holds
+
+
+# What a row that cannot be makes of any code that trusts it.
+_DEFECTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+_REPAIR = "'iotonboard health --deep' names what is damaged; restore it from the latest backup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +68,8 @@ class State:
 
     def read_clock(self) -> ClockReading:
         """Ask the clock once, and hold what it says against the last recorded event."""
-        last = self.store.meta("last_event")
-        return read_clock(whole_seconds(self.clock()), None if last is None else from_epoch(last), self.config)
+        last = self.store.moment("last_event") or audit.newest_time(self.store)
+        return read_clock(whole_seconds(self.clock()), last, self.config)
 
     def trusted_time(self) -> datetime:
         """The clock's time, or that of the last event where the clock is disputed: by it nothing has expired."""
@@ -118,7 +124,7 @@ def open_state(
         raise _no_state(root, paths, settings)
     store = Store.open(paths.database, timeout_s=settings["busy_timeout_seconds"], now=clock())
     try:
-        if store.meta("initialised") is None:
+        if store.meta("initialised") is None and not has_issued(store):
             raise StateError(
                 f"'init-ca' was interrupted in {root!r}",
                 hint="run the same 'iotonboard init-ca' again to finish it",
@@ -130,6 +136,10 @@ def open_state(
                 names = [os.path.basename(path) for path in store.moved_aside]
                 state.record(now, "database", detail={"moved_aside": names})
         yield state
+    except _DEFECTS as error:
+        if damage := store.damage(with_indexes=False):  # SQLite holds every row against what its columns may hold
+            raise StateError(f"the database {store.path!r} is damaged: {damage}", hint=_REPAIR) from error
+        raise
     finally:
         store.close()
 

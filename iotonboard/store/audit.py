@@ -12,17 +12,19 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from iotonboard.model import Caller
     from iotonboard.store.store import Store
 
-from iotonboard.model import from_epoch, to_epoch
+from iotonboard.model import LATEST, from_epoch, to_epoch
+from iotonboard.store.values import octets, text
 
 GENESIS = bytes(32)
 HEAD_DIGITS = 20  # 80 bits: short enough to write down, long enough that nobody makes a second trail for it
 _MARK_DIGITS = 16
+_LARGEST = 1 << 53  # number of a row that somebody counted to
 _quoted = json.JSONEncoder().encode  # of a text, which takes no time to set up
 _detail = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 _COLUMNS = "seq, time, operator, host, command, subject, serial, detail, hash"
@@ -75,10 +77,22 @@ def head(store: Store) -> AuditHead:
     """Number and hash of the newest row; a transaction asks for it once."""
     if store.trail_head is not None:
         return store.trail_head
-    newest = store.record(AuditHead, "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1") or AuditHead(0, GENESIS)
+    query = f"SELECT seq, hash FROM audit WHERE seq BETWEEN 1 AND {_LARGEST} ORDER BY seq DESC LIMIT 1"
+    newest = store.record(_head, query) or AuditHead(0, GENESIS)
     if store.in_transaction:
         store.trail_head = newest
     return newest
+
+
+def _head(seq: int, digest: object) -> AuditHead:
+    """The trail goes on behind a hash that somebody changed: it is broken there, and a revocation is recorded."""
+    return AuditHead(seq, digest if isinstance(digest, bytes) else GENESIS)
+
+
+def newest_time(store: Store) -> datetime | None:
+    """The time of the newest row whose time can be; ``None`` for an empty trail."""
+    query = "SELECT time FROM audit WHERE typeof(time) = 'integer' AND time BETWEEN 0 AND ? ORDER BY seq DESC LIMIT 1"
+    return store.record(from_epoch, query, (LATEST,))
 
 
 def printable_head(newest: AuditHead) -> str:
@@ -125,17 +139,25 @@ def rows(store: Store, *, since_seq: int = 0) -> Iterator[AuditRow]:
 
 
 def _audit_row(seq: int, time: int, *others: Any) -> AuditRow:
-    return AuditRow(seq, from_epoch(time), *others)
+    *texts, digest = others
+    operator, host, command, subject, serial, detail = map(text, texts)
+    return AuditRow(seq, from_epoch(time), operator, host, command, subject, serial, detail, octets(digest))
 
 
 def first_broken(store: Store, *, since_seq: int = 0) -> int | None:
     """Number of the first row after ``since_seq`` that does not follow from the one before, or ``None``."""
     previous, expected = GENESIS if since_seq == 0 else hash_of(store, since_seq) or b"", since_seq + 1
-    for seq, time, *texts, digest in store.each_row(_ROWS, (since_seq,)):
-        if seq != expected or digest != chain(previous, seq, time, *texts):
+    for row in store.each_row(_ROWS, (since_seq,)):
+        seq, time, *texts, digest = row
+        if seq != expected or not _can_be(row) or digest != chain(previous, seq, time, *texts):
             return expected
         previous, expected = digest, expected + 1
     return None
+
+
+def _can_be(row: Sequence[object]) -> bool:
+    _, time, *texts, digest = row
+    return isinstance(time, int) and isinstance(digest, bytes) and all(isinstance(one, str) for one in texts)
 
 
 def head_statement(newest: AuditHead) -> bytes:
@@ -146,7 +168,7 @@ def head_statement(newest: AuditHead) -> bytes:
 def signed_head(store: Store) -> SignedHead | None:
     """The head of the trail that the CA signed last."""
     return store.record(
-        lambda seq, digest, issuer, signature: SignedHead(AuditHead(seq, digest), issuer, signature),
+        lambda seq, digest, issuer, signature: SignedHead(AuditHead(seq, octets(digest)), issuer, octets(signature)),
         "SELECT seq, hash, issuer, signature FROM audit_head ORDER BY seq DESC LIMIT 1",
     )
 

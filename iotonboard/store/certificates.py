@@ -15,6 +15,7 @@ from iotonboard.model import (
     from_epoch,
     to_epoch,
 )
+from iotonboard.store.values import octets, text
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -92,7 +93,7 @@ def certificate_record(
     revocation = None
     if date is not None and reason is not None:
         revocation = RevocationRecord(number, from_epoch(date), RevocationReason(reason))
-    return CertificateRecord(number, validity, der, from_epoch(created_at), revocation, bool(has_key))
+    return CertificateRecord(number, validity, octets(der), from_epoch(created_at), revocation, bool(has_key))
 
 
 def certificate_by_serial(
@@ -107,7 +108,7 @@ def certificate_by_serial(
     scan = "" if by_index else "NOT INDEXED"
     joined = f"certificate c {scan} LEFT JOIN revocation r ON r.certificate = c.id"
     query = f"SELECT {holder}, {RECORD_COLUMNS} FROM {joined} WHERE c.serial = ?"
-    found = store.record(lambda name, *row: (certificate_record(*row), str(name)), query, (serial.octets,))
+    found = store.record(lambda name, *row: (certificate_record(*row), text(name)), query, (serial.octets,))
     if found is None:
         raise NotFoundError(f"there is no certificate {serial.hex}", hint="'iotonboard show ID' prints serials")
     return found
@@ -115,7 +116,12 @@ def certificate_by_serial(
 
 def certificate_der(store: Store, serial: SerialNumber) -> bytes | None:
     """The signed octets of a certificate, whatever its row says beside them; ``None``: this state does not know it."""
-    return store.record(bytes, "SELECT der FROM certificate WHERE serial = ?", (serial.octets,))
+    return store.record(octets, "SELECT der FROM certificate WHERE serial = ?", (serial.octets,))
+
+
+def has_issued(store: Store) -> bool:
+    """Say whether there is any certificate: then ``init-ca`` was finished, whatever became of its note."""
+    return store.row("SELECT 1 FROM certificate LIMIT 1") is not None
 
 
 def has_certificate(store: Store, serial: SerialNumber) -> bool:
@@ -135,12 +141,12 @@ def newest_device_certificates(store: Store, limit: int) -> list[tuple[str, byte
         "SELECT d.device_id, c.der FROM certificate c JOIN device d ON d.id = c.device"
         " WHERE c.id = (SELECT max(id) FROM certificate o WHERE o.device = c.device) ORDER BY c.id DESC LIMIT ?"
     )
-    return store.rows(query, (limit,))
+    return store.records(lambda name, der: (text(name), octets(der)), query, (limit,))
 
 
 def broker_hosts(store: Store) -> list[str]:
     """Hosts that have a broker certificate."""
-    return store.records(str, "SELECT DISTINCT host FROM certificate WHERE host IS NOT NULL")
+    return store.records(text, "SELECT DISTINCT host FROM certificate WHERE host IS NOT NULL")
 
 
 def broker_certificates(store: Store, host: str) -> list[CertificateRecord]:
@@ -160,14 +166,17 @@ def key_holder(store: Store, spki_sha256: bytes) -> KeyHolder | None:
         " WHERE c.spki_sha256 = ? GROUP BY coalesce(d.device_id, c.host)"
         " ORDER BY 2 DESC LIMIT 1"
     )
-    return store.record(lambda name, compromised: KeyHolder(name, bool(compromised)), query, (spki_sha256,))
+    return store.record(lambda name, compromised: KeyHolder(text(name), bool(compromised)), query, (spki_sha256,))
 
 
 def sealed_key(store: Store, serial: SerialNumber) -> SealedKey | None:
     """The key of a certificate; ``None`` when the workstation never had it, or erased it."""
     query = f"SELECT {KEY}, {_SALT} FROM certificate c WHERE serial = ?"
-    key_der, salt = store.row(query, (serial.octets,)) or (None, None)
-    return None if key_der is None or salt is None else SealedKey(key_der, salt)
+    return store.record(_sealed_key, query, (serial.octets,))
+
+
+def _sealed_key(key_der: bytes | None, salt: bytes | None) -> SealedKey | None:
+    return None if key_der is None or salt is None else SealedKey(octets(key_der), octets(salt))
 
 
 def is_device_made(store: Store, serial: SerialNumber) -> bool:

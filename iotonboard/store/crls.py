@@ -5,15 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha256
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from iotonboard.errors import StateError
 from iotonboard.model import SerialNumber, from_epoch, to_epoch
+from iotonboard.store.values import number as whole
+from iotonboard.store.values import octets, optional_octets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from iotonboard.store.store import Store
+
+
+_OF_NEWEST = "generation = (SELECT max(generation) FROM crl)"
+_IN_ORDER = "ORDER BY issuer DESC, number"  # that of the CA that issues first, and of its lists the one in force
+_COLUMNS = "generation, issuer, number, this_update, next_update, revoked, {}, created_at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +60,50 @@ def crl_entry(store: Store, issuer: int, listed_since: datetime, serial: SerialN
         " WHERE c.serial = :serial AND r.not_after >= :since AND c.issuer = :issuer UNION ALL"
         " SELECT entry_der FROM foreign_revocation WHERE serial = :serial AND issuer = :issuer"
     )
-    return store.record(bytes, query, {"serial": serial.octets, "since": to_epoch(listed_since), "issuer": issuer})
+    return store.record(octets, query, {"serial": serial.octets, "since": to_epoch(listed_since), "issuer": issuer})
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCrl:
+    """A row as it stands, with what it says as a record; ``None`` where that cannot be."""
+
+    id: int
+    generation: object
+    number: object
+    der: object
+    values: CrlRow | None
+
+
+def stored_crls(store: Store) -> list[StoredCrl]:
+    """Every row, whatever somebody wrote into it."""
+    query = f"SELECT id, {_COLUMNS.format('der')} FROM crl ORDER BY id"
+    return [_stored_crl(store, *row) for row in store.rows(query)]
+
+
+def _stored_crl(store: Store, row: int, *columns: Any) -> StoredCrl:
+    generation, _, number, *_, der, _ = columns
+    try:
+        values = store.make_record(_crl_row, columns)
+    except StateError:
+        values = None
+    return StoredCrl(row, generation, number, der, values)
+
+
+def drop_crl(store: Store, row: int) -> None:
+    """Forget a row that says what cannot be, in the caller's transaction."""
+    store.execute("DELETE FROM crl WHERE id = ?", (row,))
+
+
+def orphaned_number(store: Store) -> int:
+    """The highest number of lists whose CA has no row any more: one that was given another row number goes on."""
+    query = """SELECT coalesce(max(number), 0) FROM crl
+        WHERE issuer NOT IN (SELECT id FROM issuer) AND typeof(number) = 'integer' AND number < 1 << 53"""
+    return store.record(whole, query) or 0
+
+
+def known_numbers(store: Store) -> frozenset[tuple[int, int]]:
+    """Issuer and number of every row."""
+    return frozenset(store.rows("SELECT issuer, number FROM crl"))
 
 
 def add_crl(store: Store, row: CrlRow) -> None:
@@ -77,7 +128,10 @@ def note_crl(store: Store, digest: bytes, issuer: int, number: int) -> None:
 
 def issuer_of_known_crl(store: Store, digest: bytes) -> int | None:
     """Row of the CA of a CRL that was signed here or taken up; ``None`` for any other."""
-    return store.record(int, "SELECT issuer FROM known_crl WHERE sha256 = ?", (digest,))
+    query = (
+        "SELECT iif(typeof(issuer) = 'integer', issuer, (SELECT max(id) FROM issuer)) FROM known_crl WHERE sha256 = ?"
+    )
+    return store.record(whole, query, (digest,))
 
 
 def crl_without_digest(store: Store, issuer: int, number: int) -> CrlRow | None:
@@ -102,7 +156,7 @@ def last_listed_crl(store: Store, issuer: int) -> CrlRow | None:
 
 def newest_generation(store: Store) -> int:
     """Number of the generation that ``crl.pem`` holds; 0 before the first one."""
-    return store.record(int, "SELECT coalesce(max(generation), 0) FROM crl") or 0
+    return store.record(whole, "SELECT coalesce(max(generation), 0) FROM crl") or 0
 
 
 def newest_update(store: Store, now: datetime) -> datetime | None:
@@ -127,7 +181,12 @@ def earliest_update(store: Store) -> datetime | None:
 
 def crl_generation(store: Store, *, with_der: bool = True) -> list[CrlRow]:
     """Every CRL of the newest generation: what ``crl.pem`` holds."""
-    return _crls(store, "WHERE generation = (SELECT max(generation) FROM crl) ORDER BY id", (), with_der=with_der)
+    return _crls(
+        store,
+        f"WHERE {_OF_NEWEST} {_IN_ORDER}",
+        (),
+        with_der=with_der,
+    )
 
 
 def newest_of_issuer(store: Store, issuer: int) -> list[CrlRow]:
@@ -150,13 +209,12 @@ def replaced_crls(store: Store, limit: int) -> list[CrlRow]:
 
 def generation_ders(store: Store) -> Iterator[bytes]:
     """The octets of the newest generation's CRLs, one at a time: a calendar of large ones fills the memory."""
-    query = "SELECT der FROM crl WHERE generation = (SELECT max(generation) FROM crl) AND der IS NOT NULL ORDER BY id"
+    query = f"SELECT der FROM crl WHERE {_OF_NEWEST} AND der IS NOT NULL {_IN_ORDER}"
     return map(itemgetter(0), store.each_row(query))
 
 
 def _crls(store: Store, tail: str, parameters: Sequence[object], *, with_der: bool = True) -> list[CrlRow]:
-    der = "der" if with_der else "NULL"
-    columns = f"generation, issuer, number, this_update, next_update, revoked, {der}, created_at"
+    columns = _COLUMNS.format("der" if with_der else "NULL")
     return store.records(_crl_row, f"SELECT {columns} FROM crl {tail}", parameters)
 
 
@@ -164,7 +222,8 @@ def _crl_row(
     generation: int, issuer: int, number: int, begin: int, end: int, revoked: int, der: bytes | None, created_at: int
 ) -> CrlRow:
     times = from_epoch(begin), from_epoch(end)
-    return CrlRow(generation, issuer, number, *times, revoked, der, from_epoch(created_at))
+    numbers = whole(generation), whole(issuer), whole(number)
+    return CrlRow(*numbers, *times, whole(revoked), optional_octets(der), from_epoch(created_at))
 
 
 def thin_crls(store: Store, keep: int) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from iotonboard.model import SerialNumber, from_epoch, to_epoch
+from iotonboard.store.values import octets, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,8 +52,9 @@ _DELIVERY = (
 def _delivery(*row: Any) -> Delivery:
     number, device_id, serial, token, place, digest, created, expires, written, outcome = row
     return Delivery(
-        number, device_id, SerialNumber.from_octets(serial), token, place, digest, from_epoch(created),
-        from_epoch(expires) if expires is not None else None, bool(written), outcome,
+        number, text(device_id), SerialNumber.from_octets(serial), text(token), text(place), octets(digest),
+        from_epoch(created),
+        from_epoch(expires) if expires is not None else None, bool(written), text(outcome),
     )  # fmt: skip
 
 

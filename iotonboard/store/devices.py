@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from iotonboard.errors import ConflictError, NotFoundError
 from iotonboard.model import CertificateRecord, DeviceId, DeviceRecord, from_epoch, to_epoch
 from iotonboard.store.certificates import RECORD_COLUMNS, certificate_record
+from iotonboard.store.values import text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -124,6 +125,13 @@ def _device_record(
     _row: int, device_id: str, name: str, attributes: str, created_at: int, retired_at: int | None,
 ) -> DeviceRecord:  # fmt: skip
     return DeviceRecord(
-        DeviceId(device_id), name, json.loads(attributes), from_epoch(created_at), certificates,
+        DeviceId(device_id), text(name), _attributes(attributes), from_epoch(created_at), certificates,
         None if retired_at is None else from_epoch(retired_at),
     )  # fmt: skip
+
+
+def _attributes(stored: str) -> dict[str, str]:
+    attributes = json.loads(stored)
+    if not isinstance(attributes, dict):
+        raise TypeError("attributes are no JSON object")
+    return {name: text(value) for name, value in attributes.items()}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from iotonboard.model import SerialNumber, to_epoch
 from iotonboard.store.certificates import KEY
 from iotonboard.store.trail_replay import TrailEntry
+from iotonboard.store.values import octets, optional_octets, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +71,7 @@ def _inspected(*row: Any) -> InspectedCertificate:
     serial, issuer, name, is_broker, begin, end, der, spki_sha256, reason, *said = row
     number = SerialNumber.from_octets(serial)
     return InspectedCertificate(
-        number, issuer, name, bool(is_broker), begin, end, der, spki_sha256, reason, TrailEntry(*said)
+        number, issuer, text(name), bool(is_broker), begin, end, octets(der), spki_sha256, reason, TrailEntry(*said)
     )
 
 
@@ -87,7 +88,8 @@ def _written(
     name: str, is_broker: int, serial: bytes, der: bytes, key_der: bytes | None, is_purged: int, *bundle: Any
 ) -> WrittenCertificate:
     number = SerialNumber.from_octets(serial)
-    return WrittenCertificate(name, bool(is_broker), number, der, key_der, bool(is_purged), *bundle)
+    keys = optional_octets(key_der), bool(is_purged)
+    return WrittenCertificate(text(name), bool(is_broker), number, octets(der), *keys, *bundle)
 
 
 def vanished_certificates(store: Store) -> Iterator[Recorded]:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from iotonboard.model import Validity, from_epoch, to_epoch
+from iotonboard.errors import PolicyError
+from iotonboard.model import EARLIEST, LATEST, Validity, from_epoch, to_epoch
 from iotonboard.store.certificates import has_certificate
+from iotonboard.store.values import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,7 +37,10 @@ KEYS_TO_ERASE = "retired_keys"  # noted until the key files of retired CAs are g
 
 @dataclass(frozen=True, slots=True)
 class IssuerRow:
-    """A CA certificate of this state and the file name of its key below the CA folder."""
+    """A CA certificate of this state and the file name of its key below the CA folder.
+
+    ``der`` and ``key_file`` are empty in a row that somebody damaged, and then found by what is published.
+    """
 
     id: int
     der: bytes
@@ -61,7 +66,10 @@ def add_issuer(store: Store, serial: SerialNumber, validity: Validity, der: byte
 
 def current_issuers(store: Store) -> list[IssuerRow]:
     """All CAs that are not retired, newest first: the first one issues."""
-    return _issuers(store, "WHERE retired_at IS NULL")
+    # One is retired by an event that the trail tells: what says that it was before or after is no end of a CA.
+    newest = "coalesce((SELECT time FROM audit ORDER BY seq DESC LIMIT 1), retired_at)"
+    is_retired = f"typeof(retired_at) = 'integer' AND retired_at BETWEEN created_at AND {newest}"
+    return _issuers(store, f"WHERE NOT ({is_retired})")
 
 
 def all_issuers(store: Store) -> list[IssuerRow]:
@@ -75,8 +83,15 @@ def _issuers(store: Store, clause: str) -> list[IssuerRow]:
 
 
 def _issuer_row(number: int, der: bytes, begin: int, end: int, key_file: str, created_at: int) -> IssuerRow:
-    validity = Validity(from_epoch(begin), from_epoch(end))
-    return IssuerRow(number, der, validity, key_file, from_epoch(created_at))
+    try:
+        validity = Validity(from_epoch(begin), from_epoch(end))
+    except (PolicyError, TypeError, ValueError, OverflowError):  # its certificate says it; nothing is revoked by this
+        validity = Validity(from_epoch(EARLIEST), from_epoch(LATEST))
+    created_at, key_file = (
+        created_at if isinstance(created_at, int) and 0 <= created_at <= LATEST else 0,
+        key_file if isinstance(key_file, str) else "",
+    )
+    return IssuerRow(number, der if isinstance(der, bytes) else b"", validity, key_file, from_epoch(created_at))
 
 
 def valid_devices(store: Store, issuer: int, now: datetime) -> int:
@@ -102,7 +117,7 @@ def devices_behind(store: Store, now: datetime) -> Iterator[str]:
 def issuer_of(store: Store, serial: SerialNumber) -> int:
     """Row of the CA that issued a certificate that is known to be there."""
     query = "SELECT issuer FROM certificate WHERE serial = ?"
-    return int(store.row(query, (serial.octets,))[0])
+    return store.record(number, query, (serial.octets,)) or 0
 
 
 def crl_number(store: Store, rows: Sequence[CrlRow], serials: Sequence[SerialNumber]) -> int:
@@ -111,6 +126,12 @@ def crl_number(store: Store, rows: Sequence[CrlRow], serials: Sequence[SerialNum
         issuer = issuer_of(store, serials[-1])
         return next((row.number for row in rows if row.issuer == issuer), rows[0].number)
     return rows[0].number
+
+
+def has_issuer_of(store: Store, serial: SerialNumber) -> bool:
+    """Say whether the CA that issued a certificate has a row, as it has unless somebody changed its number."""
+    query = "SELECT 1 FROM certificate c WHERE c.serial = ? AND c.issuer NOT IN (SELECT id FROM issuer)"
+    return store.row(query, (serial.octets,)) is None
 
 
 def retire_issuer(store: Store, issuer: int, now: datetime) -> None:

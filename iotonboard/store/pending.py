@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from iotonboard.store.certificates import KEY
+from iotonboard.store.values import octets, optional_octets, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -63,8 +64,8 @@ def pending_groups(store: Store, size: int, *, is_broker: bool) -> Iterator[list
         group = pending_files(store, size, after=last, is_broker=is_broker) if len(group) == size else []
 
 
-def _pending_files(certificate: int, name: str, is_broker: int, *octets: Any) -> PendingFiles:
-    return PendingFiles(certificate, name, bool(is_broker), *octets)
+def _pending_files(certificate: int, name: str, is_broker: int, der: bytes, *secrets: Any) -> PendingFiles:
+    return PendingFiles(certificate, text(name), bool(is_broker), octets(der), *map(optional_octets, secrets))
 
 
 def clear_pending(store: Store, certificates: Iterable[int]) -> None:

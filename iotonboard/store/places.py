@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from iotonboard.store.values import number
+
 if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
@@ -12,7 +14,9 @@ BEGUN = -1  # a place that was named for its first use, and holds nothing of our
 
 def last_published(store: Store, kind: str, path: str) -> int | None:
     """What was published at a place last, by its number there; ``BEGUN``, or ``None`` when nobody knows the place."""
-    return store.record(int, "SELECT last FROM place WHERE kind = ? AND path = ?", (kind, path))
+    # A number that cannot be counts as none: what is published next is noted in its place.
+    query = "SELECT iif(typeof(last) = 'integer', last, 0) FROM place WHERE kind = ? AND path = ?"
+    return store.record(number, query, (kind, path))
 
 
 def has_places(store: Store, kind: str) -> bool:

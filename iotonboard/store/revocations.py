@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.model import RevocationReason, RevocationRecord, SerialNumber, from_epoch, to_epoch
+from iotonboard.store.values import octets
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from iotonboard.store.store import Store
@@ -124,9 +127,47 @@ def set_revocation_date(store: Store, serial: SerialNumber, date: datetime, entr
     )
 
 
+@dataclass(frozen=True, slots=True)
+class StoredRevocation:
+    """A row as it stands, whatever somebody wrote into it; ``certificate`` is its certificate's row."""
+
+    certificate: int
+    certificate_serial: object
+    date: object
+    reason: object
+    entry_der: object
+
+
+def stored_revocations(store: Store) -> Iterator[StoredRevocation]:
+    """Every row beside the serial of its certificate."""
+    query = """SELECT r.certificate, c.serial, r.revocation_date, r.reason, r.entry_der FROM revocation r
+        JOIN certificate c ON c.id = r.certificate ORDER BY r.certificate"""
+    return store.each(StoredRevocation, query)
+
+
+def stored_foreign(store: Store) -> list[tuple[int, object, object]]:
+    """Issuer, serial and entry of every revocation without a certificate, whatever stands there."""
+    return store.rows("SELECT issuer, serial, entry_der FROM foreign_revocation")
+
+
+def drop_foreign(store: Store, stored_serial: object) -> None:
+    """Forget one whose entry nobody can read, in the caller's transaction."""
+    store.execute("DELETE FROM foreign_revocation WHERE serial = ?", (stored_serial,))
+
+
+def set_entry(store: Store, certificate: int, date: datetime, reason: RevocationReason, entry_der: bytes) -> None:
+    """Write date, reason and entry of a revocation anew, whatever stood there."""
+    store.execute(
+        """UPDATE revocation SET revocation_date = ?, reason = ?, entry_der = ?, (issuer, not_after) =
+            (SELECT c.issuer, c.not_after FROM certificate c WHERE c.id = revocation.certificate)
+            WHERE certificate = ?""",
+        (to_epoch(date), reason.value, entry_der, certificate),
+    )
+
+
 def foreign_entry(store: Store, serial: SerialNumber) -> bytes | None:
     """The CRL entry of a revocation whose certificate this state does not know."""
-    return store.record(bytes, "SELECT entry_der FROM foreign_revocation WHERE serial = ?", (serial.octets,))
+    return store.record(octets, "SELECT entry_der FROM foreign_revocation WHERE serial = ?", (serial.octets,))
 
 
 def set_foreign_entry(store: Store, issuer: int, serial: SerialNumber, entry_der: bytes | None) -> None:
@@ -174,4 +215,4 @@ def left_serials(store: Store, issuer: int, since: datetime, now: datetime) -> d
 
 def unlisted_revocations(store: Store) -> int:
     """How many revocations were recorded after the last CRL was signed."""
-    return int(store.meta("unlisted_revocations") or 0)
+    return store.number("unlisted_revocations") or 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from iotonboard.store.values import text
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -38,7 +40,7 @@ def rows_set_aside(store: Store) -> Iterator[SetAside]:
 
 
 def _set_aside(table: str, key: str, subject: str, refused: str, is_replaced: int) -> SetAside:
-    return SetAside(table, key, subject, refused, bool(is_replaced))
+    return SetAside(text(table), text(key), text(subject), text(refused), bool(is_replaced))
 
 
 def forget_set_aside(store: Store) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.model import to_epoch
+from iotonboard.store.values import octets, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,11 @@ def seals(store: Store) -> Iterator[Seal]:
     """Every seal, the newest first. Of a CA that was retired none counts: it has no certificate here."""
     query = """SELECT s.id, s.settings, s.signature, coalesce(i.der, x'') FROM setting_seal s
         LEFT JOIN issuer i ON i.id = s.issuer AND i.retired_at IS NULL ORDER BY s.id DESC LIMIT 64"""
-    return store.each(Seal, query)
+    return store.each(_seal, query)
+
+
+def _seal(number: int, settings: str, signature: bytes, certificate_der: bytes) -> Seal:
+    return Seal(number, text(settings), octets(signature), octets(certificate_der))
 
 
 def add_seal(store: Store, number: int, settings: str, issuer: int, signature: bytes, now: datetime) -> None:

@@ -14,7 +14,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from iotonboard.errors import BusyError, ConflictError, IotOnboardError, PolicyError, StateError
-from iotonboard.model import to_epoch
+from iotonboard.model import LATEST, from_epoch, to_epoch
 from iotonboard.store import leftovers
 from iotonboard.store.failures import database_error, row_error
 from iotonboard.store.opening import can_be_written, connect, connect_to_look, connect_to_read, has_logs
@@ -30,6 +30,7 @@ RecordType = TypeVar("RecordType")
 _Parameters: TypeAlias = "Sequence[object] | Mapping[str, object]"
 _READ_ONLY = "make its disk writable (mount -o remount,rw) or copy the state; what only looks works here all the same"
 # What an adapter raises for a row that no version of the program writes.
+_LARGEST_NUMBER = 1 << 62  # leaves room to count on
 _IMPOSSIBLE = (PolicyError, ValueError, TypeError, OverflowError, RecursionError)
 
 
@@ -257,6 +258,19 @@ class Store:
             return self._meta.get(key)
         row = self.row("SELECT value FROM meta WHERE key = ?", (key,))
         return row[0] if row else None
+
+    def number(self, key: str) -> int | None:
+        """A single value that is a whole number; ``None`` where there is none, or one that cannot be.
+
+        So that nothing that somebody wrote there stops a revocation; ``health`` names it.
+        """
+        value = self.meta(key)
+        return value if isinstance(value, int) and 0 <= value <= _LARGEST_NUMBER else None
+
+    def moment(self, key: str) -> datetime | None:
+        """A single value that is a time; ``None`` as for ``number``."""
+        value = self.number(key)
+        return None if value is None or value > LATEST else from_epoch(value)
 
     def set_meta(self, key: str, value: float | str | bytes) -> None:
         """Write a single value."""

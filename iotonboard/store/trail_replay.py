@@ -38,13 +38,20 @@ def fold_trail(store: Store) -> None:
     for row in audit.rows(store):
         if not row.serial or row.subject == "ca":
             continue
-        serial, detail = bytes.fromhex(row.serial).rjust(20, b"\0"), json.loads(row.detail)
+        serial, detail = store.make_record(_said, (row.serial, row.detail))
         store.execute("INSERT OR IGNORE INTO trail (serial, subject) VALUES (?, ?)", (serial, row.subject))
         for column in ("fingerprint", "bundle", "revoked"):
             if isinstance(detail.get(column), str):
                 store.execute(f"UPDATE trail SET {column} = ? WHERE serial = ?", (detail[column], serial))
         if "released" in detail:
             store.execute("UPDATE trail SET revoked = NULL WHERE serial = ?", (serial,))
+
+
+def _said(serial: str, detail: str) -> tuple[bytes, dict[str, object]]:
+    found = json.loads(detail)
+    if not isinstance(found, dict):
+        raise TypeError("the detail of a row is no JSON object")
+    return bytes.fromhex(serial).rjust(20, b"\0"), found
 
 
 def trail_entry(store: Store, serial: SerialNumber) -> TrailEntry | None:

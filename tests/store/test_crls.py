@@ -124,8 +124,8 @@ def signed(generation: int, number: int, day: int, der: bytes | None = b"crl", i
 def test_the_newest_generation_is_what_is_published(store: Store) -> None:
     for row in (signed(1, 1, -9), signed(2, 2, -2), signed(2, 3, 5, b"to come"), signed(2, 1, -2, b"other", issuer=2)):
         add_crl(store, row)
-    assert [(row.issuer, row.number) for row in crl_generation(store)] == [(1, 2), (1, 3), (2, 1)]
-    assert list(generation_ders(store)) == [b"crl", b"to come", b"other"]
+    assert [(row.issuer, row.number) for row in crl_generation(store)] == [(2, 1), (1, 2), (1, 3)]
+    assert list(generation_ders(store)) == [b"other", b"crl", b"to come"]
     assert newest_update(store, NOW) == NOW - timedelta(days=2)
     assert [row.number for row in replaced_crls(store, 5)] == [1]
 

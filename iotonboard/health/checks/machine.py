@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from iotonboard.errors import BusyError
 from iotonboard.health.finding import Outcome, failed, ok, warning
 from iotonboard.health.trail_check import check_trail
-from iotonboard.model import from_epoch, rfc3339
+from iotonboard.model import rfc3339
 from iotonboard.permissions import keeps_modes, mount_decides
 from iotonboard.state.share import ELSEWHERE, network_kind
 from iotonboard.store.certificates import newest_device_certificates
@@ -144,17 +144,17 @@ def disk(state: State) -> Outcome:
 
 def backup(state: State) -> Outcome:
     """There is a backup that was read back, is not old, and has the key of the issuing CA; none failed since."""
-    last, now = state.store.meta("last_backup"), state.clock()
+    last, now = state.store.moment("last_backup"), state.clock()
     newest, oldest = current_issuers(state.store)[0], current_issuers(state.store)[-1]
-    if failed_at := state.store.meta("backup_failed"):
-        return warning(f"the backup of {rfc3339(from_epoch(failed_at))} failed, or is not at its end", _SEE_FAILURE)
+    if failed_at := state.store.moment("backup_failed"):
+        return warning(f"the backup of {rfc3339(failed_at)} failed, or is not at its end", _SEE_FAILURE)
     if last is None:
         if now - oldest.created_at < timedelta(days=NEW_CA_DAYS):
             return ok("none yet, and the CA is new")
         return warning("there is no backup", _MAKE_BACKUP)
-    if from_epoch(last) < newest.created_at:
+    if last < newest.created_at:
         return warning("the last backup lacks the key of the new CA", _MAKE_BACKUP)
-    days = (now - from_epoch(last)).days
+    days = (now - last).days
     if days > BACKUP_DAYS:
         return warning(f"the last backup is {days} days old", _MAKE_BACKUP)
     return ok(f"{days} days old")

@@ -5,8 +5,8 @@ A check and not a ``STRICT`` table, which needs SQLite 3.37: RHEL 9 has 3.34. Ev
 
 from __future__ import annotations
 
-# The years that X.509 can write (RFC 5280 4.1.2.5): 1950 to 9999, in seconds since 1970.
-EARLIEST, LATEST = -631_152_000, 253_402_300_799
+from iotonboard.model import EARLIEST, LATEST
+
 _LONGEST_TEXT = 1 << 20  # longer than any name, path or detail
 _LONGEST_OCTETS = 1 << 24  # longer than any certificate, key or bundle
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from iotonboard.model import SerialNumber
-from iotonboard.store.schema.columns import EARLIEST, LATEST
+from iotonboard.model import EARLIEST, LATEST, SerialNumber
 
 if TYPE_CHECKING:
     import sqlite3

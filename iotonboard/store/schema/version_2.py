@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from iotonboard.model import LATEST
 from iotonboard.store.schema.columns import (
-    LATEST,
     check,
     column,
     device_id,

@@ -1,0 +1,37 @@
+"""Values as their columns have them. A database holds whatever somebody wrote into it; records hold what can be."""
+
+from __future__ import annotations
+
+
+def octets(value: object) -> bytes:
+    """A blob.
+
+    Raises:
+        TypeError: it is something else; as by the others here, the store tells it as a row that cannot be.
+    """
+    if not isinstance(value, bytes):
+        raise TypeError(f"{_shown(value)} stands where octets belong")
+    return value
+
+
+def text(value: object) -> str:
+    """A text."""
+    if not isinstance(value, str):
+        raise TypeError(f"{_shown(value)} stands where a text belongs")
+    return value
+
+
+def number(value: object) -> int:
+    """A whole number."""
+    if not isinstance(value, int):
+        raise TypeError(f"{_shown(value)} stands where a number belongs")
+    return value
+
+
+def optional_octets(value: object) -> bytes | None:
+    """A blob, or nothing."""
+    return None if value is None else octets(value)
+
+
+def _shown(value: object) -> str:
+    return repr(value)[:40]
