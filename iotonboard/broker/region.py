@@ -76,6 +76,14 @@ class OperatorText:
     change: Change | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class OperatorUser:
+    """A user in the operator's own rules, and the line of the file that names it."""
+
+    name: str
+    line: int
+
+
 def stream_operator_text(pieces: Iterable[bytes]) -> OperatorText:
     """Read the operator's text from an ACL file in pieces, cut anywhere.
 
@@ -130,6 +138,23 @@ def check_operator_text(operator: OperatorText, *, version: Version = "2.0") -> 
         raise AclSyntaxError(blocking + captured)
     if captured:
         raise AclSyntaxError(captured, hint=_CAPTURE_HINT)
+
+
+def operator_users(pieces: Iterable[bytes]) -> dict[str, OperatorUser]:
+    """The users of the operator's own rules in an ACL file in pieces, by their names in small letters.
+
+    The first line of each counts; what a NUL hides from the broker today is there too.
+
+    Raises:
+        PolicyError: the markers of the region are damaged, so nobody knows which lines are the operator's.
+    """
+    operator = stream_operator_text(pieces)
+    users: dict[str, OperatorUser] = {}
+    for text, before in ((operator.before, 0), (operator.after, operator.after_line - 1)):
+        for line, keyword, name in rule_lines(text):
+            if keyword == "user":
+                users.setdefault(name.lower(), OperatorUser(name, before + line))
+    return users
 
 
 def devices_to_deny(operator: Acl, denied: Iterable[str]) -> Iterator[str]:

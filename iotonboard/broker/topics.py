@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
 from iotonboard.errors import PolicyError
 from iotonboard.model import Access, TopicRule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
 
 PLACEHOLDER = "{device_id}"
 MAX_TOPIC_OCTETS = 65535  # MQTT 3.1.1 section 1.5.3: a string's length has two octets
 MAX_SEPARATORS = 200  # Mosquitto's TOPIC_HIERARCHY_LIMIT: one '/' more is a syntax error to it
 _LONGEST_ID = "x" * 64
 _FORM_HINT = "write ACCESS:TOPIC with read, write, readwrite or deny, as in 'read:plant/config'"
+_AN_ID = "([A-Za-z0-9][A-Za-z0-9._-]{0,63})"
 _SCOPE_HINT = "name the topics one by one, or put the wildcard below a level that is {device_id}"
 
 
@@ -104,6 +113,74 @@ def pattern_topic(topic: str) -> str:
             hint="give it a level of its own, as in 'devices/{device_id}/#', or use the per-device style",
         )
     return "/".join(levels)
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """The other devices of a plant, and the topics that the ``templates`` give to each of them."""
+
+    templates: tuple[TopicRule, ...]
+    is_device: Callable[[str], bool] = lambda _: False
+
+    def refuse_reaching(self, rules: Iterable[TopicRule], device_id: str = "") -> None:
+        """Refuse rules that reach these topics, as ``reached_by`` says.
+
+        Raises:
+            PolicyError: one does; names it.
+        """
+        for rule in rules:
+            if self.reached_by(rule, device_id):
+                raise PolicyError(
+                    f"topic rule '{rule.access}:{rule.topic[:80]}' reaches the topics of other devices",
+                    hint="name a narrower topic, with {device_id} in it; where that is meant, say so with --yes",
+                )
+
+    def reached_by(self, rule: TopicRule, device_id: str = "") -> bool:
+        """Say whether a rule lets its device at topics of another one.
+
+        ``device_id`` is whose rule it is; empty for a template, which every device gets. A rule that denies reaches
+        nothing, and ``#`` everything. Where no template tells devices apart, a wildcard without ``{device_id}`` reaches
+        what all of them publish. A level in the place of an id is one below a level that the template names, as in
+        ``devices/press-2``; as the first level it is one where a device is called so.
+        """
+        if rule.access is Access.DENY:
+            return False
+        mine = (rule.topic.replace(PLACEHOLDER, device_id) if device_id else rule.topic).split("/")
+        if mine[0] == "#":
+            return True
+        granted = [one.topic for one in self.templates if one.access is not Access.DENY and PLACEHOLDER in one.topic]
+        if not granted and PLACEHOLDER not in rule.topic:
+            return not {"+", "#"}.isdisjoint(mine)
+        return any(self._is_met(mine, topic.split("/"), device_id) for topic in granted)
+
+    def _is_met(self, mine: Sequence[str], theirs: Sequence[str], device_id: str) -> bool:
+        """Say whether a topic matches both a filter of one device's and a template, filled in for another device."""
+        if mine[0] == "+" and theirs[0].startswith("$"):
+            return False
+        for depth, (one, other) in enumerate(zip_longest(mine, theirs)):
+            if "#" in {one, other}:
+                return True  # also the parent: 'a/#' matches 'a'
+            if one is None or other is None or not self._levels_meet(one, other, device_id, is_first=depth == 0):
+                return False
+        return True
+
+    def _levels_meet(self, mine: str, theirs: str, device_id: str, *, is_first: bool) -> bool:
+        if "+" in {mine, theirs}:
+            return True
+        if PLACEHOLDER not in theirs:
+            return mine == theirs
+        if PLACEHOLDER in mine:
+            return mine != theirs and _ends_meet(mine, theirs)  # else two ids, which differ
+        shape = _AN_ID.join(map(re.escape, theirs.split(PLACEHOLDER)))
+        found = re.fullmatch(shape, mine)
+        ids = set(found.groups()) if found else set()
+        return any(one.lower() != device_id.lower() and (not is_first or self.is_device(one)) for one in ids)
+
+
+def _ends_meet(mine: str, theirs: str) -> bool:
+    """Say whether one level can be two forms, each of another id."""
+    ends = [(level.split(PLACEHOLDER)[0], level.split(PLACEHOLDER)[-1][::-1]) for level in (mine, theirs)]
+    return all(one.startswith(other) or other.startswith(one) for one, other in zip(*ends, strict=True))
 
 
 def _text_problem(topic: str) -> str:

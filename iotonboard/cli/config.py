@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iotonboard.cli import output
+from iotonboard.cli.options import ReachOption
 from iotonboard.cli.session import Session, group, verb
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def config_set(
     session: Session,
     key: Annotated[str, typer.Argument(metavar="KEY", help="The setting.")],
     value: Annotated[str, typer.Argument(metavar="VALUE", help="Its new value; lists with commas.")],
+    yes: ReachOption = False,
 ) -> int | None:
     """Check a value, seal it, and write it into iotonboard.toml, which shows what is sealed.
 
@@ -53,7 +55,7 @@ def config_set(
     from iotonboard.commands.config_set import set_value
 
     with session.open_state() as state:
-        result = set_value(state, key, value, session.unlock)
+        result = set_value(state, key, value, session.unlock, reach=yes)
         path = state.paths.config
     shown = list(result.value) if isinstance(result.value, tuple) else result.value
     session.result({"key": key, "value": shown}, f"{key}\t{_text(result.value)}")
@@ -69,12 +71,12 @@ def _tell_kept(session: Session, path: str, kept: str) -> None:
 
 
 @verb(app, "accept", example="iotonboard config accept --passphrase-file ca.pass")
-def config_accept(session: Session) -> int | None:
+def config_accept(session: Session, yes: ReachOption = False) -> int | None:
     """Seal what iotonboard.toml says, after somebody has edited it. Until then it is not followed."""
     from iotonboard.commands.config_accept import accept_file
 
     with session.open_state() as state:
-        changes = accept_file(state, session.unlock)
+        changes = accept_file(state, session.unlock, reach=yes)
     values = [{"key": one.key, "old": one.old, "new": one.new} for one in changes]
     lines = [f"{one.key}\t{_text(one.old)} -> {_text(one.new)}" for one in changes]
     session.result({"changed": values}, "\n".join(lines) or "every setting is sealed as the file says")

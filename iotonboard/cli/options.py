@@ -28,6 +28,7 @@ OptionalDeviceArgument = Annotated[
 ValidityOption = Annotated[
     int | None, typer.Option("--validity-days", min=1, max=36500, help="Life, in days.")
 ]  # fmt: skip
+ReachOption = Annotated[bool, typer.Option("--yes", help="Topics that reach other devices' topics are meant.")]
 WeakOption = Annotated[bool, typer.Option("--weak", help="Take a short or common passphrase all the same.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV.")]

@@ -14,7 +14,7 @@ import typer
 from iotonboard.cli import output
 from iotonboard.cli.batch import open_passwords, refuse_stopped, results_file, stop_signal, tell, worker_starter
 from iotonboard.cli.complete import complete_format
-from iotonboard.cli.options import BatchOption, IdColumnOption, ValidityOption
+from iotonboard.cli.options import BatchOption, IdColumnOption, ReachOption, ValidityOption
 from iotonboard.cli.session import Session, verb
 from iotonboard.cli.targets import check_list
 from iotonboard.errors import UsageError
@@ -83,6 +83,11 @@ def register(
         str | None,
         typer.Option("--results", metavar="FILE", help="Results of this call, .csv or .jsonl; a batch has one anyway."),
     ] = None,
+    yes: ReachOption = False,
+    own_rules: Annotated[
+        bool,
+        typer.Option("--own-rules", help="An id may stand as a user in the ACL, and gets what is written there."),
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop a batch at the first bad row.")] = False,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Worker processes; default: all cores.")] = None,
 ) -> int | None:
@@ -106,6 +111,8 @@ def register(
         strict=strict,
         is_list=batch is not None,
         is_stream=stream,
+        reach=yes,
+        own_rules=own_rules,
     )
     named, is_json = count or max(len(ids or ()), 1), session.json or stream
     is_list = bool(batch is not None or stream or csr_dir)
@@ -123,6 +130,7 @@ def register(
             session.unlocker(state),
             stopped=stopped,
             start_workers=worker_starter(session, jobs),
+            tell=session.message,
         )
         total = 1 if stream else _count_rows(batch) if batch else None if csr_dir else named
         show = partial(_show, is_json=is_json)

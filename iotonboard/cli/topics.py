@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iotonboard.cli.complete import complete_device_id
-from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDeviceArgument
+from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDeviceArgument, ReachOption
 from iotonboard.cli.session import Session, group, verb
 from iotonboard.cli.targets import Told, either, named_targets
 from iotonboard.errors import UsageError
@@ -54,9 +54,10 @@ def add(
     words: WordsArgument,
     batch: BatchOption = None,
     id_column: IdColumnOption = "",
+    yes: ReachOption = False,
 ) -> int | None:
     """Give one device, or those of a list, topics of its own."""
-    return _change(session, words, batch, id_column, remove=False)
+    return _change(session, words, batch, id_column, remove=False, reach=yes)
 
 
 @verb(app, "remove", example="iotonboard topics remove press-17 read:plant/config")
@@ -67,10 +68,12 @@ def remove(
     id_column: IdColumnOption = "",
 ) -> int | None:
     """Take topics from one device, or from those of a list."""
-    return _change(session, words, batch, id_column, remove=True)
+    return _change(session, words, batch, id_column, remove=True, reach=False)
 
 
-def _change(session: Session, words: list[str], batch: str | None, id_column: str, *, remove: bool) -> int | None:
+def _change(
+    session: Session, words: list[str], batch: str | None, id_column: str, *, remove: bool, reach: bool
+) -> int | None:
     from iotonboard.commands import topics as command
     from iotonboard.enrolment.each_device import for_each
 
@@ -80,7 +83,7 @@ def _change(session: Session, words: list[str], batch: str | None, id_column: st
     targets, told = named_targets(session, ids, batch, id_column), Told(session)
     is_changed = False
     with session.open_state() as state:
-        change = partial(command.change_topics, state, texts=rules, remove=remove)
+        change = partial(command.change_topics, state, texts=rules, remove=remove, reach=reach)
         for result in told.done(for_each(targets, change)):
             _print(session, result)
             is_changed = is_changed or result.changed

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from iotonboard.ca.authority import seal_audit, sealer
 from iotonboard.errors import NotFoundError
+from iotonboard.state.reach import refuse_wide_templates
 from iotonboard.state.setting_sets import check_settings, follow_settings, where_keys_are
 from iotonboard.state.setting_table import SETTINGS
 from iotonboard.state.settings_seal import seal_settings, standing_values
@@ -28,8 +29,10 @@ class Change:
     new: Any
 
 
-def accept_file(state: State, unlock: Callable[[State], Authority]) -> tuple[Change, ...]:
+def accept_file(state: State, unlock: Callable[[State], Authority], *, reach: bool = False) -> tuple[Change, ...]:
     """Seal every value of the file, and what it does not name as default; nothing where all is sealed as it says.
+
+    ``reach``: topic templates that reach other devices' topics are meant.
 
     Raises:
         NotFoundError: there is no file, or a user, group or folder that it names anew.
@@ -44,11 +47,13 @@ def accept_file(state: State, unlock: Callable[[State], Authority]) -> tuple[Cha
         raise settings.file.problems[0]
     values = {key: settings.file.values.get(key, setting.default) for key, setting in SETTINGS.items()}
     changes = tuple(Change(key, standing[key], new) for key, new in values.items() if new != standing[key])
+    if not reach:
+        refuse_wide_templates(state, standing["acl.topics"], values["acl.topics"])
     there = check_settings(state.paths.root, values, {change.key for change in changes})
     if not changes and settings.recorded.sealed is not None and settings.recorded.problem is None:
         return ()
     authority = unlock(where_keys_are(state, there))
-    with state.transaction() as now:
+    with state.transaction(signing=True) as now:
         follow_settings(state, there, {change.key for change in changes})
         seal_settings(state, values, now, sealer(authority))
         seal_audit(state, authority)

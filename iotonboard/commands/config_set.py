@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from iotonboard.ca.authority import seal_audit, sealer
 from iotonboard.state import config
+from iotonboard.state.reach import refuse_wide_templates
 from iotonboard.state.recorded_settings import needs_key, set_without_key
 from iotonboard.state.setting_sets import check_settings, follow_settings, where_keys_are
 from iotonboard.state.settings_file import note_file, write_settings_file
@@ -32,8 +33,10 @@ class Result:
     kept: str
 
 
-def set_value(state: State, key: str, text: str, unlock: Callable[[State], Authority]) -> Result:
-    """Check and set one setting; the ACL follows when it depends on it.
+def set_value(
+    state: State, key: str, text: str, unlock: Callable[[State], Authority], *, reach: bool = False
+) -> Result:
+    """Check and set one setting; the ACL follows when it depends on it. ``reach``: topics of other devices are meant.
 
     Raises:
         UsageError: there is no such setting.
@@ -46,9 +49,11 @@ def set_value(state: State, key: str, text: str, unlock: Callable[[State], Autho
     if state.config.file.problems:
         raise state.config.file.problems[0]
     values = standing_values(state) | {key: value}
+    if key == "acl.topics" and not reach:
+        refuse_wide_templates(state, standing_values(state)[key], value)
     there = check_settings(state.paths.root, values, {key})
     authority = unlock(where_keys_are(state, there)) if needs_key(state, key, value) else None
-    with state.transaction() as now:
+    with state.transaction(signing=authority is not None) as now:
         follow_settings(state, there, {key})
         if authority is None:
             set_without_key(state, key, value, now)

@@ -27,7 +27,9 @@ from iotonboard.pki.csr import parse_csr
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.changes import supersede
 from iotonboard.state.device_files import FileBacklog
+from iotonboard.state.own_rules import OwnRules
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
+from iotonboard.state.reach import others_of
 from iotonboard.store.devices import add_device, device_named, device_record, find_device, refuse_retired
 from iotonboard.store.list_duplicates import note_seen
 from iotonboard.store.topics import add_topic
@@ -51,6 +53,7 @@ class Options:
 
     ``is_list`` requests must name every device once; on a stream a script that lost an answer asks again.
     ``is_stream`` requests are committed and answered one by one; their files are made durable some at a time.
+    ``reach``: topics of other devices are meant, and with ``own_rules`` the rights of the operator's users.
     """
 
     if_exists: str = "fail"
@@ -58,6 +61,8 @@ class Options:
     strict: bool = False
     is_list: bool = False
     is_stream: bool = False
+    reach: bool = False
+    own_rules: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,7 @@ class _Plan(Plan):
     request: Request
     topics: tuple[TopicRule, ...]
     is_new: bool
+    gets_own_rules: bool
 
 
 def register(
@@ -76,11 +82,13 @@ def register(
     *,
     stopped: Callable[[], bool] = lambda: False,
     start_workers: StartWorkers | None = None,
+    tell: Callable[[str], object] = lambda _: None,
 ) -> Generator[Enrolled | Refused]:
     """Register devices and yield one answer for each, in the order of the requests, once it is durable.
 
     A refused request harms no other; with ``strict`` it ends the call. ``None`` among the requests says that none
-    comes for a moment. ``stopped`` is asked between groups; ``start_workers`` gives a long batch more cores.
+    comes for a moment. ``stopped`` is asked between groups; ``start_workers`` gives a long batch more cores. ``tell``
+    is called with what people should know of the call as a whole.
 
     Raises:
         KeyUnavailableError: the CA key cannot be opened.
@@ -94,7 +102,7 @@ def register(
         authority,
         _publish_when_idle(state, backlog, requests),
         Pace(options.strict, stopped, start_workers, backlog),
-        plan=partial(_plan, state, authority, options),
+        plan=partial(_plan, state, authority, options, OwnRules(state, tell)),
         record=partial(_record, state, authority),
     )
     yield from keep_all(state, authority, answers, keeping)
@@ -111,7 +119,9 @@ def _publish_when_idle(
             refuse_unpublished(publish(state, backlog.settle, *EVERYTHING))
 
 
-def _plan(state: State, authority: Authority, options: Options, request: Request) -> _Plan | Enrolled:
+def _plan(
+    state: State, authority: Authority, options: Options, own_rules: OwnRules, request: Request
+) -> _Plan | Enrolled:
     """Decide what becomes of one request."""
     device_id = request.device_id or DeviceId(str(uuid.uuid4()))
     if options.is_list and (earlier := note_seen(state.store, device_id, request.line)):
@@ -126,9 +136,12 @@ def _plan(state: State, authority: Authority, options: Options, request: Request
         refuse_retired(found)
     if found and options.if_exists != "reissue":
         return _existing(state, device_id, request.line, options.if_exists)
+    gets_own_rules = own_rules.grants(device_id, is_meant=options.own_rules)
     topics = tuple(parse_topic_rule(text) for text in request.topics)
+    if topics and not options.reach:
+        others_of(state).refuse_reaching(topics, device_id)
     order = _order(state, authority, request, device_id, with_bundle=options.with_bundle)
-    return _Plan(order, request, topics, is_new=found is None)
+    return _Plan(order, request, topics, is_new=found is None, gets_own_rules=gets_own_rules)
 
 
 def _order(state: State, authority: Authority, request: Request, device_id: DeviceId, *, with_bundle: bool) -> Order:
@@ -185,7 +198,8 @@ def _record(state: State, authority: Authority, plan: _Plan, issued: Issued, now
     else:
         refuse_retired(device_named(store, order.device_id))
         is_superseded = supersede(state, order.device_id, now)
-    record_certificate(state, authority, order, issued, now=now)
+    detail = {"own_rules": True} if plan.gets_own_rules else None
+    record_certificate(state, authority, order, issued, now=now, detail=detail)
     for rule in plan.topics:
         add_topic(store, order.device_id, rule)
     if plan.topics or state.config["acl.style"] == "per-device":

@@ -9,6 +9,7 @@ from iotonboard.broker.topics import parse_topic_rule
 from iotonboard.errors import NotFoundError
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
+from iotonboard.state.reach import others_of
 from iotonboard.state.region_change import refuse_other_copy
 from iotonboard.store.devices import device_named
 from iotonboard.store.topics import add_topic, device_topics, remove_topic
@@ -40,8 +41,8 @@ def list_topics(state: State, device_id: str, *, changed: bool = False) -> Resul
     return Result(device_id, own, state.config["acl.topics"], changed)
 
 
-def change_topics(state: State, device_id: str, texts: Sequence[str], *, remove: bool) -> Result:
-    """Add or remove rules and publish the ACL; all of them or none.
+def change_topics(state: State, device_id: str, texts: Sequence[str], *, remove: bool, reach: bool = False) -> Result:
+    """Add or remove rules and publish the ACL; all of them or none. ``reach``: topics of other devices are meant.
 
     Raises:
         PolicyError: a rule that the ACL's grammar or the reach of one device does not allow.
@@ -49,6 +50,8 @@ def change_topics(state: State, device_id: str, texts: Sequence[str], *, remove:
         ConflictError: another copy of the state is at work, and its ACL stays as it is.
     """
     rules = [parse_topic_rule(text) for text in texts]
+    if not (remove or reach):
+        others_of(state).refuse_reaching(rules, device_id)
     with state.transaction() as now:
         refuse_other_copy(state)
         device = device_named(state.store, device_id).device_id

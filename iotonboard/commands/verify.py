@@ -9,18 +9,20 @@ from iotonboard.broker.certificate_file import read_certificate_file
 from iotonboard.broker.check import BrokerFiles, judge_files, judge_message
 from iotonboard.broker.conf_files import judge_broker_conf
 from iotonboard.broker.pem_views import view_client
+from iotonboard.broker.problems import Problem
 from iotonboard.broker.topics import PLACEHOLDER
-from iotonboard.errors import NotFoundError, PolicyError, UsageError
+from iotonboard.errors import IotOnboardError, NotFoundError, PolicyError, UsageError
+from iotonboard.state.own_rules import devices_among, own_users
 from iotonboard.store.devices import device_record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from iotonboard.broker.acl import Version
     from iotonboard.broker.check import ClientVerdicts, Judgement
     from iotonboard.broker.conf_check import ListenerVerdict
-    from iotonboard.broker.problems import Problem
+    from iotonboard.broker.region import OperatorUser
     from iotonboard.broker.verdict import Verdict
     from iotonboard.model import DeviceRecord
     from iotonboard.state.state import State
@@ -118,7 +120,7 @@ def verify_state(state: State, request: Request, device_ids: Sequence[str], cert
         published = {"acl": files.acl, "crl": files.crl, "ca": files.ca}
         files = replace(files, published=published, user=request.user, has_own_ca=False)
     devices = [_client_of(device_record(state.store, device_id), request.at) for device_id in device_ids]
-    return _verify(files, devices + others)
+    return _verify(files, devices + others, lambda users: devices_among(state, users))
 
 
 def verify_files(request: Request, certificates: Sequence[str]) -> Result:
@@ -149,7 +151,12 @@ def _client_of(device: DeviceRecord, at: datetime) -> _Client:
     return _Client(device.device_id, (begun[0].der,), older=older)
 
 
-def _verify(request: Request, clients: Sequence[_Client]) -> Result:
+def _verify(
+    request: Request,
+    clients: Sequence[_Client],
+    devices_of: Callable[[Iterable[OperatorUser]], Iterable[OperatorUser]] = lambda _: (),
+) -> Result:
+    """Judge files and clients; ``devices_of`` says which users of the ACL are devices beside the clients."""
     if request.topic and not clients:
         raise UsageError("a topic is tried by a device, and none is named", hint="name one: ID, or --cert FILE")
     if {"+", "#"} & set(request.topic):
@@ -176,7 +183,25 @@ def _verify(request: Request, clients: Sequence[_Client]) -> Result:
     for client in clients:
         now, older = next(answers), tuple(next(answers).at_start for _ in client.older)
         results.append(_result(request, judged, client, now, older))
-    return Result(tuple(dict.fromkeys((*problems, *judged.problems))), tuple(results), listeners)
+    problems += [*judged.problems, *_own_rules(files.acl, clients, devices_of)]
+    return Result(tuple(dict.fromkeys(problems)), tuple(results), listeners)
+
+
+def _own_rules(
+    path: str, clients: Sequence[_Client], devices_of: Callable[[Iterable[OperatorUser]], Iterable[OperatorUser]]
+) -> list[Problem]:
+    """Devices with the rights of a user in the operator's own rules: a warning for each, which names the line."""
+    try:
+        users = own_users(path)
+    except IotOnboardError:
+        return []  # judged already
+    found = {user.line: user for user in devices_of(users.values())}
+    found |= {user.line: user for client in clients if (user := users.get(client.name.lower()))}
+    message = "line {}: user {!r} is a device too, with what is written there"
+    return [
+        Problem(path, "own-rules", message.format(user.line, user.name), warning=True)
+        for _, user in sorted(found.items())
+    ]
 
 
 def _result(

@@ -137,7 +137,8 @@ def test_verify_of_a_message_says_what_the_broker_delivers(
 ) -> None:
     state.run("config", "set", "acl.style", style)
     state.acl.write_bytes(OPERATORS_RULES + state.acl.read_bytes())
-    credentials = [unpack(one, tmp_path) for one in state.register("station", "press-1", "press-2", "gone")]
+    registered = state.register("station", "press-1", "press-2", "gone", "--own-rules")
+    credentials = [unpack(one, tmp_path) for one in registered]
     state.run("topics", "add", "press-1", "read:plant/config")
     broker = start_broker(state)
     with connected(broker, *credentials) as [station, *devices]:

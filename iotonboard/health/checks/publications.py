@@ -15,6 +15,7 @@ from iotonboard.permissions import READER_HINT, unreadable_for
 from iotonboard.pki.pem import pem_decode_all, pem_encode
 from iotonboard.reading import read_file
 from iotonboard.state.acl_file import acl_is_current
+from iotonboard.state.own_rules import devices_among, own_users
 from iotonboard.state.places import Place, away_places, check_here, path_of
 from iotonboard.state.reload import judge_configured
 from iotonboard.store.certificates import newest_device_certificates
@@ -103,6 +104,19 @@ def acl(state: State) -> Outcome:
     if state.config["acl.style"] == "per-device" and (slow := style_warning(devices)):
         return warning(slow, "type: iotonboard config set acl.style pattern")
     return ok("as the database says")
+
+
+def own_rules(state: State) -> Outcome:
+    """No device has the rights of a user in the operator's own rules."""
+    check_here(state, Place.ACL)
+    path = state.paths.acl
+    found = devices_among(state, own_users(path).values())
+    if not found:
+        return ok("no device is a user in the operator's own rules")
+    more = f" (and {len(found) - 1} more)" if found[1:] else ""
+    user = found[0]
+    message = f"line {user.line} of {path!r}: user {user.name!r} is a device too, with what is written there{more}"
+    return warning(message, "type: iotonboard verify, which names them all; rename the user, or revoke the device")
 
 
 def device_files(state: State) -> Outcome:

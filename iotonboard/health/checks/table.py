@@ -43,6 +43,7 @@ CHECKS = (
     Check("deliveries", "no delivery expired before somebody fetched it", devices.deliveries),
     Check("kept-keys", "no key is kept long after its device ended", devices.kept_keys),
     Check("acl", "mosquitto.acl says what the database says", publications.acl),
+    Check("own-rules", "no device is a user in the operator's own rules", publications.own_rules),
     Check("audit", "the newest rows of the trail are chained and its head is signed", machine.audit),
     Check("files", "the newest devices' files are what the database says", publications.device_files),
     Check("modes", "folders, database and keys are private and have one owner", machine.modes),
