@@ -171,9 +171,10 @@ def _of_lists(path: str, lists: Sequence[ListView], cas: Sequence[x509.Certifica
     problems = []
     subjects = {ca.subject.public_bytes() for ca in cas}
     for one in lists:
+        name = f"CRL {one.number} of {shown(one.crl.issuer)}"
         if one.is_delta:
-            message = f"CRL {one.number} is a delta: what comes of it depends on the broker's OpenSSL"
+            message = f"{name} is a delta: what comes of it depends on the broker's OpenSSL"
             problems.append(Problem(path, Cause.CRL_DELTA, message, ADMITS_OR_REFUSES, ADMITS_OR_REFUSES))
         if one.issuer_der not in subjects:
-            problems.append(Problem(path, "crl-foreign", f"CRL {one.number} is of no CA in the cafile", warning=True))
+            problems.append(Problem(path, "crl-foreign", f"{name}: this CA is not in the cafile", warning=True))
     return problems
