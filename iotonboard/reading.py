@@ -122,13 +122,21 @@ def _open(path: str, flags: int = 0) -> BinaryIO:
         _refuse_others(os.stat(path))
     except ValueError:  # a NUL in the name
         raise FileNotFoundError(errno.ENOENT, "no file has such a name") from None
-    descriptor = os.open(path, _READ | flags)
+    descriptor = _open_unseen(path, _READ | flags)
     try:
         _refuse_others(os.fstat(descriptor))  # it may be another one by now
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def _open_unseen(path: str, flags: int) -> int:
+    """Open a file without changing its access time, where that is allowed: it tells who else has read the file."""
+    try:
+        return os.open(path, flags | getattr(os, "O_NOATIME", 0))
+    except PermissionError:  # of a file of somebody else's
+        return os.open(path, flags)
 
 
 def _refuse_others(found: os.stat_result) -> None:

@@ -67,7 +67,7 @@ def find_broker(method: Method, *, timeout_s: int) -> int | None:
         NotFoundError: there is no such broker process.
         BusyError: it is still starting.
     """
-    pid = _process(method)
+    pid = broker_process(method)
     if pid is not None:
         _wait_until_ready(pid, time.monotonic() + timeout_s)
     return pid
@@ -148,7 +148,13 @@ def _unread(watched: list[str], deadline: float = 0) -> list[str]:
     return []
 
 
-def _process(method: Method) -> int | None:
+def broker_process(method: Method) -> int | None:
+    """The number of the broker's process; ``None`` behind a configured command.
+
+    Raises:
+        NotFoundError: there is no such broker process.
+        BusyError: it cannot be asked for.
+    """
     if method.kind == "command":
         return None
     if method.kind == "pid":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iotonboard.cli.options import HereOption, ReloadOption
-from iotonboard.cli.session import Session, verb
+from iotonboard.cli.session import RELOAD_NEXT, Session, verb
 from iotonboard.errors import UnpublishedError, UsageError
 from iotonboard.model import rfc3339
 
@@ -70,7 +70,7 @@ def gen_crl(
             " un-revokes what was revoked since it was signed: keep it no longer than your visits need"
         )
     if not reload:
-        session.message("next: reload the broker (kill -HUP, or systemctl reload mosquitto)")
+        session.message(RELOAD_NEXT)
     return None
 
 

@@ -14,8 +14,8 @@ import typer
 from iotonboard.cli import output
 from iotonboard.cli.batch import open_passwords, refuse_stopped, results_file, stop_signal, tell, worker_starter
 from iotonboard.cli.complete import complete_format
-from iotonboard.cli.options import BatchOption, IdColumnOption, ReachOption, ValidityOption
-from iotonboard.cli.session import Session, verb
+from iotonboard.cli.options import BatchOption, IdColumnOption, ReachOption, ReloadOption, ValidityOption
+from iotonboard.cli.session import RELOAD_NEXT, Session, verb
 from iotonboard.cli.targets import check_list
 from iotonboard.errors import UsageError
 from iotonboard.model import DeviceId, KeyType, certificate_json
@@ -90,6 +90,7 @@ def register(
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop a batch at the first bad row.")] = False,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Worker processes; default: all cores.")] = None,
+    reload: ReloadOption = False,
 ) -> int | None:
     """Register devices: each gets a key, a certificate and a password-protected bundle.
 
@@ -98,10 +99,8 @@ def register(
     from iotonboard.commands import register as command
     from iotonboard.enrolment.answer_files import Keeping
 
-    _check_ways(ids, count, batch, csr_dir, stream=stream, uuid=uuid)
+    _check_ways(ids, count, batch, csr_dir, csr=csr, stream=stream, uuid=uuid)
     check_list(session, batch, "" if stream else id_column)
-    if csr and (count or batch or stream or csr_dir or len(ids or ()) > 1):
-        raise UsageError("--csr goes with one device", hint="a CSV has a column 'csr' for many")
     if session.passphrase_file == "-" and stream:
         raise UsageError("stdin cannot be both passphrase and list", hint="put the passphrase into a file")
     common = _request(name, attributes or [], topics or [], key_type, validity_days)
@@ -122,10 +121,11 @@ def register(
         )
         lines = _lines_of_stdin(stopped) if stream else None
         kept = results_file(state, "register", results, is_many=named > 1 or (is_list and not stream))
+        reloader, before = session.reloader(state, wanted=reload), command.in_force(state)
         answers = command.register(
             state,
             _requests(session, ids, named, _Source(batch, csr, csr_dir, lines, id_column, not uuid), common),
-            options,
+            replace(options, reload=reloader),
             Keeping(kept, password_file, _export(format_name, out)),
             session.unlocker(state),
             stopped=stopped,
@@ -137,17 +137,28 @@ def register(
         told = tell(session, answers, show, is_json=is_json and is_list, total=total, is_stream=stream)
         if told.devices > 1 or is_list:
             session.message((told.summary or "the list is empty") + (f"; results in {kept.path}" if kept else ""))
+        if command.reload_broker(state, before, reloader):
+            session.message(RELOAD_NEXT)
         refuse_stopped(stopped, hint=_how_to_go_on(named - told.counts["created"] if count else None))
     return told.exit_code
 
 
 def _check_ways(
-    ids: list[str] | None, count: int | None, batch: str | None, csr_dir: str | None, *, stream: bool, uuid: bool
+    ids: list[str] | None,
+    count: int | None,
+    batch: str | None,
+    csr_dir: str | None,
+    *,
+    csr: str | None,
+    stream: bool,
+    uuid: bool,
 ) -> None:
     """A device without an id is made only where that is asked for."""
     ways = (bool(ids), count is not None, batch is not None, stream, csr_dir is not None)
     if sum(ways) > 1:
         raise UsageError("ids, --count, --batch, --stream and --csr-dir exclude each other", hint="choose one of them")
+    if csr and (count or batch or stream or csr_dir or len(ids or ()) > 1):
+        raise UsageError("--csr goes with one device", hint="a CSV has a column 'csr' for many")
     if uuid and (ids or csr_dir is not None):
         raise UsageError("--uuid is for devices without an id", hint="leave it out")
     if not any(ways) and not uuid:

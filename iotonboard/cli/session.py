@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from iotonboard.state.state import State
 
 DEFAULT_STATE = "./iotonboard-state"
+RELOAD_NEXT = "next: reload the broker (kill -HUP, or systemctl reload mosquitto)"
 _MAX_PASSPHRASE_FILE = 1 << 16
 _PASSPHRASE_HINT = "name its file with --passphrase-file or IOTONBOARD_PASSPHRASE_FILE"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from iotonboard.cli.options import HereOption, ReloadOption
-from iotonboard.cli.session import Session, verb
+from iotonboard.cli.session import RELOAD_NEXT, Session, verb
 from iotonboard.errors import UnpublishedError, UsageError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def sync_acl(
     if unpublished:
         raise UnpublishedError(unpublished)
     if result.changed and not check and not reload:
-        session.message("next: reload the broker (kill -HUP, or systemctl reload mosquitto)")
+        session.message(RELOAD_NEXT)
     return 9 if check and result.changed else None
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iotonboard.cli.complete import complete_device_id
-from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDeviceArgument, ReachOption
-from iotonboard.cli.session import Session, group, verb
+from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDeviceArgument, ReachOption, ReloadOption
+from iotonboard.cli.session import RELOAD_NEXT, Session, group, verb
 from iotonboard.cli.targets import Told, either, named_targets
 from iotonboard.errors import UsageError
 
@@ -55,9 +55,10 @@ def add(
     batch: BatchOption = None,
     id_column: IdColumnOption = "",
     yes: ReachOption = False,
+    reload: ReloadOption = False,
 ) -> int | None:
     """Give one device, or those of a list, topics of its own."""
-    return _change(session, words, batch, id_column, remove=False, reach=yes)
+    return _change(session, words, batch, id_column, remove=False, reach=yes, reload=reload)
 
 
 @verb(app, "remove", example="iotonboard topics remove press-17 read:plant/config")
@@ -66,13 +67,14 @@ def remove(
     words: WordsArgument,
     batch: BatchOption = None,
     id_column: IdColumnOption = "",
+    reload: ReloadOption = False,
 ) -> int | None:
     """Take topics from one device, or from those of a list."""
-    return _change(session, words, batch, id_column, remove=True, reach=False)
+    return _change(session, words, batch, id_column, remove=True, reach=False, reload=reload)
 
 
 def _change(
-    session: Session, words: list[str], batch: str | None, id_column: str, *, remove: bool, reach: bool
+    session: Session, words: list[str], batch: str | None, id_column: str, *, remove: bool, reach: bool, reload: bool
 ) -> int | None:
     from iotonboard.commands import topics as command
     from iotonboard.enrolment.each_device import for_each
@@ -87,8 +89,10 @@ def _change(
         for result in told.done(for_each(targets, change)):
             _print(session, result)
             is_changed = is_changed or result.changed
-    if is_changed:
-        session.message("next: reload the broker (kill -HUP, or systemctl reload mosquitto)")
+        if reloader := session.reloader(state, wanted=reload):
+            command.reload_broker(state, reloader)
+    if is_changed and not reload:
+        session.message(RELOAD_NEXT)
     return told.end()
 
 

@@ -28,7 +28,13 @@ from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.changes import supersede
 from iotonboard.state.device_files import FileBacklog
 from iotonboard.state.own_rules import OwnRules
-from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
+from iotonboard.state.publication import (
+    EVERYTHING,
+    publish,
+    published_numbers,
+    refuse_unpublished,
+    reload_behind,
+)
 from iotonboard.state.reach import others_of
 from iotonboard.store.devices import add_device, device_named, device_record, find_device, refuse_retired
 from iotonboard.store.list_duplicates import note_seen
@@ -44,6 +50,7 @@ if TYPE_CHECKING:
     from iotonboard.enrolment.desk import Issued
     from iotonboard.enrolment.request import Request
     from iotonboard.model import Refused, TopicRule
+    from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
 
 
@@ -54,6 +61,7 @@ class Options:
     ``is_list`` requests must name every device once; on a stream a script that lost an answer asks again.
     ``is_stream`` requests are committed and answered one by one; their files are made durable some at a time.
     ``reach``: topics of other devices are meant, and with ``own_rules`` the rights of the operator's users.
+    ``reload`` is done on a stream whenever it rests; at the end of any call the caller does it (``reload_broker``).
     """
 
     if_exists: str = "fail"
@@ -63,6 +71,7 @@ class Options:
     is_stream: bool = False
     reach: bool = False
     own_rules: bool = False
+    reload: Reload | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +109,7 @@ def register(
     answers = run_batch(
         state,
         authority,
-        _publish_when_idle(state, backlog, requests),
+        _publish_when_idle(state, backlog, requests, options.reload),
         Pace(options.strict, stopped, start_workers, backlog),
         plan=partial(_plan, state, authority, options, OwnRules(state, tell)),
         record=partial(_record, state, authority),
@@ -108,15 +117,34 @@ def register(
     yield from keep_all(state, authority, answers, keeping)
 
 
+def in_force(state: State) -> tuple[int, int]:
+    """Numbers of the CRL and ACL that are published: where a call changed them, the broker must reload."""
+    return published_numbers(state)
+
+
+def reload_broker(state: State, before: tuple[int, int], reload: Reload | None) -> bool:
+    """Reload the broker behind all that was registered, or say whether it must be, where ``before`` was in force.
+
+    Raises:
+        UnpublishedError: it was not reloaded; what was registered stays.
+    """
+    if reload is not None:
+        reload_behind(state, reload)
+    return reload is None and in_force(state) != before
+
+
 def _publish_when_idle(
-    state: State, backlog: FileBacklog | None, requests: Iterable[Request | Refused | None]
+    state: State, backlog: FileBacklog | None, requests: Iterable[Request | Refused | None], reload: Reload | None
 ) -> Iterator[Request | Refused]:
     """Nobody closes a stream that serves a whole shift: what is recorded is published whenever no line comes."""
     for request in requests:
         if request is not None:
             yield request
         elif backlog is not None:
+            before = published_numbers(state)
             refuse_unpublished(publish(state, backlog.settle, *EVERYTHING))
+            if reload and published_numbers(state) != before:
+                reload_behind(state, reload)
 
 
 def _plan(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from iotonboard.broker.topics import parse_topic_rule
 from iotonboard.errors import NotFoundError
 from iotonboard.state.acl_file import mark_acl
-from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
+from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished, reload_behind
 from iotonboard.state.reach import others_of
 from iotonboard.state.region_change import refuse_other_copy
 from iotonboard.store.devices import device_named
@@ -17,6 +17,7 @@ from iotonboard.store.topics import add_topic, device_topics, remove_topic
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
 
 
@@ -39,6 +40,15 @@ def list_topics(state: State, device_id: str, *, changed: bool = False) -> Resul
     rules = device_topics(state.store, device_named(state.store, device_id).device_id)
     own = tuple(f"{rule.access}:{rule.topic}" for rule in rules)
     return Result(device_id, own, state.config["acl.topics"], changed)
+
+
+def reload_broker(state: State, reload: Reload) -> None:
+    """Reload the broker behind all changes, where that was asked for.
+
+    Raises:
+        UnpublishedError: it was not reloaded; the changes stay.
+    """
+    reload_behind(state, reload)
 
 
 def change_topics(state: State, device_id: str, texts: Sequence[str], *, remove: bool, reach: bool = False) -> Result:

@@ -13,6 +13,7 @@ from iotonboard.broker.problems import Problem
 from iotonboard.broker.topics import PLACEHOLDER
 from iotonboard.errors import IotOnboardError, NotFoundError, PolicyError, UsageError
 from iotonboard.state.own_rules import devices_among, own_users
+from iotonboard.state.reload import unread_published
 from iotonboard.store.devices import device_record
 
 if TYPE_CHECKING:
@@ -119,8 +120,17 @@ def verify_state(state: State, request: Request, device_ids: Sequence[str], cert
     if request.conf:
         published = {"acl": files.acl, "crl": files.crl, "ca": files.ca}
         files = replace(files, published=published, user=request.user, has_own_ca=False)
+    unread = () if request.acl or request.crl else _unread(state)
     devices = [_client_of(device_record(state.store, device_id), request.at) for device_id in device_ids]
-    return _verify(files, devices + others, lambda users: devices_among(state, users))
+    found = _verify(files, devices + others, lambda users: devices_among(state, users))
+    return replace(found, problems=(*found.problems, *unread))
+
+
+def _unread(state: State) -> tuple[Problem, ...]:
+    """What was published and is not in force, because the broker that runs has not read it."""
+    process, paths = unread_published(state)
+    message = f"the broker (process {process}) has not read it since it was published: it goes by the one before"
+    return tuple(Problem(path, "not-read-yet", message, warning=True) for path in paths)
 
 
 def verify_files(request: Request, certificates: Sequence[str]) -> Result:

@@ -78,6 +78,20 @@ def refuse_unpublished(unpublished: Sequence[Unpublished]) -> None:
         raise UnpublishedError(unpublished)
 
 
+def published_numbers(state: State) -> tuple[int, int]:
+    """Numbers of the CRL and ACL that were published last: other ones than before are what a broker has to read."""
+    return int(state.store.meta("crl_published") or 0), int(state.store.meta("acl_published") or 0)
+
+
+def reload_behind(state: State, reload: Callable[[], None]) -> None:
+    """Reload the broker behind what is recorded and published.
+
+    Raises:
+        UnpublishedError: it was not reloaded; what is published stays.
+    """
+    refuse_unpublished(attempt("reload", str(state.config["broker.reload"]), reload))
+
+
 def _sweep(state: State) -> None:
     """Delete what an interrupted command of any kind left beside the files that it was about to replace."""
     paths = state.paths

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from iotonboard.broker.check import BrokerFiles, check_before_reload
 from iotonboard.broker.conf_files import judge_broker_conf
+from iotonboard.broker.last_read import unread_files
 from iotonboard.broker.problems import DOES_NOT_START, ENDS, REFUSES_ALL
 from iotonboard.broker.reload import parse_method, reload_broker
 from iotonboard.errors import PolicyError
@@ -49,6 +50,15 @@ def check_conf_before_reload(state: State) -> None:
                 f"the broker was not reloaded: {problem.path!r}: {problem.message}",
                 hint="correct that, then type 'iotonboard sync-acl --reload'; 'verify --conf FILE' says more",
             )
+
+
+def unread_published(state: State) -> tuple[int, tuple[str, ...]]:
+    """The broker's process, and which of CRL and ACL it has surely not read since they were published."""
+    kind = state.config["broker.reload"].partition(":")[0]
+    if kind not in {"pid", "systemd"}:
+        return 0, ()
+    with as_caller():
+        return unread_files(parse_method(state.config["broker.reload"]), (state.paths.crl, state.paths.acl))
 
 
 def reload_configured(state: State, *, as_user: Owner | None = None) -> str:

@@ -278,3 +278,26 @@ def test_what_was_killed_is_finished_by_the_same_command(state: State, folder: P
             issue_for(state, folder)
             assert belongs_together(folder)
     assert step > 30
+
+
+# -- what the broker must read ----------------------------------------------------------------------------------------
+
+
+def test_a_registration_says_when_the_broker_must_reload(state: State) -> None:
+    reload = "next: reload the broker"
+    assert reload in state.run("register", "press-1").stderr
+    assert reload in state.run("register", "--stream", input="press-2\n").stderr
+    assert reload not in state.run("register", "press-1", "--if-exists", "skip").stderr
+    state.run("config", "set", "acl.style", "pattern")
+    state.run("sync-acl")
+    assert reload not in state.run("register", "press-3").stderr
+    assert reload in state.run("register", "press-4", "--topic", "read:plant/x").stderr
+    assert reload in state.run("register", "press-4", "--if-exists", "reissue").stderr  # the old one is on the CRL
+
+
+def test_a_reload_that_fails_is_told_and_what_was_done_stays(state: State) -> None:
+    for words in (("register", "press-1"), ("topics", "add", "press-1", "read:plant/x")):
+        told = state.run(*words, "--reload", "--json", expect=8)
+        assert "no way to reload the broker is configured" in told.stderr
+        assert "press-1" in told.stdout
+    assert state.json("topics", "list", "press-1")["topics"] == ["read:plant/x"]

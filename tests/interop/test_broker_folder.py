@@ -125,3 +125,26 @@ def test_a_folder_of_its_own(state: State, place: Path, start_broker: Callable, 
         client.subscribe("devices/press-1/#")
         client.publish("devices/press-1/x", "arrives")
         assert client.received() == [("devices/press-1/x", "arrives")]
+
+
+def test_a_device_that_has_not_reached_the_broker_is_told(state: State, etc: Path, service: Callable) -> None:
+    """The most common "it connects and nothing arrives": registered, and the broker has not read the ACL since."""
+    state.run("broker", "issue", "localhost", "--for", etc / "iotonboard", "--port", str(free_port()))
+    service()
+    said = state.run("register", "press-1").stderr
+    assert "next: reload the broker" in said
+    acl = etc / "iotonboard" / "mosquitto.acl"
+    later = acl.stat().st_mtime_ns + 3 * 10**9  # the broker's start is known to two seconds
+    os.utime(acl, ns=(later, later))
+    for _ in range(2):  # looking leaves no trace
+        assert codes(state) == ["not-read-yet"]
+    assert "has read its files" in state.run("topics", "add", "press-1", "read:plant/x", "--reload").stderr
+    assert codes(state) == []
+    assert "has read its files" in state.run("register", "press-2", "--reload").stderr
+    told = state.run("register", "--stream", "--reload", input="press-3\n").stderr
+    assert "has read its files" in told
+    assert codes(state) == []
+
+
+def codes(state: State) -> list[str]:
+    return [one["code"] for one in state.json("verify", "press-1")["problems"]]
