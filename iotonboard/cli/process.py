@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 # The database's migrations take another 7 ms.
 SELDOM = (
     "bz2", "iotonboard.store.leftovers", "iotonboard.store.schema.version_1", "iotonboard.store.schema.version_2",
-    "locale", "lzma", "ntpath", "shellingham", "socket", "tempfile", "textwrap", "tomllib",
+    "iotonboard.store.schema.version_3", "locale", "lzma", "ntpath", "shellingham", "socket", "tempfile", "textwrap",
+    "tomllib",
 )  # fmt: skip
 _SECRET_VARIABLES = frozenset(
     {"IOTONBOARD_PASSPHRASE", "IOTONBOARD_BUNDLE_PASSWORD", "DATABASE_URL", "IOTONBOARD_DATABASE_URL"}
