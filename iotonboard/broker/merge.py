@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from iotonboard.broker.package import ACL, CA, CRL
+from iotonboard.broker.package import ACL, CA, CRL, FILES
 from iotonboard.broker.region import stream_operator_text
 from iotonboard.errors import ConflictError, PolicyError
 from iotonboard.pki import pem
@@ -84,7 +84,7 @@ def _has_the_same(label: str, one: bytes, other: bytes) -> bool:
 
 def take_as_it_is(package: Package, there: Mapping[str, bytes]) -> Merged:
     """What an older package puts in place when that is asked for by name: all of its own, and what others put there."""
-    merged = Merged(dict(there) | dict(package.files))
+    merged = Merged(dict(there) | {name: package.files[name] for name in FILES if name in package.files})
     cas = pem.pem_blocks("CERTIFICATE", package.files[CA])
     foreign = _sort(pem.pem_blocks("X509 CRL", there.get(CRL, b"")), cas)[1]
     merged.files[CRL] += b"".join(pem.pem_encode("X509 CRL", der) for der in foreign)

@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from iotonboard.broker.own_certificate import is_own_file
 from iotonboard.errors import NotFoundError, PolicyError
 from iotonboard.model import from_epoch, to_epoch
 from iotonboard.pki.key_id import key_id
@@ -113,7 +114,8 @@ class Package:
 
 def describe(files: Mapping[str, bytes]) -> tuple[tuple[str, int, str], ...]:
     """List the files of a package for its manifest: name, octets, SHA-256."""
-    return tuple((name, len(files[name]), sha256(files[name]).hexdigest()) for name in FILES if name in files)
+    names = [*(name for name in FILES if name in files), *sorted(files.keys() - set(FILES))]
+    return tuple((name, len(files[name]), sha256(files[name]).hexdigest()) for name in names)
 
 
 def render_package(manifest: Manifest, files: Mapping[str, bytes], signers: Iterable[Signer]) -> Iterator[bytes]:
@@ -226,11 +228,13 @@ def _manifest(form: int, values: Mapping[str, Any]) -> Manifest:
 
 
 def _is_known(manifest: Manifest) -> bool:
-    """Say whether the files are those of the form, in the order in which a broker may meet them."""
+    """Say whether the files are those of the form, in the order in which a broker may meet them; then brokers' own."""
     names = tuple(name for name, _, _ in manifest.files)
     if manifest.format == 1:
         return names == FILES
-    return {CRL, CA} <= set(names) and names == tuple(name for name in FILES if name in names)
+    shared, own = (tuple(name for name in names if (name in FILES) is is_shared) for is_shared in (True, False))
+    in_order = (*(name for name in FILES if name in shared), *sorted(set(own)))
+    return {CRL, CA} <= set(names) and names == in_order and all(map(is_own_file, own))
 
 
 def _read_content(path: str, start: bytes, pieces: Iterator[bytes], size: int) -> bytes:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from iotonboard.cli.session import Session, clock, verb
-from iotonboard.model import rfc3339
+from iotonboard.cli.session import RELOAD_NEXT, Session, clock, verb
+from iotonboard.errors import UsageError
+from iotonboard.model import KeyType, rfc3339
 
 if TYPE_CHECKING:
     from iotonboard.commands.apply import Result
@@ -22,9 +23,16 @@ app = typer.Typer()
 )
 def apply(
     session: Session,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A package that 'pack' made.")],
-    ca: Annotated[str, typer.Option("--ca", metavar="FILE", help="The CA that must have signed it.")],
-    dest: Annotated[str, typer.Option("--dest", metavar="DIR", help="Folder whose files the broker reads.")],
+    words: Annotated[
+        list[str], typer.Argument(metavar="FILE", help="A package that 'pack' made; with --prepare: HOST...")
+    ],
+    ca: Annotated[str, typer.Option("--ca", metavar="FILE", help="The CA that must have signed it.")] = "",
+    dest: Annotated[str, typer.Option("--dest", metavar="DIR", help="Folder whose files the broker reads.")] = "",
+    prepare: Annotated[
+        str,
+        typer.Option("--prepare", metavar="DIR", help="Make a broker's key and a request for its certificate instead."),
+    ] = "",
+    key_type: Annotated[KeyType | None, typer.Option("--key-type", help="Key type, with --prepare.")] = None,
     reload: Annotated[
         str, typer.Option("--reload", metavar="HOW", help="pid:FILE, systemd:UNIT or command:WORDS.")
     ] = "",
@@ -51,7 +59,16 @@ def apply(
     Signature and every file are checked first: what is refused (exit 6) touches nothing. Of each list and of the ACL
     the newer one stays; a package that would lose a revocation is refused (exit 4). With --reload the broker must read
     both files and live, or the files of before come back (exit 8).
+
+    With --prepare, once: a key that never leaves this machine, and a request for 'broker issue --csr' on the
+    workstation. The next package brings the certificate and a mosquitto.conf.
     """
+    if prepare:
+        _prepare(session, prepare, words, user or "", key_type)
+        return None
+    if len(words) != 1 or not (ca and dest):
+        raise UsageError("name one package, --ca and --dest", hint="iotonboard apply FILE --ca ca.crt --dest DIR")
+    (file,) = words
     from iotonboard.broker.reload import parse_method
     from iotonboard.commands.apply import Request
     from iotonboard.commands.apply import apply as run
@@ -75,6 +92,17 @@ def apply(
     return None
 
 
+def _prepare(session: Session, folder: str, hosts: list[str], user: str, key_type: KeyType | None) -> None:
+    from iotonboard.commands.apply_prepare import prepare
+
+    done = prepare(folder, hosts, user=user, key_type=key_type)
+    values = {"path": done.path, "names": list(done.names), "key_created": done.key_created}
+    session.result(values, f"{done.path}\t{', '.join(done.names)}\tkey {'made' if done.key_created else 'kept'}")
+    session.message(
+        "next: carry that request to the workstation: iotonboard broker issue --csr broker.csr, then iotonboard pack"
+    )
+
+
 def _tell(session: Session, result: Result, dest: str) -> None:
     manifest = result.package.manifest
     values = {
@@ -91,6 +119,7 @@ def _tell(session: Session, result: Result, dest: str) -> None:
         "older": list(result.older),
         "kept": list(result.kept),
         "dropped": list(result.dropped),
+        "broker_files": list(result.own.written),
     }
     what = "applied" if result.changed else "was in place already"
     session.result(values, f"{dest}\tpackage {manifest.counter}\tCRL {manifest.crl_number}\t{what}")
@@ -103,4 +132,13 @@ def _tell(session: Session, result: Result, dest: str) -> None:
         session.message(
             "the CA file changed: where devices of a new CA are refused after the reload, restart the broker"
         )
-    session.message(result.reloaded or "next: reload the broker (kill -HUP, or systemctl reload mosquitto)")
+    if result.own.problem:
+        session.message(f"warning: the broker's own certificate was not put in place: {result.own.problem}")
+    if result.own.kept:
+        session.message(f"warning: {result.own.kept!r} was changed here, and stays as it is")
+    for path in result.own.written:
+        session.message(f"put in place: {path}")
+    if result.own.start:
+        session.message(f"next: {result.own.start}")
+        return
+    session.message(result.reloaded or RELOAD_NEXT)

@@ -17,6 +17,7 @@ from iotonboard.broker.certificate_file import read_certificate_file
 from iotonboard.broker.check import BrokerFiles, judge_files
 from iotonboard.broker.destination import Applied, Destination, check_own_rules, digests
 from iotonboard.broker.merge import FETCH, Merged, merge, take_as_it_is
+from iotonboard.broker.own_certificate import OwnPlace, put_own_in_place
 from iotonboard.broker.package import ACL, CA, CRL, FILES, Package, read_package
 from iotonboard.broker.pem_views import view_client
 from iotonboard.broker.problems import Problem
@@ -56,7 +57,8 @@ class Request:
 class Result:
     """The package that is in place now. ``previous`` is the generation of before, kept below ``generations``.
 
-    ``older`` are its parts that are older than what is here, ``kept`` what others put here, ``dropped`` what goes.
+    ``older`` are its parts that are older than what is here, ``kept`` what others put here, ``dropped`` what goes;
+    ``own`` is what it brought of the broker's own certificate.
     """
 
     package: Package
@@ -68,6 +70,7 @@ class Result:
     older: tuple[str, ...]
     kept: tuple[str, ...]
     dropped: tuple[str, ...]
+    own: OwnPlace
 
 
 def apply(request: Request, now: datetime) -> Result:
@@ -127,14 +130,33 @@ def _put_in_place(
     destination.record(_record(package, applied, merged))
     if changed:
         destination.replace(merged.files)
+    own = _put_own(package, request, destination, applied, merged)
     try:
         reloaded = _reload(request, destination)
     except IotOnboardError as error:
+        own.put_back()
         raise _put_back(request, destination, previous, current, error, now) from error
     destination.thin(request.keep)
     ca_changed = CA in current and current[CA] != merged.files[CA]
     told = tuple(merged.older), tuple(merged.kept), tuple(merged.dropped)
-    return Result(package, changed, previous, reloaded, ca_changed, warnings, *told)
+    return Result(package, changed, previous, reloaded, ca_changed, warnings, *told, own)
+
+
+def _put_own(
+    package: Package, request: Request, destination: Destination, applied: Applied | None, merged: Merged
+) -> OwnPlace:
+    """The broker's own certificate and configuration, where its key is here and the package is the newest."""
+    before = applied.files if applied else {}
+    if not _is_newest(package, applied):
+        return OwnPlace()
+    try:
+        own = put_own_in_place(package.files, request.dest, before)
+    except IotOnboardError as error:  # a revocation does not wait for it
+        return OwnPlace(problem=f"{error.message} ({error.hint})")
+    if own.digests:
+        recorded = _record(package, applied, merged)
+        destination.record(replace(recorded, files={**recorded.files, **own.digests}))
+    return own
 
 
 def _merge(package: Package, applied: Applied | None, current: dict[str, bytes], request: Request) -> Merged:
@@ -179,7 +201,8 @@ def _is_newest(package: Package, applied: Applied | None) -> bool:
 
 def _record(package: Package, applied: Applied | None, merged: Merged) -> Applied:
     """What is remembered: of an older package only which files are in place now."""
-    manifest, files = package.manifest, digests(merged.files)
+    own = {name: digest for name, digest in (applied.files if applied else {}).items() if name not in FILES}
+    manifest, files = package.manifest, own | digests(merged.files)
     if applied is not None and not _is_newest(package, applied):
         return replace(applied, files=files, highest=merged.highest)
     keys = {key_id(der) for der in pem_blocks("CERTIFICATE", package.files[CA])}

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from iotonboard.broker.own_certificate import own_files
 from iotonboard.broker.package import ACL, CA, CRL, NEWEST_FORMAT, IssuerPart, Manifest, describe, render_package
 from iotonboard.ca.authority import seal_audit
 from iotonboard.ca.crl import sign_crls
@@ -24,6 +25,8 @@ from iotonboard.pki.key_id import key_id
 from iotonboard.state.acl_file import renew_acl
 from iotonboard.state.places import Place, check_here
 from iotonboard.state.publication import publish_recorded
+from iotonboard.store.brokers import broker_setup
+from iotonboard.store.certificates import broker_certificates, broker_hosts
 from iotonboard.store.issuers import all_issuers, current_issuers
 from iotonboard.store.revocations import left_serials
 
@@ -82,6 +85,8 @@ def pack(state: State, request: Request, unlock: Unlock) -> Result:
         counter = _count(state, key, now)
         state.record(now, "package", detail={"counter": counter, "crl_number": rows[0].number, "form": request.form})
         files, left_out = _files(state, rows, now)
+        if request.form > 1:
+            files |= _own_files(state, now)
         if left_out and request.form == 1:
             raise left_out[0].error
         expires = min(now + timedelta(days=request.valid_days or DEFAULT_VALID_DAYS), _end_of_lists(rows))
@@ -125,6 +130,19 @@ def _files(state: State, rows: Sequence[CrlRow], now: datetime) -> tuple[dict[st
     except IotOnboardError as error:
         return files, [Unpublished("acl", state.paths.acl, error)]
     return files, []
+
+
+def _own_files(state: State, now: datetime) -> dict[str, bytes]:
+    """Certificate and configuration of each broker whose key was made on its own machine."""
+    files: dict[str, bytes] = {}
+    for host in broker_hosts(state.store):
+        newest, setup = broker_certificates(state.store, host)[0], broker_setup(state.store, host)
+        is_valid = newest.revocation is None and newest.validity.not_after >= now
+        if setup and is_valid and not newest.has_key:
+            folder = os.path.basename(state.paths.broker(host).path)
+            certificate = pem.pem_encode("CERTIFICATE", newest.der)
+            files |= own_files(folder, host, certificate, setup.port, state.config["broker.version"])
+    return files
 
 
 def _issuers(state: State, rows: Sequence[CrlRow], now: datetime) -> tuple[IssuerPart, ...]:

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from iotonboard.errors import PolicyError
 from iotonboard.pki import der
@@ -16,11 +20,15 @@ from iotonboard.pki.lint import weak_keys
 from iotonboard.pki.parse_errors import UNREADABLE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from iotonboard.model import KeyType
-    from iotonboard.pki.keys import PublicKey
+    from iotonboard.pki.hostnames import HostName
+    from iotonboard.pki.keys import PrivateKey, PublicKey
 
 # A request with an RSA-4096 key and many extensions stays below 4 KiB; more is not a request.
 MAX_CSR_OCTETS: Final = 64 * 1024
+_COMMON_NAME_BOUND: Final = 64  # RFC 5280 appendix A.1
 _NEWEST_VERSION: Final = 2  # RFC 2986 knows 0 alone; makers count as certificates do, and nothing depends on it
 _INFO_TAGS: Final = (der.INTEGER, der.SEQUENCE, der.SEQUENCE)
 _ATTRIBUTES_TAG: Final = 0xA0
@@ -71,6 +79,18 @@ def parse_csr(data: bytes) -> Csr:
     supported = cast("PublicKey", public_key)
     weak_keys.check_public_key(supported)
     return Csr(public_key=supported, spki_der=spki_der(supported), key_type=key_type)
+
+
+def make_request(key: PrivateKey, names: Sequence[HostName]) -> bytes:
+    """Write a request (DER) for a server's certificate with these names; the first one is the commonName if it fits."""
+    first = str(names[0])
+    common_name = [x509.NameAttribute(NameOID.COMMON_NAME, first)] if len(first) <= _COMMON_NAME_BOUND else []
+    alt_names = x509.SubjectAlternativeName(
+        [x509.DNSName(name) if isinstance(name, str) else x509.IPAddress(name) for name in names]
+    )
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(common_name))
+    digest = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    return builder.add_extension(alt_names, critical=False).sign(key, digest).public_bytes(Encoding.DER)
 
 
 def requested_names(data: bytes) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, get_args
 
 from iotonboard.broker.acl import Version
@@ -53,7 +53,8 @@ def write_conf(state: State, setup: BrokerSetup, port_before: int, folder: Broke
         check_plain(place.path)
         found = read_file(place.path, limit=_LIMIT)
         ours = (
-            _render(state, setup, folder, port, version)
+            _render(state, replace(setup, has_plain_key=has_plain_key), folder, port, version)
+            for has_plain_key in (True, False)
             for port in (setup.port, port_before)
             for version in get_args(Version)
         )

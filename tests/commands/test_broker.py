@@ -65,6 +65,13 @@ def test_what_is_said_anew_replaces_what_was(state: State) -> None:
     assert "listener 8885\n" in Path(changed["config"]).read_text()
 
 
+def test_the_configuration_follows_the_kind_of_key(state: State) -> None:
+    conf = Path(state.json("broker", "issue", "broker.example", "--plain-key")["config"])
+    assert "broker-plain.key\n" in conf.read_text()
+    state.run("broker", "issue", "broker.example", "--no-plain-key")
+    assert "/broker.key\n" in conf.read_text()
+
+
 def test_a_configuration_that_somebody_changed_stays(state: State) -> None:
     conf = Path(state.json("broker", "issue", "broker.example")["config"])
     conf.write_text(conf.read_text() + "log_dest stdout\n")
