@@ -24,11 +24,12 @@ from iotonboard.ca.backup_seal import (
     UNSEALED,
     authenticate,
     damaged,
+    derive_keys,
     read_tail,
     unsealed_passwords,
     wrong_passphrase,
 )
-from iotonboard.errors import BusyError, IotOnboardError, UsageError
+from iotonboard.errors import BusyError, IotOnboardError, PolicyError, UsageError
 from iotonboard.files import PRIVATE, replacing
 
 if TYPE_CHECKING:
@@ -116,6 +117,30 @@ def open_archive(path: str, secret: Passphrase | Keys) -> Iterator[BackupArchive
             password = authenticate(file, path, read_tail(file, path, SEALED), secret)
         with _open_zip(file, path, [password], SEALED) as archive:
             yield archive
+
+
+def damaged_files(path: str, passphrase: Passphrase) -> list[str]:
+    """The files in a backup whose seal does not hold that are not what its manifest says; nothing of it is believed.
+
+    Empty where they all are: then something was changed around them.
+
+    Raises:
+        KeyUnavailableError: the passphrase does not open it.
+        PolicyError: it cannot be read even so far.
+        BusyError: it cannot be read.
+    """
+    found = []
+    with _open(path) as file:
+        with _reading(path):
+            tail = read_tail(file, path, SEALED)
+            keys = derive_keys(passphrase, tail.salt, tail.iterations)
+        with _open_zip(file, path, [keys.password], SEALED) as archive:
+            for one in archive.manifest.files:
+                try:
+                    archive.try_file(one.name)
+                except PolicyError:
+                    found.append(one.name)
+    return found
 
 
 @contextlib.contextmanager

@@ -36,6 +36,7 @@ from iotonboard.state.changes import believe_clock
 from iotonboard.state.held_settings import wanted_settings
 from iotonboard.state.publication import publish_recorded
 from iotonboard.state.settings_seal import holds
+from iotonboard.state.share import refuse_network, refuse_without_locks
 from iotonboard.state.state import State, open_state
 from iotonboard.store.certificates import broker_certificates, broker_hosts
 from iotonboard.store.devices import count_devices
@@ -104,7 +105,8 @@ def restore(
         UsageError: there is no such backup, or no such setting to take over.
         KeyUnavailableError: the passphrase does not open the backup.
         PolicyError: it is not what was sealed, no backup, or the CRL is of another CA.
-        StateError: what came out of it is damaged; nothing is left at ``root``.
+        StateError: what came out of it is damaged, or the place is a network share, or one where locks keep nobody out;
+            nothing is left at ``root``.
     """
     if not os.path.isfile(request.archive):
         raise UsageError(f"there is no backup {request.archive!r}", hint="check the file's name")
@@ -117,7 +119,10 @@ def restore(
             if not request.plain_keys:
                 refuse_plain_keys(archive)
             unpacked = unpack(archive, root, environment, wanted, copied, clock())
+            refuse_network(unpacked.paths.database)
             with _open(unpacked, caller, clock) as state:
+                with state.store.transaction():
+                    refuse_without_locks(state.store)
                 refuse_other_contents(archive.manifest, state.store)
                 brokers = bring_back_brokers(archive, state.store, state.paths, copied, plain_keys=request.plain_keys)
                 taken_up, number = _go_on(state, unpacked, request, crls, passphrase)

@@ -8,15 +8,16 @@ Nothing is signed, and nothing written where it could stay.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import unlock
-from iotonboard.ca.backup_archive import open_archive, open_unsealed_archive
+from iotonboard.ca.backup_archive import damaged_files, open_archive, open_unsealed_archive
 from iotonboard.ca.backup_manifest import refuse_other_contents
 from iotonboard.ca.unpacking import bring_back_brokers, refuse_plain_keys, unpack
-from iotonboard.errors import StateError, UsageError
+from iotonboard.errors import KeyUnavailableError, PolicyError, StateError, UsageError
 from iotonboard.files import make_private_dir
 from iotonboard.health.trail_check import check_trail
 from iotonboard.state.held_settings import REACHING_OUT, hold_back
@@ -24,9 +25,10 @@ from iotonboard.state.state import State
 from iotonboard.store.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
+    from iotonboard.ca.backup_archive import BackupArchive
     from iotonboard.ca.backup_manifest import Contents, StoredFile
     from iotonboard.ca.passphrase import Passphrase
     from iotonboard.model import Caller
@@ -69,9 +71,8 @@ def check_backup(
     if not os.path.isfile(path):
         raise UsageError(f"there is no backup {path!r}", hint="check the file's name")
     passphrase, root = ask_passphrase(), os.path.join(scratch, "state")
-    open_backup = open_archive if is_sealed else open_unsealed_archive
     make_private_dir(root)
-    with open_backup(path, passphrase) as archive:
+    with _open(path, passphrase, is_sealed=is_sealed) as archive:
         for one in archive.manifest.files:
             archive.try_file(one.name)
         if not plain_keys:
@@ -88,6 +89,24 @@ def check_backup(
         manifest = archive.manifest
     lacking = hold_back(root, {one.key: one.value for one in unpacked.held}, REACHING_OUT)
     return Checked(manifest.version, manifest.contents, manifest.files, tuple(lacking), (*unpacked.left_out, *brokers))
+
+
+@contextlib.contextmanager
+def _open(path: str, passphrase: Passphrase, *, is_sealed: bool) -> Iterator[BackupArchive]:
+    """Open a backup; one that is not what was sealed is looked through, to name the files that are damaged."""
+    with contextlib.ExitStack() as stack:
+        try:
+            archive = stack.enter_context((open_archive if is_sealed else open_unsealed_archive)(path, passphrase))
+        except PolicyError as error:
+            raise (_named(path, passphrase, error) if is_sealed else error) from None
+        yield archive
+
+
+def _named(path: str, passphrase: Passphrase, error: PolicyError) -> PolicyError:
+    with contextlib.suppress(PolicyError, KeyUnavailableError):
+        if found := damaged_files(path, passphrase):
+            return PolicyError(f"{error.message}; damaged in it: {', '.join(map(repr, found))}", hint=error.hint)
+    return error
 
 
 def _prove(store: Store) -> None:

@@ -19,7 +19,7 @@ from iotonboard.enrolment.list_rows import clean
 from iotonboard.enrolment.request import check_value, parse_request
 from iotonboard.errors import IotOnboardError, PolicyError
 from iotonboard.model import Refused, Target
-from iotonboard.reading import read_file
+from iotonboard.reading import open_file, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -191,7 +191,7 @@ def count_rows(source: str) -> int | None:
     """How many rows a list has below its header, more or less; ``None`` for what cannot be read twice."""
     if not os.path.isfile(source):
         return None
-    with open(source, "rb") as file:
+    with open_file(source) as file:
         return max(sum(piece.count(b"\n") for piece in iter(lambda: file.read(1 << 20), b"")) - 1, 1)
 
 

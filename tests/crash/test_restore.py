@@ -261,10 +261,11 @@ def test_a_backup_is_tried_without_a_trace(live: tuple[State, Path, Path], tmp_p
     assert "devices.db\tok" in run_cli("restore", backup, "--check", state=place, env=variables).stdout
     assert snapshot(tmp_path) == before
     octets = bytearray(backup.read_bytes())
-    octets[len(octets) // 2] ^= 1
+    octets[len(octets) // 2] ^= 1  # the database takes the most room
     backup.write_bytes(octets)
     before = snapshot(tmp_path)
-    run_cli("restore", backup, "--check", state=place, env=variables, expect=6)
+    said = run_cli("restore", backup, "--check", state=place, env=variables, expect=6).stderr
+    assert "damaged in it: 'devices.db'\n" in said
     wrong = {"IOTONBOARD_PASSPHRASE_FILE": str(state.acl)}
     run_cli("restore", backup, "--check", state=place, env=variables | wrong, expect=7)
     assert snapshot(tmp_path) == before

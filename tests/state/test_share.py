@@ -55,6 +55,19 @@ def test_no_state_is_made_where_every_lock_succeeds(tmp_path: Path, without_lock
     assert "backup" in found["locks"]["hint"]
 
 
+def test_no_backup_comes_back_where_every_lock_succeeds(tmp_path: Path, without_locks: dict[str, str]) -> None:
+    state = State(tmp_path / "state", tmp_path / "key-file")
+    state.passphrase_file.write_text(secrets.token_hex(32) + "\n")
+    state.passphrase_file.chmod(0o600)
+    state.run("init-ca")
+    state.run("backup", tmp_path / "b.zip")
+    other = State(tmp_path / "other", state.passphrase_file)
+    refused = other.run("restore", tmp_path / "b.zip", "--no-crl", env=without_locks, expect=3)
+    assert "locks do not work" in refused.stderr
+    assert not other.path.exists()
+    other.run("restore", tmp_path / "b.zip", "--no-crl")
+
+
 def test_what_init_ca_found_there_stays(tmp_path: Path, without_locks: dict[str, str]) -> None:
     state = State(tmp_path / "state", tmp_path / "key-file")
     state.path.mkdir()
