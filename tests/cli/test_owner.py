@@ -149,6 +149,16 @@ def test_what_the_caller_names_in_a_place_of_root_s_is_root_s_own(plant: State, 
     assert not (private / "acl").exists()
 
 
+def test_a_list_that_root_alone_may_read_is_read_by_root(plant: State, folder: Path) -> None:
+    rows = folder / "list.csv"
+    rows.write_text("device_id\npress-18\n")
+    rows.chmod(0o600)
+    plant.run("register", "--batch", rows)
+    plant.run("renew", "--batch", rows)
+    plant.run("revoke", "--batch", rows)
+    assert _roots(plant.path) == []
+
+
 def test_a_state_is_made_in_the_owner_s_empty_folder(folder: Path) -> None:
     state = State(folder / "new", folder / "key-file")
     state.path.mkdir()
