@@ -167,7 +167,7 @@ def unpack(
     settings = resolve(FileContent(values), followed, Recorded())
     paths = resolve_paths(root, settings)
     left_out = _lay_settings(archive, root, file, before.differing, is_as_it_was=not held and not before.differing)
-    for folder in {paths.certs, os.path.dirname(paths.acl), os.path.dirname(paths.crl)}:
+    for folder in {paths.certs, *map(os.path.dirname, (paths.acl, paths.crl, paths.ca_for_broker))}:
         _make_folders(root, folder)
     keys = {name: os.path.join(paths.certs, name) for name in archive.names if is_ca_key(name)}
     for name, path in {ACL: paths.acl, **keys}.items():

@@ -120,7 +120,9 @@ def _newest(store: Store, host: str) -> CertificateFacts | None:
 
 def _setup(state: State, request: Request, host: str) -> BrokerSetup:
     old = broker_setup(state.store, host) or BrokerSetup(host, DEFAULT_PORT, has_plain_key=False, folder="")
-    folder = os.path.abspath(request.folder) if request.folder else old.folder
+    # A copy of the state that was restored for a drill publishes elsewhere, and leaves the folder alone.
+    is_here = bool(old.folder) and os.path.dirname(state.paths.acl) == old.folder
+    folder = os.path.abspath(request.folder) if request.folder else old.folder if is_here else ""
     is_elsewhere = request.csr is not None
     return BrokerSetup(
         host,

@@ -219,6 +219,18 @@ def test_issuing_again_replaces_key_and_certificate_together(state: State, folde
     assert belongs_together(folder)
 
 
+def test_a_state_restored_for_a_drill_leaves_the_folder_alone(state: State, folder: Path, tmp_path: Path) -> None:
+    issue_for(state, folder)
+    state.run("backup", tmp_path / "b.zip")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    drill = State(tmp_path / "drill", state.passphrase_file)
+    drill.run("restore", tmp_path / "b.zip", "--no-crl")
+    issued = drill.json("broker", "issue", "localhost")
+    assert issued["folder"] is None
+    assert "folder" in issued["changes"][0]
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_settings_that_name_another_folder_are_not_overwritten(state: State, folder: Path) -> None:
     issue_for(state, folder)
     before = state.snapshot()

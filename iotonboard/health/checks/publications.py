@@ -145,10 +145,11 @@ def broker_conf(state: State) -> Outcome:
 
 
 def broker_files(state: State) -> Outcome:
-    """The broker's user, where one is configured, can read ACL and CRL."""
+    """The broker's user, where one is configured, can read ACL, CRL and its CA file."""
     if not state.config.broker_reader:
         return ok("not checked: neither [broker] user nor group is configured")
-    for path in (state.paths.acl, state.paths.crl):
+    for path in (state.paths.acl, state.paths.crl, *filter(None, [state.paths.broker_ca])):
         if reason := unreadable_for(path, state.config.broker_reader):
-            return failed(f"{path!r}: {reason}; at a reload it would let everyone in", READER_HINT)
+            effect = "refuse everyone" if path == state.paths.broker_ca else "let everyone in"
+            return failed(f"{path!r}: {reason}; at a reload it would {effect}", READER_HINT)
     return ok("readable for the broker's user")
