@@ -151,6 +151,9 @@ def _reading(path: str) -> Iterator[None]:
         with in_callers_place(path):
             yield
     except _NotAFileError as error:
-        raise BusyError(f"cannot read {path!r}: it is {error.strerror}", hint="move it away") from error
+        raise BusyError(
+            f"cannot read {path!r}: it is {error.strerror}",
+            hint="a file belongs there: name another, or put it in place",
+        ) from error
     except OSError as error:
         raise BusyError(f"cannot read {path!r}: {error.strerror}", hint="check the file's permissions") from error

@@ -6,15 +6,17 @@ that were deleted or edited behind the program's back are noticed. It costs one 
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import ConflictError, PolicyError
 from iotonboard.model import RevocationReason
-from iotonboard.pki.crl import check_crl, listed_entries
+from iotonboard.pki.crl import check_crl, listed_entries, revoked_entries
 from iotonboard.pki.crl_entry import serial_and_reason
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.store.certificates import certificate_der
 from iotonboard.store.crls import crl_entries, crl_entry, last_crl, last_listed_crl
+from iotonboard.store.issuers import current_issuers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +70,17 @@ def lost_entries(state: State, issuer: int, crl_der: bytes, since: datetime) -> 
             while ahead is not None and ahead != entry:  # what was revoked since
                 ahead = next(current, None)
         ahead = next(current, None)
+
+
+def listed_dates(state: State) -> dict[SerialNumber, datetime]:
+    """Since when each serial is revoked by the last lists of the CAs that are not retired."""
+    dates: dict[SerialNumber, datetime] = {}
+    for issuer in current_issuers(state.store):
+        last = last_listed_crl(state.store, issuer.id)
+        with contextlib.suppress(PolicyError):
+            if last and last.der and check_crl(last.der, issuer.der):
+                dates |= {serial: date for serial, date, _ in revoked_entries(last.der)}
+    return dates
 
 
 def _check_stored(last: CrlRow, issuer_certificate_der: bytes) -> None:

@@ -17,7 +17,7 @@ from typer.main import get_command, get_command_from_info, get_group
 
 from iotonboard import __version__
 from iotonboard.cli.output import discard, write_error, write_unpublished
-from iotonboard.errors import BusyError, IotOnboardError, UnpublishedError
+from iotonboard.errors import BusyError, IotOnboardError, UnpublishedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,7 +130,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     # The options that install completion stand before any verb; a call that begins with one can do without them.
     make = get_group if words and words[0] in VERBS else get_command
     try:
-        code = make(app).main(args=words, prog_name="iotonboard", standalone_mode=False)
+        code = make(app).main(args=_with_homes(words), prog_name="iotonboard", standalone_mode=False)
     except UnpublishedError as error:
         write_unpublished(error)
         return error.exit_code
@@ -152,6 +152,31 @@ def run(argv: Sequence[str] | None = None) -> int:
         write_error(f"cannot write the result: {error.strerror}", "free some space there; what was done stays done")
         return BusyError.exit_code
     return code if isinstance(code, int) else 0
+
+
+def _with_homes(words: Sequence[str]) -> list[str]:
+    """The words with ``~/`` and ``~name/`` written out, as a shell does it where they are not quoted; variables too.
+
+    Raises:
+        UsageError: nobody knows that home.
+    """
+    for name in ("IOTONBOARD_STATE", "IOTONBOARD_PASSPHRASE_FILE"):
+        if name in os.environ:
+            os.environ[name] = _with_home(os.environ[name])
+    found = []
+    for word in words:
+        option, is_given, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        found.append(f"{option}{is_given}{_with_home(value)}")
+    return found
+
+
+def _with_home(value: str) -> str:
+    if value != "~" and not (value.startswith("~") and "/" in value):
+        return value
+    written_out = os.path.expanduser(value)
+    if written_out == value:
+        raise UsageError(f"nobody knows which home {value!r} means", hint="write the path out, or './~' for that name")
+    return written_out
 
 
 def _make_streams_safe() -> None:

@@ -70,9 +70,9 @@ def keep_secrets() -> None:
     Through ``ctypes``, since Python has no call for it; that takes 2 ms, and only calls that open a key need it.
     """
     if sys.platform == "linux":
-        import ctypes
+        with contextlib.suppress(ImportError, OSError, AttributeError):  # Python without it, another C library
+            import ctypes
 
-        with contextlib.suppress(OSError, AttributeError):  # another C library
             ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 DEFAULT_STATE = "./iotonboard-state"
 RELOAD_NEXT = "next: reload the broker (kill -HUP, or systemctl reload mosquitto)"
+_FIRST, _LAST = datetime(1952, 1, 1, tzinfo=UTC), datetime(9800, 1, 1, tzinfo=UTC)
 _MAX_PASSPHRASE_FILE = 1 << 16
 _PASSPHRASE_HINT = "name its file with --passphrase-file or IOTONBOARD_PASSPHRASE_FILE"
 
@@ -291,8 +292,8 @@ def _finish_earlier_calls(state: State, now: datetime) -> None:
 
 
 def clock() -> datetime:
-    """The time now, aware UTC, in whole seconds."""
-    return datetime.now(UTC).replace(microsecond=0)
+    """The time now, aware UTC, in whole seconds; of years that certificates and a century around them can have."""
+    return min(max(datetime.now(UTC), _FIRST), _LAST).replace(microsecond=0)
 
 
 def group(name: str, about: str, *, example: str) -> typer.Typer:

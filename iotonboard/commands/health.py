@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import seal_audit
+from iotonboard.ca.continuity import listed_dates
 from iotonboard.ca.credentials import check_certificate, credential_of, open_secret
 from iotonboard.ca.crl import sign_crls
 from iotonboard.delivery import bundle
@@ -81,8 +82,10 @@ def repair(state: State, unlock: Unlock) -> Repaired:
         return Repaired(rebuilt, [])
     authority, swapped = unlock(), list[Difference]()
     with state.transaction(signing=True) as now:
-        for serial in {one.serial for one in differences if one.repair is Repair.REVOKE and one.serial}:
-            _revoke_again(state, serial, now)
+        forgotten = {one.serial for one in differences if one.repair is Repair.REVOKE and one.serial}
+        listed = listed_dates(state) if forgotten else {}
+        for serial in forgotten:
+            _revoke_again(state, serial, now, listed.get(serial))
         for serial in {one.serial for one in differences if one.repair is Repair.WRITE_FILES and one.serial}:
             try:
                 _queue_files(state, authority, serial, now)
@@ -116,11 +119,12 @@ def _rebuild_indexes(state: State) -> int:
     return 1
 
 
-def _revoke_again(state: State, serial: SerialNumber, now: datetime) -> None:
+def _revoke_again(state: State, serial: SerialNumber, now: datetime, dated: datetime | None) -> None:
+    """Record a revocation that the trail tells; ``dated``: as the last list has it."""
     _, holder = certificate_by_serial(state.store, serial)
     said = trail_entry(state.store, serial)
     if said and said.revoked:
-        revoke_certificates(state, [serial], RevocationReason(said.revoked), now, subject=holder)
+        revoke_certificates(state, [serial], RevocationReason(said.revoked), now, subject=holder, dated=dated)
 
 
 def _accept_set_aside(state: State, now: datetime) -> None:

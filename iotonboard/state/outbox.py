@@ -24,6 +24,7 @@ from iotonboard.files import (
 )
 from iotonboard.reading import read_file
 from iotonboard.state.alone import alone
+from iotonboard.state.places import Place, check_here, is_away
 from iotonboard.store.deliveries import open_deliveries, set_erased, set_outcome, set_written
 from iotonboard.store.left_to_do import has_expired_delivery
 
@@ -69,7 +70,7 @@ def settle(state: State) -> list[Unpublished]:
     """
     now = state.trusted_time()
     found = open_deliveries(state.store)
-    ended = [(delivery, outcome) for delivery in found if (outcome := _outcome(state.paths, delivery, now))]
+    ended = [(delivery, outcome) for delivery in found if (outcome := _outcome(state, delivery, now))]
     if ended:
         with state.transaction() as moment:
             for delivery, outcome in ended:
@@ -98,15 +99,15 @@ def _end(state: State, delivery: Delivery, now: datetime) -> None:
     set_erased(state.store, delivery.id, now)
 
 
-def _outcome(paths: Paths, delivery: Delivery, now: datetime) -> str:
-    """How an open delivery ended, or nothing while it goes on."""
+def _outcome(state: State, delivery: Delivery, now: datetime) -> str:
+    """How an open delivery ended, or nothing while it goes on, or waits for the disk that its bundle is on."""
     if delivery.outcome:
         return ""
-    if delivery.is_written and not os.path.lexists(delivery_path(paths, delivery.token)):
+    if delivery.is_written and not os.path.lexists(delivery_path(state.paths, delivery.token)):
         return "fetched"
     if delivery.expires_at and delivery.expires_at <= now:
         return "expired"
-    if not delivery.is_written and _bundle(paths, delivery) is None:
+    if not delivery.is_written and _bundle(state.paths, delivery) is None and not is_away(state, Place.CA):
         return "failed"
     return ""
 
@@ -123,6 +124,7 @@ def _bundle(paths: Paths, delivery: Delivery) -> bytes | None:
 def _write(state: State, delivery: Delivery, now: datetime) -> None:
     content = _bundle(state.paths, delivery)
     if content is None:
+        check_here(state, Place.CA)
         return
     path = delivery_path(state.paths, delivery.token)
     for folder in (state.paths.outbox, os.path.dirname(path)):

@@ -40,7 +40,10 @@ def read_settings_file(root: str) -> FileContent:
         return config.NO_FILE
     try:
         if not os.path.isfile(path):
-            raise PolicyError(f"{path!r} is not a file", hint="move it away; then 'iotonboard config write'")
+            raise PolicyError(
+                f"{path!r} is not a file",
+                hint="a file belongs there: rename what is, and type: iotonboard config write",
+            )
         return read_settings(read_file(path, limit=_MAX_FILE))
     except IotOnboardError as error:
         return FileContent({}, (PolicyError(error.message, hint=error.hint),), is_whole=False)

@@ -63,6 +63,12 @@ def move_aside(path: str) -> tuple[str, ...]:
     return tuple(moved)
 
 
+def has_foreign_log(path: str) -> bool:
+    """Say whether the write-ahead log beside a database is certainly another one's; its folder can be written."""
+    own = _own_identity(path)
+    return own is not None and _is_foreign(path, own)
+
+
 def _rename(path: str, *logs: str) -> list[str]:
     """Give logs names that nobody looks for, unless the database is in use: then they are somebody's."""
     moved: list[str] = []

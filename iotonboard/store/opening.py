@@ -17,6 +17,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from iotonboard.errors import StateError
+from iotonboard.store import leftovers
 from iotonboard.store.schema.migrations import is_newest, migrate
 
 if TYPE_CHECKING:
@@ -60,11 +62,15 @@ def can_be_written(path: str) -> bool:
 def connect_to_read(path: str, *, timeout_s: float, now: int) -> sqlite3.Connection:
     """Open a database whose disk cannot be written; raises as ``connect``."""
     if _size(f"{path}-wal") == 0 or os.path.exists(f"{path}-shm"):
+        if _size(f"{path}-wal"):
+            with _copied(path) as copy:
+                _refuse_foreign_log(path, copy)
         connection = connect_to_look(path, timeout_s=timeout_s)
         if is_newest(connection):
             return connection
         connection.close()
     with _copied(path) as copy:
+        _refuse_foreign_log(path, copy)
         connection = _connection(copy, timeout_s)
         migrate(connection, now, create=False)
         connection.execute("PRAGMA journal_mode = DELETE")  # folds the log into the database
@@ -72,6 +78,15 @@ def connect_to_read(path: str, *, timeout_s: float, now: int) -> sqlite3.Connect
         connection = _connection(copy, timeout_s, "immutable=1")
         connection.execute("SELECT 1 FROM sqlite_master").fetchone()  # opens the file, whose name goes now
         return connection
+
+
+def _refuse_foreign_log(path: str, copy: str) -> None:
+    """Refuse to read rows of another database as if they were of this one: nothing can be moved aside here."""
+    if _size(f"{copy}-wal") and leftovers.has_foreign_log(copy):
+        raise StateError(
+            f"beside {path!r} lies the log of another database, and its disk cannot be written",
+            hint="make its disk writable: then any command moves that log aside; or copy the state without it",
+        )
 
 
 def connect_to_look(path: str, *, timeout_s: float) -> sqlite3.Connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
@@ -661,6 +662,20 @@ def test_a_current_folder_that_was_deleted_is_named(tmp_path: Path) -> None:
         expect=3,
     )
     assert "the current folder was deleted" in done.stderr
+
+
+def test_a_home_is_written_out_wherever_it_stands(state: State, tmp_path: Path) -> None:
+    """A shell leaves it as it is behind '=' and in quotes; then a folder named '~' was made."""
+    (home := tmp_path / "home").mkdir()
+    moved = {"HOME": str(home), "IOTONBOARD_STATE": "~/state", "IOTONBOARD_PASSPHRASE_FILE": "~/key-file"}
+    shutil.copytree(state.path, home / "state")
+    shutil.copy2(state.passphrase_file, home / "key-file")
+    state.run("register", "a", "--results=~/results.csv", env=moved)
+    state.run("pack", "--out", "~/package", env=moved)
+    assert {path.name for path in home.iterdir()} >= {"results.csv", "package"}
+    said = state.run("pack", "--out", "~nobody-of-this-name/package", cwd=tmp_path, expect=2).stderr
+    assert "which home" in said
+    assert not list(tmp_path.glob("~*"))
 
 
 @pytest.mark.parametrize("content", [b"device_id,name\ra,x\rb,y\n", b"device_id," + b"x" * 200_000 + b"\na,b\n"])

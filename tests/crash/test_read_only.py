@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.earlier_versions import make_earlier_state
-from support.program import State, snapshot
+from support.program import State, make_state, snapshot
 
 LOOKING = (
     ("list",),
@@ -108,3 +108,22 @@ def test_a_state_of_an_older_version_is_seen_and_stays_as_it_is(disk: Path, tmp_
     frozen.run("health", expect=(0, 9))
     assert "cannot be written" in frozen.run("gen-crl", expect=8).stderr
     assert snapshot(disk) == before
+
+
+@pytest.mark.parametrize("has_index", [True, False])
+def test_a_log_of_another_database_is_not_read_as_if_it_were_the_states_own(
+    state: State, disk: Path, tmp_path: Path, has_index: bool
+) -> None:
+    state.register("press-1")
+    (tmp_path / "other").mkdir()
+    other = make_state(tmp_path / "other")
+    shutil.copytree(state.path, disk / "state")
+    with closing(sqlite3.connect(other.path / "devices.db")) as reader:
+        reader.execute("SELECT * FROM device").fetchall()  # keeps the log from being folded
+        other.register("other-1")
+        for suffix in ("-wal", *(["-shm"] if has_index else [])):
+            shutil.copy(f"{other.path}/devices.db{suffix}", f"{disk}/state/devices.db{suffix}")
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    said = State(disk / "state", state.passphrase_file).run("list", expect=3)
+    assert "the log of another database" in said.stderr
+    assert "other-1" not in said.stdout

@@ -6,12 +6,12 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from iotonboard.pki.crl import sign_crl
-from iotonboard.pki.pem import pem_encode
+from iotonboard.pki.crl import revoked_entries, sign_crl
+from iotonboard.pki.pem import pem_decode_all, pem_encode
 
 from support import pki
 from support.clock import fake_time
@@ -308,10 +308,17 @@ def test_another_ca_in_the_published_file_is_told_and_not_packed(fleet: State, t
     assert fleet.ca_cert.read_bytes() == anchor
 
 
+def _dates(state: State) -> set[tuple[int, datetime]]:
+    ders = pem_decode_all("X509 CRL", state.crl.read_bytes())
+    return {(int(serial), date) for der in ders for serial, date, _ in revoked_entries(der)}
+
+
 def test_repair_puts_the_forgotten_revocation_back_on_the_crl(fleet: State) -> None:
     serial = fleet.json("show", "a")["serial"]
+    dates = _dates(fleet)
     edit(fleet, "DELETE FROM revocation")
     fleet.run("health", "--repair")
+    assert _dates(fleet) == dates, "a signature of before the repair counts as it did"
     certificate = fleet.json("show", "a")["certificates"][0]
     assert (certificate["serial"], certificate["status"]) == (serial, "revoked")
     assert fleet.json("gen-crl")["revoked"] == 2

@@ -242,3 +242,18 @@ def test_files_of_a_purged_device_that_came_back_are_named_and_erased(state: Sta
     assert "purged\tpress-1\tcreds.zip is back, and was purged" in found
     state.run("health", "--repair")
     assert [one.name for one in state.device("press-1").iterdir()] == ["device.crt"]
+
+
+def test_a_delivery_that_was_recorded_waits_for_the_disk_of_its_bundle(state: State, disk: Disk) -> None:
+    move_ca(state, disk)
+    state.register("press-9")
+    link = Path(state.json("deliver", "press-9")["path"])
+    link.unlink()
+    with closing(sqlite3.connect(state.path / "devices.db")) as database, database:
+        database.execute("UPDATE delivery SET written_at = NULL")  # as a kill leaves it
+    disk.take(_mount_point)
+    state.run("revoke", "press-1", expect=8)
+    disk.bring_back()
+    state.run("gen-crl")
+    assert link.read_bytes() == (disk.path / "devices" / "press-9" / "creds.zip").read_bytes()
+    assert "pending" in state.run("deliveries").stdout
