@@ -235,7 +235,7 @@ def test_it_is_the_generated_line_that_prevents_the_take_over(plant: Plant, tmp_
 def test_the_operators_own_rules_stay_byte_for_byte_and_work(plant: Plant) -> None:
     state = plant.state
     state.acl.write_bytes(OPERATORS_RULES_BEFORE + state.acl.read_bytes() + OPERATORS_RULES_AFTER)
-    (extra, bridge, scada) = state.register("press-3", "bridge", "scada")
+    (extra, bridge, scada) = state.register("press-3", "bridge", "scada", "--own-rules")
     state.run("revoke", "press-2")
     state.run("sync-acl")
     text = state.acl.read_bytes()
@@ -284,7 +284,7 @@ def test_an_acl_file_that_the_operator_began_is_taken_over_whole(state: State, s
     """A plant that already has an ACL: its text stays and the region is added."""
     plants_own = b"user dashboard\ntopic read devices/#"
     state.acl.write_bytes(plants_own)
-    one, dashboard = (unpack(found, tmp_path) for found in state.register("press-1", "dashboard"))
+    one, dashboard = (unpack(found, tmp_path) for found in state.register("press-1", "dashboard", "--own-rules"))
     state.run("sync-acl")
     assert plants_own in state.acl.read_bytes()
     broker = start_broker(state)
