@@ -12,7 +12,7 @@ from iotonboard.model import KeyType
 from iotonboard.pki.csr import parse_csr, requested_names
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.pki.hostnames import parse_host_names
-from iotonboard.store.brokers import BrokerSetup, broker_setup
+from iotonboard.store.brokers import BrokerSetup, broker_in, broker_setup
 from iotonboard.store.certificates import broker_certificates, broker_hosts, key_holder
 from iotonboard.store.issuers import current_issuers
 
@@ -87,6 +87,8 @@ def plan_broker(state: State, request: Request) -> BrokerPlan:
     old = broker_setup(store, host)
     port_before = old.port if old else DEFAULT_PORT
     changes = _changes(before, old, names, setup, key_type) if before else ()
+    if setup.folder and (holder := broker_in(store, setup.folder)) not in {"", host}:
+        changes = (*changes, f"broker of the folder: {holder} became {host}")
     return BrokerPlan(names, setup, key_type, spki_der, port_before, changes)
 
 

@@ -53,15 +53,20 @@ def write_conf(state: State, setup: BrokerSetup, port_before: int, folder: Broke
         check_plain(place.path)
         found = read_file(place.path, limit=_LIMIT)
         ours = (
-            _render(state, replace(setup, has_plain_key=has_plain_key), folder, port, version)
+            _body(_render(state, replace(setup, has_plain_key=has_plain_key), folder, port, version))
             for has_plain_key in (True, False)
             for port in (setup.port, port_before)
             for version in get_args(Version)
         )
-        if found == text or found not in ours:
+        if found == text or _body(found) not in ours:
             return ConfResult(place.path, place.start, found == text)
     write_atomic(place.path, text, PUBLIC)
     return ConfResult(place.path, place.start, is_current=True)
+
+
+def _body(text: bytes) -> bytes:
+    """All but the first line, in which the broker's name stands."""
+    return text.partition(b"\n")[2]
 
 
 def _place(state: State, setup: BrokerSetup, folder: BrokerFolder | None) -> ConfPlace:

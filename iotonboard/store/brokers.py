@@ -36,8 +36,15 @@ def newest_broker(store: Store) -> BrokerSetup | None:
     return store.record(_setup, query)
 
 
+def broker_in(store: Store, folder: str) -> str:
+    """The broker whose folder it is; empty when it is nobody's."""
+    return store.record(str, "SELECT host FROM broker WHERE folder = ?", (folder,)) or ""
+
+
 def set_broker(store: Store, setup: BrokerSetup) -> None:
-    """Keep how a broker was set up, in the caller's transaction."""
+    """Keep how a broker was set up, in the caller's transaction; a folder is one broker's at a time."""
+    if setup.folder:
+        store.execute("UPDATE broker SET folder = '' WHERE folder = ?", (setup.folder,))
     store.execute(
         "INSERT INTO broker (host, port, has_plain_key, folder) VALUES (?, ?, ?, ?) ON CONFLICT (host) DO UPDATE"
         " SET port = excluded.port, has_plain_key = excluded.has_plain_key, folder = excluded.folder",

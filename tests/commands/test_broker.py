@@ -219,6 +219,16 @@ def test_issuing_again_replaces_key_and_certificate_together(state: State, folde
     assert belongs_together(folder)
 
 
+def test_a_folder_is_one_brokers_at_a_time(state: State, folder: Path) -> None:
+    issue_for(state, folder)
+    renamed = state.json("broker", "issue", "b.example", "--for", folder, *OWN_USER, "--port", "8884")
+    assert renamed["changes"] == ["broker of the folder: localhost became b.example"]
+    assert names_in(folder / "broker.crt") == ["b.example"]
+    assert "listener 8884\n" in (folder / "mosquitto.conf").read_text()
+    assert state.json("broker", "issue", "localhost")["folder"] is None
+    assert names_in(folder / "broker.crt") == ["b.example"]
+
+
 def test_a_state_restored_for_a_drill_leaves_the_folder_alone(state: State, folder: Path, tmp_path: Path) -> None:
     issue_for(state, folder)
     state.run("backup", tmp_path / "b.zip")
