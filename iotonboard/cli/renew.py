@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import partial
+from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from iotonboard.cli.batch import open_passwords, refuse_stopped, stop_signal, tell, worker_starter
+from iotonboard.cli.batch import open_passwords, refuse_stopped, results_file, stop_signal, tell, worker_starter
 from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument, ValidityOption
 from iotonboard.cli.session import Session, verb
 from iotonboard.cli.targets import check_list, named_targets
@@ -18,7 +20,9 @@ from iotonboard.model import KeyType, certificate_json, rfc3339
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from iotonboard.cli.batch import Told
     from iotonboard.enrolment.batch import Enrolled
+    from iotonboard.enrolment.results import ResultsFile
 
 app = typer.Typer()
 
@@ -60,12 +64,17 @@ def renew(
         str | None,
         typer.Option("--passwords", metavar="FILE", help="Append bundle passwords to this CSV (0600)."),
     ] = None,
+    results: Annotated[
+        str | None,
+        typer.Option("--results", metavar="FILE", help="Results of this call, .csv or .jsonl; a batch has one anyway."),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first device that is refused.")] = False,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Worker processes; default: all cores.")] = None,
 ) -> int | None:
     """Give devices a new certificate. The old one stays valid for an overlap, then is revoked as superseded.
 
-    A key that was made here is replaced by a new one; a key that the device made is certified again.
+    A key that was made here is replaced by a new one; a key that the device made is certified again. A call for many
+    that broke off is run again: it goes on, renews nothing twice, and completes passwords and results.
     """
     from iotonboard.commands import renew as command
     from iotonboard.enrolment.answer_files import Keeping
@@ -92,25 +101,41 @@ def renew(
         validity_days=validity_days,
         with_bundle=not no_bundle,
         strict=strict,
+        call=_name_call(batch, id_column, expiring_within, old_ca, rekey, same_key, validity_days),
     )
     with session.open_state() as state, open_passwords(passwords) as password_file, stop_signal() as stopped:
+        kept = results_file(state, "renew", results, is_many=len(ids or ()) != 1)
         answers = command.renew(
             state,
             targets,
             options,
-            Keeping(passwords=password_file),
+            Keeping(kept, password_file),
             session.unlocker(state),
             stopped=stopped,
             start_workers=worker_starter(session, jobs),
         )
-        total = count_rows(batch) if batch else len(ids or ()) or None
-        told = tell(session, answers, partial(_show, session), is_json=session.json, total=total)
-        if told.devices != 1:
-            session.message(told.summary or "there is nothing to renew")
+        show, total = partial(_show, session), count_rows(batch) if batch else len(ids or ()) or None
+        told = tell(session, answers, show, is_json=session.json, total=total)
+        _tell_summary(session, told, kept)
         if told.counts["renewed"] and revoke_old == "now":
             session.message("next: copy CRL and ACL to the broker if it runs elsewhere, then reload it")
-        refuse_stopped(stopped, hint="'--expiring-within DAYS' and '--old-ca' leave out what was renewed already")
+        refuse_stopped(stopped, hint="run the same command again: it leaves out what was renewed already")
     return told.exit_code
+
+
+def _tell_summary(session: Session, told: Told, kept: ResultsFile | None) -> None:
+    if told.devices != 1:
+        where = f"; results in {kept.path}" if kept and told.devices else ""
+        session.message((told.summary or "there is nothing to renew") + where)
+
+
+def _name_call(batch: str | None, id_column: str, within: int | None, old_ca: bool, *words: object) -> str:
+    """A name for calls that ask for the same, whatever files take their answers; none for devices by their names."""
+    if batch is None and within is None and not old_ca:
+        return ""
+    words = (id_column, within, old_ca, *words)
+    place = batch and (batch if batch == "-" else os.path.abspath(batch))
+    return sha256(repr((place, *words)).encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
 
 def _check_usage(session: Session, ids: Sequence[str], csr: str | None) -> None:

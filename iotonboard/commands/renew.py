@@ -5,15 +5,19 @@
 3. *Batch*  - plan, issue, record, publish and answer (``enrolment/batch.py``). A key that the workstation made is
    replaced, unless ``same`` asks for the old one; a key that the device made is certified again. CRL and ACL are
    published once, at the end; overlaps that are over end with that CRL.
-4. *Keep*   - each answer's password, before it is told.
+4. *Keep*   - each answer's row in the results and its password, before it is told; the results are signed.
+
+A list or a choice that broke off is known again (``enrolment/unfinished.py``): the same call goes on where it was.
 """
 
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.credentials import check_certificate
@@ -21,8 +25,9 @@ from iotonboard.enrolment.answer_files import keep_all
 from iotonboard.enrolment.batch import Enrolled, Pace, Plan, run_batch
 from iotonboard.enrolment.desk import KeptKey, Order
 from iotonboard.enrolment.record import record_certificate, refuse_used_key
+from iotonboard.enrolment.unfinished import note_begun, note_ended, renewed_before
 from iotonboard.errors import ConflictError
-from iotonboard.model import KeyType, RevocationReason, SerialNumber, Target, rfc3339
+from iotonboard.model import KeyType, Refused, RevocationReason, SerialNumber, Target, rfc3339
 from iotonboard.pki.certificates import validity_for
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.state.acl_file import mark_acl
@@ -36,14 +41,14 @@ from iotonboard.store.overlaps import begin_overlap, overdue_overlaps
 from iotonboard.store.revocations import revocable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from iotonboard.ca.authority import Authority, Unlock
     from iotonboard.enrolment.answer_files import Keeping
     from iotonboard.enrolment.batch import StartWorkers
     from iotonboard.enrolment.desk import Issued
-    from iotonboard.model import CertificateRecord, DeviceRecord, Refused
+    from iotonboard.model import CertificateRecord, DeviceRecord
     from iotonboard.pki.csr import Csr
     from iotonboard.state.state import State
 
@@ -54,7 +59,8 @@ class Options:
 
     ``key`` is ``auto``, ``new`` (made here) or ``same``, or ``csr`` is a certification request for one device;
     ``revoke_old`` is ``now``, ``after-overlap`` or ``never``. ``expiring_within`` days: a device that is valid for
-    longer is skipped. ``old_ca`` chooses the devices without a certificate of the CA that issues now.
+    longer is skipped. ``old_ca`` chooses the devices without a certificate of the CA that issues now. ``call`` is the
+    same for calls that ask for the same: one that broke off is gone on with; empty: it is not.
     """
 
     key: str = "auto"
@@ -66,6 +72,7 @@ class Options:
     validity_days: int | None = None
     with_bundle: bool = True
     strict: bool = False
+    call: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,28 +104,42 @@ def renew(
         BusyError: the state is locked or the disk refuses; what was answered is durable.
     """
     authority = unlock()
+    before = renewed_before(state, options.call) if options.call else {}
     answers = run_batch(
         state,
         authority,
-        _chosen(state, options) if targets is None else targets,
+        _chosen(state, options, before) if targets is None else targets,
         Pace(options.strict, stopped, start_workers),
-        plan=partial(_plan, state, authority, options),
+        plan=partial(_plan, state, authority, options, before),
         record=partial(_record, state, authority, options),
         needs_crl=bool(overdue_overlaps(state.store, state.clock())),
     )
-    yield from keep_all(state, authority, answers, keeping)
+    is_cut = False
+    with closing(keep_all(state, authority, answers, keeping)) as kept:
+        for answer in kept:
+            is_cut = is_cut or (options.strict and isinstance(answer, Refused))
+            yield answer
+    if options.call and not is_cut and not stopped():
+        note_ended(state, options.call)
 
 
-def _chosen(state: State, options: Options) -> Iterator[Target]:
-    """The devices that only an old CA vouches for, or that expire within so many days or did so as many days ago."""
+def _chosen(state: State, options: Options, before: Mapping[str, str]) -> Iterator[Target]:
+    """The devices that only an old CA vouches for, or that expire within so many days or did so as many days ago.
+
+    First come those that this call renewed ``before`` it broke off, and perhaps did not answer.
+    """
     now, span = state.clock(), timedelta(days=options.expiring_within or 0)
     if options.old_ca:
-        return (Target(device_id) for device_id in devices_behind(state.store, now))
-    soon = DeviceFilter(expiring_before=now + span, expired_since=now - span)
-    return (Target(device.device_id) for device in find_devices(state.store, soon, now))
+        found: Iterable[str] = devices_behind(state.store, now)
+    else:
+        soon = DeviceFilter(expiring_before=now + span, expired_since=now - span)
+        found = (device.device_id for device in find_devices(state.store, soon, now))
+    return map(Target, chain(before, (device_id for device_id in found if device_id not in before)))
 
 
-def _plan(state: State, authority: Authority, options: Options, target: Target) -> _Plan | Enrolled:
+def _plan(
+    state: State, authority: Authority, options: Options, before: Mapping[str, str], target: Target
+) -> _Plan | Enrolled:
     """Decide what becomes of one device."""
     store, now = state.store, state.clock()
     if target.line and (earlier := note_seen(store, target.device_id, target.line)):
@@ -126,10 +147,17 @@ def _plan(state: State, authority: Authority, options: Options, target: Target) 
     device = device_record(store, target.device_id)
     newest = _renewable(device, now)
     within = options.expiring_within
-    if within is not None and newest.validity.not_after >= now + timedelta(days=within):
-        return Enrolled("skipped", device.device_id, target.line, newest.serial, newest.validity)
+    is_done = before.get(device.device_id) == newest.serial.hex
+    if is_done or (within is not None and newest.validity.not_after >= now + timedelta(days=within)):
+        return _skipped(state, device, newest, target.line)
     order = _order(state, authority, options, target.line, device, newest)
     return _Plan(order, device.certificates[0].serial, tuple(revocable(store, device.device_id, now)))
+
+
+def _skipped(state: State, device: DeviceRecord, newest: CertificateRecord, line: int) -> Enrolled:
+    path = state.paths.device(device.device_id).bundle
+    bundle = path if os.path.exists(path) else None
+    return Enrolled("skipped", device.device_id, line, newest.serial, newest.validity, newest.fingerprint, bundle)
 
 
 def _order(
@@ -171,6 +199,8 @@ def _record(
 ) -> Enrolled:
     """Record the new certificate, and what becomes of the old ones."""
     order = plan.order
+    if options.call:
+        note_begun(state, options.call)
     refuse_used_key(state, order, issued)
     refuse_retired(device_named(state.store, order.device_id))
     if tuple(revocable(state.store, order.device_id, now)) != plan.valid:

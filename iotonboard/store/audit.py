@@ -138,6 +138,13 @@ def rows(store: Store, *, since_seq: int = 0) -> Iterator[AuditRow]:
     return store.each(_audit_row, _ROWS, (since_seq,))
 
 
+def renewals(store: Store, *, since_seq: int, since: datetime) -> dict[str, str]:
+    """Devices that were renewed after a row and a time, with the serial of their new certificate (hex)."""
+    query = "SELECT subject, serial FROM audit WHERE seq > ? AND time >= ? AND detail LIKE ? ORDER BY seq"
+    found = store.rows(query, (since_seq, to_epoch(since), '%"renews":"%'))
+    return {str(subject): str(serial) for subject, serial in found}
+
+
 def _audit_row(seq: int, time: int, *others: Any) -> AuditRow:
     *texts, digest = others
     operator, host, command, subject, serial, detail = map(text, texts)

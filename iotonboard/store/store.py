@@ -67,6 +67,8 @@ class Store:
         """
         if not create and not os.path.exists(path):
             raise StateError(f"there is no database {path!r}", hint="'iotonboard init-ca' makes a new state directory")
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise StateError(f"the database {path!r} is not a plain file", hint="bring the file back from a backup")
         is_read_only = not create and not can_be_written(path)
         try:
             if is_read_only:
@@ -280,6 +282,12 @@ class Store:
         )
         if self._meta is not None:
             self._meta[key] = value
+
+    def forget_meta(self, key: str) -> None:
+        """Remove a single value."""
+        self.execute("DELETE FROM meta WHERE key = ?", (key,))
+        if self._meta is not None:
+            self._meta.pop(key, None)
 
     # -- the whole database -------------------------------------------------------------------------------------------
 

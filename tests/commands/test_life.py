@@ -144,7 +144,7 @@ def test_many_renewals_end_with_their_number(state: State) -> None:
     state.register("late", "gone")
     state.run("revoke", "gone")
     done = state.run("renew", "soon", "late", "gone", "--expiring-within", "30", expect=4)
-    assert done.stderr.endswith("iotonboard: 1 renewed, 1 skipped, 1 failed\n")
+    assert "iotonboard: 1 renewed, 1 skipped, 1 failed; results in " in done.stderr
     assert "nothing to renew" in state.run("renew", "--expiring-within", "30").stderr
 
 
