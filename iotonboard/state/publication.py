@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import ConflictError, IotOnboardError, Unpublished, UnpublishedError
+from iotonboard.errors import ConflictError, IotOnboardError, StateError, Unpublished, UnpublishedError
 from iotonboard.files import PUBLIC, sweep_staging, write_atomic
 from iotonboard.permissions import check_plain
 from iotonboard.pki import pem
@@ -140,6 +140,8 @@ def _write_ca(state: State) -> None:
     if is_current and (os.path.exists(state.paths.ca_certificate) or is_away(state, Place.CA)):
         return
     check_here(state, Place.CA)
+    if not all(issuer.der for issuer in issuers):  # the published file is where it is found again
+        raise StateError("the row of a CA has no certificate that can be read", hint="type: iotonboard health --deep")
     anchors = b"".join(pem.pem_encode("CERTIFICATE", issuer.der) for issuer in issuers)
     write_atomic(state.paths.ca_certificate, anchors, PUBLIC)
     state.store.set_meta("ca_published", _rows(issuers))
