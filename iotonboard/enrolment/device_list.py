@@ -98,7 +98,7 @@ def read_stream(
     Lines have their ends; the last one that has none may be cut off, and is refused unless it is a whole object.
     ``None`` says that no line has come for a moment, and is handed on.
     """
-    meaning = _DEVICES if needs_id else _DEVICES_WITHOUT_ID
+    meaning = replace(_DEVICES, needs_id=needs_id, is_exact=True)
     number = 0
     for line in lines:
         if line is None:

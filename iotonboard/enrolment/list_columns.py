@@ -57,7 +57,8 @@ class Meaning:
 
     ``field`` says as what a column is kept (its name and place; empty: not at all), ``known`` are the names that have a
     meaning beside the id. With ``is_whole`` every value counts, so that no column may stand there twice or without a
-    name. ``needs_id``: a row without an id is refused. ``also_names``: columns that stand for the id's.
+    name. ``needs_id``: a row without an id is refused. ``also_names``: columns that stand for the id's. ``is_exact``:
+    no other names than ``device_id`` and ``id`` stand for it unasked; a script says what it means.
     """
 
     field: Callable[[str, int], str]
@@ -65,6 +66,7 @@ class Meaning:
     is_whole: bool = False
     needs_id: bool = True
     also_names: frozenset[str] = frozenset()
+    is_exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +240,9 @@ def columns_of(names: tuple[str, ...], meaning: Meaning, id_column: str) -> Colu
         own = tuple(name if name in ("serial", "fingerprint", "status", "error") else "" for name in names)
         return Columns(names, own, names.index("device_id") if "device_id" in names else None, is_results=True)
     id_at = find_id(names, id_column)
+    if meaning.is_exact and not id_column and id_at is not None and names[id_at] not in (_ID, "id"):
+        hint = f"call it {_ID!r}, or name it with --id-column {names[id_at][:_SHOWN]}"
+        raise PolicyError(f"this line names no device: it has {names[id_at][:_SHOWN]!r}, not {_ID!r}", hint=hint)
     refuse_misspelt(names, meaning.known)
     keys = tuple("" if at == id_at else meaning.field(name, at + 1) for at, name in enumerate(names))
     if meaning.is_whole:

@@ -324,7 +324,9 @@ def test_a_line_is_an_id_or_an_object() -> None:
         "attributes": {"line": "4"},
         "topics": ["read:a", "write:b"],
     }
-    rows = streamed(b"\xef\xbb\xbfa\n", json.dumps(asked).encode(), b' {"id": "c"} \n', b'{"deviceId": "d", "n": null}')
+    rows = streamed(
+        b"\xef\xbb\xbfa\n", json.dumps(asked).encode(), b' {"device_id": "c"} \n', b'{"device_id": "d", "n": null}'
+    )
     assert rows == [
         Request("a", line=1),
         Request("b", 2, "B", (("line", "4"),), ("read:a", "write:b"), validity_days=30),

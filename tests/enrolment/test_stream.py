@@ -183,8 +183,10 @@ def test_empty_lines_and_a_last_line_without_end_are_answered_with_errors(state:
 def test_an_object_whose_id_has_another_name(state: State) -> None:
     lines = '{"deviceId": "pump-1", "line": "A3"}\n{"serial": "1", "line": "A3"}\n'
     result = state.run("register", "--stream", input=lines, expect=6)
-    assert result.json_lines[0]["device_id"] == "pump-1"
-    assert result.json_lines[1]["error"]["exit_code"] == 6
+    assert [one["error"]["exit_code"] for one in result.json_lines] == [6, 6]
+    assert "'deviceId', not 'device_id'" in result.json_lines[0]["error"]["message"]
+    named = state.run("register", "--stream", "--id-column", "deviceId", input=lines.splitlines(keepends=True)[0])
+    assert named.json_lines[0]["device_id"] == "pump-1"
     (only,) = state.run("register", "--stream", "--uuid", input='{"line": "A3"}\n').json_lines
     assert only["created"] is True
 
