@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.ca.crl_calendar import load_calendar, save_calendar
 from iotonboard.errors import PolicyError
-from iotonboard.model import from_epoch, to_epoch
+from iotonboard.model import from_epoch, rfc3339, to_epoch
 from iotonboard.pki.crl import check_crl, crl_facts, entries_of_any_writer, listed_entries
 from iotonboard.pki.crl_entry import encode_entry, serial_and_reason
 from iotonboard.pki.given import crls_in
@@ -183,7 +183,7 @@ def _take_up_entry(
         revoke_certificates(state, [serial], reason, now, subject=holder, dated=date)
     else:
         set_foreign_entry(state.store, issuer.id, serial, encode_entry(serial, date, reason))
-        state.record(now, "foreign", serial=serial.hex, detail={"foreign": reason.value})
+        state.record(now, "foreign", serial=serial.hex, detail={"foreign": reason.value, "dated": rfc3339(date)})
     return 1
 
 

@@ -15,6 +15,7 @@ from iotonboard.pki import pem
 from iotonboard.pki.issuer import Issuer, load_issuer
 from iotonboard.pki.signatures import sign_statement
 from iotonboard.reading import read_file
+from iotonboard.state.sealing import note_event, seal_rows
 from iotonboard.state.settings_seal import adopt_settings
 from iotonboard.store import audit
 from iotonboard.store.issuers import current_issuers, valid_devices
@@ -222,9 +223,13 @@ def sealer(authority: Authority) -> Callable[[bytes], tuple[int, bytes]]:
 def seal_audit(state: State, authority: Authority) -> None:
     """Sign the head of the trail, inside the caller's transaction, so that a cut-off tail is noticed.
 
+    It is the last change of a transaction: what comes behind it waits for the next signature.
     The settings of an earlier version's state, which had no seal, are sealed at this occasion.
     """
-    adopt_settings(state, state.read_clock().now, sealer(authority))
+    now = state.read_clock().now
+    adopt_settings(state, now, sealer(authority))
+    note_event(state)
+    seal_rows(state, now)
     newest = audit.head(state.store)
     signature = sign_statement(authority.active.issuer.signer, audit.head_statement(newest))
     audit.set_signed_head(state.store, audit.SignedHead(newest, authority.active.row, signature))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from iotonboard.ca.recorded import check_changed_entry
 from iotonboard.errors import ConflictError, PolicyError
 from iotonboard.model import RevocationReason
 from iotonboard.pki.crl import check_crl, listed_entries, revoked_entries
@@ -33,7 +34,7 @@ def check_continuity(state: State, issuer: int, issuer_certificate_der: bytes) -
     """Compare what the next CRL of an issuer would hold with the last one, before it is signed.
 
     Raises:
-        ConflictError: a revoked, unexpired serial would be dropped.
+        ConflictError: a revoked, unexpired serial would be dropped, or be there with a weaker reason or a later date.
     """
     last = last_crl(state.store, issuer, with_der=False)
     listed = last_listed_crl(state.store, issuer)
@@ -66,6 +67,8 @@ def lost_entries(state: State, issuer: int, crl_der: bytes, since: datetime) -> 
             if not is_listed and not _may_leave(state, since, serial, reason):
                 yield entry
             if now != entry:
+                if is_listed and now is not None:
+                    check_changed_entry(state.store, entry, now)
                 continue
             while ahead is not None and ahead != entry:  # what was revoked since
                 ahead = next(current, None)

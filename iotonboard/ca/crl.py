@@ -18,6 +18,7 @@ from iotonboard.ca.crl_calendar import (
     save_calendar,
 )
 from iotonboard.ca.mending import mend_lists
+from iotonboard.ca.recorded import check_recorded
 from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, StateError
 from iotonboard.model import RevocationReason, rfc3339
 from iotonboard.pki import pem
@@ -67,6 +68,7 @@ def sign_crls(
     clock = state.read_clock()
     _end_overlaps(state, now, clock.trusted)
     absorb_published(state, now)
+    check_recorded(state.store)
     for ca in authority.signing:
         check_continuity(state, ca.row, ca.issuer.certificate_der)
     # Never one that was published before, also where somebody deleted its row: it would count as written.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from iotonboard.cli import output
+from iotonboard.cli.earlier_calls import finish_earlier_calls
 from iotonboard.cli.person import ask_secret, host, mode_to_give, operator
 from iotonboard.cli.process import keep_secrets, take_environment
 from iotonboard.cli.settings_problems import problem_lines, refuse_problems, verifier
@@ -118,10 +119,12 @@ class Session:
             self._tell_if_open(state.paths.root)
             trusted = self._tell_if_disputed(state).trusted
             if not is_urgent:
-                _finish_earlier_calls(state, trusted)
+                finish_earlier_calls(state, trusted)
             yield state
             if is_urgent:
-                _finish_earlier_calls(state, trusted)
+                finish_earlier_calls(state, trusted)
+            for mended in dict.fromkeys(state.store.mended):
+                self.message(f"warning: {mended}; 'iotonboard health --deep' names what else differs")
             if seen := state.store.meta("other_copy"):
                 self.message(f"warning: another copy of this state is at work: {seen}; nothing is issued here")
 
@@ -275,20 +278,6 @@ class Session:
         """Tell people something that is not the result."""
         if not self.quiet:
             output.write_message(f"iotonboard: {text}")
-
-
-def _finish_earlier_calls(state: State, now: datetime) -> None:
-    """Do what was left to the next command, whatever it is; most calls have nothing to do, and load nothing for it."""
-    from iotonboard.store.left_to_do import has_erasures_left, has_expired_delivery
-
-    if has_expired_delivery(state.store, now):
-        from iotonboard.state.outbox import sweep_outbox
-
-        sweep_outbox(state)
-    if has_erasures_left(state.store):
-        from iotonboard.state.erasure import finish_erasures
-
-        finish_erasures(state)
 
 
 def clock() -> datetime:

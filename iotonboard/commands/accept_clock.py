@@ -31,7 +31,7 @@ def accept_clock(state: State, unlock: Unlock) -> tuple[datetime, datetime]:
     if state.read_clock().last_event is None:
         raise StateError("the state records no event", hint="run 'iotonboard health'")
     authority = unlock()
-    with state.store.transaction():
+    with state.noting():
         refuse_changed(state, authority)
         now = whole_seconds(state.clock())
         last = believe_clock(state, now)

@@ -147,7 +147,7 @@ def _fill(state: State, request: Request, subject: Subject, passphrase: Passphra
     state.store.set_meta("vault", ca.key.wrap(vault.key))
     opened = Authority((ca,), vault)
     crl = sign_crls(state, opened, now)[0]
-    seal_audit(state, opened)
     mark_acl(state)
     state.store.set_meta("initialised", 1)
+    seal_audit(state, opened)
     return Result(state.paths.root, ca.issuer.fingerprint, ca.issuer.validity.not_after, crl.number)

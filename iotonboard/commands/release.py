@@ -12,9 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from iotonboard.ca.authority import seal_audit
 from iotonboard.ca.carry_out import publish_signed, sign_waiting
 from iotonboard.ca.copies import refuse_copies
 from iotonboard.ca.crl import sign_recorded
+from iotonboard.ca.recorded import refuse_final
 from iotonboard.errors import ConflictError
 from iotonboard.state.alone import each_alone
 from iotonboard.state.changes import release as release_certificate
@@ -62,6 +64,7 @@ def release(
     _finish_killed_call(state, authority)
     with state.transaction(signing=True) as now:
         results = each_alone(state, targets, lambda target: _record(state, target.device_id, now), strict=strict)
+        seal_audit(state, authority)  # who cannot open the key ends no hold
     rows, unsigned = sign_waiting(state, lambda: authority)
     unpublished = unsigned + publish_signed(state, rows, reload=reload)
     if rows:
@@ -87,6 +90,8 @@ def _record(state: State, device_id: str, now: datetime) -> Released:
             f"device {device_id!r} is not on hold",
             hint=f"only 'revoke --reason certificateHold' can be undone; see 'iotonboard show {device_id}'",
         )
+    for serial in serials:
+        refuse_final(state, serial)
     for serial in serials:
         release_certificate(state, serial, now, subject=device_id)
     return Released(device_id, serials)

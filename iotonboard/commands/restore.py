@@ -141,7 +141,7 @@ def _go_on(
     """Take up what the CRLs revoke and sign the next ones; returns how many were new, and the CRL's number."""
     authority = unlock(state, passphrase)
     if request.accept_clock:
-        with state.store.transaction():
+        with state.noting():
             believe_clock(state, whole_seconds(state.clock()))
     elif dispute := state.read_clock().dispute:
         hint = "set this machine's clock; when it is right, restore with --accept-clock"

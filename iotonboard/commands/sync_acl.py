@@ -59,7 +59,7 @@ def sync_acl(
     is_published = out is None and style is None
     if here:
         begin_here(state, Place.ACL)
-    with state.store.reading() if check else state.store.transaction():
+    with state.store.reading() if check else state.noting():
         now = state.trusted_time()
         revoked = len(denied_ids(state.store, now, listed_since(state, now)))
         try:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
-from enum import Enum, auto
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import IotOnboardError, PolicyError, StateError
+from iotonboard.health.difference import Difference, Repair
+from iotonboard.health.row_check import check_rows, check_schema
 from iotonboard.health.trail_check import check_trail
-from iotonboard.model import to_epoch
+from iotonboard.model import from_epoch, rfc3339, to_epoch
 from iotonboard.permissions import keeps_modes
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, revoked_entries
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
-    from iotonboard.model import SerialNumber
     from iotonboard.pki.crl import CrlFacts
     from iotonboard.state.layout import Folder
     from iotonboard.state.state import State
@@ -54,29 +53,6 @@ if TYPE_CHECKING:
 _UNREADABLE = "restore it from the latest backup, where 'iotonboard health --repair' does not mend it"
 _DEVICE_FILES = frozenset({"device.crt", "device.key", "creds.zip"})
 _BROKER_FILES = frozenset({"broker.crt", "broker.key", "broker-plain.key", "mosquitto.conf"})
-
-
-class Repair(Enum):
-    """What ``health --repair`` does about a difference."""
-
-    NOTHING = auto()  # only a backup knows what it was
-    REVOKE = auto()  # record the revocation again
-    WRITE_FILES = auto()  # write the files of the device or broker anew
-    REINDEX = auto()  # build the database's indexes anew from its tables
-    PUBLISH = auto()  # sign CRLs anew, write CRL, CA file and ACL
-    SET_MODE = auto()  # take the rights of others away
-    ACCEPT = auto()  # record it in the trail, and let what stands there now count
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One thing that is not as it was recorded. ``serial`` is of the certificate that is to be repaired."""
-
-    kind: str
-    subject: str
-    message: str
-    repair: Repair = Repair.NOTHING
-    serial: SerialNumber | None = None
 
 
 def inspect_state(state: State) -> Iterator[Difference]:
@@ -102,7 +78,8 @@ def _inspect(state: State) -> Iterator[Difference]:
         yield Difference("trail", f"row {found.broken_row}", found.problem)
     for row in rows_set_aside(state.store):
         yield Difference("set-aside", row.subject, f"{row} cannot be, and was set aside", Repair.ACCEPT)
-    fold_trail(state.store)
+    yield from check_schema(state.store)
+    yield from check_rows(state.store, fold_trail(state.store))
     yield from _certificates(state.store)
     yield from _vanished(state.store)
     yield from _two_active(state.store, state.clock())
@@ -147,6 +124,12 @@ def _against_trail(row: InspectedCertificate, fingerprint: str) -> Iterator[Diff
         yield Difference("un-revoked", name, message, Repair.REVOKE, serial)
     elif row.reason and said.revoked is None:
         yield Difference("edited-row", name, f"{serial.hex} counts as revoked, but nobody revoked it")
+    elif row.reason != said.revoked:
+        message = f"{serial.hex} was revoked as {said.revoked}, and the database says {row.reason}"
+        yield Difference("un-revoked", name, message, Repair.REVOKE, serial)
+    elif row.revocation_date and said.dated and rfc3339(from_epoch(row.revocation_date)) != said.dated:
+        message = f"{serial.hex} was revoked at {said.dated}, and the database has another date"
+        yield Difference("un-revoked", name, message, Repair.REVOKE, serial)
 
 
 def _vanished(store: Store) -> Iterator[Difference]:

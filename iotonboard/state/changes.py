@@ -62,7 +62,7 @@ def revoke_certificates(
         earlier = revocation_of(state.store, serial)
         date = dated if earlier is None or earlier.is_hold else earlier.revocation_date
         add_revocation(state.store, serial, date, reason, encode_entry(serial, date, reason))
-        _record(state, serial, now, subject, {"revoked": reason.value})
+        _record(state, serial, now, subject, {"revoked": reason.value, "dated": rfc3339(date)})
     mark_acl(state)
 
 
@@ -77,7 +77,7 @@ def revoke_unknown(
     date = entry_date(earlier) if earlier else dated
     for issuer in current_issuers(state.store):
         add_foreign_entry(state.store, issuer.id, serial, encode_entry(serial, date, reason))
-    _record(state, serial, now, subject or "foreign", {"foreign": reason.value})
+    _record(state, serial, now, subject or "foreign", {"foreign": reason.value, "dated": rfc3339(date)})
 
 
 def date_of_next_list(state: State) -> datetime:

@@ -68,7 +68,7 @@ def erase_retired_keys(state: State) -> None:
     """
     if not state.store.meta(KEYS_TO_ERASE):
         return
-    with state.store.transaction(durable=False):
+    with state.noting(durable=False):
         if not ca_is_published(state) or is_away(state, Place.CA):
             return
         current = {issuer.key_file for issuer in current_issuers(state.store)}

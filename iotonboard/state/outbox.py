@@ -80,7 +80,7 @@ def settle(state: State) -> list[Unpublished]:
     if not ended and not waits and not _strangers(state.paths, found):
         return []
     unsettled: list[Unpublished] = []
-    with state.store.transaction():
+    with state.noting():
         still_open = open_deliveries(state.store)
         for delivery in still_open:
             path = delivery_path(state.paths, delivery.token)

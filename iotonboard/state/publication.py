@@ -50,7 +50,7 @@ def publish(state: State, *steps: Step) -> list[Unpublished]:
     while waiting:
         left = len(waiting)
         try:
-            with state.store.transaction(durable=False):
+            with state.noting(durable=False):
                 _sweep(state)
                 while waiting:
                     unpublished += waiting.pop(0)(state)

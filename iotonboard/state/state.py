@@ -18,6 +18,7 @@ from iotonboard.state import config
 from iotonboard.state.clock import DISPUTED, SETTLED, read_clock
 from iotonboard.state.layout import resolve_paths
 from iotonboard.state.recorded_settings import load_settings, note_used, settings_of
+from iotonboard.state.sealing import begin_seals, note_event, seal_rows
 from iotonboard.store import audit
 from iotonboard.store.certificates import has_issued
 from iotonboard.store.store import Store
@@ -62,9 +63,25 @@ class State:
             clock, before = self.read_clock(), audit.head(self.store)
             if clock.dispute and signing:
                 raise clock.dispute
+            begin_seals(self, clock.now)
             yield clock.now
-            if not clock.dispute and audit.head(self.store) != before:
-                self.store.set_meta("last_event", to_epoch(max(clock.now, clock.last_event or clock.now)))
+            # What the CA signed of the trail it signed with the time.
+            if audit.head(self.store) not in (before, audit.newest_signed(self.store)):
+                note_event(self)
+            seal_rows(self, clock.now)
+
+    @contextlib.contextmanager
+    def noting(self, *, durable: bool = True) -> Iterator[None]:
+        """Hold the write lock around what no disputed clock stops, such as files and the notes of them.
+
+        With ``durable`` false a power cut may undo it; see ``Store.transaction``.
+
+        Raises:
+            BusyError: the lock was not to be had in time.
+        """
+        with self.store.transaction(durable=durable):
+            yield
+            seal_rows(self, self.trusted_time())
 
     def read_clock(self) -> ClockReading:
         """Ask the clock once, and hold what it says against the last recorded event."""

@@ -22,6 +22,7 @@ from iotonboard.model import LATEST, from_epoch, to_epoch
 from iotonboard.store.values import octets, text
 
 GENESIS = bytes(32)
+ROWS = "rows"  # subject of the rows that hold digests of others (``row_seals.py``)
 HEAD_DIGITS = 20  # 80 bits: short enough to write down, long enough that nobody makes a second trail for it
 _MARK_DIGITS = 16
 _LARGEST = 1 << 53  # number of a row that somebody counted to
@@ -151,6 +152,24 @@ def _audit_row(seq: int, time: int, *others: Any) -> AuditRow:
     return AuditRow(seq, from_epoch(time), operator, host, command, subject, serial, detail, octets(digest))
 
 
+def rows_of_certificate(store: Store, serial: str) -> Iterator[AuditRow]:
+    """All rows about a certificate, oldest first. Reads the trail through."""
+    return certificate_rows(store, since_seq=0, serial=serial)
+
+
+def certificate_rows(store: Store, *, since_seq: int, serial: str = "") -> Iterator[AuditRow]:
+    """The rows after ``since_seq`` about certificates, or about one (upper-case hex), oldest first."""
+    query = f"SELECT {_COLUMNS} FROM audit WHERE seq > ? AND serial <> '' AND ? IN (serial, '') ORDER BY seq"
+    return store.each(_audit_row, query, (since_seq, serial))
+
+
+def newest_list(store: Store) -> int:
+    """Number of the row that tells of the CRL that was signed last, of those that the CA signed itself; 0: of none."""
+    query = """SELECT seq FROM audit WHERE subject = 'crl' AND serial = '' AND instr(detail, '"crl_number":')
+        AND seq <= (SELECT max(seq) FROM audit_head) ORDER BY seq DESC LIMIT 1"""
+    return store.record(int, query) or 0
+
+
 def first_broken(store: Store, *, since_seq: int = 0) -> int | None:
     """Number of the first row after ``since_seq`` that does not follow from the one before, or ``None``."""
     previous, expected = GENESIS if since_seq == 0 else hash_of(store, since_seq) or b"", since_seq + 1
@@ -178,6 +197,16 @@ def signed_head(store: Store) -> SignedHead | None:
         lambda seq, digest, issuer, signature: SignedHead(AuditHead(seq, octets(digest)), issuer, octets(signature)),
         "SELECT seq, hash, issuer, signature FROM audit_head ORDER BY seq DESC LIMIT 1",
     )
+
+
+def newest_signed(store: Store) -> AuditHead | None:
+    """The head that the CA signed last, without its signature."""
+    return store.record(AuditHead, "SELECT seq, hash FROM audit_head ORDER BY seq DESC LIMIT 1")
+
+
+def has_row_seals(store: Store) -> bool:
+    """Say whether any row of the trail holds digests of others; reads the trail through where there is none."""
+    return store.row("SELECT 1 FROM audit WHERE subject = ? AND serial = '' LIMIT 1", (ROWS,)) is not None
 
 
 def set_signed_head(store: Store, signed: SignedHead) -> None:

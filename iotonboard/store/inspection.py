@@ -30,6 +30,7 @@ class InspectedCertificate:
     der: bytes
     spki_sha256: bytes
     reason: str | None
+    revocation_date: int | None
     said: TrailEntry
 
 
@@ -61,17 +62,18 @@ class Recorded:
 def inspected_certificates(store: Store) -> Iterator[InspectedCertificate]:
     """Every certificate with what the trail says of it, in the order of their making."""
     query = """SELECT c.serial, c.issuer, coalesce(d.device_id, c.host), c.host IS NOT NULL, c.not_before,
-        c.not_after, c.der, c.spki_sha256, r.reason, t.subject, t.fingerprint, t.revoked, t.bundle
+        c.not_after, c.der, c.spki_sha256, r.reason, r.revocation_date,
+        t.subject, t.fingerprint, t.revoked, t.dated, t.bundle
         FROM certificate c LEFT JOIN device d ON d.id = c.device LEFT JOIN revocation r ON r.certificate = c.id
         LEFT JOIN temp.trail t ON t.serial = c.serial ORDER BY c.id"""
     return store.each(_inspected, query)
 
 
 def _inspected(*row: Any) -> InspectedCertificate:
-    serial, issuer, name, is_broker, begin, end, der, spki_sha256, reason, *said = row
+    serial, issuer, name, is_broker, begin, end, der, spki_sha256, reason, date, *said = row
     number = SerialNumber.from_octets(serial)
     return InspectedCertificate(
-        number, issuer, text(name), bool(is_broker), begin, end, octets(der), spki_sha256, reason, TrailEntry(*said)
+        number, issuer, text(name), bool(is_broker), begin, end, octets(der), spki_sha256, reason, date, TrailEntry(*said)
     )
 
 

@@ -163,6 +163,11 @@ def set_entry(store: Store, certificate: int, date: datetime, reason: Revocation
             WHERE certificate = ?""",
         (to_epoch(date), reason.value, entry_der, certificate),
     )
+def recorded_entry(store: Store, serial: SerialNumber, *, by_index: bool = True) -> bytes | None:
+    """The CRL entry of a revocation whose certificate this state knows; without ``by_index`` it is looked for in all."""
+    scan = "" if by_index else "NOT INDEXED"
+    query = f"SELECT r.entry_der FROM certificate c {scan} JOIN revocation r ON r.certificate = c.id WHERE c.serial = ?"
+    return store.record(bytes, query, (serial.octets,))
 
 
 def foreign_entry(store: Store, serial: SerialNumber) -> bytes | None:
@@ -183,7 +188,8 @@ def set_foreign_entry(store: Store, issuer: int, serial: SerialNumber, entry_der
 def add_foreign_entry(store: Store, issuer: int, serial: SerialNumber, entry_der: bytes) -> None:
     """Keep a revocation whose certificate this state does not know on the CRLs of one more issuer."""
     store.execute(
-        "INSERT OR REPLACE INTO foreign_revocation (issuer, serial, entry_der) VALUES (?, ?, ?)",
+        "INSERT INTO foreign_revocation (issuer, serial, entry_der) VALUES (?, ?, ?)"
+        " ON CONFLICT (issuer, serial) DO UPDATE SET entry_der = excluded.entry_der",
         (issuer, serial.octets, entry_der),
     )
 

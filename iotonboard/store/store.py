@@ -18,6 +18,8 @@ from iotonboard.model import LATEST, from_epoch, to_epoch
 from iotonboard.store import leftovers
 from iotonboard.store.failures import database_error, row_error
 from iotonboard.store.opening import can_be_written, connect, connect_to_look, connect_to_read, has_logs
+from iotonboard.store.row_seals import watch
+from iotonboard.store.schema.expected import mend_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -38,8 +40,9 @@ class Store:
     """One connection to ``devices.db``; every error of SQLite's leaves it as one of the program's.
 
     ``moved_aside``: logs of another database that lay beside it. ``is_read_only``: its disk cannot be written, so no
-    transaction begins. ``trail_head`` is the newest row of the audit trail as long as the open transaction knows it,
-    else ``None``.
+    transaction begins. ``mended``: what of the schema was put right before a change (``schema/expected.py``), and
+    ``unrecorded``: what of that the trail does not tell yet. ``trail_head`` is the newest row of the audit trail as
+    long as the open transaction knows it, else ``None``.
     """
 
     def __init__(
@@ -55,6 +58,9 @@ class Store:
         self.is_read_only = is_read_only
         self.trail_head: AuditHead | None = None
         self._connection = connection
+        self.mended: list[str] = []
+        self.unrecorded: list[str] = []
+        self._is_watched = False
         self._meta: dict[str, Any] | None = None  # all values, as long as the open transaction knows them
 
     @classmethod
@@ -118,14 +124,21 @@ class Store:
             BusyError: another command holds the lock, or the disk cannot be written.
         """
         self.check_writable()
+        if not self._is_watched:
+            watch(self)
+            self._is_watched = True
         if not durable:
             self.execute("PRAGMA synchronous = NORMAL")
         try:
             self.execute("BEGIN IMMEDIATE")
+            mended = mend_schema(self)
+            self.mended += mended
+            self.unrecorded += mended
             yield
             self.execute("COMMIT")
         except BaseException:
             self._roll_back()
+            self.unrecorded.clear()
             raise
         finally:
             self._forget()

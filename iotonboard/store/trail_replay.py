@@ -1,53 +1,96 @@
-"""What the audit trail says was done to each certificate, folded into a temporary table.
+"""What the audit trail says was done to each certificate, and what each row is, folded into temporary tables.
 
-The table is temporary, so SQLite moves it to disk when it grows; the queries of ``inspection.py`` join it.
+These are temporary, so SQLite moves them to disk when they grow; the queries of ``inspection.py`` join them.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from iotonboard.store import audit
+from iotonboard.errors import PolicyError
+from iotonboard.model import RevocationReason
+from iotonboard.store import audit, row_seals
 
 if TYPE_CHECKING:
     from iotonboard.model import SerialNumber
+    from iotonboard.store.audit import AuditRow
     from iotonboard.store.store import Store
 
-_TABLE = "CREATE TEMP TABLE trail (serial BLOB PRIMARY KEY, subject TEXT, fingerprint TEXT, revoked TEXT, bundle TEXT)"
+_TABLE = """CREATE TEMP TABLE trail (serial BLOB PRIMARY KEY, subject TEXT, fingerprint TEXT, revoked TEXT, dated TEXT,
+    bundle TEXT)"""
 
 
 @dataclass(frozen=True, slots=True)
 class TrailEntry:
     """What the trail says of one certificate; ``None`` where it says nothing.
 
-    ``fingerprint`` and ``bundle`` are SHA-256 in lower-case hex, ``revoked`` is a reason.
+    ``fingerprint`` and ``bundle`` are SHA-256 in lower-case hex, ``revoked`` is a reason and ``dated`` its RFC 3339
+    time, which earlier versions did not write.
     """
 
     subject: str | None
     fingerprint: str | None
     revoked: str | None
+    dated: str | None
     bundle: str | None
 
 
-def fold_trail(store: Store) -> None:
-    """Read the trail through and keep what it says in the end of each certificate."""
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What was seen on the way: whether rows were sealed, and rows of the trail (numbers) that cannot be.
+
+    ``anew``: that begin the seals a second time; ``weakened``: that take a revocation back as no command does.
+    """
+
+    is_sealed: bool
+    anew: tuple[int, ...]
+    weakened: tuple[int, ...]
+
+
+def fold_trail(store: Store) -> Folded:
+    """Read the trail through and keep what it says in the end of each certificate and row."""
     store.execute("DROP TABLE IF EXISTS temp.trail")
     store.execute(_TABLE)
+    row_seals.begin_fold(store)
+    is_sealed, anew, weakened = False, [], []
     for row in audit.rows(store):
-        if not row.serial or row.subject == "ca":
-            continue
-        serial, detail = store.make_record(_said, (row.serial, row.detail))
-        store.execute("INSERT OR IGNORE INTO trail (serial, subject) VALUES (?, ?)", (serial, row.subject))
-        for column in ("fingerprint", "bundle", "revoked"):
-            if isinstance(detail.get(column), str):
-                store.execute(f"UPDATE trail SET {column} = ? WHERE serial = ?", (detail[column], serial))
-        if "released" in detail:
-            store.execute("UPDATE trail SET revoked = NULL WHERE serial = ?", (serial,))
+        if row.subject == audit.ROWS and not row.serial:
+            _, detail = store.make_record(_said, ("", row.detail))
+            if "checkpoint" in detail and is_sealed:
+                anew.append(row.seq)
+            is_sealed = True
+            row_seals.fold(store, row.seq, detail.get("rows", {}), is_repair="repaired" in detail)
+        elif row.serial and row.subject != "ca" and not _fold_certificate(store, row):
+            weakened.append(row.seq)
+    return Folded(is_sealed, tuple(anew), tuple(weakened))
 
 
-def _said(serial: str, detail: str) -> tuple[bytes, dict[str, object]]:
+def _fold_certificate(store: Store, row: AuditRow) -> bool:
+    """Take over what a row says of a certificate; ``False`` when no command can have done that."""
+    serial, detail = store.make_record(_said, (row.serial, row.detail))
+    store.execute("INSERT OR IGNORE INTO trail (serial, subject) VALUES (?, ?)", (serial, row.subject))
+    before = store.row("SELECT revoked FROM trail WHERE serial = ?", (serial,))[0]
+    for column in ("fingerprint", "bundle", "revoked", "dated"):
+        if isinstance(detail.get(column), str):
+            store.execute(f"UPDATE trail SET {column} = ? WHERE serial = ?", (detail[column], serial))
+    if "released" in detail:
+        store.execute("UPDATE trail SET revoked = NULL, dated = NULL WHERE serial = ?", (serial,))
+        return before in (None, RevocationReason.CERTIFICATE_HOLD.value)
+    return _may_follow(before, detail.get("revoked"))
+
+
+def _may_follow(before: Any, reason: Any) -> bool:
+    if before is None or reason is None or before == reason:
+        return True
+    try:
+        return RevocationReason(reason).replaces(RevocationReason(before))
+    except (ValueError, PolicyError):
+        return False
+
+
+def _said(serial: str, detail: str) -> tuple[bytes, dict[str, Any]]:
     found = json.loads(detail)
     if not isinstance(found, dict):
         raise TypeError("the detail of a row is no JSON object")
@@ -56,5 +99,5 @@ def _said(serial: str, detail: str) -> tuple[bytes, dict[str, object]]:
 
 def trail_entry(store: Store, serial: SerialNumber) -> TrailEntry | None:
     """What the trail that was folded says of a certificate; ``None`` when it does not know it."""
-    query = "SELECT subject, fingerprint, revoked, bundle FROM temp.trail WHERE serial = ?"
+    query = "SELECT subject, fingerprint, revoked, dated, bundle FROM temp.trail WHERE serial = ?"
     return store.record(TrailEntry, query, (serial.octets,))

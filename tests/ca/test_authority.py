@@ -20,8 +20,9 @@ from iotonboard.ca.passphrase import Passphrase, key_is_encrypted, parse_passphr
 from iotonboard.enrolment.desk import Desk, Order
 from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError
 from iotonboard.health.trail_check import check_trail
-from iotonboard.model import Caller, DeviceId, KeyType, SerialNumber, Validity
+from iotonboard.model import Caller, DeviceId, KeyType, RevocationReason, SerialNumber, Validity
 from iotonboard.pki.crl import check_crl
+from iotonboard.pki.crl_entry import encode_entry
 from iotonboard.pki.keys import PublicKey
 from iotonboard.pki.profiles import DeviceProfile
 from iotonboard.pki.signatures import Signer
@@ -121,12 +122,11 @@ def test_what_was_opened_before_a_rollover_signs_nothing_after_it(
 def test_a_crl_that_does_not_say_what_the_database_holds_is_not_recorded(
     made: program.State, state: State, passphrase: Passphrase
 ) -> None:
-    """Here a row that was edited holds two entries, each of them legal."""
-    made.register("press-1")
-    made.run("revoke", "press-1", "--defer")
+    """Here a row that somebody wrote holds two entries, each of them legal."""
+    serial = SerialNumber(1 << 90)
+    entry = encode_entry(serial, NOW, RevocationReason.SUPERSEDED)
     with closing(sqlite3.connect(made.path / "devices.db")) as connection, connection:
-        (entry,) = connection.execute("SELECT entry_der FROM revocation").fetchone()
-        connection.execute("UPDATE revocation SET entry_der = ?", (2 * entry,))
+        connection.execute("INSERT INTO foreign_revocation VALUES (1, ?, ?)", (serial.octets, 2 * entry))
     last = last_crl(state.store, 1)
     with pytest.raises(ConflictError, match="not what the database holds"), state.transaction(signing=True) as now:
         sign_crls(state, unlock(state, passphrase), now)

@@ -99,20 +99,28 @@ FOREIGN_CRL = sign_crl(pki.issuer(), number=9, this_update=pki.NOW, next_update=
 # What is done -> how, and every difference that must be named: its kind, where it is, and words of its message.
 # Those of MENDED are gone after --repair, the others only a backup can undo.
 TAMPERINGS: dict[str, tuple[Callable[[State], object], list[str]]] = {
-    "revoked by nobody": (lambda s: edit(s, REVOKE_B), ["edited-row b: nobody revoked it"]),
-    "longer life": (lambda s: edit(s, LONGER_LIFE), ["edited-row b: not what its certificate says"]),
+    "revoked by nobody": (
+        lambda s: edit(s, REVOKE_B),
+        ["edited-row b: nobody revoked it", "row b: of revocation is not known"],
+    ),
+    "longer life": (
+        lambda s: edit(s, LONGER_LIFE),
+        ["edited-row b: not what its certificate says", "row b: of certificate is not as"],
+    ),
     "swapped certificate": (
         lambda s: edit(s, SWAP_B),
         [
             "edited-row b: not what its certificate says",
             "edited-row b: was issued to 'c'",
             "file b: device.crt is not",
+            "row b: of certificate is not as",
             "swapped b: another certificate",
         ],
     ),
     "given to another": (
         lambda s: edit(s, "UPDATE certificate SET device = 3 WHERE device = 2"),
-        ["edited-row c: was issued to 'b'", "edited-row c: was recorded for 'b'", "two-active c: 2 certificates"],
+        ["edited-row c: was issued to 'b'", "edited-row c: was recorded for 'b'",
+         "row c: of certificate is not as", "two-active c: 2 certificates"],
     ),
     "given to another host": (
         lambda s: edit(s, "UPDATE certificate SET host = 'other.test' WHERE host IS NOT NULL"),
@@ -122,6 +130,7 @@ TAMPERINGS: dict[str, tuple[Callable[[State], object], list[str]]] = {
             "file other.test: broker.crt is not",
             "file other.test: broker.key is not",
             "ghost broker.test: belongs to nothing",
+            "row other.test: of certificate is not as",
         ],
     ),
     "of another CA": (
@@ -130,17 +139,21 @@ TAMPERINGS: dict[str, tuple[Callable[[State], object], list[str]]] = {
             "certificate b: was not signed by this CA",
             "edited-row b: not what its certificate says",
             "file b: device.crt is not",
+            "row b: of certificate is not as",
             "swapped b: another certificate",
         ],
     ),
-    "vanished": (lambda s: edit(s, "DELETE FROM certificate WHERE device = 2"), ["vanished b: its row is gone"]),
+    "vanished": (
+        lambda s: edit(s, "DELETE FROM certificate WHERE device = 2"),
+        ["row certificate: '2' of certificate is gone", "vanished b: its row is gone"],
+    ),
     "garbage": (
         lambda s: edit(s, "UPDATE certificate SET der = x'3000' WHERE device = 2"),
-        ["certificate b: not a certificate that can be read", "file b: device.crt is not"],
+        ["certificate b: not a certificate that can be read", "file b: device.crt is not", "row b: of certificate"],
     ),
     "edited trail": (
         lambda s: edit(s, "UPDATE audit SET detail = '{}' WHERE subject = 'b'"),
-        ["trail row 5: does not follow", "unrecorded b: the trail does not know"],
+        ["trail row 6: does not follow", "unrecorded b: the trail does not know"],
     ),
     "ghost folder": (
         lambda s: (s.certs / "devices" / "ghost").mkdir(mode=0o700),
@@ -177,7 +190,7 @@ TAMPERINGS: dict[str, tuple[Callable[[State], object], list[str]]] = {
 MENDED: dict[str, tuple[Callable[[State], object], list[str]]] = {
     "un-revoked": (
         lambda s: edit(s, "DELETE FROM revocation WHERE reason = 'unspecified'"),
-        ["un-revoked a: was revoked (unspecified)"],
+        ["row a: of revocation is gone", "un-revoked a: was revoked (unspecified)"],
     ),
     "changed device.crt": (
         lambda s: (s.device("b") / "device.crt").write_bytes(b"x"),
@@ -221,7 +234,10 @@ MENDED: dict[str, tuple[Callable[[State], object], list[str]]] = {
         lambda s: s.crl.write_bytes(pem_encode("X509 CRL", FOREIGN_CRL.der)),
         ["crl S/certs/crl.pem: another CA"],
     ),
-    "CRL without a revocation": (forget_a_revocation, ["crl late: was revoked and is not on the CRL"]),
+    "CRL without a revocation": (
+        forget_a_revocation,
+        ["crl late: was revoked and is not on the CRL", "row crl: of crl is gone"],
+    ),
     "another CA in ca.crt": (add_ca, ["ca S/certs/ca.crt: holds another one"]),
     "garbage for ca.crt": (lambda s: s.ca_cert.write_bytes(b"x"), ["ca S/certs/ca.crt: lacks the certificate"]),
 }

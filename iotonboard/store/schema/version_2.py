@@ -23,6 +23,7 @@ from iotonboard.store.schema.columns import (
     time,
 )
 from iotonboard.store.schema.version_1_rows import move_rows
+from iotonboard.store.schema.views import VIEWS
 
 if TYPE_CHECKING:
     import sqlite3
@@ -127,26 +128,6 @@ _INDEXES = (
     "CREATE INDEX delivery_certificate ON delivery(certificate)",
     "CREATE INDEX delivery_open ON delivery(expires_at) WHERE token IS NOT NULL AND erased_at IS NULL",
 )
-_VIEWS = (
-    # Valid as long as it has not expired: a view knows no time, so a query adds not_after >= :now.
-    """CREATE VIEW unrevoked_certificate AS SELECT c.* FROM certificate c
-        WHERE NOT EXISTS (SELECT 1 FROM revocation r WHERE r.certificate = c.id)""",
-    # Valid, or on hold and perhaps valid again.
-    """CREATE VIEW unended_certificate AS SELECT c.* FROM certificate c
-        WHERE NOT EXISTS (SELECT 1 FROM revocation r WHERE r.certificate = c.id AND r.reason <> 'certificateHold')""",
-    # What a device's status is read from: until when it has a valid certificate and one that is on hold, and whether
-    # its newest certificate is unrevoked.
-    """CREATE VIEW device_status AS SELECT d.*,
-        (SELECT max(c.not_after) FROM unrevoked_certificate c WHERE c.device = d.id) AS valid_until,
-        (SELECT max(c.not_after) FROM certificate c JOIN revocation r ON r.certificate = c.id
-            WHERE c.device = d.id AND r.reason = 'certificateHold') AS held_until,
-        (SELECT max(c.id) FROM certificate c WHERE c.device = d.id)
-            NOT IN (SELECT certificate FROM revocation) AS is_newest_unrevoked FROM device d""",
-    # What is on the CRLs of an issuer until it was listed after its expiry; for ever without a certificate. The cast
-    # gives both the same affinity: only then SQLite reads the tables straight through.
-    f"""CREATE VIEW crl_entry AS SELECT issuer, not_after, entry_der FROM revocation
-        UNION ALL SELECT issuer, CAST({LATEST} AS INTEGER), entry_der FROM foreign_revocation""",
-)
 
 
 def make_tables(connection: sqlite3.Connection, now: int) -> None:
@@ -164,5 +145,5 @@ def make_tables(connection: sqlite3.Connection, now: int) -> None:
         move_rows(connection, tables, now)
         for table in tables:
             connection.execute(f"DROP TABLE old_{table}")
-    for statement in (*_INDEXES, *_VIEWS):
+    for statement in (*_INDEXES, *VIEWS):
         connection.execute(statement)

@@ -1,0 +1,257 @@
+"""Digests of rows for the audit trail, so that a row that somebody else wrote, changed or took away is found.
+
+A connection that writes notes by temporary triggers which rows of the sealed tables changed. Who ends a change asks for
+their digests and appends them to the trail in the same transaction: so no change is forgotten, whoever makes it. A
+digest is the first 80 bits of a SHA-256 over all values of a row; keys and salts in it are random, so it gives nothing
+of them away. Left out are notes that are held against files: what was published, and which files are still to write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from iotonboard.errors import StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from iotonboard.store.store import Store
+
+    # Of a row that is new, or that it had before and has now; ``None``: the row is gone.
+    Digest = str | None | list[str | None]
+    # Table -> key of a row -> its digest.
+    Digests = Mapping[str, Mapping[str, Digest]]
+
+DIGITS = 20
+_ROWS_PER_PART = 1000
+# Single values that only say what was published, or since when something is so; and the trail's own.
+NOTES = (
+    "acl_published", "acl_row", "acl_seen", "acl_settings", "ca_published", "clock_disputed", "clock_settled",
+    "crl_published", "crl_seen", "generation_kept", "log_holds_secrets",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A table whose rows are sealed: the columns that name a row, and all of them; ``only`` limits the rows."""
+
+    name: str
+    keys: tuple[str, ...]
+    columns: tuple[str, ...]
+    only: str = ""
+
+    def key_text(self, row: str) -> str:
+        """An expression for the name of a ``row`` (an alias) as the trail has it."""
+        return " || ' ' || ".join(f"lower(hex({row}.{key}))" if key in _OCTETS else f"{row}.{key}" for key in self.keys)
+
+
+_OCTETS = frozenset({"serial", "sha256"})
+_CERTIFICATE = ("certificate",)
+TABLES = (
+    Sealed("issuer", ("id",), (
+        "id", "serial", "not_before", "not_after", "der", "key_file", "created_at", "retired_at",
+    )),
+    Sealed("device", ("id",), ("id", "device_id", "name", "attributes", "created_at", "retired_at")),
+    Sealed("certificate", ("id",), (
+        "id", "serial", "issuer", "device", "host", "not_before", "not_after", "der", "spki_sha256", "key_der", "salt",
+        "created_at",
+    )),
+    Sealed("revocation", _CERTIFICATE, (
+        "certificate", "issuer", "revocation_date", "reason", "not_after", "entry_der",
+    )),
+    Sealed("overlap", _CERTIFICATE, ("certificate", "ends_at")),
+    Sealed("foreign_revocation", ("issuer", "serial"), ("issuer", "serial", "entry_der")),
+    Sealed("topic", ("device", "access", "topic"), ("device", "access", "topic")),
+    Sealed("delivery", ("id",), (
+        "id", "certificate", "token", "place", "sha256", "created_at", "expires_at", "written_at", "outcome",
+        "erased_at",
+    )),
+    Sealed("receipt", ("id",), ("id", "certificate", "confirmed_at", "proved")),
+    Sealed("purge", _CERTIFICATE, ("certificate", "purged_at")),
+    # Without its octets, which are large, and signed; known_crl has their digest.
+    Sealed("crl", ("id",), (
+        "id", "generation", "issuer", "number", "this_update", "next_update", "revoked", "created_at",
+    )),
+    Sealed("known_crl", ("sha256",), ("sha256", "issuer", "number")),
+    Sealed("setting", ("key",), ("key", "value")),
+    Sealed("setting_seal", ("id",), ("id", "settings", "issuer", "signature", "created_at")),
+    Sealed("earlier_vault", ("last_issuer",), ("last_issuer", "wrapped")),
+    Sealed("set_aside", ("id",), ("id", "source", "key", "subject", "refused_by", "is_replaced", "content")),
+    Sealed("meta", ("key",), ("key", "value"), f"key NOT IN ({', '.join(map(repr, NOTES))})"),
+)  # fmt: skip
+_BY_NAME = {table.name: table for table in TABLES}
+_MOST_COLUMNS = max(len(table.columns) for table in TABLES)
+
+
+# -- watching ---------------------------------------------------------------------------------------------------------
+
+
+def watch(store: Store) -> None:
+    """Note from now on which sealed rows this connection changes; outside of a transaction, once."""
+    values = ", ".join(f"v{number}" for number in range(_MOST_COLUMNS))
+    store.execute(f"CREATE TEMP TABLE changed (tab, a, b, c, is_new, {values})")
+    for table in TABLES:
+        with contextlib.suppress(StateError):  # a table that somebody took away is told by who looks for it
+            for statement in _triggers(table):
+                store.execute(statement)
+
+
+def _triggers(table: Sealed) -> Iterator[str]:
+    """What notes a row that is new, or what one said before it was changed."""
+    for event, row in (("INSERT", "new"), ("UPDATE", "old"), ("DELETE", "old")):
+        when = f"WHEN {row}.{table.only}" if table.only else ""
+        key = [f"{row}.{column}" for column in table.keys] + ["NULL"] * (3 - len(table.keys))
+        said = ["0"] + [f"{row}.{column}" for column in table.columns] if row == "old" else ["1"]
+        noted = ", ".join(key + said + ["NULL"] * (1 + _MOST_COLUMNS - len(said)))
+        yield f"""CREATE TEMP TRIGGER watch_{table.name}_{event} AFTER {event} ON main.{table.name} {when}
+            BEGIN INSERT INTO changed VALUES ('{table.name}', {noted}); END"""
+
+
+def take_changes(store: Store) -> Iterator[Digests]:
+    """Digests of the rows that were changed since this was asked last, in parts of bounded size.
+
+    Of a row that was there before, its digest before and after: so an edit that the program wrote over is found too.
+    """
+    before: dict[tuple[Any, ...], str | None] = {}
+    for name, a, b, c, is_new, *values in store.rows("SELECT * FROM temp.changed ORDER BY rowid"):
+        if (name, a, b, c) not in before:
+            said = None if is_new else digest_of(values[: len(_BY_NAME[name].columns)])
+            before[name, a, b, c] = said
+    if before:
+        store.execute("DELETE FROM temp.changed")
+    changes = ((*row, said, _digest_now(store, *row)) for row, said in before.items())
+    yield from _parts(
+        (name, _name(a, b, c), now if said is None else [said, now])
+        for name, a, b, c, said, now in changes
+        if said != now
+    )
+
+
+def _digest_now(store: Store, name: str, *key: object) -> str | None:
+    table = _BY_NAME[name]
+    where = " AND ".join(f"{column} = ?" for column in table.keys)
+    row = store.row(f"SELECT {', '.join(table.columns)} FROM main.{name} WHERE {where}", key[: len(table.keys)])
+    return None if row is None else digest_of(row)
+
+
+def _name(*key: object) -> str:
+    """As ``Sealed.key_text``."""
+    return " ".join(part.hex() if isinstance(part, bytes) else str(part) for part in key if part is not None)
+
+
+def _parts(digests: Iterable[tuple[str, str, Digest]]) -> Iterator[Digests]:
+    part: dict[str, dict[str, Digest]] = {}
+    for count, (table, key, digest) in enumerate(digests, start=1):
+        part.setdefault(table, {})[key] = digest
+        if count % _ROWS_PER_PART == 0:
+            yield part
+            part = {}
+    if part:
+        yield part
+
+
+def digest_of(row: Iterable[object]) -> str:
+    """The digest of a row's values: each with its type and length, so that no two rows are the same octets."""
+    return sha256(b"".join(map(_octets, row))).hexdigest()[:DIGITS]
+
+
+def _octets(value: object) -> bytes:
+    if value is None:
+        return b"n;"
+    if isinstance(value, bytes):
+        return b"b%d:%s;" % (len(value), value)
+    if isinstance(value, str):
+        octets = value.encode("utf-8")
+        return b"t%d:%s;" % (len(octets), octets)
+    return b"%s%r;" % (b"i" if isinstance(value, int) else b"f", value)
+
+
+# -- everything that is there -----------------------------------------------------------------------------------------
+
+
+def count_rows(store: Store) -> dict[str, int]:
+    """How many rows each sealed table has that has any."""
+    counts = {
+        table.name: int(store.row(f"SELECT count(*) FROM main.{table.name} {_where(table)}")[0]) for table in TABLES
+    }
+    return {name: count for name, count in counts.items() if count}
+
+
+def take_all(store: Store) -> Iterator[Digests]:
+    """Digests of all sealed rows, in parts of bounded size."""
+    return _parts(
+        (table.name, key, digest_of(row))
+        for table in TABLES
+        for key, *row in store.each_row(
+            f"SELECT {table.key_text('t')}, {', '.join(table.columns)} FROM main.{table.name} t {_where(table)}"
+        )
+    )
+
+
+def _where(table: Sealed, row: str = "") -> str:
+    return f"WHERE {row}{table.only}" if table.only else ""
+
+
+# -- comparing --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RowDifference:
+    """A row that is not as the trail says. ``seq``: the newest row of the trail that speaks of it.
+
+    ``what``: changed, unrecorded, gone; or passing: it was not as recorded when the program changed it.
+    """
+
+    table: str
+    key: str
+    what: str
+    seq: int | None
+
+
+def begin_fold(store: Store) -> None:
+    """Make room for what the trail says of each row."""
+    for name in ("sealed", "passing"):
+        store.execute(f"DROP TABLE IF EXISTS temp.{name}")
+    store.execute("CREATE TEMP TABLE sealed (tab, key, digest, seq, PRIMARY KEY (tab, key)) WITHOUT ROWID")
+    store.execute("CREATE TEMP TABLE passing (tab, key, seq)")
+
+
+def fold(store: Store, seq: int, digests: Digests, *, is_repair: bool) -> None:
+    """Let what a later row of the trail says take the place of what was said before, and note where that does not fit.
+
+    A repair settles what did not fit before it.
+    """
+    if is_repair:
+        store.execute("DELETE FROM temp.passing")
+    for table, rows in digests.items():
+        for key, digest in rows.items():
+            before, now = digest if isinstance(digest, list) else (None, digest)
+            said = store.row("SELECT digest FROM temp.sealed WHERE tab = ? AND key = ?", (table, key))
+            if not is_repair and before != (said[0] if said else None):
+                store.execute("INSERT INTO temp.passing VALUES (?, ?, ?)", (table, key, seq))
+            store.execute("INSERT OR REPLACE INTO temp.sealed VALUES (?, ?, ?, ?)", (table, key, now, seq))
+
+
+def differences(store: Store, table: Sealed) -> Iterator[RowDifference]:
+    """Hold the rows of a table against the trail that was folded, in both directions.
+
+    Raises:
+        StateError: the table is not one that can be read.
+    """
+    key_text = f"CAST({table.key_text('t')} AS TEXT)"
+    query = f"""SELECT {key_text}, s.digest, s.seq, {", ".join(f"t.{each}" for each in table.columns)}
+        FROM main.{table.name} t LEFT JOIN temp.sealed s ON s.tab = '{table.name}' AND s.key = {key_text}
+        {_where(table, "t.")}"""
+    for key, said, seq, *row in store.each_row(query):
+        if said is None:
+            yield RowDifference(table.name, key, "unrecorded", seq)
+        elif said != digest_of(row):
+            yield RowDifference(table.name, key, "changed", seq)
+    gone = f"""SELECT 'gone', key, seq FROM temp.sealed WHERE tab = '{table.name}' AND digest IS NOT NULL
+        AND key NOT IN (SELECT {key_text} FROM main.{table.name} t)
+        UNION ALL SELECT 'passing', key, seq FROM temp.passing WHERE tab = '{table.name}'"""
+    for what, key, seq in store.each_row(gone):
+        yield RowDifference(table.name, key, what, seq)
