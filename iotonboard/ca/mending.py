@@ -10,14 +10,34 @@ import contextlib
 from typing import TYPE_CHECKING, TypeGuard
 
 from iotonboard.ca.continuity import lost_entries
-from iotonboard.errors import IotOnboardError, PolicyError
+from iotonboard.ca.recorded import check_changed_entry, lost_since_list
+from iotonboard.errors import ConflictError, IotOnboardError, PolicyError
 from iotonboard.model import LATEST, RevocationReason, SerialNumber, from_epoch
 from iotonboard.pki import pem
-from iotonboard.pki.crl import check_crl
+from iotonboard.pki.crl import check_crl, listed_entries
 from iotonboard.pki.crl_entry import encode_entry, entry_date, serial_and_reason
 from iotonboard.reading import read_file
-from iotonboard.store.crls import CrlRow, StoredCrl, add_crl, drop_crl, known_numbers, newest_generation, stored_crls
-from iotonboard.store.revocations import add_foreign_entry, drop_foreign, set_entry, stored_foreign, stored_revocations
+from iotonboard.store.crls import (
+    CrlRow,
+    StoredCrl,
+    add_crl,
+    crl_entry,
+    drop_crl,
+    known_numbers,
+    newest_generation,
+    stored_crls,
+)
+from iotonboard.store.issuers import current_issuers
+from iotonboard.store.revocations import (
+    add_foreign_entry,
+    add_revocation,
+    certificate_row,
+    drop_foreign,
+    drop_revocation,
+    set_entry,
+    stored_foreign,
+    stored_revocations,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +58,7 @@ def mend_lists(state: State, cas: Sequence[SigningCa], now: datetime) -> None:
     trail; ``health`` goes on to name what no list tells.
     """
     mended = _mend_crls(state, cas, now) + _mend_entries(state, now) + _mend_foreign(state, now)
+    mended += _mend_unlisted(state)
     for ca in cas:
         newest = _newest_signed(state, ca)
         if newest is None:
@@ -47,10 +68,48 @@ def mend_lists(state: State, cas: Sequence[SigningCa], now: datetime) -> None:
             times, generation = (facts.this_update, facts.next_update), max(newest_generation(state.store), 1)
             add_crl(state.store, CrlRow(generation, ca.row, facts.number, *times, facts.count, der, now))
             mended += 1
+        mended += _mend_weakened(state, ca.row, der)
         for entry in lost_entries(state, ca.row, der, min(facts.this_update, state.trusted_time())):
             add_foreign_entry(state.store, ca.row, serial_and_reason(entry)[0], entry)
             mended += 1
     state.record(now, "database", detail={"mended_for_crl": mended})
+
+
+def _mend_weakened(state: State, issuer: int, crl_der: bytes) -> int:
+    """Bring back reason and date of what is on a list otherwise than its rows say now, and as no command made it."""
+    mended = 0
+    for entry in listed_entries(crl_der):
+        serial, reason = serial_and_reason(entry)
+        now = crl_entry(state.store, issuer, from_epoch(0), serial)
+        if now is None or now == entry:
+            continue
+        try:
+            check_changed_entry(state.store, entry, now)
+        except ConflictError:
+            date = entry_date(entry)
+            row = certificate_row(state.store, serial)
+            if row is None:
+                add_foreign_entry(state.store, issuer, serial, entry)
+            else:
+                set_entry(state.store, row, date, reason, entry)
+            mended += 1
+    return mended
+
+
+def _mend_unlisted(state: State) -> int:
+    """Record again what the trail says was revoked since the last list, and no row says any more."""
+    mended = 0
+    for serial, reason, dated in lost_since_list(state.store):
+        entry = encode_entry(serial, dated, reason)
+        row = certificate_row(state.store, serial)
+        if row is None:
+            for issuer in current_issuers(state.store):
+                add_foreign_entry(state.store, issuer.id, serial, entry)
+        else:
+            drop_revocation(state.store, serial)
+            add_revocation(state.store, serial, dated, reason, entry)
+        mended += 1
+    return mended
 
 
 def _mend_crls(state: State, cas: Sequence[SigningCa], now: datetime) -> int:

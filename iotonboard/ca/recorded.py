@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import ConflictError, PolicyError
-from iotonboard.model import RevocationReason, SerialNumber, rfc3339
+from iotonboard.model import RevocationReason, SerialNumber, parse_moment, rfc3339
 from iotonboard.pki.crl import find_entry, listed_entries
 from iotonboard.pki.crl_entry import entry_date, serial_and_reason
 from iotonboard.pki.facts import certificate_facts
@@ -23,6 +23,7 @@ from iotonboard.store.revocations import foreign_entry, recorded_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from iotonboard.state.state import State
     from iotonboard.store.audit import AuditRow
@@ -77,16 +78,24 @@ def check_recorded(store: Store) -> None:
     Raises:
         ConflictError: a revocation is gone, or has a weaker reason.
     """
-    lost: dict[str, str] = {}  # of what was revoked; who ended a hold did so in a later row
+    for serial, reason, _ in lost_since_list(store):
+        raise ConflictError(f"{serial.hex} was revoked ({reason}), and the new CRL would not say so", hint=_MEND)
+
+
+def lost_since_list(store: Store) -> list[tuple[SerialNumber, RevocationReason, datetime]]:
+    """What the trail says was revoked since the last list, with its date, and no row says that is as strong."""
+    lost: dict[str, tuple[str, datetime]] = {}  # of what was revoked; who ended a hold did so in a later row
     for row in _behind_last_list(store):
         detail = json.loads(row.detail)
         if "released" in detail:
             lost.pop(row.serial, None)
         elif (reason := detail.get("revoked") or detail.get("foreign")) and not _stands(store, row.serial, reason):
-            lost[row.serial] = reason
-    for serial, reason in lost.items():
-        if not _stands(store, serial, reason, by_index=False):  # a damaged index stops no revocation
-            raise ConflictError(f"{serial} was revoked ({reason}), and the new CRL would not say so", hint=_MEND)
+            lost[row.serial] = reason, parse_moment(detail["dated"]) if "dated" in detail else row.time
+    return [  # a damaged index stops no revocation
+        (SerialNumber.from_hex(serial), RevocationReason(reason), dated)
+        for serial, (reason, dated) in lost.items()
+        if not _stands(store, serial, reason, by_index=False)
+    ]
 
 
 def _stands(store: Store, serial_hex: str, reason: str, *, by_index: bool = True) -> bool:

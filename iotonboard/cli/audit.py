@@ -13,6 +13,7 @@ import typer
 from iotonboard.cli import output
 from iotonboard.cli.options import CsvOption
 from iotonboard.cli.session import Session, group, verb
+from iotonboard.cli.settings_problems import in_words
 from iotonboard.errors import UsageError
 from iotonboard.model import rfc3339
 
@@ -31,6 +32,9 @@ def show(
     since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="From this time on, UTC.")] = None,
     until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Up to this time, UTC.")] = None,
     last: Annotated[int | None, typer.Option("--last", min=1, help="Look at the newest N rows only.")] = None,
+    unsealed: Annotated[
+        bool, typer.Option("--unsealed", help="Only rows added without the passphrase since the CA signed the trail.")
+    ] = False,
     as_csv: CsvOption = False,
 ) -> int | None:
     """Show who changed what, oldest first."""
@@ -38,7 +42,7 @@ def show(
 
     if as_csv and session.json:
         raise UsageError("--csv and --json exclude each other", hint="choose one of them")
-    chosen = Filter(subject, command, _parse_time(since), _parse_time(until))
+    chosen = Filter(subject, command, _parse_time(since), _parse_time(until), unsealed)
     with session.open_state() as state:
         rows = select_rows(state, chosen, last=last)
         if session.json:
@@ -87,9 +91,13 @@ def verify(
 
     with session.open_state() as state:
         verdict = check(state, head)
-    values = {"rows": verdict.rows, "broken_row": verdict.broken_row or None, "problem": verdict.problem}
+    values: dict[str, object] = {"rows": verdict.rows, "broken_row": verdict.broken_row or None}
+    values |= {"problem": verdict.problem, "lost": verdict.lost, "added": verdict.added, "unsealed": verdict.unsealed}
+    added = f"\t{in_words(verdict.added)} since that head" if head and verdict.added else ""
     if not verdict.problem:
-        session.result(values, f"{verdict.rows} rows\twhole")
+        session.result(values, f"{verdict.rows} rows\twhole{added}")
+        if verdict.unsealed:
+            session.message(f"added without the passphrase since the CA signed the trail: {in_words(verdict.unsealed)}")
         return None
     session.result(values, f"{verdict.rows} rows\tbroken at row {verdict.broken_row}\t{verdict.problem}")
     session.message("somebody changed the database; compare it with a backup ('iotonboard health --deep' names more)")

@@ -15,15 +15,26 @@ if TYPE_CHECKING:
 
 
 def operator(environment: Mapping[str, str]) -> str:
-    """Who runs the program, as the system says; whoever it is through ``sudo`` stands beside."""
-    try:
-        import pwd
+    """Who runs the program, as the system says: user number and its name.
 
-        name = pwd.getpwuid(os.getuid()).pw_name
-    except (ImportError, KeyError):
-        name = environment.get("USERNAME", "unknown")
-    sudo = environment.get("SUDO_USER", "")
-    return output.printable(f"{name} (sudo {sudo})" if sudo and sudo != name else name)[:128]
+    Whom ``SUDO_USER`` names stands only beside it: anybody can set a variable.
+    """
+    said = [_system_user()]
+    if sudo := environment.get("SUDO_USER"):
+        said.append(f"SUDO_USER {sudo}")
+    return output.printable(" ".join(said))[:128]
+
+
+def _system_user() -> str:
+    if not hasattr(os, "getuid"):  # Windows knows people by their names
+        return os.getlogin()
+    import pwd
+
+    uid = os.getuid()
+    try:
+        return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
+    except KeyError:
+        return f"uid {uid}"
 
 
 def host(environment: Mapping[str, str]) -> str:

@@ -15,7 +15,7 @@ from iotonboard.errors import BusyError, IotOnboardError, UnpublishedError, Usag
 from iotonboard.model import Refused, RevocationReason, Target, rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from iotonboard.errors import Unpublished
     from iotonboard.model import SerialNumber
@@ -67,6 +67,7 @@ def revoke(
             "--serial goes with one device at most", hint="revoke the other devices with a call of their own"
         )
     targets = list(_targets(session, ids or [], serials or [], batch, id_column))
+    head = ""
     with session.open_state(is_urgent=True) as state:
         if certificates:
             from iotonboard.commands.revoke_cert import find_targets
@@ -76,7 +77,7 @@ def revoke(
         if defer:
             from iotonboard.commands.revoke_defer import revoke_deferred
 
-            results, unpublished = revoke_deferred(state, targets, reason, strict=strict, is_ours=is_ours)
+            results, unpublished, head = revoke_deferred(state, targets, reason, strict=strict, is_ours=is_ours)
         else:
             from iotonboard.commands.revoke import revoke as revoke_now
 
@@ -84,13 +85,14 @@ def revoke(
             results, unpublished = revoke_now(
                 state, targets, reason, unlock, strict=strict, is_ours=is_ours, reload=reloader
             )
-    exit_code = _print_all(session, results, unpublished)
+    exit_code = _print_all(session, results, unpublished, {"audit_head": head} if defer else {})
     is_any = any(not isinstance(one, Refused) for one in results)
     if not targets:
         session.message("the list names no device: nothing was revoked")
     if unpublished:
         raise UnpublishedError(unpublished)
     if defer and is_any:
+        session.message(f"write down the head of the trail: {head}; 'iotonboard audit verify --head' knows it again")
         session.message("next: iotonboard gen-crl, to put it on the CRL")
     elif not reload and is_any:
         session.message(WHAT_THE_BROKER_NEEDS)
@@ -141,14 +143,19 @@ def _listed(session: Session, batch: str, id_column: str) -> Iterator[Target | R
         yield Refused(batch, 0, BusyError(f"cannot read {batch!r}: {error.strerror}", hint="read it again"))
 
 
-def _print_all(session: Session, results: Sequence[Revoked | Refused], unpublished: Sequence[Unpublished]) -> int:
+def _print_all(
+    session: Session,
+    results: Sequence[Revoked | Refused],
+    unpublished: Sequence[Unpublished],
+    more: Mapping[str, object],
+) -> int:
     """Print what became of each target; returns the exit code of those that were refused."""
     refused = [one for one in results if isinstance(one, Refused)]
     for one in results:
         if isinstance(one, Refused):
             output.write_error(one.message, one.error.hint)
         else:
-            _print(session, one, unpublished)
+            _print(session, one, unpublished, more)
     if any(one.is_scanned for one in results if not isinstance(one, Refused)):
         session.message("warning: an index of the database is damaged; type: iotonboard health --repair")
     if refused and len(results) > 1:
@@ -156,13 +163,14 @@ def _print_all(session: Session, results: Sequence[Revoked | Refused], unpublish
     return reduce(exit_code_with, refused, 0)
 
 
-def _print(session: Session, one: Revoked, unpublished: Sequence[Unpublished]) -> None:
+def _print(session: Session, one: Revoked, unpublished: Sequence[Unpublished], more: Mapping[str, object]) -> None:
     values = {
         "device_id": one.device_id,
         "serials": [serial.hex for serial in one.serials],
         "reason": one.reason.value,
         "revocation_date": rfc3339(one.revocation_date) if one.revocation_date else None,
         "crl_number": one.crl_number,
+        **more,
     }
     what = f"{len(one.serials)} certificate(s) revoked" if one.serials else "was revoked already"
     if one.revocation_date is None:

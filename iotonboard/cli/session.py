@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from iotonboard.cli import output
-from iotonboard.cli.earlier_calls import finish_earlier_calls
 from iotonboard.cli.person import ask_secret, host, mode_to_give, operator
 from iotonboard.cli.process import keep_secrets, take_environment
-from iotonboard.cli.settings_problems import problem_lines, refuse_problems, verifier
+from iotonboard.cli.settings_problems import database_lines, problem_lines, refuse_problems, unsealed_lines, verifier
 from iotonboard.errors import ConflictError, KeyUnavailableError, NotFoundError, UnpublishedError
 from iotonboard.model import Caller
 from iotonboard.owner import as_caller
@@ -119,14 +118,12 @@ class Session:
             self._tell_if_open(state.paths.root)
             trusted = self._tell_if_disputed(state).trusted
             if not is_urgent:
-                finish_earlier_calls(state, trusted)
+                _finish_earlier_calls(state, trusted)
             yield state
             if is_urgent:
-                finish_earlier_calls(state, trusted)
-            for mended in dict.fromkeys(state.store.mended):
-                self.message(f"warning: {mended}; 'iotonboard health --deep' names what else differs")
-            if seen := state.store.meta("other_copy"):
-                self.message(f"warning: another copy of this state is at work: {seen}; nothing is issued here")
+                _finish_earlier_calls(state, trusted)
+            for line in database_lines(state.store):
+                self.message(f"warning: {line}")
 
     def work_as_owner(self) -> None:
         """As root in somebody else's state, be the owner of that state from now on, wherever the owner can work."""
@@ -175,6 +172,8 @@ class Session:
         if passphrase is None and key_is_encrypted(state):
             passphrase = self.read_passphrase("CA passphrase")
         authority = unlock(state, passphrase)
+        for line in unsealed_lines(state):
+            self.message(line)
         if state.config.recorded.sealed is None and not state.config.file.problems:
             self.message(
                 "the settings of this state, of an earlier version, are sealed now as they stand: a settings file that"
@@ -278,6 +277,20 @@ class Session:
         """Tell people something that is not the result."""
         if not self.quiet:
             output.write_message(f"iotonboard: {text}")
+
+
+def _finish_earlier_calls(state: State, now: datetime) -> None:
+    """Do what was left to the next command, whatever it is; most calls have nothing to do, and load nothing for it."""
+    from iotonboard.store.left_to_do import has_erasures_left, has_expired_delivery
+
+    if has_expired_delivery(state.store, now):
+        from iotonboard.state.outbox import sweep_outbox
+
+        sweep_outbox(state)
+    if has_erasures_left(state.store):
+        from iotonboard.state.erasure import finish_erasures
+
+        finish_erasures(state)
 
 
 def clock() -> datetime:

@@ -1,4 +1,4 @@
-"""Which commands go on although something is wrong with the settings, and how that is told."""
+"""Which commands go on although something is wrong with settings or database, and how that is told."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from iotonboard.errors import StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from iotonboard.state.config import Config
     from iotonboard.state.recorded_settings import Holds
+    from iotonboard.state.state import State
+    from iotonboard.store.store import Store
 
 # Commands that only look: they take the settings as they are recorded, and do not load what verifies their seal.
 _LOOKS = frozenset(
@@ -60,3 +62,31 @@ def problem_lines(settings: Config) -> Iterator[str]:
             f" {', '.join(settings.differing)}; 'iotonboard config accept' seals it, 'iotonboard config write' writes"
             " the file anew"
         )
+
+
+def in_words(counts: Mapping[str, int]) -> str:
+    """How many rows which commands added to the trail."""
+    return f"{sum(counts.values())} rows ({', '.join(f'{command} {count}' for command, count in counts.items())})"
+
+
+def unsealed_lines(state: State) -> Iterator[str]:
+    """What stands in the state without a seal, before it is sealed by whoever unlocks now."""
+    from iotonboard.state.sealing import left_by_earlier_version
+    from iotonboard.store.audit import count_unsealed
+
+    if counts := count_unsealed(state.store, but_own=True):
+        yield (
+            f"{in_words(counts)} of the trail were added without the passphrase since the CA signed it last, and are"
+            " sealed by the next command that signs; 'iotonboard audit show --unsealed' shows them"
+        )
+    if left := left_by_earlier_version(state):
+        tables = ", ".join(f"{table} {count}" for table, count in left.items())
+        yield f"what an earlier version left is sealed as it stands, by rows: {tables}; compare it with what you know"
+
+
+def database_lines(store: Store) -> Iterator[str]:
+    """What is wrong with the database, in a line each, once the command is done."""
+    for mended in dict.fromkeys(store.mended):
+        yield f"{mended}; 'iotonboard health --deep' names what else differs"
+    if seen := store.meta("other_copy"):
+        yield f"another copy of this state is at work: {seen}; nothing is issued here"

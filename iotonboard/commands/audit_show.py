@@ -17,17 +17,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which rows are shown; empty or ``None`` means any. Times include their ends."""
+    """Which rows are shown; empty or ``None`` means any. Times include their ends.
+
+    ``is_unsealed``: only those since the CA signed the head of the trail.
+    """
 
     subject: str = ""
     command: str = ""
     since: datetime | None = None
     until: datetime | None = None
+    is_unsealed: bool = False
 
 
 def select_rows(state: State, chosen: Filter, *, last: int | None = None) -> Iterator[AuditRow]:
     """Rows that match, oldest first; with ``last``, only that many of the newest rows are looked at."""
     since_seq = 0 if last is None else max(audit.head(state.store).seq - last, 0)
+    if chosen.is_unsealed and (signed := audit.newest_signed(state.store)):
+        since_seq = max(since_seq, signed.seq)
     for row in audit.rows(state.store, since_seq=since_seq):
         if chosen.subject and row.subject != chosen.subject:
             continue

@@ -15,7 +15,7 @@ from iotonboard.delivery import bundle
 from iotonboard.errors import ConflictError, KeyUnavailableError, NotFoundError, StateError
 from iotonboard.files import make_private
 from iotonboard.health.checks.table import CHECKS, run_checks
-from iotonboard.health.difference import Repair
+from iotonboard.health.difference import Difference, Repair
 from iotonboard.health.inspection import inspect_state
 from iotonboard.model import RevocationReason, parse_moment
 from iotonboard.state.acl_file import mark_acl
@@ -25,7 +25,7 @@ from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.state.sealing import seal_rows
 from iotonboard.store.certificates import certificate_by_serial
 from iotonboard.store.pending import add_pending
-from iotonboard.store.revocations import remove_revocation
+from iotonboard.store.revocations import drop_revocation
 from iotonboard.store.schema.expected import make_missing_indexes
 from iotonboard.store.set_aside import forget_set_aside, rows_set_aside
 from iotonboard.store.trail_replay import trail_entry
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.ca.authority import Authority, Unlock
-    from iotonboard.health.difference import Difference
     from iotonboard.health.finding import Finding
     from iotonboard.model import SerialNumber
     from iotonboard.state.state import State
@@ -132,7 +131,7 @@ def _revoke_again(state: State, serial: SerialNumber, now: datetime, dated: date
     said = trail_entry(state.store, serial)
     if said and said.revoked:
         dated = dated or (parse_moment(said.dated) if said.dated else None)
-        remove_revocation(state.store, serial)  # whatever somebody made of it
+        drop_revocation(state.store, serial)  # whatever somebody made of it
         revoke_certificates(state, [serial], RevocationReason(said.revoked), now, subject=holder, dated=dated)
 
 

@@ -216,6 +216,14 @@ def _existing(state: State, device_id: DeviceId, line: int, if_exists: str) -> E
     )
 
 
+def _words(plan: _Plan) -> dict[str, object]:
+    """What the trail tells of a device beside its certificate."""
+    request = plan.request
+    told: dict[str, object] = {"name": request.name, "attributes": dict(request.attributes)} if plan.is_new else {}
+    told |= {"topics": list(request.topics), "own_rules": plan.gets_own_rules}
+    return {key: value for key, value in told.items() if value}
+
+
 def _record(state: State, authority: Authority, plan: _Plan, issued: Issued, now: datetime) -> Enrolled:
     """Record a new device, or a new certificate in place of all that an old one has."""
     store, request, order = state.store, plan.request, plan.order
@@ -226,8 +234,7 @@ def _record(state: State, authority: Authority, plan: _Plan, issued: Issued, now
     else:
         refuse_retired(device_named(store, order.device_id))
         is_superseded = supersede(state, order.device_id, now)
-    detail = {"own_rules": True} if plan.gets_own_rules else None
-    record_certificate(state, authority, order, issued, now=now, detail=detail)
+    record_certificate(state, authority, order, issued, now=now, detail=_words(plan))
     for rule in plan.topics:
         add_topic(store, order.device_id, rule)
     if plan.topics or state.config["acl.style"] == "per-device":

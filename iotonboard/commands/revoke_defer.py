@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.state.publication import publish_recorded
 from iotonboard.state.revocations import IsOurs, Revoked, record_revocations
+from iotonboard.store import audit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,12 +21,16 @@ if TYPE_CHECKING:
 
 def revoke_deferred(
     state: State, targets: Iterable[Target | Refused], reason: RevocationReason, *, strict: bool, is_ours: IsOurs
-) -> tuple[list[Revoked | Refused], list[Unpublished]]:
-    """Record revocations, then publish; returns what became of each target, in their order, and what is not published.
+) -> tuple[list[Revoked | Refused], list[Unpublished], str]:
+    """Record revocations, then publish.
+
+    Returns what became of each target, in their order, what is not published, and the head of the trail: no key seals
+    it, so who writes it down finds out when somebody takes the record away.
 
     Raises:
         IotOnboardError: with ``strict``, of the first target that is refused; nothing was recorded.
         BusyError: the state is locked or its disk refuses; nothing was recorded.
     """
     results = record_revocations(state, targets, reason, strict=strict, is_ours=is_ours, is_deferred=True)
-    return results, publish_recorded(state)
+    head = audit.printable_head(audit.head(state.store))
+    return results, publish_recorded(state), head

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,10 @@ from iotonboard.store.issuers import all_issuers
 if TYPE_CHECKING:
     from iotonboard.store.audit import AuditHead
     from iotonboard.store.store import Store
+
+
+# What the detail of a row tells that the CA signs with it: what it issued, released, sealed, packed, or showed.
+_NEEDS_KEY = frozenset({"fingerprint", "released", "crl_number", "sealed", "counter", "password"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,21 @@ def check_trail(store: Store, *, newest: int | None = None) -> TrailFinding:
     if broken is not None:
         return TrailFinding(head.seq, broken, f"row {broken} does not follow from the one before")
     problem = _signed_head_problem(store, head)
-    return TrailFinding(head.seq, head.seq + 1 if problem else 0, problem)
+    if problem:
+        return TrailFinding(head.seq, head.seq + 1, problem)
+    unsigned = _unsigned_row(store)
+    problem = f"row {unsigned} tells what is done with the CA key alone, and the CA did not sign it" if unsigned else ""
+    return TrailFinding(head.seq, unsigned, problem)
+
+
+def _unsigned_row(store: Store) -> int:
+    """Number of a row behind the signed head that the program never leaves unsigned; 0 when there is none."""
+    signed = signed_head(store)
+    for row in audit.rows(store, since_seq=signed.head.seq if signed else 0):
+        told = json.loads(row.detail).keys()
+        if (told & _NEEDS_KEY and "adopted" not in told) or (row.subject == audit.ROWS and "repaired" in told):
+            return row.seq
+    return 0
 
 
 def _signed_head_problem(store: Store, newest: AuditHead) -> str:

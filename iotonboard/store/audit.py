@@ -107,6 +107,11 @@ def hash_of(store: Store, seq: int) -> bytes | None:
     return store.record(bytes, "SELECT hash FROM audit WHERE seq = ?", (seq,))
 
 
+def time_of(store: Store, seq: int) -> datetime | None:
+    """When a row was added; ``None`` when it is not there."""
+    return store.record(from_epoch, "SELECT time FROM audit WHERE seq = ?", (seq,))
+
+
 def mark_of(digest: bytes) -> str:
     """A hash as it is shown in files, where it tells one trail from another: its first 16 digits."""
     return digest.hex()[:_MARK_DIGITS]
@@ -132,6 +137,7 @@ def append(
         (seq, time, *texts, digest),
     )
     store.trail_head = AuditHead(seq, digest)
+    store.first_own_row = store.first_own_row or seq
 
 
 def rows(store: Store, *, since_seq: int = 0) -> Iterator[AuditRow]:
@@ -202,6 +208,27 @@ def signed_head(store: Store) -> SignedHead | None:
 def newest_signed(store: Store) -> AuditHead | None:
     """The head that the CA signed last, without its signature."""
     return store.record(AuditHead, "SELECT seq, hash FROM audit_head ORDER BY seq DESC LIMIT 1")
+
+
+def count_by_command(store: Store, *, since_seq: int, before_seq: int | None = None) -> dict[str, int]:
+    """How many rows each command added after ``since_seq``, and before ``before_seq`` where that is given."""
+    query = """SELECT command, count(*) FROM audit WHERE seq > :since AND (:before IS NULL OR seq < :before)
+        GROUP BY command ORDER BY min(seq)"""
+    return dict(store.rows(query, {"since": since_seq, "before": before_seq}))
+
+
+def count_unsealed(store: Store, *, but_own: bool = False) -> dict[str, int]:
+    """How many rows each command added since the CA signed the head; ``but_own``: without those of this connection."""
+    signed = newest_signed(store)
+    before = store.first_own_row if but_own else None
+    return count_by_command(store, since_seq=signed.seq if signed else 0, before_seq=before)
+
+
+def checkpoint(store: Store, *, since_seq: int) -> str | None:
+    """The detail of a row after ``since_seq`` that begins the seals: what an earlier version left, by table."""
+    query = """SELECT detail FROM audit WHERE seq > ? AND subject = ? AND serial = ''
+        AND json_extract(detail, '$.checkpoint') IS NOT NULL LIMIT 1"""
+    return store.record(str, query, (since_seq, ROWS))
 
 
 def has_row_seals(store: Store) -> bool:

@@ -57,7 +57,7 @@ def crl_entry(store: Store, issuer: int, listed_since: datetime, serial: SerialN
     """The one of ``crl_entries`` that the row of this serial's certificate has; ``None`` when there is none."""
     query = (
         "SELECT r.entry_der FROM certificate c JOIN revocation r ON r.certificate = c.id"
-        " WHERE c.serial = :serial AND r.not_after >= :since AND c.issuer = :issuer UNION ALL"
+        " WHERE c.serial = :serial AND r.not_after >= :since AND r.issuer = :issuer UNION ALL"
         " SELECT entry_der FROM foreign_revocation WHERE serial = :serial AND issuer = :issuer"
     )
     return store.record(octets, query, {"serial": serial.octets, "since": to_epoch(listed_since), "issuer": issuer})

@@ -72,8 +72,9 @@ def inspected_certificates(store: Store) -> Iterator[InspectedCertificate]:
 def _inspected(*row: Any) -> InspectedCertificate:
     serial, issuer, name, is_broker, begin, end, der, spki_sha256, reason, date, *said = row
     number = SerialNumber.from_octets(serial)
+    said_of_it = TrailEntry(*said)
     return InspectedCertificate(
-        number, issuer, text(name), bool(is_broker), begin, end, octets(der), spki_sha256, reason, date, TrailEntry(*said)
+        number, issuer, text(name), bool(is_broker), begin, end, octets(der), spki_sha256, reason, date, said_of_it
     )
 
 

@@ -39,9 +39,15 @@ def add_revocation(
 def remove_revocation(store: Store, serial: SerialNumber, now: datetime) -> None:
     """Take a certificate off hold, and remember when."""
     store.execute(
-        "INSERT OR REPLACE INTO released (certificate, released_at) SELECT id, ? FROM certificate WHERE serial = ?",
+        "INSERT INTO released (certificate, released_at) SELECT id, ? FROM certificate WHERE serial = ?"
+        " ON CONFLICT (certificate) DO UPDATE SET released_at = excluded.released_at",
         (to_epoch(now), serial.octets),
     )
+    drop_revocation(store, serial)
+
+
+def drop_revocation(store: Store, serial: SerialNumber) -> None:
+    """Forget a row that somebody made weaker, before it is recorded again."""
     store.execute(
         "DELETE FROM revocation WHERE certificate = (SELECT id FROM certificate WHERE serial = ?)", (serial.octets,)
     )
@@ -155,6 +161,11 @@ def drop_foreign(store: Store, stored_serial: object) -> None:
     store.execute("DELETE FROM foreign_revocation WHERE serial = ?", (stored_serial,))
 
 
+def certificate_row(store: Store, serial: SerialNumber) -> int | None:
+    """The row number of a certificate that has a revocation, or could have one; ``None``: it is not known."""
+    return store.record(int, "SELECT id FROM certificate WHERE serial = ?", (serial.octets,))
+
+
 def set_entry(store: Store, certificate: int, date: datetime, reason: RevocationReason, entry_der: bytes) -> None:
     """Write date, reason and entry of a revocation anew, whatever stood there."""
     store.execute(
@@ -163,10 +174,16 @@ def set_entry(store: Store, certificate: int, date: datetime, reason: Revocation
             WHERE certificate = ?""",
         (to_epoch(date), reason.value, entry_der, certificate),
     )
+
+
 def recorded_entry(store: Store, serial: SerialNumber, *, by_index: bool = True) -> bytes | None:
-    """The CRL entry of a revocation whose certificate this state knows; without ``by_index`` it is looked for in all."""
+    """The CRL entry of a revocation whose certificate this state knows; ``by_index`` as elsewhere.
+
+    ``None`` also where its row is not one for the lists of the certificate's CA as long as the certificate lives.
+    """
     scan = "" if by_index else "NOT INDEXED"
-    query = f"SELECT r.entry_der FROM certificate c {scan} JOIN revocation r ON r.certificate = c.id WHERE c.serial = ?"
+    query = f"""SELECT r.entry_der FROM certificate c {scan} JOIN revocation r ON r.certificate = c.id
+        WHERE c.serial = ? AND r.issuer = c.issuer AND r.not_after = c.not_after"""
     return store.record(bytes, query, (serial.octets,))
 
 

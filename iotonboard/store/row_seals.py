@@ -75,6 +75,8 @@ TABLES = (
     Sealed("crl", ("id",), (
         "id", "generation", "issuer", "number", "this_update", "next_update", "revoked", "created_at",
     )),
+    Sealed("broker", ("host",), ("host", "port", "has_plain_key", "folder")),
+    Sealed("released", _CERTIFICATE, ("certificate", "released_at")),
     Sealed("known_crl", ("sha256",), ("sha256", "issuer", "number")),
     Sealed("setting", ("key",), ("key", "value")),
     Sealed("setting_seal", ("id",), ("id", "settings", "issuer", "signature", "created_at")),

@@ -9,7 +9,7 @@ from iotonboard.store import audit
 if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
-_BY_CERTIFICATE = frozenset({"certificate", "revocation", "overlap", "purge"})
+_BY_CERTIFICATE = frozenset({"certificate", "revocation", "overlap", "purge", "released"})
 _HOLDER = "SELECT coalesce(d.device_id, c.host) FROM certificate c LEFT JOIN device d ON d.id = c.device WHERE c.id = "
 _QUERIES = {
     "device": "SELECT device_id FROM device WHERE id = ?",
@@ -26,7 +26,7 @@ def subject_of(store: Store, table: str, key: str, seq: int | None) -> str:
 
     ``seq``: the row of the trail that seals it. Empty where nothing tells.
     """
-    if table in ("setting", "meta"):
+    if table in ("broker", "setting", "meta"):
         return key
     if table in _BY_ITSELF:
         return _BY_ITSELF[table]

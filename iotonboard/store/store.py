@@ -42,7 +42,8 @@ class Store:
     ``moved_aside``: logs of another database that lay beside it. ``is_read_only``: its disk cannot be written, so no
     transaction begins. ``mended``: what of the schema was put right before a change (``schema/expected.py``), and
     ``unrecorded``: what of that the trail does not tell yet. ``trail_head`` is the newest row of the audit trail as
-    long as the open transaction knows it, else ``None``.
+    long as the open transaction knows it, else ``None``. ``first_own_row``: the first row of it that is this
+    connection's.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Store:
         self.moved_aside = moved_aside
         self.is_read_only = is_read_only
         self.trail_head: AuditHead | None = None
+        self.first_own_row: int | None = None
         self._connection = connection
         self.mended: list[str] = []
         self.unrecorded: list[str] = []

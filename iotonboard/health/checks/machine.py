@@ -14,6 +14,7 @@ from iotonboard.health.trail_check import check_trail
 from iotonboard.model import rfc3339
 from iotonboard.permissions import keeps_modes, mount_decides
 from iotonboard.state.share import ELSEWHERE, network_kind
+from iotonboard.store.audit import count_unsealed
 from iotonboard.store.certificates import newest_device_certificates
 from iotonboard.store.devices import count_devices
 from iotonboard.store.issuers import current_issuers
@@ -80,7 +81,11 @@ def audit(state: State) -> Outcome:
     found = check_trail(state.store, newest=AUDIT_ROWS)
     if found.problem:
         return failed(found.problem, "type: iotonboard health --deep")
-    return ok(f"{found.rows} rows; the newest {min(AUDIT_ROWS, found.rows)} are chained, the head is signed")
+    message = f"{found.rows} rows; the newest {min(AUDIT_ROWS, found.rows)} are chained, the head is signed"
+    if unsealed := count_unsealed(state.store):
+        commands = ", ".join(f"{command} {count}" for command, count in unsealed.items())
+        message += f"; {sum(unsealed.values())} rows since were added without the passphrase ({commands})"
+    return ok(message)
 
 
 def clock(state: State) -> Outcome:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iotonboard.model import LATEST
 from iotonboard.store.schema.columns import (
     check,
     column,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iotonboard.store.schema.columns import LATEST
+from iotonboard.model import LATEST
 
 VIEWS = (
     # Valid as long as it has not expired: a view knows no time, so a query adds not_after >= :now.
