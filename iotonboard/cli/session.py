@@ -172,8 +172,7 @@ class Session:
         if passphrase is None and key_is_encrypted(state):
             passphrase = self.read_passphrase("CA passphrase")
         authority = unlock(state, passphrase)
-        for line in unsealed_lines(state):
-            self.message(line)
+        list(map(self.message, unsealed_lines(state)))
         if state.config.recorded.sealed is None and not state.config.file.problems:
             self.message(
                 "the settings of this state, of an earlier version, are sealed now as they stand: a settings file that"

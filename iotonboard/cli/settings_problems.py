@@ -71,16 +71,16 @@ def in_words(counts: Mapping[str, int]) -> str:
 
 def unsealed_lines(state: State) -> Iterator[str]:
     """What stands in the state without a seal, before it is sealed by whoever unlocks now."""
-    from iotonboard.state.sealing import left_by_earlier_version
-    from iotonboard.store.audit import count_unsealed
+    from iotonboard.commands.unsealed import unsealed
 
-    if counts := count_unsealed(state.store, but_own=True):
+    found = unsealed(state)
+    if found.added:
         yield (
-            f"{in_words(counts)} of the trail were added without the passphrase since the CA signed it last, and are"
-            " sealed by the next command that signs; 'iotonboard audit show --unsealed' shows them"
+            f"{in_words(found.added)} of the trail were added without the passphrase since the CA signed it last, and"
+            " are sealed by the next command that signs; 'iotonboard audit show --unsealed' shows them"
         )
-    if left := left_by_earlier_version(state):
-        tables = ", ".join(f"{table} {count}" for table, count in left.items())
+    if found.left:
+        tables = ", ".join(f"{table} {count}" for table, count in found.left.items())
         yield f"what an earlier version left is sealed as it stands, by rows: {tables}; compare it with what you know"
 
 

@@ -61,7 +61,7 @@ class Recorded:
 
 def inspected_certificates(store: Store) -> Iterator[InspectedCertificate]:
     """Every certificate with what the trail says of it, in the order of their making."""
-    query = """SELECT c.serial, c.issuer, coalesce(d.device_id, c.host), c.host IS NOT NULL, c.not_before,
+    query = """SELECT c.serial, c.issuer, coalesce(d.device_id, c.host, ''), c.host IS NOT NULL, c.not_before,
         c.not_after, c.der, c.spki_sha256, r.reason, r.revocation_date,
         t.subject, t.fingerprint, t.revoked, t.dated, t.bundle
         FROM certificate c LEFT JOIN device d ON d.id = c.device LEFT JOIN revocation r ON r.certificate = c.id
@@ -83,7 +83,8 @@ def written_certificates(store: Store) -> Iterator[WrittenCertificate]:
     query = f"""SELECT coalesce(d.device_id, c.host), c.host IS NOT NULL, c.serial, c.der, {KEY},
         c.id IN (SELECT certificate FROM purge), t.bundle
         FROM certificate c LEFT JOIN device d ON d.id = c.device LEFT JOIN temp.trail t ON t.serial = c.serial
-        WHERE c.id IN (SELECT max(id) FROM certificate GROUP BY device, host) ORDER BY c.id"""
+        WHERE c.id IN (SELECT max(id) FROM certificate GROUP BY device, host)
+        AND coalesce(d.device_id, c.host) IS NOT NULL ORDER BY c.id"""
     return store.each(_written, query)
 
 

@@ -195,7 +195,7 @@ EDITS: dict[str, tuple[Edit, str]] = {
         """INSERT INTO delivery SELECT 99, certificate, NULL, place, sha256, created_at, expires_at, written_at,
         outcome, erased_at FROM delivery""", " b:"
     ),
-    "delivery deleted": ("DELETE FROM delivery", " b:"),
+    "delivery deleted": ("DELETE FROM delivery", "of delivery is gone"),
     "delivery of another device": (f"UPDATE delivery SET certificate = {C}", " c:"),
     "delivery elsewhere": ("UPDATE delivery SET place = '/tmp/x'", " b:"),
     "delivery of other octets": ("UPDATE delivery SET sha256 = zeroblob(32)", " b:"),
