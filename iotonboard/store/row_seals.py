@@ -91,14 +91,15 @@ _MOST_COLUMNS = max(len(table.columns) for table in TABLES)
 # -- watching ---------------------------------------------------------------------------------------------------------
 
 
-def watch(store: Store) -> None:
-    """Note from now on which sealed rows this connection changes; outside of a transaction, once."""
+def watch(store: Store) -> bool:
+    """Note from now on which sealed rows this connection changes; outside of a transaction, once. Returns ``True``."""
     values = ", ".join(f"v{number}" for number in range(_MOST_COLUMNS))
     store.execute(f"CREATE TEMP TABLE changed (tab, a, b, c, is_new, {values})")
     for table in TABLES:
         with contextlib.suppress(StateError):  # a table that somebody took away is told by who looks for it
             for statement in _triggers(table):
                 store.execute(statement)
+    return True
 
 
 def _triggers(table: Sealed) -> Iterator[str]:

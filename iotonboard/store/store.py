@@ -42,8 +42,7 @@ class Store:
     ``moved_aside``: logs of another database that lay beside it. ``is_read_only``: its disk cannot be written, so no
     transaction begins. ``mended``: what of the schema was put right before a change (``schema/expected.py``), and
     ``unrecorded``: what of that the trail does not tell yet. ``trail_head`` is the newest row of the audit trail as
-    long as the open transaction knows it, else ``None``. ``first_own_row``: the first row of it that is this
-    connection's.
+    long as the open transaction knows it, and ``first_own_row`` the first of this connection; else ``None``.
     """
 
     def __init__(
@@ -126,16 +125,13 @@ class Store:
             BusyError: another command holds the lock, or the disk cannot be written.
         """
         self.check_writable()
-        if not self._is_watched:
-            watch(self)
-            self._is_watched = True
+        self._is_watched = self._is_watched or watch(self)
         if not durable:
             self.execute("PRAGMA synchronous = NORMAL")
         try:
             self.execute("BEGIN IMMEDIATE")
-            mended = mend_schema(self)
+            self.unrecorded += (mended := mend_schema(self))
             self.mended += mended
-            self.unrecorded += mended
             yield
             self.execute("COMMIT")
         except BaseException:
