@@ -38,7 +38,7 @@ from iotonboard.store.crls import (
 )
 from iotonboard.store.issuers import current_issuers
 from iotonboard.store.overlaps import overdue_overlaps
-from iotonboard.store.revocations import set_crl_due
+from iotonboard.store.revocations import note_listed, set_crl_due
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,6 +81,7 @@ def sign_crls(
         add_crl(state.store, row)
         detail = {"crl_number": row.number, "revoked": row.revoked, "next_update": rfc3339(row.next_update)}
         state.record(now, "crl", detail=detail)
+        note_listed(state.store, row.issuer, row.number)  # of a calendar the first, which all others have
     state.store.set_meta("unlisted_revocations", 0)
     set_crl_due(state.store, is_due=False)
     thin_crls(state.store, max(state.config["generations_kept"], 1))

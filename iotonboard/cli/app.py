@@ -60,6 +60,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "Watch": {
         "health": "Check state, keys, CRL, ACL, files and clock.",
         "expiring": "Show what will expire: devices, brokers, CA and CRL.",
+        "receipts": "Take what brokers' machines say is in place there.",
         "report": "Write a page to look at: the fleet, what expires, what changed.",
         "audit": "Read, verify and carry the audit trail.",
     },

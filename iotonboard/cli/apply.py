@@ -50,6 +50,12 @@ def apply(
     accept_older: Annotated[
         bool, typer.Option("--accept-older", help="Take an older package: what was revoked since is let in again.")
     ] = False,
+    receipt: Annotated[
+        str,
+        typer.Option(
+            "--receipt", metavar="FILE", help="Write what is in place then, for 'receipts' on the workstation."
+        ),
+    ] = "",
     replace_rules: Annotated[
         bool, typer.Option("--replace-rules", help="Drop rules that were written into the ACL here.")
     ] = False,
@@ -58,7 +64,7 @@ def apply(
 
     Signature and every file are checked first: what is refused (exit 6) touches nothing. Of each list and of the ACL
     the newer one stays; a package that would lose a revocation is refused (exit 4). With --reload the broker must read
-    both files and live, or the files of before come back (exit 8).
+    both files and live, or the files of before come back (exit 8). A receipt is this machine's word: nobody signs it.
 
     With --prepare, once: a key that never leaves this machine, and a request for 'broker issue --csr' on the
     workstation. The next package brings the certificate and a mosquitto.conf.
@@ -87,8 +93,14 @@ def apply(
         keep=keep,
         accept_older=accept_older,
         replace_rules=replace_rules,
+        receipt=receipt,
+        host=session.caller.host,
     )
-    _tell(session, run(request, clock()), dest)
+    result = run(request, clock())
+    _tell(session, result, dest)
+    if result.unwritten is not None:
+        error = result.unwritten
+        raise type(error)(f"the package is in place, and there is no receipt: {error.message}", hint=error.hint)
     return None
 
 

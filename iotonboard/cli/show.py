@@ -54,6 +54,10 @@ def _values(shown: Shown) -> dict[str, object]:
                 **certificate_values(one.certificate, shown.now),
                 **{key: rfc3339(moment) if moment else None for key, moment in _moments(one).items()},
                 "ca_fingerprint": one.ca_fingerprint,
+                "arrivals": [
+                    {"broker": at.broker, "in_place": at.is_there, "is_read": at.is_read, "time": rfc3339(at.time)}
+                    for at in one.arrivals
+                ],
             }
             for one in shown.certificates
         ],
@@ -85,5 +89,6 @@ def _certificate_row(one: CertificateLife, now: datetime) -> tuple[str, ...]:
         for key, moment in _moments(one).items()
         if moment
     ]
+    moments += [at.text for at in one.arrivals]
     until = f"until {rfc3339(certificate.validity.not_after)}"
     return ("certificate", certificate.serial.hex, certificate_status(certificate, now) + reason, until, *moments)

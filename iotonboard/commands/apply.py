@@ -21,6 +21,7 @@ from iotonboard.broker.own_certificate import OwnPlace, put_own_in_place
 from iotonboard.broker.package import ACL, CA, CRL, FILES, Package, read_package
 from iotonboard.broker.pem_views import view_client
 from iotonboard.broker.problems import Problem
+from iotonboard.broker.receipt import check_receipt_place, receipt_of, write_receipt
 from iotonboard.broker.reload import find_broker, reload_broker
 from iotonboard.errors import BusyError, ConflictError, IotOnboardError, PolicyError
 from iotonboard.model import rfc3339
@@ -39,7 +40,10 @@ _NEVER_BEFORE = ("acl", "crl-unreadable", "ca-unreadable")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to apply, where, and how the broker is told. ``user`` is whom the broker runs as; empty: not checked."""
+    """What to apply, where, and how the broker is told. ``user`` is whom the broker runs as; empty: not checked.
+
+    ``receipt`` names a file that takes what is in place in the end, of the machine ``host``; empty: none.
+    """
 
     package: str
     ca: str
@@ -51,6 +55,8 @@ class Request:
     keep: int
     accept_older: bool
     replace_rules: bool
+    receipt: str = ""
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,7 @@ class Result:
 
     ``older`` are its parts that are older than what is here, ``kept`` what others put here, ``dropped`` what goes;
     ``own`` is what it brought of the broker's own certificate.
+    ``unwritten``: what refused the receipt that was asked for.
     """
 
     package: Package
@@ -71,6 +78,7 @@ class Result:
     kept: tuple[str, ...]
     dropped: tuple[str, ...]
     own: OwnPlace
+    unwritten: IotOnboardError | None = None
 
 
 def apply(request: Request, now: datetime) -> Result:
@@ -83,6 +91,8 @@ def apply(request: Request, now: datetime) -> Result:
         ConflictError: it would lose a revocation, or delete rules that were written here; nothing was touched.
         BusyError: the broker did not take it: the files of before are back. Or the disk refuses.
     """
+    if request.receipt:
+        check_receipt_place(request.receipt)
     package = read_package(request.package, _read_anchors(request.ca))
     if request.method is not None:
         find_broker(request.method, timeout_s=request.timeout_s)
@@ -93,7 +103,28 @@ def apply(request: Request, now: datetime) -> Result:
         merged = _merge(package, applied, current, request)
         if ACL in current and not request.replace_rules and not _is_ours(destination, current[ACL], applied):
             check_own_rules(current[ACL], merged.files[ACL])
-        return _put_in_place(request, destination, package, applied, current, merged, now)
+        result = _put_in_place(request, destination, package, applied, current, merged, now)
+        return (
+            replace(result, unwritten=_write_receipt(request, destination, result, now)) if request.receipt else result
+        )
+
+
+def _write_receipt(request: Request, destination: Destination, result: Result, now: datetime) -> IotOnboardError | None:
+    """Say in a file what is in place; returns what refused it, for everything else is done."""
+    try:
+        applied = destination.applied()
+        receipt = receipt_of(
+            destination.current(),
+            broker=request.host,
+            path=os.path.realpath(request.dest),
+            counter=applied.counter if applied else result.package.manifest.counter,
+            is_read=bool(result.reloaded),
+            now=now,
+        )
+        write_receipt(request.receipt, receipt)
+    except IotOnboardError as error:
+        return error
+    return None
 
 
 def _read_anchors(path: str) -> list[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from iotonboard.health.arrival import arrivals
 from iotonboard.store.deliveries import confirmed_at, deliveries_of
 from iotonboard.store.devices import device_record
 from iotonboard.store.issuers import all_issuers, issuer_of
@@ -15,6 +16,7 @@ from iotonboard.store.topics import device_topics
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from iotonboard.health.arrival import Arrival
     from iotonboard.model import CertificateRecord, DeviceRecord, TopicRule
     from iotonboard.state.state import State
     from iotonboard.store.deliveries import Delivery
@@ -22,13 +24,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CertificateLife:
-    """One certificate: who issued it, when it was confirmed and purged, and when a renewal ends it."""
+    """One certificate: who issued it, when it was confirmed and purged, and when a renewal ends it.
+
+    ``arrivals``: at which brokers its revocation is in force, as far as they sent receipts.
+    """
 
     certificate: CertificateRecord
     ca_fingerprint: str
     confirmed_at: datetime | None
     purged_at: datetime | None
     revoke_after: datetime | None
+    arrivals: tuple[Arrival, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +69,12 @@ def show(state: State, device_id: str) -> Shown:
 
 def _life(state: State, certificate: CertificateRecord, issuers: dict[int, str]) -> CertificateLife:
     store, serial = state.store, certificate.serial
+    issuer = issuer_of(store, serial)
     return CertificateLife(
         certificate,
-        issuers.get(issuer_of(store, serial), ""),
+        issuers.get(issuer, ""),
         confirmed_at(store, serial),
         purged_at(store, serial),
         None if certificate.revocation else overlap_end(store, serial),
+        arrivals(store, issuer, serial) if certificate.revocation else (),
     )

@@ -134,6 +134,13 @@ def issuer_of_known_crl(store: Store, digest: bytes) -> int | None:
     return store.record(whole, query, (digest,))
 
 
+def known_crl(store: Store, digest: bytes) -> tuple[int, int] | None:
+    """As ``issuer_of_known_crl``, with the number of the CRL."""
+    return store.record(
+        lambda issuer, number: (issuer, number), "SELECT issuer, number FROM known_crl WHERE sha256 = ?", (digest,)
+    )
+
+
 def crl_without_digest(store: Store, issuer: int, number: int) -> CrlRow | None:
     """The CRL of a number, without its octets, if a version signed it that remembered no digests."""
     known = "SELECT 1 FROM known_crl k WHERE (k.issuer, k.number) = (crl.issuer, crl.number)"

@@ -211,6 +211,11 @@ def add_foreign_entry(store: Store, issuer: int, serial: SerialNumber, entry_der
     )
 
 
+def note_listed(store: Store, issuer: int, number: int) -> None:
+    """Note the CRL of an issuer that has its revocations, for those that were on none before."""
+    store.execute("UPDATE revocation SET listed = ? WHERE listed IS NULL AND issuer = ?", (number, issuer))
+
+
 def is_crl_due(store: Store) -> bool:
     """Say whether revocations wait for a CRL that was wanted at once, and could not be signed then."""
     return bool(store.meta(_DUE))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from iotonboard.broker.render import style_warning
 from iotonboard.ca.crl_calendar import load_calendar
 from iotonboard.errors import IotOnboardError
+from iotonboard.health.arrival import brokers_behind
 from iotonboard.health.finding import Outcome, failed, ok, warning
 from iotonboard.model import rfc3339
 from iotonboard.permissions import READER_HINT, unreadable_for
@@ -93,6 +94,23 @@ def unpublished(state: State) -> Outcome:
     if has_pending(state.store):
         return warning("device files are still to be written, or erased", "type: iotonboard sync-acl")
     return ok("everything recorded is published")
+
+
+def receipts(state: State) -> Outcome:
+    """Every revocation is in force at each broker that sent a receipt."""
+    brokers, behind = brokers_behind(state.store, state.trusted_time())
+    if not brokers:
+        return ok("not checked: no broker sent a receipt (apply --receipt)")
+    if not behind:
+        return ok(f"every revocation arrived at {brokers} broker(s)")
+    newest = max((one for one in behind), key=lambda one: one.newest.revocation_date)
+    fates = ", ".join(one.text for one in newest.arrivals)
+    counts = ", ".join(f"{one.count} at {one.broker}" for one in behind)
+    what = f"{newest.newest.device_id!r}, revoked {rfc3339(newest.newest.revocation_date)}: {fates}"
+    return warning(
+        f"{what}; not known in all: {counts}",
+        "carry a package there, and bring its receipt back (apply --receipt FILE); then type: iotonboard receipts FILE",
+    )
 
 
 def acl(state: State) -> Outcome:

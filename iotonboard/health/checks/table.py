@@ -39,6 +39,7 @@ CHECKS = (
     Check("ca-rollover", "a rollover that is under way can go on, or end", authority.ca_rollover),
     Check("crl", "crl.pem is the last one signed and has time left", publications.crl),
     Check("unpublished", "no revocation or file waits to be published", publications.unpublished),
+    Check("receipts", "revocations are in force where a broker's receipt came from", publications.receipts),
     Check("overlaps", "no certificate is valid past its overlap", devices.overlaps),
     Check("deliveries", "no delivery expired before somebody fetched it", devices.deliveries),
     Check("kept-keys", "no key is kept long after its device ended", devices.kept_keys),

@@ -1,4 +1,4 @@
-"""Version 3: settings, places where files were published, and every CRL that was signed or taken up."""
+"""Version 3: settings, places where files were published, receipts, and every CRL that was signed or taken up."""
 
 from __future__ import annotations
 
@@ -55,15 +55,41 @@ TABLES: dict[str, tuple[str, ...]] = {
     ),
     # Certificates whose hold ended, and when last: why they left a CRL.
     "released": (reference("certificate", "certificate", "PRIMARY KEY"), time("released_at")),
+    # What is in place at brokers, as their machines said last.
+    "broker_receipt": (
+        row_number("id"),
+        text("broker", 1, 1 << 10),
+        text("path", 1, 1 << 13),
+        time("time"),
+        number("counter", 0),
+        number("acl_change", 0),
+        number("is_read", 0, 1),
+        "UNIQUE (broker, path)",
+    ),
+    "broker_receipt_crl": (
+        reference("receipt", "broker_receipt"),
+        reference("issuer", "issuer"),
+        number("number", 0),
+        "PRIMARY KEY (receipt, issuer)",
+    ),
 }
+_HAVE_ROW_NUMBERS = ("setting_seal", "broker_receipt")
+# Number of the first CRL that has it: so a broker's number says what is in force there. The index is not by issuer: a
+# CRL is to be read from the table, in the order of the certificates.
+_LISTED = (
+    f"ALTER TABLE revocation ADD COLUMN {number('listed', 1, null=True)}",
+    "CREATE INDEX revocation_listed ON revocation(listed)",
+)
 
 
 def make_tables(connection: sqlite3.Connection, now: int) -> None:  # noqa: ARG001 - as every migration
-    """Add the tables; nothing of version 2 changes but that the CRLs whose octets are kept are known."""
+    """Add the tables, know the CRLs whose octets are kept, and note from now on which CRL has a revocation first."""
     for table, columns in TABLES.items():
         lines = ",\n    ".join(columns)
-        options = "" if table == "setting_seal" else " WITHOUT ROWID"
+        options = "" if table in _HAVE_ROW_NUMBERS else " WITHOUT ROWID"
         connection.execute(f"CREATE TABLE {table} (\n    {lines}){options}")
+    for statement in _LISTED:
+        connection.execute(statement)
     kept = "SELECT issuer, number, der FROM crl WHERE der IS NOT NULL ORDER BY id"
     known = "INSERT OR IGNORE INTO known_crl (sha256, issuer, number) VALUES (?, ?, ?)"
     for issuer, crl_number, der in connection.execute(kept):
