@@ -1,4 +1,4 @@
-"""Writing files to disk: the only place with fsync, rename and modes.
+"""Writing files to disk; with ``folders``, the only place with fsync, rename and modes.
 
 A file is replaced by a finished one or not at all: temporary file in the same folder, owner and mode, fsync, rename,
 fsync of the folder. No symbolic link is followed in the place of a file. What the disk refuses is a ``BusyError``.
@@ -7,7 +7,6 @@ fsync of the folder. No symbolic link is followed in the place of a file. What t
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import stat
 import threading
@@ -16,16 +15,15 @@ from typing import TYPE_CHECKING
 
 from iotonboard import permissions
 from iotonboard.errors import ConflictError, IotOnboardError, PolicyError, disk_error
-from iotonboard.owner import as_caller, chown_hint, in_callers_place
+from iotonboard.folders import STAGING_PREFIX, STAGING_SUFFIX, settle, sync_descriptor
+from iotonboard.owner import chown_hint, in_callers_place
 from iotonboard.permissions import Placement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from typing import BinaryIO
 
-STAGING_PREFIX, STAGING_SUFFIX = ".iotonboard-", ".tmp"
 _SYNCS_AT_ONCE = 16  # more are no faster on ext4
-_NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)  # shares, FAT through FUSE: a name cannot be synced there
 _IS_POSIX = hasattr(os, "O_DIRECTORY")
 # O_BINARY exists on Windows only, O_NOFOLLOW and O_CLOEXEC on POSIX only.
 _NO_FOLLOW = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -179,7 +177,7 @@ def _staged(
     with _writing(path), _create(staged) as file:
         try:
             yield staged, file
-            _settle(file, staged, placement, durable=durable)
+            settle(file, staged, placement, durable=durable)
         except BaseException:
             _forget(staged)
             raise
@@ -252,10 +250,7 @@ def _sync(path: str) -> None:
         return  # Windows opens no folders, and makes names durable by itself
     descriptor = os.open(path, os.O_RDONLY if _IS_POSIX else os.O_RDWR)
     try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in _NO_FOLDER_SYNC or not stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            raise
+        sync_descriptor(descriptor)
     finally:
         os.close(descriptor)
 
@@ -266,19 +261,6 @@ def _create(path: str) -> BinaryIO:
         return os.fdopen(os.open(path, _CREATE, 0o600), "wb", 1 << 16)
     except FileExistsError:
         raise ConflictError(f"{path!r} exists already", hint=permissions.TAKEN_HINT) from None
-
-
-def _settle(file: BinaryIO, path: str, placement: Placement, *, durable: bool) -> None:
-    """Give a written file its owner and mode, and make it durable."""
-    file.flush()
-    with as_caller():  # only root can give a file away, or change one that it gave away
-        permissions.give(file.fileno(), placement)
-        if hasattr(os, "fchmod"):
-            with permissions.modes_of_mount(path, placement.mode):
-                os.fchmod(file.fileno(), placement.mode)
-        permissions.keep_acl(file.fileno(), placement)
-    if durable:
-        os.fsync(file.fileno())
 
 
 def _forget(path: str) -> None:

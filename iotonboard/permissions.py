@@ -30,6 +30,7 @@ _NOBODY = -1  # owns no file
 # What is answered where a mount decides owners and modes: FAT, exFAT, NTFS, shares of other systems.
 _MOUNT_DECIDES = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 _READ_OR_WRITE = 0o066
+_KEPT_MODE = 0o664  # no setuid, setgid or sticky bit, nothing to run, nothing that everybody may write
 # An access control list in the kernel's octets (linux/posix_acl_xattr.h): a version, then tag, rights and number.
 POSIX_ACL = "system.posix_acl_access"
 _ACL_HEADER = 4
@@ -102,12 +103,29 @@ def placement_like(path: str, default: Placement) -> Placement:
         return default
     if not stat.S_ISREG(found.st_mode):
         return default
+    return _placement(found, path)
+
+
+def placement_of(descriptor: int) -> Placement:
+    """Mode and owner of an open file, for the one that takes its place."""
+    return _placement(os.fstat(descriptor), descriptor)
+
+
+def _placement(found: os.stat_result, file: str | int) -> Placement:
+    """What a new file takes over: who reads it, and who of owner and group writes it. Nobody runs it."""
     if not hasattr(os, "geteuid"):
-        return Placement(stat.S_IMODE(found.st_mode))
-    return Placement(stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, posix_acl=_posix_acl(path))
+        return Placement(found.st_mode & _KEPT_MODE)
+    return Placement(found.st_mode & _KEPT_MODE, found.st_uid, found.st_gid, posix_acl=_tamed(_posix_acl(file)))
 
 
-def _posix_acl(path: str) -> bytes:
+def _tamed(posix_acl: bytes) -> bytes:
+    """An access control list by which nobody may run a file, and not everybody may write it."""
+    entries = struct.iter_unpack("<HHI", posix_acl[_ACL_HEADER:])
+    kept = [(tag, bits & (4 if tag == _ACL_OTHERS else 6), name) for tag, bits, name in entries]
+    return posix_acl[:_ACL_HEADER] + b"".join(struct.pack("<HHI", *entry) for entry in kept)
+
+
+def _posix_acl(path: str | int) -> bytes:
     """The access control list of a file or folder; empty without one, and where there is no such thing."""
     try:
         return os.getxattr(path, POSIX_ACL)

@@ -7,7 +7,7 @@ makes of a start and of a reload are judged here. Nothing is written and no stat
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.acl import AclSyntaxError, Effect, acl_problems, parse_acl
@@ -29,7 +29,7 @@ from iotonboard.permissions import unreadable_for
 from iotonboard.reading import read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from iotonboard.broker.acl import Acl, Version
@@ -44,7 +44,8 @@ class BrokerFiles:
     """Where the three files are, the broker's clock and release, and whom it runs as.
 
     ``user`` is as in ``permissions.unreadable_for``; empty leaves owners and modes alone. ``has_own_ca`` says that the
-    broker has a copy of the CA file elsewhere, so that nobody but OpenSSL looks at this one.
+    broker has a copy of the CA file elsewhere, so that nobody but OpenSSL looks at this one. ``contents`` are octets
+    that were read already, by path: somebody may put other ones there.
     """
 
     acl: str
@@ -54,6 +55,7 @@ class BrokerFiles:
     version: Version = "2.0"
     user: str = ""
     has_own_ca: bool = False
+    contents: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ def _read(path: str, code: str, at_reload: str, files: BrokerFiles, problems: li
         if files.user and (reason := unreadable_for(path, files.user)):
             problems.append(unusable(path, code, reason, at_reload, files.version))
             return None
-        return read_file(path, limit=_LIMIT)
+        return files.contents[path] if path in files.contents else read_file(path, limit=_LIMIT)
     except IotOnboardError as error:
         problems.append(unusable(path, code, error.message, at_reload, files.version))
         return None

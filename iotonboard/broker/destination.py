@@ -7,8 +7,8 @@
     DEST/generations/applied.json           counter and digest of the newest package
     DEST.applied.json                       the same again, beside: emptying DEST does not make an old package new
 
-No state and no key is needed here. One process at a time: SQLite's lock on ``generations/lock.db``, which a
-killed process cannot leave behind.
+No state and no key is needed here. One process at a time: a lock on the folder itself, which a killed process cannot
+leave behind. The folder belongs to the broker's user, and root may work here: see ``iotonboard/folders``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -24,23 +25,17 @@ from iotonboard.broker.acl import rule_lines
 from iotonboard.broker.package import FILES
 from iotonboard.broker.region import stream_operator_text
 from iotonboard.errors import ConflictError, IotOnboardError, NotFoundError, PolicyError
-from iotonboard.files import (
-    PUBLIC,
-    make_dir,
-    remove_empty_dir,
-    remove_file,
-    sweep_staging,
-    write_atomic,
-)
-from iotonboard.permissions import check_plain, placement_like
-from iotonboard.reading import holds, read_file
-from iotonboard.store.lock import exclusive
+from iotonboard.files import PUBLIC
+from iotonboard.folders import open_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_LIMIT = 1 << 30
+    from iotonboard.folders import Folder
+
+LARGEST = 1 << 28  # octets of a file that is there: a list of a million entries has a fifth of it
 _LOCK_S = 30.0
+_COUNTER = re.compile("0|[1-9][0-9]{0,18}")
 _RECORD = "applied.json"
 
 
@@ -62,39 +57,24 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """One folder; ``hold`` it before anything else."""
+    """The folder, held open, with the one that it lies in and that of the generations; see ``open_destination``."""
 
-    path: str
-
-    @contextlib.contextmanager
-    def hold(self) -> Iterator[None]:
-        """Keep other processes out.
-
-        Raises:
-            NotFoundError: there is no such folder.
-            BusyError: another process applies a package right now, or the disk refuses.
-        """
-        if not os.path.isdir(self.path):
-            raise NotFoundError(
-                f"there is no folder {self.path!r}",
-                hint="make it, so that the broker's user may enter it: mkdir -m 755",
-            )
-        make_dir(self._generations, 0o755)
-        with exclusive(os.path.join(self._generations, "lock.db"), timeout_s=_LOCK_S):
-            sweep_staging(self.path)
-            yield
+    folder: Folder
+    parent: Folder
+    generations: Folder
 
     @property
-    def _generations(self) -> str:
-        return os.path.join(self.path, "generations")
+    def path(self) -> str:
+        """The folder's name, without links."""
+        return self.folder.path
 
     def file(self, name: str) -> str:
         """A file that the broker reads."""
-        return os.path.join(self.path, name)
+        return self.folder.file(name)
 
     def generation(self, counter: int) -> str:
         """Folder of one generation."""
-        return os.path.join(self._generations, f"{counter:d}")
+        return self.generations.file(f"{counter:d}")
 
     # -- what was applied -----------------------------------------------------------------------------------------
 
@@ -103,10 +83,12 @@ class Destination:
 
         Raises:
             PolicyError: a record cannot be read; it is not taken for "none".
+            ConflictError: something else stands in its place.
         """
-        found = [_read_record(path) for path in self._records if os.path.lexists(path)]
+        found = [_read_record(folder, name) for folder, name in self._records]
         # Counters of two CAs cannot be compared: the newer record knows more of those that were replaced.
-        return max(found, key=lambda one: (len(one.replaced), one.counter), default=None)
+        records = [one for one in found if one is not None]
+        return max(records, key=lambda one: (len(one.replaced), one.counter), default=None)
 
     def record(self, applied: Applied) -> None:
         """Remember a package, durably, in both places."""
@@ -118,68 +100,96 @@ class Destination:
             "replaced": list(applied.replaced),
             "highest": dict(applied.highest),
         }
-        for path in self._records:
-            write_atomic(path, json.dumps(values, indent=1).encode("ascii") + b"\n", PUBLIC)
+        for folder, name in self._records:
+            folder.write(name, json.dumps(values, indent=1).encode("ascii") + b"\n", PUBLIC)
 
     @property
-    def _records(self) -> tuple[str, str]:
-        beside = os.path.realpath(self.path) + "." + _RECORD
-        return os.path.join(self._generations, _RECORD), beside
+    def _records(self) -> tuple[tuple[Folder, str], ...]:
+        return (self.generations, _RECORD), (self.parent, f"{os.path.basename(self.path)}.{_RECORD}")
 
     # -- files ----------------------------------------------------------------------------------------------------
 
-    def current(self) -> dict[str, bytes]:
-        """The files that are there.
+    def current(self, *, limit: int = LARGEST) -> dict[str, bytes]:
+        """The files that are there, of at most ``limit`` octets each.
 
         Raises:
-            ConflictError: one of them is a link or no plain file; a rename would leave what it leads to as it is.
+            ConflictError: one of them is a link or no plain file, or too large.
         """
-        paths = {name: self.file(name) for name in FILES if os.path.lexists(self.file(name))}
-        for path in paths.values():
-            check_plain(path)
-        return {name: read_file(path, limit=_LIMIT) for name, path in paths.items()}
+        found = {name: self.folder.read(name, limit=limit) for name in FILES}
+        return {name: content for name, content in found.items() if content is not None}
 
     def keep(self, counter: int, files: Mapping[str, bytes]) -> str:
         """Keep a generation with the owners and modes that its files have or will have; returns its folder."""
-        folder = self.generation(counter)
-        make_dir(folder, 0o755)
-        for name, content in files.items():
-            placement = placement_like(self.file(name), PUBLIC)
-            write_atomic(os.path.join(folder, name), content, placement)
-        return folder
+        with self.generations.sub(f"{counter:d}", make_mode=0o755) as folder:
+            for name, content in files.items():
+                folder.write(name, content, self.folder.placement(name, PUBLIC))
+            return folder.path
 
     def counters(self) -> list[int]:
         """The generations that are kept, oldest first; 0 are files that no package brought."""
-        with os.scandir(self._generations) as entries:
-            return sorted(int(one.name) for one in entries if one.name.isdecimal() and one.is_dir())
+        return sorted(int(name) for name in self.generations.names(folders=True) if _COUNTER.fullmatch(name))
 
     def generation_of(self, files: Mapping[str, bytes]) -> int:
         """The newest kept package that brought exactly these files; 0 when none did."""
         return next((one for one in reversed(self.counters()) if self._brought(one, files)), 0)
 
     def _brought(self, counter: int, files: Mapping[str, bytes]) -> bool:
-        paths = [(os.path.join(self.generation(counter), name), content) for name, content in files.items()]
-        return all(os.path.isfile(path) and holds(path, [content]) for path, content in paths)
+        return all(self._kept(counter, name, limit=len(content)) == content for name, content in files.items())
+
+    def kept(self, name: str) -> Iterator[bytes]:
+        """A file of each kept generation that has it, the newest first."""
+        for counter in reversed(self.counters()):
+            content = self._kept(counter, name, limit=LARGEST)
+            if content is not None:
+                yield content
+
+    def _kept(self, counter: int, name: str, *, limit: int) -> bytes | None:
+        with contextlib.suppress(IotOnboardError), self.generations.sub(f"{counter:d}") as folder:
+            return folder.read(name, limit=limit)
+        return None
 
     def replace(self, files: Mapping[str, bytes], *, backwards: bool = False) -> None:
         """Put files in place, each by one rename, in the order in which a broker may meet them."""
         for name in reversed(FILES) if backwards else FILES:
             if name in files:
-                path = self.file(name)
-                write_atomic(path, files[name], placement_like(path, PUBLIC))
+                self.folder.write(name, files[name], self.folder.placement(name, PUBLIC))
 
     def forget(self, counter: int) -> None:
-        """Delete a generation."""
-        for name in FILES:
-            remove_file(os.path.join(self.generation(counter), name))
-        sweep_staging(self.generation(counter))
-        remove_empty_dir(self.generation(counter))
+        """Delete a generation, as far as it is one."""
+        with contextlib.suppress(IotOnboardError), self.generations.sub(f"{counter:d}") as folder:
+            for name in FILES:
+                folder.remove(name)
+            folder.sweep()
+        self.generations.remove_empty(f"{counter:d}")
 
     def thin(self, keep: int) -> None:
         """Delete all but the newest ``keep`` generations."""
         counters = self.counters()
         for counter in counters[: max(len(counters) - keep, 0)]:
             self.forget(counter)
+
+
+@contextlib.contextmanager
+def open_destination(path: str) -> Iterator[Destination]:
+    """Open a folder on a broker's machine, and keep other processes out.
+
+    Raises:
+        NotFoundError: there is no such folder.
+        ConflictError: a link of somebody else's leads root there, or what belongs in it is something else.
+        BusyError: another process applies a package right now, or the disk refuses.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = stack.enter_context(open_folder(path))
+        except NotFoundError as error:
+            raise NotFoundError(
+                error.message, hint="make it, so that the broker's user may enter it: mkdir -m 755"
+            ) from None
+        folder.lock(timeout_s=_LOCK_S)
+        parent = stack.enter_context(open_folder(os.path.dirname(folder.path)))
+        generations = stack.enter_context(folder.sub("generations", make_mode=0o755))
+        folder.sweep()
+        yield Destination(folder, parent, generations)
 
 
 def digests(files: Mapping[str, bytes]) -> dict[str, str]:
@@ -218,14 +228,17 @@ def _own_rules(acl: bytes) -> list[str]:
     return rules
 
 
-def _read_record(path: str) -> Applied:
+def _read_record(folder: Folder, name: str) -> Applied | None:
+    content = folder.read(name, limit=1 << 16)
+    if content is None:
+        return None
     try:
-        values = json.loads(read_file(path, limit=1 << 16))
+        values = json.loads(content)
         highest = {str(name): int(number) for name, number in values.get("highest", {}).items()}
         replaced, key = tuple(map(str, values.get("replaced", ()))), str(values.get("key", ""))
         return Applied(int(values["counter"]), str(values["digest"]), dict(values["files"]), key, replaced, highest)
-    except (ValueError, KeyError, TypeError, AttributeError, IotOnboardError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise PolicyError(
-            f"{path!r}, which says what was applied last, cannot be read",
+            f"{folder.file(name)!r}, which says what was applied last, cannot be read",
             hint="nothing was touched; --accept-older goes on without it, when you know that the package is the newest",
         ) from error

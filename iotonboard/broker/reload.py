@@ -7,28 +7,34 @@ it was these files, and not others that its configuration names, is seen from th
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
 import signal
+import stat
 import subprocess
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import BusyError, NotFoundError, PolicyError, UsageError
+from iotonboard.errors import BusyError, IotOnboardError, NotFoundError, PolicyError, UsageError
+from iotonboard.folders import open_folder
 from iotonboard.owner import TRUST_HINT, child_identity
 from iotonboard.permissions import READER_HINT, obstacle_to_reading
-from iotonboard.reading import read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from typing import BinaryIO
 
     from iotonboard.owner import Owner
 
+_ANYBODY = -1
 _POLL_S = 0.05
 _READING_S = 2.0  # after the broker went back to waiting, or a command ended
 _PROGRAM = "mosquitto"
+_PROCESS = re.compile(r"mosquitto[-.0-9]*(\\n)?")  # not mosquitto_pub and its like
+_UNIT = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9@_.:\\-]*")  # systemd.unit(5); what begins with a hyphen would be an option
 _HINT = "set it: iotonboard config set broker.reload pid:/run/mosquitto.pid (or systemd:UNIT, command:...)"
 
 
@@ -51,12 +57,16 @@ def parse_method(text: str) -> Method:
         raise UsageError("no way to reload the broker is configured", hint=_HINT)
     if kind not in {"pid", "systemd", "command"} or not target.strip():
         raise UsageError(f"{text!r} is not a way to reload a broker", hint=_HINT)
-    if kind == "systemd" and not re.fullmatch(r"[A-Za-z0-9@_.:-]+", target):
+    if kind == "systemd" and not _UNIT.fullmatch(target):
         raise UsageError(f"{target!r} is not the name of a systemd unit", hint=_HINT)
+    if re.search(r"[\x00-\x1f\x7f]", target):
+        raise UsageError(f"{target!r} holds a control character", hint=_HINT)
     try:
-        shlex.split(target if kind == "command" else "")
+        words = shlex.split(target if kind == "command" else "x")
     except ValueError as error:
         raise UsageError(f"{target!r} is not a command: {str(error).lower()}", hint=_HINT) from None
+    if not words or not words[0] or words[0].startswith("-"):
+        raise UsageError(f"{target!r} does not begin with a program", hint=_HINT)
     return Method(kind, target)
 
 
@@ -98,9 +108,9 @@ def _reload_by_command(
     command: str, paths: Sequence[str], timeout_s: int, deadline: float | None, as_user: Owner | None
 ) -> str:
     """Run the configured command; with a ``deadline`` somebody must have read the files by then."""
-    watched = [path for path in paths if _mark_unread(path)]
-    _run(shlex.split(command), timeout_s, as_user)
-    unread = _unread(watched, deadline or 0)
+    with _marked(paths) as watched:
+        _run(shlex.split(command), timeout_s, as_user)
+        unread = _unread(watched, deadline or 0)
     if watched and not unread:
         return "the configured command has run and the files were read"
     if unread and deadline is not None:
@@ -115,10 +125,11 @@ def _reload_process(method: Method, pid: int, paths: Sequence[str], timeout_s: i
     """Signal a process that can read the files, and see it read them and live."""
     for path in paths:
         _check_readable(pid, path)
-    watched = [path for path in paths if _mark_unread(path)]
-    _signal(method, pid, timeout_s)
-    _wait_until_done(pid, deadline)
-    if unread := _unread(watched):
+    with _marked(paths) as watched:
+        _signal(method, pid, timeout_s)
+        _wait_until_done(pid, deadline)
+        unread = _unread(watched)
+    if unread:
         raise BusyError(
             f"the broker (process {pid}) lives but did not read {unread[0]!r}",
             hint="its mosquitto.conf names another file, or sets per_listener_settings; correct that and restart it",
@@ -127,25 +138,46 @@ def _reload_process(method: Method, pid: int, paths: Sequence[str], timeout_s: i
     return f"the broker (process {pid}) {seen}"
 
 
-def _mark_unread(path: str) -> bool:
-    """Set a file's access time back, so that its next reader is seen; ``False`` where nobody records that."""
+@contextlib.contextmanager
+def _marked(paths: Sequence[str]) -> Iterator[dict[str, BinaryIO]]:
+    """Set the files' access times back, so that their next reader is seen; those where that is recorded, open.
+
+    Open, because their folder may be the broker's user's, who can put a link in their place.
+    """
+    with contextlib.ExitStack() as stack:
+        watched = {}
+        for path in paths:
+            with contextlib.suppress(IotOnboardError), open_folder(os.path.dirname(path)) as folder:
+                file = folder.open(os.path.basename(path))
+                if file is not None and _mark_unread(stack.enter_context(file).fileno()):
+                    watched[path] = file
+        yield watched
+
+
+def _mark_unread(descriptor: int) -> bool:
     try:
-        if os.statvfs(path).f_flag & os.ST_NOATIME:
+        if os.fstatvfs(descriptor).f_flag & os.ST_NOATIME:
             return False
-        os.utime(path, ns=(0, os.stat(path).st_mtime_ns))
-        return os.stat(path).st_atime_ns == 0
-    except (OSError, AttributeError):  # not the owner; Windows
+        os.utime(descriptor, ns=(0, os.fstat(descriptor).st_mtime_ns))
+        return os.fstat(descriptor).st_atime_ns == 0
+    except (OSError, AttributeError, TypeError, NotImplementedError):  # not the owner; Windows
         return False
 
 
-def _unread(watched: list[str], deadline: float = 0) -> list[str]:
+def _unread(watched: Mapping[str, BinaryIO], deadline: float = 0) -> list[str]:
     """Those files that nobody has read in time: two seconds, or until ``deadline`` where that is later."""
     deadline = max(deadline, time.monotonic() + _READING_S)
-    while unread := [path for path in watched if os.path.exists(path) and os.stat(path).st_atime_ns == 0]:
+    while unread := [path for path, file in watched.items() if _is_unread(file.fileno())]:
         if time.monotonic() > deadline:
             return unread
         time.sleep(_POLL_S)
     return []
+
+
+def _is_unread(descriptor: int) -> bool:
+    """Say whether nobody read an open file; one that was replaced meanwhile nobody has to."""
+    found = os.fstat(descriptor)
+    return found.st_nlink > 0 and found.st_atime_ns == 0
 
 
 def broker_process(method: Method) -> int | None:
@@ -158,18 +190,51 @@ def broker_process(method: Method) -> int | None:
     if method.kind == "command":
         return None
     if method.kind == "pid":
-        text = read_file(method.target, limit=64).decode("ascii", "replace").strip()
+        text, owners = _read_pid_file(method.target)
     else:
         text = _run(["systemctl", "show", "-p", "MainPID", "--value", method.target], 30).strip()
-    if not text.isdecimal() or int(text) < 2 or not _lives(int(text)):
+        owners = set()
+    if not (text.isascii() and text.isdecimal()) or int(text) < 2 or not _lives(int(text)):
         raise NotFoundError(f"no broker runs behind {method.kind}:{method.target}", hint="start the broker first")
-    name = _status(int(text)).get("Name", _PROGRAM)
-    if method.kind == "pid" and _PROGRAM not in name:  # a unit is systemd's to know
+    if method.kind == "pid":  # a unit is systemd's to know
+        _check_broker(int(text), method.target, owners)
+    return int(text)
+
+
+def _read_pid_file(path: str) -> tuple[str, set[int]]:
+    """What a pid file says, and the users who can say so: its owner, and ``_ANYBODY`` where everybody may write it.
+
+    Raises:
+        NotFoundError: there is no such file.
+        ConflictError: a link, a FIFO or another thing stands there, or it is too large.
+    """
+    path = os.path.abspath(path)
+    with open_folder(os.path.dirname(path)) as folder:
+        file = folder.open(os.path.basename(path))
+        if file is None:
+            raise NotFoundError(f"there is no file {path!r}", hint="start the broker, with this file as pid_file")
+        with file:
+            found = os.fstat(file.fileno())
+            owners = {found.st_uid, *([_ANYBODY] if found.st_mode & stat.S_IWOTH else [])}
+            return file.read(64).decode("ascii", "replace").strip(), owners
+
+
+def _check_broker(pid: int, path: str, owners: Collection[int]) -> None:
+    """Make sure that a process is a broker, and that whoever wrote the pid file may speak for it: root, or its user."""
+    fields = _status(pid)
+    name, users = fields.get("Name", _PROGRAM), {int(uid) for uid in fields.get("Uid", "").split()}
+    if not _PROCESS.fullmatch(name):
         raise NotFoundError(
-            f"process {text}, which {method.target!r} names, is {name!r} and not {_PROGRAM}; nothing was sent to it",
+            f"process {pid}, which {path!r} names, is {name!r} and not {_PROGRAM}; nothing was sent to it",
             hint="the file is of an earlier start, or of another program: start the broker, with this file as pid_file",
         )
-    return int(text)
+    if users and (strangers := set(owners) - users - {0}):
+        who = "everybody may write it" if _ANYBODY in strangers else f"user {min(strangers)} wrote it"
+        raise NotFoundError(
+            f"{path!r} does not speak for process {pid}: {who}, and that process is of user {min(users)}; nothing was"
+            " sent to it",
+            hint=f"delete it and start the broker, with this file as pid_file: rm {shlex.quote(path)}",
+        )
 
 
 def _lives(pid: int) -> bool:

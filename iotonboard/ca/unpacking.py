@@ -17,14 +17,13 @@ from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, Pol
 from iotonboard.files import (
     PRIVATE,
     PUBLIC,
-    STAGING_PREFIX,
-    STAGING_SUFFIX,
     create_exclusive,
     make_private_dir,
     move_file,
     remove_file,
     write_atomic,
 )
+from iotonboard.folders import STAGING_PREFIX, STAGING_SUFFIX
 from iotonboard.pki.keys import load_key, public_key_matches
 from iotonboard.reading import read_file
 from iotonboard.state.config import FILE_NAME, NO_FILE, Config, FileContent, Recorded, database_path, resolve

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.broker.certificate_file import read_certificate_file
 from iotonboard.broker.check import BrokerFiles, judge_files
-from iotonboard.broker.destination import Applied, Destination, check_own_rules, digests
+from iotonboard.broker.destination import LARGEST, Applied, Destination, check_own_rules, digests, open_destination
 from iotonboard.broker.merge import FETCH, Merged, merge, take_as_it_is
 from iotonboard.broker.own_certificate import OwnPlace, put_own_in_place
 from iotonboard.broker.package import ACL, CA, CRL, FILES, Package, read_package
@@ -96,10 +96,10 @@ def apply(request: Request, now: datetime) -> Result:
     package = read_package(request.package, _read_anchors(request.ca))
     if request.method is not None:
         find_broker(request.method, timeout_s=request.timeout_s)
-    destination = Destination(request.dest)
-    with destination.hold():
+    largest = 2 * max(map(len, package.files.values()))
+    with open_destination(request.dest) as destination:
         applied = _applied(destination, request)
-        current = destination.current()
+        current = destination.current(limit=max(LARGEST, largest))
         merged = _merge(package, applied, current, request)
         if ACL in current and not request.replace_rules and not _is_ours(destination, current[ACL], applied):
             check_own_rules(current[ACL], merged.files[ACL])
@@ -147,7 +147,7 @@ def _put_in_place(
     counter, changed = package.manifest.counter, current != merged.files
     folder = destination.keep(counter, merged.files)
     try:
-        warnings = _time_problem(package, request, now) + _check_files(folder, request, now, current)
+        warnings = _time_problem(package, request, now) + _check_files(folder, merged.files, request, now, current)
     except BaseException:
         if applied is None or applied.counter != counter:
             destination.forget(counter)
@@ -272,16 +272,18 @@ def _time_problem(package: Package, request: Request, now: datetime) -> tuple[Pr
     return (Problem(request.package, "package-time", message, warning=True),)
 
 
-def _check_files(folder: str, request: Request, now: datetime, current: dict[str, bytes]) -> tuple[Problem, ...]:
+def _check_files(
+    folder: str, files: dict[str, bytes], request: Request, now: datetime, current: dict[str, bytes]
+) -> tuple[Problem, ...]:
     """Judge the files as the broker will meet them; the folder has their owners and modes.
 
     What a CA or list of others does to its own devices, or this machine's clock to all of them, stands in nobody's way
     where it was so before.
     """
-    problems = _judge(folder, request, now)
+    problems = _judge(folder, files, request, now)
     failing = [problem for problem in problems if not problem.warning]
     if failing and current.keys() >= set(FILES):
-        before = {_kind(problem) for problem in _judge(request.dest, request, now)}
+        before = {_kind(problem) for problem in _judge(request.dest, current, request, now)}
         failing = [one for one in failing if one.code.startswith(_NEVER_BEFORE) or _kind(one) not in before]
     if failing:
         first = failing[0]
@@ -298,9 +300,11 @@ def _kind(problem: Problem) -> tuple[str, str]:
     return problem.code, re.sub(r"[0-9]+", "", problem.message)
 
 
-def _judge(folder: str, request: Request, now: datetime) -> tuple[Problem, ...]:
-    acl, crl, ca = (os.path.join(folder, name) for name in (ACL, CRL, CA))
-    return judge_files(BrokerFiles(acl, crl, ca, now, request.version, request.user)).problems
+def _judge(folder: str, files: dict[str, bytes], request: Request, now: datetime) -> tuple[Problem, ...]:
+    paths = {name: os.path.join(folder, name) for name in FILES}
+    contents = {paths[name]: content for name, content in files.items()}
+    where = paths[ACL], paths[CRL], paths[CA]
+    return judge_files(BrokerFiles(*where, now, request.version, request.user, contents=contents)).problems
 
 
 def _reload(request: Request, destination: Destination) -> str:
@@ -324,7 +328,7 @@ def _put_back(
     destination.replace(current, backwards=True)
     again = "start the broker if it ended, correct what stopped it, and run the same command again"
     with contextlib.suppress(IotOnboardError):
-        _check_files(destination.path, request, now, {})
+        _check_files(destination.path, current, request, now, {})
         _reload(request, destination)
         again = "the broker reads them; correct what stopped it and run the same command again"
     return BusyError(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from iotonboard.broker.destination import Applied, Destination, check_own_rules, digests
+from iotonboard.broker.destination import Applied, Destination, check_own_rules, digests, open_destination
 from iotonboard.errors import ConflictError, NotFoundError, PolicyError
-from iotonboard.files import STAGING_PREFIX, STAGING_SUFFIX
+from iotonboard.folders import STAGING_PREFIX, STAGING_SUFFIX
 
 OLD = {"crl.pem": b"old list\n", "mosquitto.acl": b"user a\n", "ca.crt": b"ca\n"}
 NEW = OLD | {"crl.pem": b"new list\n"}
@@ -17,9 +18,10 @@ REGION = b"# BEGIN iotonboard: x\nuser dev\ntopic read devices/dev\n# END iotonb
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Destination:
+def place(tmp_path: Path) -> Iterator[Destination]:
     (tmp_path / "dest").mkdir()
-    return Destination(str(tmp_path / "dest"))
+    with open_destination(str(tmp_path / "dest")) as destination:
+        yield destination
 
 
 def kept(place: Destination, counter: int) -> dict[str, bytes]:
@@ -27,18 +29,17 @@ def kept(place: Destination, counter: int) -> dict[str, bytes]:
 
 
 def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="no folder") as caught, Destination(str(tmp_path / "dest")).hold():
+    with pytest.raises(NotFoundError, match="no folder") as caught, open_destination(str(tmp_path / "dest")):
         pass
     assert "mkdir" in caught.value.hint
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_killed_process_left_half_written_is_swept(place: Destination) -> None:
-    left = Path(place.path, f"{STAGING_PREFIX}crl.pem{STAGING_SUFFIX}")
+def test_what_a_killed_process_left_half_written_is_swept(tmp_path: Path) -> None:
+    left = tmp_path / f"{STAGING_PREFIX}crl.pem{STAGING_SUFFIX}"
     left.write_text("half")
-    with place.hold():
+    with open_destination(str(tmp_path)) as place:
         assert not left.exists()
-    with place.hold():
         place.keep(1, OLD)
         (Path(place.generation(1)) / left.name).write_text("half")
         place.forget(1)
@@ -46,53 +47,49 @@ def test_what_a_killed_process_left_half_written_is_swept(place: Destination) ->
 
 
 def test_what_was_applied_is_remembered_beside_the_folder_too(place: Destination) -> None:
-    with place.hold():
-        assert place.applied() is None
-        applied = Applied(7, "d1", digests(OLD))
-        place.record(applied)
-        assert place.applied() == applied
-        (beside,) = Path(place.path).parent.glob("dest.*")
-        inside = Path(place.generation(0)).parent / "applied.json"
-        assert beside.read_text() == inside.read_text()
-        inside.unlink()
-        assert place.applied() == applied
-        place.record(Applied(8, "d2", {}))
-        beside.write_text(json.dumps({"counter": 7, "digest": "d1", "files": {}}))
-        assert place.applied() == Applied(8, "d2", {}), "the newer of the two counts"
+    assert place.applied() is None
+    applied = Applied(7, "d1", digests(OLD))
+    place.record(applied)
+    assert place.applied() == applied
+    (beside,) = Path(place.path).parent.glob("dest.*")
+    inside = Path(place.generation(0)).parent / "applied.json"
+    assert beside.read_text() == inside.read_text()
+    inside.unlink()
+    assert place.applied() == applied
+    place.record(Applied(8, "d2", {}))
+    beside.write_text(json.dumps({"counter": 7, "digest": "d1", "files": {}}))
+    assert place.applied() == Applied(8, "d2", {}), "the newer of the two counts"
 
 
 def test_a_record_of_an_earlier_version_is_read(place: Destination) -> None:
-    with place.hold():
-        Path(f"{place.path}.applied.json").write_text('{"counter": 7, "digest": "d1", "files": {"crl.pem": "d2"}}')
-        assert place.applied() == Applied(7, "d1", {"crl.pem": "d2"})
-        newest = Applied(3, "d3", {}, "key", ("old key",), {"acl key": 5})
-        place.record(newest)
-        assert place.applied() == newest, "counters of two CAs are not compared"
+    Path(f"{place.path}.applied.json").write_text('{"counter": 7, "digest": "d1", "files": {"crl.pem": "d2"}}')
+    assert place.applied() == Applied(7, "d1", {"crl.pem": "d2"})
+    newest = Applied(3, "d3", {}, "key", ("old key",), {"acl key": 5})
+    place.record(newest)
+    assert place.applied() == newest, "counters of two CAs are not compared"
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"counter": "x", "digest": "", "files": {}}', "\udcff"])
 @pytest.mark.parametrize("where", ["inside", "beside"])
 def test_a_record_that_cannot_be_read_is_not_taken_for_none(place: Destination, where: str, text: str) -> None:
-    with place.hold():
-        place.record(Applied(7, "d1", {}))
-        beside = Path(f"{place.path}.applied.json")
-        path = beside if where == "beside" else Path(place.generation(0)).parent / "applied.json"
-        path.write_bytes(text.encode("utf-8", "surrogateescape"))
-        with pytest.raises(PolicyError, match=r"applied\.json") as caught:
-            place.applied()
-        assert "--accept-older" in caught.value.hint
+    place.record(Applied(7, "d1", {}))
+    beside = Path(f"{place.path}.applied.json")
+    path = beside if where == "beside" else Path(place.generation(0)).parent / "applied.json"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(PolicyError, match=r"applied\.json") as caught:
+        place.applied()
+    assert "--accept-older" in caught.value.hint
 
 
 def test_files_are_put_in_place_as_they_were_there(place: Destination) -> None:
-    with place.hold():
-        assert place.current() == {}
-        place.replace({"crl.pem": OLD["crl.pem"]})
-        assert place.current() == {"crl.pem": OLD["crl.pem"]}
-        Path(place.file("crl.pem")).chmod(0o640)
-        place.replace(NEW)
-        assert place.current() == NEW
-        assert Path(place.file("crl.pem")).stat().st_mode & 0o777 == 0o640
-        assert Path(place.file("ca.crt")).stat().st_mode & 0o777 == 0o644
+    assert place.current() == {}
+    place.replace({"crl.pem": OLD["crl.pem"]})
+    assert place.current() == {"crl.pem": OLD["crl.pem"]}
+    Path(place.file("crl.pem")).chmod(0o640)
+    place.replace(NEW)
+    assert place.current() == NEW
+    assert Path(place.file("crl.pem")).stat().st_mode & 0o777 == 0o640
+    assert Path(place.file("ca.crt")).stat().st_mode & 0o777 == 0o644
 
 
 def test_a_broker_in_between_meets_a_newer_list_beside_an_older_acl(
@@ -113,46 +110,42 @@ def test_a_broker_in_between_meets_a_newer_list_beside_an_older_acl(
 
 
 def test_generations_are_found_by_what_they_brought(place: Destination) -> None:
-    with place.hold():
-        for counter, files in ((3, OLD), (10, NEW), (9, OLD), (0, OLD)):
-            assert place.keep(counter, files) == place.generation(counter)
-        assert kept(place, 10) == NEW
-        for folder in (place.generation(10), os.path.dirname(place.generation(10))):
-            assert os.stat(folder).st_mode & 0o777 == 0o755  # for whoever inspects them
-        (Path(place.generation(0)).parent / "notes").mkdir()
-        (Path(place.generation(0)).parent / "11").write_text("no folder")
-        assert place.counters() == [0, 3, 9, 10]
-        assert (place.generation_of(NEW), place.generation_of(OLD)) == (10, 9)
-        assert place.generation_of({"mosquitto.acl": OLD["mosquitto.acl"]}) == 10
-        assert place.generation_of(OLD | {"ca.crt": b"another\n"}) == 0
-        Path(place.generation(9), "ca.crt").unlink()
-        assert place.generation_of(OLD) == 3
+    for counter, files in ((3, OLD), (10, NEW), (9, OLD), (0, OLD)):
+        assert place.keep(counter, files) == place.generation(counter)
+    assert kept(place, 10) == NEW
+    for folder in (place.generation(10), os.path.dirname(place.generation(10))):
+        assert os.stat(folder).st_mode & 0o777 == 0o755  # for whoever inspects them
+    (Path(place.generation(0)).parent / "notes").mkdir()
+    (Path(place.generation(0)).parent / "11").write_text("no folder")
+    assert place.counters() == [0, 3, 9, 10]
+    assert (place.generation_of(NEW), place.generation_of(OLD)) == (10, 9)
+    assert place.generation_of({"mosquitto.acl": OLD["mosquitto.acl"]}) == 10
+    assert place.generation_of(OLD | {"ca.crt": b"another\n"}) == 0
+    Path(place.generation(9), "ca.crt").unlink()
+    assert place.generation_of(OLD) == 3
 
 
 def test_a_generation_that_no_package_brought_is_not_found(place: Destination) -> None:
-    with place.hold():
-        place.keep(0, OLD)
-        assert place.generation_of(OLD) == 0
-        place.keep(1, OLD)
-        assert place.generation_of(OLD) == 1
+    place.keep(0, OLD)
+    assert place.generation_of(OLD) == 0
+    place.keep(1, OLD)
+    assert place.generation_of(OLD) == 1
 
 
 @pytest.mark.parametrize(("keep", "left"), [(0, []), (1, [4]), (2, [3, 4]), (4, [1, 2, 3, 4]), (9, [1, 2, 3, 4])])
 def test_the_newest_generations_stay(place: Destination, keep: int, left: list[int]) -> None:
-    with place.hold():
-        for counter in (1, 2, 3, 4):
-            place.keep(counter, OLD)
-        place.thin(keep)
-        assert place.counters() == left
-        assert all(kept(place, counter) == OLD for counter in left)
+    for counter in (1, 2, 3, 4):
+        place.keep(counter, OLD)
+    place.thin(keep)
+    assert place.counters() == left
+    assert all(kept(place, counter) == OLD for counter in left)
 
 
 def test_what_somebody_laid_into_a_generation_stays(place: Destination) -> None:
-    with place.hold():
-        place.keep(1, OLD)
-        Path(place.generation(1), "notes.txt").write_text("mine")
-        place.forget(1)
-        assert kept(place, 1) == {"notes.txt": b"mine"}
+    place.keep(1, OLD)
+    Path(place.generation(1), "notes.txt").write_text("mine")
+    place.forget(1)
+    assert kept(place, 1) == {"notes.txt": b"mine"}
 
 
 @pytest.mark.parametrize(

@@ -210,12 +210,43 @@ def test_nothing_is_sent_to_another_program_whose_number_the_file_holds(state: S
             other.kill()
 
 
-@pytest.mark.parametrize("text", ["nonsense", "pid:", "pid: ", "systemd:a b", "command:sh -c 'true", "command:"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nonsense", "pid:", "pid: ", "pid:a\nb", "systemd:a b", "systemd:-Hhost", "systemd:--host=h", "systemd:a\n",
+        "systemd:../x", "command:sh -c 'true", "command:", "command:''", "command:-x", "command:\x07",
+    ],
+)  # fmt: skip
 def test_a_way_that_is_none_is_refused(state: State, tmp_path: Path, text: str) -> None:
     (tmp_path / "p").write_text("")
     assert "hint: " in state.run("sync-acl", "--reload", env={"IOTONBOARD_BROKER_RELOAD": text}, expect=None).stderr
     words = ("--ca", state.ca_cert, "--dest", tmp_path, "--reload", text)
     assert "hint: " in state.run("apply", tmp_path / "p", *words, expect=2).stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="changes users: needs root")
+@pytest.mark.parametrize("kind", ["link", "fifo", "of a stranger", "everybody's", "large"])
+def test_a_pid_file_speaks_for_the_process_of_its_owner_only(state: State, tmp_path: Path, kind: str, stand_in) -> None:
+    """Its folder is the broker's user's, and the signal is root's."""
+    state.run("config", "set", "broker.reload", f"pid:{tmp_path / 'pid'}")
+    broker, pid = stand_in(READS), tmp_path / "pid"
+    pid.write_text(f"{broker.pid}\n")
+    if kind == "link":
+        pid.rename(tmp_path / "elsewhere")
+        pid.symlink_to(tmp_path / "elsewhere")
+    elif kind == "fifo":
+        pid.unlink()
+        os.mkfifo(pid)
+    elif kind == "of a stranger":
+        os.chown(pid, 12345, 12345)
+    elif kind == "everybody's":
+        pid.chmod(0o666)
+    else:
+        os.truncate(pid, 1 << 40)
+    said = state.run("sync-acl", "--reload", expect=8).stderr
+    assert "was not reloaded" in said
+    assert str(pid) in said
+    assert broker.poll() is None
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="changes users: needs root")
