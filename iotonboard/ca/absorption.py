@@ -21,6 +21,7 @@ from iotonboard.reading import read_file
 from iotonboard.state.changes import revoke_certificates
 from iotonboard.state.region_change import forget_other_copy
 from iotonboard.store.certificates import certificate_by_serial, has_certificate
+from iotonboard.store.compromised import is_compromised
 from iotonboard.store.crls import (
     CrlRow,
     add_crl,
@@ -84,9 +85,15 @@ def take_up(state: State, crls: Sequence[bytes] | None, now: datetime) -> int:
     Of a CA whose CRL nobody has, the numbers jump instead. Inside the caller's transaction.
 
     Raises:
-        PolicyError: a CRL is of no CA of this state.
+        PolicyError: a CRL is of no CA of this state, or all are of one whose key was stolen.
     """
-    found = [(_signer_of(state, der), der) for der in crls or ()]
+    signed = [(_signer_of(state, der), der) for der in crls or ()]
+    found = [(issuer, der) for issuer, der in signed if not is_compromised(state.store, issuer.id)]
+    if signed and not found:
+        raise PolicyError(
+            "the CRL is of a CA whose key was stolen: it proves nothing",
+            hint="give a crl.pem with the list of the CA that issues now; --no-crl where no broker has one",
+        )
     known = {issuer.id for issuer, _ in found}
     for issuer in current_issuers(state.store):
         if issuer.id not in known:

@@ -24,6 +24,7 @@ from iotonboard.state.region_change import (
     other_copy_error,
     refuse_other_copy,
 )
+from iotonboard.store.compromised import is_compromised
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -84,7 +85,8 @@ def _unknown_crls(state: State) -> dict[IssuerRow, list[bytes]]:
         facts = _facts(der)
         if facts is None or is_known(state, der, facts):
             continue
-        if issuer := signer_of(state, der):
+        issuer = signer_of(state, der)
+        if issuer and not is_compromised(state.store, issuer.id):  # a thief signs what he likes
             found.setdefault(issuer, []).append(der)
     return found
 

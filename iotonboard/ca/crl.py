@@ -19,10 +19,11 @@ from iotonboard.ca.crl_calendar import (
 )
 from iotonboard.ca.mending import mend_lists
 from iotonboard.ca.recorded import check_recorded
-from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, StateError
+from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, PolicyError, StateError
 from iotonboard.model import RevocationReason, rfc3339
 from iotonboard.pki import pem
-from iotonboard.pki.crl import CrlFacts, check_crl, sign_crl
+from iotonboard.pki.crl import CrlFacts, check_crl, listed_entries, sign_crl
+from iotonboard.pki.crl_entry import serial_and_reason
 from iotonboard.reading import holds, read_file
 from iotonboard.state.changes import date_of_next_list, newest_revocation_date, revoke_certificates
 from iotonboard.store.crls import (
@@ -31,6 +32,7 @@ from iotonboard.store.crls import (
     count_crl_entries,
     crl_entries,
     last_crl,
+    last_listed_crl,
     newest_generation,
     newest_of_issuer,
     orphaned_number,
@@ -140,6 +142,48 @@ def _sign(
     if crl.facts != CrlFacts(number, begin, end, ca.issuer.subject_der, count):
         raise ConflictError("the new CRL is not what the database holds", hint="run 'iotonboard health --deep'")
     return CrlRow(generation, ca.row, number, begin, end, count, crl.der, now)
+
+
+def sign_last_crl(state: State, ca: SigningCa, until: datetime, now: datetime) -> CrlRow:
+    """Sign and record the last CRL of a CA that goes, inside the caller's transaction.
+
+    It has every entry that has not expired, and those of the list before which the database lost: unlike
+    ``sign_crls`` it refuses nothing for their sake. ``until`` is its nextUpdate.
+
+    Raises:
+        LintError: ``until`` is over.
+    """
+    store, in_force = state.store, _in_force(newest_of_issuer(state.store, ca.row), now)
+    begin = first_update(
+        now,
+        in_force.this_update if in_force and in_force.this_update < now else None,  # else of a thief, perhaps
+        ca.issuer.validity.not_before,
+        skew_minutes=state.config["not_before_skew_minutes"],
+        dated=newest_revocation_date(state),
+    )
+    entries = list(crl_entries(store, ca.row, min(in_force.this_update if in_force else begin, now)))
+    serials = {serial_and_reason(entry)[0] for entry in entries}
+    entries += [entry for entry in _entries_before(state, ca) if serial_and_reason(entry)[0] not in serials]
+    last = last_crl(store, ca.row, with_der=False)
+    number = last.number + 1 if last else 1
+    crl = sign_crl(ca.issuer, number=number, this_update=begin, next_update=until, entries=entries)
+    generation = 1 + max(newest_generation(store), store.meta("crl_published") or 0)
+    row = CrlRow(generation, ca.row, number, begin, until, len(entries), crl.der, now)
+    add_crl(store, row)
+    note_listed(store, ca.row, number)
+    detail = {"crl_number": number, "revoked": row.revoked, "next_update": rfc3339(until), "last": True}
+    state.record(now, "crl", detail=detail)
+    return row
+
+
+def _entries_before(state: State, ca: SigningCa) -> list[bytes]:
+    """What the CRL of a CA has that was signed last; nothing of one that somebody changed."""
+    listed = last_listed_crl(state.store, ca.row)
+    try:
+        check_crl(listed.der or b"" if listed else b"", ca.issuer.certificate_der)
+    except PolicyError:
+        return []
+    return list(listed_entries(listed.der or b"")) if listed else []
 
 
 def _in_force(published: Sequence[CrlRow], now: datetime) -> CrlRow | None:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.pki.facts import certificate_facts
+from iotonboard.state.replaced_files import folder_of
+from iotonboard.store.compromised import compromised_cas
 from iotonboard.store.crls import last_crl
-from iotonboard.store.issuers import brokers_of, current_issuers, valid_devices
+from iotonboard.store.issuers import all_issuers, brokers_of, current_issuers, valid_devices
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -50,6 +52,32 @@ def _standing(state: State, row: IssuerRow, role: str, now: datetime) -> Standin
         valid_devices(state.store, row.id, now),
         tuple(brokers_of(state.store, row.id, now)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """A CA whose key was stolen. ``folder`` holds its last CRL, which ends ``until``, and the anchors that followed."""
+
+    name: str
+    fingerprint: str
+    replaced_at: datetime
+    last_crl_number: int
+    until: datetime
+    folder: str
+
+
+def replaced_cas(state: State) -> tuple[Replaced, ...]:
+    """The CAs whose keys were stolen, oldest first."""
+    with state.store.reading():
+        rows = {row.id: row for row in all_issuers(state.store)}
+        return tuple(_replaced(state, rows[ca.issuer], ca.replaced_at) for ca in compromised_cas(state.store))
+
+
+def _replaced(state: State, row: IssuerRow, replaced_at: datetime) -> Replaced:
+    last = last_crl(state.store, row.id, with_der=False)
+    number, until = (last.number, last.next_update) if last else (0, row.validity.not_after)
+    folder = folder_of(state, row.fingerprint)
+    return Replaced(name_of(row), row.fingerprint, replaced_at, number, until, folder)
 
 
 def name_of(row: IssuerRow) -> str:

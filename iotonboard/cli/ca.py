@@ -1,7 +1,8 @@
-"""The verb ``ca``: ``status``, ``rollover`` and ``passwd``."""
+"""The verb ``ca``: ``status``, ``rollover``, ``replace`` and ``passwd``."""
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,17 +10,29 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from iotonboard.cli import output
-from iotonboard.cli.options import WeakOption
-from iotonboard.cli.session import Session, group, verb
+from iotonboard.cli.options import ReloadOption, WeakOption, YesOption
+from iotonboard.cli.person import confirm
+from iotonboard.cli.session import Session, clock, group, verb
 from iotonboard.errors import UsageError
-from iotonboard.model import KeyType, rfc3339
+from iotonboard.model import KeyType, parse_moment, rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from iotonboard.ca.passphrase import Passphrase
     from iotonboard.ca.rollover_status import Standing
+    from iotonboard.commands.ca_replace import Result as Replacement
     from iotonboard.commands.ca_rollover import Result
+    from iotonboard.commands.ca_status import Result as CaStatus
+
+NewPassphraseOption = Annotated[
+    str | None,
+    typer.Option("--new-passphrase-file", metavar="FILE", help="File whose first line is the new passphrase."),
+]
+GenerateKeyOption = Annotated[
+    str | None,
+    typer.Option("--generate-key-file", metavar="FILE", help="Make a random passphrase file there and use it."),
+]
 
 app = group("ca", "The certificate authority: where it stands, its successor, its passphrase.",
             example="iotonboard ca status")  # fmt: skip
@@ -36,7 +49,7 @@ def _show_standing(session: Session) -> int | None:
 
     with session.open_state() as state:
         result = ca_status(state)
-    _print(session, result.status, result.cas)
+    _print(session, result.status, result.cas, _replaced_values(result))
     return None
 
 
@@ -94,7 +107,112 @@ def _tell_next_step(session: Session, result: Result, path: str) -> None:
         session.message(f"next: copy {path} and CRL to every broker and reload it, then make a new backup")
 
 
-def _print(session: Session, status: str, cas: Sequence[Standing]) -> None:
+@verb(
+    app,
+    "replace",
+    example="iotonboard ca replace --compromised --passphrase-file ca.pass --generate-key-file /media/key/new.pass",
+)
+def replace_stolen(
+    session: Session,
+    which: Annotated[
+        str, typer.Argument(metavar="[CA]", help="Beginning of the fingerprint; left out: every CA that is trusted.")
+    ] = "",
+    compromised: Annotated[bool, typer.Option("--compromised", help="Its key was stolen.")] = False,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="DAY", help="End of its last CRL; default: when the CA ends.")
+    ] = None,
+    certificates: Annotated[
+        list[str] | None, typer.Option("--cert", metavar="FILE", help="A certificate that the thief made.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="The new CA's name; default: the old one's with G2, G3, ...")
+    ] = None,
+    key_type: Annotated[
+        KeyType | None, typer.Option("--key-type", help="The new CA's key type; default: as before.")
+    ] = None,
+    validity_days: Annotated[
+        int, typer.Option("--validity-days", min=1, max=36500, help="Life of the new CA, in days.")
+    ] = 3650,
+    new_passphrase_file: NewPassphraseOption = None,
+    generate_key_file: GenerateKeyOption = None,
+    weak: WeakOption = False,
+    reload: ReloadOption = False,
+    yes: YesOption = False,
+) -> int | None:
+    """Replace a CA whose key was stolen, at once: everything that it certified is revoked, and brokers forget it.
+
+    Not to be taken back. Every device and broker needs a new certificate, and every device the new CA.
+    """
+    from iotonboard.commands import ca_replace as command
+
+    if not compromised:
+        raise UsageError(
+            "'ca replace' shuts every device out: it is for a key that was stolen",
+            hint="add --compromised if it was; else type: iotonboard ca rollover begin",
+        )
+    is_new = bool(new_passphrase_file or generate_key_file)
+    new = _new_passphrase(session, new_passphrase_file, generate_key_file, weak=weak)
+    end = parse_moment(until) if until else None
+    if end is not None and end <= clock():
+        raise UsageError(f"--until {until} is over", hint="name a day on which the last device has its new certificate")
+    request = command.Request(name, key_type, validity_days, which, end, tuple(certificates or ()))
+    with session.open_state(is_urgent=True) as state:
+        stolen = command.stolen_cas(state, which)
+        if stolen and not yes:
+            names = ", ".join(one.fingerprint[:16] for one in stolen)
+            confirm(f"Revoke everything that the CA {names} certified, and make a new CA?")
+        reloader = session.reloader(state, wanted=reload)
+        passphrase = new if is_new else None
+        result = command.replace_ca(state, request, session.ask_passphrase, passphrase, reload=reloader)
+    _print(session, result.status, result.cas, _replaced_values(result))
+    _tell_what_follows(session, result, is_new=is_new)
+    return None
+
+
+def _tell_what_follows(session: Session, result: Replacement, *, is_new: bool) -> None:
+    last = result.replaced[-1]
+    if result.status == "was-replaced":
+        session.message(
+            f"nothing more was done: CA {last.fingerprint[:16]} was replaced on {rfc3339(last.replaced_at)}. Was the"
+            " key of the CA that issues now stolen too? Then type: iotonboard ca replace"
+            f" {result.cas[0].fingerprint[:16]} --compromised"
+        )
+    elif not is_new:
+        session.message("warning: the new key has the passphrase of the stolen one; type: iotonboard ca passwd")
+    session.message(f"the CA that issues now has the fingerprint {result.cas[0].fingerprint}")
+    session.message("next: iotonboard pack, and apply it with --ca and the new CA's file, fingerprints compared by eye")
+    if result.waiting_brokers:
+        session.message(f"next: iotonboard broker issue, for each of: {', '.join(result.waiting_brokers)}")
+    if result.waiting_devices:
+        path = os.path.join(last.folder, "devices.csv")
+        session.message(f"next: iotonboard renew --batch {path}: {result.waiting_devices} devices have no certificate")
+    session.message("then: iotonboard backup; the run-book 'A stolen CA key' has the rest")
+
+
+def _replaced_values(result: Replacement | CaStatus) -> dict[str, object]:
+    """What is said of CAs whose keys were stolen, where there are any."""
+    if not result.replaced:
+        return {}
+    return {
+        "replaced": [
+            {
+                "name": one.name,
+                "ca_fingerprint": one.fingerprint,
+                "replaced_at": rfc3339(one.replaced_at),
+                "last_crl_number": one.last_crl_number,
+                "until": rfc3339(one.until),
+                "path": one.folder,
+            }
+            for one in result.replaced
+        ],
+        "waiting_devices": result.waiting_devices,
+        "waiting_brokers": list(result.waiting_brokers),
+    }
+
+
+def _print(
+    session: Session, status: str, cas: Sequence[Standing], replaced: Mapping[str, object] | None = None
+) -> None:
     issuing = cas[0]
     values = {
         "status": status,
@@ -103,6 +221,7 @@ def _print(session: Session, status: str, cas: Sequence[Standing]) -> None:
         "not_after": rfc3339(issuing.not_after),
         "crl_number": issuing.crl_number,
         "cas": [_values(one) for one in cas],
+        **(replaced or {}),
     }
     if session.json:
         output.write_json(session.command, values)
@@ -114,6 +233,9 @@ def _print(session: Session, status: str, cas: Sequence[Standing]) -> None:
         for one in cas
     ]  # fmt: skip
     output.write_table([""] * len(rows[0]), rows)
+    if replaced:
+        devices, brokers = replaced["waiting_devices"], replaced["waiting_brokers"]
+        output.write_line(f"replaced\t{devices} devices wait\tbrokers that wait: {brokers}")
 
 
 def _values(one: Standing) -> dict[str, object]:
@@ -135,41 +257,41 @@ def _values(one: Standing) -> dict[str, object]:
 )
 def passwd(
     session: Session,
-    new_passphrase_file: Annotated[
-        str | None,
-        typer.Option("--new-passphrase-file", metavar="FILE", help="File whose first line is the new passphrase."),
-    ] = None,
-    generate_key_file: Annotated[
-        str | None,
-        typer.Option("--generate-key-file", metavar="FILE", help="Make a random passphrase file there and use it."),
-    ] = None,
+    new_passphrase_file: NewPassphraseOption = None,
+    generate_key_file: GenerateKeyOption = None,
     weak: WeakOption = False,
 ) -> int | None:
     """Change the passphrase of the CA key. Certificates and bundles stay valid.
 
     Copies of the old key file, in backups for example, still open with the old passphrase.
     """
-    from iotonboard.ca.passphrase import generate_key_file as make_key_file
     from iotonboard.commands.ca_passwd import change_passphrase
+
+    new = _new_passphrase(session, new_passphrase_file, generate_key_file, weak=weak)
+    with session.open_state() as state:
+        paths = change_passphrase(state, session.ask_passphrase, new)
+    session.result({"key_files": paths}, "\n".join(f"{path}\tnew passphrase" for path in paths))
+    session.message("next: keep the new passphrase safe, make a new backup, and destroy the old ones")
+    return None
+
+
+def _new_passphrase(
+    session: Session, new_passphrase_file: str | None, generate_key_file: str | None, *, weak: bool
+) -> Callable[[], Passphrase]:
+    """What gives the new passphrase once it is needed: from one of the options, or a terminal."""
+    from iotonboard.ca.passphrase import generate_key_file as make_key_file
 
     if new_passphrase_file and generate_key_file:
         raise UsageError("more than one way to the new passphrase", hint="choose one of them")
     if new_passphrase_file == "-" and session.passphrase_file == "-":
         raise UsageError("stdin cannot be both passphrases", hint="put one of them into a file")
 
-    made: list[Passphrase] = []
-
+    @functools.cache
     def new() -> Passphrase:
-        if not made and generate_key_file is not None:
+        if generate_key_file is not None:
             # A change that was interrupted left the file: the same command again finishes it.
-            made.append(make_key_file(generate_key_file, os.urandom(32), is_resumed=os.path.exists(generate_key_file)))
-        elif not made:
-            asked = replace(session, passphrase_file=new_passphrase_file, environment={})
-            made.append(asked.new_passphrase(weak=weak))
-        return made[0]
+            return make_key_file(generate_key_file, os.urandom(32), is_resumed=os.path.exists(generate_key_file))
+        asked = replace(session, passphrase_file=new_passphrase_file, environment={})
+        return asked.new_passphrase(weak=weak)
 
-    with session.open_state() as state:
-        paths = change_passphrase(state, session.ask_passphrase, new)
-    session.result({"key_files": paths}, "\n".join(f"{path}\tnew passphrase" for path in paths))
-    session.message("next: keep the new passphrase safe, make a new backup, and destroy the old ones")
-    return None
+    return new

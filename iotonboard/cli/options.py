@@ -30,6 +30,7 @@ ValidityOption = Annotated[
 ]  # fmt: skip
 ReachOption = Annotated[bool, typer.Option("--yes", help="Topics that reach other devices' topics are meant.")]
 WeakOption = Annotated[bool, typer.Option("--weak", help="Take a short or common passphrase all the same.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask on a terminal.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 ReloadOption = Annotated[

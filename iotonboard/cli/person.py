@@ -57,6 +57,20 @@ def mode_to_give(path: str) -> str:
     return "700" if stat.S_ISDIR(mode) else "600"
 
 
+def confirm(question: str) -> None:
+    """Ask on a terminal whether to do what cannot be taken back; scripts are never asked.
+
+    Raises:
+        UsageError: the answer is not ``yes``.
+    """
+    if not sys.stdin.isatty():
+        return
+    sys.stderr.write(f"{question} Type yes: ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() != "yes":
+        raise UsageError("nothing was done", hint="answer 'yes', or say --yes")
+
+
 def ask_secret(text: str, *, repeat: bool) -> str:
     """Ask on the terminal, without showing what is typed.
 

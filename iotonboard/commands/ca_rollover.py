@@ -9,21 +9,18 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import refuse_changed, seal_audit, sealer, unlock, with_new_ca
 from iotonboard.ca.copies import refuse_copies
 from iotonboard.ca.crl import sign_crls
-from iotonboard.ca.founding import check_life, found_ca
+from iotonboard.ca.founding import check_life
 from iotonboard.ca.passphrase import key_is_encrypted
 from iotonboard.ca.rollover_status import Standing, name_of, standings
-from iotonboard.errors import ConflictError, KeyUnavailableError
+from iotonboard.ca.successor import NewCa, found_successor
+from iotonboard.errors import ConflictError
 from iotonboard.pki.facts import certificate_facts
-from iotonboard.pki.profiles import renamed
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.erasure import erase_retired_keys
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
@@ -32,26 +29,16 @@ from iotonboard.store import issuers
 from iotonboard.store.issuers import all_issuers, current_issuers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
     from datetime import datetime
 
-    from iotonboard.ca.authority import Authority, SigningCa, Unlock
+    from iotonboard.ca.authority import Unlock
     from iotonboard.ca.passphrase import Passphrase
-    from iotonboard.model import KeyType
     from iotonboard.state.state import State
     from iotonboard.store.issuers import IssuerRow
 
-_NAME_BOUND = 64  # octets: RFC 5280 appendix A.1, ub-common-name, as the library counts it
-_GENERATION = re.compile(r" G[0-9]+$")
 
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What the new CA shall be; what is ``None`` follows the CA that issues now."""
-
-    name: str | None
-    key_type: KeyType | None
-    validity_days: int
+Request = NewCa  # what the new CA shall be
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +72,7 @@ def begin(state: State, request: Request, ask_passphrase: Callable[[], Passphras
             _refuse_other_name(state, request.name)
         else:
             refuse_changed(state, opened)
-            grown = with_new_ca(state, opened, _found(state, opened, request, passphrase, now))
+            grown = with_new_ca(state, opened, found_successor(state, opened, request, passphrase, now))
             sign_crls(state, grown, now)
             mark_acl(state)  # its region names the CA that issues
             # The old CA's signature counts no more once it is retired.
@@ -122,45 +109,6 @@ def retire(state: State, unlock_ca: Unlock) -> Result:
     refuse_unpublished(publish(state, *EVERYTHING))
     erase_retired_keys(state)
     return Result("retired", standings(state), is_encrypted=key_is_encrypted(state))
-
-
-def _found(
-    state: State, opened: Authority, request: Request, passphrase: Passphrase | None, now: datetime
-) -> SigningCa:
-    """The new CA: named after the one that issues, with a key of the same type, unless the request says otherwise."""
-    rows = all_issuers(state.store)
-    taken = {name_of(row).casefold() for row in rows}
-    name = successor_name(name_of(rows[0]), taken) if request.name is None else request.name
-    if name.casefold() in taken:
-        raise ConflictError(
-            f"a CA of this state is called {name!r} already", hint="choose another --name: brokers tell CAs by it"
-        )
-    key_type = request.key_type or certificate_facts(rows[0].der).key_type
-    key_file, subject = f"ca-{rows[0].id + 1}.key", renamed(opened.active.issuer.name, name)
-    begin = state.config.backdated_to
-    try:
-        return found_ca(state, key_file, subject, key_type, request.validity_days, passphrase, now, not_before=begin)
-    except KeyUnavailableError as error:
-        path = os.path.join(state.paths.certs, key_file)
-        raise KeyUnavailableError(
-            f"{path!r} is of an interrupted rollover and does not open: {error.message}",
-            hint="move it away: no certificate was made with it; then run the command again",
-        ) from None
-
-
-def successor_name(current: str, taken: Collection[str]) -> str:
-    """The commonName with the next free generation: ``Plant CA``, ``Plant CA G2``, ``Plant CA G3``.
-
-    ``taken`` holds the names that are used, case-folded.
-    """
-    stem = _GENERATION.sub("", current)
-    for number in itertools.count(2):
-        suffix = f" G{number}"
-        kept = stem.encode()[: _NAME_BOUND - len(suffix)].decode(errors="ignore")  # no half of a letter
-        name = kept.rstrip() + suffix
-        if name.casefold() not in taken:
-            break
-    return name
 
 
 def _refuse_other_name(state: State, name: str | None) -> None:

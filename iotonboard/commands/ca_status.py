@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.ca.rollover_status import Standing, standings
+from iotonboard.ca.rollover_status import Replaced, Standing, replaced_cas, standings
+from iotonboard.store.compromised import count_waiting, waiting_brokers
 
 if TYPE_CHECKING:
     from iotonboard.state.state import State
@@ -13,13 +14,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """``status``: ``none`` or ``under-way``; the CA that issues stands first."""
+    """``status``: ``none`` or ``under-way``; the CA that issues stands first.
+
+    ``replaced`` are CAs whose keys were stolen; so many devices, and these brokers, have no new certificate since.
+    """
 
     status: str
     cas: tuple[Standing, ...]
+    replaced: tuple[Replaced, ...]
+    waiting_devices: int
+    waiting_brokers: tuple[str, ...]
 
 
 def ca_status(state: State) -> Result:
     """Look where a rollover stands; no key is needed."""
     cas = standings(state)
-    return Result("under-way" if len(cas) > 1 else "none", cas)
+    waiting = count_waiting(state.store), tuple(waiting_brokers(state.store))
+    return Result("under-way" if len(cas) > 1 else "none", cas, replaced_cas(state), *waiting)

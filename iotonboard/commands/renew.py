@@ -33,6 +33,7 @@ from iotonboard.pki.facts import certificate_facts
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.changes import revoke_certificates
 from iotonboard.store.certificates import is_device_made, sealed_key
+from iotonboard.store.compromised import awaits_reenrolment
 from iotonboard.store.device_search import DeviceFilter, find_devices
 from iotonboard.store.devices import device_named, device_record, refuse_retired
 from iotonboard.store.issuers import devices_behind, issuer_of
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from iotonboard.model import CertificateRecord, DeviceRecord
     from iotonboard.pki.csr import Csr
     from iotonboard.state.state import State
+    from iotonboard.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,7 @@ def _plan(
     if target.line and (earlier := note_seen(store, target.device_id, target.line)):
         raise ConflictError(f"{target.device_id!r} stands in line {earlier} already", hint="remove one of the two")
     device = device_record(store, target.device_id)
-    newest = _renewable(device, now)
+    newest = _renewable(store, device, now)
     within = options.expiring_within
     is_done = before.get(device.device_id) == newest.serial.hex
     if is_done or (within is not None and newest.validity.not_after >= now + timedelta(days=within)):
@@ -241,13 +243,15 @@ def _refuse_other_type(device: DeviceRecord, key_type: KeyType, wanted: KeyType 
         )
 
 
-def _renewable(device: DeviceRecord, now: datetime) -> CertificateRecord:
-    """The certificate that is renewed: the newest that nobody revoked."""
+def _renewable(store: Store, device: DeviceRecord, now: datetime) -> CertificateRecord:
+    """The certificate that is renewed: the newest that nobody revoked, or that only a stolen CA key ended."""
     name, status = str(device.device_id), device.status(now)
     if status == "retired":
         raise ConflictError(f"device {name!r} was retired", hint="register another id")
     if status == "on-hold":
         raise ConflictError(f"device {name!r} is on hold", hint=f"type: iotonboard release {name}")
+    if status == "revoked" and awaits_reenrolment(store, name):
+        return device.certificates[0]
     if status == "revoked":
         raise ConflictError(
             f"device {name!r} was revoked: a renewal would give it back its access",

@@ -12,6 +12,7 @@ from iotonboard.enrolment.results import manifest_serials
 from iotonboard.errors import IotOnboardError
 from iotonboard.pki.verifying import statement_holds
 from iotonboard.reading import read_file
+from iotonboard.store.compromised import is_compromised
 from iotonboard.store.issuers import all_issuers
 
 if TYPE_CHECKING:
@@ -22,11 +23,12 @@ _MAX_MANIFEST, _MAX_SIGNATURE = 1 << 28, 1 << 12
 
 
 def proved_serials(state: State, results: str) -> frozenset[SerialNumber]:
-    """Serials in the manifest of a results file, if one of this state's CAs signed it; else none."""
+    """Serials in the manifest of a results file, if a CA of this state signed it whose key nobody stole; else none."""
     try:
         manifest = read_file(results + ".manifest", limit=_MAX_MANIFEST)
         signature = read_file(results + ".manifest.sig", limit=_MAX_SIGNATURE)
-        is_signed = any(statement_holds(issuer.der, manifest, signature) for issuer in all_issuers(state.store))
+        believed = [one for one in all_issuers(state.store) if not is_compromised(state.store, one.id)]
+        is_signed = any(statement_holds(issuer.der, manifest, signature) for issuer in believed)
         return manifest_serials(manifest) if is_signed else frozenset()
     except IotOnboardError:
         return frozenset()

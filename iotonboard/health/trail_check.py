@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from iotonboard.pki.verifying import statement_holds
 from iotonboard.store import audit
 from iotonboard.store.audit import signed_head
-from iotonboard.store.issuers import all_issuers
+from iotonboard.store.issuers import current_issuers
 
 if TYPE_CHECKING:
     from iotonboard.store.audit import AuditHead
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 # What the detail of a row tells that the CA signs with it: what it issued, released, sealed, packed, or showed.
-_NEEDS_KEY = frozenset({"fingerprint", "released", "crl_number", "sealed", "counter", "password"})
+_NEEDS_KEY = frozenset({"fingerprint", "compromised", "released", "crl_number", "sealed", "counter", "password"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def _signed_head_problem(store: Store, newest: AuditHead) -> str:
     signed = signed_head(store)
     if signed is None:
         return "the signed head of the trail is missing"
-    certificate = next((row.der for row in all_issuers(store) if row.id == signed.issuer), None)
+    certificate = next((row.der for row in current_issuers(store) if row.id == signed.issuer), None)
     if not certificate or not statement_holds(certificate, audit.head_statement(signed.head), signed.signature):
         return "the head of the trail was not signed by this CA"
     seq = signed.head.seq

@@ -55,6 +55,11 @@ class Paths:
         return os.path.join(self.root, "generations")
 
     @property
+    def replaced(self) -> str:
+        """A folder for each CA whose key was stolen."""
+        return os.path.join(self.root, "replaced")
+
+    @property
     def ca_certificate(self) -> str:
         """The trust anchors, PEM."""
         return os.path.join(self.certs, "ca.crt")

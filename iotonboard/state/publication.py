@@ -22,6 +22,8 @@ from iotonboard.state import device_files, generations, outbox
 from iotonboard.state.acl_file import broker_placement, mark_acl, write_acl
 from iotonboard.state.alone import alone, as_told, attempt
 from iotonboard.state.places import Place, check_here, is_away, note_published, number_there, was_published
+from iotonboard.state.replaced_files import write_replaced
+from iotonboard.store.compromised import FILES_DUE
 from iotonboard.store.crls import generation_ders, newest_generation
 from iotonboard.store.issuers import current_issuers
 
@@ -224,6 +226,13 @@ def _copy_generation(state: State) -> None:
         generations.keep_generation(state.store, state.paths, state.config["generations_kept"])
 
 
+def publish_replaced(state: State) -> list[Unpublished]:
+    """Write what follows from a stolen CA key into its folder, once."""
+    if not state.store.meta(FILES_DUE):
+        return []
+    return alone(state, "replaced CA", state.paths.replaced, partial(write_replaced, state))
+
+
 def settle_deliveries(state: State) -> list[Unpublished]:
     """Write the deliveries that were recorded, and clear away those that ended."""
     try:
@@ -238,6 +247,7 @@ EVERYTHING: tuple[Step, ...] = (
     publish_acl,
     publish_device_files,
     publish_broker_files,
+    publish_replaced,
     keep_generation,
     settle_deliveries,
 )

@@ -16,12 +16,13 @@ from iotonboard.pki.crl_entry import entry_date, serial_and_reason
 from iotonboard.state.alone import each_alone
 from iotonboard.state.changes import date_of_next_list, revoke_certificates, revoke_unknown
 from iotonboard.store.certificates import certificate_by_serial, has_certificate, has_certificates
+from iotonboard.store.compromised import give_up_reenrolment, lost_certificates
 from iotonboard.store.devices import device_named, find_device
 from iotonboard.store.revocations import foreign_entry, newest_revocation, revocable, revocation_of, set_crl_due
 from iotonboard.store.table_scan import TableScan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from iotonboard.model import Target
@@ -119,6 +120,7 @@ def _of_device(state: State, target: Target, order: _Order) -> Revoked:
     is_indexed = find_device(store, target.device_id) is not None or not order.scan.has_device(target.device_id)
     holder = device_named(store, target.device_id).device_id if is_indexed else DeviceId(target.device_id)
     is_indexed = is_indexed and has_certificates(store, holder)
+    _give_up(state, lost_certificates(store, holder), holder, order.now)
     serials = tuple(revocable(store, holder, earliest, order.reason, by_index=is_indexed))
     if serials:
         revoke_certificates(state, serials, order.reason, order.now, subject=holder, dated=order.dated)
@@ -140,12 +142,19 @@ def _of_certificate(state: State, target: Target, order: _Order) -> Revoked:
             f"certificate {serial.hex} belongs to {holder!r}, not to {target.device_id!r}",
             hint="leave the id out, or correct it",
         )
+    _give_up(state, [serial], holder, order.now)
     stands = certificate.revocation
     if stands is not None and not order.reason.replaces(stands.reason):
         return Revoked(holder, (), stands.reason, stands.revocation_date, is_scanned=not is_indexed)
     revoke_certificates(state, (serial,), order.reason, order.now, subject=holder, dated=order.dated)
     date = order.dated if stands is None or stands.is_hold else stands.revocation_date
     return Revoked(holder, (serial,), order.reason, date, is_scanned=not is_indexed)
+
+
+def _give_up(state: State, serials: Sequence[SerialNumber], holder: str, now: datetime) -> None:
+    """What ended with a stolen CA key alone is now revoked for its own sake: its holder gets no other one for it."""
+    if serials and give_up_reenrolment(state.store, serials):
+        state.record(now, holder, serial=serials[-1].hex, detail={"reenrolment": "given up"})
 
 
 def _of_unknown(state: State, target: Target, serial: SerialNumber, order: _Order) -> Revoked:

@@ -30,7 +30,7 @@ _ROWS_PER_PART = 1000
 # Single values that only say what was published, or since when something is so; and the trail's own.
 NOTES = (
     "acl_published", "acl_row", "acl_seen", "acl_settings", "ca_published", "clock_disputed", "clock_settled",
-    "crl_published", "crl_seen", "generation_kept", "log_holds_secrets",
+    "crl_published", "crl_seen", "generation_kept", "log_holds_secrets", "replaced_files",
 )  # fmt: skip
 
 
@@ -76,6 +76,11 @@ TABLES = (
         "id", "generation", "issuer", "number", "this_update", "next_update", "revoked", "created_at",
     )),
     Sealed("broker", ("host",), ("host", "port", "has_plain_key", "folder")),
+    # Without the list's octets, as above.
+    Sealed("compromised_ca", ("issuer",), (
+        "issuer", "replaced_at", "anchors", "old_signature", "new_signature",
+    )),
+    Sealed("reenrolment", _CERTIFICATE, ("certificate", "issuer")),
     Sealed("released", _CERTIFICATE, ("certificate", "released_at")),
     Sealed("known_crl", ("sha256",), ("sha256", "issuer", "number")),
     Sealed("setting", ("key",), ("key", "value")),

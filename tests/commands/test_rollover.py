@@ -14,7 +14,7 @@ import pytest
 from cryptography import x509
 from iotonboard.ca.ca_key import load_ca_key
 from iotonboard.ca.passphrase import parse_passphrase_file
-from iotonboard.commands.ca_rollover import successor_name
+from iotonboard.ca.successor import successor_name
 from iotonboard.errors import KeyUnavailableError
 
 from support.client import open_bundle

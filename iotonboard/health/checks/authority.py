@@ -14,6 +14,7 @@ from iotonboard.pki.keys import HUMAN_ITERATIONS, RANDOM_ITERATIONS, kdf_iterati
 from iotonboard.pki.pem import pem_decode_all
 from iotonboard.reading import read_file
 from iotonboard.state.places import Place, check_here
+from iotonboard.store.compromised import count_waiting, waiting_brokers
 from iotonboard.store.issuers import current_issuers, valid_devices
 
 if TYPE_CHECKING:
@@ -56,7 +57,9 @@ def ca_certificate(state: State) -> Outcome:
 
 
 def ca_rollover(state: State) -> Outcome:
-    """Devices leave the old CA before it ends; an old CA without devices can be retired."""
+    """Devices leave the old CA before it ends, and one that was stolen; an old CA without devices can be retired."""
+    if waiting := _waiting(state):
+        return waiting
     _, *old = current_issuers(state.store)
     if not old:
         return ok("none is under way")
@@ -68,6 +71,19 @@ def ca_rollover(state: State) -> Outcome:
     if left < state.config["expiring.device_days"]:
         return warning(message, "type: iotonboard renew --old-ca")
     return ok(message)
+
+
+def _waiting(state: State) -> Outcome | None:
+    """Who has no certificate since the key of their CA was stolen."""
+    if hosts := waiting_brokers(state.store):
+        return failed(
+            f"the broker {hosts[0]!r} has its certificate from a CA whose key was stolen",
+            f"type: iotonboard broker issue {hosts[0]}, and give the broker its new files",
+        )
+    if devices := count_waiting(state.store):
+        message = f"{devices} devices have no certificate since the key of their CA was stolen"
+        return warning(message, f"type: iotonboard renew --batch {state.paths.replaced}/.../devices.csv")
+    return None
 
 
 def passphrase(state: State) -> Outcome:

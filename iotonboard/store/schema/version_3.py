@@ -53,6 +53,17 @@ TABLES: dict[str, tuple[str, ...]] = {
         number("has_plain_key", 0, 1),
         text("folder"),
     ),
+    # CAs whose key somebody stole: their last CRL, the file of anchors that followed with what both keys signed of it.
+    "compromised_ca": (
+        reference("issuer", "issuer", "PRIMARY KEY"),
+        time("replaced_at"),
+        octets("last_crl", 1, 1 << 30),
+        octets("anchors"),
+        octets("old_signature"),
+        octets("new_signature"),
+    ),
+    # The newest certificates of devices and brokers that had a valid one of such a CA.
+    "reenrolment": (reference("certificate", "certificate", "PRIMARY KEY"), reference("issuer", "issuer")),
     # Certificates whose hold ended, and when last: why they left a CRL.
     "released": (reference("certificate", "certificate", "PRIMARY KEY"), time("released_at")),
     # What is in place at brokers, as their machines said last.
@@ -73,7 +84,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "PRIMARY KEY (receipt, issuer)",
     ),
 }
-_HAVE_ROW_NUMBERS = ("setting_seal", "broker_receipt")
+_HAVE_ROW_NUMBERS = ("setting_seal", "broker_receipt", "compromised_ca")
 # Number of the first CRL that has it: so a broker's number says what is in force there. The index is not by issuer: a
 # CRL is to be read from the table, in the order of the certificates.
 _LISTED = (

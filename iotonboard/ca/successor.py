@@ -1,0 +1,83 @@
+"""The CA that follows another one: its name, its key and its certificate."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from iotonboard.ca.founding import found_ca
+from iotonboard.ca.rollover_status import name_of
+from iotonboard.errors import ConflictError, KeyUnavailableError
+from iotonboard.pki.facts import certificate_facts
+from iotonboard.pki.profiles import renamed
+from iotonboard.store.issuers import all_issuers
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+
+    from iotonboard.ca.authority import Authority, SigningCa
+    from iotonboard.ca.passphrase import Passphrase
+    from iotonboard.model import KeyType
+    from iotonboard.state.state import State
+
+_NAME_BOUND = 64  # octets: RFC 5280 appendix A.1, ub-common-name, as the library counts it
+_GENERATION = re.compile(r" G[0-9]+$")
+
+
+@dataclass(frozen=True, slots=True)
+class NewCa:
+    """What the new CA shall be; what is ``None`` follows the CA that issues now."""
+
+    name: str | None
+    key_type: KeyType | None
+    validity_days: int
+
+
+def found_successor(
+    state: State, opened: Authority, request: NewCa, passphrase: Passphrase | None, now: datetime
+) -> SigningCa:
+    """Make the new CA inside the caller's transaction: after the one that issues, unless the request says otherwise.
+
+    Raises:
+        ConflictError: a CA had that name before.
+        KeyUnavailableError: a key that an interrupted call left does not open with the passphrase.
+        PolicyError: its name cannot be one.
+        BusyError: the disk refuses.
+    """
+    rows = all_issuers(state.store)
+    taken = {name_of(row).casefold() for row in rows}
+    name = successor_name(name_of(rows[0]), taken) if request.name is None else request.name
+    if name.casefold() in taken:
+        raise ConflictError(
+            f"a CA of this state is called {name!r} already", hint="choose another --name: brokers tell CAs by it"
+        )
+    key_type = request.key_type or certificate_facts(rows[0].der).key_type
+    key_file, subject = f"ca-{rows[0].id + 1}.key", renamed(opened.active.issuer.name, name)
+    begin = state.config.backdated_to
+    try:
+        return found_ca(state, key_file, subject, key_type, request.validity_days, passphrase, now, not_before=begin)
+    except KeyUnavailableError as error:
+        path = os.path.join(state.paths.certs, key_file)
+        raise KeyUnavailableError(
+            f"{path!r} is of an interrupted call and does not open: {error.message}",
+            hint="move it away: no certificate was made with it; then run the command again",
+        ) from None
+
+
+def successor_name(current: str, taken: Collection[str]) -> str:
+    """The commonName with the next free generation: ``Plant CA``, ``Plant CA G2``, ``Plant CA G3``.
+
+    ``taken`` holds the names that are used, case-folded.
+    """
+    stem = _GENERATION.sub("", current)
+    for number in itertools.count(2):
+        suffix = f" G{number}"
+        kept = stem.encode()[: _NAME_BOUND - len(suffix)].decode(errors="ignore")  # no half of a letter
+        name = kept.rstrip() + suffix
+        if name.casefold() not in taken:
+            break
+    return name
