@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -133,21 +134,24 @@ def last_backup(state: State) -> dict[str, str]:
     return found
 
 
+def newest_row(state: State) -> dict[str, Any]:
+    return state.run("audit", "show", "--subject", "backup", "--json").json_lines[-1]
+
+
 def test_a_backup_counts_when_it_was_read_back_and_a_failure_is_told(state: State, tmp_path: Path) -> None:
     assert last_backup(state)["status"] == "ok"
     for words, code in ((tmp_path / "no" / "b.zip", 8), (state.acl, 4)):
         state.run("backup", words, expect=code)
         assert last_backup(state)["status"] == "warning"
         assert "failed" in last_backup(state)["message"]
-        failure = state.run("audit", "show", "--json").json_lines[-1]
-        assert failure["subject"] == "backup"
+        failure = newest_row(state)
         assert failure["detail"]["path"] == str(words)
         assert failure["detail"]["failed"]
     state.run("backup", tmp_path / "b.zip", env={"IOTONBOARD_PASSPHRASE_FILE": str(state.acl)}, expect=7)
     assert last_backup(state)["status"] == "warning"
     made = state.json("backup", tmp_path / "b.zip")
     assert last_backup(state)["status"] == "ok"
-    assert state.run("audit", "show", "--json").json_lines[-1]["detail"]["sha256"] == made["sha256"]
+    assert newest_row(state)["detail"]["sha256"] == made["sha256"]
     state.run("audit", "verify")
 
 

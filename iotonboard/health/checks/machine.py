@@ -151,7 +151,8 @@ def backup(state: State) -> Outcome:
     """There is a backup that was read back, is not old, and has the key of the issuing CA; none failed since."""
     last, now = state.store.moment("last_backup"), state.clock()
     newest, oldest = current_issuers(state.store)[0], current_issuers(state.store)[-1]
-    if failed_at := state.store.moment("backup_failed"):
+    failed_at = state.store.moment("backup_failed")
+    if failed_at and state.store.number("backup_failed"):  # 0: none failed since the last one
         return warning(f"the backup of {rfc3339(failed_at)} failed, or is not at its end", _SEE_FAILURE)
     if last is None:
         if now - oldest.created_at < timedelta(days=NEW_CA_DAYS):
