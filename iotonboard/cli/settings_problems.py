@@ -66,7 +66,9 @@ def problem_lines(settings: Config) -> Iterator[str]:
 
 def in_words(counts: Mapping[str, int]) -> str:
     """How many rows which commands added to the trail."""
-    return f"{sum(counts.values())} rows ({', '.join(f'{command} {count}' for command, count in counts.items())})"
+    count = sum(counts.values())
+    kinds = ", ".join(f"{command} {number}" for command, number in counts.items())
+    return f"{count} row{'s' if count != 1 else ''} ({kinds})"
 
 
 def unsealed_lines(state: State) -> Iterator[str]:
@@ -76,8 +78,8 @@ def unsealed_lines(state: State) -> Iterator[str]:
     found = unsealed(state)
     if found.added:
         yield (
-            f"{in_words(found.added)} of the trail were added without the passphrase since the CA signed it last, and"
-            " are sealed by the next command that signs; 'iotonboard audit show --unsealed' shows them"
+            f"{in_words(found.added)} of the trail, added without the passphrase since the CA signed it last, will be"
+            " sealed by the next command that signs; 'iotonboard audit show --unsealed' shows them"
         )
     if found.left:
         tables = ", ".join(f"{table} {count}" for table, count in found.left.items())

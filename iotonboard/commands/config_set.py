@@ -59,7 +59,8 @@ def set_value(
             set_without_key(state, key, value, now)
         else:
             seal_settings(state, values, now, sealer(authority))
-            seal_audit(state, authority)
         note_file(state)
+        if authority is not None:
+            seal_audit(state, authority)  # at the end: it seals what was changed before
     kept = write_settings_file(state, values, named=state.config.file.values)
     return Result(value, kept)

@@ -81,7 +81,7 @@ def test_nothing_is_left_that_locks_the_owner_out(plant: State) -> None:
         assert _roots(plant.path) == [], command
     assert _as_owner(plant, "revoke", "press-17").exit_code == 0
     operators = {row["operator"] for row in plant.run("audit", "show", "--json").json_lines}
-    assert operators == {"root", "unknown"}  # who it was, the trail says all the same
+    assert operators == {"root (uid 0)", "uid 12345"}  # who it was, the trail says all the same
 
 
 def test_what_root_left_is_told_with_what_to_type(plant: State) -> None:
