@@ -120,14 +120,15 @@ def test_a_row_that_is_taken_back_leaves_no_gap_in_the_trail(state: State, tmp_p
 
 
 def test_a_row_that_the_database_refuses_half_way_leaves_nothing(state: State, devices_csv: Path) -> None:
+    state.register("early", "--validity-days", "20")
     with contextlib.closing(sqlite3.connect(state.path / "devices.db")) as connection:
-        # An index by which the second certificate's row is the same as the first one's.
-        connection.execute("CREATE UNIQUE INDEX refusing ON pending (iif(certificate = 2, 1, certificate))")
-    devices_csv.write_text("device_id\npress-1\npress-2\npress-3\n")
+        # An index by which there is one certificate of less than forty days.
+        connection.execute("CREATE UNIQUE INDEX refusing ON certificate (iif(not_after - not_before < 3456000, 0, id))")
+    devices_csv.write_text("device_id,validity_days\npress-1,\npress-2,30\npress-3,\n")
     result = state.run("register", "--batch", devices_csv, "--json", expect=6)
     assert [answer["status"] for answer in result.json_lines] == ["created", "failed", "created"]
     assert "line 3: the database refuses a value: UNIQUE constraint failed" in result.stderr
-    assert listed(state) == ["press-1", "press-3"]
+    assert listed(state) == ["early", "press-1", "press-3"]
     state.run("audit", "verify")
 
 
