@@ -127,7 +127,7 @@ def test_a_row_that_the_database_refuses_half_way_leaves_nothing(state: State, d
     devices_csv.write_text("device_id,validity_days\npress-1,\npress-2,30\npress-3,\n")
     result = state.run("register", "--batch", devices_csv, "--json", expect=6)
     assert [answer["status"] for answer in result.json_lines] == ["created", "failed", "created"]
-    assert "line 3: the database refuses a value: UNIQUE constraint failed" in result.stderr
+    assert "line 3: the database has that already: UNIQUE constraint failed" in result.stderr
     assert listed(state) == ["early", "press-1", "press-3"]
     state.run("audit", "verify")
 
