@@ -54,8 +54,8 @@ def seal_rows(state: State, now: datetime, *, is_repair: bool = False) -> None:
 
 def note_event(state: State) -> None:
     """Let the time of this transaction be the measure for the clock from now on, unless that is disputed."""
-    clock = state.read_clock()
-    if not clock.dispute and (clock.last_event is None or clock.now > clock.last_event):
+    clock, noted = state.read_clock(), state.store.moment("last_event")
+    if not clock.dispute and (noted is None or clock.now > noted):
         state.store.set_meta("last_event", to_epoch(clock.now))
 
 

@@ -55,7 +55,8 @@ def add_ca(state: State) -> None:
 
 
 REVOKE_B = (
-    "INSERT INTO revocation SELECT c.id, c.issuer, 1, 'unspecified', c.not_after, r.entry_der"
+    "INSERT INTO revocation (certificate, issuer, revocation_date, reason, not_after, entry_der)"
+    " SELECT c.id, c.issuer, 1, 'unspecified', c.not_after, r.entry_der"
     " FROM certificate c, revocation r WHERE c.device = 2 LIMIT 1"
 )
 LONGER_LIFE = "UPDATE certificate SET not_after = not_after + 1 WHERE device = 2"

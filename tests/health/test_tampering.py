@@ -172,7 +172,8 @@ EDITS: dict[str, tuple[Edit, str]] = {
     "revoked certificate expired": (f"UPDATE revocation SET not_after = 1 WHERE certificate = {OWN}", " own:"),
     "entry of a list": (f"UPDATE revocation SET entry_der = {_ENTRY} WHERE certificate = {OWN}", " own:"),
     "revocation added": (
-        f"""INSERT INTO revocation SELECT {B}, issuer, revocation_date, reason, not_after, entry_der FROM revocation
+        f"""INSERT INTO revocation (certificate, issuer, revocation_date, reason, not_after, entry_der)
+            SELECT {B}, issuer, revocation_date, reason, not_after, entry_der FROM revocation
         WHERE certificate = {OWN}""", " b:"
     ),
     # what else is about certificates
@@ -239,7 +240,7 @@ EDITS: dict[str, tuple[Edit, str]] = {
     "setting noted": ("INSERT INTO setting VALUES ('backup_days', '9')", "backup_days"),
     "vault": ("UPDATE meta SET value = x'00' WHERE key = 'vault'", "vault"),
     "vault gone": ("DELETE FROM meta WHERE key = 'vault'", "vault"),
-    "last event": ("UPDATE meta SET value = value + 60 WHERE key = 'last_event'", "last_event"),
+    "last event": ("UPDATE meta SET value = 1 WHERE key = 'last_event'", "last_event"),
     "waiting revocations": ("UPDATE meta SET value = 0 WHERE key = 'unlisted_revocations'", "unlisted_revocations"),
     "changes of the ACL": ("UPDATE meta SET value = 900 WHERE key = 'acl_changes'", "acl_changes"),
     "counter of packages": ("INSERT INTO meta VALUES ('package_counter', 4000000000)", "package_counter"),
