@@ -33,6 +33,7 @@ FILES: dict[Step, set[str]] = {
         for name in ("device.crt", "device.key", "creds.zip")
     },
     publication.publish_broker_files: {"certs/brokers/broker.test/broker.crt", "certs/brokers/broker.test/broker.key"},
+    publication.publish_replaced: set(),  # only where a CA was replaced
     publication.keep_generation: {f"{GENERATION}/crl.pem", f"{GENERATION}/mosquitto.acl"},
     publication.settle_deliveries: {DELIVERED},
 }
