@@ -7,8 +7,9 @@ from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from iotonboard.cli import output
 from iotonboard.cli.targets import exit_code_with
-from iotonboard.errors import InterruptedBatchError
+from iotonboard.errors import InterruptedBatchError, UnpublishedError
 from iotonboard.model import Refused
 
 if TYPE_CHECKING:
@@ -71,6 +72,26 @@ def tell(
     return Told(counts, exit_code)
 
 
+@contextmanager
+def answering(
+    session: Session, passwords: str | None, *, is_json: bool
+) -> Iterator[tuple[PasswordFile | None, Callable[[], bool]]]:
+    """What a call that answers for devices runs in: the file for ``passwords``, and whether it was asked to stop.
+
+    Behind answers that are JSON, what could not be signed or published is one object more.
+
+    Raises:
+        UnpublishedError: as it was raised in the block.
+    """
+    try:
+        with _open_passwords(passwords) as password_file, _stop_signal() as stopped:
+            yield password_file, stopped
+    except UnpublishedError as error:
+        if is_json:
+            output.write_json(session.command, {"unpublished": output.unpublished_values(error.unpublished)})
+        raise
+
+
 def _watched(
     session: Session, answers: Generator[Enrolled | Refused], total: int | None
 ) -> AbstractContextManager[Iterator[Enrolled | Refused]]:
@@ -104,7 +125,7 @@ def results_file(state: State, verb: str, path: str | None, *, is_many: bool) ->
     return ResultsFile(path or default_path(state.paths.root, verb, state.clock()))
 
 
-def open_passwords(path: str | None) -> AbstractContextManager[PasswordFile | None]:
+def _open_passwords(path: str | None) -> AbstractContextManager[PasswordFile | None]:
     """The file that takes the bundle passwords, if one is asked for."""
     if path is None:
         return nullcontext()
@@ -114,7 +135,7 @@ def open_passwords(path: str | None) -> AbstractContextManager[PasswordFile | No
 
 
 @contextmanager
-def stop_signal() -> Iterator[Callable[[], bool]]:
+def _stop_signal() -> Iterator[Callable[[], bool]]:
     """Turn Ctrl-C and SIGTERM into a question that is asked between groups; a second one ends at once."""
     received: list[int] = []
 

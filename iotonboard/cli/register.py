@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from iotonboard.cli import output
-from iotonboard.cli.batch import open_passwords, refuse_stopped, results_file, stop_signal, tell, worker_starter
+from iotonboard.cli.batch import answering, refuse_stopped, results_file, tell, worker_starter
 from iotonboard.cli.complete import complete_format
 from iotonboard.cli.options import BatchOption, IdColumnOption, ReachOption, ReloadOption, ValidityOption
 from iotonboard.cli.session import RELOAD_NEXT, Session, verb
@@ -112,10 +112,11 @@ def register(
         is_stream=stream,
         reach=yes,
         own_rules=own_rules,
+        tell_unpublished=output.write_unpublished,
     )
     named, is_json = count or max(len(ids or ()), 1), session.json or stream
     is_list = bool(batch is not None or stream or csr_dir)
-    with session.open_state() as state, open_passwords(passwords) as password_file, stop_signal() as stopped:
+    with session.open_state() as state, answering(session, passwords, is_json=is_json) as (password_file, stopped):
         _say_where_keys_belong(
             session, state.config["key_origin"], csr=bool(csr or csr_dir), is_list=bool(batch or stream)
         )

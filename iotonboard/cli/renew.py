@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from iotonboard.cli.batch import open_passwords, refuse_stopped, results_file, stop_signal, tell, worker_starter
+from iotonboard.cli.batch import answering, refuse_stopped, results_file, tell, worker_starter
 from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument, ValidityOption
 from iotonboard.cli.session import Session, verb
 from iotonboard.cli.targets import check_list, named_targets
@@ -103,7 +103,7 @@ def renew(
         strict=strict,
         call=_name_call(batch, id_column, expiring_within, old_ca, rekey, same_key, validity_days),
     )
-    with session.open_state() as state, open_passwords(passwords) as password_file, stop_signal() as stopped:
+    with session.open_state() as state, answering(session, passwords, is_json=session.json) as (password_file, stopped):
         kept = results_file(state, "renew", results, is_many=len(ids or ()) != 1)
         answers = command.renew(
             state,

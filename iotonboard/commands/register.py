@@ -20,7 +20,7 @@ from iotonboard.enrolment.answer_files import keep_all
 from iotonboard.enrolment.batch import Enrolled, Pace, Plan, run_batch
 from iotonboard.enrolment.desk import Order
 from iotonboard.enrolment.record import record_certificate, refuse_used_key
-from iotonboard.errors import ConflictError
+from iotonboard.errors import ConflictError, UnpublishedError
 from iotonboard.model import DeviceId, KeyType, SerialNumber
 from iotonboard.pki.certificates import validity_for
 from iotonboard.pki.csr import parse_csr
@@ -32,8 +32,8 @@ from iotonboard.state.publication import (
     EVERYTHING,
     publish,
     published_numbers,
-    refuse_unpublished,
     reload_behind,
+    try_reload,
 )
 from iotonboard.state.reach import others_of
 from iotonboard.store.devices import add_device, device_named, device_record, find_device, refuse_retired
@@ -41,7 +41,7 @@ from iotonboard.store.list_duplicates import note_seen
 from iotonboard.store.topics import add_topic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from iotonboard.ca.authority import Authority, Unlock
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from iotonboard.enrolment.batch import StartWorkers
     from iotonboard.enrolment.desk import Issued
     from iotonboard.enrolment.request import Request
+    from iotonboard.errors import Unpublished
     from iotonboard.model import Refused, TopicRule
     from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
@@ -62,6 +63,8 @@ class Options:
     ``is_stream`` requests are committed and answered one by one; their files are made durable some at a time.
     ``reach``: topics of other devices are meant, and with ``own_rules`` the rights of the operator's users.
     ``reload`` is done on a stream whenever it rests; at the end of any call the caller does it (``reload_broker``).
+    ``tell_unpublished`` is called on a stream with what could not be published or reloaded yet: the stream goes on, and
+    tries again whenever it rests, and at its end.
     """
 
     if_exists: str = "fail"
@@ -72,6 +75,7 @@ class Options:
     reach: bool = False
     own_rules: bool = False
     reload: Reload | None = None
+    tell_unpublished: Callable[[UnpublishedError], object] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +107,15 @@ def register(
         KeyUnavailableError: the CA key cannot be opened.
         PolicyError: the clock cannot be right.
         BusyError: the state is locked or the disk refuses; what was answered is durable.
+        UnpublishedError: at the end not everything is published; what was answered stays.
     """
     authority = unlock()
-    backlog = FileBacklog() if options.is_stream else None
+    backlog, put_off = FileBacklog() if options.is_stream else None, _PutOff(options.tell_unpublished)
     answers = run_batch(
         state,
         authority,
-        _publish_when_idle(state, backlog, requests, options.reload),
-        Pace(options.strict, stopped, start_workers, backlog),
+        _publish_when_idle(state, backlog, requests, options.reload, put_off),
+        Pace(options.strict, stopped, start_workers, backlog, put_off.add),
         plan=partial(_plan, state, authority, options, OwnRules(state, tell)),
         record=partial(_record, state, authority),
     )
@@ -133,18 +138,46 @@ def reload_broker(state: State, before: tuple[int, int], reload: Reload | None) 
     return reload is None and in_force(state) != before
 
 
+class _PutOff:
+    """What of a stream could not be published yet: told when it is new, and again when it was published meanwhile."""
+
+    def __init__(self, tell: Callable[[UnpublishedError], object]) -> None:
+        self._tell = tell
+        self._told: set[tuple[str, str]] = set()
+
+    def add(self, unpublished: Sequence[Unpublished]) -> None:
+        """Tell what is new of some that could not be published."""
+        if new := [one for one in unpublished if (one.what, one.path) not in self._told]:
+            self._told.update((one.what, one.path) for one in new)
+            self._tell(UnpublishedError(new))
+
+    def set(self, unpublished: Sequence[Unpublished]) -> None:
+        """The same, where these are all."""
+        self._told.intersection_update((one.what, one.path) for one in unpublished)
+        self.add(unpublished)
+
+
 def _publish_when_idle(
-    state: State, backlog: FileBacklog | None, requests: Iterable[Request | Refused | None], reload: Reload | None
+    state: State,
+    backlog: FileBacklog | None,
+    requests: Iterable[Request | Refused | None],
+    reload: Reload | None,
+    put_off: _PutOff,
 ) -> Iterator[Request | Refused]:
     """Nobody closes a stream that serves a whole shift: what is recorded is published whenever no line comes."""
+    is_due = False
     for request in requests:
         if request is not None:
             yield request
         elif backlog is not None:
             before = published_numbers(state)
-            refuse_unpublished(publish(state, backlog.settle, *EVERYTHING))
-            if reload and published_numbers(state) != before:
-                reload_behind(state, reload)
+            unpublished = publish(state, backlog.settle, *EVERYTHING)
+            is_due = is_due or published_numbers(state) != before
+            if reload and is_due:
+                refused = try_reload(state, reload)
+                is_due = bool(refused)
+                unpublished += refused
+            put_off.set(unpublished)
 
 
 def _plan(

@@ -33,7 +33,7 @@ from iotonboard.state.region_change import refuse_other_copy
 from iotonboard.store.revocations import is_crl_due
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from iotonboard.ca.authority import Authority
@@ -104,13 +104,14 @@ class Pace:
     With ``strict`` the first device that is refused ends it; otherwise it harms no other. ``stopped`` is asked between
     groups. ``start_workers`` gives a long batch more cores. With a ``backlog`` each device is a group of its own, and
     answered when its files are written; the last few may be not durable yet, and after a power cut the next command
-    writes them again.
+    writes them again. ``put_off`` is told which could not be written yet.
     """
 
     strict: bool = False
     stopped: Callable[[], bool] = lambda: False
     start_workers: StartWorkers | None = None
     backlog: FileBacklog | None = None
+    put_off: Callable[[Sequence[Unpublished]], object] = refuse_unpublished
 
 
 RequestT = TypeVar("RequestT", bound=Asked)
@@ -153,7 +154,7 @@ def run_batch(
                 yield from waiting
                 waiting = recorded
                 if pace.backlog is not None:
-                    publish_unsettled(state, waiting, pace.backlog)
+                    pace.put_off(publish_unsettled(state, waiting, pace.backlog))
                     yield from waiting
                     waiting = []
                 if pace.stopped() or (pace.strict and any(isinstance(one, Refused) for one in recorded)):
@@ -289,16 +290,19 @@ def _write_here(paths: Paths, group: list[PendingFiles]) -> Callable[[], dict[in
     return lambda: refused
 
 
-def publish_unsettled(state: State, waiting: list[Enrolled | Refused], backlog: FileBacklog) -> None:
+def publish_unsettled(state: State, waiting: list[Enrolled | Refused], backlog: FileBacklog) -> list[Unpublished]:
     """Write the files of the devices that wait, and make durable what the backlog holds when that is enough.
 
+    Returns what could not be written.
+
     Raises:
-        BusyError: the state is locked or the disk refuses.
+        BusyError: the state is locked.
     """
-    if _are_new(waiting) and len(backlog) < _UNSETTLED:
-        backlog.write(state)
-    elif _are_new(waiting):
-        refuse_unpublished(publish(state, backlog.settle, publish_device_files))
+    if not _are_new(waiting):
+        return []
+    if len(backlog) < _UNSETTLED:
+        return backlog.write(state)
+    return publish(state, backlog.settle, publish_device_files)
 
 
 def publish_all(

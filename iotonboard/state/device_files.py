@@ -6,6 +6,7 @@ What is to be written is noted beside the certificate's row (``store/pending.py`
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import BusyError, IotOnboardError, Unpublished
@@ -20,6 +21,7 @@ from iotonboard.files import (
     write_together,
 )
 from iotonboard.pki import pem
+from iotonboard.state.alone import attempt
 from iotonboard.state.places import Place, check_here, note_published
 from iotonboard.store.pending import clear_pending, pending_files, pending_groups
 
@@ -52,12 +54,14 @@ def write_brokers(state: State) -> list[Unpublished]:
 def writing(state: State, start: StartWriting) -> Iterator[None]:
     """Inside a transaction, write elsewhere, while the block runs, the device files that were noted before it.
 
-    What something else than the disk refuses stays noted: ``write_devices`` tells it.
+    What something else than the disk refuses, or is for a disk that is away, stays noted: ``write_devices`` tells it.
 
     Raises:
         BusyError: the disk refuses.
     """
-    _check_here(state)
+    if _away(state, is_broker=False):
+        yield
+        return
     group = pending_files(state.store, _GROUP, is_broker=False)
     finish = start(state.paths, group)
     try:
@@ -77,31 +81,41 @@ class FileBacklog:
     """
 
     def __init__(self) -> None:
-        self._written: dict[int, int] = {}  # certificate row -> hash of what was written
+        # Certificate row -> hash of what was written; nothing where that was refused, and is tried again behind settle.
+        self._written: dict[int, int | None] = {}
 
     def __len__(self) -> int:
         return len(self._written)
 
-    def write(self, state: State) -> None:
-        """Write the files of devices that nobody wrote yet.
+    def write(self, state: State) -> list[Unpublished]:
+        """Write the files of devices that nobody wrote yet; returns what refused which of them.
 
         Raises:
-            ConflictError: something that is no file is in the way.
-            BusyError: the state is locked, or the disk refuses.
+            BusyError: the state is locked.
         """
+        unpublished: list[Unpublished] = []
         with state.store.transaction(durable=False):
             while group := pending_files(state.store, _GROUP, after=max(self._written, default=0), is_broker=False):
-                _check_here(state)
-                _make_parent(state.paths, group)
+                if away := _away(state, is_broker=False):
+                    return away
                 for files in group:
-                    _prepare(state.paths, files)
-                    for path, content, placement in _wanted(state.paths, files):
-                        write_atomic(path, content, placement, durable=False)
-                    self._written[files.certificate] = hash(files)
+                    self._written[files.certificate] = None
+                    folder = _folder_of(state.paths, files).path
+                    unpublished += attempt("device files", folder, partial(self._write_one, state.paths, files))
+        return unpublished
+
+    def _write_one(self, paths: Paths, files: PendingFiles) -> None:
+        _make_parent(paths, [files])
+        _prepare(paths, files)
+        for path, content, placement in _wanted(paths, files):
+            write_atomic(path, content, placement, durable=False)
+        self._written[files.certificate] = hash(files)
 
     def settle(self, state: State) -> list[Unpublished]:
         """Make durable what is written: a publication step that comes before ``publish_device_files``."""
         written, self._written = self._written, {}
+        if _away(state, is_broker=False):
+            return []  # the step behind tells it, and writes all of them when the disk is back
         unpublished: list[Unpublished] = []
         for noted in pending_groups(state.store, _GROUP, is_broker=False):
             group = [files for files in noted if written.get(files.certificate) == hash(files)]
@@ -112,24 +126,22 @@ class FileBacklog:
 def _write_noted(state: State, *, is_broker: bool) -> list[Unpublished]:
     if not pending_files(state.store, 1, is_broker=is_broker):
         return []
-    try:
-        _check_here(state)
-    except IotOnboardError as error:
-        return [Unpublished("broker files" if is_broker else "device files", state.paths.certs, error)]
+    if away := _away(state, is_broker=is_broker):
+        return away
     unpublished: list[Unpublished] = []
     for group in pending_groups(state.store, _GROUP, is_broker=is_broker):
         unpublished += _note(state, group, write_group(state.paths, group))
     return unpublished
 
 
-def _check_here(state: State) -> None:
-    """Make sure that the disk that the folders are on is not away.
-
-    Raises:
-        BusyError: it is.
-    """
-    check_here(state, Place.CA)
+def _away(state: State, *, is_broker: bool) -> list[Unpublished]:
+    """That the disk that the folders are on is away, where it is."""
+    try:
+        check_here(state, Place.CA)
+    except IotOnboardError as error:
+        return [Unpublished("broker files" if is_broker else "device files", state.paths.certs, error)]
     note_published(state, Place.CA)
+    return []
 
 
 def _note(state: State, group: Sequence[PendingFiles], refused: Refused) -> list[Unpublished]:

@@ -91,7 +91,12 @@ def reload_behind(state: State, reload: Callable[[], None]) -> None:
     Raises:
         UnpublishedError: it was not reloaded; what is published stays.
     """
-    refuse_unpublished(attempt("reload", str(state.config["broker.reload"]), reload))
+    refuse_unpublished(try_reload(state, reload))
+
+
+def try_reload(state: State, reload: Callable[[], None]) -> list[Unpublished]:
+    """Reload the broker; returns that it was not, for who goes on."""
+    return attempt("reload", str(state.config["broker.reload"]), reload)
 
 
 def _sweep(state: State) -> None:

@@ -60,7 +60,7 @@ TABLES = (
         "created_at",
     )),
     Sealed("revocation", _CERTIFICATE, (
-        "certificate", "issuer", "revocation_date", "reason", "not_after", "entry_der",
+        "certificate", "issuer", "revocation_date", "reason", "not_after", "entry_der", "listed",
     )),
     Sealed("overlap", _CERTIFICATE, ("certificate", "ends_at")),
     Sealed("foreign_revocation", ("issuer", "serial"), ("issuer", "serial", "entry_der")),
@@ -82,6 +82,8 @@ TABLES = (
     )),
     Sealed("reenrolment", _CERTIFICATE, ("certificate", "issuer")),
     Sealed("released", _CERTIFICATE, ("certificate", "released_at")),
+    Sealed("broker_receipt", ("id",), ("id", "broker", "path", "time", "counter", "acl_change", "is_read")),
+    Sealed("broker_receipt_crl", ("receipt", "issuer"), ("receipt", "issuer", "number")),
     Sealed("known_crl", ("sha256",), ("sha256", "issuer", "number")),
     Sealed("setting", ("key",), ("key", "value")),
     Sealed("setting_seal", ("id",), ("id", "settings", "issuer", "signature", "created_at")),

@@ -9,16 +9,25 @@ from iotonboard.store import audit
 if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
-_BY_CERTIFICATE = frozenset({"certificate", "revocation", "overlap", "purge", "released"})
+_BY_CERTIFICATE = frozenset({"certificate", "revocation", "overlap", "purge", "released", "reenrolment"})
 _HOLDER = "SELECT coalesce(d.device_id, c.host) FROM certificate c LEFT JOIN device d ON d.id = c.device WHERE c.id = "
 _QUERIES = {
     "device": "SELECT device_id FROM device WHERE id = ?",
     "delivery": f"{_HOLDER} (SELECT certificate FROM delivery WHERE id = ?)",
     "receipt": f"{_HOLDER} (SELECT certificate FROM receipt WHERE id = ?)",
+    "broker_receipt": "SELECT broker FROM broker_receipt WHERE id = ?",
+    "broker_receipt_crl": "SELECT broker FROM broker_receipt WHERE id = ?",
     "topic": "SELECT device_id FROM device WHERE id = ?",
     "set_aside": "SELECT subject FROM set_aside WHERE id = ?",
 } | dict.fromkeys(_BY_CERTIFICATE, f"{_HOLDER} ?")
-_BY_ITSELF = {"issuer": "ca", "crl": "crl", "known_crl": "crl", "earlier_vault": "ca", "setting_seal": "settings"}
+_BY_ITSELF = {
+    "issuer": "ca",
+    "crl": "crl",
+    "known_crl": "crl",
+    "earlier_vault": "ca",
+    "setting_seal": "settings",
+    "compromised_ca": "ca",
+}
 
 
 def subject_of(store: Store, table: str, key: str, seq: int | None) -> str:

@@ -3,76 +3,14 @@
 from __future__ import annotations
 
 import json
-import select
 import signal
-import sqlite3
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from functools import partial
 
 import pytest
 
 from support.broker import wait_for
-from support.program import PROGRAM, State, program_environment
-
-_WAIT_S = 60
-
-
-class Stream:
-    """The co-process as a script holds it: write a line, read a line."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self.process = process
-        self._buffered = b""
-
-    def send(self, *lines: str | bytes) -> None:
-        assert self.process.stdin is not None
-        for line in lines:
-            self.process.stdin.write((line.encode() if isinstance(line, str) else line) + b"\n")
-        self.process.stdin.flush()
-
-    def answer(self) -> dict[str, Any]:
-        """The next answer; it must come although stdin stays open."""
-        assert self.process.stdout is not None
-        while b"\n" not in self._buffered:
-            if not select.select([self.process.stdout], [], [], _WAIT_S)[0]:
-                pytest.fail("no answer: the program waits for more input, or does not flush")
-            chunk = self.process.stdout.read1(1 << 16)  # type: ignore[attr-defined]
-            if not chunk:
-                pytest.fail(f"the stream ended: {self.process.stderr.read().decode()}")  # type: ignore[union-attr]
-            self._buffered += chunk
-        line, _, self._buffered = self._buffered.partition(b"\n")
-        return json.loads(line)
-
-    def ask(self, line: str | bytes) -> dict[str, Any]:
-        self.send(line)
-        return self.answer()
-
-    def close(self) -> tuple[int, str]:
-        """Close stdin; the exit code and stderr."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.stdin = None
-        rest, errors = self.process.communicate(timeout=_WAIT_S)
-        assert self._buffered + rest == b""
-        return self.process.returncode, errors.decode()
-
-
-@contextmanager
-def opened(state: State, *options: str) -> Iterator[Stream]:
-    process = subprocess.Popen(
-        [*PROGRAM, "register", "--stream", *options],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=program_environment(state=state),
-    )
-    try:
-        yield Stream(process)
-    finally:
-        process.kill()
-        process.communicate()
+from support.program import State
+from support.stream import WAIT_S, count_pending, opened
 
 
 def test_each_line_is_answered_when_its_device_is_committed(state: State) -> None:
@@ -108,10 +46,7 @@ def test_files_that_a_power_cut_emptied_are_written_again(state: State) -> None:
 
 
 def test_files_are_durable_when_the_stream_rests_and_when_it_ends(state: State) -> None:
-    def to_be_written() -> int:
-        with sqlite3.connect(state.path / "devices.db") as connection:
-            return connection.execute("SELECT count(*) FROM pending").fetchone()[0]
-
+    to_be_written = partial(count_pending, state)
     with opened(state) as stream:
         for number in range(5):
             stream.ask(f"press-{number}")
@@ -227,7 +162,7 @@ def test_a_signal_ends_the_stream_with_everything_done(state: State, number: sig
     with opened(state) as stream:
         stream.ask("press-1")
         stream.process.send_signal(number)
-        _, errors = stream.process.communicate(timeout=_WAIT_S)
+        _, errors = stream.process.communicate(timeout=WAIT_S)
         assert stream.process.returncode == 130
         assert "hint:" in errors.decode()
     assert "user press-1\n" in state.acl.read_text()
@@ -243,7 +178,7 @@ def test_a_reader_that_goes_away_harms_nothing(state: State) -> None:
         assert stream.process.stdin is not None
         stream.process.stdin.close()
         stream.process.stdin = None
-        assert stream.process.wait(_WAIT_S) != 0
+        assert stream.process.wait(WAIT_S) != 0
         assert b"Traceback" not in stream.process.stderr.read()  # type: ignore[union-attr]
         stream.process.stderr = stream.process.stdout = None
     state.run("register", "press-2", "--if-exists", "skip")

@@ -11,6 +11,7 @@ import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,8 +19,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from iotonboard.broker.receipt import read_receipt, render_receipt
 
 from support.program import State
+from support.site import Site
 
 Edit = str | Callable[[sqlite3.Connection], object]
 
@@ -46,6 +49,16 @@ def request(path: Path) -> None:
     path.write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
 
+def broker_receipt(state: State, folder: Path) -> Path:
+    """What broker-1 says of a package that it took."""
+    (folder / "site").mkdir()
+    site = Site(state, folder / "site")
+    site.apply(site.pack(), "--receipt", str(site.folder / "receipt"))
+    named = replace(read_receipt(str(site.folder / "receipt")), broker="broker-1")
+    (folder / "receipt").write_bytes(render_receipt(named))
+    return folder / "receipt"
+
+
 @pytest.fixture(scope="module")
 def whole_plant(pristine: State, tmp_path_factory: pytest.TempPathFactory) -> State:
     """A row in every table: devices in every stage, a broker, deliveries, receipts, purges, topics, settings, CAs."""
@@ -66,6 +79,7 @@ def whole_plant(pristine: State, tmp_path_factory: pytest.TempPathFactory) -> St
     state.run("retire", "gone")
     state.run("revoke", "--serial", "7A" * 20, "--unknown", "--reason", "superseded")
     state.run("gen-crl")
+    state.run("receipts", broker_receipt(state, folder))
     state.run("revoke", "a", "--reason", "keyCompromise", "--defer")
     return state
 
@@ -176,6 +190,8 @@ EDITS: dict[str, tuple[Edit, str]] = {
             SELECT {B}, issuer, revocation_date, reason, not_after, entry_der FROM revocation
         WHERE certificate = {OWN}""", " b:"
     ),
+    "revocation on an earlier list": (f"UPDATE revocation SET listed = 1 WHERE certificate = {A}", " a:"),
+    "revocation on no list yet": (f"UPDATE revocation SET listed = NULL WHERE certificate = {OWN}", " own:"),
     # what else is about certificates
     "overlap added": (f"INSERT INTO overlap VALUES ({B}, NULL)", " b:"),
     "overlap without an end": ("UPDATE overlap SET ends_at = NULL", " old:"),
@@ -210,6 +226,15 @@ EDITS: dict[str, tuple[Edit, str]] = {
     "purge added": (f"INSERT INTO purge VALUES ({B}, 1)", " b:"),
     "purge deleted": ("DELETE FROM purge", " bare:"),
     "purge of another day": ("UPDATE purge SET purged_at = 1", " bare:"),
+    # what is in place at brokers
+    "broker's receipt deleted": ("DELETE FROM broker_receipt", "broker_receipt"),
+    "broker's receipt with a later package": ("UPDATE broker_receipt SET counter = counter + 9", " broker-1:"),
+    "broker's receipt of a later ACL": ("UPDATE broker_receipt SET acl_change = 900", " broker-1:"),
+    "broker seen to read": ("UPDATE broker_receipt SET is_read = 1 - is_read", " broker-1:"),
+    "receipt of another broker": ("UPDATE broker_receipt SET broker = 'broker-2'", " broker-2:"),
+    "broker's receipt of another day": ("UPDATE broker_receipt SET time = time + 60", " broker-1:"),
+    "later list at a broker": ("UPDATE broker_receipt_crl SET number = 900", " broker-1:"),
+    "list at a broker deleted": ("DELETE FROM broker_receipt_crl", "broker-1"),
     # CAs, lists and settings
     "CA retired": ("UPDATE issuer SET retired_at = 1", "ca:"),
     "CA with another key file": ("UPDATE issuer SET key_file = 'x.key'", "ca:"),
