@@ -23,6 +23,7 @@ from iotonboard.state.acl_file import broker_placement, mark_acl, write_acl
 from iotonboard.state.alone import alone, as_told, attempt
 from iotonboard.state.places import Place, check_here, is_away, note_published, number_there, was_published
 from iotonboard.state.replaced_files import write_replaced
+from iotonboard.store.certificates import broker_hosts
 from iotonboard.store.compromised import FILES_DUE
 from iotonboard.store.crls import generation_ders, newest_generation
 from iotonboard.store.issuers import current_issuers
@@ -103,7 +104,8 @@ def _sweep(state: State) -> None:
     """Delete what an interrupted command of any kind left beside the files that it was about to replace."""
     paths = state.paths
     published = (paths.acl, paths.crl, *filter(None, [paths.broker_ca]))
-    for folder in {paths.root, paths.certs, *map(os.path.dirname, published)}:
+    brokers = (paths.broker(host).path for host in broker_hosts(state.store))
+    for folder in {paths.root, paths.certs, *map(os.path.dirname, published), *filter(os.path.isdir, brokers)}:
         with contextlib.suppress(IotOnboardError):  # the step that writes there says it better
             sweep_staging(folder)
 
