@@ -10,7 +10,7 @@ import typer
 
 from iotonboard.cli import output
 from iotonboard.cli.options import CsvOption
-from iotonboard.cli.session import Session, verb
+from iotonboard.cli.session import Session, clock, verb
 from iotonboard.errors import UsageError
 from iotonboard.model import rfc3339
 
@@ -33,16 +33,29 @@ def expiring(
     prometheus: Annotated[
         str | None, typer.Option("--prometheus", metavar="FILE", help="Write metrics; '-' is stdout.")
     ] = None,
+    crl: Annotated[
+        list[str] | None, typer.Option("--crl", metavar="FILE", help="A broker's CRLs, not a state.")
+    ] = None,
+    ca: Annotated[list[str] | None, typer.Option("--ca", metavar="FILE", help="A broker's CA file, no state.")] = None,
+    cert: Annotated[
+        list[str] | None, typer.Option("--cert", metavar="FILE", help="A broker's certificate, no state.")
+    ] = None,
 ) -> int | None:
-    """Show what will expire: devices, brokers, CA and CRL. Exit 9 when something is due."""
-    from iotonboard.commands.expiring import find_expiring
+    """Show what will expire: devices, brokers, CA and CRL. Exit 9 when something is due.
+
+    With --crl, --ca or --cert it watches those files alone, on a broker's machine, where there is no state.
+    """
+    from iotonboard.commands.expiring import find_expiring, find_in_files
     from iotonboard.health.expiry import render_ics, render_prometheus
 
     if sum((session.json, as_csv, ics == "-", prometheus == "-")) > 1:
         raise UsageError("stdout takes one form", hint="choose one of --json, --csv, --ics - and --prometheus -")
-    with session.open_state() as state:
-        files = {"ics": None if ics == "-" else ics, "prometheus": None if prometheus == "-" else prometheus}
-        found = find_expiring(state, within, **files)
+    files = {"ics": None if ics == "-" else ics, "prometheus": None if prometheus == "-" else prometheus}
+    if crl or ca or cert:
+        found = find_in_files({"crl": crl or (), "ca": ca or (), "cert": cert or ()}, within, clock(), **files)
+    else:
+        with session.open_state() as state:
+            found = find_expiring(state, within, **files)
     if ics == "-":
         sys.stdout.write(render_ics(found.due, found.at))
     elif prometheus == "-":

@@ -1,4 +1,4 @@
-"""``expiring``: what will expire among devices, brokers, CAs and CRLs."""
+"""``expiring``: what will expire among devices, brokers, CAs and CRLs of a state, or among a broker's files."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from iotonboard.broker.file_ends import BrokerMachine, ends_in_files
 from iotonboard.files import PUBLIC, write_atomic
 from iotonboard.health.expiry import Expiring, render_ics, render_prometheus
+from iotonboard.state.setting_table import SETTINGS
 from iotonboard.store.certificates import broker_certificates, broker_hosts
 from iotonboard.store.crls import crl_generation
 from iotonboard.store.device_search import DeviceFilter, find_devices
 from iotonboard.store.issuers import current_issuers, valid_devices
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from iotonboard.model import CertificateRecord
@@ -41,21 +43,56 @@ def find_expiring(
     Raises:
         BusyError: the disk refuses.
     """
+
+    def days(kind: str) -> int:
+        return within_days if within_days is not None else int(state.config[f"expiring.{kind}_days"])
+
     now, standing = state.clock(), tuple(_standing(state))
-    found = Result(tuple(_due(state, standing, within_days, now)), standing, now)
+    due = (*_due(standing, days, now), *_due_devices(state, days("device"), now))
+    return _written(Result(due, standing, now), ics, prometheus)
+
+
+def find_in_files(
+    files: Mapping[str, Sequence[str]],
+    within_days: int | None,
+    now: datetime,
+    *,
+    ics: str | None = None,
+    prometheus: str | None = None,
+) -> Result:
+    """As ``find_expiring``, of files by the fields of ``BrokerMachine``, without a state: the days are default.
+
+    Raises:
+        NotFoundError: there is no such file.
+        ConflictError: one is too large.
+        PolicyError: one holds none of what it is named for, or something damaged.
+        BusyError: one cannot be read, or the disk refuses.
+    """
+
+    def days(kind: str) -> int:
+        return within_days if within_days is not None else int(SETTINGS[f"expiring.{kind}_days"].default)
+
+    standing = tuple(
+        Expiring(one.kind, one.name, one.key, one.not_after, one.holder, place="on the workstation")
+        for one in ends_in_files(BrokerMachine(**files))
+    )
+    return _written(Result(tuple(_due(standing, days, now)), standing, now), ics, prometheus)
+
+
+def _written(found: Result, ics: str | None, prometheus: str | None) -> Result:
     if ics is not None:
-        write_atomic(ics, render_ics(found.due, now).encode("utf-8"), PUBLIC)
+        write_atomic(ics, render_ics(found.due, found.at).encode("utf-8"), PUBLIC)
     if prometheus is not None:
-        write_atomic(prometheus, render_prometheus(found.due, standing).encode("utf-8"), PUBLIC)
+        write_atomic(prometheus, render_prometheus(found.due, found.standing).encode("utf-8"), PUBLIC)
     return found
 
 
-def _due(state: State, standing: Iterable[Expiring], within_days: int | None, now: datetime) -> Iterator[Expiring]:
-    for item in standing:
-        days = within_days if within_days is not None else state.config[f"expiring.{item.kind}_days"]
-        if item.not_after <= now + timedelta(days=days):
-            yield item
-    window = timedelta(days=within_days if within_days is not None else state.config["expiring.device_days"])
+def _due(standing: Iterable[Expiring], days: Callable[[str], int], now: datetime) -> Iterator[Expiring]:
+    return (item for item in standing if item.not_after <= now + timedelta(days=days(item.kind)))
+
+
+def _due_devices(state: State, days: int, now: datetime) -> Iterator[Expiring]:
+    window = timedelta(days=days)
     chosen = DeviceFilter(expiring_before=now + window, expired_since=now - window)
     for device in find_devices(state.store, chosen, now):
         last = max((one for one in device.certificates if one.revocation is None), key=_not_after)

@@ -24,6 +24,7 @@ class Expiring:
     """One thing that expires. ``kind``: ``device``, ``broker``, ``ca`` or ``crl``; ``key``: its serial or number.
 
     ``holder`` stays the same when the thing is made anew: the device, the host, or the start of the CA's fingerprint.
+    ``place`` says where it is made anew, when that is not here.
     """
 
     kind: str
@@ -31,11 +32,12 @@ class Expiring:
     key: str
     not_after: datetime
     holder: str
+    place: str = ""
 
     @property
     def remedy(self) -> str:
-        """What to type."""
-        return REMEDIES[self.kind].format(name=self.name)
+        """What to type, and where."""
+        return (f"{self.place}: " if self.place else "") + REMEDIES[self.kind].format(name=self.name)
 
 
 def render_ics(items: Iterable[Expiring], now: datetime) -> str:
@@ -82,9 +84,11 @@ def render_prometheus(due: Iterable[Expiring], standing: Iterable[Expiring]) -> 
         *(f'iotonboard_expiring{{kind="{kind}"}} {number}' for kind, number in counts.items()),
         "# HELP iotonboard_not_after_seconds When the CA, the CRL of a CA or a broker expires, in seconds since 1970.",
         "# TYPE iotonboard_not_after_seconds gauge",
-        *(
-            f'iotonboard_not_after_seconds{{kind="{item.kind}",name="{item.holder}"}} {int(item.not_after.timestamp())}'
-            for item in standing
-        ),
+        *(f"iotonboard_not_after_seconds{_labels(item)} {int(item.not_after.timestamp())}" for item in standing),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _labels(item: Expiring) -> str:
+    name = item.holder.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'{{kind="{item.kind}",name="{name}"}}'

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.program import State
+from support.program import Result, State, run_cli
 from support.tools import need_module
 
 icalendar, parser = need_module("icalendar"), need_module("prometheus_client.parser")
@@ -129,3 +129,67 @@ def test_stdout_takes_one_form(fleet: State) -> None:
     assert fleet.run("expiring", "--ics", "-", expect=9).stdout.startswith("BEGIN:VCALENDAR")
     assert fleet.run("expiring", "--csv", expect=9).stdout.startswith("kind,name,not_after,key\n")
     fleet.run("expiring", "--csv", "--json", expect=2)
+
+
+# -- a broker's machine, without a state -------------------------------------------------------------------------------
+
+
+def on_a_broker(folder: Path, *words: str | Path, expect: int = 9) -> Result:
+    return run_cli("expiring", *words, state=folder / "no state", expect=expect)
+
+
+def broker_files(state: State) -> tuple[str | Path, ...]:
+    certificate = state.certs / "brokers" / "broker.test" / "broker.crt"
+    return "--crl", state.crl, "--ca", state.ca_cert, "--cert", certificate
+
+
+def test_a_broker_s_files_are_watched_without_a_state(fleet: State, tmp_path: Path) -> None:
+    due = on_a_broker(tmp_path, *broker_files(fleet), "--json").json_lines
+    assert [(one["command"], one["kind"], one["name"]) for one in due] == [("expiring", "broker", "broker.test")]
+    assert due[0]["key"] == fleet.json("broker", "show", "broker.test")["certificates"][0]["serial"]
+    on_a_broker(tmp_path, *broker_files(fleet), "--within", "1", expect=0)
+    later = on_a_broker(tmp_path, *broker_files(fleet), "--within", "3650")
+    assert {line.split("\t")[0] for line in later.stdout.splitlines()[1:]} <= {"broker", "ca", "crl"}
+    for remedy in ("gen-crl", "ca rollover begin", "broker issue broker.test"):
+        assert f"next: on the workstation: iotonboard {remedy}\n" in later.stderr
+    assert not (tmp_path / "no state").exists()
+
+
+def test_each_file_alone_is_watched_and_says_what_the_state_says(fleet: State, tmp_path: Path) -> None:
+    known = {one["kind"]: one for one in fleet.run("expiring", "--within", "3650", "--json", expect=9).json_lines}
+    words = broker_files(fleet)
+    for kind, start in (("crl", 0), ("ca", 2), ("broker", 4)):
+        done = on_a_broker(tmp_path, *words[start : start + 2], "--within", "3650", "--json")
+        ends = {one["kind"]: one["not_after"] for one in done.json_lines}
+        assert ends[kind] == known[kind]["not_after"]
+    device = fleet.device("soon") / "device.crt"
+    assert "device" in {one["kind"] for one in on_a_broker(tmp_path, "--cert", device, "--json").json_lines}
+
+
+def test_of_an_issuer_s_lists_the_one_that_lasts_longest_counts(fleet: State, tmp_path: Path) -> None:
+    before = fleet.crl.read_bytes()
+    fleet.run("gen-crl", "--next-update-days", "2")
+    both = tmp_path / "both.pem"
+    both.write_bytes(before + fleet.crl.read_bytes())
+    on_a_broker(tmp_path, "--crl", fleet.crl)
+    on_a_broker(tmp_path, "--crl", both, expect=0)
+
+
+def test_a_broker_s_calendar_and_metrics_are_some(fleet: State, tmp_path: Path) -> None:
+    on_a_broker(tmp_path, *broker_files(fleet), "--prometheus", tmp_path / "due.prom", "--ics", tmp_path / "due.ics")
+    text = (tmp_path / "due.prom").read_text()
+    (ends,) = [f for f in parser.text_string_to_metric_families(text) if f.name == "iotonboard_not_after_seconds"]
+    assert {sample.labels["kind"] for sample in ends.samples} == {"ca", "crl", "broker"}
+    (event,) = icalendar.Calendar.from_ical((tmp_path / "due.ics").read_bytes()).walk("VEVENT")
+    assert "on the workstation" in str(event["description"])
+
+
+@pytest.mark.parametrize("option", ["--crl", "--ca", "--cert"])
+def test_a_broker_s_file_that_is_away_or_damaged_is_an_error(fleet: State, tmp_path: Path, option: str) -> None:
+    assert "there is no file" in on_a_broker(tmp_path, option, tmp_path / "none", expect=5).stderr
+    whole = (fleet.crl if option == "--crl" else fleet.ca_cert).read_bytes()
+    for content in (b"", b"\0\xff", whole[:-30], whole.replace(b"M", b"A", 1), b"-----BEGIN X"):
+        (tmp_path / "damaged").write_bytes(content)
+        done = on_a_broker(tmp_path, option, tmp_path / "damaged", expect=6)
+        assert "damaged'" in done.stderr
+        assert "hint: " in done.stderr
