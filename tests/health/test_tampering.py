@@ -268,7 +268,7 @@ EDITS: dict[str, tuple[Edit, str]] = {
     "last event": ("UPDATE meta SET value = 1 WHERE key = 'last_event'", "last_event"),
     "waiting revocations": ("UPDATE meta SET value = 0 WHERE key = 'unlisted_revocations'", "unlisted_revocations"),
     "changes of the ACL": ("UPDATE meta SET value = 900 WHERE key = 'acl_changes'", "acl_changes"),
-    "counter of packages": ("INSERT INTO meta VALUES ('package_counter', 4000000000)", "package_counter"),
+    "counter of packages": ("INSERT OR REPLACE INTO meta VALUES ('package_counter', 4000000000)", "package_counter"),
     "calendar": ("INSERT INTO meta VALUES ('crl_calendar', '{}')", "crl_calendar"),
     "last backup": ("INSERT INTO meta VALUES ('last_backup', 1700000000)", "last_backup"),
     "note of another copy": ("INSERT INTO meta VALUES ('other_copy', 'x')", "other_copy"),
