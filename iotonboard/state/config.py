@@ -179,6 +179,14 @@ def without_environment(settings: Config, problem: PolicyError) -> Config:
     )
 
 
+def without_file(settings: Config, problem: PolicyError) -> Config:
+    """The settings without those of a file that do not go together; it still names the database."""
+    database = {key: value for key, value in settings.file.values.items() if key == "database_url"}
+    file = FileContent(database, (*settings.file.problems, problem), is_whole=False)
+    standing = resolve(file, {}, settings.recorded)
+    return replace(standing, environment_problems=settings.environment_problems)
+
+
 def with_values(settings: Config, values: Mapping[str, Any]) -> Config:
     """The settings with values that were just recorded, which the environment does not change."""
     new = {

@@ -95,15 +95,12 @@ def resolve_paths(root: str, settings: config.Config) -> Paths:
         PolicyError: one file would be used for two things.
         StateError: ``root`` is relative to a folder that was deleted.
     """
-    try:
-        root = os.path.abspath(root)
-    except FileNotFoundError:
-        raise StateError("the current folder was deleted", hint="'cd' into one that exists") from None
+    root = _absolute(root)
     certs = config.resolve_path(root, settings["ca_root_path"])
     paths = Paths(
         root=root,
         config=os.path.join(root, config.FILE_NAME),
-        database=config.database_path(root, settings["database_url"]),
+        database=database_of(root, settings),
         certs=certs,
         acl=config.resolve_path(root, settings["broker_acl_file"]),
         crl=config.resolve_path(root, settings["broker_crl_file"] or os.path.join(certs, "crl.pem")),
@@ -112,6 +109,22 @@ def resolve_paths(root: str, settings: config.Config) -> Paths:
     )
     _refuse_clashes(paths)
     return paths
+
+
+def database_of(root: str, settings: config.Config) -> str:
+    """Where the database is, whether the other settings go together or not.
+
+    Raises:
+        StateError: ``root`` is relative to a folder that was deleted.
+    """
+    return config.database_path(_absolute(root), settings["database_url"])
+
+
+def _absolute(root: str) -> str:
+    try:
+        return os.path.abspath(root)
+    except FileNotFoundError:
+        raise StateError("the current folder was deleted", hint="'cd' into one that exists") from None
 
 
 def _refuse_clashes(paths: Paths) -> None:

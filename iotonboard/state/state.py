@@ -16,7 +16,7 @@ from iotonboard.errors import IotOnboardError, PolicyError, StateError
 from iotonboard.model import to_epoch, whole_seconds
 from iotonboard.state import config
 from iotonboard.state.clock import DISPUTED, SETTLED, read_clock
-from iotonboard.state.layout import resolve_paths
+from iotonboard.state.layout import database_of, resolve_paths
 from iotonboard.state.recorded_settings import load_settings, note_used, settings_of
 from iotonboard.state.sealing import begin_seals, note_event, seal_rows
 from iotonboard.store import audit
@@ -136,10 +136,10 @@ def open_state(
         StateError: there is none here, it was never finished, is damaged, or a newer version made it.
     """
     settings = load_settings(root, environment)
-    paths, settings = _with_paths(root, settings)
-    if not is_initialised(paths):
-        raise _no_state(root, paths, settings)
-    store = Store.open(paths.database, timeout_s=settings["busy_timeout_seconds"], now=clock())
+    database, settings = _find_database(root, settings)
+    if not os.path.exists(database):
+        raise _no_state(root, database, settings)
+    store = Store.open(database, timeout_s=settings["busy_timeout_seconds"], now=clock())
     try:
         if store.meta("initialised") is None and not has_issued(store):
             raise StateError(
@@ -161,13 +161,13 @@ def open_state(
         store.close()
 
 
-def _no_state(root: str, paths: Paths, settings: config.Config) -> StateError | PolicyError:
+def _no_state(root: str, database: str, settings: config.Config) -> StateError | PolicyError:
     """Why there is nothing to open: the environment of another program may point elsewhere."""
     if settings.environment_problems:
         return settings.environment_problems[0]
     if variable := settings.settings["database_url"].variable:
         return StateError(
-            f"there is no database {paths.database!r}, which {variable} names",
+            f"there is no database {database!r}, which {variable} names",
             hint=f"it may be another program's: unset {variable}; otherwise bring that disk back",
         )
     if settings.file.problems:
@@ -179,9 +179,20 @@ def _no_state(root: str, paths: Paths, settings: config.Config) -> StateError | 
 
 
 def _with_paths(root: str, settings: config.Config) -> tuple[Paths, config.Config]:
-    """The paths of a state; without the environment where that would use one file for two things."""
+    """The paths of a state; without the environment, and then without the file, that uses one file for two things."""
     try:
         return resolve_paths(root, settings), settings
     except PolicyError as error:
-        standing = config.without_environment(settings, error)
+        if settings.settings != settings.standing:
+            return _with_paths(root, config.without_environment(settings, error))
+        standing = config.without_file(settings, error)
         return resolve_paths(root, standing), standing
+
+
+def _find_database(root: str, settings: config.Config) -> tuple[str, config.Config]:
+    """Where the database is; it says which settings are sealed, so that none of the others stand in its way."""
+    try:
+        return resolve_paths(root, settings).database, settings
+    except PolicyError as error:
+        standing = config.without_environment(settings, error)
+        return database_of(root, standing), standing
