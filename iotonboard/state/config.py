@@ -128,11 +128,6 @@ class Config:
         return tuple((name, self[f"subject.{name}"]) for name in names if self[f"subject.{name}"])
 
 
-def load_config(file_text: str | None, environment: Mapping[str, str], recorded: Recorded = Recorded()) -> Config:
-    """Resolve all settings. ``file_text`` is the content of ``iotonboard.toml``, ``None`` when there is none."""
-    return resolve(read_text(file_text) if file_text is not None else NO_FILE, environment, recorded)
-
-
 def of_values(values: Mapping[str, Any]) -> Config:
     """Settings that are thought of, and in force nowhere yet."""
     return resolve(FileContent(values), {}, Recorded())
