@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,3 +96,12 @@ def start_broker(tmp_path: Path) -> Iterator:
     yield start
     for broker in brokers:
         broker.stop()
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that every user can reach: those of pytest are root's alone."""
+    path = Path(tempfile.mkdtemp())
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)

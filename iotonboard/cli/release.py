@@ -6,7 +6,7 @@ import typer
 
 from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument, ReloadOption
 from iotonboard.cli.session import Session, verb
-from iotonboard.cli.targets import Told, distinct, either, named_targets
+from iotonboard.cli.targets import CARRY_NEXT, Told, distinct, either, named_targets
 from iotonboard.errors import UnpublishedError
 
 app = typer.Typer()
@@ -39,5 +39,5 @@ def release(
     if unpublished:
         raise UnpublishedError(unpublished)
     if not reload:
-        session.message("next: copy CRL and ACL to the broker if it runs elsewhere, then reload it")
+        session.message(CARRY_NEXT)
     return exit_code

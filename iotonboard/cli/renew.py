@@ -13,7 +13,7 @@ import typer
 from iotonboard.cli.batch import answering, refuse_stopped, results_file, tell, worker_starter
 from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument, ValidityOption
 from iotonboard.cli.session import Session, verb
-from iotonboard.cli.targets import check_list, named_targets
+from iotonboard.cli.targets import CARRY_NEXT, check_list, named_targets
 from iotonboard.errors import UsageError
 from iotonboard.model import KeyType, certificate_json, rfc3339
 
@@ -118,7 +118,7 @@ def renew(
         told = tell(session, answers, show, is_json=session.json, total=total)
         _tell_summary(session, told, kept)
         if told.counts["renewed"] and revoke_old == "now":
-            session.message("next: copy CRL and ACL to the broker if it runs elsewhere, then reload it")
+            session.message(CARRY_NEXT)
         refuse_stopped(stopped, hint="run the same command again: it leaves out what was renewed already")
     return told.exit_code
 

@@ -8,7 +8,7 @@ import typer
 
 from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument, ReloadOption
 from iotonboard.cli.session import Session, verb
-from iotonboard.cli.targets import Told, distinct, either, named_targets
+from iotonboard.cli.targets import CARRY_NEXT, Told, distinct, either, named_targets
 from iotonboard.errors import UnpublishedError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def retire(
     if unpublished:
         raise UnpublishedError(unpublished)
     if not reload and any(one.changed or one.crl_number for one in done):
-        session.message("next: copy CRL and ACL to the broker if it runs elsewhere, then reload it")
+        session.message(CARRY_NEXT)
     return exit_code
 
 

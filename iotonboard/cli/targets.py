@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 AnswerT = TypeVar("AnswerT")
 
+CARRY_NEXT = "next: copy CRL and ACL to the broker if it runs elsewhere, then reload it"
+
 
 def named_targets(
     session: Session,

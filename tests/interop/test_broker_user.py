@@ -11,8 +11,7 @@ import os
 import shutil
 import signal
 import stat
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,15 +25,6 @@ SECRET = "# a secret of root's\nuser admin\ntopic read #\n"
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="works as other users: needs root"
 )
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that every user can reach: those of pytest are root's alone."""
-    path = Path(tempfile.mkdtemp())
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
 
 
 @pytest.fixture
