@@ -11,24 +11,23 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from iotonboard.broker.reload import broker_process
+from iotonboard.broker.process import broker_process
 from iotonboard.errors import IotOnboardError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from iotonboard.broker.reload import Method
+    from iotonboard.broker.reload_method import Method
 
-_START_FIELD = 22 - 3  # of /proc/PID/stat (proc(5)), counted from behind the name in brackets
 _UNSURE_S = 2.0  # the start of the system is told in whole seconds, and a start takes its time
 
 
 def unread_files(method: Method, paths: Sequence[str]) -> tuple[int, tuple[str, ...]]:
     """The broker's process, and those of the files that it has surely not read; no process where that is not known."""
-    with contextlib.suppress(IotOnboardError, OSError, ValueError, IndexError):
-        pid = broker_process(method)
-        if pid is not None:
-            return pid, tuple(_unread(paths, _started_at(pid)))
+    with contextlib.suppress(IotOnboardError, OSError, ValueError, StopIteration):
+        process = broker_process(method)
+        if process is not None:
+            return process.number, tuple(_unread(paths, process.started_at()))
     return 0, ()
 
 
@@ -39,12 +38,3 @@ def _unread(paths: Sequence[str], started_at: float) -> Iterator[str]:
             is_newer = found.st_mtime > started_at + _UNSURE_S
             if is_newer and found.st_atime_ns <= found.st_mtime_ns and not os.statvfs(path).f_flag & os.ST_NOATIME:
                 yield path
-
-
-def _started_at(pid: int) -> float:
-    """When a process started, in seconds since 1970."""
-    with open(f"/proc/{pid:d}/stat", encoding="utf-8", errors="replace") as file:
-        ticks = int(file.read().rpartition(")")[2].split()[_START_FIELD])
-    with open("/proc/stat", encoding="ascii") as file:
-        booted_at = next(int(line.split()[1]) for line in file if line.startswith("btime "))
-    return booted_at + ticks / os.sysconf("SC_CLK_TCK")

@@ -75,7 +75,7 @@ def apply(
     if len(words) != 1 or not (ca and dest):
         raise UsageError("name one package, --ca and --dest", hint="iotonboard apply FILE --ca ca.crt --dest DIR")
     (file,) = words
-    from iotonboard.broker.reload import parse_method
+    from iotonboard.broker.reload_method import parse_method
     from iotonboard.commands.apply import Request
     from iotonboard.commands.apply import apply as run
     from iotonboard.permissions import has_user

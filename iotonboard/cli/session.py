@@ -193,7 +193,7 @@ class Session:
         if not wanted:
             return None
         if signs_first:
-            from iotonboard.broker.reload import parse_method
+            from iotonboard.broker.reload_method import parse_method
 
             parse_method(state.config["broker.reload"])
 

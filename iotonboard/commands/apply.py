@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.broker.acl import Version
-    from iotonboard.broker.reload import Method
+    from iotonboard.broker.reload_method import Method
 
 # What makes a broker let everybody in, or end, is never taken for what was so before.
 _NEVER_BEFORE = ("acl", "crl-unreadable", "ca-unreadable")

@@ -9,7 +9,8 @@ from iotonboard.broker.check import BrokerFiles, check_before_reload
 from iotonboard.broker.conf_files import judge_broker_conf
 from iotonboard.broker.last_read import unread_files
 from iotonboard.broker.problems import DOES_NOT_START, ENDS, REFUSES_ALL
-from iotonboard.broker.reload import parse_method, reload_broker
+from iotonboard.broker.reload import reload_broker
+from iotonboard.broker.reload_method import parse_method
 from iotonboard.errors import PolicyError
 from iotonboard.owner import as_caller
 from iotonboard.state.config import resolve_path

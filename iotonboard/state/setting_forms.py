@@ -6,8 +6,9 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from iotonboard.broker.reload_method import parse_method
 from iotonboard.broker.topics import parse_topic_rule
-from iotonboard.errors import PolicyError
+from iotonboard.errors import PolicyError, UsageError
 from iotonboard.model import parse_moment, rfc3339
 
 if TYPE_CHECKING:
@@ -88,10 +89,11 @@ def reload(value: object) -> str:
     """``pid:FILE``, ``systemd:UNIT``, ``command:WORDS``, or empty."""
     if value == "":
         return ""
-    if not re.fullmatch(r"(pid|systemd|command):.*\S.*", text(value)):
-        raise ValueError("must be pid:FILE, systemd:UNIT or command:WORDS")
-    kind, _, target = str(value).partition(":")
-    return f"{kind}:{path(target)}" if kind == "pid" else str(value)
+    try:
+        method = parse_method(text(value))
+    except UsageError as error:
+        raise ValueError(f"must be pid:FILE, systemd:UNIT or command:WORDS: {error.message}") from None
+    return f"pid:{path(method.target)}" if method.kind == "pid" else str(value)
 
 
 def day(value: object) -> str:

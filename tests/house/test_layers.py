@@ -146,7 +146,7 @@ def test_the_cli_loads_a_command_only_when_it_is_called() -> None:
 
 # What the files of the verbs may load besides commands: what makes values of words, shows values, or runs a batch.
 BESIDE_COMMANDS = {
-    "iotonboard.broker.reload": "reads the way to reload",
+    "iotonboard.broker.reload_method": "reads the way to reload",
     "iotonboard.ca.credentials": "writes what was registered below a folder",
     "iotonboard.ca.passphrase": "reads a new passphrase",
     "iotonboard.delivery.formats.table": "names the formats",

@@ -220,6 +220,8 @@ def test_nothing_is_sent_to_another_program_whose_number_the_file_holds(state: S
 def test_a_way_that_is_none_is_refused(state: State, tmp_path: Path, text: str) -> None:
     (tmp_path / "p").write_text("")
     assert "hint: " in state.run("sync-acl", "--reload", env={"IOTONBOARD_BROKER_RELOAD": text}, expect=None).stderr
+    state.run("config", "set", "broker.reload", text, expect=6)
+    assert state.run("config", "show", "--json").json["settings"]["broker.reload"]["value"] == ""
     words = ("--ca", state.ca_cert, "--dest", tmp_path, "--reload", text)
     assert "hint: " in state.run("apply", tmp_path / "p", *words, expect=2).stderr
 
