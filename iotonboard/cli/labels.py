@@ -51,6 +51,7 @@ def labels(
     told = Told(session, in_json=False)
     values = {"labels": result.labels, "pages": result.pages, "paths": list(result.paths)}
     told.refuse(*result.refused)
+    told.count(result.labels)
     session.result(values, f"{result.labels} labels\t{result.pages} pages\t{' '.join(result.paths)}")
     return told.exit_code
 

@@ -122,9 +122,12 @@ class Told:
 
     def end(self) -> int:
         """Tell how many devices were passed over, and return the exit code."""
-        count = self._refused + self._done
-        if self._refused and count > 1:
-            self._session.message(f"{self._refused} of {count} were passed over")
-        elif not count:
+        self.count(self._done)
+        if not self._refused + self._done:
             self._session.message("the list is empty")
         return self.exit_code
+
+    def count(self, done: int) -> None:
+        """Tell how many devices were passed over beside those that were ``done``."""
+        if self._refused and self._refused + done > 1:
+            self._session.message(f"{self._refused} of {self._refused + done} were passed over")

@@ -76,6 +76,7 @@ def verify(
             named, refused = known_devices(state, targets)
             result = verify_state(state, request, named, cert or ())
         told.refuse(*refused)
+        told.count(len(named))
     _print(session, result, f"mosquitto-{request.version}", moment)
     return 9 if result.fails else told.exit_code
 

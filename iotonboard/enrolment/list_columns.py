@@ -20,11 +20,29 @@ OF_A_DEVICE = ("name", "csr", "key_type", "validity_days", "topics")
 OF_A_TARGET = ("serial", "fingerprint", "reported_fingerprint")
 _OWN_OUTPUT = frozenset({"schema", "command"})  # keys of every object that the program prints
 _ID = "device_id"
+SEPARATORS = ",;\t|"
 # How others call the id, without case, blanks and punctuation.
 _ID_WORDS = frozenset({"deviceid", "id", "device", "thingname", "geräteid", "geraeteid"})
+# As they are spelled most often, for what is asked of every row; no short ones, which might be values.
+_ID_NAMES = frozenset({_ID, "Device ID", "deviceId", "DeviceId", "deviceID", "DeviceID", "DEVICE_ID", "ThingName"})
 # Headers of one column that is not the id; every other line without a separator is one.
 _HEADER_WORDS = frozenset(
     {
+        "deviceids",
+        "ids",
+        "devices",
+        "things",
+        "assetid",
+        "clientid",
+        "sensorid",
+        "machineid",
+        "uuid",
+        "guid",
+        "deveui",
+        "identifier",
+        "kennung",
+        "gerät",
+        "geräte",
         "name",
         "csr",
         "keytype",
@@ -56,9 +74,9 @@ class Meaning:
     """What a verb makes of a list.
 
     ``field`` says as what a column is kept (its name and place; empty: not at all), ``known`` are the names that have a
-    meaning beside the id. With ``is_whole`` every value counts, so that no column may stand there twice or without a
-    name. ``needs_id``: a row without an id is refused. ``also_names``: columns that stand for the id's. ``is_exact``:
-    no other names than ``device_id`` and ``id`` stand for it unasked; a script says what it means.
+    meaning beside the id. With ``is_whole`` every value counts, so that no column may stand there without a name.
+    ``needs_id``: a row without an id is refused. ``also_names``: columns that stand for the id's. ``is_exact``: only
+    ``device_id`` and ``id`` stand for it unasked; a script says what it means.
     """
 
     field: Callable[[str, int], str]
@@ -103,6 +121,26 @@ def is_id_word(value: str, header: str = "") -> bool:
     return key in _ID_WORDS - {"device"} or (bool(key) and key == key_of(header))
 
 
+def _word_of(name: str) -> str:
+    """A column's name as ``key_of`` has it; empty where it holds a separator, and is several: ``device,id``."""
+    return "" if any(separator in name for separator in SEPARATORS) else key_of(name)
+
+
+def holds_header(values: Sequence[str]) -> bool:
+    """Say whether a row is the header of a list whose columns have another order."""
+    return not _ID_NAMES.isdisjoint(values)
+
+
+def is_run_together(value: str, header: str) -> bool:
+    """Say whether the header of another list follows an id without a line end between: ``press-2device_id``."""
+    return value.endswith(header) and value != header and header in _ID_NAMES
+
+
+def is_plain_id(names: Sequence[str], id_column: str) -> bool:
+    """Say whether a first line of one value is a device whatever it resembles: no header has a digit."""
+    return len(names) == 1 and not id_column and any(letter.isdigit() for letter in names[0])
+
+
 def is_header_word(value: str) -> bool:
     """Say whether a line of one value is a header that does not name the device."""
     return key_of(value) in _HEADER_WORDS
@@ -116,12 +154,12 @@ def find_id(names: Sequence[str], id_column: str) -> int | None:
     """
     if id_column:
         found = [number for number, name in enumerate(names) if name == id_column] or [
-            number for number, name in enumerate(names) if name and key_of(name) == key_of(id_column)
+            number for number, name in enumerate(names) if name and _word_of(name) == key_of(id_column)
         ]
         if not found:
             raise PolicyError(f"there is no column {id_column[:_SHOWN]!r}", hint=f"its columns are: {_shown(names)}")
     else:
-        found = [number for number, name in enumerate(names) if key_of(name) in _ID_WORDS]
+        found = [number for number, name in enumerate(names) if _word_of(name) in _ID_WORDS]
         own = [number for number in found if key_of(names[number]) in ("deviceid", "id")]
         found = own if _ID in names else found
     if len(found) > 1:
@@ -233,8 +271,8 @@ def columns_of(names: tuple[str, ...], meaning: Meaning, id_column: str) -> Colu
     """What these columns mean.
 
     Raises:
-        PolicyError: the id is named twice or not at all, a name is one letter off one that has a meaning, or (where
-            every value counts) a column stands there twice.
+        PolicyError: the id is named twice or not at all, a name is one letter off one that has a meaning, or a column
+            stands there twice.
     """
     if not id_column and is_results(names):
         own = tuple(name if name in ("serial", "fingerprint", "status", "error") else "" for name in names)
@@ -245,8 +283,9 @@ def columns_of(names: tuple[str, ...], meaning: Meaning, id_column: str) -> Colu
         raise PolicyError(f"this line names no device: it has {names[id_at][:_SHOWN]!r}, not {_ID!r}", hint=hint)
     refuse_misspelt(names, meaning.known)
     keys = tuple("" if at == id_at else meaning.field(name, at + 1) for at, name in enumerate(names))
+    refuse_twice(keys)
+    refuse_twice(names)
     if meaning.is_whole:
-        refuse_twice(keys)
         refuse_secrets(names)
     renamed = renamed_among(zip(names, keys, strict=True)) if meaning.is_whole else ()
     return Columns(names, keys, id_at, is_results=False, renamed=renamed)

@@ -1,12 +1,14 @@
 """The lines of a list as text, whoever wrote it: a spreadsheet, a script or a person.
 
-UTF-8 with or without BOM, UTF-16 as Excel and PowerShell write it, lines that end with LF, CRLF, or CR throughout.
+UTF-8 with or without BOM, UTF-16 as Excel and PowerShell write it, lines that end with LF or CRLF, or with CR where
+the first one does, as Excel on a Mac writes them.
 What cannot be read in a line is said of that line, and the next one is read.
 """
 
 from __future__ import annotations
 
 import codecs
+import re
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,18 +25,22 @@ SAVE_AS = "save the list as 'CSV UTF-8' in the spreadsheet"
 MAX_LINE_OCTETS = 1 << 20
 _BLOCK = 1 << 16
 _MARK = "\ufeff"
+_QUOTED = re.compile(rb'"[^"]*"')
+_LINE_END = re.compile(rb"\r+\n|[\r\n]")
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     """One line without its end. ``problem`` says why it cannot be read; ``is_last``: nothing behind it is.
 
-    ``is_open``: it has no end, as the last line of a list that was cut off.
+    ``stray`` names the end of another kind in it, which is a problem outside of quotes. ``is_open``: it has no end, as
+    the last line of a list that was cut off.
     """
 
     number: int
     text: str
     problem: str = ""
+    stray: str = ""
     is_open: bool = False
     is_last: bool = False
 
@@ -66,7 +72,8 @@ def read_lines(source: str, stdin: BinaryIO) -> Iterator[Line]:
 def _lines(file: BinaryIO) -> Iterator[Line]:
     blocks = _as_utf8(file)
     rest = next(blocks, b"")
-    end = b"\r" if b"\r" in rest[:-1] and b"\n" not in rest else b"\n"
+    first_end = _LINE_END.search(_QUOTED.sub(b"", rest))
+    end = b"\r" if first_end and first_end[0] == b"\r" else b"\n"
     number = 0
     while rest:
         *whole, rest = rest.split(end)
@@ -75,7 +82,8 @@ def _lines(file: BinaryIO) -> Iterator[Line]:
             yield _line(number, octets)
         if len(rest) > MAX_LINE_OCTETS:
             text = rest[:_BLOCK].decode("utf-8", "replace")
-            yield Line(number + 1, text, f"longer than {MAX_LINE_OCTETS >> 20} MiB", is_last=True)
+            problem = f"longer than {MAX_LINE_OCTETS >> 20} MiB, and nothing behind it was read"
+            yield Line(number + 1, text, problem, is_last=True)
             return
         block = next(blocks, b"")
         if not block:
@@ -87,11 +95,13 @@ def _lines(file: BinaryIO) -> Iterator[Line]:
 
 def _line(number: int, octets: bytes, *, is_open: bool = False) -> Line:
     try:
-        text = octets.decode().rstrip("\r")
+        text = octets.decode().rstrip("\r").removeprefix("\n")  # of a CRLF in a list whose lines end with CR
     except UnicodeDecodeError:
-        return Line(number, octets.decode("utf-8", "backslashreplace").rstrip("\r"), "is not UTF-8 text", is_open)
-    problem = "holds a NUL" if "\0" in text else "holds a CR that ends no line" if "\r" in text else ""
-    return Line(number, text.removeprefix(_MARK), problem, is_open)
+        text = octets.decode("utf-8", "backslashreplace").rstrip("\r")
+        return Line(number, text, "is not UTF-8 text", is_open=is_open)
+    problem = "holds a NUL" if "\0" in text else ""
+    stray = "a CR" if "\r" in text else "an LF" if "\n" in text else ""
+    return Line(number, text.removeprefix(_MARK), problem, stray, is_open)
 
 
 def _as_utf8(file: BinaryIO) -> Iterator[bytes]:

@@ -13,12 +13,16 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from iotonboard.enrolment.list_columns import (
+    SEPARATORS,
     Columns,
     Meaning,
     columns_of,
     find_id,
+    holds_header,
     is_header_word,
     is_id_word,
+    is_plain_id,
+    is_run_together,
     key_of,
     no_id,
     refuse_misspelt,
@@ -37,10 +41,11 @@ if TYPE_CHECKING:
     from iotonboard.enrolment.list_rows import Row
 
 SHOWN = 200  # characters of a line that is refused
-_DELIMITERS = ",;\t|"
 _SEPARATOR_LINE = re.compile(r'"?sep=([^\w\s"]|\t)"?\1*', re.IGNORECASE)
+_SPREADSHEET = "PK\x03\x04"  # a ZIP archive, as every .xlsx and .ods is one
 _MAX_HEADER_LINES = 100
 _NO_DEVICE = "every row names its device; 'register --uuid' makes ids for those that have none"
+_NO_TARGET = "every row names its device; fill in its id, or take the row out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,25 +83,37 @@ def read_entries(
         BusyError: it cannot be read to its end.
     """
     lines = read_lines(source, stdin)
-    first = next((line for line in lines if line.problem or line.text.strip()), None)
+    first = _next_said(lines)
     if first is None:
         return None
+    separator = _SEPARATOR_LINE.fullmatch(first.text.strip(" "))
+    if separator and (first := _next_said(lines)) is None:
+        return None
     try:
-        return _entries(first, lines, meaning, id_column)
+        return _entries(first, lines, meaning, id_column, separator[1] if separator else SEPARATORS)
     except PolicyError as error:
         raise PolicyError(f"{name_of(source)}: line {first.number}: {error.message}", hint=error.hint) from None
 
 
-def _entries(first: Line, lines: Iterator[Line], meaning: Meaning, id_column: str) -> Iterator[Entry | Refused]:
+def _next_said(lines: Iterator[Line]) -> Line | None:
+    return next((line for line in lines if line.problem or line.text.strip()), None)
+
+
+def _entries(
+    first: Line, lines: Iterator[Line], meaning: Meaning, id_column: str, delimiters: str
+) -> Iterator[Entry | Refused]:
+    if first.text.startswith(_SPREADSHEET):
+        raise PolicyError("this is a spreadsheet and no CSV", hint=SAVE_AS)
     if first.problem:
         raise PolicyError(first.problem, hint=SAVE_AS)
+    if first.text.lstrip().startswith("["):
+        raise PolicyError("this is a JSON array", hint="write one object a line, without commas between: jq -c '.[]'")
     if first.text.lstrip().startswith("{"):
         return _json_entries(chain((first,), lines), meaning, id_column)
-    separator = _SEPARATOR_LINE.fullmatch(first.text.strip(" "))
-    if separator:
-        first = next(lines, None) or first
     held = [first]
-    header = _read_header(held, lines, separator[1] if separator else _DELIMITERS, id_column)
+    header = _read_header(held, lines, delimiters, id_column)
+    if is_plain_id(header.names, id_column):
+        return _csv_entries(chain(held, lines), _PLAIN, header.delimiter, meaning)
     columns = columns_of(header.names, meaning, id_column)
     if _is_plain(columns, meaning, id_column):
         return _csv_entries(chain(held, lines), _PLAIN, header.delimiter, meaning)
@@ -191,15 +208,18 @@ def _entry(row: Row, columns: Columns, meaning: Meaning) -> Entry | Refused:
         del values[width:]
     id_at = columns.id_at
     device = clean(values[id_at]) if id_at is not None and id_at < len(values) else ""
-    if is_id_word(device, columns.id_name):
+    if is_id_word(device, columns.id_name) or holds_header(values):
         return _refused(row, "a header again", "a list has one header; take this line out")
+    if is_run_together(device, columns.id_name):
+        hint = "begin that header in a line of its own, then take that line out"
+        return _refused(row, f"{device[:SHOWN]!r} ends with the header of another list", hint)
     fields = {key: clean(value) for key, value in zip(columns.keys, values, strict=False) if key}
     if meaning.is_whole and not columns.is_results:
         for at, value in enumerate(values):
             if not columns.names[at] and at != id_at and clean(value):
                 return _refused(row, f"a value in column {at + 1}, which has no name", "name it in the first line")
     if not device and _needs_id(fields, columns, meaning):
-        return _refused(row, "this row names no device", _NO_DEVICE)
+        return _refused(row, "this row names no device", _NO_DEVICE if meaning.is_whole else _NO_TARGET)
     last = len(values) - 1
     is_cut = row.is_open and (last == id_at or (last < len(columns.keys) and bool(columns.keys[last])))
     return Entry(row.line, device, fields, row.text, columns.is_results, row.is_open, is_cut, columns.renamed)
@@ -245,7 +265,8 @@ def json_entry(
     if is_id_word(device):
         return Refused(device, number, PolicyError(f"{device!r} is a header", hint="take this line out"))
     if not device and _needs_id(fields, columns, meaning):
-        return Refused(text[:SHOWN], number, PolicyError("this line names no device", hint=_NO_DEVICE))
+        hint = _NO_DEVICE if meaning.is_whole else _NO_TARGET
+        return Refused(text[:SHOWN], number, PolicyError("this line names no device", hint=hint))
     return Entry(number, device, fields, text, columns.is_results, is_open, renamed=renamed)
 
 
@@ -260,12 +281,14 @@ def _read_object(
     if not isinstance(values, dict):
         raise PolicyError("not a JSON object", hint='write {"device_id": "press-17"}')
     columns = columns_of(tuple(name for name in values if name != "attributes"), meaning, id_column)
-    attributes = values.pop("attributes", {})
+    attributes = values.pop("attributes", None)
     is_whole = meaning.is_whole and not columns.is_results
-    given = [_text(name, value, is_whole=is_whole) for name, value in values.items()]
+    id_name = columns.id_name
+    given = [_text(name, value, is_whole=is_whole or name == id_name) for name, value in values.items()]
     fields = {key: value for key, value in zip(columns.keys, given, strict=True) if key}
     renamed = columns.renamed
     if is_whole:
+        attributes = {} if attributes is None else attributes
         fields |= _read_attributes(attributes, fields, meaning)
         renamed += renamed_among((name, meaning.field(name, 0)) for name in attributes)
     return given[columns.id_at] if columns.id_at is not None else "", fields, columns, renamed

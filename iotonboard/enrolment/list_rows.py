@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from iotonboard.enrolment.list_lines import Line
 
 MAX_VALUE_LETTERS = 1 << 17
+_STRAY = "holds {} that ends no line"
 _QUOTE = re.compile(r'[ \xa0]*"')
 # Blanks and the invisible marks that come along when a text is copied: they belong to no value's ends.
 _ENDS = (
@@ -54,7 +55,8 @@ def split_rows(
     """
     for line in lines:
         if '"' not in line.text and len(line.text) <= MAX_VALUE_LETTERS:
-            row = Row(line.number, line.text.split(delimiter), line.text, line.problem, line.is_open)
+            problem = line.problem or (_STRAY.format(line.stray) if line.stray else "")
+            row = Row(line.number, line.text.split(delimiter), line.text, problem, line.is_open)
         else:
             row = _quoted_row(line, lines, delimiter, begins_row)
         if row.problem or any(clean(value) for value in row.values):
@@ -101,7 +103,7 @@ class Cells:
                 quote = _QUOTE.match(text, position)
                 if not quote:
                     end = text.find(self._delimiter, position)
-                    self._close(text[position:] if end < 0 else text[position:end])
+                    self._close_plain(text[position:] if end < 0 else text[position:end])
                     if end < 0:
                         return True
                     position = end + 1
@@ -132,6 +134,11 @@ class Cells:
             self.problem = self.problem or f"a value is longer than {MAX_VALUE_LETTERS >> 10} KiB"
         else:
             self._parts.append(part)
+
+    def _close_plain(self, value: str) -> None:
+        if "\r" in value or "\n" in value:
+            self.problem = self.problem or _STRAY.format("a CR" if "\r" in value else "an LF")
+        self._close(value)
 
     def _close(self, value: str) -> None:
         if len(value) > MAX_VALUE_LETTERS:
