@@ -14,24 +14,23 @@ from typing import TYPE_CHECKING
 from iotonboard.ca.crl_calendar import load_calendar, save_calendar
 from iotonboard.errors import PolicyError
 from iotonboard.model import from_epoch, rfc3339, to_epoch
-from iotonboard.pki.crl import check_crl, crl_facts, entries_of_any_writer, listed_entries
+from iotonboard.pki.crl import crl_facts, entries_of_any_writer, listed_entries
 from iotonboard.pki.crl_entry import encode_entry, serial_and_reason
 from iotonboard.pki.given import crls_in
 from iotonboard.reading import read_file
 from iotonboard.state.changes import revoke_certificates
+from iotonboard.state.foreign_lists import LARGEST_NUMBER, is_known, signer_of
 from iotonboard.state.region_change import forget_other_copy
 from iotonboard.store.certificates import certificate_by_serial, has_certificate
 from iotonboard.store.compromised import is_compromised
 from iotonboard.store.crls import (
     CrlRow,
     add_crl,
-    crl_without_digest,
-    issuer_of_known_crl,
     last_crl,
     newest_generation,
     note_crl,
 )
-from iotonboard.store.issuers import all_issuers, current_issuers
+from iotonboard.store.issuers import current_issuers
 from iotonboard.store.revocations import foreign_entry, revocation_of, set_foreign_entry
 
 if TYPE_CHECKING:
@@ -46,8 +45,6 @@ if TYPE_CHECKING:
 
 # Without the newest CRL nobody knows which numbers were used: the next one lies beyond any of them.
 NUMBER_JUMP = 1_000_000
-# No honest CA counts so far. A number beyond is of a thief of its key, and stands in nobody's way.
-LARGEST_NUMBER = 1 << 62
 # A lost CRL's thisUpdate was backdated by the skew, an hour by default; the new one must be younger than any of them.
 _YOUNGER_THAN_ANY = timedelta(minutes=5)
 _SECOND = timedelta(seconds=1)
@@ -114,32 +111,6 @@ def _signer_of(state: State, der: bytes) -> IssuerRow:
             hint="give the newest crl.pem of a broker of this CA; after a rollover, a backup that was made since",
         )
     return issuer
-
-
-def signer_of(state: State, der: bytes) -> IssuerRow | None:
-    """The CA of this state that signed a CRL; ``None`` when none of them did."""
-    return next((row for row in all_issuers(state.store) if _is_from(der, row)), None)
-
-
-def _is_from(der: bytes, issuer: IssuerRow) -> bool:
-    try:
-        check_crl(der, issuer.der)
-    except PolicyError:
-        return False
-    return True
-
-
-def is_known(state: State, der: bytes, facts: CrlFacts) -> bool:
-    """Say whether a list was signed here, or was taken up."""
-    if issuer := issuer_of_known_crl(state.store, sha256(der).digest()):
-        last = last_crl(state.store, issuer, with_der=False)
-        return facts.number >= LARGEST_NUMBER or (last is not None and last.number >= facts.number)
-    if facts.number >= LARGEST_NUMBER:
-        return False
-    # Signed by a version that kept no digest, and thinned out since: number, times and count stayed.
-    rows = [crl_without_digest(state.store, issuer.id, facts.number) for issuer in all_issuers(state.store)]
-    said = (facts.this_update, facts.next_update, facts.count)
-    return any(row is not None and (row.this_update, row.next_update, row.revoked) == said for row in rows)
 
 
 def absorb(state: State, issuer: IssuerRow, crls: Sequence[bytes], now: datetime) -> int:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.region import stream_operator_text
-from iotonboard.ca.absorption import absorb, is_known, signer_of
-from iotonboard.errors import IotOnboardError, PolicyError
-from iotonboard.pki import pem
+from iotonboard.ca.absorption import absorb
+from iotonboard.errors import IotOnboardError
 from iotonboard.pki.crl import crl_facts
-from iotonboard.reading import file_mark, read_file, read_pieces
-from iotonboard.state.publication import SEEN_ACL, SEEN_CRL
+from iotonboard.reading import file_mark, read_pieces
+from iotonboard.state.foreign_lists import unknown_crls
+from iotonboard.state.places import SEEN_ACL
 from iotonboard.state.region_change import (
     is_foreign,
     is_own,
@@ -24,15 +24,12 @@ from iotonboard.state.region_change import (
     other_copy_error,
     refuse_other_copy,
 )
-from iotonboard.store.compromised import is_compromised
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.broker.region import Change
-    from iotonboard.pki.crl import CrlFacts
     from iotonboard.state.state import State
-    from iotonboard.store.issuers import IssuerRow
 
 
 def absorb_published(state: State, now: datetime) -> int:
@@ -43,7 +40,7 @@ def absorb_published(state: State, now: datetime) -> int:
     revocations were not known.
     """
     taken_up = 0
-    for issuer, crls in _unknown_crls(state).items():
+    for issuer, crls in unknown_crls(state).items():
         number = max(crl_facts(der).number for der in crls)
         taken_up += absorb(state, issuer, crls, now)
         note_other_copy(state, f"it signed CRL {number} in {state.paths.crl!r}", now)
@@ -54,13 +51,13 @@ def absorb_published(state: State, now: datetime) -> int:
 
 
 def refuse_copies(state: State) -> None:
-    """Refuse to issue where another copy of this state is at work; what is published is looked at when it changed.
+    """Refuse where another copy of this state is at work; what is published is looked at when it changed.
 
     Raises:
         ConflictError: another copy was seen, now or before.
     """
     refuse_other_copy(state)
-    for crls in _unknown_crls(state).values():
+    for crls in unknown_crls(state).values():
         raise other_copy_error(f"it signed CRL {max(crl_facts(der).number for der in crls)} in {state.paths.crl!r}")
     change = _region_in_place(state)
     if change is not None and not is_foreign(state, change) and not is_own(state, change):
@@ -76,37 +73,3 @@ def _region_in_place(state: State) -> Change | None:
         return stream_operator_text(read_pieces(path)).change
     except IotOnboardError:  # whoever writes the region says what is wrong with it
         return None
-
-
-def _unknown_crls(state: State) -> dict[IssuerRow, list[bytes]]:
-    """The CRLs of this state's CAs in the place of publication that the database does not know."""
-    found: dict[IssuerRow, list[bytes]] = {}
-    for der in _published(state):
-        facts = _facts(der)
-        if facts is None or is_known(state, der, facts):
-            continue
-        issuer = signer_of(state, der)
-        if issuer and not is_compromised(state.store, issuer.id):  # a thief signs what he likes
-            found.setdefault(issuer, []).append(der)
-    return found
-
-
-def _facts(der: bytes) -> CrlFacts | None:
-    try:
-        return crl_facts(der)
-    except PolicyError:
-        return None
-
-
-def _published(state: State) -> list[bytes]:
-    """The CRLs in the place of publication when the file is not the one that was written last.
-
-    None without a readable file: it is written anew. Blocks that cannot be read hide none of the others.
-    """
-    path = state.paths.crl
-    if file_mark(path) in {"", state.store.meta(SEEN_CRL)}:
-        return []
-    try:
-        return pem.pem_blocks("X509 CRL", read_file(path, limit=1 << 30))
-    except IotOnboardError:
-        return []

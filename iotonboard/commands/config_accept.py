@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from iotonboard.ca.authority import seal_audit, sealer
+from iotonboard.ca.copies import refuse_copies
 from iotonboard.errors import NotFoundError
 from iotonboard.state.reach import refuse_wide_templates
-from iotonboard.state.setting_sets import check_settings, follow_settings, where_keys_are
+from iotonboard.state.setting_sets import TOPIC_SETTINGS, check_settings, follow_settings, where_keys_are
 from iotonboard.state.setting_table import SETTINGS
 from iotonboard.state.settings_seal import seal_settings, standing_values
 
@@ -37,6 +38,7 @@ def accept_file(state: State, unlock: Callable[[State], Authority], *, reach: bo
     Raises:
         NotFoundError: there is no file, or a user, group or folder that it names anew.
         PolicyError: it cannot be read, or a value is not allowed, alone or with the others.
+        ConflictError: it changes what shapes the ACL, and another copy of this state is at work, whose region stays.
         KeyUnavailableError: the passphrase is not there or wrong.
     """
     settings, standing = state.config, standing_values(state)
@@ -49,6 +51,8 @@ def accept_file(state: State, unlock: Callable[[State], Authority], *, reach: bo
     changes = tuple(Change(key, standing[key], new) for key, new in values.items() if new != standing[key])
     if not reach:
         refuse_wide_templates(state, standing["acl.topics"], values["acl.topics"])
+    if any(change.key in TOPIC_SETTINGS for change in changes):
+        refuse_copies(state)
     there = check_settings(state.paths.root, values, {change.key for change in changes})
     if not changes and settings.recorded.sealed is not None and settings.recorded.problem is None:
         return ()

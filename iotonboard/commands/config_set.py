@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from iotonboard.ca.authority import seal_audit, sealer
+from iotonboard.ca.copies import refuse_copies
 from iotonboard.state import config
 from iotonboard.state.reach import refuse_wide_templates
 from iotonboard.state.recorded_settings import needs_key, set_without_key
-from iotonboard.state.setting_sets import check_settings, follow_settings, where_keys_are
+from iotonboard.state.setting_sets import TOPIC_SETTINGS, check_settings, follow_settings, where_keys_are
 from iotonboard.state.settings_file import note_file, write_settings_file
 from iotonboard.state.settings_seal import seal_settings, standing_values
 
@@ -43,6 +44,7 @@ def set_value(
         NotFoundError: there is no such user, group or folder on this machine.
         PolicyError: the value is not allowed, alone or with the others, or the file cannot be read.
         KeyUnavailableError: the passphrase is needed, and it is not there or wrong.
+        ConflictError: it shapes the ACL, and another copy of this state is at work, whose region stays.
         BusyError: the disk refuses.
     """
     value = config.parse_value(key, config.split_list(key, text), "command line")
@@ -51,6 +53,8 @@ def set_value(
     values = standing_values(state) | {key: value}
     if key == "acl.topics" and not reach:
         refuse_wide_templates(state, standing_values(state)[key], value)
+    if key in TOPIC_SETTINGS:
+        refuse_copies(state)
     there = check_settings(state.paths.root, values, {key})
     authority = unlock(where_keys_are(state, there)) if needs_key(state, key, value) else None
     with state.transaction(signing=authority is not None) as now:

@@ -16,6 +16,7 @@ from iotonboard.state.acl_file import acl_is_current, listed_since, mark_acl, wr
 from iotonboard.state.alone import attempt
 from iotonboard.state.places import Place, begin_here
 from iotonboard.state.publication import EVERYTHING, publish_acl, publish_recorded
+from iotonboard.state.region_change import refuse_other_copy
 from iotonboard.store.acl_members import denied_ids
 from iotonboard.store.devices import count_devices
 
@@ -53,10 +54,13 @@ def sync_acl(
     Raises:
         PolicyError: a topic rule or an operator's own line would break the broker (with ``check``, ``out`` or
             ``style``: else it is told with what is not published); the old file stays.
+        ConflictError: another style is asked for where another copy of this state wrote the region, which stays.
         BusyError: the state is locked or its disk refuses.
     """
     path = out or state.paths.acl
     is_published = out is None and style is None
+    if style is not None and out is None:
+        refuse_other_copy(state)
     if here:
         begin_here(state, Place.ACL)
     with state.store.reading() if check else state.noting():

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from iotonboard.state.layout import Paths
     from iotonboard.state.state import State
 
+# Names of what CRL and ACL were when they were written last: a look at a file that is the same is saved.
+SEEN_CRL, SEEN_ACL = "crl_seen", "acl_seen"
 _CRL_LIMIT, _CA_LIMIT = 1 << 30, 1 << 20
 _SUBJECT_KEY_ID = b"\x06\x03\x55\x1d\x0e\x04"  # the extension's OID, then the tag of an OCTET STRING
 

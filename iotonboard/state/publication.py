@@ -18,10 +18,19 @@ from iotonboard.files import PUBLIC, sweep_staging, write_atomic
 from iotonboard.permissions import check_plain
 from iotonboard.pki import pem
 from iotonboard.reading import file_mark
-from iotonboard.state import device_files, generations, outbox
+from iotonboard.state import device_files, foreign_lists, generations, outbox
 from iotonboard.state.acl_file import broker_placement, mark_acl, write_acl
 from iotonboard.state.alone import alone, as_told, attempt
-from iotonboard.state.places import Place, check_here, is_away, note_published, number_there, was_published
+from iotonboard.state.places import (
+    SEEN_ACL,
+    SEEN_CRL,
+    Place,
+    check_here,
+    is_away,
+    note_published,
+    number_there,
+    was_published,
+)
 from iotonboard.state.replaced_files import write_replaced
 from iotonboard.store.certificates import broker_hosts
 from iotonboard.store.compromised import FILES_DUE
@@ -35,8 +44,6 @@ if TYPE_CHECKING:
     from iotonboard.store.issuers import IssuerRow
 
 Step = Callable[["State"], list[Unpublished]]
-# What the two files were when they were written last: a look at one that is the same is saved.
-SEEN_CRL, SEEN_ACL = "crl_seen", "acl_seen"
 _FIRST_CA = "1"  # row of the CA that 'init-ca' made: what ca.crt holds until another one is published
 
 
@@ -130,6 +137,8 @@ def _write_crl(state: State) -> None:
         return
     check_here(state, Place.CRL)
     check_plain(state.paths.crl)
+    if file_mark(state.paths.crl) not in {"", state.store.meta(SEEN_CRL)}:
+        foreign_lists.refuse_unknown(state)
     pieces = (piece for der in generation_ders(state.store) for piece in pem.checked_pieces("X509 CRL", der))
     write_atomic(state.paths.crl, pieces, broker_placement(state, state.paths.crl))
     state.store.set_meta("crl_published", newest)

@@ -48,6 +48,26 @@ def test_the_region_alone_tells_it_too(copies: Copies) -> None:
     assert b"topic read plant/b\n" in (copies.live / "acl").read_bytes()
 
 
+def test_what_shapes_the_acl_stays_while_another_copy_works(copies: Copies, state: State) -> None:
+    """Its region stays as it is, so a setting that shapes it would only seem to be in force."""
+    assert copies.two.json("health", "--check", "copies")["status"] == "ok"
+    copies.one.run("topics", "add", "b", "read:plant/b")
+    found = copies.two.json("health", "--check", "copies", expect=9)["checks"][0]
+    assert (found["status"], "restore --crl" in found["hint"]) == ("failed", True)
+    toml = copies.two.path / "iotonboard.toml"
+    other = "per-device" if "pattern" in toml.read_text() else "pattern"
+    for words in (("config", "set", "acl.topics", "read:plant/x"), ("config", "set", "acl.style", other)):
+        assert "another copy of this state is at work" in copies.two.run(*words, expect=4).stderr
+    copies.two.run("gen-crl")
+    assert copies.two.json("health", "--check", "copies", expect=9)["status"] == "failed"
+    copies.two.run("sync-acl", "--style", other, expect=4)
+    toml.write_text(re.sub(r"(?m)^\[acl\]\n(?:.+\n)*", "", toml.read_text()) + f'[acl]\nstyle = "{other}"\n')
+    copies.two.run("config", "accept", expect=4)
+    copies.two.run("restore", "--crl", copies.live / "crl.pem")
+    assert copies.two.json("health", "--check", "copies")["status"] == "ok"
+    copies.two.run("config", "set", "acl.style", other)
+
+
 STEPS = (("one", "revoke", "a"), ("two", "revoke", "b"), ("one", "gen-crl"), ("two", "revoke", "c", "--defer"))
 ORDERS = random.Random(3).sample(list(permutations(STEPS)), 6)  # noqa: S311 - a sample, and always the same
 
@@ -89,6 +109,26 @@ def test_whoever_knows_says_which_copy_goes_on(copies: Copies) -> None:
     copies.two.run("revoke", "d")
     assert copies.silent() == copies.revoked() == {"a", "b", "d"}
     assert b"topic read plant/c\n" in (copies.live / "acl").read_bytes()
+
+
+def test_a_list_that_another_copy_put_there_in_between_is_not_written_over(state: State, tmp_path: Path) -> None:
+    """Signed while the disk was away, published when it is back: the other copy's list has come there since."""
+    copies = Copies(state, tmp_path, "a", "b", "c")
+    copies.live.rename(tmp_path / "away")
+    copies.live.mkdir()
+    copies.one.run("revoke", "a", expect=8)
+    copies.live.rmdir()
+    (tmp_path / "away").rename(copies.live)
+    copies.two.run("revoke", "b")
+    for words in (("revoke", "c", "--defer"), ("sync-acl",)):
+        answer = copies.one.json(*words, expect=8)
+        (crl,) = [one for one in answer["unpublished"] if one["what"] == "crl"]
+        assert "another copy of this state put its CRL" in crl["error"]
+        assert "iotonboard gen-crl" in crl["hint"]
+        assert copies.revoked() == {"b"}
+    assert copies.silent() == {"a", "b", "c"}
+    copies.one.run("gen-crl")
+    assert copies.revoked() == copies.silent() == {"a", "b", "c"}
 
 
 def test_a_calendar_of_another_copy_is_passed_whole(state: State, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.render import style_warning
+from iotonboard.ca.copies import refuse_copies
 from iotonboard.ca.crl_calendar import load_calendar
 from iotonboard.errors import IotOnboardError
 from iotonboard.health.arrival import brokers_behind
@@ -43,6 +44,12 @@ def places(state: State) -> Outcome:
     if away:
         return failed(f"the disk is away that holds {', '.join(away)}", _PLACES_HINT)
     return ok("CRL, CA file and ACL are where they were published")
+
+
+def copies(state: State) -> Outcome:
+    """Nothing that another copy of this state wrote was seen, or lies where this one publishes."""
+    refuse_copies(state)
+    return ok("nobody else publishes as this state")
 
 
 def crl(state: State) -> Outcome:

@@ -33,6 +33,7 @@ CHECKS = (
     Check("set-aside", "every row of an older version could be brought forward", machine.set_aside),
     Check("clock", "the clock agrees with the last recorded event", machine.clock),
     Check("places", "no disk is away on which something was published", publications.places),
+    Check("copies", "no other copy of this state is at work", publications.copies),
     Check("settings", "the CA sealed the settings, and iotonboard.toml shows them", settings.settings),
     Check("ca-key", "the CA key is there, encrypted and private", authority.ca_key),
     Check("ca-certificate", "the CA lives longer than what it issues", authority.ca_certificate),

@@ -1,0 +1,103 @@
+"""Lists of this state's CAs that this database did not sign: another copy of the state did.
+
+The module is loaded where a place of publication holds something else than what was written there last.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from iotonboard.errors import ConflictError, IotOnboardError, PolicyError
+from iotonboard.pki import pem
+from iotonboard.pki.crl import check_crl, crl_facts
+from iotonboard.reading import file_mark, read_file
+from iotonboard.state.places import SEEN_CRL
+from iotonboard.store.compromised import is_compromised
+from iotonboard.store.crls import crl_without_digest, issuer_of_known_crl, last_crl
+from iotonboard.store.issuers import all_issuers
+
+if TYPE_CHECKING:
+    from iotonboard.pki.crl import CrlFacts
+    from iotonboard.state.state import State
+    from iotonboard.store.issuers import IssuerRow
+
+# No honest CA counts so far. A number beyond is of a thief of its key, and stands in nobody's way.
+LARGEST_NUMBER = 1 << 62
+
+
+def refuse_unknown(state: State) -> None:
+    """Make sure that no list of another copy lies where one is about to be published: it may revoke what no other does.
+
+    Raises:
+        ConflictError: one does; the next list that is signed takes it up.
+    """
+    for crls in unknown_crls(state).values():
+        number = max(crl_facts(der).number for der in crls)
+        raise ConflictError(
+            f"another copy of this state put its CRL {number} into {state.paths.crl!r}, and that may revoke more",
+            hint="type: iotonboard gen-crl, which takes up what it revokes",
+        )
+
+
+def signer_of(state: State, der: bytes) -> IssuerRow | None:
+    """The CA of this state that signed a CRL; ``None`` when none of them did."""
+    return next((row for row in all_issuers(state.store) if _is_from(der, row)), None)
+
+
+def _is_from(der: bytes, issuer: IssuerRow) -> bool:
+    try:
+        check_crl(der, issuer.der)
+    except PolicyError:
+        return False
+    return True
+
+
+def is_known(state: State, der: bytes, facts: CrlFacts) -> bool:
+    """Say whether a list was signed here, or was taken up."""
+    if issuer := issuer_of_known_crl(state.store, sha256(der).digest()):
+        last = last_crl(state.store, issuer, with_der=False)
+        return facts.number >= LARGEST_NUMBER or (last is not None and last.number >= facts.number)
+    if facts.number >= LARGEST_NUMBER:
+        return False
+    # Signed by a version that kept no digest, and thinned out since: number, times and count stayed.
+    rows = [crl_without_digest(state.store, issuer.id, facts.number) for issuer in all_issuers(state.store)]
+    said = (facts.this_update, facts.next_update, facts.count)
+    return any(row is not None and (row.this_update, row.next_update, row.revoked) == said for row in rows)
+
+
+def unknown_crls(state: State) -> dict[IssuerRow, list[bytes]]:
+    """The CRLs of this state's CAs in the place of publication that the database does not know.
+
+    A file that is the one written last is not looked at.
+    """
+    found: dict[IssuerRow, list[bytes]] = {}
+    for der in _published(state):
+        facts = _facts(der)
+        if facts is None or is_known(state, der, facts):
+            continue
+        issuer = signer_of(state, der)
+        if issuer and not is_compromised(state.store, issuer.id):  # a thief signs what he likes
+            found.setdefault(issuer, []).append(der)
+    return found
+
+
+def _facts(der: bytes) -> CrlFacts | None:
+    try:
+        return crl_facts(der)
+    except PolicyError:
+        return None
+
+
+def _published(state: State) -> list[bytes]:
+    """The CRLs in the place of publication when the file is not the one that was written last.
+
+    None without a readable file: it is written anew. Blocks that cannot be read hide none of the others.
+    """
+    path = state.paths.crl
+    if file_mark(path) in {"", state.store.meta(SEEN_CRL)}:
+        return []
+    try:
+        return pem.pem_blocks("X509 CRL", read_file(path, limit=1 << 30))
+    except IotOnboardError:
+        return []
