@@ -20,7 +20,10 @@ def deliveries(
         str | None, typer.Option("--status", metavar="NAME", help="pending, fetched, expired, copied, ...")
     ] = None,
 ) -> int | None:
-    """List what was handed over. 'fetched': the file left the outbox in time, or the device was confirmed."""
+    """List what was handed over. 'fetched': the file left the outbox in time, or the device was confirmed.
+
+    'exchanged': somebody put another file in its place there; 'health --repair' puts the bundle back.
+    """
     from iotonboard.commands.deliveries import list_deliveries
 
     with session.open_state() as state:

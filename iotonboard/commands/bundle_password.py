@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import seal_audit
-from iotonboard.ca.credentials import current_certificate, open_secret, refuse_purged
+from iotonboard.ca.credentials import check_certificate, current_certificate, open_secret, refuse_purged
 from iotonboard.errors import PolicyError
 
 if TYPE_CHECKING:
@@ -29,12 +29,14 @@ def show_password(state: State, device_id: str, unlock: Unlock) -> Result:
 
     Raises:
         NotFoundError: no such device or valid certificate, or its secrets were purged.
+        KeyUnavailableError: the key or certificate in its row is another one's.
         PolicyError: the device made its own key: there is no bundle.
     """
     authority = unlock()
     with state.transaction() as now:
         certificate = current_certificate(state, device_id)
         refuse_purged(state, device_id, certificate.serial)
+        check_certificate(state, device_id, certificate)
         password = open_secret(state, authority, certificate.serial)[1]
         if password is None:
             raise PolicyError(

@@ -12,10 +12,10 @@ from datetime import timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from iotonboard.ca.credentials import credential_of, current_certificate, open_secret, refuse_purged
+from iotonboard.ca.credentials import check_certificate, credential_of, current_certificate, open_secret, refuse_purged
 from iotonboard.delivery import bundle
 from iotonboard.enrolment.each_device import for_each
-from iotonboard.errors import BusyError, ConflictError, IotOnboardError, NotFoundError, PolicyError
+from iotonboard.errors import BusyError, ConflictError, IotOnboardError, KeyUnavailableError, NotFoundError, PolicyError
 from iotonboard.files import create_exclusive, remove_file
 from iotonboard.reading import read_back, read_file
 from iotonboard.state.erasure import apply_keep_keys, finish_erasures
@@ -23,7 +23,7 @@ from iotonboard.state.outbox import delivery_path
 from iotonboard.state.publication import publish, publish_device_files, refuse_unpublished, settle_deliveries
 from iotonboard.store.deliveries import add_delivery, set_outcome, set_written
 from iotonboard.store.devices import device_record
-from iotonboard.store.pending import add_pending
+from iotonboard.store.pending import add_pending, recorded_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -59,6 +59,7 @@ def deliver(
 
     Raises:
         NotFoundError: no such device or valid certificate, or its secrets were purged.
+        KeyUnavailableError: the bundle in the device's folder is not the one that was made.
         PolicyError: the device made its own key: there is no bundle.
         BusyError: the state is locked or the disk refuses.
     """
@@ -146,7 +147,11 @@ def _make_ready(state: State) -> None:
 
 
 def _bundle(state: State, device_id: str, unlock: Unlock) -> tuple[CertificateRecord, bytes]:
-    """The device's published bundle; made and published first when there is none."""
+    """The device's published bundle; made and published first when there is none.
+
+    Raises:
+        KeyUnavailableError: it is another one than was made, or the certificate in the device's row is another one's.
+    """
     certificate = current_certificate(state, device_id)
     refuse_purged(state, device_id, certificate.serial)
     if not certificate.has_key:
@@ -154,11 +159,18 @@ def _bundle(state: State, device_id: str, unlock: Unlock) -> tuple[CertificateRe
             f"the key of {device_id!r} never left the device: there is no bundle",
             hint="'iotonboard export ID --format pem' writes its certificate and the CA's",
         )
+    check_certificate(state, device_id, certificate)
     path = state.paths.device(device_id).bundle
     is_newest = device_record(state.store, device_id).certificates[0].serial == certificate.serial
-    if not is_newest or not os.path.exists(path):
+    if not is_newest or recorded_bundle(state.store, certificate.serial) is None or not os.path.exists(path):
         _make_bundle(state, device_id, certificate, unlock())
-    return certificate, read_file(path, limit=_MAX_BUNDLE)
+    content = read_file(path, limit=_MAX_BUNDLE)
+    if sha256(content).digest() != recorded_bundle(state.store, certificate.serial):
+        raise KeyUnavailableError(
+            f"{path!r} is not the bundle that was made for {device_id!r}",
+            hint="look at who can write there, then 'iotonboard health --repair' makes it anew with the same password",
+        )
+    return certificate, content
 
 
 def _make_bundle(state: State, device_id: str, certificate: CertificateRecord, authority: Authority) -> None:

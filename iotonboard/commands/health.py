@@ -20,10 +20,12 @@ from iotonboard.health.inspection import inspect_state
 from iotonboard.model import RevocationReason, parse_moment
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.changes import revoke_certificates
+from iotonboard.state.outbox import is_exchanged
 from iotonboard.state.places import Place, note_published
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.state.sealing import seal_rows
 from iotonboard.store.certificates import certificate_by_serial
+from iotonboard.store.deliveries import open_deliveries, set_unwritten
 from iotonboard.store.pending import add_pending
 from iotonboard.store.revocations import drop_revocation
 from iotonboard.store.schema.expected import make_missing_indexes
@@ -95,6 +97,7 @@ def repair(state: State, unlock: Unlock) -> Repaired:
                 _queue_files(state, authority, serial, now)
             except KeyUnavailableError as error:
                 swapped.append(Difference("key", certificate_by_serial(state.store, serial)[1], error.message))
+        _deliver_again(state, now)
         _accept_set_aside(state, now)
         if any(one.kind == "ca" for one in differences):
             state.store.set_meta("ca_published", "")
@@ -133,6 +136,13 @@ def _revoke_again(state: State, serial: SerialNumber, now: datetime, dated: date
         dated = dated or (parse_moment(said.dated) if said.dated else None)
         drop_revocation(state.store, serial)  # whatever somebody made of it
         revoke_certificates(state, [serial], RevocationReason(said.revoked), now, subject=holder, dated=dated)
+
+
+def _deliver_again(state: State, now: datetime) -> None:
+    for delivery in open_deliveries(state.store):
+        if is_exchanged(state.paths, delivery):
+            set_unwritten(state.store, delivery.id)
+            state.record(now, delivery.device_id, serial=delivery.serial.hex, detail={"delivery": "repaired"})
 
 
 def _accept_set_aside(state: State, now: datetime) -> None:

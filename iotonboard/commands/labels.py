@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from iotonboard.ca.credentials import check_certificate
 from iotonboard.delivery import labels
 from iotonboard.errors import NotFoundError
 from iotonboard.files import PUBLIC, refuse_existing, write_atomic
@@ -37,6 +38,7 @@ def make_labels(state: State, targets: Iterable[Target | Refused], sheet: Sheet,
 
     Raises:
         NotFoundError: a device that was named is not there, or has no certificate; nothing was written.
+        KeyUnavailableError: the certificate in a device's row is another one's.
         ConflictError: a file is there already and ``force`` was not asked for.
         UsageError: the libraries are missing, the labels too small or the kind unknown.
     """
@@ -78,4 +80,5 @@ def _label(state: State, device_id: str) -> labels.Label:
     if not device.certificates:
         raise NotFoundError(f"device {device_id!r} has no certificate", hint="register it first")
     newest = device.certificates[0]
+    check_certificate(state, device.device_id, newest)
     return labels.Label(device.device_id, newest.serial, newest.fingerprint)

@@ -17,6 +17,7 @@ class Repair(Enum):
     REVOKE = auto()  # record the revocation again
     WRITE_FILES = auto()  # write the files of the device or broker anew
     REINDEX = auto()  # build the database's indexes anew from its tables
+    DELIVER = auto()  # put the bundle of an open delivery in its place again
     PUBLISH = auto()  # sign CRLs anew, write CRL, CA file and ACL
     SET_MODE = auto()  # take the rights of others away
     ACCEPT = auto()  # record it in the trail, and let what stands there now count

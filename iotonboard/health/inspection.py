@@ -23,9 +23,11 @@ from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, revoked_entries
 from iotonboard.pki.facts import certificate_facts, is_issued_by
 from iotonboard.reading import read_file
+from iotonboard.state.outbox import delivery_path, is_exchanged
 from iotonboard.state.places import Place, check_here, path_of
 from iotonboard.store.certificates import broker_hosts
 from iotonboard.store.crls import crl_generation
+from iotonboard.store.deliveries import open_deliveries
 from iotonboard.store.devices import find_device
 from iotonboard.store.inspection import (
     certificates_to_list,
@@ -84,6 +86,7 @@ def _inspect(state: State) -> Iterator[Difference]:
     yield from _vanished(state.store)
     yield from _two_active(state.store, state.clock())
     yield from _publications(state)
+    yield from _outbox(state)
     yield from _modes(state)
 
 
@@ -230,12 +233,22 @@ def _files(state: State) -> Iterator[Difference]:
                 yield Difference("file", row.name, message, Repair.WRITE_FILES, row.serial)
         if row.key_der is None:
             yield from _erased_files(folder, row)
+        if row.key_der is not None and row.noted_sha256 != row.bundle_sha256:
+            message = f"the digest of the bundle of {row.serial.hex} is not the one that was recorded"
+            yield Difference("edited-row", row.name, message, Repair.WRITE_FILES, row.serial)
         if row.bundle_sha256 and row.key_der is not None:
             found = _content(folder.bundle)
             if found is None or sha256(found).hexdigest() != row.bundle_sha256:
                 yield Difference(
                     "file", row.name, "creds.zip is not the one that was made", Repair.WRITE_FILES, row.serial
                 )
+
+
+def _outbox(state: State) -> Iterator[Difference]:
+    for delivery in open_deliveries(state.store):
+        if is_exchanged(state.paths, delivery):
+            message = f"{delivery_path(state.paths, delivery.token)!r} is not the bundle that was handed over"
+            yield Difference("outbox", delivery.device_id, message, Repair.DELIVER)
 
 
 def _erased_files(folder: Folder, row: WrittenCertificate) -> Iterator[Difference]:

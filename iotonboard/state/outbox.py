@@ -47,6 +47,17 @@ def delivery_path(paths: Paths, token: str) -> str:
     return os.path.join(paths.outbox, token, BUNDLE)
 
 
+def is_exchanged(paths: Paths, delivery: Delivery) -> bool:
+    """Say whether another file than the bundle that was handed over lies in the place of an open delivery."""
+    path = delivery_path(paths, delivery.token)
+    if not delivery.is_written or delivery.outcome or not delivery.token or not os.path.lexists(path):
+        return False
+    try:
+        return os.path.islink(path) or sha256(read_file(path, limit=_MAX_BUNDLE)).digest() != delivery.sha256
+    except IotOnboardError:
+        return True
+
+
 def sweep_outbox(state: State) -> None:
     """Clear expired deliveries away, whatever the command; one look when there are none.
 

@@ -114,6 +114,11 @@ def set_written(store: Store, delivery: int, now: datetime) -> None:
     store.execute("UPDATE delivery SET written_at = ? WHERE id = ?", (to_epoch(now), delivery))
 
 
+def set_unwritten(store: Store, delivery: int) -> None:
+    """Note that a delivery's file is to be written again."""
+    store.execute("UPDATE delivery SET written_at = NULL WHERE id = ?", (delivery,))
+
+
 def set_outcome(store: Store, delivery: int, outcome: str) -> None:
     """Close a delivery; what is left of it is cleared away afterwards."""
     store.execute("UPDATE delivery SET outcome = ? WHERE id = ?", (outcome, delivery))

@@ -38,8 +38,8 @@ class InspectedCertificate:
 class WrittenCertificate:
     """The newest certificate of a device or broker, whose files are in its folder.
 
-    ``is_purged``: its key and bundle were erased. ``bundle_sha256``: of the bundle that the trail says was made,
-    lower-case hex.
+    ``is_purged``: its key and bundle were erased. ``bundle_sha256``: of the bundle that the trail says was made, and
+    ``noted_sha256`` what the rows say of it, lower-case hex.
     """
 
     name: str
@@ -49,6 +49,7 @@ class WrittenCertificate:
     key_der: bytes | None
     is_purged: bool
     bundle_sha256: str | None
+    noted_sha256: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ def _inspected(*row: Any) -> InspectedCertificate:
 def written_certificates(store: Store) -> Iterator[WrittenCertificate]:
     """The newest certificate of each device and broker."""
     query = f"""SELECT coalesce(d.device_id, c.host), c.host IS NOT NULL, c.serial, c.der, {KEY},
-        c.id IN (SELECT certificate FROM purge), t.bundle
+        c.id IN (SELECT certificate FROM purge), t.bundle,
+        (SELECT lower(hex(b.sha256)) FROM bundle b WHERE b.certificate = c.id)
         FROM certificate c LEFT JOIN device d ON d.id = c.device LEFT JOIN temp.trail t ON t.serial = c.serial
         WHERE c.id IN (SELECT max(id) FROM certificate GROUP BY device, host)
         AND coalesce(d.device_id, c.host) IS NOT NULL ORDER BY c.id"""

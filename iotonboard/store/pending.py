@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from iotonboard.store.certificates import KEY
@@ -28,11 +29,22 @@ class PendingFiles:
 
 
 def add_pending(store: Store, serial: SerialNumber, bundle: bytes | None) -> None:
-    """Note that a certificate's files are to be written."""
+    """Note that a certificate's files are to be written; what the bundle was is remembered."""
     store.execute(
         "INSERT OR REPLACE INTO pending (certificate, bundle) SELECT id, ? FROM certificate WHERE serial = ?",
         (bundle, serial.octets),
     )
+    if bundle is not None:
+        store.execute(
+            "INSERT OR REPLACE INTO bundle (certificate, sha256) SELECT id, ? FROM certificate WHERE serial = ?",
+            (sha256(bundle).digest(), serial.octets),
+        )
+
+
+def recorded_bundle(store: Store, serial: SerialNumber) -> bytes | None:
+    """SHA-256 of the bundle that was made last of a certificate; ``None`` where none was."""
+    query = "SELECT sha256 FROM bundle WHERE certificate = (SELECT id FROM certificate WHERE serial = ?)"
+    return store.record(octets, query, (serial.octets,))
 
 
 def has_pending(store: Store) -> bool:

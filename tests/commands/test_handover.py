@@ -104,6 +104,58 @@ def test_a_link_in_the_way_of_a_copy_is_refused(state: State, tmp_path: Path) ->
     assert state.run("deliveries", "--json").json_lines == []
 
 
+@pytest.mark.parametrize("words", [(), ("--to", "disk")])
+@pytest.mark.parametrize("made", ["at register", "later"])
+def test_another_bundle_than_was_made_is_not_delivered(
+    state: State, tmp_path: Path, words: tuple[str, ...], made: str
+) -> None:
+    """Whoever can write in a device's folder has no device take another one's bundle, nor an altered one."""
+    state.register("press-1", "press-2")
+    bundle, other = (state.device(name) / "creds.zip" for name in ("press-1", "press-2"))
+    if made == "later":
+        bundle.unlink()
+        state.run("deliver", "press-1")
+    right, disk = bundle.read_bytes(), tmp_path / "disk"
+    disk.mkdir()
+    handed = len(state.run("deliveries", "--json").json_lines)
+    for wrong in (other.read_bytes(), right[:-1], right + b"x"):
+        bundle.write_bytes(wrong)
+        said = state.run("deliver", "press-1", *words, cwd=tmp_path, expect=7).stderr
+        assert f"'{bundle}' is not the bundle that was made for 'press-1'" in said
+        assert list(disk.iterdir()) == []
+        assert len(state.run("deliveries", "--json").json_lines) == handed
+    assert "not the one that was made" in state.run("health", "--deep", expect=9).stdout
+    state.run("health", "--repair")
+    state.run("deliver", "press-1", *words, cwd=tmp_path)
+    state.run("health", "--deep")
+
+
+def test_a_bundle_that_nobody_made_is_not_delivered(state: State) -> None:
+    state.register("press-1")
+    state.run("register", "press-2", "--no-bundle")
+    planted = state.device("press-2") / "creds.zip"
+    planted.write_bytes((state.device("press-1") / "creds.zip").read_bytes())
+    state.run("deliver", "press-2", env={"IOTONBOARD_PASSPHRASE_FILE": None}, expect=7)
+    answer = state.json("deliver", "press-2")
+    assert (
+        Path(answer["path"]).read_bytes()
+        == planted.read_bytes()
+        != (state.device("press-1") / "creds.zip").read_bytes()
+    )
+
+
+def test_a_bundle_that_was_exchanged_in_the_outbox_is_told_and_put_back(state: State) -> None:
+    state.register("press-1", "press-2")
+    path = Path(state.json("deliver", "press-1")["path"])
+    right = path.read_bytes()
+    path.write_bytes((state.device("press-2") / "creds.zip").read_bytes())
+    assert state.json("deliveries")["status"] == "exchanged"
+    assert str(path) in state.run("health", "--deep", expect=9).stdout
+    state.run("health", "--repair")
+    assert path.read_bytes() == right
+    assert state.json("deliveries")["status"] == "pending"
+
+
 def test_folders_that_no_record_explains_are_cleared(state: State) -> None:
     stranger = state.path / "outbox" / ("0" * 32)
     stranger.mkdir(parents=True)

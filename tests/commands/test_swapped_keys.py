@@ -45,9 +45,18 @@ def test_nothing_leaves_the_program(swapped: State, tmp_path: Path) -> None:
         assert "health --deep" in said
         assert swapped.run("show", "press-1", "--json").stdout == before
     assert not list(tmp_path.glob("out*"))
+    assert swapped.run("bundle", "password", "press-1", expect=7).stdout == ""
     shutil.rmtree(swapped.path / "certs" / "devices" / "press-1")
     swapped.run("deliver", "press-1", expect=7)
     assert not list((swapped.path / "outbox").rglob("*.zip"))
+
+
+@pytest.mark.parametrize("swapped", ["certificate", "device"], indirect=True)
+@pytest.mark.parametrize("words", [("labels", "press-1", "--out", "labels.svg"), ("deliver", "press-1")])
+def test_nobody_is_given_what_is_another_ones(swapped: State, tmp_path: Path, words: tuple[str, ...]) -> None:
+    assert "in the row" in swapped.run(*words, cwd=tmp_path, expect=7).stderr
+    assert list(tmp_path.glob("*.svg")) == []
+    assert list((swapped.path / "outbox").rglob("*.zip")) == []
 
 
 @pytest.mark.parametrize("swapped", ["certificate", "device"], indirect=True)

@@ -154,7 +154,7 @@ TAMPERINGS: dict[str, tuple[Callable[[State], object], list[str]]] = {
     ),
     "edited trail": (
         lambda s: edit(s, "UPDATE audit SET detail = '{}' WHERE subject = 'b'"),
-        ["trail row 6: does not follow", "unrecorded b: the trail does not know"],
+        ["trail row 6: does not follow", "unrecorded b: the trail does not know", "edited-row b: the digest of"],
     ),
     "ghost folder": (
         lambda s: (s.certs / "devices" / "ghost").mkdir(mode=0o700),

@@ -1,7 +1,8 @@
-"""Version 3: settings, places where files were published, receipts, and every CRL that was signed or taken up."""
+"""Version 3: settings, places of publication, receipts, digests of bundles, and all CRLs that were signed or met."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,8 @@ TABLES: dict[str, tuple[str, ...]] = {
     "reenrolment": (reference("certificate", "certificate", "PRIMARY KEY"), reference("issuer", "issuer")),
     # Certificates whose hold ended, and when last: why they left a CRL.
     "released": (reference("certificate", "certificate", "PRIMARY KEY"), time("released_at")),
+    # Of the bundle that was made last, as the trail tells too: what lies in the device's folder is held against it.
+    "bundle": (reference("certificate", "certificate", "PRIMARY KEY"), digest("sha256")),
     # What is in place at brokers, as their machines said last.
     "broker_receipt": (
         row_number("id"),
@@ -94,13 +97,14 @@ _LISTED = (
 
 
 def make_tables(connection: sqlite3.Connection, now: int) -> None:  # noqa: ARG001 - as every migration
-    """Add the tables, know the CRLs whose octets are kept, and note from now on which CRL has a revocation first."""
+    """Add the tables, know CRLs and bundles, and note from now on which CRL has a revocation first."""
     for table, columns in TABLES.items():
         lines = ",\n    ".join(columns)
         options = "" if table in _HAVE_ROW_NUMBERS else " WITHOUT ROWID"
         connection.execute(f"CREATE TABLE {table} (\n    {lines}){options}")
     for statement in _LISTED:
         connection.execute(statement)
+    _know_bundles(connection)
     kept = "SELECT issuer, number, der FROM crl WHERE der IS NOT NULL ORDER BY id"
     known = "INSERT OR IGNORE INTO known_crl (sha256, issuer, number) VALUES (?, ?, ?)"
     for issuer, crl_number, der in connection.execute(kept):
@@ -109,3 +113,13 @@ def make_tables(connection: sqlite3.Connection, now: int) -> None:  # noqa: ARG0
     released = "INSERT INTO released (certificate, released_at) SELECT id, ? FROM certificate WHERE serial = ?"
     for serial_hex, released_at in connection.execute(held):
         connection.execute(released, (released_at, bytes.fromhex(serial_hex).rjust(20, b"\0")))
+
+
+def _know_bundles(connection: sqlite3.Connection) -> None:
+    """Note of each certificate the bundle that the trail says was made last."""
+    query = """SELECT serial, CASE WHEN json_valid(detail) THEN json_extract(detail, '$.bundle') END FROM audit
+        WHERE detail LIKE '%"bundle":"%' ORDER BY seq"""
+    note = "INSERT OR REPLACE INTO bundle SELECT id, ? FROM certificate WHERE serial = ? AND length(?1) = 32"
+    for serial_hex, said in connection.execute(query):
+        with suppress(ValueError, TypeError):  # a row that somebody damaged
+            connection.execute(note, (bytes.fromhex(said), bytes.fromhex(serial_hex).rjust(20, b"\0")))
