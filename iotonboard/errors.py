@@ -41,6 +41,10 @@ class StateError(IotOnboardError):
     exit_code = 3
 
 
+class DamageError(StateError):
+    """A page of the database cannot be read; one of an index can be made anew."""
+
+
 class ConflictError(IotOnboardError):
     """Something exists already, would be overwritten, or a revocation would be lost."""
 

@@ -19,12 +19,13 @@ from iotonboard.ca.crl_calendar import (
 )
 from iotonboard.ca.mending import mend_lists
 from iotonboard.ca.recorded import check_recorded
-from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, PolicyError, StateError
+from iotonboard.errors import BusyError, ConflictError, DamageError, KeyUnavailableError, PolicyError, StateError
 from iotonboard.model import RevocationReason, rfc3339
 from iotonboard.pki import pem
 from iotonboard.pki.crl import CrlFacts, check_crl, listed_entries, sign_crl
 from iotonboard.pki.crl_entry import serial_and_reason
 from iotonboard.reading import holds, read_file
+from iotonboard.state.alone import past_damage
 from iotonboard.state.changes import date_of_next_list, newest_revocation_date, revoke_certificates
 from iotonboard.store.crls import (
     CrlRow,
@@ -204,19 +205,23 @@ def sign_recorded(
         ConflictError: a revocation would be lost.
         BusyError: the state is locked or the disk refuses, or the CAs are others by now.
     """
-    with state.transaction() as now:
-        try:
-            with state.store.savepoint():
-                rows = sign_crls(state, authority, now, next_update_days=next_update_days)
-        except (BusyError, KeyUnavailableError):
-            raise
-        except Exception:  # whatever a damaged row made of it
-            if not is_urgent:
+
+    def sign() -> list[CrlRow]:
+        with state.transaction() as now:
+            try:
+                with state.store.savepoint():
+                    rows = sign_crls(state, authority, now, next_update_days=next_update_days)
+            except (BusyError, KeyUnavailableError, DamageError):
                 raise
-            mend_lists(state, authority.signing, now)
-            rows = sign_crls(state, authority, now, next_update_days=next_update_days)
-        seal_audit(state, authority)
-    return rows
+            except Exception:  # whatever a damaged row made of it
+                if not is_urgent:
+                    raise
+                mend_lists(state, authority.signing, now)
+                rows = sign_crls(state, authority, now, next_update_days=next_update_days)
+            seal_audit(state, authority)
+        return rows
+
+    return past_damage(state.store, sign)
 
 
 def check_published(state: State, rows: Sequence[CrlRow]) -> None:

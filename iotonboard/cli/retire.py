@@ -8,7 +8,7 @@ import typer
 
 from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument, ReloadOption
 from iotonboard.cli.session import Session, verb
-from iotonboard.cli.targets import CARRY_NEXT, Told, distinct, either, named_targets
+from iotonboard.cli.targets import CARRY_NEXT, DAMAGED_INDEX, Told, distinct, either, named_targets
 from iotonboard.errors import UnpublishedError
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def retire(
     done = list(told.done(retired))
     for one in done:
         _print(session, one, unpublished)
+    if any(one.is_scanned for one in done):
+        session.message(DAMAGED_INDEX)
     exit_code = told.end()
     if unpublished:
         raise UnpublishedError(unpublished)

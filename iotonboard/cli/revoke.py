@@ -10,7 +10,7 @@ import typer
 from iotonboard.cli import output
 from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument, ReloadOption
 from iotonboard.cli.session import Session, verb
-from iotonboard.cli.targets import check_list, exit_code_with, named_targets
+from iotonboard.cli.targets import DAMAGED_INDEX, check_list, exit_code_with, named_targets
 from iotonboard.errors import BusyError, IotOnboardError, UnpublishedError, UsageError
 from iotonboard.model import Refused, RevocationReason, Target, rfc3339
 
@@ -157,7 +157,7 @@ def _print_all(
         else:
             _print(session, one, unpublished, more)
     if any(one.is_scanned for one in results if not isinstance(one, Refused)):
-        session.message("warning: an index of the database is damaged; type: iotonboard health --repair")
+        session.message(DAMAGED_INDEX)
     if refused and len(results) > 1:
         session.message(f"{len(refused)} of {len(results)} were refused")
     return reduce(exit_code_with, refused, 0)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 AnswerT = TypeVar("AnswerT")
 
+DAMAGED_INDEX = "warning: an index of the database is damaged; type: iotonboard health --repair"
 CARRY_NEXT = "next: copy CRL and ACL to the broker if it runs elsewhere, then reload it"
 
 

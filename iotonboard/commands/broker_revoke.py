@@ -33,9 +33,9 @@ def revoke_broker(
         KeyUnavailableError: the CA key is missing or the passphrase does not open it, and no revocation waits for it.
         BusyError: the state is locked or its disk refuses; nothing was recorded.
     """
-    host = recorded_host(state.store, name)
-    earliest = state.read_clock().earliest
-    live = [one for one in broker_certificates(state.store, host) if one.validity.not_after >= earliest]
+    host = recorded_host(state.store, name, by_index=False)  # brokers are few: no index is asked that may be damaged
+    earliest, issued = state.read_clock().earliest, broker_certificates(state.store, host, by_index=False)
+    live = [one for one in issued if one.validity.not_after >= earliest]
     targets = [Target("", serial=one.serial.hex) for one in live if _can_be_revoked(one, reason)]
     results = record_revocations(state, targets, reason, strict=True)
     done = [one for one in results if not isinstance(one, Refused)]

@@ -20,7 +20,7 @@ from iotonboard.ca.carry_out import publish_signed
 from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.crl_calendar import new_calendar, save_calendar
 from iotonboard.errors import UsageError
-from iotonboard.state.alone import attempt
+from iotonboard.state.alone import attempt, past_damage
 from iotonboard.state.erasure import apply_keep_keys, finish_erasures
 from iotonboard.state.places import Place, begin_here
 
@@ -75,11 +75,16 @@ def gen_crl(
     authority = unlock()
     if here:
         begin_here(state, Place.CRL, Place.CA, Place.BROKER_CA)
-    with state.transaction(signing=True) as now:
-        if calendar is not None:
-            _keep_calendar(state, calendar, now)
-        rows = sign_crls(state, authority, now, next_update_days=next_update_days)
-        seal_audit(state, authority)
+
+    def sign() -> list[CrlRow]:
+        with state.transaction(signing=True) as now:
+            if calendar is not None:
+                _keep_calendar(state, calendar, now)
+            signed = sign_crls(state, authority, now, next_update_days=next_update_days)
+            seal_audit(state, authority)
+        return signed
+
+    rows = past_damage(state.store, sign)
     unpurged = attempt("purge", state.paths.database, partial(apply_keep_keys, state))
     unpublished = unpurged + publish_signed(state, rows, reload=reload)
     finish_erasures(state)

@@ -25,6 +25,7 @@ from iotonboard.state.places import Place, note_published
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.state.sealing import seal_rows
 from iotonboard.store.certificates import certificate_by_serial
+from iotonboard.store.damage import damage_of, rebuild_indexes
 from iotonboard.store.deliveries import open_deliveries, set_unwritten
 from iotonboard.store.pending import add_pending
 from iotonboard.store.revocations import drop_revocation
@@ -117,11 +118,11 @@ def repair(state: State, unlock: Unlock) -> Repaired:
 
 def _rebuild_indexes(state: State) -> int:
     """Build damaged indexes anew; returns how many damages went."""
-    if not state.store.damage(with_indexes=True):
+    if not damage_of(state.store, with_indexes=True):
         return 0
     with contextlib.suppress(StateError, ConflictError):  # what is left is a difference
-        state.store.rebuild_indexes()
-    if state.store.damage(with_indexes=True):
+        rebuild_indexes(state.store)
+    if damage_of(state.store, with_indexes=True):
         return 0
     with state.transaction() as now:
         state.record(now, "database", detail={"repaired": "indexes"})

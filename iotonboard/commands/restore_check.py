@@ -22,6 +22,7 @@ from iotonboard.files import make_private_dir
 from iotonboard.health.trail_check import check_trail
 from iotonboard.state.held_settings import REACHING_OUT, hold_back
 from iotonboard.state.state import State
+from iotonboard.store.damage import damage_of
 from iotonboard.store.store import Store
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _named(path: str, passphrase: Passphrase, error: PolicyError) -> PolicyError
 
 
 def _prove(store: Store) -> None:
-    if damage := store.damage(with_indexes=True):
+    if damage := damage_of(store, with_indexes=True):
         raise StateError(f"the database of the backup is damaged: {damage}", hint="use an older backup")
     verdict = check_trail(store)
     if verdict.problem:

@@ -11,18 +11,21 @@ What fails behind the record ends nothing: it is told, and the next command that
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.carry_out import publish_signed, sign_waiting
 from iotonboard.model import RevocationReason
-from iotonboard.state.alone import each_alone
+from iotonboard.state.alone import each_alone, past_damage
 from iotonboard.state.changes import revoke_certificates
-from iotonboard.store.devices import device_named, set_retired
+from iotonboard.state.revocations import find_holder
+from iotonboard.store.devices import find_device, set_retired
 from iotonboard.store.issuers import crl_number
 from iotonboard.store.revocations import revocable, set_crl_due, unlisted_revocations
+from iotonboard.store.table_scan import TableScan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from iotonboard.ca.authority import Unlock
@@ -36,13 +39,15 @@ if TYPE_CHECKING:
 class Retired:
     """One device that is retired. ``changed`` says whether this call did it.
 
-    ``crl_number`` is that of the CRL in force that this call signed; ``None`` when it signed none.
+    ``crl_number`` is that of the CRL in force that this call signed; ``None`` when it signed none. ``is_scanned``: no
+    index found it, or not all of it, so one is damaged.
     """
 
     device_id: str
     serials: tuple[SerialNumber, ...]
     changed: bool
     crl_number: int | None = None
+    is_scanned: bool = False
 
 
 def retire(
@@ -56,10 +61,7 @@ def retire(
         IotOnboardError: with ``strict``, of the first target that is refused; nothing was recorded.
         BusyError: the state is locked or its disk refuses; nothing was recorded.
     """
-    with state.transaction() as now:
-        results = each_alone(state, targets, lambda target: _record(state, target.device_id, now), strict=strict)
-        if any(isinstance(one, Retired) and one.serials for one in results):
-            set_crl_due(state.store, is_due=True)
+    results = past_damage(state.store, partial(_record_all, state, list(targets), strict=strict))
     rows, unsigned = sign_waiting(state, unlock) if unlisted_revocations(state.store) else ([], [])
     unpublished = unsigned + publish_signed(state, rows, reload=reload)
     if rows:
@@ -70,12 +72,23 @@ def retire(
     return results, unpublished
 
 
-def _record(state: State, device_id: str, now: datetime) -> Retired:
-    if device_named(state.store, device_id).is_retired:
-        return Retired(device_id, (), changed=False)
-    reason = RevocationReason.CESSATION_OF_OPERATION
-    serials = tuple(revocable(state.store, device_id, state.read_clock().earliest, reason))
+def _record_all(state: State, targets: Sequence[Target | Refused], *, strict: bool) -> list[Retired | Refused]:
+    with state.transaction() as now:
+        record = partial(_record, state, TableScan(state.store), now)
+        results = each_alone(state, targets, record, strict=strict)
+        if any(isinstance(one, Retired) and one.serials for one in results):
+            set_crl_due(state.store, is_due=True)
+    return results
+
+
+def _record(state: State, scan: TableScan, now: datetime, target: Target) -> Retired:
+    device_id, is_indexed = find_holder(state.store, scan, target.device_id)
+    found = find_device(state.store, device_id, by_index=is_indexed)
+    if found and found.is_retired:
+        return Retired(device_id, (), changed=False, is_scanned=not is_indexed)
+    reason, earliest = RevocationReason.CESSATION_OF_OPERATION, state.read_clock().earliest
+    serials = tuple(revocable(state.store, device_id, earliest, reason, by_index=is_indexed))
     revoke_certificates(state, serials, reason, now, subject=device_id)
-    set_retired(state.store, device_id, now)
+    set_retired(state.store, device_id, now, by_index=is_indexed)
     state.record(now, device_id, detail={"retired": True})
-    return Retired(device_id, serials, changed=True)
+    return Retired(device_id, serials, changed=True, is_scanned=not is_indexed)

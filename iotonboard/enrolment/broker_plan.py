@@ -98,21 +98,23 @@ def newest_names(store: Store, host: str) -> tuple[str, ...]:
     return found.alt_names if found else ()
 
 
-def recorded_host(store: Store, name: str) -> str:
-    """A broker's name as it is recorded, however it is written.
+def recorded_host(store: Store, name: str, *, by_index: bool = True) -> str:
+    """A broker's name as it is recorded, however it is written; without ``by_index`` the table is read through.
 
     Raises:
         NotFoundError: there is no such broker.
     """
-    host = name if broker_certificates(store, name) else _as_recorded(store, str(parse_host_names([name])[0]))
-    if not broker_certificates(store, host):
+    host = name
+    if not broker_certificates(store, name, by_index=by_index):
+        host = _as_recorded(store, str(parse_host_names([name])[0]), by_index=by_index)
+    if not broker_certificates(store, host, by_index=by_index):
         raise NotFoundError(f"there is no broker {name!r}", hint="'iotonboard broker list' names them")
     return host
 
 
-def _as_recorded(store: Store, name: str) -> str:
+def _as_recorded(store: Store, name: str, *, by_index: bool = True) -> str:
     """The name as an earlier version recorded it, perhaps with capitals; itself when nobody did."""
-    return next((host for host in broker_hosts(store) if host.lower() == name), name)
+    return next((host for host in broker_hosts(store, by_index=by_index) if host.lower() == name), name)
 
 
 def _newest(store: Store, host: str) -> CertificateFacts | None:

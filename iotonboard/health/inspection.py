@@ -27,6 +27,7 @@ from iotonboard.state.outbox import delivery_path, is_exchanged
 from iotonboard.state.places import Place, check_here, path_of
 from iotonboard.store.certificates import broker_hosts
 from iotonboard.store.crls import crl_generation
+from iotonboard.store.damage import damage_of
 from iotonboard.store.deliveries import open_deliveries
 from iotonboard.store.devices import find_device
 from iotonboard.store.inspection import (
@@ -63,7 +64,7 @@ def inspect_state(state: State) -> Iterator[Difference]:
     Raises:
         StateError: the database is damaged so that it cannot be read.
     """
-    damage = state.store.damage(with_indexes=True)
+    damage = damage_of(state.store, with_indexes=True)
     if damage:
         yield Difference("database", state.paths.database, damage, Repair.REINDEX)
     try:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from iotonboard.errors import InterruptedBatchError, IotOnboardError, StateError, Unpublished, disk_error
+from iotonboard.errors import DamageError, InterruptedBatchError, IotOnboardError, StateError, Unpublished, disk_error
 from iotonboard.model import Refused
+from iotonboard.store.damage import rebuild_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from iotonboard.model import Target
     from iotonboard.state.state import State
+    from iotonboard.store.store import Store
 
 ResultT = TypeVar("ResultT")
 
@@ -34,6 +36,19 @@ def alone(state: State, what: str, path: str, write: Callable[[], list[Unpublish
         return [Unpublished(what, path, told)]
 
 
+def past_damage(store: Store, do: Callable[[], ResultT]) -> ResultT:
+    """Do something that a revocation waits for; where an index cannot even be read, with indexes that are built anew.
+
+    ``do`` may be called twice, and leaves nothing behind when it raises.
+    """
+    try:
+        return do()
+    except DamageError:
+        if not rebuild_unreadable(store):
+            raise
+        return do()
+
+
 def each_alone(
     state: State, targets: Iterable[Target | Refused], do: Callable[[Target], ResultT], *, strict: bool
 ) -> list[ResultT | Refused]:
@@ -41,6 +56,7 @@ def each_alone(
 
     Raises:
         IotOnboardError: with ``strict``, of the first that is refused; or SQLite ended the whole transaction.
+        DamageError: an index cannot be read, and the indexes were not built anew yet (``past_damage``).
     """
     return [_one(state, target, do, strict=strict) for target in targets]
 
@@ -55,7 +71,8 @@ def _one(state: State, target: Target | Refused, do: Callable[[Target], ResultT]
             return do(target)
     except Exception as problem:  # a row that nobody can read is no obstacle to the others
         error = as_told(problem, state.paths.database)
-        if strict or not state.store.in_transaction:  # a full disk ends the transaction
+        is_hopeful = isinstance(error, DamageError) and not state.store.is_rebuilt
+        if strict or is_hopeful or not state.store.in_transaction:  # a full disk ends the transaction
             raise error from problem
         return Refused(target.device_id or target.serial, target.line, error)
 

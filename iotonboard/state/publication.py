@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import ConflictError, IotOnboardError, StateError, Unpublished, UnpublishedError
+from iotonboard.errors import ConflictError, DamageError, IotOnboardError, StateError, Unpublished, UnpublishedError
 from iotonboard.files import PUBLIC, sweep_staging, write_atomic
 from iotonboard.permissions import check_plain
 from iotonboard.pki import pem
@@ -35,6 +35,7 @@ from iotonboard.state.replaced_files import write_replaced
 from iotonboard.store.certificates import broker_hosts
 from iotonboard.store.compromised import FILES_DUE
 from iotonboard.store.crls import generation_ders, newest_generation
+from iotonboard.store.damage import rebuild_unreadable
 from iotonboard.store.issuers import current_issuers
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def publish_recorded(state: State, *steps: Step) -> list[Unpublished]:
     """``publish`` the steps, or everything, for a command that has recorded: Ctrl-C is told like any other obstacle."""
     refused: list[Unpublished] = []
     interrupted = attempt("publication", state.paths.root, lambda: refused.extend(publish(state, *steps or EVERYTHING)))
+    if any(isinstance(one.error, DamageError) for one in refused) and rebuild_unreadable(state.store):
+        return publish_recorded(state, *steps)
     return refused + interrupted
 
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, TypeAlias
 from iotonboard.errors import NotFoundError, PolicyError, StateError
 from iotonboard.model import DeviceId, Refused, RevocationReason, SerialNumber
 from iotonboard.pki.crl_entry import entry_date, serial_and_reason
-from iotonboard.state.alone import each_alone
+from iotonboard.state.alone import each_alone, past_damage
 from iotonboard.state.changes import date_of_next_list, revoke_certificates, revoke_unknown
-from iotonboard.store.certificates import certificate_by_serial, has_certificate, has_certificates
+from iotonboard.store.certificates import certificate_by_serial, has_certificate
 from iotonboard.store.compromised import give_up_reenrolment, lost_certificates
-from iotonboard.store.devices import device_named, find_device
+from iotonboard.store.devices import device_named
 from iotonboard.store.revocations import foreign_entry, newest_revocation, revocable, revocation_of, set_crl_due
 from iotonboard.store.table_scan import TableScan
 
@@ -82,11 +82,16 @@ def record_revocations(
         BusyError: the state is locked or its disk refuses; nothing was recorded.
     """
     named = list(targets)
-    with state.transaction() as now:
-        order = _Order(reason, now, date_of_next_list(state), is_ours, TableScan(state.store))
-        recorded = each_alone(state, named, partial(_record_one, state, order), strict=strict)
-        if not is_deferred and any(isinstance(told, Revoked) and told.serials for told in recorded):
-            set_crl_due(state.store, is_due=True)
+
+    def record() -> list[Revoked | Refused]:
+        with state.transaction() as now:
+            order = _Order(reason, now, date_of_next_list(state), is_ours, TableScan(state.store))
+            done = each_alone(state, named, partial(_record_one, state, order), strict=strict)
+            if not is_deferred and any(isinstance(told, Revoked) and told.serials for told in done):
+                set_crl_due(state.store, is_due=True)
+        return done
+
+    recorded = past_damage(state.store, record)
     return [_read_back(state.store, *place) for place in zip(named, recorded, strict=True)]
 
 
@@ -115,12 +120,24 @@ def _reason_of(store: Store, serial: SerialNumber) -> RevocationReason | None:
     return scanned.reason if scanned else None
 
 
+def find_holder(store: Store, scan: TableScan, device_id: str) -> tuple[DeviceId, bool]:
+    """A device, and whether the indexes find it with all of its certificates: else the tables are to be read through.
+
+    Raises:
+        NotFoundError: there is no such device.
+    """
+    if scan.is_found_whole(device_id):
+        return DeviceId(device_id), True
+    if not scan.has_device(device_id):
+        device_named(store, device_id)
+        raise NotFoundError(f"there is no device {device_id[:80]!r}", hint="'iotonboard list' shows all devices")
+    return DeviceId(device_id), False
+
+
 def _of_device(state: State, target: Target, order: _Order) -> Revoked:
     store, earliest = state.store, state.read_clock().earliest
-    is_indexed = find_device(store, target.device_id) is not None or not order.scan.has_device(target.device_id)
-    holder = device_named(store, target.device_id).device_id if is_indexed else DeviceId(target.device_id)
-    is_indexed = is_indexed and has_certificates(store, holder)
-    _give_up(state, lost_certificates(store, holder), holder, order.now)
+    holder, is_indexed = find_holder(store, order.scan, target.device_id)
+    _give_up(state, lost_certificates(store, holder, by_index=is_indexed), holder, order.now)
     serials = tuple(revocable(store, holder, earliest, order.reason, by_index=is_indexed))
     if serials:
         revoke_certificates(state, serials, order.reason, order.now, subject=holder, dated=order.dated)

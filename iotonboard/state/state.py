@@ -21,6 +21,7 @@ from iotonboard.state.recorded_settings import load_settings, note_used, setting
 from iotonboard.state.sealing import begin_seals, note_event, seal_rows
 from iotonboard.store import audit
 from iotonboard.store.certificates import has_issued
+from iotonboard.store.damage import damage_of
 from iotonboard.store.store import Store
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def open_state(
                 state.record(now, "database", detail={"moved_aside": names})
         yield state
     except _DEFECTS as error:
-        if damage := store.damage(with_indexes=False):  # SQLite holds every row against what its columns may hold
+        if damage := damage_of(store, with_indexes=False):  # SQLite holds every row against what its columns may hold
             raise StateError(f"the database {store.path!r} is damaged: {damage}", hint=_REPAIR) from error
         raise
     finally:

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
 # A device whose every certificate is revoked; computed from the revocations, which are few: the plus keeps SQLite
-# from walking all certificates instead.
+# from walking all certificates instead. What an index says is another certificate of a device, has to say it itself:
+# a damaged one gives no revoked device its rights back.
 _FULLY_REVOKED = """SELECT c.device FROM revocation r JOIN certificate c ON c.id = +r.certificate
     WHERE c.device IS NOT NULL AND r.not_after >= :listed_since AND NOT EXISTS (
-        SELECT 1 FROM unrevoked_certificate o WHERE o.device = c.device AND o.not_after >= :now)"""
+        SELECT 1 FROM certificate i CROSS JOIN unrevoked_certificate o ON o.id = +i.id
+            WHERE i.device = c.device AND +o.device = c.device AND o.not_after >= :now)"""
 _FEW = 10_000  # ids that are worth keeping in memory, so that SQLite need not look for each of a million
 
 

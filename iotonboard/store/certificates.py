@@ -29,7 +29,6 @@ _SALT = "nullif(c.salt, zeroblob(length(c.salt)))"
 RECORD_COLUMNS = (
     f"c.serial, c.not_before, c.not_after, c.der, c.created_at, {KEY} IS NOT NULL, r.revocation_date, r.reason"
 )
-_WITH_REVOCATION = "certificate c LEFT JOIN revocation r ON r.certificate = c.id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +128,6 @@ def has_certificate(store: Store, serial: SerialNumber) -> bool:
     return store.row("SELECT 1 FROM certificate WHERE serial = ?", (serial.octets,)) is not None
 
 
-def has_certificates(store: Store, device_id: str) -> bool:
-    """Say whether an index finds any certificate of a device: each has one."""
-    query = "SELECT 1 FROM certificate WHERE device = (SELECT id FROM device WHERE device_id = ?) LIMIT 1"
-    return store.row(query, (device_id,)) is not None
-
-
 def newest_device_certificates(store: Store, limit: int) -> list[tuple[str, bytes]]:
     """Device id and DER of the devices that were certified last."""
     query = (
@@ -144,14 +137,16 @@ def newest_device_certificates(store: Store, limit: int) -> list[tuple[str, byte
     return store.records(lambda name, der: (text(name), octets(der)), query, (limit,))
 
 
-def broker_hosts(store: Store) -> list[str]:
-    """Hosts that have a broker certificate."""
-    return store.records(text, "SELECT DISTINCT host FROM certificate WHERE host IS NOT NULL")
+def broker_hosts(store: Store, *, by_index: bool = True) -> list[str]:
+    """Hosts that have a broker certificate; without ``by_index`` the table is read through."""
+    scan = "" if by_index else "NOT INDEXED"
+    return store.records(text, f"SELECT DISTINCT host FROM certificate {scan} WHERE host IS NOT NULL")
 
 
-def broker_certificates(store: Store, host: str) -> list[CertificateRecord]:
-    """All certificates of a broker host, newest first."""
-    query = f"SELECT {RECORD_COLUMNS} FROM {_WITH_REVOCATION} WHERE c.host = ? ORDER BY c.id DESC"
+def broker_certificates(store: Store, host: str, *, by_index: bool = True) -> list[CertificateRecord]:
+    """All certificates of a broker host, newest first; ``by_index`` as for ``broker_hosts``."""
+    joined = f"certificate c {'' if by_index else 'NOT INDEXED'} LEFT JOIN revocation r ON r.certificate = c.id"
+    query = f"SELECT {RECORD_COLUMNS} FROM {joined} WHERE c.host = ? ORDER BY c.id DESC"
     return store.records(certificate_record, query, (host,))
 
 

@@ -110,10 +110,14 @@ def give_up_reenrolment(store: Store, serials: Iterable[SerialNumber]) -> bool:
     return sum(store.execute(query, (serial.octets,)).rowcount for serial in serials) > 0
 
 
-def lost_certificates(store: Store, device_id: str) -> list[SerialNumber]:
-    """Serials of a device's certificates that ended with their CA, and were not replaced then."""
-    query = """SELECT c.serial FROM reenrolment r JOIN certificate c ON c.id = r.certificate
-        WHERE c.device = (SELECT id FROM device WHERE device_id = ?)"""
+def lost_certificates(store: Store, device_id: str, *, by_index: bool = True) -> list[SerialNumber]:
+    """Serials of a device's certificates that ended with their CA, and were not replaced then.
+
+    Without ``by_index`` the tables are read through.
+    """
+    scan = "" if by_index else "NOT INDEXED"
+    query = f"""SELECT c.serial FROM reenrolment r JOIN certificate c {scan} ON c.id = r.certificate
+        WHERE c.device IN (SELECT id FROM device {scan} WHERE device_id = ?)"""
     return store.records(SerialNumber.from_octets, query, (device_id,))
 
 

@@ -28,11 +28,12 @@ class DeviceRow:
     is_retired: bool
 
 
-def find_device(store: Store, device_id: str) -> DeviceRow | None:
-    """A device, found without regard to case."""
+def find_device(store: Store, device_id: str, *, by_index: bool = True) -> DeviceRow | None:
+    """A device, found without regard to case; without ``by_index`` the table is read through."""
+    scan = "" if by_index else "NOT INDEXED"
     return store.record(
         lambda spelled, is_retired: DeviceRow(DeviceId(spelled), bool(is_retired)),
-        "SELECT device_id, retired_at IS NOT NULL FROM device WHERE device_id = ?",
+        f"SELECT device_id, retired_at IS NOT NULL FROM device {scan} WHERE device_id = ?",
         (str(device_id),),
     )
 
@@ -80,9 +81,10 @@ def add_device(store: Store, device_id: DeviceId, name: str, attributes: Mapping
         ) from None
 
 
-def set_retired(store: Store, device_id: str, now: datetime) -> None:
-    """Mark a device as retired, inside the caller's transaction."""
-    store.execute("UPDATE device SET retired_at = ? WHERE device_id = ?", (to_epoch(now), device_id))
+def set_retired(store: Store, device_id: str, now: datetime, *, by_index: bool = True) -> None:
+    """Mark a device as retired, inside the caller's transaction; ``by_index`` as for ``find_device``."""
+    scan = "" if by_index else "NOT INDEXED"
+    store.execute(f"UPDATE device {scan} SET retired_at = ? WHERE device_id = ?", (to_epoch(now), device_id))
 
 
 def count_devices(store: Store) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from iotonboard.errors import BusyError, ConflictError, IotOnboardError, PolicyError, StateError
+from iotonboard.errors import BusyError, ConflictError, DamageError, IotOnboardError, PolicyError, StateError
 from iotonboard.owner import chown_hint
 
 _RESTORE = "restore it from the latest backup"
@@ -35,7 +35,8 @@ def database_error(error: sqlite3.Error, path: str) -> IotOnboardError:
         return _refused(error, extended)
     if code == sqlite3.SQLITE_ERROR and "no such" in str(error):
         return StateError(f"the database {path!r} lacks a part: {error}", hint=_RESTORE)
-    return StateError(f"the database {path!r} is damaged: {error}", hint=_RESTORE)
+    kind = DamageError if code == sqlite3.SQLITE_CORRUPT else StateError
+    return kind(f"the database {path!r} is damaged: {error}", hint=_RESTORE)
 
 
 def _refused(error: sqlite3.Error, extended: int) -> IotOnboardError:

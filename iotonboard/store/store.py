@@ -13,7 +13,7 @@ import os
 import sqlite3
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from iotonboard.errors import BusyError, ConflictError, IotOnboardError, PolicyError, StateError
+from iotonboard.errors import BusyError, PolicyError, StateError
 from iotonboard.model import LATEST, from_epoch, to_epoch
 from iotonboard.store import leftovers
 from iotonboard.store.failures import database_error, row_error
@@ -41,7 +41,8 @@ class Store:
 
     ``moved_aside``: logs of another database that lay beside it. ``is_read_only``: its disk cannot be written, so no
     transaction begins. ``mended``: what of the schema was put right before a change (``schema/expected.py``), and
-    ``unrecorded``: what of that the trail does not tell yet. ``trail_head`` is the newest row of the audit trail as
+    ``unrecorded``: what of that the trail does not tell yet. ``is_rebuilt``: so it was tried with the indexes.
+    ``trail_head`` is the newest row of the audit trail as
     long as the open transaction knows it, and ``first_own_row`` the first of this connection; else ``None``.
     """
 
@@ -61,7 +62,7 @@ class Store:
         self._connection = connection
         self.mended: list[str] = []
         self.unrecorded: list[str] = []
-        self._is_watched = False
+        self._is_watched = self.is_rebuilt = False
         self._meta: dict[str, Any] | None = None  # all values, as long as the open transaction knows them
 
     @classmethod
@@ -313,37 +314,6 @@ class Store:
             self._connection.execute("VACUUM INTO CAST(? AS TEXT)", (os.fsencode(path),))
         except sqlite3.Error as error:
             raise database_error(error, path) from error
-
-    def damage(self, *, with_indexes: bool) -> str:
-        """Read the whole database through and say in one line what is damaged; empty when nothing is.
-
-        ``with_indexes`` holds each index against its table too, which takes several times as long.
-        """
-        try:
-            answer = str(self.row(f"PRAGMA {'integrity' if with_indexes else 'quick'}_check(1)")[0])
-        except StateError as error:
-            return error.message
-        return "" if answer == "ok" else " ".join(answer.split())
-
-    def rebuild_indexes(self) -> None:
-        """Build every index anew from its table, each alone; where even that stumbles, the whole database.
-
-        Raises:
-            StateError: a table is damaged too; nothing was changed.
-            ConflictError: a table has twice what can be there once; that index stays as it is.
-            BusyError: the state is locked or the disk refuses.
-        """
-        refused: IotOnboardError | None = None
-        for (name,) in self.rows("SELECT name FROM sqlite_master WHERE type = 'index'"):
-            try:
-                with self.transaction():
-                    self.execute('REINDEX "{}"'.format(name.replace('"', '""')))
-            except (StateError, ConflictError) as error:
-                refused = error
-        if isinstance(refused, StateError):
-            self.execute("VACUUM")
-        elif refused is not None:
-            raise refused
 
     def keep_log(self) -> None:
         """Switch a copied database to the write-ahead log that every state uses."""

@@ -6,16 +6,30 @@ from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from iotonboard.errors import StateError
+from iotonboard.store.damage import size_of
+
 if TYPE_CHECKING:
     from iotonboard.model import SerialNumber
     from iotonboard.store.store import Store
 
+READ_THROUGH = 32 << 20  # certificates of a database of so many octets are read within 20 ms
+_DEVICE = "SELECT id FROM device WHERE device_id = ?"
+_SPELLED = "SELECT device_id FROM device WHERE id = ?"
+_OF_DEVICE = "SELECT id FROM certificate WHERE device = ?"
+# By an index of its own (schema/version_3.py), which nothing else asks: two say the same, or one is damaged.
+_OF_DEVICE_AGAIN = "SELECT id FROM certificate WHERE device IS NOT NULL AND -device = -?"
+
 
 class TableScan:
-    """Reads a table through when an index finds nothing in it: once, however many are asked for afterwards."""
+    """Reads a table through when an index finds nothing in it: once, however many are asked for afterwards.
 
-    def __init__(self, store: Store) -> None:
+    ``read_through``: in a database of so many octets that is done also where an index may not find all.
+    """
+
+    def __init__(self, store: Store, *, read_through: int = READ_THROUGH) -> None:
         self._store = store
+        self._read_through = read_through
 
     def has_device(self, device_id: str) -> bool:
         """Say whether there is a device whose id is spelled exactly so."""
@@ -25,6 +39,22 @@ class TableScan:
         """Say whether there is a certificate of that serial."""
         return serial.octets in self._serials
 
+    def is_found_whole(self, device_id: str) -> bool:
+        """Say whether the indexes find this very device, each of its certificates and no other's.
+
+        A small database is read through for that; in a large one a second index has to say the same.
+        """
+        try:
+            rows = self._store.records(int, _DEVICE, (device_id,))
+            if len(rows) != 1 or self._store.rows(_SPELLED, rows) != [(device_id,)]:
+                return False
+            found = frozenset(self._store.records(int, _OF_DEVICE, rows))
+            if size_of(self._store) <= self._read_through:
+                return found == frozenset(self._certificates.get(rows[0], ()))
+            return found == frozenset(self._store.records(int, _OF_DEVICE_AGAIN, rows))
+        except StateError:  # an index that cannot even be read
+            return False
+
     @cached_property
     def _ids(self) -> frozenset[str]:
         return frozenset(chain.from_iterable(self._store.each_row("SELECT device_id FROM device NOT INDEXED")))
@@ -32,3 +62,12 @@ class TableScan:
     @cached_property
     def _serials(self) -> frozenset[bytes]:
         return frozenset(chain.from_iterable(self._store.each_row("SELECT serial FROM certificate NOT INDEXED")))
+
+    @cached_property
+    def _certificates(self) -> dict[int, list[int]]:
+        """Row of a device -> those of its certificates."""
+        found: dict[int, list[int]] = {}
+        query = "SELECT device, id FROM certificate NOT INDEXED WHERE device IS NOT NULL"
+        for device, certificate in self._store.each_row(query):
+            found.setdefault(device, []).append(certificate)
+        return found

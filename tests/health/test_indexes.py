@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
+from cryptography import x509
 
+from support.indexes import lose_pages, spoil_index
 from support.program import State
 
 _NAME = b"press-1"
@@ -38,3 +41,100 @@ def test_a_flipped_bit_hides_no_device_and_is_repaired(state: State) -> None:
     state.run("health", "--repair")
     assert state.run("health", "--deep").stdout == "everything is as it was recorded\n"
     assert state.json("show", "press-1")["status"] == "revoked"
+
+
+OF_DEVICE = ("certificate_device", "ON certificate(device) WHERE device IS NOT NULL AND id <> {}")
+DAMAGES = {
+    "the first of three is hidden": (OF_DEVICE[0], OF_DEVICE[1].format(1)),
+    "the last of three is hidden": (OF_DEVICE[0], OF_DEVICE[1].format(4)),
+    "one stands under another device": (
+        OF_DEVICE[0],
+        "ON certificate(iif(id = 3, 2, device)) WHERE device IS NOT NULL",
+    ),
+    "another device's stands under it": (
+        OF_DEVICE[0],
+        "ON certificate(iif(id = 2, 1, device)) WHERE device IS NOT NULL",
+    ),
+    "the second index hides one": (
+        "certificate_device_again",
+        "ON certificate(-device) WHERE device IS NOT NULL AND id <> 3",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def three(pristine: State, tmp_path_factory: pytest.TempPathFactory) -> State:
+    """A device with three valid certificates, rows 1, 3 and 4, and another one. Read only: copy it."""
+    state = pristine.copy_to(tmp_path_factory.mktemp("three"))
+    state.register("press-1", "press-2")
+    state.run("renew", "press-1", "--revoke-old", "never")
+    state.run("renew", "press-1", "--revoke-old", "never")
+    return state
+
+
+def _listed(state: State) -> set[str]:
+    crl = x509.load_pem_x509_crl(state.crl.read_bytes())
+    return {f"{entry.serial_number:X}" for entry in crl}
+
+
+def _serials(state: State, device_id: str) -> set[str]:
+    return {one["serial"].lstrip("0") for one in state.json("show", device_id)["certificates"]}
+
+
+@pytest.mark.parametrize("verb", ["revoke", "retire"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_every_certificate_of_a_device_is_revoked_and_no_other(
+    three: State, tmp_path: Path, damage: str, verb: str
+) -> None:
+    state = three.copy_to(tmp_path)
+    own = _serials(state, "press-1")
+    spoil_index(state.path / "devices.db", *DAMAGES[damage])
+    assert "database" in {one["kind"] for one in state.json("health", "--deep", expect=9)["differences"]}
+    done = state.run(verb, "press-1", "--json")
+    assert {serial.lstrip("0") for serial in done.json["serials"]} == own
+    assert len(own) == 3
+    assert _listed(state) == own
+    if damage != "the second index hides one":  # which a small database is not asked by
+        assert "an index of the database is damaged" in done.stderr
+    assert "user press-1\n" not in state.acl.read_text()
+    assert "user press-2\n" in state.acl.read_text()
+    state.run("health", "--repair")
+    assert state.run("health", "--deep").stdout == "everything is as it was recorded\n"
+    assert state.json("show", "press-2")["status"] == "active"
+
+
+UNREADABLE = (
+    "sqlite_autoindex_device_1",
+    "certificate_device",
+    "certificate_host",
+    "revocation_listed",
+    "device_retired",
+)
+
+
+@pytest.mark.parametrize("index", UNREADABLE)
+def test_an_index_that_cannot_be_read_stops_no_revocation(three: State, tmp_path: Path, index: str) -> None:
+    state = three.copy_to(tmp_path)
+    own = _serials(state, "press-1")
+    lose_pages(state.path / "devices.db", index)
+    done = state.run("revoke", "press-1", "--json")
+    assert {serial.lstrip("0") for serial in done.json["serials"]} == own == _listed(state)
+    assert "could not be read, and all were built anew" in done.stderr
+    assert "user press-1\n" not in state.acl.read_text()
+    assert state.run("health", "--deep").stdout == "everything is as it was recorded\n"
+    assert "built anew" in state.run("audit", "show", "--subject", "database").stdout
+
+
+def test_an_index_that_cannot_be_read_is_repaired(three: State, tmp_path: Path) -> None:
+    state = three.copy_to(tmp_path)
+    lose_pages(state.path / "devices.db", "certificate_device")
+    state.run("health", "--deep", expect=(3, 9))
+    state.run("health", "--repair")
+    assert state.run("health", "--deep").stdout == "everything is as it was recorded\n"
+
+
+def test_a_broker_is_revoked_whatever_the_index_of_the_hosts_says(state: State) -> None:
+    serial = state.json("broker", "issue", "broker.test")["serial"]
+    spoil_index(state.path / "devices.db", "certificate_host", "ON certificate(host) WHERE host IS NOT NULL AND id < 0")
+    assert state.json("broker", "revoke", "broker.test")["serials"] == [serial]
+    assert _listed(state) == {serial.lstrip("0")}

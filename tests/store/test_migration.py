@@ -18,6 +18,7 @@ from iotonboard.store import audit
 from iotonboard.store.acl_members import denied_ids, permitted_ids
 from iotonboard.store.certificates import certificate_by_serial
 from iotonboard.store.crls import crl_entries, crl_generation
+from iotonboard.store.damage import damage_of
 from iotonboard.store.deliveries import all_deliveries
 from iotonboard.store.device_search import DeviceFilter, find_devices
 from iotonboard.store.issuers import all_issuers
@@ -103,7 +104,7 @@ def read_all(store: Store) -> None:
 
 
 def is_sound(store: Store) -> bool:
-    return not store.damage(with_indexes=True) and store.rows("PRAGMA foreign_key_check") == []
+    return not damage_of(store, with_indexes=True) and store.rows("PRAGMA foreign_key_check") == []
 
 
 def test_a_sound_database_keeps_every_row(old: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from iotonboard.errors import BusyError, ConflictError, PolicyError, StateError
 from iotonboard.model import Caller, DeviceId, SerialNumber
 from iotonboard.store import audit
+from iotonboard.store.damage import damage_of
 from iotonboard.store.devices import add_device, count_devices, device_record, find_device
 from iotonboard.store.store import Store
 
@@ -115,7 +116,7 @@ def test_a_copy_holds_what_was_committed(store: Store, tmp_path: Path) -> None:
     store.copy_to(str(copy))
     with contextlib.closing(Store.open(str(copy), timeout_s=1, now=NOW)) as other:
         assert find_device(other, "kept")
-        assert not other.damage(with_indexes=True)
+        assert not damage_of(other, with_indexes=True)
 
 
 def test_who_only_looks_writes_nothing(store: Store) -> None:
@@ -185,7 +186,7 @@ def test_a_row_that_cannot_be_is_told_and_is_no_defect(store: Store, name: str) 
     write_unchecked(store, UNREADABLE[name])
     with pytest.raises(StateError, match="holds a row that cannot be"):
         device_record(store, "press" if name != "an id" else "../up")
-    assert store.damage(with_indexes=True)
+    assert damage_of(store, with_indexes=True)
 
 
 def test_text_that_is_not_utf_8_is_shown_as_far_as_it_goes(store: Store) -> None:

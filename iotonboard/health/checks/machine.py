@@ -16,6 +16,7 @@ from iotonboard.permissions import keeps_modes, mount_decides
 from iotonboard.state.share import ELSEWHERE, network_kind
 from iotonboard.store.audit import count_unsealed
 from iotonboard.store.certificates import newest_device_certificates
+from iotonboard.store.damage import damage_of
 from iotonboard.store.devices import count_devices
 from iotonboard.store.issuers import current_issuers
 from iotonboard.store.lock_probe import lock_keeps_others_out
@@ -44,7 +45,7 @@ def database(state: State) -> Outcome:
     size = os.path.getsize(state.paths.database)
     if size > READ_THROUGH:
         return ok(f"{count}; too large to be read through now: 'health --deep' does that")
-    if damage := state.store.damage(with_indexes=size <= COMPARE_INDEXES):
+    if damage := damage_of(state.store, with_indexes=size <= COMPARE_INDEXES):
         hint = "type: iotonboard health --repair, which rebuilds indexes; else restore it from the latest backup"
         return failed(f"the database is damaged: {damage}", hint)
     return ok(count)
