@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.broker import Broker
+from support.broker import BROKER_NAMES, Broker
 from support.launcher import Launcher
 from support.program import State, make_state
 
@@ -74,6 +74,17 @@ def _clean_environment() -> Iterator[None]:
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> State:
     """A state fresh from ``init-ca`` with a random key file. Read only: copy it, or use ``state``."""
     return make_state(tmp_path_factory.mktemp("pristine"))
+
+
+@pytest.fixture(scope="session")
+def server(pristine: State, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """A broker's certificate and key, plain, under the names that ``support.listeners`` gives them."""
+    state = pristine.copy_to(tmp_path_factory.mktemp("server"))
+    folder = Path(state.json("broker", "issue", *BROKER_NAMES, "--plain-key")["config"]).parent
+    return {
+        "broker.crt": (folder / "broker.crt").read_bytes(),
+        "broker.key": (folder / "broker-plain.key").read_bytes(),
+    }
 
 
 @pytest.fixture

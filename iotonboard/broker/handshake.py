@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.openssl import LoadError, open_openssl
-from iotonboard.broker.pem_views import shown, view_cas, view_chain, view_client, view_lists, why_unreadable
-from iotonboard.broker.problems import ADMITS_OR_REFUSES, ADMITS_REVOKED, REFUSES_ALL, REFUSES_CA, Problem, unusable
+from iotonboard.broker.pem_views import (
+    may_hold_certificates,
+    may_hold_lists,
+    shown,
+    view_cas,
+    view_chain,
+    view_client,
+    view_lists,
+    why_unreadable,
+)
+from iotonboard.broker.problems import (
+    ADMITS_OR_REFUSES,
+    ADMITS_REVOKED,
+    REFUSES_ALL,
+    REFUSES_CA,
+    REFUSES_OTHERS,
+    Problem,
+    unusable,
+)
 from iotonboard.broker.verdict import OF_LISTS, Cause, Verdict, delta_verdict, refusal
 from iotonboard.model import rfc3339
 from iotonboard.pki.probe import SIGNATURE_ERROR, make_probe
@@ -17,11 +35,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import TypeAlias
 
-    from cryptography import x509
-
     from iotonboard.broker.acl import Version
     from iotonboard.broker.openssl import Finding, OpenSsl
-    from iotonboard.broker.pem_views import ListView
+    from iotonboard.broker.pem_views import CaView, ListView
 
     # A client's certificate and the issuers that it sends along, DER.
     Client: TypeAlias = tuple[bytes, ...]
@@ -56,7 +72,7 @@ def judge_handshakes(files: TrustFiles, clients: Sequence[Client], at: datetime,
         NotJudgedError: OpenSSL could not be asked.
     """
     cas, lists = view_cas(files.ca_pem or b""), view_lists(files.crl_pem or b"")
-    probes = [(ca, probe) for ca in cas if (probe := make_probe(ca, at)) is not None]
+    probes = [(ca, probe) for ca in cas if (probe := make_probe(ca.certificate, at)) is not None]
     questions = [*((probe,) for _, probe in probes), *clients]
     with open_openssl(files.ca_pem or b"", files.crl_pem or b"") as openssl:
         has_cas, has_list, answers = _ask(openssl, files, questions, at)
@@ -64,10 +80,13 @@ def judge_handshakes(files: TrustFiles, clients: Sequence[Client], at: datetime,
     if has_cas:
         findings = [(ca, answer) for (ca, _), answer in zip(probes, answers, strict=False)]
         sent = view_chain([der for client in clients for der in client[1:]])
-        problems += _of_cas(files, findings, sent, lists if has_list else [], at)
-        problems += _of_lists(files.crl_path, lists if has_list else [], cas)
+        counting = [*view_lists(files.ca_pem or b""), *lists] if has_list else []
+        problems += _of_cas(files, findings, sent, counting, at)
+        problems += _of_lists(files.crl_path, lists if has_list else [], [*cas, *sent])
+    else:
+        counting = []
     verdicts = [
-        _verdict(client[0], answer, lists if has_list else [], at)
+        _verdict(client[0], answer, counting, at)
         for client, answer in zip(clients, answers[len(probes) :], strict=True)
     ]
     return Handshakes(tuple(problems), tuple(verdicts), has_list)
@@ -77,20 +96,21 @@ def _ask(
     openssl: OpenSsl, files: TrustFiles, questions: Sequence[Client], at: datetime
 ) -> tuple[bool, bool, list[tuple[Finding, ...]]]:
     """Say whether OpenSSL reads the CA file and the list, and what it answers with what it reads."""
+    if files.crl_pem is not None and may_hold_certificates(files.ca_pem or b"") and may_hold_lists(files.crl_pem):
+        with contextlib.suppress(LoadError):  # one of them cannot be read: which?
+            return True, True, openssl.judge(questions, at=at, with_list=True)
     has_list = files.crl_pem is not None and openssl.loads("crl.pem")
-    has_cas = bool(questions) or openssl.loads("ca.pem")
-    try:
-        return has_cas, has_list, openssl.judge(questions, at=at, with_list=has_list)
-    except LoadError:
-        if not openssl.loads("ca.pem"):
-            return False, has_list, [() for _ in questions]
-        # The strict reader found something in the list's file, and it is no list.
-        return True, False, openssl.judge(questions, at=at, with_list=False)
+    if not openssl.loads("ca.pem"):
+        return False, has_list, [() for _ in questions]
+    return True, has_list, openssl.judge(questions, at=at, with_list=has_list)
 
 
 def _unread(files: TrustFiles, version: Version, *, has_cas: bool, has_list: bool) -> list[Problem]:
     """The files that OpenSSL does not read, beside those that could not be read at all."""
     problems = []
+    if has_cas and not may_hold_certificates(files.ca_pem or b""):
+        message = "there is no certificate in it"
+        problems.append(Problem(files.ca_path, "ca-incomplete", message, REFUSES_ALL, REFUSES_ALL))
     if files.ca_pem is not None and not has_cas:
         why = why_unreadable(files.ca_pem, "CERTIFICATE")
         problems.append(unusable(files.ca_path, "ca-unreadable", why, REFUSES_ALL, version))
@@ -103,7 +123,7 @@ def _unread(files: TrustFiles, version: Version, *, has_cas: bool, has_list: boo
 def _verdict(certificate_der: bytes, findings: Sequence[Finding], lists: Sequence[ListView], at: datetime) -> Verdict:
     """OpenSSL's answer, and behind it what TLS and Mosquitto ask of a client."""
     client = view_client(certificate_der)
-    own = [one for one in lists if client is not None and one.issuer_der == client.issuer_der]
+    own = [one for one in lists if client is not None and one.issuer == client.issuer]
     refused = refusal(findings, own, client.serial if client else 0, at)
     if unknown := delta_verdict(own, refused):
         return unknown
@@ -111,8 +131,8 @@ def _verdict(certificate_der: bytes, findings: Sequence[Finding], lists: Sequenc
         return refused
     if client is None:
         return Verdict(accepted=None, cause=Cause.NOT_JUDGED, reason="its certificate cannot be read here")
-    if not client.has_tls_curve:
-        reason = "its key is on a curve that brokers do not offer: P-256, P-384 or P-521 are taken"
+    if not client.has_tls_key:
+        reason = "its key is of a kind that brokers do not take: P-256, P-384, P-521, RSA or Ed25519 are taken"
         return Verdict(accepted=False, cause=Cause.WRONG_CURVE, reason=reason)
     if client.user_name is None:
         reason = "its certificate has no common name that can be the user name"
@@ -122,8 +142,8 @@ def _verdict(certificate_der: bytes, findings: Sequence[Finding], lists: Sequenc
 
 def _of_cas(
     files: TrustFiles,
-    findings: Sequence[tuple[x509.Certificate, tuple[Finding, ...]]],
-    sent: Sequence[x509.Certificate],
+    findings: Sequence[tuple[CaView, tuple[Finding, ...]]],
+    sent: Sequence[CaView],
     lists: Sequence[ListView],
     at: datetime,
 ) -> list[Problem]:
@@ -132,22 +152,33 @@ def _of_cas(
     above = {ca.issuer for ca in (*cas, *sent) if ca.issuer != ca.subject}  # a device's own issuer needs a list alone
     problems, is_any_fine = [], any(_first(answer) is None for _, answer in findings)
     for ca, answer in findings:
-        own = [one for one in lists if one.issuer_der == ca.subject.public_bytes()]
+        own = [one for one in lists if one.issuer == ca.subject]
         found = refusal(_before_signature(answer), own, 0, at)
         if found is None or delta_verdict(own, found) or (found.cause in OF_LISTS and ca.subject in above):
             continue
-        path = files.crl_path if found.cause in OF_LISTS else files.ca_path
-        if found.cause is Cause.CA_NOT_VALID:
-            when = f"{rfc3339(ca.not_valid_before_utc)} to {rfc3339(ca.not_valid_after_utc)}"
-            # An expired CA beside a good one: its devices expired no later than itself, and the others connect.
-            is_spent = at >= ca.not_valid_after_utc and is_any_fine
-            message = f"{shown(ca.subject)} is valid from {when} only"
-            problems.append(Problem(path, found.cause, message, REFUSES_CA, REFUSES_CA, is_spent))
-        else:
-            message = f"{_WORDS_OF_CAS.get(found.cause, found.reason)} ({shown(ca.subject)})"
-            code = "ca-incomplete" if found.cause is Cause.UNKNOWN_ISSUER else found.cause.value
-            problems.append(Problem(path, code, message, REFUSES_CA, REFUSES_CA))
+        if found.cause is Cause.NAME_NOT_PERMITTED and answer[0].depth == 0:
+            continue  # the probe's own name; each device is asked about with its own
+        name = shown(ca.certificate.subject)
+        if len({one.certificate.serial_number for one in cas if one.subject == ca.subject}) > 1:
+            name += f", serial {ca.certificate.serial_number:X}"
+        problems.append(_of_ca(files, ca, name, found, is_any_fine=is_any_fine, at=at))
     return list(dict.fromkeys(problems))
+
+
+def _of_ca(files: TrustFiles, ca: CaView, name: str, found: Verdict, *, is_any_fine: bool, at: datetime) -> Problem:
+    path = files.crl_path if found.cause in OF_LISTS else files.ca_path
+    begins, ends = ca.certificate.not_valid_before_utc, ca.certificate.not_valid_after_utc
+    if found.cause is Cause.CA_NOT_VALID:
+        # An expired CA beside a good one: its devices expired no later than itself, and the others connect.
+        is_spent = at >= ends and is_any_fine
+        message = f"{name} is valid from {rfc3339(begins)} to {rfc3339(ends)} only"
+        return Problem(path, found.cause, message, REFUSES_CA, REFUSES_CA, is_spent)
+    if found.cause is Cause.NOT_A_CA and is_any_fine and ca.subject != ca.issuer:
+        return Problem(path, found.cause, f"{name} is no CA: the broker has no use for it here", warning=True)
+    message = f"{_WORDS_OF_CAS.get(found.cause, found.reason)} ({name})"
+    code = "ca-incomplete" if found.cause is Cause.UNKNOWN_ISSUER else found.cause.value
+    effect = REFUSES_OTHERS if found.cause is Cause.CRL_OTHER_SCOPE else REFUSES_CA  # the probe names no URL
+    return Problem(path, code, message, effect, effect)
 
 
 _WORDS_OF_CAS = {
@@ -166,15 +197,15 @@ def _first(answer: Sequence[Finding]) -> Finding | None:
     return None if first is None or (first.number, first.depth) == (SIGNATURE_ERROR, 0) else first
 
 
-def _of_lists(path: str, lists: Sequence[ListView], cas: Sequence[x509.Certificate]) -> list[Problem]:
+def _of_lists(path: str, lists: Sequence[ListView], cas: Sequence[CaView]) -> list[Problem]:
     """Lists that do not what they seem to do."""
     problems = []
-    subjects = {ca.subject.public_bytes() for ca in cas}
+    subjects = {ca.subject for ca in cas}
     for one in lists:
         name = f"CRL {one.number} of {shown(one.crl.issuer)}"
-        if one.is_delta:
+        if one.is_delta and one.issuer in subjects:
             message = f"{name} is a delta: what comes of it depends on the broker's OpenSSL"
             problems.append(Problem(path, Cause.CRL_DELTA, message, ADMITS_OR_REFUSES, ADMITS_OR_REFUSES))
-        if one.issuer_der not in subjects:
+        if one.issuer not in subjects:
             problems.append(Problem(path, "crl-foreign", f"{name}: this CA is not in the cafile", warning=True))
     return problems

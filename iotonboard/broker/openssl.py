@@ -5,8 +5,9 @@ broker's. Each question costs one process for every chain of issuers that client
 for all certificates of a process.
 
 - The octets are copied into files of our own: a FIFO would hang, and a file named like an option would be one.
-- ``-CRLfile`` reads a damaged list more kindly than the broker does. ``-CAfile`` goes through the broker's strict
-  reader and takes lists as well, so that a list is first loaded by that.
+- ``-CRLfile`` reads a damaged list more kindly than the broker does, and then sees no list that stands in the CA file.
+  ``-CAfile`` goes through the broker's strict reader and takes lists as well: it gets both files as one. What stands in
+  the broker's list file beside lists is passed over there: here it gets a label that this reader passes over too.
 - ``-no-CApath -no-CAstore``: the system's own CAs are no CAs of the broker.
 - No environment: OPENSSL_CONF and SSL_CERT_FILE of the caller are not the broker's. The program has a path of our own
   choice, since ``verify`` and ``apply`` may be run by root.
@@ -21,6 +22,7 @@ import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from iotonboard.model import to_epoch
@@ -31,13 +33,16 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 PLACES: Final = "/usr/bin:/bin:/usr/local/bin:/opt/homebrew/bin"
-TIMEOUT_S: Final = 30.0  # a list of a million entries is loaded in 3
+TIMEOUT_S: Final = 30.0  # for all questions together; a list of a million entries is loaded in 3
 _SECURITY_LEVEL = "2"  # Debian's default; OpenSSL 3.2 made it everybody's
 _TRUST = ("-no-CApath", "-no-CAstore")
 _CERTIFICATES_A_CALL = 2000  # 14 octets each in argv, which holds two million
 _NOT_LOADED, _SOME_FAILED = 1, 2  # exit codes of 'openssl verify'
 _ERROR = re.compile(r"^error ([0-9]+) at ([0-9]+) depth lookup: ([^\n]*)$", re.MULTILINE)
 _END = re.compile(r"^error ([0-9]{6})\.pem: verification failed$", re.MULTILINE)
+# Blocks that a reader of certificates and lists would take for one, beside lists (PEM_X509_INFO_read_bio).
+_NO_LIST = re.compile(rb"^(-----(?:BEGIN|END) )(?:[A-Z0-9]+ )?(?:CERTIFICATE|PRIVATE KEY)(-----)", re.MULTILINE)
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _OK = re.compile(r"^([0-9]{6})\.pem: OK$", re.MULTILINE)
 
 
@@ -63,10 +68,11 @@ _UNREADABLE: Final = Finding(-1, 0, "the certificate cannot be read")
 
 @dataclass(frozen=True, slots=True)
 class OpenSsl:
-    """The program, and a folder with copies of the broker's files."""
+    """The program, a folder with copies of the broker's files, and the monotonic time at which patience ends."""
 
     program: str
     folder: str
+    ends_s: float
 
     def loads(self, file: str) -> bool:
         """Say whether the strict reader takes ``ca.pem`` or ``crl.pem`` whole, and finds something in it.
@@ -84,15 +90,15 @@ class OpenSsl:
         A client is its certificate and the issuers that it sends along, DER.
 
         Raises:
-            LoadError: a file cannot be read.
+            LoadError: a file cannot be read, or there is nothing in the two.
             NotJudgedError: OpenSSL could not be asked.
         """
         answers: dict[int, tuple[Finding, ...]] = {}
-        by_chain: dict[tuple[bytes, ...], list[int]] = {}
+        by_chain: dict[tuple[bytes, ...], list[int]] = {} if clients else {(): []}
         for number, client in enumerate(clients):
             by_chain.setdefault(client[1:], []).append(number)
         for chain, numbers in by_chain.items():
-            for start in range(0, len(numbers), _CERTIFICATES_A_CALL):
+            for start in range(0, max(len(numbers), 1), _CERTIFICATES_A_CALL):
                 group = numbers[start : start + _CERTIFICATES_A_CALL]
                 answers |= self._judge_group(
                     {number: clients[number][0] for number in group}, chain, at, with_list=with_list
@@ -105,13 +111,12 @@ class OpenSsl:
         names = [f"{number:06d}.pem" for number in certificates]
         for name, certificate_der in zip(names, certificates.values(), strict=True):
             _write(self.folder, name, pem_encode("CERTIFICATE", certificate_der))
-        words = ["-verify_name", "ssl_client", "-auth_level", _SECURITY_LEVEL, *_TRUST, "-CAfile", "ca.pem"]
-        if with_list:
-            words += ["-crl_check", "-CRLfile", "crl.pem"]
+        words = ["-verify_name", "ssl_client", "-auth_level", _SECURITY_LEVEL, *_TRUST]
+        words += ["-CAfile", "all.pem", "-crl_check"] if with_list else ["-CAfile", "ca.pem"]
         if chain:
             _write(self.folder, "chain.pem", b"".join(pem_encode("CERTIFICATE", one) for one in chain))
             words += ["-untrusted", "chain.pem"]
-        code, output = self._run(*words, "-attime", str(to_epoch(at)), *names)
+        code, output = self._run(*words, "-attime", str(to_epoch(at)), *(names or ["nothing.pem"]))
         if code == _NOT_LOADED:
             raise LoadError
         answers = _parse(output)
@@ -126,8 +131,9 @@ class OpenSsl:
                 env={"LC_ALL": "C"},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                timeout=TIMEOUT_S,
+                timeout=max(self.ends_s - monotonic(), 0.0),
                 check=False,
+                start_new_session=True,  # without a terminal it asks nobody for a password
             )
         except subprocess.TimeoutExpired:
             raise NotJudgedError(f"openssl did not answer within {TIMEOUT_S:.0f} s") from None
@@ -151,11 +157,13 @@ def open_openssl(ca_pem: bytes, crl_pem: bytes) -> Iterator[OpenSsl]:
     with contextlib.ExitStack() as stack:
         try:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="iotonboard-", ignore_cleanup_errors=True))
+            lists = _NO_LIST.sub(rb"\1OTHER\2", crl_pem)
             _write(folder, "ca.pem", ca_pem)
-            _write(folder, "crl.pem", crl_pem)
+            _write(folder, "crl.pem", lists)
+            _write(folder, "all.pem", ca_pem + b"\n" + lists.removeprefix(_BYTE_ORDER_MARK))
         except OSError as error:
             raise NotJudgedError(f"the files cannot be copied for openssl: {error.strerror}") from None
-        yield OpenSsl(program, folder)
+        yield OpenSsl(program, folder, monotonic() + TIMEOUT_S)
 
 
 def _write(folder: str, name: str, content: bytes) -> None:

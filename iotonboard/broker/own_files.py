@@ -13,7 +13,7 @@ from cryptography import x509
 
 from iotonboard.broker.handshake import Handshakes
 from iotonboard.broker.openssl import Finding
-from iotonboard.broker.pem_views import view_client, view_lists, why_unreadable
+from iotonboard.broker.pem_views import name_key, view_client, view_lists, why_unreadable
 from iotonboard.broker.problems import ADMITS_REVOKED, REFUSES_CA, Problem, unusable
 from iotonboard.broker.verdict import Cause, Verdict, refusal
 from iotonboard.errors import PolicyError
@@ -91,8 +91,8 @@ def _is_list_of(crl_der: bytes, ca_der: bytes) -> bool:
 
 
 def _lists_of(lists: Sequence[ListView], ca_der: bytes) -> list[ListView]:
-    subject = x509.load_der_x509_certificate(ca_der).subject.public_bytes()
-    return [one for one in lists if one.issuer_der == subject]
+    subject = name_key(x509.load_der_x509_certificate(ca_der).subject.public_bytes())
+    return [one for one in lists if one.issuer == subject]
 
 
 def _list_findings(lists: Sequence[ListView], ca_der: bytes, at: datetime) -> tuple[Finding, ...]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 DOES_NOT_START: Final = "the broker does not start"
 ENDS: Final = "the broker ends"
 REFUSES_CA: Final = "the broker refuses every device of this CA"
+REFUSES_OTHERS: Final = "the broker refuses every device of this CA that the list is not for"
 REFUSES_ALL: Final = "the broker refuses every connection"
 ADMITS_REVOKED: Final = "the broker admits revoked devices"
 ADMITS_EVERYTHING: Final = "every client may do everything"

@@ -128,8 +128,8 @@ def _with_times(cause: Cause, reason: str, lists: Sequence[ListView], serial: in
     ends = [one.next_update for one in begun if one.next_update is not None]
     if cause is Cause.CRL_EXPIRED and ends:
         return f"the CRL expired at {rfc3339(max(ends))}: the broker refuses everybody"
-    if cause is Cause.CRL_NOT_YET_VALID and lists:
-        begins = min(one.this_update for one in lists)
+    if cause is Cause.CRL_NOT_YET_VALID and len(begun) < len(lists):
+        begins = min(one.this_update for one in lists if one.this_update > at)
         return f"the CRL begins at {rfc3339(begins)}: until then the broker refuses everybody"
     revoking = [one for one in begun if cause is Cause.REVOKED and one.lists(serial)]
     if revoking:

@@ -23,7 +23,7 @@ BROKER_NAMES = ("localhost", "127.0.0.1")
 _START_ATTEMPTS = 5  # another process may take the free port between finding and binding it
 
 
-def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 20.0) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 20.0, *, pause_s: float = 0.01) -> Any:
     """Wait until the condition holds and return its value; fail with ``what`` when it never does."""
     deadline = time.monotonic() + timeout_s
     while True:
@@ -31,7 +31,7 @@ def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 20.0) -
             return value
         if time.monotonic() > deadline:
             pytest.fail(f"waited {timeout_s:.0f} s for {what() if callable(what) else what}")
-        time.sleep(0.01)
+        time.sleep(pause_s)
 
 
 def free_port() -> int:
