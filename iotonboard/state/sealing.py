@@ -53,10 +53,15 @@ def seal_rows(state: State, now: datetime, *, is_repair: bool = False) -> None:
 
 
 def note_event(state: State) -> None:
-    """Let the time of this transaction be the measure for the clock from now on, unless that is disputed."""
+    """Let the time of this transaction be the measure for the clock from now on.
+
+    Where that is disputed, what it was held against stays the measure: also where that was the newest row of the trail,
+    which is now one that the disputed clock dated.
+    """
     clock, noted = state.read_clock(), state.store.moment("last_event")
-    if not clock.dispute and (noted is None or clock.now > noted):
-        state.store.set_meta("last_event", to_epoch(clock.now))
+    measure = clock.last_event if clock.dispute else clock.now
+    if measure and (noted is None or measure > noted):
+        state.store.set_meta("last_event", to_epoch(measure))
 
 
 def left_by_earlier_version(state: State) -> dict[str, int]:

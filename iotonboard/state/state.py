@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import IotOnboardError, PolicyError, StateError
@@ -41,13 +41,17 @@ _REPAIR = "'iotonboard health --deep' names what is damaged; restore it from the
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """An open state directory. ``clock`` answers aware UTC times in whole seconds."""
+    """An open state directory. ``clock`` answers aware UTC times in whole seconds.
+
+    ``begun``: what the clock said when the open transaction began, which is what holds until its end.
+    """
 
     paths: Paths
     config: config.Config
     store: Store
     caller: Caller
     clock: Callable[[], datetime]
+    begun: list[ClockReading] = field(default_factory=list)
 
     @contextlib.contextmanager
     def transaction(self, *, signing: bool = False) -> Iterator[datetime]:
@@ -64,12 +68,16 @@ class State:
             clock, before = self.read_clock(), audit.head(self.store)
             if clock.dispute and signing:
                 raise clock.dispute
-            begin_seals(self, clock.now)
-            yield clock.now
-            # What the CA signed of the trail it signed with the time.
-            if audit.head(self.store) not in (before, audit.newest_signed(self.store)):
-                note_event(self)
-            seal_rows(self, clock.now)
+            self.begun.append(clock)
+            try:
+                begin_seals(self, clock.now)
+                yield clock.now
+                # What the CA signed of the trail it signed with the time.
+                if audit.head(self.store) not in (before, audit.newest_signed(self.store)):
+                    note_event(self)
+                seal_rows(self, clock.now)
+            finally:
+                self.begun.clear()
 
     @contextlib.contextmanager
     def noting(self, *, durable: bool = True) -> Iterator[None]:
@@ -85,7 +93,9 @@ class State:
             seal_rows(self, self.trusted_time())
 
     def read_clock(self) -> ClockReading:
-        """Ask the clock once, and hold what it says against the last recorded event."""
+        """Ask the clock once, and hold what it says against the last recorded event; in a transaction, at its begin."""
+        if self.begun:
+            return self.begun[0]
         last = self.store.moment("last_event") or audit.newest_time(self.store)
         return read_clock(whole_seconds(self.clock()), last, self.config)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from datetime import timedelta
 from pathlib import Path
 
@@ -236,3 +238,17 @@ def test_a_certificate_is_not_backdated_past_its_ca(one_device: State, tmp_path:
         assert "1970-01-01" in new.run("init-ca", "--not-before", text, expect=6).stderr
     assert "not be valid before" in new.run("init-ca", "--not-before", "2999-01-01", expect=6).stderr
     assert not new.path.exists()
+
+
+@pytest.mark.parametrize("name", ["1970", "30 years ahead"])
+def test_a_measure_that_somebody_took_away_is_not_what_a_wrong_clock_says(
+    one_device: State, tmp_path: Path, name: str
+) -> None:
+    """Then the clock is held against the newest row of the trail; the rows that it dates itself are no measure."""
+    state = one_device.copy_to(tmp_path)
+    with contextlib.closing(sqlite3.connect(state.path / "devices.db")) as database, database:
+        database.execute("DELETE FROM meta WHERE key = 'last_event'")
+    assert "only revocations are signed" in _at(state, WRONG[name], "revoke", "a").stderr
+    assert _at(state, WRONG[name], "gen-crl").exit_code == 6
+    state.register("b")
+    assert state.json("gen-crl")["revoked"] == 1
