@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from iotonboard.errors import Unpublished
     from iotonboard.model import SerialNumber
-    from iotonboard.state.revocations import IsOurs, Revoked
+    from iotonboard.state.revocations import Revoked, WhoseIs
     from iotonboard.state.state import State
 
 app = typer.Typer()
@@ -73,17 +73,17 @@ def revoke(
             from iotonboard.commands.revoke_cert import find_targets
 
             targets += find_targets(state, certificates)
-        is_ours = _proof(state, batch, is_said=unknown)
+        whose_is = _proof(state, batch, is_said=unknown)
         if defer:
             from iotonboard.commands.revoke_defer import revoke_deferred
 
-            results, unpublished, head = revoke_deferred(state, targets, reason, strict=strict, is_ours=is_ours)
+            results, unpublished, head = revoke_deferred(state, targets, reason, strict=strict, whose_is=whose_is)
         else:
             from iotonboard.commands.revoke import revoke as revoke_now
 
             unlock, reloader = session.unlocker(state), session.reloader(state, wanted=reload)
             results, unpublished = revoke_now(
-                state, targets, reason, unlock, strict=strict, is_ours=is_ours, reload=reloader
+                state, targets, reason, unlock, strict=strict, whose_is=whose_is, reload=reloader
             )
     exit_code = _print_all(session, results, unpublished, {"audit_head": head} if defer else {})
     is_any = any(not isinstance(one, Refused) for one in results)
@@ -99,20 +99,18 @@ def revoke(
     return exit_code
 
 
-def _proof(state: State, batch: str | None, *, is_said: bool) -> IsOurs:
-    """Whether a serial that the database forgot is of this CA: because somebody says so, or its signed list does."""
-    if is_said or batch in (None, "-"):
-        return lambda _: is_said
-    proved: list[frozenset[SerialNumber]] = []
+def _proof(state: State, batch: str | None, *, is_said: bool) -> WhoseIs:
+    """Who has the certificate of a serial that the database forgot, as its signed list or else somebody says."""
+    proved: list[Mapping[SerialNumber, str]] = []
 
-    def is_proved(serial: SerialNumber) -> bool:
-        from iotonboard.commands.revoke_unknown import proved_serials
+    def whose_is(serial: SerialNumber) -> str | None:
+        from iotonboard.commands.revoke_unknown import proved_holders
 
         if not proved:
-            proved.append(proved_serials(state, str(batch)))
-        return serial in proved[0]
+            proved.append({} if batch in (None, "-") else proved_holders(state, str(batch)))
+        return proved[0].get(serial, "" if is_said else None)
 
-    return is_proved
+    return whose_is
 
 
 def _check_usage(*, names_any: bool, defer: bool, reload: bool) -> None:

@@ -38,6 +38,7 @@ from iotonboard.state.publication import (
 from iotonboard.state.reach import others_of
 from iotonboard.store.devices import add_device, device_named, device_record, find_device, refuse_retired
 from iotonboard.store.list_duplicates import note_seen
+from iotonboard.store.revocations import is_lost_device
 from iotonboard.store.topics import add_topic
 
 if TYPE_CHECKING:
@@ -270,7 +271,8 @@ def _record(state: State, authority: Authority, plan: _Plan, issued: Issued, now
     record_certificate(state, authority, order, issued, now=now, detail=_words(plan))
     for rule in plan.topics:
         add_topic(store, order.device_id, rule)
-    if plan.topics or state.config["acl.style"] == "per-device":
+    was_denied = not plan.is_new or is_lost_device(store, order.device_id)  # by name, in the pattern style too
+    if was_denied or plan.topics or state.config["acl.style"] == "per-device":
         mark_acl(state)
     return Enrolled(
         outcome="created" if plan.is_new else "reissued",

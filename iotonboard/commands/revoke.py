@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.carry_out import publish_signed, sign_waiting
-from iotonboard.state.revocations import IsOurs, Revoked, record_revocations
+from iotonboard.state.revocations import Revoked, WhoseIs, record_revocations
 from iotonboard.store.issuers import crl_number
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def revoke(
     unlock: Unlock,
     *,
     strict: bool,
-    is_ours: IsOurs,
+    whose_is: WhoseIs,
     reload: Reload | None,
 ) -> tuple[list[Revoked | Refused], list[Unpublished]]:
     """Revoke devices and certificates; returns what became of each, in their order, and what is not published.
@@ -44,7 +44,7 @@ def revoke(
         KeyUnavailableError: the CA key is missing or the passphrase does not open it, and no revocation waits for it.
         BusyError: the state is locked or its disk refuses; nothing was recorded.
     """
-    results = record_revocations(state, targets, reason, strict=strict, is_ours=is_ours)
+    results = record_revocations(state, targets, reason, strict=strict, whose_is=whose_is)
     if not any(isinstance(one, Revoked) for one in results):
         return results, publish_signed(state, ())
     rows, unsigned = sign_waiting(state, unlock)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iotonboard.state.publication import publish_recorded
-from iotonboard.state.revocations import IsOurs, Revoked, record_revocations
+from iotonboard.state.revocations import Revoked, WhoseIs, record_revocations
 from iotonboard.store import audit
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def revoke_deferred(
-    state: State, targets: Iterable[Target | Refused], reason: RevocationReason, *, strict: bool, is_ours: IsOurs
+    state: State, targets: Iterable[Target | Refused], reason: RevocationReason, *, strict: bool, whose_is: WhoseIs
 ) -> tuple[list[Revoked | Refused], list[Unpublished], str]:
     """Record revocations, then publish.
 
@@ -31,6 +31,6 @@ def revoke_deferred(
         IotOnboardError: with ``strict``, of the first target that is refused; nothing was recorded.
         BusyError: the state is locked or its disk refuses; nothing was recorded.
     """
-    results = record_revocations(state, targets, reason, strict=strict, is_ours=is_ours, is_deferred=True)
+    results = record_revocations(state, targets, reason, strict=strict, whose_is=whose_is, is_deferred=True)
     head = audit.printable_head(audit.head(state.store))
     return results, publish_recorded(state), head

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iotonboard.enrolment.results import manifest_serials
+from iotonboard.enrolment.results import manifest_holders
 from iotonboard.errors import IotOnboardError
 from iotonboard.pki.verifying import statement_holds
 from iotonboard.reading import read_file
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 _MAX_MANIFEST, _MAX_SIGNATURE = 1 << 28, 1 << 12
 
 
-def proved_serials(state: State, results: str) -> frozenset[SerialNumber]:
-    """Serials in the manifest of a results file, if a CA of this state signed it whose key nobody stole; else none."""
+def proved_holders(state: State, results: str) -> dict[SerialNumber, str]:
+    """Serial -> device in the manifest of a results file, if a CA of this state signed it whose key nobody stole."""
     try:
         manifest = read_file(results + ".manifest", limit=_MAX_MANIFEST)
         signature = read_file(results + ".manifest.sig", limit=_MAX_SIGNATURE)
         believed = [one for one in all_issuers(state.store) if not is_compromised(state.store, one.id)]
         is_signed = any(statement_holds(issuer.der, manifest, signature) for issuer in believed)
-        return manifest_serials(manifest) if is_signed else frozenset()
+        return manifest_holders(manifest) if is_signed else {}
     except IotOnboardError:
-        return frozenset()
+        return {}

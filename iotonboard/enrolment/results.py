@@ -81,7 +81,7 @@ class ResultsFile:
             cut_off_rest(self.manifest)
             if not os.path.getsize(self.manifest):  # of a call that was killed in its first line
                 write_atomic(self.manifest, MANIFEST_HEAD, PRIVATE)
-            self._signed = manifest_serials(read_file(self.manifest, limit=_MAX_MANIFEST))
+            self._signed = frozenset(manifest_holders(read_file(self.manifest, limit=_MAX_MANIFEST)))
             remove_file(self.manifest + ".sig")
         else:
             create_exclusive(self.manifest, MANIFEST_HEAD)
@@ -162,8 +162,8 @@ def _parse(text: str, *, is_json: bool) -> dict[str, str]:
     return {name: str(value) for name, value in values.items()} if isinstance(values, dict) else {}
 
 
-def manifest_serials(manifest: bytes) -> frozenset[SerialNumber]:
-    """The serials that a manifest names.
+def manifest_holders(manifest: bytes) -> dict[SerialNumber, str]:
+    """Serial -> device, as a manifest names them.
 
     Raises:
         PolicyError: it is no manifest, or its last line has no end.
@@ -171,7 +171,8 @@ def manifest_serials(manifest: bytes) -> frozenset[SerialNumber]:
     if not manifest.startswith(MANIFEST_HEAD) or not manifest.endswith(b"\n"):
         raise PolicyError("that is no whole manifest", hint="copy it again")
     rows = manifest.decode("ascii", "replace").splitlines()[1:]
-    return frozenset(SerialNumber.from_hex(row.split("\t")[1]) for row in rows if row.count("\t") == 3)
+    split = (row.split("\t") for row in rows if row.count("\t") == 3)
+    return {SerialNumber.from_hex(serial): device_id for device_id, serial, *_ in split}
 
 
 def _values(answer: Enrolled | Refused, line: int) -> dict[str, str | int]:

@@ -18,6 +18,7 @@ from iotonboard.store.revocations import (
     add_foreign_entry,
     add_revocation,
     foreign_entry,
+    note_lost_device,
     remove_revocation,
     revocable,
     revocation_of,
@@ -67,17 +68,28 @@ def revoke_certificates(
 
 
 def revoke_unknown(
-    state: State, serial: SerialNumber, reason: RevocationReason, now: datetime, *, subject: str, dated: datetime
+    state: State,
+    serial: SerialNumber,
+    reason: RevocationReason,
+    now: datetime,
+    *,
+    subject: str,
+    dated: datetime,
+    holder: str = "",
 ) -> None:
     """Revoke a serial whose certificate this state does not know, on the CRLs of every CA: nobody knows whose it is.
 
-    A revocation of it that is there keeps its date.
+    A revocation of it that is there keeps its date. ``holder``: the device that has it, where that is proved; it is
+    denied in the ACL.
     """
     earlier = foreign_entry(state.store, serial)
     date = entry_date(earlier) if earlier else dated
     for issuer in current_issuers(state.store):
         add_foreign_entry(state.store, issuer.id, serial, encode_entry(serial, date, reason))
-    _record(state, serial, now, subject or "foreign", {"foreign": reason.value, "dated": rfc3339(date)})
+    if holder:
+        note_lost_device(state.store, holder, serial)
+        mark_acl(state)
+    _record(state, serial, now, holder or subject or "foreign", {"foreign": reason.value, "dated": rfc3339(date)})
 
 
 def date_of_next_list(state: State) -> datetime:

@@ -47,8 +47,9 @@ class Revoked:
     is_scanned: bool = False
 
 
-# Whether a serial that the database does not know is of this CA, as somebody says or a signed list proves.
-IsOurs: TypeAlias = Callable[[SerialNumber], bool]
+# Who has the certificate of a serial that the database does not know: a device, as a list proves that this CA signed;
+# nobody by name, where somebody says that it is of this CA; ``None`` where nothing says so.
+WhoseIs: TypeAlias = Callable[[SerialNumber], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class _Order:
     reason: RevocationReason
     now: datetime
     dated: datetime
-    is_ours: IsOurs
+    whose_is: WhoseIs
     scan: TableScan
 
 
@@ -68,14 +69,14 @@ def record_revocations(
     reason: RevocationReason,
     *,
     strict: bool,
-    is_ours: IsOurs = lambda _: False,
+    whose_is: WhoseIs = lambda _: None,
     is_deferred: bool = False,
 ) -> list[Revoked | Refused]:
     """Record revocations in one transaction and read them back; a target that is refused harms no other.
 
     Revoking again is not an error: the first date and reason stay, but a hold becomes final and keyCompromise takes
-    the place of every other reason. A serial that the database does not know is revoked where it ``is_ours``. Unless it
-    ``is_deferred``, the next command that opens the CA key and issues or revokes signs a CRL of it.
+    the place of every other reason. A serial that the database does not know is revoked where ``whose_is`` knows it.
+    Unless it ``is_deferred``, the next command that opens the CA key and issues or revokes signs a CRL of it.
 
     Raises:
         IotOnboardError: with ``strict``, of the first target that is refused; nothing was recorded.
@@ -85,7 +86,7 @@ def record_revocations(
 
     def record() -> list[Revoked | Refused]:
         with state.transaction() as now:
-            order = _Order(reason, now, date_of_next_list(state), is_ours, TableScan(state.store))
+            order = _Order(reason, now, date_of_next_list(state), whose_is, TableScan(state.store))
             done = each_alone(state, named, partial(_record_one, state, order), strict=strict)
             if not is_deferred and any(isinstance(told, Revoked) and told.serials for told in done):
                 set_crl_due(state.store, is_due=True)
@@ -180,7 +181,8 @@ def _of_unknown(state: State, target: Target, serial: SerialNumber, order: _Orde
     earlier = serial_and_reason(entry)[1] if entry else None
     if entry and not order.reason.replaces(earlier):
         return Revoked(target.device_id, (), serial_and_reason(entry)[1], entry_date(entry))
-    if not entry and not order.is_ours(serial):
+    holder = order.whose_is(serial)
+    if not entry and holder is None:
         raise NotFoundError(
             f"there is no certificate {serial.hex}",
             hint="'iotonboard show ID' prints serials; --unknown revokes one that is of this CA and that it forgot",
@@ -190,5 +192,6 @@ def _of_unknown(state: State, target: Target, serial: SerialNumber, order: _Orde
             f"certificate {serial.hex} is unknown here, and a hold of it could not be ended",
             hint="revoke it for good, or name its file with --cert",
         )
-    revoke_unknown(state, serial, order.reason, order.now, subject=target.device_id, dated=order.dated)
-    return Revoked(target.device_id, (serial,), order.reason, entry_date(entry) if entry else order.dated)
+    subject, dated = target.device_id, order.dated
+    revoke_unknown(state, serial, order.reason, order.now, subject=subject, dated=dated, holder=holder or "")
+    return Revoked(holder or subject, (serial,), order.reason, entry_date(entry) if entry else dated)

@@ -21,12 +21,16 @@ _FULLY_REVOKED = """SELECT c.device FROM revocation r JOIN certificate c ON c.id
     WHERE c.device IS NOT NULL AND r.not_after >= :listed_since AND NOT EXISTS (
         SELECT 1 FROM certificate i CROSS JOIN unrevoked_certificate o ON o.id = +i.id
             WHERE i.device = c.device AND +o.device = c.device AND o.not_after >= :now)"""
+# A device whose certificate was revoked that this state has no row of, while it has no valid one of it either.
+_LOST = """SELECT l.device_id FROM lost_device l WHERE NOT EXISTS (SELECT 1 FROM device d
+    JOIN unrevoked_certificate c ON c.device = d.id WHERE d.device_id = l.device_id AND c.not_after >= :now)"""
 _FEW = 10_000  # ids that are worth keeping in memory, so that SQLite need not look for each of a million
 
 
 def permitted_ids(store: Store, now: datetime) -> Iterator[str]:
     """Ids of devices, in their order, but for the retired and those with a revoked certificate and no valid one."""
-    out = f"SELECT id FROM device WHERE retired_at IS NOT NULL UNION {_FULLY_REVOKED}"
+    lost = f"SELECT id FROM device WHERE device_id IN ({_LOST})"
+    out = f"SELECT id FROM device WHERE retired_at IS NOT NULL UNION {_FULLY_REVOKED} UNION {lost}"
     times = {"now": to_epoch(now), "listed_since": 0}
     every = "SELECT device_id FROM device {} ORDER BY device_id"
     few = store.rows(f"SELECT device_id FROM device WHERE id IN ({out}) LIMIT {_FEW + 1}", times)
@@ -37,6 +41,6 @@ def permitted_ids(store: Store, now: datetime) -> Iterator[str]:
 
 
 def denied_ids(store: Store, now: datetime, listed_since: datetime) -> list[str]:
-    """Ids of devices with a listed revocation and no valid certificate."""
-    query = f"SELECT device_id FROM device WHERE id IN ({_FULLY_REVOKED}) ORDER BY device_id"
+    """Ids of devices with a listed revocation and no valid certificate, also of those that this state has no row of."""
+    query = f"SELECT device_id FROM device WHERE id IN ({_FULLY_REVOKED}) UNION {_LOST} ORDER BY 1"
     return store.records(str, query, {"now": to_epoch(now), "listed_since": to_epoch(listed_since)})

@@ -211,6 +211,20 @@ def add_foreign_entry(store: Store, issuer: int, serial: SerialNumber, entry_der
     )
 
 
+def note_lost_device(store: Store, device_id: str, serial: SerialNumber) -> None:
+    """Note whose certificate was revoked that this state has no row of, so that the ACL denies that device."""
+    store.execute(
+        "INSERT INTO lost_device (device_id, serial) VALUES (?, ?)"
+        " ON CONFLICT (device_id) DO UPDATE SET serial = excluded.serial",
+        (device_id, serial.octets),
+    )
+
+
+def is_lost_device(store: Store, device_id: str) -> bool:
+    """Say whether ``note_lost_device`` noted a device."""
+    return store.row("SELECT 1 FROM lost_device WHERE device_id = ?", (device_id,)) is not None
+
+
 def note_listed(store: Store, issuer: int, number: int) -> None:
     """Note the CRL of an issuer that has its revocations, for those that were on none before."""
     store.execute("UPDATE revocation SET listed = ? WHERE listed IS NULL AND issuer = ?", (number, issuer))

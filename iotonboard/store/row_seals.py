@@ -81,6 +81,7 @@ TABLES = (
         "issuer", "replaced_at", "anchors", "old_signature", "new_signature",
     )),
     Sealed("reenrolment", _CERTIFICATE, ("certificate", "issuer")),
+    Sealed("lost_device", ("device_id",), ("device_id", "serial")),
     Sealed("released", _CERTIFICATE, ("certificate", "released_at")),
     Sealed("broker_receipt", ("id",), ("id", "broker", "path", "time", "counter", "acl_change", "is_read")),
     Sealed("broker_receipt_crl", ("receipt", "issuer"), ("receipt", "issuer", "number")),

@@ -35,7 +35,7 @@ def subject_of(store: Store, table: str, key: str, seq: int | None) -> str:
 
     ``seq``: the row of the trail that seals it. Empty where nothing tells.
     """
-    if table in ("broker", "setting", "meta"):
+    if table in ("broker", "lost_device", "setting", "meta"):
         return key
     if table in _BY_ITSELF:
         return _BY_ITSELF[table]

@@ -310,3 +310,15 @@ def test_a_retired_device_is_not_offered_a_new_certificate(state: State) -> None
         said = state.run(*words, expect=5).stderr
         assert "retired" in said
         assert "reissue" not in said
+
+
+def test_a_revoked_device_that_gets_a_new_certificate_is_let_in_in_either_style(state: State) -> None:
+    for style in ("pattern", "per-device"):
+        state.run("config", "set", "acl.style", style)
+        state.register(style)
+        allowed = state.acl.read_text()
+        state.run("revoke", style)
+        assert state.acl.read_text() != allowed
+        state.register(style, "--if-exists", "reissue")
+        rules = [line for line in state.acl.read_text().splitlines() if not line.startswith("#")]
+        assert rules == [line for line in allowed.splitlines() if not line.startswith("#")]

@@ -305,6 +305,26 @@ def test_a_signed_results_file_revokes_what_the_database_forgot(forgotten: tuple
     assert state.json("gen-crl")["revoked"] == 1
 
 
+@pytest.mark.parametrize("style", ["per-device", "pattern"])
+@pytest.mark.parametrize("words", [(), ("--defer",)])
+def test_the_device_that_a_signed_results_file_names_is_denied_in_the_acl(
+    forgotten: tuple[State, Path, str], style: str, words: tuple[str, ...]
+) -> None:
+    """A session that is connected goes on until the ACL mutes it, and a pattern lets in whoever has a name."""
+    state, results, _ = forgotten
+    state.run("restore", "--crl", state.crl)
+    state.run("config", "set", "acl.style", style)
+    state.acl.write_text("pattern read own/%u\n" + state.acl.read_text())
+    assert state.json("revoke", "--batch", results, *words)["device_id"] == "lost-1"
+    assert "user lost-1\ntopic deny #\n" in state.acl.read_text()
+    shutil.rmtree(state.device("lost-1"))
+    state.run("health", "--deep", expect=(0, 9) if words else 0)
+    state.register("lost-1")
+    assert "topic deny #" not in state.acl.read_text()
+    state.run("revoke", "lost-1")
+    assert "user lost-1\ntopic deny #\n" in state.acl.read_text()
+
+
 def test_a_results_file_that_nobody_signed_proves_nothing(forgotten: tuple[State, Path, str]) -> None:
     state, results, _ = forgotten
     signature = Path(f"{results}.manifest.sig")

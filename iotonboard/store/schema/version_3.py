@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.store.schema.columns import (
     column,
+    device_id,
     digest,
     json_object,
     number,
@@ -15,6 +16,7 @@ from iotonboard.store.schema.columns import (
     one_of,
     reference,
     row_number,
+    serial,
     text,
     time,
 )  # fmt: skip
@@ -65,6 +67,8 @@ TABLES: dict[str, tuple[str, ...]] = {
     ),
     # The newest certificates of devices and brokers that had a valid one of such a CA.
     "reenrolment": (reference("certificate", "certificate", "PRIMARY KEY"), reference("issuer", "issuer")),
+    # Devices whose certificate this state never knew, or forgot, as a signed list names them, and which was revoked.
+    "lost_device": (device_id("COLLATE NOCASE PRIMARY KEY"), serial()),
     # Certificates whose hold ended, and when last: why they left a CRL.
     "released": (reference("certificate", "certificate", "PRIMARY KEY"), time("released_at")),
     # Of the bundle that was made last, as the trail tells too: what lies in the device's folder is held against it.
