@@ -122,6 +122,9 @@ def disk_error(error: OSError, path: str, *, mend: str = "") -> IotOnboardError:
     reason = error.strerror or str(error)
     hints = {
         errno.ENOENT: "there is no such folder: correct the name, or make it",
+        errno.ENOTDIR: "a file stands where a folder belongs: correct the name",
+        errno.ELOOP: "a symbolic link there leads in a circle: correct the name, or delete the link",
+        errno.ENAMETOOLONG: "the disk takes no such long name: choose a shorter one",
         errno.ENOSPC: "free some space on that disk and run the same command again",
         errno.EDQUOT: "free some of your disk quota and run the same command again",
         errno.EACCES: mend or "run the command as the user who owns that folder, or correct its permissions",

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from iotonboard import permissions
 from iotonboard.errors import BusyError, ConflictError, NotFoundError, PolicyError, disk_error
 from iotonboard.owner import as_caller
-from iotonboard.walking import FOLDER, SAFE, is_root, removal, walk
+from iotonboard.walking import FOLDER, SAFE, is_root, no_folder, removal, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,6 +34,7 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | SAFE
 _POLL_S = 0.05
 _NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)  # network shares
 _NOT_A_FOLDER = (errno.ELOOP, errno.EMLINK, errno.ENOTDIR)
+_NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,9 +283,11 @@ def open_folder(path: str) -> Iterator[Folder]:
         return
     try:
         descriptor, real = walk(path)
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # a NUL in the name
-        raise NotFoundError(f"there is no folder {path!r}", hint="check the name") from None
+    except ValueError:  # a NUL in the name
+        raise NotFoundError(no_folder(path), hint="check the name") from None
     except OSError as error:
+        if error.errno in _NO_FOLDER:
+            raise NotFoundError(no_folder(path), hint="check the name") from None
         raise BusyError(f"cannot enter {path!r}: {error.strerror}", hint="check the folder's permissions") from error
     try:
         yield Folder(real, descriptor)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.errors import BusyError, ConflictError, NotFoundError
 from iotonboard.owner import in_callers_place
+from iotonboard.walking import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,13 +26,8 @@ _INHERITED = re.compile(r"/dev/fd/(\d{1,9})|/proc/self/fd/(\d{1,9})|/dev/stdin")
 _READ = os.O_RDONLY
 for _flag in ("O_BINARY", "O_CLOEXEC", "O_NOCTTY", "O_NONBLOCK"):
     _READ |= getattr(os, _flag, 0)
-_KINDS = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a FIFO",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
+_NO_SUCH = (errno.ENOENT, errno.ENOTDIR)
+_NOWHERE = (errno.ELOOP, errno.ENAMETOOLONG)  # names that lead to no file on any day
 
 
 class _NotAFileError(OSError):
@@ -48,12 +44,20 @@ def open_file(path: str) -> BinaryIO:
     with _reading(path):
         try:
             return _open(path)
-        except (FileNotFoundError, NotADirectoryError):
-            raise NotFoundError(f"there is no file {path!r}", hint="check the name") from None
         except _NotAFileError as error:
             what = str(error.strerror)
             hint = "name a file in it" if what.startswith("a folder") else "name a file, or '-' where stdin is read"
             raise NotFoundError(f"{path!r} is {what}", hint=hint) from None
+        except OSError as error:
+            if error.errno not in (*_NO_SUCH, *_NOWHERE):
+                raise
+            reason = f": {error.strerror}" if error.errno in _NOWHERE else ""
+            raise NotFoundError(f"there is no file {path!r}{reason}", hint="check the name") from None
+
+
+def check_file(path: str) -> None:
+    """Make sure that there is a file to read, and nothing else. Raises as ``open_file``."""
+    open_file(path).close()
 
 
 def read_file(path: str, *, limit: int = 1 << 26) -> bytes:
@@ -141,8 +145,7 @@ def _open_unseen(path: str, flags: int) -> int:
 
 def _refuse_others(found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
-        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "something else")
-        raise _NotAFileError(errno.EINVAL, f"{kind}, not a file")
+        raise _NotAFileError(errno.EINVAL, f"{kind_of(found.st_mode)}, not a file")
 
 
 @contextlib.contextmanager

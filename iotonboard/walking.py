@@ -16,6 +16,14 @@ for _flag in ("O_BINARY", "O_NOFOLLOW", "O_CLOEXEC", "O_NOCTTY", "O_NONBLOCK"):
 FOLDER = SAFE | getattr(os, "O_DIRECTORY", 0)
 _PASSING = FOLDER | getattr(os, "O_PATH", os.O_RDONLY)  # to go through a folder needs no right to read it
 _LINKS = 40  # as the kernel has it
+_KINDS = {
+    stat.S_IFREG: "a file",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 def walk(path: str) -> tuple[int, str]:
@@ -65,3 +73,19 @@ def is_root() -> bool:
 def removal(path: str, where: str = "") -> str:
     """What to do with what does not belong at ``path``."""
     return f"look at what is there, then delete what does not belong {where or 'there: rm '}{shlex.quote(path)}"
+
+
+def kind_of(mode: int) -> str:
+    """Say what a mode is of, with its article: ``a FIFO``."""
+    return _KINDS.get(stat.S_IFMT(mode), "something else")
+
+
+def no_folder(path: str) -> str:
+    """Say why ``path`` is no folder: nothing is there, or what it is."""
+    try:
+        return f"{path!r} is {kind_of(os.stat(path).st_mode)}, not a folder"
+    except OSError as error:
+        reason = f": {error.strerror}" if error.errno in (errno.ELOOP, errno.ENAMETOOLONG) else ""
+    except ValueError:  # a NUL in the name
+        reason = ""
+    return f"there is no folder {path!r}{reason}"

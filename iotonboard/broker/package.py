@@ -19,19 +19,18 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import os
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from iotonboard.broker.own_certificate import is_own_file
-from iotonboard.errors import NotFoundError, PolicyError
+from iotonboard.errors import PolicyError
 from iotonboard.model import from_epoch, to_epoch
 from iotonboard.pki.key_id import key_id
 from iotonboard.pki.pem import pem_blocks
 from iotonboard.pki.signatures import sign_statement
 from iotonboard.pki.verifying import statement_holds
-from iotonboard.reading import read_pieces
+from iotonboard.reading import check_file, read_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -134,8 +133,7 @@ def read_package(path: str, anchors: Sequence[bytes]) -> Package:
         NotFoundError: there is no such file.
         PolicyError: no package, of another CA, damaged, cut short, or longer than it says.
     """
-    if not os.path.isfile(path):
-        raise NotFoundError(f"there is no file {path!r}", hint="check the name")
+    check_file(path)
     pieces = read_pieces(path)
     head = _read_head(path, pieces)
     statement, signatures, rest = _split_head(path, head)

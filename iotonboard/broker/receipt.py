@@ -27,6 +27,7 @@ from iotonboard.model import from_epoch, to_epoch
 from iotonboard.pki.crl import CrlFacts, check_crl
 from iotonboard.pki.pem import pem_blocks
 from iotonboard.reading import read_file
+from iotonboard.walking import no_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -124,7 +125,7 @@ def check_receipt_place(path: str) -> None:
     """
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
-        raise NotFoundError(f"there is no folder {folder!r} for the receipt", hint="make it, or mount its disk")
+        raise NotFoundError(f"{no_folder(folder)}, for the receipt", hint="make it, or mount its disk")
     if os.path.lexists(path) and not (os.path.isfile(path) and read_file(path).startswith(LABEL)):
         raise ConflictError(f"{path!r} is there and is no receipt", hint="name another file with --receipt")
 

@@ -156,8 +156,9 @@ def _load_ca(state: State, row: IssuerRow, passphrases: Sequence[Passphrase | No
             return found
         if not isinstance(error, NotFoundError | ConflictError):
             raise
+        is_there = os.path.lexists(path)
         raise KeyUnavailableError(
-            f"the CA key {path!r} is missing",
+            f"the CA key is not in its place: {error.message}" if is_there else f"the CA key {path!r} is missing",
             hint="bring back the disk or the backup that holds it; a new CA would lock every device out",
         ) from None
     return _open_ca(state, row, content, passphrases)

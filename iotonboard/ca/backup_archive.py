@@ -29,8 +29,9 @@ from iotonboard.ca.backup_seal import (
     unsealed_passwords,
     wrong_passphrase,
 )
-from iotonboard.errors import BusyError, IotOnboardError, PolicyError, UsageError
+from iotonboard.errors import BusyError, IotOnboardError, NotFoundError, PolicyError, UsageError
 from iotonboard.files import PRIVATE, replacing
+from iotonboard.reading import check_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -166,10 +167,18 @@ def _open_zip(file: BinaryIO, path: str, passwords: Sequence[bytes], format: int
         yield BackupArchive(path, manifest, format == SEALED, archive)
 
 
+def refuse_no_backup(path: str) -> None:
+    """Make sure that a file is there to be read, and nothing else; ``UsageError``."""
+    try:
+        check_file(path)
+    except NotFoundError as error:
+        reason = f"no backup: {error.message}" if os.path.lexists(path) else f"there is no backup {path!r}"
+        raise UsageError(reason, hint="check the file's name") from None
+
+
 @contextlib.contextmanager
 def _open(path: str) -> Iterator[BinaryIO]:
-    if not os.path.isfile(path):
-        raise UsageError(f"there is no backup {path!r}", hint="check the file's name")
+    refuse_no_backup(path)
     with _reading(path):
         file = open(path, "rb")  # noqa: SIM115 - closed below
     with file:

@@ -21,6 +21,7 @@ from iotonboard.store.certificates import certificate_der, sealed_key
 from iotonboard.store.devices import device_record
 from iotonboard.store.issuers import all_issuers, issuer_of
 from iotonboard.store.secrets import purged_at
+from iotonboard.walking import no_folder
 
 if TYPE_CHECKING:
     from iotonboard.ca.authority import Authority
@@ -236,7 +237,7 @@ def _prepare_targets(
     """Where each encoded file goes: the one file to ``out``, or several below the folder ``out``, which is made."""
     parent = os.path.dirname(os.path.abspath(out))
     if not os.path.isdir(parent):
-        raise NotFoundError(f"there is no folder {parent!r}", hint="make it, or name another place with --out")
+        raise NotFoundError(no_folder(parent), hint="make it, or name another place with --out")
     targets = [(os.path.join(out, file.name) if is_folder else out, file) for file in files]
     for path, _ in targets:
         if os.path.islink(path) or os.path.isdir(path) or (os.path.lexists(path) and not force):

@@ -73,6 +73,7 @@ GROUPS: dict[str, dict[str, str]] = {
 }
 VERBS = tuple(verb for verbs in GROUPS.values() for verb in verbs)
 _WIDEST = max(map(len, VERBS))
+_MAY_BE_EMPTY = ("--", "--name", "--organization")
 
 
 class VerbGroup(TyperGroup):
@@ -159,14 +160,19 @@ def _with_homes(words: Sequence[str]) -> list[str]:
     """The words with ``~/`` and ``~name/`` written out, as a shell does it where they are not quoted; variables too.
 
     Raises:
-        UsageError: nobody knows that home.
+        UsageError: nobody knows that home, or an option has an empty value: the option would count as not given, and
+            ``--csr "$FILE"`` would make a key where the script's variable has no value.
     """
     for name in ("IOTONBOARD_STATE", "IOTONBOARD_PASSPHRASE_FILE"):
         if name in os.environ:
             os.environ[name] = _with_home(os.environ[name])
-    found = []
+    found, before = list[str](), ""
     for word in words:
         option, is_given, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        named = option if is_given else "" if word else before
+        if not value and named.startswith("--") and named not in _MAY_BE_EMPTY:
+            raise UsageError(f"{named} has an empty value", hint="has a variable of your script no value?")
+        before = "" if is_given else word
         found.append(f"{option}{is_given}{_with_home(value)}")
     return found
 

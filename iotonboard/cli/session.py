@@ -108,7 +108,7 @@ class Session:
         holds = verifier(self.command)
         with open_state(self.root, self.environment, self.caller, clock, holds=holds) as state:
             if moved := ", ".join(map(repr, state.store.moved_aside)):
-                self.message(f"warning: a log of another database lay beside this one, and was moved aside: {moved}")
+                self.message(f"warning: what is not of this database lay beside it, and was moved aside: {moved}")
             if state.config.differing and holds is not None:
                 from iotonboard.state.settings_file import finish_writing
 

@@ -24,6 +24,7 @@ from iotonboard.state.publication import publish, publish_device_files, refuse_u
 from iotonboard.store.deliveries import add_delivery, set_outcome, set_written
 from iotonboard.store.devices import device_record
 from iotonboard.store.pending import add_pending, recorded_bundle
+from iotonboard.walking import no_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -82,7 +83,7 @@ def deliver_to(
         BusyError: the disk refuses, or gave back other octets than were written.
     """
     if not os.path.isdir(folder):
-        raise NotFoundError(f"there is no folder {folder!r}", hint="mount the disk, or make the folder")
+        raise NotFoundError(no_folder(folder), hint="mount the disk, or make the folder")
     _make_ready(state)
     yield from for_each(targets, lambda device_id: _deliver_copy(state, device_id, unlock, folder))
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.ca.absorption import continue_alone, read_crls, take_up
 from iotonboard.ca.authority import seal_audit, sealer, unlock
-from iotonboard.ca.backup_archive import open_archive, open_unsealed_archive
+from iotonboard.ca.backup_archive import open_archive, open_unsealed_archive, refuse_no_backup
 from iotonboard.ca.backup_manifest import refuse_other_contents
 from iotonboard.ca.copies import absorb_published
 from iotonboard.ca.crl import sign_crls
@@ -29,7 +29,7 @@ from iotonboard.ca.unpacking import (
     unpack,
     write_settings,
 )
-from iotonboard.errors import PolicyError, StateError, UsageError
+from iotonboard.errors import PolicyError, StateError
 from iotonboard.health.trail_check import check_trail
 from iotonboard.model import whole_seconds
 from iotonboard.state.changes import believe_clock
@@ -108,8 +108,7 @@ def restore(
         StateError: what came out of it is damaged, or the place is a network share, or one where locks keep nobody out;
             nothing is left at ``root``.
     """
-    if not os.path.isfile(request.archive):
-        raise UsageError(f"there is no backup {request.archive!r}", hint="check the file's name")
+    refuse_no_backup(request.archive)
     wanted = wanted_settings(request.take, in_place=request.in_place)
     crls = read_crls(request.crl) if request.crl is not None else None
     with new_folder(root) as copied:

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import unlock
-from iotonboard.ca.backup_archive import damaged_files, open_archive, open_unsealed_archive
+from iotonboard.ca.backup_archive import damaged_files, open_archive, open_unsealed_archive, refuse_no_backup
 from iotonboard.ca.backup_manifest import refuse_other_contents
 from iotonboard.ca.unpacking import bring_back_brokers, refuse_plain_keys, unpack
-from iotonboard.errors import KeyUnavailableError, PolicyError, StateError, UsageError
+from iotonboard.errors import KeyUnavailableError, PolicyError, StateError
 from iotonboard.files import make_private_dir
 from iotonboard.health.trail_check import check_trail
 from iotonboard.state.held_settings import REACHING_OUT, hold_back
@@ -69,8 +69,7 @@ def check_backup(
         StateError: its database is damaged.
         BusyError: it cannot be read, or the scratch folder's disk is full.
     """
-    if not os.path.isfile(path):
-        raise UsageError(f"there is no backup {path!r}", hint="check the file's name")
+    refuse_no_backup(path)
     passphrase, root = ask_passphrase(), os.path.join(scratch, "state")
     make_private_dir(root)
     with _open(path, passphrase, is_sealed=is_sealed) as archive:

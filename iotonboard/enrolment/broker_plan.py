@@ -12,6 +12,7 @@ from iotonboard.model import KeyType
 from iotonboard.pki.csr import parse_csr, requested_names
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.pki.hostnames import parse_host_names
+from iotonboard.state.setting_sets import refuse_no_text
 from iotonboard.store.brokers import BrokerSetup, broker_in, broker_setup
 from iotonboard.store.certificates import broker_certificates, broker_hosts, key_holder
 from iotonboard.store.issuers import current_issuers
@@ -126,6 +127,7 @@ def _setup(state: State, request: Request, host: str) -> BrokerSetup:
     old = broker_setup(state.store, host) or BrokerSetup(host, DEFAULT_PORT, has_plain_key=False, folder="")
     # A copy of the state that was restored for a drill publishes elsewhere, and leaves the folder alone.
     is_here = bool(old.folder) and os.path.dirname(state.paths.acl) == old.folder
+    refuse_no_text("--for", request.folder)
     folder = os.path.abspath(request.folder) if request.folder else old.folder if is_here else ""
     is_elsewhere = request.csr is not None
     return BrokerSetup(

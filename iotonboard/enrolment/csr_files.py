@@ -11,6 +11,7 @@ from iotonboard.errors import ConflictError, IotOnboardError, NotFoundError, Pol
 from iotonboard.model import DeviceId, Refused
 from iotonboard.pki.csr import MAX_CSR_OCTETS
 from iotonboard.reading import read_file
+from iotonboard.walking import no_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +44,8 @@ def look_into(folder: str) -> CsrFolder:
     try:
         names = sorted(os.listdir(folder))
     except OSError as error:
-        raise NotFoundError(f"cannot read {folder!r}: {error.strerror}", hint="name a folder of requests") from None
+        reason = f"cannot read {folder!r}: {error.strerror}" if os.path.isdir(folder) else no_folder(folder)
+        raise NotFoundError(reason, hint="name a folder of requests") from None
     requests = tuple(name for name in names if _is_request(folder, name))
     if not requests:
         endings = ", ".join(f"ID{ending}" for ending in (*_OF_REQUESTS, *_OF_ENCODINGS))

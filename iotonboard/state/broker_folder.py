@@ -27,6 +27,7 @@ from iotonboard.reading import read_file
 from iotonboard.state.config import Origin, with_values
 from iotonboard.state.setting_sets import check_settings
 from iotonboard.state.settings_seal import standing_values
+from iotonboard.walking import no_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,7 +104,7 @@ def find_folder(path: str, user: str) -> BrokerFolder:
     if os.path.islink(path) or (os.path.lexists(path) and not os.path.isdir(path)):
         raise ConflictError(f"{path!r} is not a folder", hint="a folder belongs there, and no link")
     if not os.path.isdir(parent):
-        raise NotFoundError(f"there is no folder {parent!r}", hint="make it, or name another place with --for")
+        raise NotFoundError(no_folder(parent), hint="make it, or name another place with --for")
     number = user_number(user)
     if hasattr(os, "geteuid") and os.getuid() not in (0, number):
         raise PolicyError(

@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from iotonboard.broker.topics import parse_topic_rule, pattern_topic
-from iotonboard.errors import NotFoundError
-from iotonboard.permissions import group_number, user_number
+from iotonboard.errors import NotFoundError, PolicyError
+from iotonboard.permissions import check_plain, group_number, user_number
 from iotonboard.state import places
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.config import of_values
 from iotonboard.state.layout import resolve_paths
 from iotonboard.store.issuers import current_issuers
+from iotonboard.walking import no_folder
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -29,8 +30,12 @@ def check_settings(root: str, values: Mapping[str, Any], changed: Collection[str
 
     Raises:
         NotFoundError: a user, group or folder that was changed is not there.
-        PolicyError: one file would be used for two things, or a topic rule cannot be written in the ACL's style.
+        ConflictError: a folder, a link or a device stands where the broker's file belongs.
+        PolicyError: one file would be used for two things, a name is not UTF-8, or a topic rule cannot be written in
+            the ACL's style.
     """
+    for key, value in values.items():
+        refuse_no_text(key, value)
     paths = resolve_paths(root, of_values(values))
     for key, number_of in (("broker.user", user_number), ("broker.group", group_number)):
         if key in changed and values[key]:
@@ -41,15 +46,31 @@ def check_settings(root: str, values: Mapping[str, Any], changed: Collection[str
         "broker_crl_file": os.path.dirname(paths.crl),
         "broker_ca_file": os.path.dirname(paths.ca_for_broker),
     }
+    files = {"broker_acl_file": paths.acl, "broker_crl_file": paths.crl, "broker_ca_file": paths.ca_for_broker}
     for key in folders.keys() & changed:
         if not os.path.isdir(folders[key]):
             raise NotFoundError(
-                f"{key}: there is no folder {folders[key]!r}", hint="make it, or bring its disk; then set it again"
+                f"{key}: {no_folder(folders[key])}", hint="make it, or bring its disk; then set it again"
             )
+        if key in files:
+            check_plain(files[key])
     if TOPIC_SETTINGS & set(changed) and values["acl.style"] == "pattern":
         for rule in values["acl.topics"]:
             pattern_topic(parse_topic_rule(rule, template=True).topic)
     return paths
+
+
+def refuse_no_text(key: str, value: object) -> None:
+    """Refuse octets that are no UTF-8: neither the database nor the settings file could hold them.
+
+    Raises:
+        PolicyError: ``value`` has such.
+    """
+    try:
+        str(value).encode("utf-8")
+    except UnicodeEncodeError:
+        hint = "reach what it names by a link, or give it a name, of letters that are UTF-8"
+        raise PolicyError(f"{key}: {value!r} is not UTF-8, as settings are", hint=hint) from None
 
 
 def where_keys_are(state: State, there: Paths) -> State:

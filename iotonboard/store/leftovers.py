@@ -21,7 +21,7 @@ except ImportError:  # Windows, which renames no file that another process has o
     fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 # Octets of a write-ahead log and of the head of its frames (SQLite file format, section 4).
 _HEADER, _FRAME_HEADER, _PAGE_SIZE, _SALTS, _FRAME_SALTS = 32, 24, slice(8, 12), slice(16, 24), slice(8, 16)
@@ -44,18 +44,18 @@ class _Identity:
     certificate: int
 
 
-def move_aside(path: str) -> tuple[str, ...]:
-    """Give the logs of another database beside ``path`` other names; returns these.
+def move_aside(path: str, no_files: Iterable[str]) -> tuple[str, ...]:
+    """Give the logs of another database beside ``path`` other names, and to what is no file there; returns these.
 
     Raises:
         OSError: the disk refuses; nothing was opened.
     """
+    moved = [_move(one) for one in no_files]  # which no process can have open as its own
     log, journal = f"{path}-wal", f"{path}-journal"
     suspects = [one for one in (journal, log) if os.path.exists(one) and os.path.getsize(one) > _HEADER]
     own = _own_identity(path) if suspects else None
     if own is None:  # nothing is there, or nobody can tell whose it is
-        return ()
-    moved: list[str] = []
+        return tuple(moved)
     if journal in suspects and _head(path)[_MODE] == _WAL_MODE:
         moved += _rename(path, journal)
     if log in suspects and _is_foreign(path, own):
@@ -73,13 +73,16 @@ def _rename(path: str, *logs: str) -> list[str]:
     """Give logs names that nobody looks for, unless the database is in use: then they are somebody's."""
     moved: list[str] = []
     with _nobody_uses(f"{path}-shm") as is_unused:
-        for log in filter(os.path.exists, logs if is_unused else ()):
-            number = 1
-            while os.path.lexists(f"{log}.moved-{number}"):
-                number += 1
-            Path(log).rename(f"{log}.moved-{number}")  # a free name: nothing is replaced
-            moved.append(f"{log}.moved-{number}")
+        moved += [_move(log) for log in filter(os.path.exists, logs if is_unused else ())]
     return moved
+
+
+def _move(log: str) -> str:
+    number = 1
+    while os.path.lexists(f"{log}.moved-{number}"):
+        number += 1
+    Path(log).rename(f"{log}.moved-{number}")  # a free name: nothing is replaced
+    return f"{log}.moved-{number}"
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import stat
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,9 +50,36 @@ def connect(path: str, *, timeout_s: float, now: int, create: bool = False) -> s
     return connection
 
 
-def has_logs(path: str) -> bool:
-    """Say whether a log lies beside a database: of another command, of a crash, or of another database."""
-    return os.path.exists(f"{path}-wal") or os.path.exists(f"{path}-journal")
+def move_logs_aside(path: str) -> tuple[str, ...]:
+    """Give another database's logs beside ``path``, and what is no file there, other names; returns these.
+
+    Raises:
+        OSError: the disk refuses; nothing was opened.
+    """
+    strange = no_files(path)
+    if not (strange or os.path.exists(f"{path}-wal") or os.path.exists(f"{path}-journal")):
+        return ()
+    return leftovers.move_aside(path, strange)
+
+
+def no_files(path: str) -> list[str]:
+    """What stands where SQLite keeps its own files beside a database and is none; it would wait for a FIFO for ever."""
+    found = []
+    for one in (f"{path}-wal", f"{path}-shm", f"{path}-journal"):
+        with contextlib.suppress(OSError):
+            if not stat.S_ISREG(os.lstat(one).st_mode):  # SQLite follows no link there
+                found.append(one)
+    return found
+
+
+def refuse_no_file(path: str) -> None:
+    """Never open what is no plain file: a FIFO would wait for somebody who writes.
+
+    Raises:
+        StateError: it is a folder, a FIFO, a device or a link that leads nowhere; nothing at all may be there.
+    """
+    if os.path.lexists(path) and not os.path.isfile(path):
+        raise StateError(f"the database {path!r} is not a plain file", hint="bring the file back from a backup")
 
 
 def can_be_written(path: str) -> bool:
@@ -61,6 +89,7 @@ def can_be_written(path: str) -> bool:
 
 def connect_to_read(path: str, *, timeout_s: float, now: int) -> sqlite3.Connection:
     """Open a database whose disk cannot be written; raises as ``connect``."""
+    _refuse_no_files(path)
     if _size(f"{path}-wal") == 0 or os.path.exists(f"{path}-shm"):
         if _size(f"{path}-wal"):
             with _copied(path) as copy:
@@ -93,10 +122,21 @@ def connect_to_look(path: str, *, timeout_s: float) -> sqlite3.Connection:
     """Open a database for reading alone: as it is, of whatever version.
 
     Raises:
+        StateError: no plain file stands there, or beside it where SQLite keeps its log.
         sqlite3.Error: there is none, or it cannot be read.
     """
+    refuse_no_file(path)
+    _refuse_no_files(path)
     is_still = not can_be_written(path) and _size(f"{path}-wal") == 0
     return _connection(path, timeout_s, "immutable=1" if is_still else "mode=ro")
+
+
+def _refuse_no_files(path: str) -> None:
+    if strange := no_files(path):
+        raise StateError(
+            f"{strange[0]!r}, which SQLite would open beside the database, is no file",
+            hint="'iotonboard health' moves it aside; where the disk cannot be written, copy the state without it",
+        )
 
 
 @contextlib.contextmanager

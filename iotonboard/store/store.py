@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from iotonboard.errors import BusyError, PolicyError, StateError
 from iotonboard.model import LATEST, from_epoch, to_epoch
-from iotonboard.store import leftovers
+from iotonboard.store import opening
 from iotonboard.store.failures import database_error, row_error
-from iotonboard.store.opening import can_be_written, connect, connect_to_look, connect_to_read, has_logs
 from iotonboard.store.row_seals import watch
 from iotonboard.store.schema.expected import mend_schema
 
@@ -75,14 +74,13 @@ class Store:
         """
         if not create and not os.path.exists(path):
             raise StateError(f"there is no database {path!r}", hint="'iotonboard init-ca' makes a new state directory")
-        if os.path.exists(path) and not os.path.isfile(path):
-            raise StateError(f"the database {path!r} is not a plain file", hint="bring the file back from a backup")
-        is_read_only = not create and not can_be_written(path)
+        opening.refuse_no_file(path)
+        moment = to_epoch(now)
         try:
-            if is_read_only:
-                return cls(path, connect_to_read(path, timeout_s=timeout_s, now=to_epoch(now)), is_read_only=True)
-            moved = leftovers.move_aside(path) if has_logs(path) and not create else ()
-            return cls(path, connect(path, timeout_s=timeout_s, now=to_epoch(now), create=create), moved_aside=moved)
+            if not create and not opening.can_be_written(path):
+                return cls(path, opening.connect_to_read(path, timeout_s=timeout_s, now=moment), is_read_only=True)
+            moved = () if create else opening.move_logs_aside(path)
+            return cls(path, opening.connect(path, timeout_s=timeout_s, now=moment, create=create), moved_aside=moved)
         except sqlite3.Error as error:
             raise database_error(error, path) from error
         except OSError as error:
@@ -94,9 +92,10 @@ class Store:
 
         Raises:
             BusyError: there is none, or it cannot be read.
+            StateError: it is no plain file.
         """
         try:
-            return cls(path, connect_to_look(path, timeout_s=timeout_s), is_read_only=True)
+            return cls(path, opening.connect_to_look(path, timeout_s=timeout_s), is_read_only=True)
         except sqlite3.Error as error:
             raise database_error(error, path) from error
 
