@@ -92,16 +92,17 @@ def judge_files(files: BrokerFiles, clients: Sequence[Client] = ()) -> Judgement
     return Judgement(tuple(problems), acl, verdicts)
 
 
-def check_before_reload(files: BrokerFiles) -> None:
+def check_before_reload(files: BrokerFiles, own: frozenset[str]) -> None:
     """Make sure that a broker that reads these files now goes on enforcing them.
 
-    Somebody may have written into one since it was published.
+    Somebody may have written into one since it was published. What is wrong with a CA beside our ``own`` (SHA-256 of
+    certificates) or with its list, and so with its devices alone, keeps no revocation from the broker.
 
     Raises:
         PolicyError: it would stumble over one of them; names the file and the reason.
     """
     for problem in judge_files(files).problems:
-        if not problem.warning:
+        if not problem.warning and problem.concerns(own):
             raise PolicyError(
                 f"the broker was not reloaded: {problem.path!r}: {problem.message}; {problem.at_reload}",
                 hint="correct that, then type 'iotonboard sync-acl --reload'; 'iotonboard verify' says more",

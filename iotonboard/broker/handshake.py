@@ -6,6 +6,8 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cryptography.hazmat.primitives.hashes import SHA256
+
 from iotonboard.broker.openssl import LoadError, open_openssl
 from iotonboard.broker.pem_views import (
     may_hold_certificates,
@@ -167,18 +169,19 @@ def _of_cas(
 
 def _of_ca(files: TrustFiles, ca: CaView, name: str, found: Verdict, *, is_any_fine: bool, at: datetime) -> Problem:
     path = files.crl_path if found.cause in OF_LISTS else files.ca_path
+    digest = ca.certificate.fingerprint(SHA256()).hex()
     begins, ends = ca.certificate.not_valid_before_utc, ca.certificate.not_valid_after_utc
     if found.cause is Cause.CA_NOT_VALID:
         # An expired CA beside a good one: its devices expired no later than itself, and the others connect.
         is_spent = at >= ends and is_any_fine
         message = f"{name} is valid from {rfc3339(begins)} to {rfc3339(ends)} only"
-        return Problem(path, found.cause, message, REFUSES_CA, REFUSES_CA, is_spent)
+        return Problem(path, found.cause, message, REFUSES_CA, REFUSES_CA, is_spent, digest)
     if found.cause is Cause.NOT_A_CA and is_any_fine and ca.subject != ca.issuer:
         return Problem(path, found.cause, f"{name} is no CA: the broker has no use for it here", warning=True)
     message = f"{_WORDS_OF_CAS.get(found.cause, found.reason)} ({name})"
     code = "ca-incomplete" if found.cause is Cause.UNKNOWN_ISSUER else found.cause.value
     effect = REFUSES_OTHERS if found.cause is Cause.CRL_OTHER_SCOPE else REFUSES_CA  # the probe names no URL
-    return Problem(path, code, message, effect, effect)
+    return Problem(path, code, message, effect, effect, ca=digest)
 
 
 _WORDS_OF_CAS = {

@@ -7,6 +7,7 @@ what others put there, a CA or its list, stays and is told.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from iotonboard.broker.package import ACL, CA, CRL, FILES
 from iotonboard.broker.region import stream_operator_text
 from iotonboard.errors import ConflictError, PolicyError
 from iotonboard.pki import pem
-from iotonboard.pki.crl import CrlFacts, check_crl, crl_facts, entries_of_any_writer
+from iotonboard.pki.crl import CrlFacts, check_crl, entries_of_any_writer, foreign_crl_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -111,7 +112,9 @@ def _merge_crls(package: Package, there: bytes, cas: Sequence[bytes], gone: Sequ
     chosen: list[_List] = []
     for ca in cas:
         name = _name(ca)
-        own = _choose_lists(package, name, coming.get(name, []), present.get(name, []), merged)
+        lists = coming.get(name, []), present.get(name, [])
+        is_own = name in own_cas(package)
+        own = _choose_lists(package, name, *lists, merged) if is_own else _choose_foreign(name, *lists, merged)
         merged.highest[f"crl {name}"] = max([merged.highest.get(f"crl {name}", 0), *(one.facts.number for one in own)])
         chosen += own
     merged.kept += ["the CRL of another CA"] * len(foreign)
@@ -123,19 +126,21 @@ def _sort(ders: Iterable[bytes], cas: Sequence[bytes]) -> tuple[dict[str, list[_
     own: dict[str, list[_List]] = {}
     others: list[bytes] = []
     for der in dict.fromkeys(ders):
-        if signer := next((ca for ca in cas if _is_from(der, ca)), None):
-            own.setdefault(_name(signer), []).append(_List(der, crl_facts(der)))
+        signed = ((ca, facts) for ca in cas if (facts := _facts_of(der, ca)))
+        signer, facts = next(signed, (b"", None))
+        if facts is not None:
+            own.setdefault(_name(signer), []).append(_List(der, facts))
         else:
             others.append(der)
     return own, others
 
 
-def _is_from(der: bytes, ca: bytes) -> bool:
-    try:
-        check_crl(der, ca)
-    except PolicyError:
-        return False
-    return True
+def _facts_of(der: bytes, ca: bytes) -> CrlFacts | None:
+    """What a list says that a CA signed, with this program or another; ``None`` when it did not."""
+    for read in (check_crl, foreign_crl_facts):
+        with contextlib.suppress(PolicyError):
+            return read(der, ca)
+    return None
 
 
 def _choose_lists(
@@ -159,6 +164,32 @@ def _choose_lists(
         merged.is_behind = merged.is_behind or here <= merged.highest.get(f"crl {name}", 0)
         return present
     _refuse_loss(package, name, coming, present, merged)
+    return coming
+
+
+def own_cas(package: Package) -> frozenset[str]:
+    """The CAs whose package it is, SHA-256: what comes of the lists of others in it stops nothing."""
+    if package.manifest.format > 1:
+        return frozenset(one.certificate for one in package.manifest.issuers)
+    return frozenset(map(_name, pem.pem_blocks("CERTIFICATE", package.files[CA])))
+
+
+def _choose_foreign(name: str, coming: list[_List], present: list[_List], merged: Merged) -> list[_List]:
+    """As ``_choose_lists``, of a CA of others, which refuses nothing: newer are number and thisUpdate both.
+
+    Why a serial left its list nobody knows here.
+    """
+    if not coming or {one.der for one in coming} == {one.der for one in present}:
+        return coming or present
+    number = max(one.facts.number for one in coming)
+    if not present and number < merged.highest.get(f"crl {name}", 0):
+        merged.older.append(f"CRL {number} of the CA {name[:16]} of others is older than one that was here: left out")
+        return []
+    here = max((one.facts.number for one in present), default=0)
+    begins, begins_here = ([one.facts.this_update for one in lists] for lists in (coming, present))
+    if present and (number < here or max(begins) <= max(begins_here)):
+        merged.older.append(f"CRL {number} of the CA {name[:16]} of others is not newer than CRL {here} here")
+        return present
     return coming
 
 

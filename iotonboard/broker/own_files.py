@@ -7,10 +7,12 @@ judged by their times and serial numbers. Everything else is not judged here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 
+from iotonboard.broker.foreign_mark import without_marks
 from iotonboard.broker.handshake import Handshakes
 from iotonboard.broker.openssl import Finding
 from iotonboard.broker.pem_views import name_key, view_client, view_lists, why_unreadable
@@ -51,7 +53,11 @@ def judge_own_files(
     verdicts = [_verdict(client, own, at, why_not) for client in clients]
     if own is not None:
         found = [refusal(_list_findings(own.lists, ca, at), _lists_of(own.lists, ca), 0, at) for ca in own.cas]
-        problems += [Problem(files.crl_path, one.cause, one.reason, REFUSES_CA, REFUSES_CA) for one in found if one]
+        problems += [
+            Problem(files.crl_path, one.cause, one.reason, REFUSES_CA, REFUSES_CA, ca=sha256(ca).hexdigest())
+            for ca, one in zip(own.cas, found, strict=True)
+            if one
+        ]
     if own is None or any(one.accepted is None for one in verdicts):
         problems.append(Problem(files.ca_path, "not-judged", f"not judged here: {why_not}", warning=True))
     return Handshakes(tuple(problems), tuple(verdicts), has_list)
@@ -60,7 +66,7 @@ def judge_own_files(
 def _own_files(files: TrustFiles) -> _OwnFiles | None:
     """Read both files; ``None`` when one is not as the program writes it."""
     try:
-        cas = _blocks_as_written("CERTIFICATE", files.ca_pem or b"")
+        cas = _blocks_as_written("CERTIFICATE", without_marks(files.ca_pem or b""))
         ders = _blocks_as_written("X509 CRL", files.crl_pem or b"")
         for der in ders:
             if not any(_is_list_of(der, ca) for ca in cas):

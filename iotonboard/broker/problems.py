@@ -22,7 +22,8 @@ ADMITS_OR_REFUSES: Final = f"{ADMITS_REVOKED}, or refuses every device of this C
 class Problem:
     """One thing that would go wrong. ``code`` is stable; ``at_start`` and ``at_reload`` say what follows, in words.
 
-    A ``warning`` fails nothing by itself.
+    A ``warning`` fails nothing by itself. ``ca`` is whose devices it is about, as SHA-256 of that CA's certificate, or
+    empty: everybody's.
     """
 
     path: str
@@ -31,6 +32,11 @@ class Problem:
     at_start: str = ""
     at_reload: str = ""
     warning: bool = False
+    ca: str = ""
+
+    def concerns(self, cas: frozenset[str]) -> bool:
+        """Say whether it is about devices of these CAs, or everybody's."""
+        return not self.ca or self.ca in cas
 
 
 def unusable(path: str, code: str, message: str, at_reload: str, version: Version) -> Problem:

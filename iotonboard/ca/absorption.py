@@ -16,6 +16,7 @@ from iotonboard.errors import PolicyError
 from iotonboard.model import from_epoch, rfc3339, to_epoch
 from iotonboard.pki.crl import crl_facts, entries_of_any_writer, listed_entries
 from iotonboard.pki.crl_entry import encode_entry, serial_and_reason
+from iotonboard.pki.foreign_ca import read_foreign_ca, signed_by
 from iotonboard.pki.given import crls_in
 from iotonboard.reading import read_file
 from iotonboard.state.changes import revoke_certificates
@@ -32,6 +33,7 @@ from iotonboard.store.crls import (
 )
 from iotonboard.store.issuers import current_issuers
 from iotonboard.store.revocations import foreign_entry, revocation_of, set_foreign_entry
+from iotonboard.store.trust import every_foreign_ca
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,12 +70,20 @@ def read_crls(path: str) -> list[bytes]:
     content = read_file(path, limit=1 << 30)
     try:
         ders = crls_in(content)
-        for der in ders:
-            crl_facts(der)
+        if not any(map(_is_readable, ders)):
+            crl_facts(ders[0])
     except PolicyError as error:
         hint = error.hint or "name the newest crl.pem that a broker has"
         raise PolicyError(f"{path!r}: {error.message}", hint=hint) from error
     return ders
+
+
+def _is_readable(der: bytes) -> bool:
+    try:
+        crl_facts(der)
+    except PolicyError:
+        return False
+    return True
 
 
 def take_up(state: State, crls: Sequence[bytes] | None, now: datetime) -> int:
@@ -84,7 +94,8 @@ def take_up(state: State, crls: Sequence[bytes] | None, now: datetime) -> int:
     Raises:
         PolicyError: a CRL is of no CA of this state, or all are of one whose key was stolen.
     """
-    signed = [(_signer_of(state, der), der) for der in crls or ()]
+    own = [der for der in crls or () if not _is_of_others(state, der)]
+    signed = [(_signer_of(state, der), der) for der in own or crls or ()]
     found = [(issuer, der) for issuer, der in signed if not is_compromised(state.store, issuer.id)]
     if signed and not found:
         raise PolicyError(
@@ -111,6 +122,13 @@ def _signer_of(state: State, der: bytes) -> IssuerRow:
             hint="give the newest crl.pem of a broker of this CA; after a rollover, a backup that was made since",
         )
     return issuer
+
+
+def _is_of_others(state: State, der: bytes) -> bool:
+    """Say whether a list is of a CA of others that is, or was, trusted beside our own: it says nothing of ours."""
+    return signer_of(state, der) is None and any(
+        signed_by(der, read_foreign_ca(ca)) for ca in every_foreign_ca(state.store)
+    )
 
 
 def absorb(state: State, issuer: IssuerRow, crls: Sequence[bytes], now: datetime) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import refuse_changed, seal_audit
@@ -27,6 +28,7 @@ from iotonboard.pki.crl_entry import serial_and_reason
 from iotonboard.reading import holds, read_file
 from iotonboard.state.alone import past_damage
 from iotonboard.state.changes import date_of_next_list, newest_revocation_date, revoke_certificates
+from iotonboard.state.trust import foreign_crls
 from iotonboard.store.crls import (
     CrlRow,
     add_crl,
@@ -231,7 +233,8 @@ def check_published(state: State, rows: Sequence[CrlRow]) -> None:
         StateError: it is neither.
         PolicyError: it holds something else than CRLs, or one that this CA did not sign.
     """
-    signed = (piece for row in rows for piece in pem.pem_pieces("X509 CRL", row.der or b""))
+    ders = chain((row.der or b"" for row in rows), foreign_crls(state))
+    signed = (piece for der in ders for piece in pem.pem_pieces("X509 CRL", der))
     if os.path.exists(state.paths.crl) and holds(state.paths.crl, signed):
         return  # each was checked when it was signed
     written = pem.pem_decode_all("X509 CRL", read_file(state.paths.crl, limit=1 << 30))

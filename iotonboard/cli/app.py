@@ -65,7 +65,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "audit": "Read, verify and carry the audit trail.",
     },
     "CA and state": {
-        "ca": "Show the CA, put a new one beside it, replace a stolen one, change its passphrase.",
+        "ca": "Show the CA, put a new one or an old fleet's beside it, replace a stolen one.",
         "backup": "Write one encrypted file that holds the whole state.",
         "restore": "Bring a state back from a backup, with every revocation.",
         "accept-clock": "Go on from a clock that was corrected.",

@@ -1,4 +1,4 @@
-"""The verb ``ca``: ``status``, ``rollover``, ``replace`` and ``passwd``."""
+"""The verb ``ca``: ``status``, ``rollover``, ``replace`` and ``passwd``; ``trust`` has a page of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from iotonboard.cli import output
+from iotonboard.cli import ca_trust, output
 from iotonboard.cli.options import ReloadOption, WeakOption, YesOption
 from iotonboard.cli.person import confirm
 from iotonboard.cli.session import Session, clock, group, verb
@@ -34,8 +34,9 @@ GenerateKeyOption = Annotated[
     typer.Option("--generate-key-file", metavar="FILE", help="Make a random passphrase file there and use it."),
 ]
 
-app = group("ca", "The certificate authority: where it stands, its successor, its passphrase.",
+app = group("ca", "The certificate authority: where it stands, its successor, its passphrase, others beside it.",
             example="iotonboard ca status")  # fmt: skip
+app.add_typer(ca_trust.app, name="trust")
 
 
 @verb(app, "status", example="iotonboard ca status --json")

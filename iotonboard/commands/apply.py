@@ -13,13 +13,12 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from iotonboard.broker.certificate_file import read_certificate_file
+from iotonboard.broker.certificate_file import read_anchors
 from iotonboard.broker.check import BrokerFiles, judge_files
 from iotonboard.broker.destination import LARGEST, Applied, Destination, check_own_rules, digests, open_destination
-from iotonboard.broker.merge import FETCH, Merged, merge, take_as_it_is
+from iotonboard.broker.merge import FETCH, Merged, merge, own_cas, take_as_it_is
 from iotonboard.broker.own_certificate import OwnPlace, put_own_in_place
 from iotonboard.broker.package import ACL, CA, CRL, FILES, Package, read_package
-from iotonboard.broker.pem_views import view_client
 from iotonboard.broker.problems import Problem
 from iotonboard.broker.receipt import check_receipt_place, receipt_of, write_receipt
 from iotonboard.broker.reload import find_broker, reload_broker
@@ -93,7 +92,7 @@ def apply(request: Request, now: datetime) -> Result:
     """
     if request.receipt:
         check_receipt_place(request.receipt)
-    package = read_package(request.package, _read_anchors(request.ca))
+    package = read_package(request.package, read_anchors(request.ca))
     if request.method is not None:
         find_broker(request.method, timeout_s=request.timeout_s)
     largest = 2 * max(map(len, package.files.values()))
@@ -127,14 +126,6 @@ def _write_receipt(request: Request, destination: Destination, result: Result, n
     return None
 
 
-def _read_anchors(path: str) -> list[bytes]:
-    """Read the CAs of a file, DER. A device's certificate beside them signs no package, whoever has its key."""
-    anchors = [der for der in read_certificate_file(path) if (view := view_client(der)) and view.is_ca]
-    if not anchors:
-        raise PolicyError(f"{path!r} holds no CA certificate", hint="name the ca.crt of the state with --ca")
-    return anchors
-
-
 def _put_in_place(
     request: Request,
     destination: Destination,
@@ -147,11 +138,12 @@ def _put_in_place(
     counter, changed = package.manifest.counter, current != merged.files
     folder = destination.keep(counter, merged.files)
     try:
-        warnings = _time_problem(package, request, now) + _check_files(folder, merged.files, request, now, current)
+        found = _check_files(folder, merged.files, request, now, current, own_cas(package))
     except BaseException:
         if applied is None or applied.counter != counter:
             destination.forget(counter)
         raise
+    warnings = _time_problem(package, request, now) + found
     previous = None
     if changed and current:
         previous = destination.generation_of(current)
@@ -166,7 +158,7 @@ def _put_in_place(
         reloaded = _reload(request, destination)
     except IotOnboardError as error:
         own.put_back()
-        raise _put_back(request, destination, previous, current, error, now) from error
+        raise _put_back(request, destination, previous, current, error, now, own_cas(package)) from error
     destination.thin(request.keep)
     ca_changed = CA in current and current[CA] != merged.files[CA]
     told = tuple(merged.older), tuple(merged.kept), tuple(merged.dropped)
@@ -273,15 +265,20 @@ def _time_problem(package: Package, request: Request, now: datetime) -> tuple[Pr
 
 
 def _check_files(
-    folder: str, files: dict[str, bytes], request: Request, now: datetime, current: dict[str, bytes]
+    folder: str,
+    files: dict[str, bytes],
+    request: Request,
+    now: datetime,
+    current: dict[str, bytes],
+    own: frozenset[str],
 ) -> tuple[Problem, ...]:
     """Judge the files as the broker will meet them; the folder has their owners and modes.
 
-    What a CA or list of others does to its own devices, or this machine's clock to all of them, stands in nobody's way
-    where it was so before.
+    What a CA or list beside our ``own`` does to its own devices stands in nobody's way, nor what this machine's clock
+    does to all of them where it was so before.
     """
     problems = _judge(folder, files, request, now)
-    failing = [problem for problem in problems if not problem.warning]
+    failing = [problem for problem in problems if not problem.warning and problem.concerns(own)]
     if failing and current.keys() >= set(FILES):
         before = {_kind(problem) for problem in _judge(request.dest, current, request, now)}
         failing = [one for one in failing if one.code.startswith(_NEVER_BEFORE) or _kind(one) not in before]
@@ -321,6 +318,7 @@ def _put_back(
     current: dict[str, bytes],
     error: IotOnboardError,
     now: datetime,
+    own: frozenset[str],
 ) -> IotOnboardError:
     """Bring the files of before back and tell the broker, unless it would stumble over them; returns what to raise."""
     if previous is None:
@@ -328,7 +326,7 @@ def _put_back(
     destination.replace(current, backwards=True)
     again = "start the broker if it ended, correct what stopped it, and run the same command again"
     with contextlib.suppress(IotOnboardError):
-        _check_files(destination.path, current, request, now, {})
+        _check_files(destination.path, current, request, now, {}, own)
         _reload(request, destination)
         again = "the broker reads them; correct what stopped it and run the same command again"
     return BusyError(

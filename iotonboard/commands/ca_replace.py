@@ -34,6 +34,7 @@ from iotonboard.state.changes import date_of_next_list, revoke_certificates
 from iotonboard.state.erasure import erase_retired_keys
 from iotonboard.state.publication import publish_recorded, refuse_unpublished
 from iotonboard.state.settings_seal import seal_settings, standing_values
+from iotonboard.state.trust import seal_trust, sealed_trust
 from iotonboard.store.certificates import has_certificate
 from iotonboard.store.compromised import (
     CompromisedCa,
@@ -188,7 +189,7 @@ def _replace(
     now: datetime,
 ) -> None:
     """Do all of it inside the caller's transaction: afterwards the old CA is no part of this state's trust."""
-    old = [ca for ca in opened.signing if ca.row in stolen]
+    old, trusted = [ca for ca in opened.signing if ca.row in stolen], sealed_trust(state.store)
     dated = date_of_next_list(state)
     for row in stolen:
         _revoke_all(state, row, now, dated)
@@ -210,6 +211,7 @@ def _replace(
     sign_crls(state, left, now)
     mark_acl(state)
     seal_settings(state, standing_values(state), now, sealer(left))
+    seal_trust(state.store, trusted, sealer(left))
     seal_audit(state, left)
 
 

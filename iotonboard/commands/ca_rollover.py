@@ -25,6 +25,7 @@ from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.erasure import erase_retired_keys
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.state.settings_seal import seal_settings, standing_values
+from iotonboard.state.trust import seal_trust, sealed_trust
 from iotonboard.store import issuers
 from iotonboard.store.issuers import all_issuers, current_issuers
 
@@ -77,6 +78,7 @@ def begin(state: State, request: Request, ask_passphrase: Callable[[], Passphras
             mark_acl(state)  # its region names the CA that issues
             # The old CA's signature counts no more once it is retired.
             seal_settings(state, standing_values(state), now, sealer(grown))
+            seal_trust(state.store, sealed_trust(state.store), sealer(grown))
             seal_audit(state, grown)
     refuse_unpublished(publish(state, *EVERYTHING))
     return Result("under-way" if is_begun else "begun", standings(state), is_encrypted=passphrase is not None)

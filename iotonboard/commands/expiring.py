@@ -10,6 +10,7 @@ from iotonboard.broker.file_ends import BrokerMachine, ends_in_files
 from iotonboard.files import PUBLIC, write_atomic
 from iotonboard.health.expiry import Expiring, render_ics, render_prometheus
 from iotonboard.state.setting_table import SETTINGS
+from iotonboard.state.trust import recorded_trust
 from iotonboard.store.certificates import broker_certificates, broker_hosts
 from iotonboard.store.crls import crl_generation
 from iotonboard.store.device_search import DeviceFilter, find_devices
@@ -117,10 +118,24 @@ def _standing(state: State) -> Iterator[Expiring]:
             if issuer is not issuing:
                 name, key = f"{name} of {short}", f"{key}-{short}"
             yield Expiring("crl", name, key, last.next_update, holder=short)
+    yield from _of_others(state)
     for host in broker_hosts(state.store):
         newest = broker_certificates(state.store, host)[0]
         if newest.revocation is None:
             yield Expiring("broker", host, newest.serial.hex, newest.validity.not_after, holder=host)
+
+
+def _of_others(state: State) -> Iterator[Expiring]:
+    """CAs of others that are trusted, and their lists: an end of either locks their devices out."""
+    for one in recorded_trust(state.store):
+        ca, short = one.ca, one.ca.fingerprint[:16]
+        remove = f"iotonboard ca trust remove {short}"
+        yield Expiring("ca", ca.name, ca.fingerprint, ca.not_after, holder=short, otherwise=remove)
+        if one.crls:
+            last = max(one.crls, key=lambda crl: crl.next_update)
+            name, key = f"CRL {last.number} of {ca.name}", f"{last.number}-{short}"
+            add = "iotonboard ca trust add --crl FILE"
+            yield Expiring("crl", name, key, last.next_update, holder=short, otherwise=add)
 
 
 def _not_after(certificate: CertificateRecord) -> datetime:

@@ -25,10 +25,12 @@ from iotonboard.pki.key_id import key_id
 from iotonboard.state.acl_file import renew_acl
 from iotonboard.state.places import Place, check_here
 from iotonboard.state.publication import publish_recorded
+from iotonboard.state.trust import ca_file, foreign_crls
 from iotonboard.store.brokers import broker_setup
 from iotonboard.store.certificates import broker_certificates, broker_hosts
 from iotonboard.store.issuers import all_issuers, current_issuers
 from iotonboard.store.revocations import left_serials
+from iotonboard.store.trust import removed_cas
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,8 +122,10 @@ def _count(state: State, key: str, now: datetime) -> int:
 def _files(state: State, rows: Sequence[CrlRow], now: datetime) -> tuple[dict[str, bytes], list[Unpublished]]:
     """The files as the database says them: what else somebody wrote into ``ca.crt`` is not signed."""
     files = {
-        CRL: b"".join(pem.pem_encode("X509 CRL", row.der or b"") for row in rows),
-        CA: b"".join(pem.pem_encode("CERTIFICATE", issuer.der) for issuer in current_issuers(state.store)),
+        CRL: b"".join(
+            pem.pem_encode("X509 CRL", der) for der in (*(row.der or b"" for row in rows), *foreign_crls(state))
+        ),
+        CA: ca_file(state, current_issuers(state.store)),
     }
     try:
         with state.store.savepoint():
@@ -156,9 +160,10 @@ def _issuers(state: State, rows: Sequence[CrlRow], now: datetime) -> tuple[Issue
 
 
 def _gone(state: State) -> tuple[str, ...]:
-    """The CAs of this state that are retired."""
+    """The CAs of this state that are retired, and those of others that were taken out again."""
     current = {issuer.id for issuer in current_issuers(state.store)}
-    return tuple(issuer.fingerprint for issuer in all_issuers(state.store) if issuer.id not in current)
+    retired = (issuer.fingerprint for issuer in all_issuers(state.store) if issuer.id not in current)
+    return (*retired, *removed_cas(state.store))
 
 
 def _end_of_lists(rows: Sequence[CrlRow]) -> datetime:

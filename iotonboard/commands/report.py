@@ -12,6 +12,7 @@ from iotonboard.health.checks.table import run_checks
 from iotonboard.health.report.facts import AuditLine, Count, CrlSpan, Facts, Month
 from iotonboard.health.report.page import render_page
 from iotonboard.pki.facts import certificate_facts
+from iotonboard.state.trust import sealed_trust
 from iotonboard.store import audit
 from iotonboard.store.crls import crl_generation, replaced_crls
 from iotonboard.store.device_search import count_statuses
@@ -25,7 +26,7 @@ from iotonboard.store.statistics import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from iotonboard.state.state import State
     from iotonboard.store.crls import CrlRow
@@ -123,10 +124,19 @@ def _crls(state: State, issuing: int, now: datetime) -> tuple[CrlSpan, ...]:
     shown += [(row, "in force") for row in published if row in in_force]
     ahead = [row for row in published if row.this_update > now]
     shown += [(row, "to come") for row in ahead[:_CRLS_AHEAD]]
-    return tuple(
+    spans = (
         CrlSpan(row.number, row.this_update, row.next_update, row.revoked, standing, row.issuer != issuing)
         for row, standing in shown
     )
+    return (*spans, *_crls_of_others(state))
+
+
+def _crls_of_others(state: State) -> Iterator[CrlSpan]:
+    """The lists of CAs of others, which end when nobody brings newer ones."""
+    for one in sealed_trust(state.store):
+        for crl in one.crls:
+            times = crl.this_update, crl.next_update
+            yield CrlSpan(crl.number, *times, crl.revoked, "in force", is_of_others=True)
 
 
 def _this_update(row: CrlRow) -> datetime:

@@ -24,7 +24,8 @@ class Expiring:
     """One thing that expires. ``kind``: ``device``, ``broker``, ``ca`` or ``crl``; ``key``: its serial or number.
 
     ``holder`` stays the same when the thing is made anew: the device, the host, or the start of the CA's fingerprint.
-    ``place`` says where it is made anew, when that is not here.
+    ``place`` says where it is made anew, when that is not here, and ``otherwise`` what to type when it is not what its
+    kind takes.
     """
 
     kind: str
@@ -33,11 +34,13 @@ class Expiring:
     not_after: datetime
     holder: str
     place: str = ""
+    otherwise: str = ""
 
     @property
     def remedy(self) -> str:
         """What to type, and where."""
-        return (f"{self.place}: " if self.place else "") + REMEDIES[self.kind].format(name=self.name)
+        typed = self.otherwise or REMEDIES[self.kind].format(name=self.name)
+        return (f"{self.place}: " if self.place else "") + typed
 
 
 def render_ics(items: Iterable[Expiring], now: datetime) -> str:

@@ -25,6 +25,7 @@ from iotonboard.pki.facts import certificate_facts, is_issued_by
 from iotonboard.reading import read_file
 from iotonboard.state.outbox import delivery_path, is_exchanged
 from iotonboard.state.places import Place, check_here, path_of
+from iotonboard.state.trust import foreign_crls, sealed_trust
 from iotonboard.store.certificates import broker_hosts
 from iotonboard.store.crls import crl_generation
 from iotonboard.store.damage import damage_of
@@ -182,19 +183,22 @@ def _cas_of(state: State, path: str) -> Iterator[Difference]:
         found = set(pem.pem_decode_all("CERTIFICATE", _content(path) or b""))
     except IotOnboardError:
         found = set()
-    if {row.der for row in current_issuers(state.store)} != found:
+    others = {one.ca.der for one in sealed_trust(state.store)}
+    if {row.der for row in current_issuers(state.store)} | others != found:
         yield Difference("ca", path, "lacks the certificate of a CA, or holds another one", Repair.PUBLISH)
 
 
 def _crl(state: State) -> Iterator[Difference]:
     path, now = state.paths.crl, state.clock()
     try:
-        ders = pem.pem_decode_all("X509 CRL", read_file(path, limit=1 << 30))
+        blocks = pem.pem_decode_all("X509 CRL", read_file(path, limit=1 << 30))
+        others = list(foreign_crls(state))
+        ders = [der for der in blocks if der not in others]
         facts = [_checked(der, [row.der for row in current_issuers(state.store)]) for der in ders]
     except IotOnboardError as error:
         yield Difference("crl", path, error.message, Repair.PUBLISH)
         return
-    if [row.der for row in crl_generation(state.store)] != ders:
+    if [*(row.der for row in crl_generation(state.store)), *others] != blocks:
         yield Difference("crl", path, "not the CRL that was signed last", Repair.PUBLISH)
     has_begun = any(fact.this_update <= now for fact in facts)
     if not has_begun or max(fact.next_update for fact in facts) <= now:

@@ -140,10 +140,11 @@ def crl_facts(crl_der: bytes) -> CrlFacts:
     return _facts(_load(crl_der), _issuer_der(crl_der))
 
 
-def _facts(crl: x509.CertificateRevocationList, issuer_der: bytes) -> CrlFacts:
+def _facts(crl: x509.CertificateRevocationList, issuer_der: bytes, *, number: int | None = None) -> CrlFacts:
     if crl.next_update_utc is None:
         raise PolicyError("the CRL has no nextUpdate", hint=_NEXT)
-    return CrlFacts(_number(crl), crl.last_update_utc, crl.next_update_utc, issuer_der, len(crl))
+    found = _number(crl) if number is None else number
+    return CrlFacts(found, crl.last_update_utc, crl.next_update_utc, issuer_der, len(crl))
 
 
 def _issuer_der(crl_der: bytes) -> bytes:
@@ -173,6 +174,27 @@ def check_crl(crl_der: bytes, issuer_certificate_der: bytes) -> CrlFacts:
     if not is_valid:
         raise PolicyError("the CRL's signature is wrong", hint=_NEXT)
     return _facts(crl, _issuer_der(crl_der))
+
+
+def foreign_crl_facts(crl_der: bytes, issuer_certificate_der: bytes) -> CrlFacts:
+    """As ``check_crl``, of a list that another program signed, with any algorithm; without a number it has number 0.
+
+    Raises:
+        PolicyError: it cannot be read, lacks nextUpdate, is of another CA, or its signature is wrong.
+
+    """
+    crl = _load(crl_der)
+    try:
+        certificate = x509.load_der_x509_certificate(issuer_certificate_der)
+        if crl.issuer != certificate.subject:
+            raise PolicyError("the CRL was issued by another CA", hint=_NEXT)
+        is_valid = crl.is_signature_valid(certificate.public_key())  # type: ignore[arg-type]
+        has_number = any(extension.oid == ExtensionOID.CRL_NUMBER for extension in crl.extensions)
+    except UNREADABLE as error:
+        raise PolicyError("the CRL's signature cannot be verified", hint=_NEXT) from error
+    if not is_valid:
+        raise PolicyError("the CRL's signature is wrong", hint=_NEXT)
+    return _facts(crl, _issuer_der(crl_der), number=None if has_number else 0)
 
 
 def revoked_entries(crl_der: bytes) -> Iterator[tuple[SerialNumber, datetime, RevocationReason]]:

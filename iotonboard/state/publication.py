@@ -11,6 +11,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import ConflictError, DamageError, IotOnboardError, StateError, Unpublished, UnpublishedError
@@ -32,11 +33,13 @@ from iotonboard.state.places import (
     was_published,
 )
 from iotonboard.state.replaced_files import write_replaced
+from iotonboard.state.trust import ca_file, foreign_crls
 from iotonboard.store.certificates import broker_hosts
 from iotonboard.store.compromised import FILES_DUE
 from iotonboard.store.crls import generation_ders, newest_generation
 from iotonboard.store.damage import rebuild_unreadable
 from iotonboard.store.issuers import current_issuers
+from iotonboard.store.trust import CHANGES, PUBLISHED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from iotonboard.store.issuers import IssuerRow
 
 Step = Callable[["State"], list[Unpublished]]
+_TRUST_STEP = 1_000_000_000
 _FIRST_CA = "1"  # row of the CA that 'init-ca' made: what ca.crt holds until another one is published
 
 
@@ -133,7 +137,8 @@ def _write_crl(state: State) -> None:
             f"the database lost CRL generation {published}, which was published",
             hint="'iotonboard health --deep' names what was changed; bring the state back with 'restore --crl'",
         )
-    is_current = was_published(state, Place.CRL, newest)
+    changes = state.store.number(CHANGES) or 0
+    is_current = was_published(state, Place.CRL, newest) and (state.store.number(PUBLISHED) or 0) == changes
     if is_current and (os.path.exists(state.paths.crl) or is_away(state, Place.CRL)):
         return
     if next(generation_ders(state.store), None) is None:
@@ -142,9 +147,11 @@ def _write_crl(state: State) -> None:
     check_plain(state.paths.crl)
     if file_mark(state.paths.crl) not in {"", state.store.meta(SEEN_CRL)}:
         foreign_lists.refuse_unknown(state)
-    pieces = (piece for der in generation_ders(state.store) for piece in pem.checked_pieces("X509 CRL", der))
+    ders = chain(generation_ders(state.store), foreign_crls(state))
+    pieces = (piece for der in ders for piece in pem.checked_pieces("X509 CRL", der))
     write_atomic(state.paths.crl, pieces, broker_placement(state, state.paths.crl))
     state.store.set_meta("crl_published", newest)
+    state.store.set_meta(PUBLISHED, changes)
     note_published(state, Place.CRL, newest)
     state.store.set_meta(SEEN_CRL, file_mark(state.paths.crl))
 
@@ -157,15 +164,14 @@ def publish_ca(state: State) -> list[Unpublished]:
 
 def _write_ca(state: State) -> None:
     issuers = current_issuers(state.store)
-    is_current = _rows(issuers) == _published_cas(state)
+    is_current = _anchors(state, issuers) == _published_cas(state)
     if is_current and (os.path.exists(state.paths.ca_certificate) or is_away(state, Place.CA)):
         return
     check_here(state, Place.CA)
     if not all(issuer.der for issuer in issuers):  # the published file is where it is found again
         raise StateError("the row of a CA has no certificate that can be read", hint="type: iotonboard health --deep")
-    anchors = b"".join(pem.pem_encode("CERTIFICATE", issuer.der) for issuer in issuers)
-    write_atomic(state.paths.ca_certificate, anchors, PUBLIC)
-    state.store.set_meta("ca_published", _rows(issuers))
+    write_atomic(state.paths.ca_certificate, ca_file(state, issuers), PUBLIC)
+    state.store.set_meta("ca_published", _anchors(state, issuers))
     note_published(state, Place.CA)
 
 
@@ -174,24 +180,27 @@ def _write_broker_ca(state: State) -> None:
     if not path:
         return
     # The CAs change by one that is added, or by one that goes: never is the same number another set of them.
+    # With it goes how often those of others changed.
     number = 1000 * max(issuer.id for issuer in issuers) + len(issuers)
+    number += _TRUST_STEP * (state.store.number(CHANGES) or 0)
     is_current = number_there(state, Place.BROKER_CA) == number
     if is_current and (os.path.exists(path) or is_away(state, Place.BROKER_CA)):
         return
     check_here(state, Place.BROKER_CA)
     check_plain(path)
-    anchors = (pem.pem_encode("CERTIFICATE", issuer.der) for issuer in issuers)
-    write_atomic(path, anchors, broker_placement(state, path))
+    write_atomic(path, ca_file(state, issuers), broker_placement(state, path))
     note_published(state, Place.BROKER_CA, number)
 
 
 def ca_is_published(state: State) -> bool:
     """Say whether the CA file was written with the CAs that are trusted now, and no other."""
-    return _rows(current_issuers(state.store)) == _published_cas(state)
+    return _anchors(state, current_issuers(state.store)) == _published_cas(state)
 
 
-def _rows(issuers: Sequence[IssuerRow]) -> str:
-    return " ".join(str(issuer.id) for issuer in issuers)
+def _anchors(state: State, issuers: Sequence[IssuerRow]) -> str:
+    """What names a set of CAs: our own by their rows, and how often those of others changed."""
+    changes = state.store.number(CHANGES) or 0
+    return " ".join((*(str(issuer.id) for issuer in issuers), *([f"t{changes}"] if changes else ())))
 
 
 def _published_cas(state: State) -> str:

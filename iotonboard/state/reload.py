@@ -14,6 +14,7 @@ from iotonboard.broker.reload_method import parse_method
 from iotonboard.errors import PolicyError
 from iotonboard.owner import as_caller
 from iotonboard.state.config import resolve_path
+from iotonboard.store.issuers import current_issuers
 
 if TYPE_CHECKING:
     from iotonboard.broker.conf_files import ConfJudgement
@@ -77,7 +78,8 @@ def reload_configured(state: State, *, as_user: Owner | None = None) -> str:
     paths, timeout_s = state.paths, state.config["broker.reload_timeout_seconds"]
     method = parse_method(state.config["broker.reload"])
     version = state.config["broker.version"]
-    check_before_reload(BrokerFiles(paths.acl, paths.crl, paths.ca_for_broker, state.trusted_time(), version))
+    files = BrokerFiles(paths.acl, paths.crl, paths.ca_for_broker, state.trusted_time(), version)
+    check_before_reload(files, frozenset(issuer.fingerprint for issuer in current_issuers(state.store)))
     with as_caller():
         if state.config["broker.conf"]:
             check_conf_before_reload(state)

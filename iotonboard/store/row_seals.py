@@ -30,7 +30,7 @@ _ROWS_PER_PART = 1000
 # Single values that only say what was published, or since when something is so; and the trail's own.
 NOTES = (
     "acl_published", "acl_row", "acl_seen", "acl_settings", "ca_published", "clock_disputed", "clock_settled",
-    "crl_published", "crl_seen", "generation_kept", "log_holds_secrets", "replaced_files",
+    "crl_published", "crl_seen", "generation_kept", "log_holds_secrets", "replaced_files", "trust_published",
 )  # fmt: skip
 
 
@@ -85,6 +85,11 @@ TABLES = (
     Sealed("released", _CERTIFICATE, ("certificate", "released_at")),
     Sealed("broker_receipt", ("id",), ("id", "broker", "path", "time", "counter", "acl_change", "is_read")),
     Sealed("broker_receipt_crl", ("receipt", "issuer"), ("receipt", "issuer", "number")),
+    Sealed("trusted_ca", ("id",), (
+        "id", "sha256", "name", "der", "not_after", "added_at", "removed_at", "issuer", "signature",
+    )),
+    # Named by the digest of the octets, which are left out.
+    Sealed("trusted_crl", ("sha256",), ("sha256", "ca", "number", "this_update", "next_update", "revoked")),
     Sealed("known_crl", ("sha256",), ("sha256", "issuer", "number")),
     Sealed("setting", ("key",), ("key", "value")),
     Sealed("setting_seal", ("id",), ("id", "settings", "issuer", "signature", "created_at")),

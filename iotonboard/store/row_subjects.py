@@ -27,6 +27,8 @@ _BY_ITSELF = {
     "earlier_vault": "ca",
     "setting_seal": "settings",
     "compromised_ca": "ca",
+    "trusted_ca": "trust",
+    "trusted_crl": "trust",
 }
 
 

@@ -136,8 +136,10 @@ def test_a_command_in_a_hint_is_one(where: str, line: str) -> None:
     group = load_group()
     command = group.get_command(None, words[0])
     assert command is not None, f"{where} tells people to type a verb that is not there: {line}"
-    if hasattr(command, "commands") and len(words) > 1 and not words[1].startswith("-"):
-        command = command.get_command(None, words[1])
+    for word in words[1:]:
+        if not hasattr(command, "commands") or word.startswith("-"):
+            break
+        command = command.get_command(None, word)
         assert command is not None, f"{where}: {line}"
     options = {option for parameter in command.params for option in parameter.opts} | {"--help", "-h"}
     for word in words:

@@ -13,6 +13,7 @@ from cryptography import x509
 
 from support.faults import KILLED, die_at, refuse_at
 from support.invariants import check_invariants, check_published, read_crls
+from support.old_fleet import OldFleet
 from support.program import State, write_key_file
 
 _MOST_STEPS = 2000
@@ -35,6 +36,11 @@ def _touch_acl(state: State) -> None:
 def _begin_rollover(state: State) -> None:
     state.run("broker", "issue", "broker.test")
     state.run("ca", "rollover", "begin")
+
+
+def _trust_others(state: State) -> None:
+    fleet = OldFleet(state.path.parent / "others")
+    state.run("ca", "trust", "add", fleet.ca, "--crl", fleet.crl())
 
 
 def _use_new_ca_only(state: State) -> None:
@@ -80,6 +86,8 @@ CASES = {
     ),
     "ca rollover --retire": Case(("ca", "rollover", "--retire"), prepare=_use_new_ca_only, stride=9),
     "ca replace": Case(("ca", "replace", "--compromised"), stride=11),
+    "ca trust add": Case(("ca", "trust", "add", "OLD", "--crl", "LIST"), stride=3),
+    "ca trust remove": Case(("ca", "trust", "remove", "OLD"), prepare=_trust_others, again=("sync-acl",), stride=3),
     "pack": Case(("pack", "--out", "OUT"), again=("pack", "--out", "OUT", "--force"), stride=9),
     "backup": Case(("backup", "OUT"), again=("backup", "AGAIN"), stride=5),
 }
@@ -103,10 +111,14 @@ def test_killed_at_every_step(fleet: State, tmp_path: Path, request: pytest.Fixt
     killed = 0
     prepared = _copy(fleet, tmp_path / "prepared")
     case.prepare(prepared)
+    old = prepared.path.parent / "others"
+    if name == "ca trust add":
+        OldFleet(old).crl()
     for step in range(1, _MOST_STEPS, stride):
         state = _copy(prepared, tmp_path / str(step))
         out = state.path.parent / "out"
         places = {"NEW": str(fresh), "OUT": str(out), "AGAIN": str(out) + "-2"}
+        places |= {"OLD": str(old / "ca.crt"), "LIST": str(old / "crl-1.pem")}
         words, again = ([places.get(word, word) for word in part] for part in (case.words, case.again or case.words))
         result = state.run(*words, before=die_at(step), expect=(0, 8, KILLED) if name == "batch" else (0, KILLED))
         if result.exit_code == 0:
@@ -114,7 +126,7 @@ def test_killed_at_every_step(fleet: State, tmp_path: Path, request: pytest.Fixt
         if result.exit_code == 8:  # the step was one of a worker process
             assert "killed a worker" in result.stderr
         killed += 1
-        if name not in ("ca rollover --retire", "ca replace"):  # whose old CA is to be refused
+        if name not in ("ca rollover --retire", "ca replace", "ca trust remove"):  # whose old CA is to be refused
             _check_every_ca_has_its_crl(state)
         answered = () if name != "batch" else tuple(_serials(result.stdout))
         if name.startswith("ca passwd"):

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from iotonboard.broker.receipt import read_receipt, render_receipt
 
+from support.old_fleet import OldFleet
 from support.program import State
 from support.site import Site
 
@@ -78,6 +79,8 @@ def whole_plant(pristine: State, tmp_path_factory: pytest.TempPathFactory) -> St
     state.run("revoke", "held", "--reason", "certificateHold")
     state.run("retire", "gone")
     state.run("revoke", "--serial", "7A" * 20, "--unknown", "--reason", "superseded")
+    others = OldFleet(folder / "others")
+    state.run("ca", "trust", "add", others.ca, "--crl", others.crl())
     state.run("gen-crl")
     state.run("receipts", broker_receipt(state, folder))
     state.run("revoke", "a", "--reason", "keyCompromise", "--defer")
@@ -259,6 +262,12 @@ EDITS: dict[str, tuple[Edit, str]] = {
     ),
     "known list deleted": ("DELETE FROM known_crl", "crl:"),
     "known list added": ("INSERT INTO known_crl VALUES (zeroblob(32), 1, 9)", "crl:"),
+    "CA of others without our signature": ("UPDATE trusted_ca SET signature = zeroblob(70)", "trust:"),
+    "CA of others taken out": ("UPDATE trusted_ca SET removed_at = 1", "trust:"),
+    "CA of others gone": ("DELETE FROM trusted_ca", "trust:"),
+    "later list of others": ("UPDATE trusted_crl SET next_update = next_update + 9", "trust:"),
+    "list of others gone": ("DELETE FROM trusted_crl", "trust:"),
+    "changes of others": ("UPDATE meta SET value = 900 WHERE key = 'trust_changes'", "trust_changes"),
     "sealed settings changed": ("""UPDATE setting_seal SET settings = '{"key_type":"rsa-2048"}'""", "settings:"),
     "sealed settings deleted": ("DELETE FROM setting_seal", "settings:"),
     "seal of the settings": ("UPDATE setting_seal SET signature = zeroblob(70)", "settings:"),

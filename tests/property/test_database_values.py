@@ -16,6 +16,7 @@ from iotonboard.pki import pem
 from iotonboard.pki.crl import revoked_entries
 
 from support.in_process import call
+from support.old_fleet import OldFleet
 from support.program import State, make_state
 
 _SAMPLE = 120  # edits of the short version
@@ -70,6 +71,9 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> State:
     ):  # fmt: skip
         result = call(state, *words.split())
         assert result.exit_code == 0, result
+    old = OldFleet(state.path.parent / "old")
+    result = call(state, "ca", "trust", "add", str(old.ca), "--crl", str(old.crl()))
+    assert result.exit_code == 0, result
     with _database(state) as database:
         database.executescript(
             """INSERT INTO set_aside (source, key, subject, refused_by, is_replaced, content)

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from iotonboard.broker.acl import acl_problems
 from iotonboard.store import audit
 from iotonboard.store.store import Store
@@ -40,6 +41,7 @@ def check_invariants(state: State, *, answered: tuple[str, ...] = (), with_opens
     with contextlib.closing(sqlite3.connect(state.path / "devices.db")) as database:
         serials = {row[0] for row in database.execute("SELECT serial FROM certificate")}
         anchors = {row[0] for row in database.execute("SELECT serial FROM issuer WHERE retired_at IS NULL")}
+        others = {row[0] for row in database.execute("SELECT der FROM trusted_ca WHERE removed_at IS NULL")}
         issuers = database.execute("SELECT issuer, number FROM crl ORDER BY id").fetchall()
         numbers = [number for _, number in issuers]
         audited = [row[0] for row in database.execute("SELECT detail FROM audit WHERE subject = 'crl'")]
@@ -51,13 +53,15 @@ def check_invariants(state: State, *, answered: tuple[str, ...] = (), with_opens
         assert own == list(range(1, len(own) + 1)), "CRL numbers"
     assert [json.loads(each)["crl_number"] for each in audited] == numbers, "a CRL number was used twice"
     assert {bytes.fromhex(text).rjust(20, b"\0") for text in answered} <= serials, "an answered serial is unknown"
-    _check_files(state, serials, anchors, numbers[-len(anchors) :])
+    _check_files(state, serials, anchors, numbers[-len(anchors) :], others)
     if with_openssl:
         _check_with_openssl(state)
     _check_revocable(state)
 
 
-def _check_files(state: State, serials: set[bytes], anchors: set[bytes], numbers: list[int]) -> None:
+def _check_files(
+    state: State, serials: set[bytes], anchors: set[bytes], numbers: list[int], others: set[bytes]
+) -> None:
     """Every published file is whole and known; nothing temporary and no key in the clear is left."""
     for path in state.path.rglob("*"):
         if not path.is_file() or path.name.startswith("devices.db"):
@@ -68,10 +72,15 @@ def _check_files(state: State, serials: set[bytes], anchors: set[bytes], numbers
         if path.suffix == ".crt":
             known = anchors if path.name == "ca.crt" else serials
             for certificate in x509.load_pem_x509_certificates(content):
+                if path.name == "ca.crt" and certificate.public_bytes(Encoding.DER) in others:
+                    continue
                 assert certificate.serial_number.to_bytes(20) in known, f"the database does not know {path}"
     certificates = x509.load_pem_x509_certificates(state.ca_cert.read_bytes())
+    assert {one.public_bytes(Encoding.DER) for one in certificates[len(anchors) :]} == others, "CAs of others in ca.crt"
+    del certificates[len(anchors) :]
     assert {one.serial_number.to_bytes(20) for one in certificates} == anchors, "ca.crt"
-    for certificate, crl, number in zip(certificates, read_crls(state.crl), numbers, strict=True):
+    own = read_crls(state.crl)[: len(numbers)]
+    for certificate, crl, number in zip(certificates, own, numbers, strict=True):
         assert crl.is_signature_valid(certificate.public_key())
         assert crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == number
     assert not acl_problems(state.acl.read_bytes()), "the broker would not read the ACL"

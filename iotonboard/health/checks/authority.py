@@ -14,11 +14,15 @@ from iotonboard.pki.keys import HUMAN_ITERATIONS, RANDOM_ITERATIONS, kdf_iterati
 from iotonboard.pki.pem import pem_decode_all
 from iotonboard.reading import read_file
 from iotonboard.state.places import Place, check_here
+from iotonboard.state.trust import NEWER_LIST, recorded_trust, sealed_trust
 from iotonboard.store.compromised import count_waiting, waiting_brokers
 from iotonboard.store.issuers import current_issuers, valid_devices
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from iotonboard.state.state import State
+    from iotonboard.state.trust import Trusted
 
 _KEY_IS_MISSING = "bring back the disk that holds it, or type: iotonboard restore /path/to/backup.zip --state NEW"
 
@@ -47,7 +51,8 @@ def ca_certificate(state: State) -> Outcome:
         return failed(message, "type: iotonboard ca rollover begin")
     check_here(state, Place.CA)
     published = published_blocks("CERTIFICATE", state.paths.ca_certificate, limit=1 << 20)
-    if {each.der for each in current_issuers(state.store)} != set(published):
+    others = {one.ca.der for one in sealed_trust(state.store)}
+    if {each.der for each in current_issuers(state.store)} | others != set(published):
         message = f"{state.paths.ca_certificate!r} lacks a CA, or holds another one"
         return failed(message, "type: iotonboard health --repair")
     if left < state.config["cert_validity_days"]:
@@ -71,6 +76,33 @@ def ca_rollover(state: State) -> Outcome:
     if left < state.config["expiring.device_days"]:
         return warning(message, "type: iotonboard renew --old-ca")
     return ok(message)
+
+
+def trust(state: State) -> Outcome:
+    """Each CA of others is signed by ours, and has a list with time left: one that ends locks its whole fleet out."""
+    now, found = state.clock(), recorded_trust(state.store)
+    if not found:
+        return ok("no CA of others is trusted")
+    outcomes = [_trust_of(one, now) for one in found]
+    return next((outcome for outcome in outcomes if outcome.status is not Status.OK), outcomes[0])
+
+
+def _trust_of(one: Trusted, now: datetime) -> Outcome:
+    name, short = repr(one.ca.name), one.ca.fingerprint[:16]
+    if not one.is_sealed:
+        message = f"{name} is in the database, and our CA did not sign that: its devices are refused"
+        return failed(message, f"type: iotonboard ca trust remove {short}, or 'ca trust add' with its files")
+    if one.ca.not_after <= now:
+        message = f"{name} expired on {rfc3339(one.ca.not_after)}: its devices are refused"
+        return failed(message, f"type: iotonboard ca trust remove {short}")
+    if not one.crls:
+        return ok("each has a list with time left")
+    ends, life = max(crl.next_update for crl in one.crls), one.crls[-1].next_update - one.crls[0].this_update
+    if ends <= now:
+        return failed(f"the CRL of {name} ended on {rfc3339(ends)}: brokers refuse its devices", NEWER_LIST)
+    if ends - now < life / 3:
+        return warning(f"the CRL of {name} ends on {rfc3339(ends)}: brokers refuse its devices then", NEWER_LIST)
+    return ok("each has a list with time left")
 
 
 def _waiting(state: State) -> Outcome | None:

@@ -20,6 +20,7 @@ from iotonboard.state.acl_file import acl_is_current
 from iotonboard.state.own_rules import devices_among, own_users
 from iotonboard.state.places import Place, away_places, check_here, path_of
 from iotonboard.state.reload import judge_configured
+from iotonboard.state.trust import foreign_crls
 from iotonboard.store.certificates import newest_device_certificates
 from iotonboard.store.crls import crl_generation
 from iotonboard.store.devices import count_devices
@@ -62,7 +63,8 @@ def crl(state: State) -> Outcome:
     if last.next_update <= now:
         return failed(f"the CRL ended on {ends}: every device is refused", _SIGN)
     check_here(state, Place.CRL)
-    if published_blocks("X509 CRL", state.paths.crl, limit=1 << 30) != [row.der for row in rows]:
+    expected = [*(row.der for row in rows), *foreign_crls(state)]
+    if published_blocks("X509 CRL", state.paths.crl, limit=1 << 30) != expected:
         return failed(f"{state.paths.crl!r} is not the CRL that was signed last", _SIGN)
     calendar = _calendar(state)
     life = calendar.horizon_days if calendar else state.config["crl_next_update_days"]

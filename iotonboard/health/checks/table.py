@@ -38,6 +38,7 @@ CHECKS = (
     Check("ca-key", "the CA key is there, encrypted and private", authority.ca_key),
     Check("ca-certificate", "the CA lives longer than what it issues", authority.ca_certificate),
     Check("ca-rollover", "a rollover that is under way can go on, or end", authority.ca_rollover),
+    Check("trust", "each CA of others that is trusted has a list with time left", authority.trust),
     Check("crl", "crl.pem is the last one signed and has time left", publications.crl),
     Check("unpublished", "no revocation or file waits to be published", publications.unpublished),
     Check("receipts", "revocations are in force where a broker's receipt came from", publications.receipts),

@@ -86,7 +86,8 @@ def timeline(spans: Sequence[CrlSpan], now: datetime, title: str) -> Element:
     marks: list[Element] = []
     for index, span in enumerate(spans):
         y, left, right = index * _ROW, place(span.this_update), place(span.next_update)
-        name = f"{'old CA' if span.is_old else 'CRL'} {span.number} ({span.revoked:,} revoked)"
+        whose = "other CA" if span.is_of_others else "old CA" if span.is_old else "CRL"
+        name = f"{whose} {span.number} ({span.revoked:,} revoked)"
         marks += (
             _text(_LABEL_WIDTH - 10, y + 13, name, "label end"),
             _bar(left, y + 1, max(right - left, 2), _BAR, _STANDINGS[span.standing]),

@@ -33,7 +33,8 @@ class Month:
 class CrlSpan:
     """One CRL and the time for which it holds.
 
-    ``standing`` is ``replaced``, ``in force`` or ``to come``; ``is_old``: of a CA whose place another one has taken.
+    ``standing`` is ``replaced``, ``in force`` or ``to come``; ``is_old``: of a CA whose place another one has taken;
+    ``is_of_others``: of a CA that others keep.
     """
 
     number: int
@@ -42,6 +43,7 @@ class CrlSpan:
     revoked: int
     standing: str
     is_old: bool = False
+    is_of_others: bool = False
 
 
 @dataclass(frozen=True, slots=True)

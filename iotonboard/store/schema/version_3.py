@@ -1,4 +1,4 @@
-"""Version 3: settings, places of publication, receipts, digests of bundles, and all CRLs that were signed or met."""
+"""Version 3: settings, places, receipts, CAs of others, digests of bundles, and all CRLs that were signed or met."""
 
 from __future__ import annotations
 
@@ -90,8 +90,31 @@ TABLES: dict[str, tuple[str, ...]] = {
         number("number", 0),
         "PRIMARY KEY (receipt, issuer)",
     ),
+    # CAs of others whose devices brokers let in too, as a CA of the state signed it. One that was taken out stays here:
+    # packages say that it goes.
+    "trusted_ca": (
+        row_number("id"),
+        digest("sha256", "UNIQUE"),
+        text("name", 1),
+        octets("der", 1, 1 << 16),
+        time("not_after"),
+        time("added_at"),
+        time("removed_at", null=True),
+        reference("issuer", "issuer", null=True),
+        octets("signature", null=True),
+    ),
+    # Their lists in force; ``number`` in decimal, as large as theirs may be, and empty where a list has none.
+    "trusted_crl": (
+        digest("sha256", "PRIMARY KEY"),
+        reference("ca", "trusted_ca"),
+        text("number", 0, 49, also="number NOT GLOB '*[^0-9]*'"),
+        time("this_update"),
+        time("next_update"),
+        number("revoked", 0),
+        octets("der", 1, 1 << 28),
+    ),
 }
-_HAVE_ROW_NUMBERS = ("setting_seal", "broker_receipt", "compromised_ca")
+_HAVE_ROW_NUMBERS = ("setting_seal", "broker_receipt", "compromised_ca", "trusted_ca", "trusted_crl")
 # Number of the first CRL that has it: so a broker's number says what is in force there. The index is not by issuer: a
 # CRL is to be read from the table, in the order of the certificates.
 _LISTED = (

@@ -1,0 +1,76 @@
+"""CAs of others in what is published: only those that a CA of this state signed, with the lists that it signed.
+
+Whoever writes on the disk makes no broker trust a CA so. What is damaged or not signed is left out, and told by
+``health``; it holds nothing of our own back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from iotonboard.broker.foreign_mark import MARK
+from iotonboard.errors import StateError
+from iotonboard.pki import pem
+from iotonboard.pki.verifying import statement_holds
+from iotonboard.store.trust import set_trust_seal, trusted_cas, trusted_crls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from iotonboard.state.settings_seal import Sign
+    from iotonboard.state.state import State
+    from iotonboard.store.issuers import IssuerRow
+    from iotonboard.store.store import Store
+    from iotonboard.store.trust import TrustedCa, TrustedCrl
+
+NEWER_LIST = "ask whoever keeps that CA for a newer one, and type: iotonboard ca trust add --crl FILE"
+
+
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """A CA of others with its lists. ``is_sealed``: a CA of this state signed both; else nothing of it is published."""
+
+    ca: TrustedCa
+    crls: tuple[TrustedCrl, ...]
+    is_sealed: bool
+
+
+def recorded_trust(store: Store) -> list[Trusted]:
+    """Every CA of others that is recorded as trusted.
+
+    Raises:
+        StateError: a row says what cannot be.
+    """
+    found = [(ca, tuple(trusted_crls(store, ca.id))) for ca in trusted_cas(store)]
+    return [Trusted(ca, crls, statement_holds(ca.sealed_by, _statement(ca, crls), ca.signature)) for ca, crls in found]
+
+
+def sealed_trust(store: Store) -> list[Trusted]:
+    """Those that are published; none where a row is damaged."""
+    try:
+        return [one for one in recorded_trust(store) if one.is_sealed]
+    except StateError:
+        return []
+
+
+def seal_trust(store: Store, trusted: Iterable[Trusted], sign: Sign) -> None:
+    """Sign that CAs of others are trusted with the lists that they have now, in the caller's transaction."""
+    for one in trusted:
+        set_trust_seal(store, one.ca.id, *sign(_statement(one.ca, one.crls)))
+
+
+def _statement(ca: TrustedCa, crls: Sequence[TrustedCrl]) -> bytes:
+    """The octets that a CA signs."""
+    return f"iotonboard trust v1\n{ca.fingerprint}\n{' '.join(one.digest for one in crls)}\n".encode("ascii")
+
+
+def foreign_crls(state: State) -> Iterator[bytes]:
+    """The lists (DER) of CAs of others that stand behind our own in what is published."""
+    return (crl.der for one in sealed_trust(state.store) for crl in one.crls)
+
+
+def ca_file(state: State, issuers: Iterable[IssuerRow]) -> bytes:
+    """The CA file for brokers: our own CAs, then those of others, each behind a line that says so."""
+    own = b"".join(pem.pem_encode("CERTIFICATE", issuer.der) for issuer in issuers)
+    return own + b"".join(MARK + pem.pem_encode("CERTIFICATE", one.ca.der) for one in sealed_trust(state.store))
