@@ -1,7 +1,8 @@
-"""Writing files to disk; with ``folders``, the only place with fsync, rename and modes.
+"""Writing files to disk by their names; with ``folders``, the only place with fsync, rename and modes.
 
 A file is replaced by a finished one or not at all: temporary file in the same folder, owner and mode, fsync, rename,
-fsync of the folder. No symbolic link is followed in the place of a file. What the disk refuses is a ``BusyError``.
+fsync of the folder. No symbolic link is followed in the place of a file, and root is led nowhere by what others can put
+on the way (``folders.hold``). What the disk refuses is a ``BusyError``.
 """
 
 from __future__ import annotations
@@ -14,20 +15,20 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from iotonboard import permissions
-from iotonboard.errors import ConflictError, IotOnboardError, PolicyError, disk_error
-from iotonboard.folders import STAGING_PREFIX, STAGING_SUFFIX, settle, sync_descriptor
+from iotonboard.entries import STAGING_PREFIX, STAGING_SUFFIX, settle, staging_name
+from iotonboard.errors import ConflictError, IotOnboardError, disk_error
+from iotonboard.folders import hold, hold_folder_of
 from iotonboard.owner import chown_hint, in_callers_place
 from iotonboard.permissions import Placement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from io import FileIO
     from typing import BinaryIO
 
+    from iotonboard.folders import Folder
+
 _SYNCS_AT_ONCE = 16  # more are no faster on ext4
-_IS_POSIX = hasattr(os, "O_DIRECTORY")
-# O_BINARY exists on Windows only, O_NOFOLLOW and O_CLOEXEC on POSIX only.
-_NO_FOLLOW = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW
 PRIVATE, PUBLIC = Placement(0o600), Placement(0o644)
 
 
@@ -55,26 +56,29 @@ def make_dir(path: str, mode: int, *, durable: bool = True) -> bool:
         ConflictError: something that is not a folder (or a symbolic link) stands there.
         BusyError: the disk refused.
     """
-    with _writing(path):
-        try:
-            os.mkdir(path, 0o700)
-        except FileExistsError:
-            if stat.S_ISDIR(os.lstat(path).st_mode):
+    path = path.rstrip(os.sep) or path
+    with _writing(path), hold_folder_of(path) as (folder, name):
+        if not folder.make(name):
+            if folder.kind(name) == stat.S_IFDIR:
                 return False
-            raise ConflictError(f"{path!r} is not a folder", hint="a folder belongs there, and no link") from None
+            raise ConflictError(f"{path!r} is not a folder", hint="a folder belongs there, and no link")
         if mode != 0o700:
             with permissions.modes_of_mount(path, mode):
-                os.chmod(path, mode)
+                folder.give_mode(name, mode)
         if durable:
-            _sync(os.path.dirname(os.path.abspath(path)))
+            folder.sync()
     return True
 
 
 def make_private(path: str) -> None:
     """Take the rights of all but the owner from a file (0600) or folder (0700). ``BusyError``: the disk refused."""
     mode = 0o700 if os.path.isdir(path) else 0o600
-    with _writing(path), permissions.modes_of_mount(path, mode, is_new=False):
-        os.chmod(path, mode)
+    with (
+        _writing(path),
+        hold_folder_of(path) as (folder, name),
+        permissions.modes_of_mount(path, mode, is_new=False),
+    ):
+        folder.give_mode(name, mode)
 
 
 def refuse_existing(path: str, *, hint: str = "choose another name, or --force to replace it") -> None:
@@ -94,9 +98,10 @@ def create_exclusive(path: str, content: bytes, placement: Placement = PRIVATE) 
         ConflictError: the name is taken.
         BusyError: the disk refused; no partial file is left.
     """
-    with _staged(path, placement, durable=True, in_place=True) as (_, file):
-        file.write(content)
-    sync_dir(os.path.dirname(path) or ".")
+    with _writing(path), hold_folder_of(path) as (folder, name):
+        with _staged(folder, name, placement, durable=True, in_place=True) as (_, file):
+            file.write(content)
+        folder.sync()
 
 
 def write_atomic(
@@ -128,14 +133,38 @@ def replacing(
         ConflictError: a folder, a device or a pipe stands there.
         PolicyError: the placement's reader could not read it; the old file stays.
     """
-    with _staged(path, placement, durable=durable) as (staged, file):
+    with _writing(path), hold_folder_of(path) as (folder, name):
+        with _staged(folder, name, placement, durable=durable) as (staged, file):
+            yield file
+            if finish:
+                file.flush()
+                finish(folder.file(staged))
+        _put_in_place(folder, staged, name, placement)
+        if durable:
+            folder.sync()
+
+
+@contextlib.contextmanager
+def changing(path: str) -> Iterator[FileIO]:
+    """Open a plain file to read and write it where it stands.
+
+    Raises:
+        ConflictError: a link or something else stands there.
+        BusyError: there is none, or the disk refuses.
+    """
+    with _writing(path), hold_folder_of(path) as (folder, name), folder.change(name) as file:
         yield file
-        if finish:
-            file.flush()
-            finish(staged)
-    _put_in_place(staged, path, placement)
-    if durable:
-        sync_dir(os.path.dirname(path) or ".")
+
+
+def open_to_append(path: str) -> FileIO:
+    """Open a plain file to read it and to append to it; one that is not there is created with mode 0600.
+
+    Raises:
+        ConflictError: a link or something else stands there.
+        BusyError: the disk refuses.
+    """
+    with _writing(path), hold_folder_of(path) as (folder, name):
+        return folder.change(name, os.O_CREAT | os.O_APPEND)
 
 
 def write_together(
@@ -149,16 +178,23 @@ def write_together(
     written, refused = dict[str, str](), dict[str, IotOnboardError]()
     for path, (content, placement) in contents.items():
         try:
-            with _staged(path, placement, durable=False, in_place=os.path.dirname(path) in fresh) as (staged, file):
-                file.write(content)
-            written[path] = staged
+            with _writing(path), hold_folder_of(path) as (folder, name):
+                is_fresh = os.path.dirname(path) in fresh
+                with _staged(folder, name, placement, durable=False, in_place=is_fresh) as (staged, file):
+                    file.write(content)
+                written[path] = folder.file(staged)
         except IotOnboardError as error:
             refused[path] = error
     replacing = {path: staged for path, staged in written.items() if staged != path}
     unsynced = _sync_all({*written.values(), *_folders_of(written.keys() - replacing.keys())})
     for path, staged in replacing.items():
         try:
-            _put_in_place(staged, path, contents[path][1], unsynced.get(staged))
+            with _writing(path), hold_folder_of(path) as (folder, name):
+                if staged in unsynced:
+                    folder.remove(os.path.basename(staged))
+                    refused[path] = disk_error(unsynced[staged], path)
+                else:
+                    _put_in_place(folder, os.path.basename(staged), name, contents[path][1])
         except IotOnboardError as error:
             refused[path] = error
     unsynced |= _sync_all(_folders_of(replacing))
@@ -167,40 +203,33 @@ def write_together(
 
 @contextlib.contextmanager
 def _staged(
-    path: str, placement: Placement, *, durable: bool, in_place: bool = False
+    folder: Folder, name: str, placement: Placement, *, durable: bool, in_place: bool = False
 ) -> Iterator[tuple[str, BinaryIO]]:
-    """A new file beside ``path``, or there, and its name; with owner and mode when the block ends well, else gone."""
-    permissions.check_replaceable(path)
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f"{STAGING_PREFIX}{name[:80]}-{os.urandom(6).hex()}{STAGING_SUFFIX}")
-    staged = path if in_place else temporary
-    with _writing(path), _create(staged) as file:
+    """A new file beside ``name``, or there, and how it is called; with owner and mode when the block ends well."""
+    permissions.check_replaceable(folder.file(name))
+    staged = name if in_place else staging_name(name)
+    with _create(folder, staged) as file:
         try:
             yield staged, file
-            settle(file, staged, placement, durable=durable)
+            settle(file, folder.file(staged), placement, durable=durable)
         except BaseException:
-            _forget(staged)
+            folder.remove(staged)
             raise
 
 
-def _put_in_place(staged: str, path: str, placement: Placement, unsynced: OSError | None = None) -> None:
+def _put_in_place(folder: Folder, staged: str, name: str, placement: Placement) -> None:
     try:
-        with _writing(path):
-            if unsynced:
-                raise unsynced
-            if placement.reader and (reason := permissions.unreadable_for(staged, placement.reader)):
-                raise PolicyError(f"{path!r} was not replaced: {reason}", hint=permissions.READER_HINT)
-            os.replace(staged, path)
-    except IotOnboardError:
-        _forget(staged)
+        folder.put_in_place(staged, name, placement)
+    except BaseException:
+        folder.remove(staged)
         raise
 
 
 def move_file(source: str, target: str) -> None:
     """Give a whole and durable file another name, which lasts when this returns. ``BusyError``: the disk refused."""
-    with _writing(target):
-        os.replace(source, target)
-    sync_dir(os.path.dirname(target) or ".")
+    with _writing(target), hold_folder_of(source) as (there, before), hold_folder_of(target) as (folder, name):
+        there.move(before, folder, name)
+        folder.sync()
 
 
 def sync_together(paths: Collection[str]) -> dict[str, IotOnboardError]:
@@ -246,26 +275,19 @@ def _sync_all(paths: Iterable[str]) -> dict[str, OSError]:
 
 
 def _sync(path: str) -> None:
-    if not _IS_POSIX and os.path.isdir(path):
-        return  # Windows opens no folders, and makes names durable by itself
-    descriptor = os.open(path, os.O_RDONLY if _IS_POSIX else os.O_RDWR)
-    try:
-        sync_descriptor(descriptor)
-    finally:
-        os.close(descriptor)
+    if os.path.isdir(path):
+        with hold(path) as folder:
+            folder.sync()
+    else:
+        with hold_folder_of(path) as (folder, name):
+            folder.sync_file(name)
 
 
-def _create(path: str) -> BinaryIO:
-    """Create a file. Its buffer has a size so that Python does not ask for the disk's, with three system calls more."""
+def _create(folder: Folder, name: str) -> BinaryIO:
     try:
-        return os.fdopen(os.open(path, _CREATE, 0o600), "wb", 1 << 16)
+        return folder.create(name)
     except FileExistsError:
-        raise ConflictError(f"{path!r} exists already", hint=permissions.TAKEN_HINT) from None
-
-
-def _forget(path: str) -> None:
-    with contextlib.suppress(OSError):
-        os.unlink(path)
+        raise ConflictError(f"{folder.file(name)!r} exists already", hint=permissions.TAKEN_HINT) from None
 
 
 def sync_dir(path: str) -> None:
@@ -278,7 +300,8 @@ def remove_file(path: str) -> bool:
     """Delete a file; ``True`` when it was there."""
     with _writing(path):
         try:
-            os.unlink(path)
+            with hold_folder_of(path) as (folder, name):
+                folder.unlink(name)
         except FileNotFoundError:
             return False
     return True
@@ -292,23 +315,19 @@ def erase_file(path: str) -> bool:
     """
     with _writing(path):
         try:
-            found = os.lstat(path)
+            with hold_folder_of(path) as (folder, name):
+                folder.erase(name)
         except FileNotFoundError:
             return False
-        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
-            descriptor = os.open(path, os.O_WRONLY | _NO_FOLLOW)
-            with os.fdopen(descriptor, "wb", buffering=0) as file:
-                file.write(bytes(found.st_size))
-                os.fsync(descriptor)
-        os.unlink(path)
     return True
 
 
 def remove_empty_dir(path: str) -> bool:
     """Delete a folder; ``False`` when it was not there or something lies in it."""
     try:
-        os.rmdir(path)
-    except OSError:
+        with hold_folder_of(path) as (folder, name):
+            folder.rmdir(name)
+    except (OSError, ConflictError):
         return False
     return True
 
@@ -320,10 +339,10 @@ def sweep_staging(folder: str) -> int:
     """
     with _writing(folder):
         try:
-            names = [name for name in os.listdir(folder) if is_staging(name)]
-        except (FileNotFoundError, NotADirectoryError):
+            with hold(folder) as held:
+                return held.sweep()
+        except (FileNotFoundError, NotADirectoryError, ConflictError):  # whoever writes there tells it
             return 0
-    return sum(remove_file(os.path.join(folder, name)) for name in names)
 
 
 def is_staging(name: str) -> bool:

@@ -11,15 +11,14 @@ import contextlib
 import errno
 import os
 import stat
-import time
 from dataclasses import dataclass
-from importlib import import_module
+from io import FileIO
 from typing import TYPE_CHECKING
 
 from iotonboard import permissions
+from iotonboard.entries import IS_POSIX, STAGING_PREFIX, STAGING_SUFFIX, Entries, settle, staging_name
 from iotonboard.errors import BusyError, ConflictError, NotFoundError, PolicyError, disk_error
-from iotonboard.owner import as_caller
-from iotonboard.walking import FOLDER, SAFE, is_root, no_folder, removal, walk
+from iotonboard.walking import FOLDER, SAFE, is_led, is_root, no_folder, removal, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,26 +26,14 @@ if TYPE_CHECKING:
 
     from iotonboard.permissions import Placement
 
-STAGING_PREFIX, STAGING_SUFFIX = ".iotonboard-", ".tmp"
 MANY = 10_000  # entries of one folder; nobody's generations are so many
-_IS_POSIX = hasattr(os, "O_DIRECTORY")
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | SAFE
-_POLL_S = 0.05
-_NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)  # network shares
 _NOT_A_FOLDER = (errno.ELOOP, errno.EMLINK, errno.ENOTDIR)
 _NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
-    """One open folder. ``path`` is its name, for messages; ``descriptor`` is -1 on Windows, which opens no folders."""
-
-    path: str
-    descriptor: int
-
-    def file(self, name: str) -> str:
-        """What is said of a file in it."""
-        return os.path.join(self.path, name)
+class Folder(Entries):
+    """One folder, in which nothing is followed, and nothing but plain files is read or changed."""
 
     def open(self, name: str) -> BinaryIO | None:
         """Open a plain file to read it, and nothing else even for a moment; ``None`` when there is none.
@@ -129,16 +116,14 @@ class Folder:
             PolicyError: the placement's reader could not read it; the old file stays.
         """
         self.check_free(name)
-        staged = f"{STAGING_PREFIX}{name[:80]}-{os.urandom(6).hex()}{STAGING_SUFFIX}"
+        staged = staging_name(name)
         try:
-            descriptor = os.open(self._at(staged), _CREATE, 0o600, dir_fd=self._fd)
             try:
-                with os.fdopen(descriptor, "wb", 1 << 16) as file:
+                with self.create(staged) as file:
                     for piece in (content,) if isinstance(content, bytes) else content:
                         file.write(piece)
                     settle(file, self.file(staged), placement, durable=True)
-                self._check_reader(name, staged, placement)
-                os.replace(self._at(staged), self._at(name), src_dir_fd=self._fd, dst_dir_fd=self._fd)
+                self.put_in_place(staged, name, placement)
             except BaseException:
                 self.remove(staged)
                 raise
@@ -146,24 +131,32 @@ class Folder:
         except OSError as error:
             raise disk_error(error, self.file(name)) from error
 
-    def _check_reader(self, name: str, staged: str, placement: Placement) -> None:
+    def put_in_place(self, staged: str, name: str, placement: Placement) -> None:
+        """Give a file that was written the name of the one that it replaces.
+
+        Raises:
+            PolicyError: the placement's reader could not read it.
+            OSError: the disk refuses.
+        """
         if placement.reader and (reason := permissions.unreadable_for(self.file(staged), placement.reader)):
             raise PolicyError(f"{self.file(name)!r} was not replaced: {reason}", hint=permissions.READER_HINT)
+        self.move(staged, self, name)
 
-    def sync(self) -> None:
-        """Make new names in it durable, where the disk knows of that."""
-        if self.descriptor >= 0:
-            sync_descriptor(self.descriptor)
+    def change(self, name: str, flags: int = 0) -> FileIO:
+        """Open a plain file to read and write it where it stands; ``flags``: O_CREAT with mode 0600, O_APPEND, O_TRUNC.
 
-    def remove(self, name: str) -> None:
-        """Delete a name that is no folder's, if the disk lets it go."""
-        with contextlib.suppress(OSError):
-            os.unlink(self._at(name), dir_fd=self._fd)
-
-    def remove_empty(self, name: str) -> None:
-        """Delete a folder in which nothing lies."""
-        with contextlib.suppress(OSError):
-            os.rmdir(self._at(name), dir_fd=self._fd)
+        Raises:
+            ConflictError: as ``open``.
+            OSError: there is none, or the disk refuses.
+        """
+        self.check_free(name)
+        descriptor = os.open(self._at(name), os.O_RDWR | flags | SAFE, 0o600, dir_fd=self._fd)
+        try:
+            self._refuse_others(name, os.fstat(descriptor))
+            return FileIO(descriptor, "a+" if flags & os.O_APPEND else "r+")
+        except BaseException:
+            os.close(descriptor)
+            raise
 
     def names(self, *, folders: bool = False) -> list[str]:
         """What lies in it; with ``folders`` those alone.
@@ -172,7 +165,7 @@ class Folder:
             ConflictError: more than ``MANY`` entries do.
         """
         found = []
-        with os.scandir(self.path if self._fd is None else self.descriptor) as entries:
+        with os.scandir((self.path or os.curdir) if self._fd is None else self.descriptor) as entries:
             for number, entry in enumerate(entries):
                 if number >= MANY:
                     raise ConflictError(f"{self.path!r} holds more than {MANY} entries", hint=removal(self.path, "in "))
@@ -180,11 +173,13 @@ class Folder:
                     found.append(entry.name)
         return found
 
-    def sweep(self) -> None:
-        """Delete what interrupted writes left; what others named so may stay. The caller keeps other writers out."""
-        for name in self.names():
-            if name.startswith(STAGING_PREFIX) and name.endswith(STAGING_SUFFIX):
-                self.remove(name)
+    def sweep(self) -> int:
+        """Delete what interrupted writes left, and say how many went; what others named so may stay.
+
+        The caller keeps other writers out.
+        """
+        left = [name for name in self.names() if name.startswith(STAGING_PREFIX) and name.endswith(STAGING_SUFFIX)]
+        return sum(self.remove(name) for name in left)
 
     @contextlib.contextmanager
     def sub(self, name: str, *, make_mode: int | None = None) -> Iterator[Folder]:
@@ -196,8 +191,8 @@ class Folder:
         """
         path = self.file(name)
         try:
-            made = make_mode is not None and self._make(name)
-            descriptor = os.open(name, os.O_RDONLY | FOLDER, dir_fd=self._fd) if _IS_POSIX else -1
+            made = make_mode is not None and self.make(name)
+            descriptor = os.open(name, os.O_RDONLY | FOLDER, dir_fd=self._fd) if IS_POSIX else -1
         except FileNotFoundError:
             raise NotFoundError(f"there is no folder {path!r}", hint="check the name") from None
         except OSError as error:
@@ -205,44 +200,14 @@ class Folder:
                 raise ConflictError(f"{path!r} is not a folder", hint=removal(path)) from None
             raise disk_error(error, path) from error
         try:
-            if made and make_mode is not None and _IS_POSIX:
+            if made and make_mode is not None and IS_POSIX:
                 with permissions.modes_of_mount(path, make_mode):
                     os.fchmod(descriptor, make_mode)
                 self.sync()
             yield Folder(path, descriptor)
         finally:
-            if _IS_POSIX:
+            if IS_POSIX:
                 os.close(descriptor)
-
-    def _make(self, name: str) -> bool:
-        try:
-            os.mkdir(self._at(name), 0o700, dir_fd=self._fd)
-        except FileExistsError:
-            return False
-        return True
-
-    def lock(self, *, timeout_s: float) -> None:
-        """Keep other processes out that ask for the same, until the folder is closed; a killed one leaves nothing.
-
-        On network shares that know no such lock, and on Windows, nobody is kept out.
-
-        Raises:
-            BusyError: another one holds it for longer than ``timeout_s``.
-        """
-        if not _IS_POSIX:
-            return
-        fcntl, deadline = import_module("fcntl"), time.monotonic() + timeout_s
-        while True:
-            try:
-                fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno in _NO_LOCKS:
-                    return
-                if time.monotonic() > deadline:
-                    raise BusyError(f"{self.path!r} is busy", hint="run the same command again") from error
-                time.sleep(_POLL_S)
-            else:
-                return
 
     def _refuse_others(self, name: str, found: os.stat_result, *, links: bool = False) -> None:
         """``links``: of files with a second name too, since nothing is read of them."""
@@ -254,18 +219,34 @@ class Folder:
             )
         if not stat.S_ISREG(found.st_mode):
             raise ConflictError(f"{path!r} is not a file", hint=removal(path))
-        if found.st_nlink > 1 and is_root() and not links:
+        if found.st_nlink > 1 and self.descriptor >= 0 and is_root() and not links:
             raise ConflictError(f"{path!r} is a file that has another name too (a hard link)", hint=removal(path))
 
-    def _stat(self, name: str) -> os.stat_result:
-        return os.stat(self._at(name), dir_fd=self._fd, follow_symlinks=False)
 
-    @property
-    def _fd(self) -> int | None:
-        return self.descriptor if self.descriptor >= 0 else None
+@contextlib.contextmanager
+def hold(path: str) -> Iterator[Folder]:
+    """A folder for the block: open where somebody else could lead root elsewhere, else by its name.
 
-    def _at(self, name: str) -> str:
-        return name if self.descriptor >= 0 else self.file(name)
+    Raises:
+        ConflictError: root is led there by a link that is not root's.
+        OSError: there is no such folder, or it cannot be entered.
+    """
+    if not IS_POSIX or not is_led(path):
+        yield Folder(path, -1)
+        return
+    descriptor, _ = walk(os.path.join(os.getcwd(), path))
+    try:
+        yield Folder(path, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def hold_folder_of(path: str) -> Iterator[tuple[Folder, str]]:
+    """The folder that a file lies in, as ``hold``, and how it is called there."""
+    head, name = os.path.split(path)
+    with hold(head) as folder:
+        yield folder, name
 
 
 @contextlib.contextmanager
@@ -278,7 +259,7 @@ def open_folder(path: str) -> Iterator[Folder]:
         BusyError: it cannot be entered.
     """
     path = os.path.abspath(path)
-    if not _IS_POSIX:
+    if not IS_POSIX:
         yield Folder(path, -1)
         return
     try:
@@ -293,29 +274,6 @@ def open_folder(path: str) -> Iterator[Folder]:
         yield Folder(real, descriptor)
     finally:
         os.close(descriptor)
-
-
-def settle(file: BinaryIO, path: str, placement: Placement, *, durable: bool) -> None:
-    """Give a written file its owner and mode, and make it durable."""
-    file.flush()
-    with as_caller():  # only root can give a file away, or change one that it gave away
-        permissions.give(file.fileno(), placement)
-        if hasattr(os, "fchmod"):
-            with permissions.modes_of_mount(path, placement.mode):
-                os.fchmod(file.fileno(), placement.mode)
-        permissions.keep_acl(file.fileno(), placement)
-    if durable:
-        os.fsync(file.fileno())
-
-
-def sync_descriptor(descriptor: int) -> None:
-    """Make an open file or folder durable; shares, and FAT through FUSE, cannot sync a folder."""
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        refused = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
-        if error.errno not in refused or not stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            raise
 
 
 def _unreadable(path: str, error: OSError) -> BusyError:

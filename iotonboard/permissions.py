@@ -139,12 +139,15 @@ def check_plain(path: str) -> None:
     Raises:
         ConflictError: it is a symbolic link, whose target would stay as it is, or no file.
     """
-    if os.path.islink(path):
-        raise ConflictError(
-            f"{path!r} is a symbolic link to {os.readlink(path)!r}, which would not be replaced",
-            hint="name the file itself (--dest, --out, broker_acl_file, broker_crl_file)",
-        )
-    check_replaceable(path)
+    try:
+        target = os.readlink(path)
+    except OSError:  # no link, or nothing at all
+        check_replaceable(path)
+        return
+    raise ConflictError(
+        f"{path!r} is a symbolic link to {target!r}, which would not be replaced",
+        hint="name the file itself (--dest, --out, broker_acl_file, broker_crl_file)",
+    )
 
 
 def check_replaceable(path: str) -> None:

@@ -1,6 +1,7 @@
 """Reading files from disk; what the system refuses becomes one of the program's own errors.
 
-Only plain files are opened: a FIFO would wait for somebody who writes, and opening a device does something to it.
+Only plain files are opened: a FIFO would wait for somebody who writes, and opening a device does something to it. Root
+reads nothing by a link that is somebody else's, nor a file that somebody gave a second name in a folder of theirs.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.errors import BusyError, ConflictError, NotFoundError
 from iotonboard.owner import in_callers_place
-from iotonboard.walking import kind_of
+from iotonboard.walking import FOLLOWING, SAFE, follow, is_led, kind_of, removal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
 
 # What the caller has open already, as a shell hands over <(...): no opening of it waits or does anything.
 _INHERITED = re.compile(r"/dev/fd/(\d{1,9})|/proc/self/fd/(\d{1,9})|/dev/stdin")
-# O_BINARY exists on Windows only, the others on POSIX only. O_NONBLOCK changes nothing for a plain file.
-_READ = os.O_RDONLY
-for _flag in ("O_BINARY", "O_CLOEXEC", "O_NOCTTY", "O_NONBLOCK"):
-    _READ |= getattr(os, _flag, 0)
 _NO_SUCH = (errno.ENOENT, errno.ENOTDIR)
 _NOWHERE = (errno.ELOOP, errno.ENAMETOOLONG)  # names that lead to no file on any day
 
@@ -111,22 +108,36 @@ def read_back(path: str, *, limit: int = 1 << 26) -> bytes:
     Raises:
         BusyError: it cannot be read.
     """
-    with _reading(path), _open(path, getattr(os, "O_NOFOLLOW", 0)) as file:
+    with _reading(path), _open(path, SAFE) as file:
         if hasattr(os, "posix_fadvise"):
             with contextlib.suppress(OSError):  # not every file system takes advice
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         return file.read(limit)
 
 
-def _open(path: str, flags: int = 0) -> BinaryIO:
+def _open(path: str, flags: int = FOLLOWING) -> BinaryIO:
     """Open a plain file, and nothing else even for a moment."""
     if inherited := _INHERITED.fullmatch(path):
         return os.fdopen(os.dup(int(inherited[1] or inherited[2] or 0)), "rb")
     try:
-        _refuse_others(os.stat(path))
+        if not is_led(os.path.dirname(path)):
+            return _open_plain(path, flags, None)
+        folder, name = follow(path)
     except ValueError:  # a NUL in the name
         raise FileNotFoundError(errno.ENOENT, "no file has such a name") from None
-    descriptor = _open_unseen(path, _READ | flags)
+    try:
+        file = _open_plain(name, SAFE, folder)
+        if os.fstat(file.fileno()).st_nlink > 1 and not _is_of_one_user(file.fileno(), folder):
+            file.close()
+            raise ConflictError(f"{path!r} is a file that has another name too (a hard link)", hint=removal(path))
+        return file
+    finally:
+        os.close(folder)
+
+
+def _open_plain(name: str, flags: int, folder: int | None) -> BinaryIO:
+    _refuse_others(os.stat(name, dir_fd=folder))
+    descriptor = _open_unseen(name, os.O_RDONLY | flags, folder)
     try:
         _refuse_others(os.fstat(descriptor))  # it may be another one by now
         return os.fdopen(descriptor, "rb")
@@ -135,12 +146,17 @@ def _open(path: str, flags: int = 0) -> BinaryIO:
         raise
 
 
-def _open_unseen(path: str, flags: int) -> int:
+def _is_of_one_user(file: int, folder: int) -> bool:
+    """Say whether a file is of the user whose folder it lies in, who could read it anyway."""
+    return os.fstat(file).st_uid == os.fstat(folder).st_uid != 0
+
+
+def _open_unseen(name: str, flags: int, folder: int | None) -> int:
     """Open a file without changing its access time, where that is allowed: it tells who else has read the file."""
     try:
-        return os.open(path, flags | getattr(os, "O_NOATIME", 0))
+        return os.open(name, flags | getattr(os, "O_NOATIME", 0), dir_fd=folder)
     except PermissionError:  # of a file of somebody else's
-        return os.open(path, flags)
+        return os.open(name, flags, dir_fd=folder)
 
 
 def _refuse_others(found: os.stat_result) -> None:

@@ -1,4 +1,4 @@
-"""The way to a folder, step by step, so that nobody's link leads root anywhere."""
+"""The way to a folder, step by step, so that nobody's link leads root anywhere; and how to open a file without harm."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import stat
 
 from iotonboard.errors import ConflictError
 
-# O_BINARY exists on Windows only, the others on POSIX only. O_NONBLOCK changes nothing for a plain file.
+# How every file is opened. O_BINARY exists on Windows only, the others on POSIX only. O_NONBLOCK changes nothing for a
+# plain file; a FIFO would else wait for somebody, and a device may do something.
 SAFE = 0
 for _flag in ("O_BINARY", "O_NOFOLLOW", "O_CLOEXEC", "O_NOCTTY", "O_NONBLOCK"):
     SAFE |= getattr(os, _flag, 0)
+FOLLOWING = SAFE & ~getattr(os, "O_NOFOLLOW", 0)  # of what somebody named, who may name a link
 FOLDER = SAFE | getattr(os, "O_DIRECTORY", 0)
 _PASSING = FOLDER | getattr(os, "O_PATH", os.O_RDONLY)  # to go through a folder needs no right to read it
 _LINKS = 40  # as the kernel has it
@@ -24,6 +26,9 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_LED, _SHARED, _ROOTS = range(3)  # others can exchange a folder; can put something into it; neither
+_kept: dict[str, int] = {}  # those of root, which only root can change
 
 
 def walk(path: str) -> tuple[int, str]:
@@ -63,6 +68,60 @@ def _target(at: int, name: str, path: str) -> str | None:
             f"{path!r} is a symbolic link of user {found.st_uid}, which root does not follow", hint=removal(path)
         )
     return os.readlink(name, dir_fd=at)
+
+
+def follow(path: str) -> tuple[int, str]:
+    """Go to the folder in which a file lies, and say how it is called there: links are followed as on the way.
+
+    What is called so is no link at that moment; whoever opens it with ``SAFE`` opens none.
+    """
+    path = os.path.join(os.getcwd(), path)
+    for _ in range(_LINKS):
+        head, name = os.path.split(path)
+        if name in {"", os.curdir, os.pardir}:
+            return walk(path)[0], os.curdir
+        at, way = walk(head)
+        try:
+            target = _target(at, name, os.path.join(way, name))
+        except FileNotFoundError:
+            target = None
+        except BaseException:
+            os.close(at)
+            raise
+        if target is None:
+            return at, name
+        os.close(at)
+        path = os.path.join(way, target)
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+
+def is_led(folder: str) -> bool:
+    """Say whether somebody else than who runs this could lead it elsewhere by what lies in a folder, or on the way.
+
+    Whoever is not root can do no more than what leads there.
+    """
+    return is_root() and (os.pardir in folder.split(os.sep) or _standing(os.path.abspath(folder)) != _ROOTS)
+
+
+def _standing(folder: str) -> int:
+    if folder in _kept:
+        return _kept[folder]
+    parent = os.path.dirname(folder)
+    above = _standing(parent) if parent != folder else _ROOTS
+    if above == _LED:
+        return _LED
+    try:
+        found = os.lstat(folder)
+    except FileNotFoundError:
+        return _ROOTS if above == _ROOTS else _LED
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != 0:
+        return _LED
+    standing = _ROOTS
+    if found.st_mode & _WRITABLE_BY_OTHERS:
+        standing = _SHARED if found.st_mode & stat.S_ISVTX else _LED
+    if standing != _LED:
+        _kept[folder] = standing
+    return standing
 
 
 def is_root() -> bool:

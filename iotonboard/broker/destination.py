@@ -14,17 +14,20 @@ leave behind. The folder belongs to the broker's user, and root may work here: s
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
+import time
 from dataclasses import dataclass, field
 from hashlib import sha256
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.acl import rule_lines
 from iotonboard.broker.package import FILES
 from iotonboard.broker.region import stream_operator_text
-from iotonboard.errors import ConflictError, IotOnboardError, NotFoundError, PolicyError
+from iotonboard.errors import BusyError, ConflictError, IotOnboardError, NotFoundError, PolicyError
 from iotonboard.files import PUBLIC
 from iotonboard.folders import open_folder
 
@@ -34,7 +37,8 @@ if TYPE_CHECKING:
     from iotonboard.folders import Folder
 
 LARGEST = 1 << 28  # octets of a file that is there: a list of a million entries has a fifth of it
-_LOCK_S = 30.0
+_LOCK_S, _POLL_S = 30.0, 0.05
+_NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)  # network shares
 _COUNTER = re.compile("0|[1-9][0-9]{0,18}")
 _RECORD = "applied.json"
 
@@ -160,7 +164,8 @@ class Destination:
             for name in FILES:
                 folder.remove(name)
             folder.sweep()
-        self.generations.remove_empty(f"{counter:d}")
+        with contextlib.suppress(OSError):
+            self.generations.rmdir(f"{counter:d}")
 
     def thin(self, keep: int) -> None:
         """Delete all but the newest ``keep`` generations."""
@@ -185,11 +190,35 @@ def open_destination(path: str) -> Iterator[Destination]:
             raise NotFoundError(
                 error.message, hint="make it, so that the broker's user may enter it: mkdir -m 755"
             ) from None
-        folder.lock(timeout_s=_LOCK_S)
+        _keep_others_out(folder)
         parent = stack.enter_context(open_folder(os.path.dirname(folder.path)))
         generations = stack.enter_context(folder.sub("generations", make_mode=0o755))
         folder.sweep()
         yield Destination(folder, parent, generations)
+
+
+def _keep_others_out(folder: Folder) -> None:
+    """Keep other processes out that ask for the same, until the folder is closed; a killed one leaves nothing.
+
+    On network shares that know no such lock, and on Windows, nobody is kept out.
+
+    Raises:
+        BusyError: another one holds it for too long.
+    """
+    if folder.descriptor < 0:
+        return
+    fcntl, deadline = import_module("fcntl"), time.monotonic() + _LOCK_S
+    while True:
+        try:
+            fcntl.flock(folder.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return
+            if time.monotonic() > deadline:
+                raise BusyError(f"{folder.path!r} is busy", hint="run the same command again") from error
+            time.sleep(_POLL_S)
+        else:
+            return
 
 
 def digests(files: Mapping[str, bytes]) -> dict[str, str]:

@@ -31,7 +31,7 @@ from iotonboard.ca.backup_seal import (
 )
 from iotonboard.errors import BusyError, IotOnboardError, NotFoundError, PolicyError, UsageError
 from iotonboard.files import PRIVATE, replacing
-from iotonboard.reading import check_file
+from iotonboard.reading import check_file, open_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -179,9 +179,7 @@ def refuse_no_backup(path: str) -> None:
 @contextlib.contextmanager
 def _open(path: str) -> Iterator[BinaryIO]:
     refuse_no_backup(path)
-    with _reading(path):
-        file = open(path, "rb")  # noqa: SIM115 - closed below
-    with file:
+    with open_file(path) as file:
         if hasattr(os, "posix_fadvise"):  # what was just written is read from the disk, not from memory
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         yield file

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Final
 
 from iotonboard.ca.vault import spell
 from iotonboard.errors import KeyUnavailableError, PolicyError
+from iotonboard.files import changing
 from iotonboard.pki.keys import HUMAN_ITERATIONS
 
 if TYPE_CHECKING:
+    from io import FileIO
     from typing import BinaryIO
 
     from iotonboard.ca.passphrase import Passphrase
@@ -75,9 +77,9 @@ def seal_file(path: str, keys: Keys) -> None:
     """Write the seal over the zeros at the end of a file.
 
     Raises:
-        OSError: the disk refuses.
+        BusyError: the disk refuses.
     """
-    with open(path, "r+b") as file:
+    with changing(path) as file:
         seal = _seal_of(file, keys)
         file.seek(-_SEAL_DIGITS, os.SEEK_END)
         file.write(seal)
@@ -100,7 +102,7 @@ def authenticate(file: BinaryIO, path: str, tail: Tail, secret: Passphrase | Key
     return keys.password
 
 
-def _seal_of(file: BinaryIO, keys: Keys) -> bytes:
+def _seal_of(file: BinaryIO | FileIO, keys: Keys) -> bytes:
     left = file.seek(0, os.SEEK_END) - _SEAL_DIGITS
     file.seek(0)
     mac = hmac.new(keys.seal, digestmod="sha256")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iotonboard.ca.backup_manifest import ACL, BROKER_FILES, CONFIG, DATABASE, is_broker_file, is_ca_key
 from iotonboard.ca.ca_key import load_ca_key
+from iotonboard.entries import STAGING_PREFIX, STAGING_SUFFIX
 from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, PolicyError
 from iotonboard.files import (
     PRIVATE,
@@ -23,7 +24,6 @@ from iotonboard.files import (
     remove_file,
     write_atomic,
 )
-from iotonboard.folders import STAGING_PREFIX, STAGING_SUFFIX
 from iotonboard.pki.keys import load_key, public_key_matches
 from iotonboard.reading import read_file
 from iotonboard.state.config import FILE_NAME, NO_FILE, Config, FileContent, Recorded, database_path, resolve

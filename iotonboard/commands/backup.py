@@ -23,7 +23,7 @@ from iotonboard.ca.backup_writer import write_archive
 from iotonboard.errors import BusyError, IotOnboardError, NotFoundError, disk_error
 from iotonboard.files import create_exclusive, refuse_existing, remove_file
 from iotonboard.model import to_epoch
-from iotonboard.reading import read_file
+from iotonboard.reading import read_file, read_pieces
 from iotonboard.store.certificates import broker_hosts
 from iotonboard.store.store import Store
 
@@ -162,5 +162,7 @@ def _others(state: State, hosts: list[str], left_out: list[str]) -> Iterator[tup
 
 
 def _sha256(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for piece in read_pieces(path):
+        digest.update(piece)
+    return digest.hexdigest()

@@ -18,7 +18,7 @@ from iotonboard.broker.package import ACL, CA, CRL, NEWEST_FORMAT, IssuerPart, M
 from iotonboard.ca.authority import seal_audit
 from iotonboard.ca.crl import sign_crls
 from iotonboard.errors import IotOnboardError, Unpublished
-from iotonboard.files import PUBLIC, refuse_existing, write_atomic
+from iotonboard.files import PUBLIC, refuse_existing, replacing
 from iotonboard.model import to_epoch
 from iotonboard.pki import pem
 from iotonboard.pki.key_id import key_id
@@ -101,8 +101,10 @@ def pack(state: State, request: Request, unlock: Unlock) -> Result:
         seal_audit(state, authority)
     signers = [ca.issuer.signer for ca in authority.signing]
     unpublished = left_out + [one for one in publish_recorded(state) if one.what != "acl" or not left_out]
-    write_atomic(request.out, render_package(manifest, files, signers), PUBLIC)
-    return Result(request.out, manifest, os.path.getsize(request.out), tuple(unpublished))
+    with replacing(request.out, PUBLIC) as file:
+        file.writelines(render_package(manifest, files, signers))
+        size = file.tell()
+    return Result(request.out, manifest, size, tuple(unpublished))
 
 
 def _count(state: State, key: str, now: datetime) -> int:

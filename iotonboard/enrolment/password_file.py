@@ -9,6 +9,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import ConflictError, disk_error
+from iotonboard.files import open_to_append
 from iotonboard.permissions import check_replaceable, keeps_modes, warn_if_open
 
 if TYPE_CHECKING:
@@ -27,21 +28,15 @@ class PasswordFile:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
-        for name in ("O_NOFOLLOW", "O_BINARY", "O_NONBLOCK", "O_NOCTTY"):
-            flags |= getattr(os, name, 0)
         if os.path.islink(path):
             raise ConflictError(f"{path!r} is a link", hint="name the file itself")
         check_replaceable(path)
+        self._file = open_to_append(path)
+        self._descriptor = self._file.fileno()
         try:
-            self._descriptor = os.open(path, flags, 0o600)
-        except OSError as error:
-            raise disk_error(error, path) from error
-        found = os.fstat(self._descriptor)
-        try:
-            _check(path, found.st_mode)
+            _check(path, os.fstat(self._descriptor).st_mode)
         except BaseException:
-            os.close(self._descriptor)
+            self._file.close()
             raise
         self._cut_off_rest()
         self._known = self._read_serials()
@@ -52,7 +47,7 @@ class PasswordFile:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        os.close(self._descriptor)
+        self._file.close()
 
     def _cut_off_rest(self) -> None:
         """Take away a last line that a killed call began and did not end: its password can be made again."""

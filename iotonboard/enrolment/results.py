@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING
 
 from iotonboard.enrolment.list_columns import RESULTS as COLUMNS
 from iotonboard.errors import ConflictError, PolicyError, disk_error
-from iotonboard.files import PRIVATE, create_exclusive, make_private_dir, remove_file, sync_together, write_atomic
+from iotonboard.files import (
+    PRIVATE,
+    changing,
+    create_exclusive,
+    make_private_dir,
+    open_to_append,
+    remove_file,
+    sync_together,
+    write_atomic,
+)
 from iotonboard.model import Refused, SerialNumber, rfc3339
 from iotonboard.pki.signatures import sign_statement
 from iotonboard.reading import open_file, read_file
@@ -85,12 +94,12 @@ class ResultsFile:
             remove_file(self.manifest + ".sig")
         else:
             create_exclusive(self.manifest, MANIFEST_HEAD)
-        self._files = [_open(self.path), _open(self.manifest)]
+        self._files = [open_to_append(self.path), open_to_append(self.manifest)]
 
     def _take_up(self) -> None:
         """Note which devices an earlier call answered. Rows that failed go: this call answers them again."""
         cut_off_rest(self.path)
-        with open(self.path, encoding="utf-8", newline="") as file:
+        with io.TextIOWrapper(open_file(self.path), encoding="utf-8", newline="") as file:
             texts = file.readlines()
         kept = [] if self._is_json else texts[:1] or [self._head.decode("ascii")]
         for text in texts[len(kept) :]:
@@ -131,7 +140,7 @@ class ResultsFile:
             return
         for each in self._files:
             each.close()
-        with open(self.manifest, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        with open_file(self.manifest) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             signature = _signature(signer, content)
         for refused in sync_together((self.path, self.manifest)).values():
             raise refused
@@ -142,7 +151,8 @@ def cut_off_rest(path: str) -> None:
     """Take away a last line that a killed call began and did not end."""
     content = read_file(path, limit=_MAX_MANIFEST)
     if content and not content.endswith(b"\n"):
-        os.truncate(path, content.rfind(b"\n") + 1)
+        with changing(path) as file:
+            file.truncate(content.rfind(b"\n") + 1)
 
 
 def _begins_with(path: str, head: bytes) -> bool:
@@ -191,13 +201,6 @@ def _values(answer: Enrolled | Refused, line: int) -> dict[str, str | int]:
 def _signature(signer: Signer, content: mmap.mmap) -> bytes:
     with memoryview(content) as view:
         return sign_statement(signer, view)
-
-
-def _open(path: str) -> FileIO:
-    try:
-        return open(path, "ab", buffering=0)
-    except OSError as error:
-        raise disk_error(error, path) from error
 
 
 def _append(file: FileIO, content: bytes) -> None:

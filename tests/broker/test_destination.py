@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from iotonboard.broker.destination import Applied, Destination, check_own_rules, digests, open_destination
+from iotonboard.entries import STAGING_PREFIX, STAGING_SUFFIX
 from iotonboard.errors import ConflictError, NotFoundError, PolicyError
-from iotonboard.folders import STAGING_PREFIX, STAGING_SUFFIX
 
 OLD = {"crl.pem": b"old list\n", "mosquitto.acl": b"user a\n", "ca.crt": b"ca\n"}
 NEW = OLD | {"crl.pem": b"new list\n"}

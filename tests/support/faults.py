@@ -230,8 +230,8 @@ def spoil_what_is_put_in_place(path: str) -> Callable[[], None]:
 def _spoil(path: str) -> None:
     replace = os.replace
 
-    def replace_and_spoil(source: str, target: str) -> None:
-        replace(source, target)
+    def replace_and_spoil(source: str, target: str, **options: Any) -> None:
+        replace(source, target, **options)
         if os.fspath(target) == path:
             with open(path, "r+b") as file:
                 content = file.read()
