@@ -18,7 +18,7 @@ import typer
 from iotonboard.cli import output
 from iotonboard.cli.person import ask_secret, host, mode_to_give, operator
 from iotonboard.cli.process import keep_secrets, take_environment
-from iotonboard.cli.settings_problems import database_lines, problem_lines, refuse_problems, unsealed_lines, verifier
+from iotonboard.cli.settings_problems import database_lines, problem_lines, refuse_problems, trust_of, unsealed_lines
 from iotonboard.errors import ConflictError, KeyUnavailableError, NotFoundError, UnpublishedError
 from iotonboard.model import Caller
 from iotonboard.owner import as_caller
@@ -105,8 +105,8 @@ class Session:
         from iotonboard.state.state import open_state
 
         self.work_as_owner()
-        holds = verifier(self.command)
-        with open_state(self.root, self.environment, self.caller, clock, holds=holds) as state:
+        holds, past = trust_of(self.command)
+        with open_state(self.root, self.environment, self.caller, clock, holds=holds, past=past) as state:
             if moved := ", ".join(map(repr, state.store.moved_aside)):
                 self.message(f"warning: what is not of this database lay beside it, and was moved aside: {moved}")
             if state.config.differing and holds is not None:

@@ -36,6 +36,16 @@ def verifier(command: str) -> Holds | None:
     return holds
 
 
+def trust_of(command: str) -> tuple[Holds | None, tuple[str, ...]]:
+    """What a command verifies the seal of the settings with; and the origins of settings that it does not trust.
+
+    Where these name another database than that of this state, it goes on with that one all the same.
+    """
+    if command in _ALWAYS:
+        return verifier(command), ("environment", "file")
+    return verifier(command), ("file",) if command in _WITHOUT_FILE | {"config write"} else ()
+
+
 def refuse_problems(command: str, settings: Config) -> None:
     """End a command that would issue or run on what cannot be believed; a revocation goes on in any case.
 

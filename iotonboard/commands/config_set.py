@@ -18,6 +18,7 @@ from iotonboard.state.recorded_settings import needs_key, set_without_key
 from iotonboard.state.setting_sets import TOPIC_SETTINGS, check_settings, follow_settings, where_keys_are
 from iotonboard.state.settings_file import note_file, write_settings_file
 from iotonboard.state.settings_seal import seal_settings, standing_values
+from iotonboard.state.whereabouts import refuse_other_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +56,8 @@ def set_value(
         refuse_wide_templates(state, standing_values(state)[key], value)
     if key in TOPIC_SETTINGS:
         refuse_copies(state)
+    if key == "database_url":
+        refuse_other_database(state.paths.root, value)
     there = check_settings(state.paths.root, values, {key})
     authority = unlock(where_keys_are(state, there)) if needs_key(state, key, value) else None
     with state.transaction(signing=authority is not None) as now:

@@ -182,6 +182,17 @@ def without_file(settings: Config, problem: PolicyError) -> Config:
     return replace(standing, environment_problems=settings.environment_problems)
 
 
+def at_database(settings: Config, url: str, problem: PolicyError) -> Config:
+    """The settings where what names the database, the file or the environment, cannot be followed (``problem``)."""
+    value = {"database_url": Value(url, Origin.LAST_USED)}
+    is_variable = bool(settings.settings["database_url"].variable)
+    found = replace(settings, settings={**settings.settings, **value}, standing={**settings.standing, **value})
+    if is_variable:
+        return replace(found, environment_problems=(*found.environment_problems, problem))
+    file = replace(found.file, problems=(*found.file.problems, problem), is_whole=False)
+    return replace(found, file=file, differing=(), unnoted={})
+
+
 def with_values(settings: Config, values: Mapping[str, Any]) -> Config:
     """The settings with values that were just recorded, which the environment does not change."""
     new = {

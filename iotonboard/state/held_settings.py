@@ -25,7 +25,7 @@ REACHING_OUT: Final = (*PLACES, *READERS, RELOAD)
 _NUMBER_OF = {"broker.user": user_number, "broker.group": group_number}
 _FIRST = {
     "ca_root_path": "move the files of {own} there first; then ",
-    "database_url": "move {own} there first; then ",
+    "database_url": "copy {own} there first; then ",
 }
 _OWN = {"ca_root_path": "certs", "database_url": "devices.db"}
 

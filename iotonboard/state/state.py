@@ -16,16 +16,17 @@ from iotonboard.errors import IotOnboardError, PolicyError, StateError
 from iotonboard.model import to_epoch, whole_seconds
 from iotonboard.state import config
 from iotonboard.state.clock import DISPUTED, SETTLED, read_clock
-from iotonboard.state.layout import database_of, resolve_paths
+from iotonboard.state.layout import resolve_paths
 from iotonboard.state.recorded_settings import load_settings, note_used, settings_of
 from iotonboard.state.sealing import begin_seals, note_event, seal_rows
+from iotonboard.state.whereabouts import find_database
 from iotonboard.store import audit
 from iotonboard.store.certificates import has_issued
 from iotonboard.store.damage import damage_of
 from iotonboard.store.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from datetime import datetime
 
     from iotonboard.model import Caller
@@ -137,17 +138,19 @@ def open_state(
     clock: Callable[[], datetime],
     *,
     holds: Holds | None = None,
+    past: Collection[str] = (),
 ) -> Iterator[State]:
     """Open an existing state directory.
 
     ``holds`` verifies the seal of the settings; a command without it, which may only look, takes them as they are.
-    What is wrong with the settings stops nothing here: their problems are told by ``State.config``.
+    What is wrong with the settings stops nothing here: their problems are told by ``State.config``. ``past``: origins
+    of settings that may name another database than that of this state (``whereabouts.py``).
 
     Raises:
         StateError: there is none here, it was never finished, is damaged, or a newer version made it.
     """
-    settings = load_settings(root, environment)
-    database, settings = _find_database(root, settings)
+    found = find_database(root, load_settings(root, environment), past=past)
+    database, settings = found.path, found.settings
     if not os.path.exists(database):
         raise _no_state(root, database, settings)
     store = Store.open(database, timeout_s=settings["busy_timeout_seconds"], now=clock())
@@ -157,7 +160,7 @@ def open_state(
                 f"'init-ca' was interrupted in {root!r}",
                 hint="run the same 'iotonboard init-ca' again to finish it",
             )
-        settings = settings_of(store, root, environment, holds)
+        settings = found.with_place(settings_of(store, root, environment, holds))
         state = State(*_with_paths(root, settings), store, caller, clock)
         if store.moved_aside:
             with contextlib.suppress(IotOnboardError), state.transaction() as now:
@@ -183,6 +186,11 @@ def _no_state(root: str, database: str, settings: config.Config) -> StateError |
         )
     if settings.file.problems:
         return settings.file.problems[0]
+    if settings.settings["database_url"].origin is config.Origin.FILE:
+        return StateError(
+            f"there is no database {database!r}, which database_url in {config.FILE_NAME} names",
+            hint="correct database_url there, or bring that disk back",
+        )
     return StateError(
         f"there is no state in {root!r}",
         hint="'iotonboard init-ca' makes one; or name the right folder with --state or IOTONBOARD_STATE",
@@ -198,12 +206,3 @@ def _with_paths(root: str, settings: config.Config) -> tuple[Paths, config.Confi
             return _with_paths(root, config.without_environment(settings, error))
         standing = config.without_file(settings, error)
         return resolve_paths(root, standing), standing
-
-
-def _find_database(root: str, settings: config.Config) -> tuple[str, config.Config]:
-    """Where the database is; it says which settings are sealed, so that none of the others stand in its way."""
-    try:
-        return resolve_paths(root, settings).database, settings
-    except PolicyError as error:
-        standing = config.without_environment(settings, error)
-        return database_of(root, standing), standing

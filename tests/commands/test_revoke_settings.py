@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
+from pathlib import Path
 
 import pytest
 
-from support.program import State
+from support.program import State, make_state
 
 CLASHES = (
     ("broker_crl_file", "mosquitto.acl"),
@@ -60,3 +62,62 @@ def test_an_environment_that_uses_one_file_for_two_things(state: State, key: str
     assert "would be used for two things" in state.run("register", "b", env=env, expect=6).stderr
     state.run("revoke", "a", env=env)
     assert state.json("show", "a")["status"] == "revoked"
+
+
+@pytest.fixture
+def other_state(tmp_path: Path) -> State:
+    """Of another plant, where a device of the same name is not to be revoked."""
+    (tmp_path / "other").mkdir()
+    other = make_state(tmp_path / "other")
+    other.register("a")
+    return other
+
+
+ELSEWHERE = ("typo.db", "certs", "iotonboard.toml", "mosquitto.acl", "/no/such/disk/devices.db", "empty.db")
+
+
+@pytest.mark.parametrize("place", [*ELSEWHERE, "other"])
+def test_a_file_that_names_another_database(state: State, other_state: State, place: str) -> None:
+    """The one beside it that holds the CA of this state is what was used last."""
+    state.register("a")
+    (state.path / "empty.db").touch()
+    write(state, "database_url", f"sqlite:///{other_state.path / 'devices.db' if place == 'other' else place}")
+    done = state.run("revoke", "a")
+    assert "which is not the database of this state" in done.stderr
+    assert state.json("show", "a")["status"] == "revoked"
+    assert "topic" not in state.acl.read_text().partition("user a\n")[2]
+    assert other_state.json("show", "a")["status"] == "active"
+    state.run("sync-acl")
+    if place != "other":
+        state.run("register", "b", expect=(3, 6))
+    state.run("config", "write")
+    assert "database_url" not in (state.path / "iotonboard.toml").read_text()
+    state.register("b")
+
+
+@pytest.mark.parametrize("place", [*ELSEWHERE, "other"])
+def test_an_environment_that_names_another_database(state: State, other_state: State, place: str) -> None:
+    state.register("a")
+    (state.path / "empty.db").touch()
+    env = {"DATABASE_URL": f"sqlite:///{other_state.path / 'devices.db' if place == 'other' else place}"}
+    told = state.run("revoke", "a", env=env).stderr
+    assert "unset DATABASE_URL" in told or "would be used for two things" in told
+    assert state.json("show", "a")["status"] == "revoked"
+    if place != "other":
+        state.run("register", "b", env=env, expect=(3, 6))
+
+
+def test_a_database_that_was_moved_away_from_is_not_what_was_used_last(state: State, tmp_path: Path) -> None:
+    """What is left in its old place is an older copy, and the disk of the new one may be away."""
+    state.register("a")
+    state.run("config", "set", "database_url", f"sqlite:///{tmp_path}/disk/devices.db", expect=5)
+    (tmp_path / "disk").mkdir()
+    shutil.copy(state.path / "devices.db", tmp_path / "disk")
+    state.run("config", "set", "database_url", f"sqlite:///{tmp_path}/disk/devices.db")
+    state.register("b")
+    (tmp_path / "disk").rename(tmp_path / "away")
+    refused = state.run("revoke", "a", expect=3)
+    assert "bring that disk back" in refused.stderr
+    assert "init-ca" not in refused.stderr
+    (tmp_path / "away").rename(tmp_path / "disk")
+    state.run("revoke", "a", "b")
