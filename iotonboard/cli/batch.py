@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from iotonboard.cli import output
@@ -13,7 +15,7 @@ from iotonboard.errors import InterruptedBatchError, UnpublishedError
 from iotonboard.model import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from iotonboard.cli.session import Session
@@ -38,6 +40,10 @@ class Told:
     def devices(self) -> int:
         """How many were told."""
         return sum(self.counts.values())
+
+    def missing_of(self, count: int) -> int:
+        """How many of ``count`` devices are not there."""
+        return count - self.devices + self.counts["failed"]
 
     @property
     def summary(self) -> str:
@@ -123,6 +129,15 @@ def results_file(state: State, verb: str, path: str | None, *, is_many: bool) ->
     from iotonboard.enrolment.results import ResultsFile, default_path
 
     return ResultsFile(path or default_path(state.paths.root, verb, state.clock()))
+
+
+def name_call(places: Iterable[str | None], *words: object) -> str:
+    """A name for calls that ask for the same: of the same files and folders, with the same words.
+
+    Whatever files take their answers.
+    """
+    files = [place and (place if place == "-" else os.path.abspath(place)) for place in places]
+    return sha256(repr((files, *words)).encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
 
 def _open_passwords(path: str | None) -> AbstractContextManager[PasswordFile | None]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import select
 import sys
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from iotonboard.cli import output
-from iotonboard.cli.batch import answering, refuse_stopped, results_file, tell, worker_starter
+from iotonboard.cli.batch import answering, name_call, refuse_stopped, results_file, tell, worker_starter
 from iotonboard.cli.complete import complete_format
 from iotonboard.cli.options import BatchOption, IdColumnOption, ReachOption, ReloadOption, ValidityOption
 from iotonboard.cli.session import RELOAD_NEXT, Session, verb
@@ -21,18 +19,18 @@ from iotonboard.errors import UsageError
 from iotonboard.model import DeviceId, KeyType, certificate_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from iotonboard.cli.batch import Told
     from iotonboard.enrolment.answer_files import Export
     from iotonboard.enrolment.batch import Enrolled
     from iotonboard.enrolment.csr_files import CsrFolder
     from iotonboard.enrolment.request import Request
+    from iotonboard.enrolment.results import ResultsFile
     from iotonboard.model import Refused
 
 app = typer.Typer()
-_IDLE_AFTER_S = 0.25
 _NAMES_SHOWN = 8
-_MAX_LINE = 1 << 20  # octets; a longer one is handed on in part, and refused
 
 
 @verb(app, "register", example="iotonboard register press-17 --set line=A3 --passphrase-file ca.pass --json")
@@ -94,16 +92,17 @@ def register(
 ) -> int | None:
     """Register devices: each gets a key, a certificate and a password-protected bundle.
 
-    A batch goes on past bad rows and can be run again with --if-exists skip: it then makes exactly what is missing.
+    A batch goes on past bad rows and can be run again with --if-exists skip: it then makes exactly what is missing. One
+    that was killed goes on when the same command is given again.
     """
     from iotonboard.commands import register as command
     from iotonboard.enrolment.answer_files import Keeping
 
     _check_ways(ids, count, batch, csr_dir, csr=csr, stream=stream, uuid=uuid)
-    check_list(session, batch, "" if stream else id_column)
-    if session.passphrase_file == "-" and stream:
-        raise UsageError("stdin cannot be both passphrase and list", hint="put the passphrase into a file")
+    check_list(session, "-" if stream else batch, id_column)
     common = _request(name, attributes or [], topics or [], key_type, validity_days)
+    named, is_json = count or max(len(ids or ()), 1), session.json or stream
+    is_list = bool(batch is not None or stream or csr_dir)
     options = command.Options(
         if_exists=if_exists,
         with_bundle=not no_bundle,
@@ -113,19 +112,18 @@ def register(
         reach=yes,
         own_rules=own_rules,
         tell_unpublished=output.write_unpublished,
+        call=_name_call(if_exists, [batch, csr_dir, csr], ids, [passwords, results, out], stream, count, uuid, common),
+        ends_stopped=count is not None,
     )
-    named, is_json = count or max(len(ids or ()), 1), session.json or stream
-    is_list = bool(batch is not None or stream or csr_dir)
     with session.open_state() as state, answering(session, passwords, is_json=is_json) as (password_file, stopped):
-        _say_where_keys_belong(
-            session, state.config["key_origin"], csr=bool(csr or csr_dir), is_list=bool(batch or stream)
-        )
-        lines = _lines_of_stdin(stopped) if stream else None
+        origin, is_mixed = state.config["key_origin"], bool(batch or stream)
+        _say_where_keys_belong(session, origin, csr=bool(csr or csr_dir), is_list=is_mixed)
+        source = _Source(batch, csr, csr_dir, _lines_of_stdin(stopped) if stream else None, id_column, not uuid)
         kept = results_file(state, "register", results, is_many=named > 1 or (is_list and not stream))
         reloader, before = session.reloader(state, wanted=reload), command.in_force(state)
         answers = command.register(
             state,
-            _requests(session, ids, named, _Source(batch, csr, csr_dir, lines, id_column, not uuid), common),
+            _requests(session, ids, named, source, common),
             replace(options, reload=reloader),
             Keeping(kept, password_file, _export(format_name, out)),
             session.unlocker(state),
@@ -136,12 +134,16 @@ def register(
         total = 1 if stream else _count_rows(batch) if batch else None if csr_dir else named
         show = partial(_show, is_json=is_json)
         told = tell(session, answers, show, is_json=is_json and is_list, total=total, is_stream=stream)
-        if told.devices > 1 or is_list:
-            session.message((told.summary or "the list is empty") + (f"; results in {kept.path}" if kept else ""))
+        _tell_summary(session, told, kept, is_many=told.devices > 1 or is_list)
         if command.reload_broker(state, before, reloader):
             session.message(RELOAD_NEXT)
-        refuse_stopped(stopped, hint=_how_to_go_on(named - told.counts["created"] if count else None))
+        refuse_stopped(stopped, hint=_how_to_go_on(if_exists, count and told.missing_of(count)))
     return told.exit_code
+
+
+def _tell_summary(session: Session, told: Told, kept: ResultsFile | None, *, is_many: bool) -> None:
+    if is_many:
+        session.message((told.summary or "the list is empty") + (f"; results in {kept.path}" if kept else ""))
 
 
 def _check_ways(
@@ -167,6 +169,24 @@ def _check_ways(
 
 
 # -- requests -------------------------------------------------------------------------------------------------------
+
+
+def _name_call(
+    if_exists: str,
+    sources: list[str | None],
+    ids: Sequence[str] | None,
+    files: list[str | None],
+    stream: bool,
+    *words: object,
+) -> str:
+    """The name of a call that is known again; empty for a stream, and for one device of which nothing is kept.
+
+    Devices that nobody named are known again only by the files that take the answers.
+    """
+    is_named = any(sources) or len(ids or ()) > 1
+    if stream or not (is_named or any(files)):
+        return ""
+    return name_call(sources if is_named else files, ids, if_exists == "reissue", *words)
 
 
 def _request(
@@ -242,6 +262,12 @@ def _with_defaults(rows: Iterable[Request | Refused | None], common: Request) ->
     return (with_defaults(row, common) if isinstance(row, Request) else row for row in rows)
 
 
+def _lines_of_stdin(stopped: Callable[[], bool]) -> Iterator[bytes | None]:
+    from iotonboard.cli.stream import lines_of_stdin
+
+    return lines_of_stdin(stopped)
+
+
 def _count_rows(batch: str) -> int | None:
     from iotonboard.enrolment.device_list import count_rows
 
@@ -258,43 +284,10 @@ def _say_where_keys_belong(session: Session, key_origin: str, *, csr: bool, is_l
         session.message("key_origin is 'workstation', and this key was made on the device")
 
 
-def _lines_of_stdin(stopped: Callable[[], bool]) -> Iterator[bytes | None]:
-    """Lines as they come, with their ends, and ``None`` when none came for a moment after the last one."""
-    buffered = b""
-    changed = is_too_long = False
-    while True:
-        *lines, buffered = buffered.split(b"\n")
-        for line in lines[1:] if is_too_long else lines:  # of a line that is too long, the end was not told yet
-            yield line + b"\n"
-            changed = True
-        is_too_long = is_too_long and not lines
-        if len(buffered) > _MAX_LINE:
-            if not is_too_long:
-                yield buffered
-            is_too_long, buffered = True, b""
-        while not _is_readable(sys.stdin.fileno()):
-            if stopped():
-                return
-            if changed:
-                yield None
-                changed = False
-        chunk = os.read(sys.stdin.fileno(), 1 << 16)
-        if not chunk:
-            break
-        buffered += chunk
-    if buffered and not is_too_long:
-        yield buffered
-
-
-def _is_readable(descriptor: int) -> bool:
-    try:
-        return bool(select.select([descriptor], [], [], _IDLE_AFTER_S)[0])
-    except OSError:  # a pipe on Windows cannot be asked; reading it blocks instead
-        return True
-
-
-def _how_to_go_on(missing: int | None) -> str:
+def _how_to_go_on(if_exists: str, missing: int | None) -> str:
     """What to type after an interruption; ``missing`` of ``--count`` devices were not made."""
+    if missing is None and if_exists == "reissue":
+        return "run the same command again: it leaves out what was reissued already"
     if missing is None:
         return "run it again with --if-exists skip to go on"
     return f"{missing} are missing: run it again with --count {missing}" if missing else "none is missing"

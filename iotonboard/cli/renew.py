@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from functools import partial
-from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from iotonboard.cli.batch import answering, refuse_stopped, results_file, tell, worker_starter
+from iotonboard.cli.batch import answering, name_call, refuse_stopped, results_file, tell, worker_starter
 from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument, ValidityOption
 from iotonboard.cli.session import Session, verb
 from iotonboard.cli.targets import CARRY_NEXT, check_list, named_targets
@@ -101,7 +99,7 @@ def renew(
         validity_days=validity_days,
         with_bundle=not no_bundle,
         strict=strict,
-        call=_name_call(batch, id_column, expiring_within, old_ca, rekey, same_key, validity_days),
+        call=_name_call(ids, [batch, csr], passwords or results, id_column, expiring_within, old_ca, rekey, same_key),
     )
     with session.open_state() as state, answering(session, passwords, is_json=session.json) as (password_file, stopped):
         kept = results_file(state, "renew", results, is_many=len(ids or ()) != 1)
@@ -123,19 +121,15 @@ def renew(
     return told.exit_code
 
 
+def _name_call(ids: Sequence[str] | None, sources: list[str | None], file: str | None, *words: object) -> str:
+    """The name of a call that is known again; empty for one device of which nothing is kept."""
+    return "" if len(ids or ()) == 1 and not file else name_call(sources, ids, *words)
+
+
 def _tell_summary(session: Session, told: Told, kept: ResultsFile | None) -> None:
     if told.devices != 1:
         where = f"; results in {kept.path}" if kept and told.devices else ""
         session.message((told.summary or "there is nothing to renew") + where)
-
-
-def _name_call(batch: str | None, id_column: str, within: int | None, old_ca: bool, *words: object) -> str:
-    """A name for calls that ask for the same, whatever files take their answers; none for devices by their names."""
-    if batch is None and within is None and not old_ca:
-        return ""
-    words = (id_column, within, old_ca, *words)
-    place = batch and (batch if batch == "-" else os.path.abspath(batch))
-    return sha256(repr((place, *words)).encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
 
 def _check_usage(session: Session, ids: Sequence[str], csr: str | None) -> None:

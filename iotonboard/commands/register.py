@@ -5,12 +5,16 @@
    certificate in place of all that it has, or skipped. CRL and ACL are published once, at the end.
 3. *Keep*   - each answer's row in the results, its password and its credentials in a format, before it is told; the
    results are signed.
+
+A call for many that broke off is known again (``enrolment/unfinished.py``): the same call leaves what it did before,
+and completes the rest.
 """
 
 from __future__ import annotations
 
 import os
 import uuid
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,8 +24,9 @@ from iotonboard.enrolment.answer_files import keep_all
 from iotonboard.enrolment.batch import Enrolled, Pace, Plan, run_batch
 from iotonboard.enrolment.desk import Order
 from iotonboard.enrolment.record import record_certificate, refuse_used_key
+from iotonboard.enrolment.unfinished import Call
 from iotonboard.errors import ConflictError, UnpublishedError
-from iotonboard.model import DeviceId, KeyType, SerialNumber
+from iotonboard.model import DeviceId, KeyType, Refused, SerialNumber
 from iotonboard.pki.certificates import validity_for
 from iotonboard.pki.csr import parse_csr
 from iotonboard.state.acl_file import mark_acl
@@ -51,7 +56,7 @@ if TYPE_CHECKING:
     from iotonboard.enrolment.desk import Issued
     from iotonboard.enrolment.request import Request
     from iotonboard.errors import Unpublished
-    from iotonboard.model import Refused, TopicRule
+    from iotonboard.model import TopicRule
     from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
 
@@ -65,7 +70,8 @@ class Options:
     ``reach``: topics of other devices are meant, and with ``own_rules`` the rights of the operator's users.
     ``reload`` is done on a stream whenever it rests; at the end of any call the caller does it (``reload_broker``).
     ``tell_unpublished`` is called on a stream with what could not be published or reloaded yet: the stream goes on, and
-    tries again whenever it rests, and at its end.
+    tries again whenever it rests, and at its end. ``call`` is the same for calls that ask for the same: one that broke
+    off is gone on with; empty: it is not. With ``ends_stopped`` one that was asked to stop has come to its end.
     """
 
     if_exists: str = "fail"
@@ -77,6 +83,8 @@ class Options:
     own_rules: bool = False
     reload: Reload | None = None
     tell_unpublished: Callable[[UnpublishedError], object] = lambda _: None
+    call: str = ""
+    ends_stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +119,25 @@ def register(
         UnpublishedError: at the end not everything is published; what was answered stays.
     """
     authority = unlock()
+    call = Call(state, options.call)
+    if call.serials:
+        tell(f"this call broke off before: {len(call.serials)} of its devices are left as they are")
     backlog, put_off = FileBacklog() if options.is_stream else None, _PutOff(options.tell_unpublished)
     answers = run_batch(
         state,
         authority,
         _publish_when_idle(state, backlog, requests, options.reload, put_off),
         Pace(options.strict, stopped, start_workers, backlog, put_off.add),
-        plan=partial(_plan, state, authority, options, OwnRules(state, tell)),
-        record=partial(_record, state, authority),
+        plan=partial(_plan, state, authority, options, OwnRules(state, tell), call),
+        record=partial(_record, state, authority, call),
     )
-    yield from keep_all(state, authority, answers, keeping)
+    is_cut = False
+    with closing(keep_all(state, authority, answers, keeping)) as kept:
+        for answer in kept:
+            is_cut = is_cut or (options.strict and isinstance(answer, Refused))
+            yield answer
+    if not is_cut and (options.ends_stopped or not stopped()):
+        call.note_ended()
 
 
 def in_force(state: State) -> tuple[int, int]:
@@ -182,13 +199,14 @@ def _publish_when_idle(
 
 
 def _plan(
-    state: State, authority: Authority, options: Options, own_rules: OwnRules, request: Request
+    state: State, authority: Authority, options: Options, own_rules: OwnRules, call: Call, request: Request
 ) -> _Plan | Enrolled:
     """Decide what becomes of one request."""
-    device_id = request.device_id or DeviceId(str(uuid.uuid4()))
+    before = None if request.device_id else _made_before(state, call, request)
+    device_id = request.device_id or before or DeviceId(str(uuid.uuid4()))
     if options.is_list and (earlier := note_seen(state.store, device_id, request.line)):
         raise ConflictError(f"{str(device_id)!r} stands in line {earlier} already", hint="remove one of the two")
-    found = find_device(state.store, device_id) if request.device_id else None  # nobody has a new UUID
+    found = find_device(state.store, device_id) if request.device_id or before else None  # nobody has a new UUID
     if found and found.device_id != device_id:
         raise ConflictError(
             f"{str(device_id)!r} exists already, spelled {str(found.device_id)!r}",
@@ -196,6 +214,8 @@ def _plan(
         )
     if found:
         refuse_retired(found)
+    if found and device_id in call.serials:
+        return _existing(state, device_id, request.line, "skip")
     if found and options.if_exists != "reissue":
         return _existing(state, device_id, request.line, options.if_exists)
     gets_own_rules = own_rules.grants(device_id, is_meant=options.own_rules)
@@ -204,6 +224,16 @@ def _plan(
         others_of(state).refuse_reaching(topics, device_id)
     order = _order(state, authority, request, device_id, with_bundle=options.with_bundle)
     return _Plan(order, request, topics, is_new=found is None, gets_own_rules=gets_own_rules)
+
+
+def _made_before(state: State, call: Call, request: Request) -> DeviceId | None:
+    """The device that this call made before it broke off, where this request names none and asks for the same."""
+    name = call.next_unnamed(request.line)
+    if not name or not find_device(state.store, name):
+        return None
+    device = device_record(state.store, name)
+    is_same = (device.name, dict(device.attributes)) == (request.name, dict(request.attributes))
+    return device.device_id if is_same else None
 
 
 def _order(state: State, authority: Authority, request: Request, device_id: DeviceId, *, with_bundle: bool) -> Order:
@@ -258,9 +288,10 @@ def _words(plan: _Plan) -> dict[str, object]:
     return {key: value for key, value in told.items() if value}
 
 
-def _record(state: State, authority: Authority, plan: _Plan, issued: Issued, now: datetime) -> Enrolled:
+def _record(state: State, authority: Authority, call: Call, plan: _Plan, issued: Issued, now: datetime) -> Enrolled:
     """Record a new device, or a new certificate in place of all that an old one has."""
     store, request, order = state.store, plan.request, plan.order
+    call.note_begun()
     refuse_used_key(state, order, issued)
     is_superseded = False
     if plan.is_new:
@@ -268,7 +299,8 @@ def _record(state: State, authority: Authority, plan: _Plan, issued: Issued, now
     else:
         refuse_retired(device_named(store, order.device_id))
         is_superseded = supersede(state, order.device_id, now)
-    record_certificate(state, authority, order, issued, now=now, detail=_words(plan))
+    mark = call.mark(None if request.device_id else request.line)
+    record_certificate(state, authority, order, issued, now=now, detail=_words(plan) | mark)
     for rule in plan.topics:
         add_topic(store, order.device_id, rule)
     was_denied = not plan.is_new or is_lost_device(store, order.device_id)  # by name, in the pattern style too

@@ -25,7 +25,7 @@ from iotonboard.enrolment.answer_files import keep_all
 from iotonboard.enrolment.batch import Enrolled, Pace, Plan, run_batch
 from iotonboard.enrolment.desk import KeptKey, Order
 from iotonboard.enrolment.record import record_certificate, refuse_used_key
-from iotonboard.enrolment.unfinished import note_begun, note_ended, renewed_before
+from iotonboard.enrolment.unfinished import Call
 from iotonboard.errors import ConflictError
 from iotonboard.model import KeyType, Refused, RevocationReason, SerialNumber, Target, rfc3339
 from iotonboard.pki.certificates import validity_for
@@ -106,14 +106,14 @@ def renew(
         BusyError: the state is locked or the disk refuses; what was answered is durable.
     """
     authority = unlock()
-    before = renewed_before(state, options.call) if options.call else {}
+    call = Call(state, options.call)
     answers = run_batch(
         state,
         authority,
-        _chosen(state, options, before) if targets is None else targets,
+        _chosen(state, options, call.serials) if targets is None else targets,
         Pace(options.strict, stopped, start_workers),
-        plan=partial(_plan, state, authority, options, before),
-        record=partial(_record, state, authority, options),
+        plan=partial(_plan, state, authority, options, call),
+        record=partial(_record, state, authority, options, call),
         needs_crl=bool(overdue_overlaps(state.store, state.clock())),
     )
     is_cut = False
@@ -121,8 +121,8 @@ def renew(
         for answer in kept:
             is_cut = is_cut or (options.strict and isinstance(answer, Refused))
             yield answer
-    if options.call and not is_cut and not stopped():
-        note_ended(state, options.call)
+    if not is_cut and not stopped():
+        call.note_ended()
 
 
 def _chosen(state: State, options: Options, before: Mapping[str, str]) -> Iterator[Target]:
@@ -139,9 +139,7 @@ def _chosen(state: State, options: Options, before: Mapping[str, str]) -> Iterat
     return map(Target, chain(before, (device_id for device_id in found if device_id not in before)))
 
 
-def _plan(
-    state: State, authority: Authority, options: Options, before: Mapping[str, str], target: Target
-) -> _Plan | Enrolled:
+def _plan(state: State, authority: Authority, options: Options, call: Call, target: Target) -> _Plan | Enrolled:
     """Decide what becomes of one device."""
     store, now = state.store, state.clock()
     if target.line and (earlier := note_seen(store, target.device_id, target.line)):
@@ -149,7 +147,7 @@ def _plan(
     device = device_record(store, target.device_id)
     newest = _renewable(store, device, now)
     within = options.expiring_within
-    is_done = before.get(device.device_id) == newest.serial.hex
+    is_done = call.serials.get(device.device_id) == newest.serial.hex
     if is_done or (within is not None and newest.validity.not_after >= now + timedelta(days=within)):
         return _skipped(state, device, newest, target.line)
     order = _order(state, authority, options, target.line, device, newest)
@@ -197,12 +195,11 @@ def _order(
 
 
 def _record(
-    state: State, authority: Authority, options: Options, plan: _Plan, issued: Issued, now: datetime
+    state: State, authority: Authority, options: Options, call: Call, plan: _Plan, issued: Issued, now: datetime
 ) -> Enrolled:
     """Record the new certificate, and what becomes of the old ones."""
     order = plan.order
-    if options.call:
-        note_begun(state, options.call)
+    call.note_begun()
     refuse_used_key(state, order, issued)
     refuse_retired(device_named(state.store, order.device_id))
     if tuple(revocable(state.store, order.device_id, now)) != plan.valid:
@@ -211,7 +208,7 @@ def _record(
     if plan.valid and options.revoke_old == "after-overlap":
         revoke_after = now + timedelta(days=state.config["renewal_overlap_days"])
     detail = {"renews": plan.renews.hex, "revoke_after": rfc3339(revoke_after) if revoke_after else None}
-    record_certificate(state, authority, order, issued, now=now, detail=detail)
+    record_certificate(state, authority, order, issued, now=now, detail=detail | call.mark())
     is_superseded = bool(plan.valid) and options.revoke_old == "now"
     if not plan.valid:
         mark_acl(state)  # a device that had expired is let in again

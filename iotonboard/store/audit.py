@@ -23,6 +23,7 @@ from iotonboard.store.values import octets, text
 
 GENESIS = bytes(32)
 ROWS = "rows"  # subject of the rows that hold digests of others (``row_seals.py``)
+OF_CALL = "of call"  # key of the mark in the detail of the rows of a call for many (``enrolment/unfinished.py``)
 HEAD_DIGITS = 20  # 80 bits: short enough to write down, long enough that nobody makes a second trail for it
 _MARK_DIGITS = 16
 _LARGEST = 1 << 53  # number of a row that somebody counted to
@@ -145,11 +146,13 @@ def rows(store: Store, *, since_seq: int = 0) -> Iterator[AuditRow]:
     return store.each(_audit_row, _ROWS, (since_seq,))
 
 
-def renewals(store: Store, *, since_seq: int, since: datetime) -> dict[str, str]:
-    """Devices that were renewed after a row and a time, with the serial of their new certificate (hex)."""
-    query = "SELECT subject, serial FROM audit WHERE seq > ? AND time >= ? AND detail LIKE ? ORDER BY seq"
-    found = store.rows(query, (since_seq, to_epoch(since), '%"renews":"%'))
-    return {str(subject): str(serial) for subject, serial in found}
+def rows_of_call(store: Store, mark: str, since_seq: int, since: datetime) -> list[tuple[str, str, str]]:
+    """Of rows after one and a time that a call marked: subject, serial (hex), and what stands behind the mark."""
+    query = """SELECT subject, serial, substr(detail, instr(detail, :mark) + length(:mark), 12) FROM audit
+        WHERE seq > :seq AND time >= :time AND instr(detail, :mark) ORDER BY seq"""
+    place = {"mark": f'"{OF_CALL}":"{mark}', "seq": since_seq, "time": to_epoch(since)}
+    found = (map(text, row) for row in store.rows(query, place))
+    return [(subject, serial, rest.partition('"')[0].strip()) for subject, serial, rest in found]
 
 
 def _audit_row(seq: int, time: int, *others: Any) -> AuditRow:

@@ -31,6 +31,7 @@ _ROWS_PER_PART = 1000
 NOTES = (
     "acl_published", "acl_row", "acl_seen", "acl_settings", "ca_published", "clock_disputed", "clock_settled",
     "crl_published", "crl_seen", "generation_kept", "log_holds_secrets", "replaced_files", "trust_published",
+    "unfinished",
 )  # fmt: skip
 
 
