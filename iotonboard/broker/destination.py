@@ -32,15 +32,17 @@ from iotonboard.files import PUBLIC
 from iotonboard.folders import open_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from iotonboard.folders import Folder
 
 LARGEST = 1 << 28  # octets of a file that is there: a list of a million entries has a fifth of it
 _LOCK_S, _POLL_S = 30.0, 0.05
 _NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)  # network shares
+_LARGEST_RECORD = 1 << 26  # as the head of a package, which names the denied devices too
 _COUNTER = re.compile("0|[1-9][0-9]{0,18}")
 _RECORD = "applied.json"
+_RULE = re.compile("(?:user .*: )?(?:topic|pattern) ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,8 @@ class Applied:
     """The newest package that was applied. ``files`` are the SHA-256 of what was put in place then.
 
     ``key`` is the CA whose counter it is, empty for a package of form 1; ``replaced`` are CAs whose packages count no
-    more since. ``highest`` are the numbers that were seen, by name: they begin anew with each CA.
+    more since. ``highest`` are the numbers that were seen, by name: they begin anew with each CA. ``denied``
+    are devices that a region of another copy of the state denied, and no package has since.
     """
 
     counter: int
@@ -57,6 +60,7 @@ class Applied:
     key: str = ""
     replaced: tuple[str, ...] = ()
     highest: Mapping[str, int] = field(default_factory=dict)
+    denied: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,7 @@ class Destination:
             "key": applied.key,
             "replaced": list(applied.replaced),
             "highest": dict(applied.highest),
+            "denied": list(applied.denied),
         }
         for folder, name in self._records:
             folder.write(name, json.dumps(values, indent=1).encode("ascii") + b"\n", PUBLIC)
@@ -226,13 +231,19 @@ def digests(files: Mapping[str, bytes]) -> dict[str, str]:
     return {name: sha256(content).hexdigest() for name, content in files.items()}
 
 
-def check_own_rules(there: bytes, coming: bytes) -> None:
+def check_own_rules(there: bytes, coming: bytes, before: Iterable[bytes] = ()) -> None:
     """Make sure that a new ACL does not delete rules that somebody wrote on the broker's machine.
+
+    Where the region there is damaged, or gone, what stood anywhere in the ACLs of packages ``before`` is no such rule.
 
     Raises:
         ConflictError: it would; names the first such line.
     """
     rules, kept = _own_rules(there), set(_own_rules(coming))
+    if not _has_region(there) and (known := {rule for acl in before for rule in _rules(acl)}):
+        whole = there[: there.rfind(b"\n") + 1]  # what a cut left of a line is none
+        kept |= known | set(_rules(coming))
+        rules = list(filter(_RULE.match, _rules(whole)))
     lost = next((rule for rule in rules if rule not in kept), None)
     if lost is not None:
         raise ConflictError(
@@ -242,14 +253,25 @@ def check_own_rules(there: bytes, coming: bytes) -> None:
 
 
 def _own_rules(acl: bytes) -> list[str]:
-    """The rules outside of the program's region, each with the user it belongs to."""
+    """The rules outside of the program's region; all of them where its markers are damaged."""
     try:
         operator = stream_operator_text([acl])
-        own = operator.before + b"\n" + operator.after
     except PolicyError:
-        own = acl
+        return _rules(acl)
+    return _rules(operator.before + b"\n" + operator.after)
+
+
+def _has_region(acl: bytes) -> bool:
+    try:
+        return stream_operator_text([acl]).has_region
+    except PolicyError:
+        return False
+
+
+def _rules(acl: bytes) -> list[str]:
+    """The rules of an ACL, each with the user it belongs to."""
     rules, user = [], ""
-    for _, keyword, rest in rule_lines(own):
+    for _, keyword, rest in rule_lines(acl):
         if keyword == "user":
             user = f"user {rest}: "
         else:
@@ -258,14 +280,16 @@ def _own_rules(acl: bytes) -> list[str]:
 
 
 def _read_record(folder: Folder, name: str) -> Applied | None:
-    content = folder.read(name, limit=1 << 16)
+    content = folder.read(name, limit=_LARGEST_RECORD)
     if content is None:
         return None
     try:
         values = json.loads(content)
         highest = {str(name): int(number) for name, number in values.get("highest", {}).items()}
         replaced, key = tuple(map(str, values.get("replaced", ()))), str(values.get("key", ""))
-        return Applied(int(values["counter"]), str(values["digest"]), dict(values["files"]), key, replaced, highest)
+        denied = tuple(map(str, values.get("denied", ())))
+        counter, digest = int(values["counter"]), str(values["digest"])
+        return Applied(counter, digest, dict(values["files"]), key, replaced, highest, denied)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise PolicyError(
             f"{folder.file(name)!r}, which says what was applied last, cannot be read",

@@ -12,17 +12,16 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from iotonboard.broker.merge_acl import AclHere, choose_acl
 from iotonboard.broker.package import ACL, CA, CRL, FILES
-from iotonboard.broker.region import stream_operator_text
 from iotonboard.errors import ConflictError, PolicyError
 from iotonboard.pki import pem
 from iotonboard.pki.crl import CrlFacts, check_crl, entries_of_any_writer, foreign_crl_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from iotonboard.broker.package import Package
-    from iotonboard.broker.region import Change
 
 FETCH = "take this machine's crl.pem to the workstation, type 'iotonboard restore --crl FILE' there, and pack again"
 
@@ -32,16 +31,21 @@ class Merged:
     """The files that are to be in place, and what is to be told of them.
 
     ``older`` are parts of the package that are older than what is here, ``kept`` what others put here, ``dropped`` what
-    is not kept. ``highest`` are the numbers that were seen, by name. ``is_behind``: a list of the package is older than
-    one that an earlier package brought.
+    is not kept. ``forked`` is what says that another copy of the state wrote what is here. ``highest`` are the numbers
+    that were seen, by name, and ``denied`` the devices that a region of another copy denied. ``is_behind``: a list of
+    the package is older than one that an earlier package brought. ``takes_lists``: those of the package's own CAs are
+    all in place.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
     older: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
+    forked: list[str] = field(default_factory=list)
     highest: dict[str, int] = field(default_factory=dict)
+    denied: tuple[str, ...] = ()
     is_behind: bool = False
+    takes_lists: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +58,25 @@ class _List:
         return {serial.hex for serial, _, _ in entries_of_any_writer(self.der)}
 
 
-def merge(package: Package, there: Mapping[str, bytes], highest: Mapping[str, int], *, is_newest: bool) -> Merged:
+def merge(
+    package: Package,
+    there: Mapping[str, bytes],
+    highest: Mapping[str, int],
+    *,
+    is_newest: bool,
+    kept: Callable[[], Iterable[bytes]] = tuple,
+    denied: tuple[str, ...] = (),
+) -> Merged:
     """Merge a package with the files that are there.
 
-    ``highest`` are numbers seen before; ``is_newest`` says that no newer package was applied.
+    ``highest`` are numbers seen before; ``is_newest`` says that no newer package was applied. ``kept`` are the ACLs of
+    packages before, the newest first, and ``denied`` is ``Merged.denied`` of then.
 
     Raises:
         ConflictError: a list would lose a revocation, or has another one's number.
         PolicyError: it holds a list that is older than one seen before, and nothing newer is here.
     """
-    merged = Merged(highest=dict(highest))
+    merged = Merged(highest=dict(highest), denied=denied)
     cas = pem.pem_blocks("CERTIFICATE", package.files[CA])
     gone = [der for der in pem.pem_blocks("CERTIFICATE", there.get(CA, b"")) if _name(der) in package.manifest.gone]
     merged.files[CRL] = _merge_crls(package, there.get(CRL, b""), cas, gone, merged)
@@ -72,7 +85,7 @@ def merge(package: Package, there: Mapping[str, bytes], highest: Mapping[str, in
         if not is_newest and _has_the_same(label, merged.files[name], there.get(name, b"")):
             merged.files[name] = there[name]
     # Lists and ACL are of one moment: the ACL of a package whose list is behind may give rights back, whatever it says.
-    acl = _choose_acl(package, there.get(ACL), merged, is_newest=is_newest and not merged.is_behind)
+    acl = choose_acl(package, AclHere(there.get(ACL), kept, denied), merged, is_newest=is_newest)
     if acl is not None:
         merged.files[ACL] = acl
     return merged
@@ -115,6 +128,8 @@ def _merge_crls(package: Package, there: bytes, cas: Sequence[bytes], gone: Sequ
         lists = coming.get(name, []), present.get(name, [])
         is_own = name in own_cas(package)
         own = _choose_lists(package, name, *lists, merged) if is_own else _choose_foreign(name, *lists, merged)
+        is_taken = {one.der for one in coming.get(name, [])} <= {one.der for one in own}
+        merged.takes_lists = merged.takes_lists and (is_taken or not is_own)
         merged.highest[f"crl {name}"] = max([merged.highest.get(f"crl {name}", 0), *(one.facts.number for one in own)])
         chosen += own
     merged.kept += ["the CRL of another CA"] * len(foreign)
@@ -221,7 +236,7 @@ def _refuse_loss(package: Package, name: str, coming: list[_List], present: list
         )
 
 
-# -- CA file and ACL --------------------------------------------------------------------------------------------------
+# -- CA file ---------------------------------------------------------------------------------------------------------
 
 
 def _merge_cas(package: Package, there: bytes, cas: Sequence[bytes], gone: Sequence[bytes], merged: Merged) -> bytes:
@@ -234,47 +249,3 @@ def _merge_cas(package: Package, there: bytes, cas: Sequence[bytes], gone: Seque
     merged.kept += [f"the CA {_name(der)[:16]} that is of no package" for der in foreign]
     merged.dropped += [f"the CA {_name(der)[:16]}, which goes" for der in dict.fromkeys(gone)]
     return package.files[CA] + b"".join(pem.pem_encode("CERTIFICATE", der) for der in foreign)
-
-
-def _choose_acl(package: Package, there: bytes | None, merged: Merged, *, is_newest: bool) -> bytes | None:
-    """The ACL whose region is the newer change of the same CA; else the newer package's."""
-    coming = package.files.get(ACL)
-    if coming is None:
-        merged.older.append("the package has no ACL")
-        return there
-    new, old = change_of(coming), change_of(there or b"")
-    if (
-        package.manifest.format > 1
-        and new
-        and (new.key, new.number)
-        != (
-            package.manifest.key,
-            package.manifest.acl_change,
-        )
-    ):
-        raise PolicyError("the ACL of this package is not the one that it says it is", hint="ask for a new package")
-    floor = merged.highest.get(f"acl {new.key}", 0) if new else 0
-    if new and old and new.key == old.key and new.number < old.number:
-        merged.older.append(f"change {new.number} of the ACL is older than change {old.number} here")
-        return there
-    is_newer = new and old and new.key == old.key and new.number > old.number
-    if there is not None and (merged.is_behind or not (is_newest or is_newer)):
-        if coming != there:
-            merged.older.append("the ACL is of a package that is older than the one here")
-        return there
-    if new and there is None and new.number < floor:
-        raise PolicyError(
-            f"change {new.number} of the ACL is older than change {floor}, which was here before",
-            hint="apply the newest package; --accept-older when you know why this one must go in",
-        )
-    if new:
-        merged.highest[f"acl {new.key}"] = max(floor, new.number)
-    return coming
-
-
-def change_of(acl: bytes) -> Change | None:
-    """Which change of a state an ACL has; ``None`` where it does not say, or its markers are damaged."""
-    try:
-        return stream_operator_text([acl]).change
-    except PolicyError:
-        return None

@@ -67,7 +67,9 @@ class Manifest:
     """What a package says of itself.
 
     ``counter`` only ever rises, for the CA ``key`` (``pki.key_id``) that issues. ``gone`` are CAs that are to go from
-    the broker (SHA-256), and ``acl_change`` is the number of the ACL's change. Form 1 has none of the last four.
+    the broker (SHA-256). ``acl_change`` is the number of the ACL's change; its region is a later one of those below the
+    number ``acl_floor`` and of those of ``acl_before`` (number, row of the trail and mark; see ``region.Change``), and
+    ``denied`` are the devices whose access it takes away. Form 1 has none of what ``format`` stands before.
     """
 
     counter: int
@@ -81,6 +83,9 @@ class Manifest:
     issuers: tuple[IssuerPart, ...] = ()
     gone: tuple[str, ...] = ()
     acl_change: int = 0
+    acl_floor: int = 0
+    acl_before: tuple[tuple[int, int, str], ...] = ()
+    denied: tuple[str, ...] = ()
 
     def statement(self) -> bytes:
         """What is signed: the label of the form, and one line of canonical JSON: sorted keys, no blanks, ASCII."""
@@ -98,7 +103,8 @@ class Manifest:
                 for one in self.issuers
             ]
             values |= {"format": self.format, "key": self.key, "issuers": parts, "gone": self.gone}
-            values["acl_change"] = self.acl_change
+            values |= {"acl_change": self.acl_change, "acl_floor": self.acl_floor, "acl_before": self.acl_before}
+            values["denied"] = self.denied
         return LABELS[self.format] + json.dumps(values, sort_keys=True, separators=(",", ":")).encode("ascii") + b"\n"
 
 
@@ -220,9 +226,17 @@ def _manifest(form: int, values: Mapping[str, Any]) -> Manifest:
         IssuerPart(str(one["certificate"]), int(one["crl_number"]), {str(k): str(v) for k, v in one["left"].items()})
         for one in values["issuers"]
     )
-    gone = tuple(map(str, values["gone"]))
-    key, change = str(values["key"]), int(values["acl_change"])
-    return replace(manifest, format=form, key=key, issuers=issuers, gone=gone, acl_change=change)
+    return replace(
+        manifest,
+        format=form,
+        key=str(values["key"]),
+        issuers=issuers,
+        gone=tuple(map(str, values["gone"])),
+        acl_change=int(values["acl_change"]),
+        acl_floor=int(values["acl_floor"]),
+        acl_before=tuple((int(number), int(row), str(mark)) for number, row, mark in values["acl_before"]),
+        denied=tuple(map(str, values["denied"])),
+    )
 
 
 def _is_known(manifest: Manifest) -> bool:

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from iotonboard.broker.merge import change_of
+from iotonboard.broker.merge_acl import change_of
 from iotonboard.broker.package import ACL, CA, CRL
 from iotonboard.errors import ConflictError, NotFoundError, PolicyError
 from iotonboard.files import PUBLIC, write_atomic

@@ -98,6 +98,8 @@ def apply(
     )
     result = run(request, clock())
     _tell(session, result, dest)
+    if result.fork is not None:
+        raise result.fork
     if result.unwritten is not None:
         error = result.unwritten
         raise type(error)(f"the package is in place, and there is no receipt: {error.message}", hint=error.hint)
@@ -128,16 +130,18 @@ def _tell(session: Session, result: Result, dest: str) -> None:
         "reloaded": result.reloaded,
         "ca_changed": result.ca_changed,
         "warnings": [one.message for one in result.warnings],
-        "older": list(result.older),
-        "kept": list(result.kept),
-        "dropped": list(result.dropped),
+        "older": list(result.merged.older),
+        "kept": list(result.merged.kept),
+        "dropped": list(result.merged.dropped),
+        "forked": list(result.merged.forked),
         "broker_files": list(result.own.written),
     }
     what = "applied" if result.changed else "was in place already"
     session.result(values, f"{dest}\tpackage {manifest.counter}\tCRL {manifest.crl_number}\t{what}")
     for warning in result.warnings:
         session.message(f"warning: {warning.message}")
-    for what, told in (("not taken", result.older), ("stays here", result.kept), ("dropped here", result.dropped)):
+    merged = result.merged
+    for what, told in (("not taken", merged.older), ("stays here", merged.kept), ("dropped here", merged.dropped)):
         for one in told:
             session.message(f"warning: {what}: {one}")
     if result.ca_changed:

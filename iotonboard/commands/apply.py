@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.certificate_file import read_anchors
@@ -62,8 +63,8 @@ class Request:
 class Result:
     """The package that is in place now. ``previous`` is the generation of before, kept below ``generations``.
 
-    ``older`` are its parts that are older than what is here, ``kept`` what others put here, ``dropped`` what goes;
-    ``own`` is what it brought of the broker's own certificate.
+    ``merged`` says what is in place, and what is to be told of it; ``own`` is what it brought of the broker's own
+    certificate.
     ``unwritten``: what refused the receipt that was asked for.
     """
 
@@ -73,11 +74,14 @@ class Result:
     reloaded: str
     ca_changed: bool
     warnings: tuple[Problem, ...]
-    older: tuple[str, ...]
-    kept: tuple[str, ...]
-    dropped: tuple[str, ...]
+    merged: Merged
     own: OwnPlace
     unwritten: IotOnboardError | None = None
+
+    @property
+    def fork(self) -> ConflictError | None:
+        """What is told of a fork, behind everything that could be put in place all the same."""
+        return ConflictError("; ".join(self.merged.forked), hint=FETCH) if self.merged.forked else None
 
 
 def apply(request: Request, now: datetime) -> Result:
@@ -99,9 +103,9 @@ def apply(request: Request, now: datetime) -> Result:
     with open_destination(request.dest) as destination:
         applied = _applied(destination, request)
         current = destination.current(limit=max(LARGEST, largest))
-        merged = _merge(package, applied, current, request)
+        merged = _merge(destination, package, applied, current, request)
         if ACL in current and not request.replace_rules and not _is_ours(destination, current[ACL], applied):
-            check_own_rules(current[ACL], merged.files[ACL])
+            check_own_rules(current[ACL], merged.files[ACL], destination.kept(ACL))
         result = _put_in_place(request, destination, package, applied, current, merged, now)
         return (
             replace(result, unwritten=_write_receipt(request, destination, result, now)) if request.receipt else result
@@ -161,8 +165,7 @@ def _put_in_place(
         raise _put_back(request, destination, previous, current, error, now, own_cas(package)) from error
     destination.thin(request.keep)
     ca_changed = CA in current and current[CA] != merged.files[CA]
-    told = tuple(merged.older), tuple(merged.kept), tuple(merged.dropped)
-    return Result(package, changed, previous, reloaded, ca_changed, warnings, *told, own)
+    return Result(package, changed, previous, reloaded, ca_changed, warnings, merged, own)
 
 
 def _put_own(
@@ -182,7 +185,9 @@ def _put_own(
     return own
 
 
-def _merge(package: Package, applied: Applied | None, current: dict[str, bytes], request: Request) -> Merged:
+def _merge(
+    destination: Destination, package: Package, applied: Applied | None, current: dict[str, bytes], request: Request
+) -> Merged:
     """What is to be in place.
 
     Raises:
@@ -192,7 +197,9 @@ def _merge(package: Package, applied: Applied | None, current: dict[str, bytes],
     if request.accept_older:
         return take_as_it_is(package, current)
     is_newest = _is_newest(package, applied)
-    merged = merge(package, current, applied.highest if applied else {}, is_newest=is_newest)
+    highest, denied = (applied.highest, applied.denied) if applied else ({}, ())
+    kept = partial(destination.kept, ACL)
+    merged = merge(package, current, highest, is_newest=is_newest, kept=kept, denied=denied)
     if ACL not in merged.files:
         raise PolicyError(
             "the package has no ACL, and there is none here",
@@ -227,12 +234,12 @@ def _record(package: Package, applied: Applied | None, merged: Merged) -> Applie
     own = {name: digest for name, digest in (applied.files if applied else {}).items() if name not in FILES}
     manifest, files = package.manifest, own | digests(merged.files)
     if applied is not None and not _is_newest(package, applied):
-        return replace(applied, files=files, highest=merged.highest)
+        return replace(applied, files=files, highest=merged.highest, denied=merged.denied)
     keys = {key_id(der) for der in pem_blocks("CERTIFICATE", package.files[CA])}
     before = {*(applied.replaced if applied else ()), *([applied.key] if applied and applied.key else ())}
     replaced = tuple(sorted((keys | before) - {manifest.key})) if manifest.key else tuple(sorted(before))
     key = manifest.key or (applied.key if applied else "")
-    return Applied(manifest.counter, package.digest, files, key, replaced, merged.highest)
+    return Applied(manifest.counter, package.digest, files, key, replaced, merged.highest, merged.denied)
 
 
 def _applied(destination: Destination, request: Request) -> Applied | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from iotonboard.broker.own_certificate import own_files
 from iotonboard.broker.package import ACL, CA, CRL, NEWEST_FORMAT, IssuerPart, Manifest, describe, render_package
@@ -22,10 +22,12 @@ from iotonboard.files import PUBLIC, refuse_existing, replacing
 from iotonboard.model import to_epoch
 from iotonboard.pki import pem
 from iotonboard.pki.key_id import key_id
-from iotonboard.state.acl_file import renew_acl
+from iotonboard.state.acl_file import listed_since, renew_acl
 from iotonboard.state.places import Place, check_here
 from iotonboard.state.publication import publish_recorded
+from iotonboard.state.region_change import pack_change
 from iotonboard.state.trust import ca_file, foreign_crls
+from iotonboard.store.acl_members import denied_ids
 from iotonboard.store.brokers import broker_setup
 from iotonboard.store.certificates import broker_certificates, broker_hosts
 from iotonboard.store.issuers import all_issuers, current_issuers
@@ -96,8 +98,8 @@ def pack(state: State, request: Request, unlock: Unlock) -> Result:
         manifest = Manifest(counter, now, begins, expires, rows[0].number, describe(files))
         if request.form > 1:
             issuers, gone = _issuers(state, rows, now), _gone(state)
-            change = state.store.number("acl_changes") or 0
-            manifest = replace(manifest, format=request.form, key=key, issuers=issuers, gone=gone, acl_change=change)
+            manifest = replace(manifest, format=request.form, key=key, issuers=issuers, gone=gone)
+            manifest = replace(manifest, **_acl_words(state, now))
         seal_audit(state, authority)
     signers = [ca.issuer.signer for ca in authority.signing]
     unpublished = left_out + [one for one in publish_recorded(state) if one.what != "acl" or not left_out]
@@ -166,6 +168,18 @@ def _gone(state: State) -> tuple[str, ...]:
     current = {issuer.id for issuer in current_issuers(state.store)}
     retired = (issuer.fingerprint for issuer in all_issuers(state.store) if issuer.id not in current)
     return (*retired, *removed_cas(state.store))
+
+
+def _acl_words(state: State, now: datetime) -> dict[str, Any]:
+    """What a package says of its ACL, also where that is left out of it."""
+    lineage = pack_change(state)
+    denied = denied_ids(state.store, now, listed_since(state, now))
+    return {
+        "acl_change": lineage.change,
+        "acl_floor": lineage.floor,
+        "acl_before": lineage.before,
+        "denied": tuple(denied),
+    }
 
 
 def _end_of_lists(rows: Sequence[CrlRow]) -> datetime:

@@ -9,14 +9,17 @@ so with 'restore --crl'.
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.region import Change
-from iotonboard.errors import ConflictError, PolicyError
+from iotonboard.errors import ConflictError, PolicyError, StateError
 from iotonboard.model import rfc3339
 from iotonboard.pki.key_id import key_id
 from iotonboard.store.audit import hash_of, head, mark_of
 from iotonboard.store.issuers import all_issuers, current_issuers
+from iotonboard.store.region_changes import changes, note_change, note_packed
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -70,6 +73,7 @@ def settle_change(state: State) -> Change | None:
     if last_change(state) is None:
         newest = head(state.store)
         state.store.set_meta(_ROW, f"{number} {newest.seq} {mark_of(newest.hash)}")
+        _note(state, number, newest.seq, mark_of(newest.hash))
     return last_change(state)
 
 
@@ -84,13 +88,36 @@ def last_change(state: State) -> Change | None:
     return Change(number, key, int(words[1]), words[2]) if key else None
 
 
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What a package says of the ACL's region: its number, and which regions it is a later one of.
+
+    These are those below the number ``floor``, and those of ``before`` (number, row and mark).
+    """
+
+    change: int
+    floor: int
+    before: tuple[tuple[int, int, str], ...]
+
+
+def pack_change(state: State) -> Lineage:
+    """The region's lineage for a package, inside the transaction that packs it."""
+    if newest := last_change(state):
+        note_packed(state.store, newest.number, newest.row, newest.mark)
+    floor = state.store.number(_FLOOR) or 0
+    return Lineage(state.store.number(_CHANGES) or 0, floor, tuple(changes(state.store)))
+
+
 def meet_region(state: State, found: Change | None, path: str, now: datetime) -> None:
     """Look at what the region in place says of itself, inside a transaction, before it is replaced.
 
-    One of another copy is noted, and the next number lies above any that was seen.
+    One of another copy is noted, and the next number lies above any that was seen. What is written next is made of it,
+    and so is a later one of it.
     """
     if found is None or is_foreign(state, found):
         return
+    if found.mark:
+        _note(state, found.number, found.row, found.mark)
     is_from_here, changes = is_own(state, found), state.store.number(_CHANGES) or 0
     if not is_from_here:
         note_other_copy(state, f"it wrote change {found.number} of the ACL into {path!r}", now)
@@ -111,6 +138,12 @@ def is_own(state: State, found: Change) -> bool:
     if found.mark:
         return digest is not None and mark_of(digest) == found.mark
     return found.number <= (state.store.number(_CHANGES) or 0)
+
+
+def _note(state: State, number: int, row: int, mark: str) -> None:
+    """Note a change for packages; a table that somebody took away holds no ACL back."""
+    with contextlib.suppress(StateError):
+        note_change(state.store, number, row, mark)
 
 
 def _key_of(certificate_der: bytes) -> str:

@@ -102,7 +102,8 @@ def _text(octets: bytes) -> str | bytes:
 
 
 # What comes from a broker's machine, or once in the life of a plant.
-_WITHOUT_ROWS = {"broker_receipt", "broker_receipt_crl", "compromised_ca", "reenrolment"}
+_WITHOUT_ROWS = {"broker_receipt", "broker_receipt_crl", "compromised_ca", "lost_device", "reenrolment"}
+_WITHOUT_ROWS |= {"trusted_ca", "trusted_crl"}
 
 
 def _edits(state: State) -> Iterator[Edit]:

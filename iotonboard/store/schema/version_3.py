@@ -69,6 +69,14 @@ TABLES: dict[str, tuple[str, ...]] = {
     "reenrolment": (reference("certificate", "certificate", "PRIMARY KEY"), reference("issuer", "issuer")),
     # Devices whose certificate this state never knew, or forgot, as a signed list names them, and which was revoked.
     "lost_device": (device_id("COLLATE NOCASE PRIMARY KEY"), serial()),
+    # Changes of the ACL's region, with the row of the trail that marks each: a note of what was published.
+    "region_change": (
+        number("number", 0),
+        number("row", 0),
+        text("mark", 16, 16),
+        number("is_packed", 0, 1),
+        "PRIMARY KEY (number, row, mark)",
+    ),
     # Certificates whose hold ended, and when last: why they left a CRL.
     "released": (reference("certificate", "certificate", "PRIMARY KEY"), time("released_at")),
     # Of the bundle that was made last, as the trail tells too: what lies in the device's folder is held against it.
