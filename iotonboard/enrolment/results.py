@@ -9,6 +9,7 @@ below the line ``iotonboard manifest v1``. ``FILE.manifest.sig`` is the CA's sig
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import mmap
@@ -62,6 +63,7 @@ class ResultsFile:
 
     Raises:
         ConflictError: one of the files exists and is none of this program's.
+        BusyError: there is no such folder, or it or a file there may not be written.
     """
 
     def __init__(self, path: str) -> None:
@@ -72,6 +74,7 @@ class ResultsFile:
         for name, head in ((path, self._head or b"{"), (self.manifest, MANIFEST_HEAD)):
             if os.path.lexists(name) and not _begins_with(name, head):
                 raise ConflictError(f"{name!r} exists already", hint="choose another name with --results")
+            _refuse_unwritable(name)
         if os.path.lexists(self.manifest + ".sig") and not os.path.lexists(self.manifest):
             raise ConflictError(f"{self.manifest + '.sig'!r} exists already", hint="choose another name with --results")
         self._files: list[FileIO] = []
@@ -153,6 +156,18 @@ def cut_off_rest(path: str) -> None:
     if content and not content.endswith(b"\n"):
         with changing(path) as file:
             file.truncate(content.rfind(b"\n") + 1)
+
+
+def _refuse_unwritable(path: str) -> None:
+    """Refuse before anything is done what could not be written with the first answer."""
+    folder = os.path.dirname(path) or "."
+    number = 0
+    if os.path.lexists(path):
+        number = 0 if os.access(path, os.W_OK) else errno.EACCES
+    elif os.path.basename(folder) != FOLDER:  # that one is made
+        number = errno.ENOENT if not os.path.isdir(folder) else 0 if os.access(folder, os.W_OK) else errno.EACCES
+    if number:
+        raise disk_error(OSError(number, os.strerror(number)), path)
 
 
 def _begins_with(path: str, head: bytes) -> bool:

@@ -23,6 +23,8 @@ _BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]{64,}={0,2}")
 _KEYGEN: Final = re.compile(rb"%KEYGEN:\s*\"([A-Za-z0-9_=\s-]+)\.[A-Za-z0-9_=\s-]*\"")
 _BARE_KEYGEN: Final = re.compile(rb"\"?([A-Za-z0-9_-]{64,}={0,2})\.[A-Za-z0-9_-]+={0,2}\"?")
 _ANY_BOUNDARY: Final = re.compile(rb"-----(?:BEGIN|END) ([A-Z0-9 ]{1,64})-----")
+# Lines "Name: value" and an empty one, which older programs write into a block (RFC 1421 section 4.6).
+_HEADERS: Final = re.compile(rb"\A\s*(?:[A-Za-z][A-Za-z0-9-]*:[^\r\n]*\r?\n(?:[ \t]+[^\r\n]+\r?\n)*)+[ \t]*\r?\n")
 _SPACE: Final = re.compile(rb"\s*")
 _ZIP: Final = b"PK\x03\x04"
 _WHOLE: Final = "copy the whole file again"
@@ -128,20 +130,24 @@ def kind_of(octets: bytes) -> str:
 
 def _as_octets(data: bytes) -> bytes:
     """Text in the encoding that Windows calls Unicode becomes octets that can be read on."""
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-16-le" if b"-\0-\0-\0" in data else ""
+    encoding, dashes = "", data.find(b"-\0-\0-\0")
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        encoding = "utf-16"
+    elif dashes >= 0:
+        encoding = "utf-16-be" if dashes % 2 else "utf-16-le"
     return data.decode(encoding, "replace").encode("utf-8", "replace") if encoding else data
 
 
 def _blocks(data: bytes, wanted: _Wanted) -> list[bytes]:
     """Decode the PEM blocks that are wanted; every boundary line of such a block must belong to a whole one."""
-    blocks = re.findall(rb"-----BEGIN (%b)-----([^-]*)-----END \1-----" % wanted.labels, data)
+    blocks = re.findall(rb"(?s)-----BEGIN (%b)-----(.*?)-----END \1-----" % wanted.labels, data)
     marks = re.findall(rb"-----(?:BEGIN|END) %b-----" % wanted.labels, data)
     if not marks:
         others = sorted({label.decode() for label in _ANY_BOUNDARY.findall(data)})
         raise PolicyError(f"the file holds {', '.join(others)}, not {wanted.what}", hint=wanted.hint)
     if len(marks) != 2 * len(blocks):
         raise PolicyError("a block is cut short: its BEGIN or END line is missing", hint=_WHOLE)
-    found = [_decoded(text, wanted) for _, text in blocks]
+    found = [_decoded(_HEADERS.sub(b"", text, count=1), wanted) for _, text in blocks]
     # OpenSSL's TRUSTED CERTIFICATE is a certificate with what it is trusted for behind it.
     return [
         _first(octets) if label[:7] == b"TRUSTED" else octets for (label, _), octets in zip(blocks, found, strict=True)

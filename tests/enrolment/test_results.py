@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from iotonboard.delivery.formats.table import FORMATS
+from iotonboard.enrolment.results import ResultsFile
+from iotonboard.errors import BusyError
 
 from support.program import State, make_state
 from support.tools import need
@@ -79,6 +82,18 @@ def test_existing_results_are_refused_before_anything_is_done(state: State, tmp_
     state.run("register", "a", "--results", tmp_path / "r.csv", expect=4)
     assert state.snapshot() == before
     assert (tmp_path / "r.csv").read_text() == "mine"
+
+
+def test_results_that_cannot_be_written_are_refused_before_anything_is_done(state: State, tmp_path: Path) -> None:
+    before = state.snapshot()
+    said = state.run("register", "a", "--results", tmp_path / "no" / "r.csv", expect=8)
+    assert "no such folder" in said.stderr
+    assert state.snapshot() == before
+    (tmp_path / "r.csv").write_text("")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "access", lambda path, _: path != str(tmp_path / "r.csv"))
+        with pytest.raises(BusyError, match="Permission denied"):
+            ResultsFile(str(tmp_path / "r.csv"))
 
 
 def test_a_single_device_leaves_no_results_unasked(state: State) -> None:

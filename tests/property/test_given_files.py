@@ -17,7 +17,7 @@ from iotonboard.pki.pem import pem_encode
 from support.pki import device, issuer
 
 CA, DEVICE = issuer().certificate_der, device()
-_MANY = settings(max_examples=int(os.environ.get("IOTB_EXAMPLES", "150")), deadline=None)
+_MANY = settings(max_examples=int(os.environ.get("IOTB_EXAMPLES", "150")), deadline=None, derandomize=True)
 _REQUEST = base64.b64decode(
     "MIG5MGICAQAwADBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABGncmZ6daSjyyooXFDDne8+/kr8J73fVk6B3CEc0a3rDHikZcPZgI+DkajQsUTir"
     "jgkGVZkTf/S1b+BG0hCHU+qgADAKBggqhkjOPQQDAgNHADBEAiBmvN3XDcihYlr614Ddsl96OAGKWrWBjymmC3vwDSNbWgIgJI9q2Mg2UF3KxwiZ"
@@ -54,6 +54,40 @@ def test_certificates(data: bytes) -> None:
     assert found
     for octets in found if isinstance(found, list) else ():
         assert _outcome(certificate_facts, octets)
+
+
+_WRAPPINGS: tuple[Callable[[bytes], bytes], ...] = (
+    lambda pem: b"Subject: sensor\n" + pem + b"-- \nregards\n",
+    lambda pem: pem.replace(b"\n", b" \t\n"),
+    lambda pem: pem.replace(b"\n", b"\n  "),
+    lambda pem: pem.replace(b"\n", b"\n\n"),
+    lambda pem: pem_encode("EC PARAMETERS", b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07") + pem,
+    lambda pem: pem + pem_encode("CERTIFICATE", DEVICE),
+)
+_ENCODED: tuple[Callable[[bytes], bytes], ...] = (
+    lambda pem: pem,
+    lambda pem: b"\xef\xbb\xbf" + pem,
+    lambda pem: pem.replace(b"\n", b"\r\n"),
+    lambda pem: pem.replace(b"\n", b"\r"),
+    lambda pem: pem.decode().encode("utf-16"),
+    lambda pem: pem.decode().encode("utf-16-le"),
+    lambda pem: pem.decode().encode("utf-16-be"),
+)
+
+
+@_MANY
+@given(
+    st.sampled_from(["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"]),
+    st.lists(st.sampled_from(_WRAPPINGS), max_size=4, unique=True),
+    st.sampled_from(_ENCODED),
+)
+def test_a_good_request_whatever_wraps_it(
+    label: str, wrappings: list[Callable[[bytes], bytes]], encoded: Callable[[bytes], bytes]
+) -> None:
+    pem = pem_encode(label, _REQUEST)
+    for wrap in wrappings:
+        pem = wrap(pem)
+    assert parse_csr(encoded(pem)).spki_der == parse_csr(_REQUEST).spki_der
 
 
 def _outcome(read: Callable[[bytes], object], data: bytes) -> object:
