@@ -75,8 +75,11 @@ class Judgement:
     clients: tuple[ClientVerdicts, ...]
 
 
-def judge_files(files: BrokerFiles, clients: Sequence[Client] = ()) -> Judgement:
-    """Judge the files, and what each client meets; a file that cannot be read is a problem, not an error."""
+def judge_files(files: BrokerFiles, clients: Sequence[Client] = (), beside: Sequence[Problem] = ()) -> Judgement:
+    """Judge the files, and what each client meets; a file that cannot be read is a problem, not an error.
+
+    ``beside`` are problems of the same broker that were found elsewhere: they decide about its clients too.
+    """
     problems: list[Problem] = []
     acl = _read_acl(files, problems)
     ca_files = replace(files, user="") if files.has_own_ca else files
@@ -88,7 +91,8 @@ def judge_files(files: BrokerFiles, clients: Sequence[Client] = ()) -> Judgement
     except NotJudgedError as error:
         shaken = judge_own_files(trust, clients, files.at, files.version, why_not=str(error))
     problems += shaken.problems
-    verdicts = tuple(_as_the_broker_stands(one, problems, has_list=shaken.has_list) for one in shaken.verdicts)
+    all_found = [*problems, *beside]
+    verdicts = tuple(_as_the_broker_stands(one, all_found, has_list=shaken.has_list) for one in shaken.verdicts)
     return Judgement(tuple(problems), acl, verdicts)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.broker.conf_check import acl_path, judge_conf, listener_name, where
 from iotonboard.broker.conf_reader import read_conf
-from iotonboard.broker.problems import Problem
+from iotonboard.broker.problems import ENDS, Problem
 from iotonboard.broker.server_key import judge_server_key
 from iotonboard.permissions import has_user
 from iotonboard.reading import holds, read_pieces
@@ -28,12 +28,21 @@ _OPTIONS = {"acl": "acl_file", "crl": "crlfile", "ca": "cafile"}
 class ConfJudgement:
     """What the listeners enforce, what is wrong with configuration, certificate and key, and the files to judge.
 
-    ``files`` has one entry for each different set of ACL, CRL and CA file.
+    ``files`` has one entry for each different set of ACL, CRL and CA file; ``server_files`` are the paths of the
+    certificates and keys of the listeners that have the first one.
     """
 
     listeners: tuple[ListenerVerdict, ...]
     problems: tuple[Problem, ...]
     files: tuple[BrokerFiles, ...]
+    server_files: frozenset[str] = frozenset()
+
+    def at_the_first(self) -> list[Problem]:
+        """The problems as they count for clients of the first listener: what is another one's harms all by an end."""
+        return [
+            one if one.path in self.server_files or one.at_reload == ENDS else replace(one, at_reload="")
+            for one in self.problems
+        ]
 
 
 def judge_broker_conf(path: str, published: Mapping[str, str], as_asked: BrokerFiles) -> ConfJudgement:
@@ -56,7 +65,9 @@ def judge_broker_conf(path: str, published: Mapping[str, str], as_asked: BrokerF
             problems += judge_server_key(certificate, key, at=at, version=version, user=user)
     sets = dict.fromkeys(map(_trust_files, conf.listeners))
     files = tuple(replace(as_asked, acl=acl, crl=crl, ca=ca, user=user) for acl, crl, ca in sets if acl and crl and ca)
-    return ConfJudgement(found.listeners, tuple(problems), files)
+    first = (files[0].acl, files[0].crl, files[0].ca) if files else ()
+    at_first = [_server_key(one) for one in conf.listeners if _trust_files(one) == first]
+    return ConfJudgement(found.listeners, tuple(problems), files, frozenset(path for pair in at_first for path in pair))
 
 
 def _other_files(listener: Listener, published: Mapping[str, str]) -> Iterator[Problem]:

@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from iotonboard.broker.openssl import LoadError, open_openssl
 from iotonboard.broker.pem_views import (
+    as_read,
+    holds_certificates,
     may_hold_certificates,
     may_hold_lists,
     shown,
@@ -73,6 +75,7 @@ def judge_handshakes(files: TrustFiles, clients: Sequence[Client], at: datetime,
     Raises:
         NotJudgedError: OpenSSL could not be asked.
     """
+    files = TrustFiles(files.ca_path, files.crl_path, _as_read(files.ca_pem), _as_read(files.crl_pem))
     cas, lists = view_cas(files.ca_pem or b""), view_lists(files.crl_pem or b"")
     probes = [(ca, probe) for ca in cas if (probe := make_probe(ca.certificate, at)) is not None]
     questions = [*((probe,) for _, probe in probes), *clients]
@@ -94,6 +97,10 @@ def judge_handshakes(files: TrustFiles, clients: Sequence[Client], at: datetime,
     return Handshakes(tuple(problems), tuple(verdicts), has_list)
 
 
+def _as_read(content: bytes | None) -> bytes | None:
+    return None if content is None else as_read(content)
+
+
 def _ask(
     openssl: OpenSsl, files: TrustFiles, questions: Sequence[Client], at: datetime
 ) -> tuple[bool, bool, list[tuple[Finding, ...]]]:
@@ -110,7 +117,7 @@ def _ask(
 def _unread(files: TrustFiles, version: Version, *, has_cas: bool, has_list: bool) -> list[Problem]:
     """The files that OpenSSL does not read, beside those that could not be read at all."""
     problems = []
-    if has_cas and not may_hold_certificates(files.ca_pem or b""):
+    if has_cas and not holds_certificates(files.ca_pem or b""):
         message = "there is no certificate in it"
         problems.append(Problem(files.ca_path, "ca-incomplete", message, REFUSES_ALL, REFUSES_ALL))
     if files.ca_pem is not None and not has_cas:

@@ -37,12 +37,12 @@ TIMEOUT_S: Final = 30.0  # for all questions together; a list of a million entri
 _SECURITY_LEVEL = "2"  # Debian's default; OpenSSL 3.2 made it everybody's
 _TRUST = ("-no-CApath", "-no-CAstore")
 _CERTIFICATES_A_CALL = 2000  # 14 octets each in argv, which holds two million
+_CONNECTS = "BIO_connect:"  # s_client comes so far when certificate and key are in order
 _NOT_LOADED, _SOME_FAILED = 1, 2  # exit codes of 'openssl verify'
 _ERROR = re.compile(r"^error ([0-9]+) at ([0-9]+) depth lookup: ([^\n]*)$", re.MULTILINE)
 _END = re.compile(r"^error ([0-9]{6})\.pem: verification failed$", re.MULTILINE)
 # Blocks that a reader of certificates and lists would take for one, beside lists (PEM_X509_INFO_read_bio).
 _NO_LIST = re.compile(rb"^(-----(?:BEGIN|END) )(?:[A-Z0-9]+ )?(?:CERTIFICATE|PRIVATE KEY)(-----)", re.MULTILINE)
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _OK = re.compile(r"^([0-9]{6})\.pem: OK$", re.MULTILINE)
 
 
@@ -80,7 +80,7 @@ class OpenSsl:
         Raises:
             NotJudgedError: OpenSSL could not be asked.
         """
-        return self._run(*_TRUST, "-CAfile", file, "nothing.pem")[0] != _NOT_LOADED
+        return self._verify(*_TRUST, "-CAfile", file, "nothing.pem")[0] != _NOT_LOADED
 
     def judge(
         self, clients: Sequence[tuple[bytes, ...]], *, at: datetime, with_list: bool
@@ -116,20 +116,41 @@ class OpenSsl:
         if chain:
             _write(self.folder, "chain.pem", b"".join(pem_encode("CERTIFICATE", one) for one in chain))
             words += ["-untrusted", "chain.pem"]
-        code, output = self._run(*words, "-attime", str(to_epoch(at)), *(names or ["nothing.pem"]))
+        code, output = self._verify(*words, "-attime", str(to_epoch(at)), *(names or ["nothing.pem"]))
         if code == _NOT_LOADED:
             raise LoadError
         answers = _parse(output)
         return {number: answers.get(number, (_UNREADABLE,)) for number in certificates}
 
-    def _run(self, *words: str) -> tuple[int, str]:
+    def refuses_pair(self, key_pem: bytes) -> str:
+        """Say in OpenSSL's words why it cannot serve with the certificates of ``ca.pem`` and a key; empty when it can.
+
+        It is asked as if it were to connect with them, to a Unix socket that is not there. The key goes to no disk.
+
+        Raises:
+            NotJudgedError: OpenSSL could not be asked.
+        """
+        pair = ["-cert", "ca.pem", "-cert_chain", "ca.pem", "-key", "/dev/stdin", "-keyform", "PEM", "-pass", "pass:"]
+        _, output = self._run("s_client", "-unix", "./nothing", *pair, given=key_pem)
+        if _CONNECTS not in output or "X509 V3 routines" in output:
+            return output or "OpenSSL says nothing"
+        _, output = self._run("pkey", "-inform", "PEM", "-passin", "pass:", "-check", "-noout", given=key_pem)
+        return output if "Key is invalid" in output else ""
+
+    def _verify(self, *words: str) -> tuple[int, str]:
         """Run ``openssl verify``; returns its exit code and what it printed, errors first."""
+        code, output = self._run("verify", *words)
+        if code not in {0, _NOT_LOADED, _SOME_FAILED}:
+            raise NotJudgedError("openssl ended unexpectedly")
+        return code, output
+
+    def _run(self, *words: str, given: bytes = b"") -> tuple[int, str]:
         try:
             done = subprocess.run(  # noqa: S603 - an absolute path and words of our own
-                [self.program, "verify", *words],
+                [self.program, *words],
                 cwd=self.folder,
                 env={"LC_ALL": "C"},
-                stdin=subprocess.DEVNULL,
+                input=given,
                 capture_output=True,
                 timeout=max(self.ends_s - monotonic(), 0.0),
                 check=False,
@@ -139,8 +160,6 @@ class OpenSsl:
             raise NotJudgedError(f"openssl did not answer within {TIMEOUT_S:.0f} s") from None
         except OSError as error:
             raise NotJudgedError(f"openssl cannot be run: {error.strerror}") from None
-        if done.returncode not in {0, _NOT_LOADED, _SOME_FAILED}:
-            raise NotJudgedError("openssl ended unexpectedly")
         return done.returncode, (done.stderr + b"\n" + done.stdout).decode("utf-8", "replace")
 
 
@@ -160,7 +179,7 @@ def open_openssl(ca_pem: bytes, crl_pem: bytes) -> Iterator[OpenSsl]:
             lists = _NO_LIST.sub(rb"\1OTHER\2", crl_pem)
             _write(folder, "ca.pem", ca_pem)
             _write(folder, "crl.pem", lists)
-            _write(folder, "all.pem", ca_pem + b"\n" + lists.removeprefix(_BYTE_ORDER_MARK))
+            _write(folder, "all.pem", ca_pem + b"\n" + lists)
         except OSError as error:
             raise NotJudgedError(f"the files cannot be copied for openssl: {error.strerror}") from None
         yield OpenSsl(program, folder, monotonic() + TIMEOUT_S)

@@ -202,6 +202,17 @@ def _blocks(data: bytes, label: bytes) -> Iterator[bytes]:
                 yield octets[: der.read(octets).end]  # behind a TRUSTED CERTIFICATE stands what it is trusted for
 
 
+def as_read(data: bytes) -> bytes:
+    """What OpenSSL reads of a file: what stands behind a byte order mark, up to a line that begins with a NUL."""
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    return (b"\n" + data).partition(b"\n\0")[0][1:] if b"\0" in data else data
+
+
+def holds_certificates(data: bytes) -> bool:
+    """Say whether there is anything that looks like a certificate in a CA file."""
+    return any(True for _ in _blocks(data, b"CERTIFICATE"))
+
+
 def may_hold_certificates(data: bytes) -> bool:
     """Say whether there is surely a block that a CA file is read for, if OpenSSL finds no fault in the file."""
     return _CERTIFICATE_BEGINS.search(data) is not None

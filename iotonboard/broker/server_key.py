@@ -1,13 +1,19 @@
-"""The broker's own certificate and key: whether it can read them, and whether they belong together."""
+"""The broker's own certificate and key: whether it can read them, and whether they belong together.
+
+OpenSSL says so; what it says is put into words here.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from iotonboard.broker.problems import DOES_NOT_START, REFUSES_ALL, Problem, unusable
+from iotonboard.broker.openssl import NotJudgedError, open_openssl
+from iotonboard.broker.pem_views import as_read
+from iotonboard.broker.problems import REFUSES_ALL, Problem, unusable
 from iotonboard.errors import IotOnboardError
 from iotonboard.permissions import unreadable_for
 from iotonboard.pki.parse_errors import UNREADABLE
@@ -19,6 +25,25 @@ if TYPE_CHECKING:
     from iotonboard.broker.acl import Version
 
 _LIMIT = 1 << 20
+# Blocks that the broker passes over in its certificate file, as the strict reader of certificates does not.
+_NO_CERTIFICATE = re.compile(rb"^(-----(?:BEGIN|END) )(?:[A-Z0-9]+ )?(?:CRL|PRIVATE KEY)(-----)", re.MULTILINE)
+# The first certificate is read in a form that may say behind it what it is trusted for (PEM_read_bio_X509_AUX).
+_FIRST = re.compile(rb"^(-----(?:BEGIN|END) )(?:X509 )?(CERTIFICATE-----)", re.MULTILINE)
+_NO_CERTIFICATE_IN_IT: Final = ("certificate-unreadable", "there is no certificate in it that OpenSSL reads")
+_NO_KEY_IN_IT: Final = ("key-unreadable", "there is no private key in it that OpenSSL reads")
+_MISMATCH: Final = ("key-mismatch", "the key does not belong to the certificate")
+_WEAK: Final = "certificate-too-weak"
+_MEANINGS: Final = {
+    "Could not read client certificate from": _NO_CERTIFICATE_IN_IT,
+    "X509 V3 routines": ("certificate-unreadable", "an extension of a certificate in it is damaged"),
+    "key values mismatch": _MISMATCH,
+    "key type mismatch": _MISMATCH,
+    "does not match": _MISMATCH,
+    "Key is invalid": ("key-mismatch", "the key's private half does not belong to its public one"),
+    "ee key too small": (_WEAK, "its key is too short for the broker's OpenSSL"),
+    "ca key too small": (_WEAK, "the key of a CA in it is too short for the broker's OpenSSL"),
+    "md too weak": (_WEAK, "a signature in it is too weak for the broker's OpenSSL"),
+}
 
 
 def judge_server_key(
@@ -31,20 +56,33 @@ def judge_server_key(
     problems: list[Problem] = []
     certificate_pem = _read(certificate_path, "certificate-unreadable", user, version, problems)
     key_pem = _read(key_path, "key-unreadable", user, version, problems)
-    certificate = None
-    if certificate_pem is not None:
+    if certificate_pem is not None and key_pem is not None:
         try:
-            certificate = x509.load_pem_x509_certificate(certificate_pem)
-        except UNREADABLE:
-            problems.append(_unusable(certificate_path, "certificate-unreadable", "no certificate in it", version))
-    if certificate is not None and not certificate.not_valid_before_utc <= at < certificate.not_valid_after_utc:
+            problems += _of_pair(certificate_path, certificate_pem, key_path, key_pem, version)
+        except NotJudgedError as error:
+            problems.append(Problem(certificate_path, "not-judged", f"not judged here: {error}", warning=True))
+    if certificate_pem is not None and not _is_in_force(certificate_pem, at):
         message = "the broker's certificate ended or has not begun: devices that check it refuse the broker"
         problems.append(Problem(certificate_path, "certificate-not-valid", message, message, message))
-    public_key = _public_key(key_path, key_pem, version, problems) if key_pem is not None else None
-    if certificate is not None and public_key is not None and public_key != _spki(certificate):
-        message = "the key does not belong to the certificate"
-        problems.append(_unusable(key_path, "key-mismatch", message, version))
     return problems
+
+
+def _of_pair(
+    certificate_path: str, certificate_pem: bytes, key_path: str, key_pem: bytes, version: Version
+) -> list[Problem]:
+    read = _FIRST.sub(rb"\1TRUSTED \2", _NO_CERTIFICATE.sub(rb"\1OTHER\2", as_read(certificate_pem)), count=2)
+    with open_openssl(read, b"") as openssl:
+        if not openssl.loads("ca.pem"):
+            code, message = _NO_CERTIFICATE_IN_IT
+        elif said := openssl.refuses_pair(key_pem):
+            code, message = next((found for words, found in _MEANINGS.items() if words in said), _NO_KEY_IN_IT)
+        else:
+            return []
+    if code == "key-unreadable" and b"ENCRYPTED" in key_pem:
+        message = "the key is encrypted: a broker that nobody sits at cannot read it"
+        return [replace(_unusable(key_path, "key-encrypted", message, version), warning=True)]
+    path = key_path if code.startswith("key") else certificate_path
+    return [_unusable(path, code, message, version)]
 
 
 def _unusable(path: str, code: str, message: str, version: Version) -> Problem:
@@ -62,18 +100,10 @@ def _read(path: str, code: str, user: str, version: Version, problems: list[Prob
         return None
 
 
-def _public_key(path: str, key_pem: bytes, version: Version, problems: list[Problem]) -> bytes | None:
-    if b"ENCRYPTED" in key_pem:
-        message = "the key is encrypted: a broker that nobody sits at does not start"
-        problems.append(Problem(path, "key-encrypted", message, DOES_NOT_START, warning=True))
-        return None
+def _is_in_force(certificate_pem: bytes, at: datetime) -> bool:
+    """Say whether the first certificate is valid at a time; one that cannot be read is told elsewhere."""
     try:
-        key = load_pem_private_key(key_pem, None)
-        return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        certificate = x509.load_pem_x509_certificate(certificate_pem)
     except UNREADABLE:
-        problems.append(_unusable(path, "key-unreadable", "no private key in it", version))
-        return None
-
-
-def _spki(certificate: x509.Certificate) -> bytes:
-    return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return True
+    return certificate.not_valid_before_utc <= at < certificate.not_valid_after_utc

@@ -179,15 +179,18 @@ def _verify(
     )
     listeners: tuple[ListenerVerdict, ...] = ()
     problems: list[Problem] = []
+    beside: list[Problem] = []
     if request.conf:
         conf = judge_broker_conf(request.conf, request.published, files)
         listeners, problems = conf.listeners, list(conf.problems)
         if not conf.files:
             return Result(tuple(problems), (), listeners)
         files = conf.files[0]  # clients are tried at the first listener that enforces something
-        problems += [one for other in conf.files[1:] for one in judge_files(other).problems]
+        others = tuple(one for other in conf.files[1:] for one in judge_files(other).problems)
+        problems += others
+        beside = replace(conf, problems=(*conf.problems, *others)).at_the_first()
     questions = [one for client in clients for one in (client.chain, *((older,) for older in client.older))]
-    judged = judge_files(files, questions)
+    judged = judge_files(files, questions, beside)
     answers = iter(judged.clients)
     results = []
     for client in clients:

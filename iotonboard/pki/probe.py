@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from iotonboard.pki.parse_errors import UNREADABLE
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -31,8 +33,15 @@ def make_probe(ca: x509.Certificate, at: datetime) -> bytes | None:
     """A device's certificate (DER) below ``ca``, valid at ``at``, whose signature is wrong.
 
     It is signed by a throwaway key of the CA's type, since OpenSSL compares the types. ``None`` for a CA with a key of
-    another type than RSA, EC and Ed25519.
+    another type than RSA, EC and Ed25519, and for one that cannot be read whole.
     """
+    try:
+        return _make_probe(ca, at)
+    except UNREADABLE:
+        return None
+
+
+def _make_probe(ca: x509.Certificate, at: datetime) -> bytes | None:
     key = _throwaway_key(ca.public_key())
     if key is None:
         return None
