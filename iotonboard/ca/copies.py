@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.region import stream_operator_text
-from iotonboard.ca.absorption import absorb
+from iotonboard.ca import absorption
 from iotonboard.errors import IotOnboardError
-from iotonboard.pki.crl import crl_facts
-from iotonboard.reading import file_mark, read_pieces
-from iotonboard.state.foreign_lists import unknown_crls
-from iotonboard.state.places import SEEN_ACL
+from iotonboard.pki import crl
+from iotonboard.reading import read_pieces
+from iotonboard.state import foreign_lists
+from iotonboard.state.places import Place, is_as_left
 from iotonboard.state.region_change import (
     is_foreign,
     is_own,
@@ -40,9 +40,9 @@ def absorb_published(state: State, now: datetime) -> int:
     revocations were not known.
     """
     taken_up = 0
-    for issuer, crls in unknown_crls(state).items():
-        number = max(crl_facts(der).number for der in crls)
-        taken_up += absorb(state, issuer, crls, now)
+    for issuer, crls in foreign_lists.unknown_crls(state).items():
+        number = max(crl.crl_facts(der).number for der in crls)
+        taken_up += absorption.absorb(state, issuer, crls, now)
         note_other_copy(state, f"it signed CRL {number} in {state.paths.crl!r}", now)
     change = _region_in_place(state)
     if change is not None:
@@ -57,8 +57,8 @@ def refuse_copies(state: State) -> None:
         ConflictError: another copy was seen, now or before.
     """
     refuse_other_copy(state)
-    for crls in unknown_crls(state).values():
-        raise other_copy_error(f"it signed CRL {max(crl_facts(der).number for der in crls)} in {state.paths.crl!r}")
+    for crls in () if is_as_left(state, Place.CRL) else foreign_lists.unknown_crls(state).values():
+        raise other_copy_error(f"it signed CRL {max(crl.crl_facts(der).number for der in crls)} in {state.paths.crl!r}")
     change = _region_in_place(state)
     if change is not None and not is_foreign(state, change) and not is_own(state, change):
         raise other_copy_error(f"it wrote change {change.number} of the ACL into {state.paths.acl!r}")
@@ -66,10 +66,9 @@ def refuse_copies(state: State) -> None:
 
 def _region_in_place(state: State) -> Change | None:
     """What the ACL's region says of itself when the file is not the one that was published last."""
-    path = state.paths.acl
-    if file_mark(path) in {"", state.store.meta(SEEN_ACL)}:
+    if is_as_left(state, Place.ACL):
         return None
     try:
-        return stream_operator_text(read_pieces(path)).change
+        return stream_operator_text(read_pieces(state.paths.acl)).change
     except IotOnboardError:  # whoever writes the region says what is wrong with it
         return None

@@ -27,8 +27,8 @@ from iotonboard.enrolment.record import record_certificate, refuse_used_key
 from iotonboard.enrolment.unfinished import Call
 from iotonboard.errors import ConflictError, UnpublishedError
 from iotonboard.model import DeviceId, KeyType, Refused, SerialNumber
+from iotonboard.pki import csr as requests
 from iotonboard.pki.certificates import validity_for
-from iotonboard.pki.csr import parse_csr
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.changes import supersede
 from iotonboard.state.device_files import FileBacklog
@@ -237,7 +237,7 @@ def _made_before(state: State, call: Call, request: Request) -> DeviceId | None:
 
 
 def _order(state: State, authority: Authority, request: Request, device_id: DeviceId, *, with_bundle: bool) -> Order:
-    csr = None if request.csr is None else parse_csr(request.csr)
+    csr = None if request.csr is None else requests.parse_csr(request.csr)
     validity = validity_for(
         state.clock(),
         request.validity_days or state.config["cert_validity_days"],

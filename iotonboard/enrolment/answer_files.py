@@ -6,14 +6,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from iotonboard.ca import credentials
 from iotonboard.ca.authority import seal_audit
-from iotonboard.ca.credentials import (
-    complete_below,
-    current_certificate,
-    open_secret,
-    refuse_purged,
-    write_below,
-)
 from iotonboard.errors import ConflictError, NotFoundError, PolicyError
 from iotonboard.model import Refused
 
@@ -77,7 +71,9 @@ def _keep(state: State, authority: Authority, answer: Enrolled | Refused, keepin
         answer = replace(answer, bundle_password=None)
     if keeping.export:
         place = keeping.export.format_name, keeping.export.folder
-        answer = replace(answer, exported=write_below(state, authority, answer.device_id, *place, force=False).path)
+        answer = replace(
+            answer, exported=credentials.write_below(state, authority, answer.device_id, *place, force=False).path
+        )
     return answer
 
 
@@ -88,9 +84,9 @@ def _complete(state: State, authority: Authority, answer: Enrolled, keeping: Kee
     """
     try:
         if keeping.passwords and not keeping.passwords.holds(answer.serial.hex):
-            certificate = current_certificate(state, answer.device_id)
-            refuse_purged(state, answer.device_id, certificate.serial)
-            password = open_secret(state, authority, certificate.serial)[1]
+            certificate = credentials.current_certificate(state, answer.device_id)
+            credentials.refuse_purged(state, answer.device_id, certificate.serial)
+            password = credentials.open_secret(state, authority, certificate.serial)[1]
             if password and certificate.serial == answer.serial:
                 with state.transaction() as now:
                     detail = {"password": "shown"}
@@ -99,6 +95,6 @@ def _complete(state: State, authority: Authority, answer: Enrolled, keeping: Kee
                 keeping.passwords.add(answer.device_id, certificate.serial.hex, password)
         if keeping.export:
             place = keeping.export.format_name, keeping.export.folder
-            complete_below(state, authority, answer.device_id, *place)
+            credentials.complete_below(state, authority, answer.device_id, *place)
     except (ConflictError, NotFoundError, PolicyError):
         return  # something else is there, or there is nothing to write

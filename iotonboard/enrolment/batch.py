@@ -18,9 +18,9 @@ from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from iotonboard.ca import crl
 from iotonboard.ca.authority import refuse_changed, seal_audit
 from iotonboard.ca.copies import refuse_copies
-from iotonboard.ca.crl import sign_crls
 from iotonboard.enrolment.desk import Desk
 from iotonboard.errors import BusyError, IotOnboardError, StateError, Unpublished
 from iotonboard.model import Refused
@@ -324,7 +324,7 @@ def publish_all(
 
 def _sign_crls(state: State, authority: Authority) -> None:
     with state.transaction(signing=True) as now:
-        sign_crls(state, authority, now)
+        crl.sign_crls(state, authority, now)
         seal_audit(state, authority)
 
 

@@ -8,6 +8,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from iotonboard.enrolment.request import OF_A_DEVICE
 from iotonboard.errors import PolicyError
 
 if TYPE_CHECKING:
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
 
 # A results file, known by this header, or JSON lines with these keys.
 RESULTS = ("line", "device_id", "serial", "fingerprint", "bundle", "status", "error")
-# What ``register`` understands beside the id, and what the other verbs do.
-OF_A_DEVICE = ("name", "csr", "key_type", "validity_days", "topics")
+# What other verbs than ``register`` understand beside the id.
 OF_A_TARGET = ("serial", "fingerprint", "reported_fingerprint")
 _OWN_OUTPUT = frozenset({"schema", "command"})  # keys of every object that the program prints
 _ID = "device_id"

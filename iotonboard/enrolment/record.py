@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from iotonboard.ca.recorded import refuse_compromised_key
+from iotonboard.ca import recorded
 from iotonboard.errors import PolicyError
 from iotonboard.model import rfc3339
 from iotonboard.store.certificates import add_certificate, key_holder
@@ -52,7 +52,7 @@ def refuse_used_key(state: State, order: Order, issued: Issued) -> None:
     """
     holder = key_holder(state.store, issued.certificate.spki_sha256) if order.csr_spki_der or order.kept_key else None
     if order.csr_spki_der or order.kept_key:
-        refuse_compromised_key(state, issued.certificate.spki_sha256)
+        recorded.refuse_compromised_key(state, issued.certificate.spki_sha256)
     if holder is None:
         return
     if holder.is_compromised:

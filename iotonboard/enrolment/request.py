@@ -6,13 +6,13 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from iotonboard.enrolment.list_columns import OF_A_DEVICE
 from iotonboard.errors import PolicyError, UsageError
 from iotonboard.model import DeviceId, KeyType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+OF_A_DEVICE = ("name", "csr", "key_type", "validity_days", "topics")  # fields that have a meaning beside the id
 _ATTRIBUTE_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
 _MAX_VALUE = 1024
 _MAX_DAYS = 36500

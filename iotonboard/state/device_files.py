@@ -124,12 +124,12 @@ class FileBacklog:
 
 
 def _write_noted(state: State, *, is_broker: bool) -> list[Unpublished]:
-    if not pending_files(state.store, 1, is_broker=is_broker):
-        return []
-    if away := _away(state, is_broker=is_broker):
-        return away
     unpublished: list[Unpublished] = []
+    is_there = False
     for group in pending_groups(state.store, _GROUP, is_broker=is_broker):
+        if not is_there and (away := _away(state, is_broker=is_broker)):
+            return away
+        is_there = True
         unpublished += _note(state, group, write_group(state.paths, group))
     return unpublished
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from iotonboard.errors import ConflictError, IotOnboardError, PolicyError
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, crl_facts
-from iotonboard.reading import file_mark, read_file
-from iotonboard.state.places import SEEN_CRL
+from iotonboard.reading import read_file
+from iotonboard.state.places import Place, is_as_left
 from iotonboard.store.compromised import is_compromised
 from iotonboard.store.crls import crl_without_digest, issuer_of_known_crl, last_crl
 from iotonboard.store.issuers import all_issuers
@@ -94,10 +94,9 @@ def _published(state: State) -> list[bytes]:
 
     None without a readable file: it is written anew. Blocks that cannot be read hide none of the others.
     """
-    path = state.paths.crl
-    if file_mark(path) in {"", state.store.meta(SEEN_CRL)}:
+    if is_as_left(state, Place.CRL):
         return []
     try:
-        return pem.pem_blocks("X509 CRL", read_file(path, limit=1 << 30))
+        return pem.pem_blocks("X509 CRL", read_file(state.paths.crl, limit=1 << 30))
     except IotOnboardError:
         return []

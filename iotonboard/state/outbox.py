@@ -79,8 +79,10 @@ def settle(state: State) -> list[Unpublished]:
         BusyError: the state is locked or its disk refuses.
         OSError: the outbox cannot be read.
     """
-    now = state.trusted_time()
     found = open_deliveries(state.store)
+    if not found and not _strangers(state.paths, found):
+        return []
+    now = state.trusted_time()
     ended = [(delivery, outcome) for delivery in found if (outcome := _outcome(state, delivery, now))]
     if ended:
         with state.transaction() as moment:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from iotonboard.broker.region import has_marker
 from iotonboard.errors import BusyError, PolicyError
 from iotonboard.pki import pem
-from iotonboard.reading import read_file, read_pieces
+from iotonboard.reading import file_mark, read_file, read_pieces
 from iotonboard.store.issuers import all_issuers
 from iotonboard.store.places import BEGUN, has_places, last_published, note_place
 
@@ -44,6 +44,7 @@ SETTINGS = {
     "broker_crl_file": Place.CRL,
     "broker_ca_file": Place.BROKER_CA,
 }
+_SEEN = {Place.ACL: SEEN_ACL, Place.CRL: SEEN_CRL}
 _NUMBERS = {Place.ACL: "acl_published", Place.CRL: "crl_published"}  # values that count what is published
 _WHAT = {Place.CRL: "CRL", Place.CA: "CA folder", Place.ACL: "ACL", Place.BROKER_CA: "CA file for the broker"}
 _BEGIN = {
@@ -93,6 +94,11 @@ def is_away(state: State, place: Place) -> bool:
     if not path_of(state.paths, place):
         return False
     return _can_be_away(state.paths, place) and _was_used(state, place) and not _holds_ours(state, place)
+
+
+def is_as_left(state: State, place: Place) -> bool:
+    """Say whether the file of ACL or CRL is the one that was written last, or none: then nobody else wrote there."""
+    return file_mark(path_of(state.paths, place)) in {"", state.store.meta(_SEEN[place])}
 
 
 def was_published(state: State, place: Place, number: int) -> bool:

@@ -19,7 +19,7 @@ from iotonboard.files import PUBLIC, sweep_staging, write_atomic
 from iotonboard.permissions import check_plain
 from iotonboard.pki import pem
 from iotonboard.reading import file_mark
-from iotonboard.state import device_files, foreign_lists, generations, outbox
+from iotonboard.state import device_files, foreign_lists, generations, outbox, replaced_files
 from iotonboard.state.acl_file import broker_placement, mark_acl, write_acl
 from iotonboard.state.alone import alone, as_told, attempt
 from iotonboard.state.places import (
@@ -27,18 +27,17 @@ from iotonboard.state.places import (
     SEEN_CRL,
     Place,
     check_here,
+    is_as_left,
     is_away,
     note_published,
     number_there,
     was_published,
 )
-from iotonboard.state.replaced_files import write_replaced
 from iotonboard.state.trust import ca_file, foreign_crls
-from iotonboard.store.certificates import broker_hosts
-from iotonboard.store.compromised import FILES_DUE
 from iotonboard.store.crls import generation_ders, newest_generation
 from iotonboard.store.damage import rebuild_unreadable
 from iotonboard.store.issuers import current_issuers
+from iotonboard.store.left_to_do import has_replaced_files_left
 from iotonboard.store.trust import CHANGES, PUBLISHED
 
 if TYPE_CHECKING:
@@ -118,10 +117,15 @@ def _sweep(state: State) -> None:
     """Delete what an interrupted command of any kind left beside the files that it was about to replace."""
     paths = state.paths
     published = (paths.acl, paths.crl, *filter(None, [paths.broker_ca]))
-    brokers = (paths.broker(host).path for host in broker_hosts(state.store))
-    for folder in {paths.root, paths.certs, *map(os.path.dirname, published), *filter(os.path.isdir, brokers)}:
+    for folder in {paths.root, paths.certs, *map(os.path.dirname, published), *_folders_in(paths.brokers)}:
         with contextlib.suppress(IotOnboardError):  # the step that writes there says it better
             sweep_staging(folder)
+
+
+def _folders_in(path: str) -> list[str]:
+    with contextlib.suppress(OSError), os.scandir(path) as entries:
+        return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return []
 
 
 def publish_crl(state: State) -> list[Unpublished]:
@@ -145,7 +149,7 @@ def _write_crl(state: State) -> None:
         return
     check_here(state, Place.CRL)
     check_plain(state.paths.crl)
-    if file_mark(state.paths.crl) not in {"", state.store.meta(SEEN_CRL)}:
+    if not is_as_left(state, Place.CRL):
         foreign_lists.refuse_unknown(state)
     ders = chain(generation_ders(state.store), foreign_crls(state))
     pieces = (piece for der in ders for piece in pem.checked_pieces("X509 CRL", der))
@@ -256,9 +260,9 @@ def _copy_generation(state: State) -> None:
 
 def publish_replaced(state: State) -> list[Unpublished]:
     """Write what follows from a stolen CA key into its folder, once."""
-    if not state.store.meta(FILES_DUE):
+    if not has_replaced_files_left(state.store):
         return []
-    return alone(state, "replaced CA", state.paths.replaced, partial(write_replaced, state))
+    return alone(state, "replaced CA", state.paths.replaced, partial(replaced_files.write_replaced, state))
 
 
 def settle_deliveries(state: State) -> list[Unpublished]:

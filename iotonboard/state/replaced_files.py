@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from iotonboard.files import PRIVATE, PUBLIC, make_private_dir, sweep_staging, write_atomic
 from iotonboard.pki import pem
-from iotonboard.store.compromised import FILES_DUE, compromised_cas, waiting_devices
+from iotonboard.store.compromised import compromised_cas, waiting_devices
 from iotonboard.store.issuers import all_issuers
+from iotonboard.store.left_to_do import REPLACED_FILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +48,7 @@ def write_replaced(state: State) -> None:
         for name, content in public.items():
             write_atomic(os.path.join(folder, name), content, PUBLIC)
         write_atomic(os.path.join(folder, DEVICES), _device_lines(state), PRIVATE)
-    state.store.set_meta(FILES_DUE, 0)
+    state.store.set_meta(REPLACED_FILES, 0)
 
 
 def _device_lines(state: State) -> Iterator[bytes]:

@@ -30,6 +30,7 @@ _LARGEST = 1 << 53  # number of a row that somebody counted to
 _quoted = json.JSONEncoder().encode  # of a text, which takes no time to set up
 _detail = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 _COLUMNS = "seq, time, operator, host, command, subject, serial, detail, hash"
+_SIGNED = "SELECT seq, hash FROM audit_head ORDER BY seq DESC LIMIT 1"
 _ROWS = f"SELECT {_COLUMNS} FROM audit WHERE seq > ? ORDER BY seq"
 
 
@@ -76,14 +77,12 @@ def chain(previous: bytes, seq: int, time: int, *texts: str) -> bytes:
 
 
 def head(store: Store) -> AuditHead:
-    """Number and hash of the newest row; a transaction asks for it once."""
-    if store.trail_head is not None:
-        return store.trail_head
-    query = f"SELECT seq, hash FROM audit WHERE seq BETWEEN 1 AND {_LARGEST} ORDER BY seq DESC LIMIT 1"
-    newest = store.record(_head, query) or AuditHead(0, GENESIS)
-    if store.in_transaction:
-        store.trail_head = newest
-    return newest
+    """Number and hash of the newest row."""
+    store.look_again()
+    if store.trail_head is None:
+        query = f"SELECT seq, hash FROM audit WHERE seq BETWEEN 1 AND {_LARGEST} ORDER BY seq DESC LIMIT 1"
+        store.trail_head = store.record(_head, query) or AuditHead(0, GENESIS)
+    return store.trail_head
 
 
 def _head(seq: int, digest: object) -> AuditHead:
@@ -210,7 +209,8 @@ def signed_head(store: Store) -> SignedHead | None:
 
 def newest_signed(store: Store) -> AuditHead | None:
     """The head that the CA signed last, without its signature."""
-    return store.record(AuditHead, "SELECT seq, hash FROM audit_head ORDER BY seq DESC LIMIT 1")
+    found = store.small(_SIGNED)
+    return store.make_record(AuditHead, found[0]) if found else None
 
 
 def count_by_command(store: Store, *, since_seq: int, before_seq: int | None = None) -> dict[str, int]:
@@ -246,3 +246,4 @@ def set_signed_head(store: Store, signed: SignedHead) -> None:
         "INSERT OR REPLACE INTO audit_head (seq, hash, issuer, signature) VALUES (?, ?, ?, ?)",
         (signed.head.seq, signed.head.hash, signed.issuer, signed.signature),
     )
+    store.forget_small(_SIGNED)

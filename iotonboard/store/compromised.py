@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.model import SerialNumber, from_epoch, to_epoch
+from iotonboard.store.left_to_do import REPLACED_FILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
     from iotonboard.store.store import Store
 
-FILES_DUE = "replaced_files"  # noted until the files of a replacement are written
 _PAGE = 500
 # Devices whose newest certificate is still the one that they lost; one that was retired needs none.
 _WAITING = """SELECT d.device_id FROM reenrolment r JOIN certificate c ON c.id = r.certificate
@@ -77,7 +77,7 @@ def add_compromised(store: Store, ca: CompromisedCa) -> None:
         " VALUES (?, ?, ?, ?, ?, ?)",
         (ca.issuer, to_epoch(ca.replaced_at), ca.last_crl, ca.anchors, ca.old_signature, ca.new_signature),
     )
-    store.set_meta(FILES_DUE, 1)
+    store.set_meta(REPLACED_FILES, 1)
 
 
 def unexpired(store: Store, issuer: int, now: datetime) -> list[Issued]:

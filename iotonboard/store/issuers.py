@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from iotonboard.errors import PolicyError
 from iotonboard.model import EARLIEST, LATEST, Validity, from_epoch, to_epoch
@@ -32,6 +32,7 @@ _BEHIND = """SELECT d.device_id FROM device d WHERE d.device_id > :after
     AND (SELECT c.issuer FROM certificate c WHERE c.device = d.id ORDER BY c.id DESC LIMIT 1) <> :newest
     ORDER BY d.device_id LIMIT :size"""
 _PAGE = 500
+_ISSUERS = "SELECT id, der, not_before, not_after, key_file, created_at, retired_at FROM issuer ORDER BY id DESC"
 KEYS_TO_ERASE = "retired_keys"  # noted until the key files of retired CAs are gone
 
 
@@ -61,25 +62,30 @@ def add_issuer(store: Store, serial: SerialNumber, validity: Validity, der: byte
         "INSERT INTO issuer (serial, not_before, not_after, der, key_file, created_at) VALUES (?, ?, ?, ?, ?, ?)",
         (serial.octets, *times, der, key_file, to_epoch(now)),
     )
+    store.forget_small(_ISSUERS)
     return int(cursor.lastrowid or 0)
 
 
 def current_issuers(store: Store) -> list[IssuerRow]:
     """All CAs that are not retired, newest first: the first one issues."""
-    # One is retired by an event that the trail tells: what says that it was before or after is no end of a CA.
-    newest = "coalesce((SELECT time FROM audit ORDER BY seq DESC LIMIT 1), retired_at)"
-    is_retired = f"typeof(retired_at) = 'integer' AND retired_at BETWEEN created_at AND {newest}"
-    return _issuers(store, f"WHERE NOT ({is_retired})")
+    return [_issuer(store, row) for *row, retired in store.small(_ISSUERS) if not _is_retired(store, row[-1], retired)]
 
 
 def all_issuers(store: Store) -> list[IssuerRow]:
     """All CAs that this state ever had, newest first."""
-    return _issuers(store, "")
+    return [_issuer(store, row) for *row, _ in store.small(_ISSUERS)]
 
 
-def _issuers(store: Store, clause: str) -> list[IssuerRow]:
-    query = f"SELECT id, der, not_before, not_after, key_file, created_at FROM issuer {clause} ORDER BY id DESC"
-    return store.records(_issuer_row, query)
+def _is_retired(store: Store, created_at: Any, retired_at: Any) -> bool:
+    """One is retired by an event that the trail tells: what says that it was before or after is no end of a CA."""
+    if not isinstance(retired_at, int) or not isinstance(created_at, int) or retired_at < created_at:
+        return False
+    newest = store.row("SELECT time FROM audit ORDER BY seq DESC LIMIT 1")
+    return newest is None or not isinstance(newest[0], int) or retired_at <= newest[0]
+
+
+def _issuer(store: Store, row: Sequence[Any]) -> IssuerRow:
+    return store.make_record(_issuer_row, row)
 
 
 def _issuer_row(number: int, der: bytes, begin: int, end: int, key_file: str, created_at: int) -> IssuerRow:
@@ -138,3 +144,4 @@ def retire_issuer(store: Store, issuer: int, now: datetime) -> None:
     """Mark a CA as retired, and its key as to be erased, in the caller's transaction; its certificates stay known."""
     store.set_meta(KEYS_TO_ERASE, 1)
     store.execute("UPDATE issuer SET retired_at = ? WHERE id = ?", (to_epoch(now), issuer))
+    store.forget_small(_ISSUERS)

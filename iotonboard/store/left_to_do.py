@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     from iotonboard.store.store import Store
 
+REPLACED_FILES = "replaced_files"  # noted until the files that follow from a stolen CA key are written
+_ERASURES = ("log_holds_secrets", "retired_keys")
+
 
 def has_expired_delivery(store: Store, now: datetime) -> bool:
     """Say whether a delivery below the outbox is past its time, and still there."""
@@ -20,5 +23,9 @@ def has_expired_delivery(store: Store, now: datetime) -> bool:
 
 def has_erasures_left(store: Store) -> bool:
     """Say whether something was recorded as erased whose octets are still to go."""
-    query = "SELECT 1 FROM meta WHERE key IN ('log_holds_secrets', 'retired_keys') AND value LIMIT 1"
-    return store.row(query) is not None
+    return any(store.meta(key) for key in _ERASURES)
+
+
+def has_replaced_files_left(store: Store) -> bool:
+    """Say whether the files that follow from a stolen CA key are still to be written."""
+    return bool(store.meta(REPLACED_FILES))

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iotonboard.store.values import number
-
 if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
 BEGUN = -1  # a place that was named for its first use, and holds nothing of ours yet
+# A number that cannot be counts as none: what is published next is noted in its place.
+_PLACES = "SELECT kind, path, iif(typeof(last) = 'integer', last, 0) FROM place"
 
 
 def last_published(store: Store, kind: str, path: str) -> int | None:
     """What was published at a place last, by its number there; ``BEGUN``, or ``None`` when nobody knows the place."""
-    # A number that cannot be counts as none: what is published next is noted in its place.
-    query = "SELECT iif(typeof(last) = 'integer', last, 0) FROM place WHERE kind = ? AND path = ?"
-    return store.record(number, query, (kind, path))
+    return next((last for a_kind, a_path, last in store.small(_PLACES) if (a_kind, a_path) == (kind, path)), None)
 
 
 def has_places(store: Store, kind: str) -> bool:
     """Say whether any place of a kind is known; a state of schema 2 knows none until it publishes."""
-    return store.row("SELECT 1 FROM place WHERE kind = ? LIMIT 1", (kind,)) is not None
+    return any(a_kind == kind for a_kind, _, _ in store.small(_PLACES))
 
 
 def note_place(store: Store, kind: str, path: str, last: int) -> None:
@@ -31,3 +29,4 @@ def note_place(store: Store, kind: str, path: str, last: int) -> None:
         " ON CONFLICT (kind, path) DO UPDATE SET last = excluded.last",
         (kind, path, last),
     )
+    store.forget_small(_PLACES)

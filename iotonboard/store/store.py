@@ -41,8 +41,8 @@ class Store:
     ``moved_aside``: logs of another database that lay beside it. ``is_read_only``: its disk cannot be written, so no
     transaction begins. ``mended``: what of the schema was put right before a change (``schema/expected.py``), and
     ``unrecorded``: what of that the trail does not tell yet. ``is_rebuilt``: so it was tried with the indexes.
-    ``trail_head`` is the newest row of the audit trail as
-    long as the open transaction knows it, and ``first_own_row`` the first of this connection; else ``None``.
+    ``trail_head`` is the newest row of the audit trail where it is known, and ``first_own_row`` the first of this
+    connection; else ``None``.
     """
 
     def __init__(
@@ -62,7 +62,10 @@ class Store:
         self.mended: list[str] = []
         self.unrecorded: list[str] = []
         self._is_watched = self.is_rebuilt = False
-        self._meta: dict[str, Any] | None = None  # all values, as long as the open transaction knows them
+        self._meta: dict[str, Any] | None = None  # all single values, as long as they are known
+        self._small: dict[str, list[Any]] = {}  # likewise, what was asked of tables of few rows
+        self._seen_version: int | None = None  # what is known is of this state of the database
+        self._mended_schema: int | None = None  # number of the schema that was looked at
 
     @classmethod
     def open(cls, path: str, *, timeout_s: float, now: datetime, create: bool = False) -> Self:
@@ -130,28 +133,36 @@ class Store:
             self.execute("PRAGMA synchronous = NORMAL")
         try:
             self.execute("BEGIN IMMEDIATE")
-            self.unrecorded += (mended := mend_schema(self))
-            self.mended += mended
+            self._forget_if_changed()
+            self._mend_schema()
             yield
             self.execute("COMMIT")
         except BaseException:
             self._roll_back()
+            self._forget()
             self.unrecorded.clear()
             raise
         finally:
-            self._forget()
             if not durable:
                 self.execute("PRAGMA synchronous = FULL")
+
+    def _mend_schema(self) -> None:
+        """Put the schema right that a change begins with, unless it is the one that was looked at before."""
+        number = int(self.row("PRAGMA schema_version")[0])
+        if number != self._mended_schema:
+            self.unrecorded += (mended := mend_schema(self))
+            self.mended += mended
+            self._mended_schema = None if mended else number
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
         """See one consistent state through several queries, without keeping writers waiting."""
         self.execute("BEGIN")
         try:
+            self._forget_if_changed()
             yield
         finally:
             self._roll_back()
-            self._forget()
 
     @contextlib.contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -174,8 +185,16 @@ class Store:
                 self._connection.execute("ROLLBACK")
 
     def _forget(self) -> None:
-        """Drop what the transaction knew: from now on others may write."""
+        """Drop what is known of the database."""
         self.trail_head = self._meta = None
+        self._small.clear()
+
+    def _forget_if_changed(self) -> None:
+        """Drop what is known when another connection has written since (SQLite, ``PRAGMA data_version``)."""
+        version = int(self.row("PRAGMA data_version")[0])
+        if version != self._seen_version:
+            self._forget()
+            self._seen_version = version
 
     @contextlib.contextmanager
     def without_waiting(self) -> Iterator[None]:
@@ -263,14 +282,28 @@ class Store:
 
     # -- single values ------------------------------------------------------------------------------------------------
 
+    def look_again(self) -> None:
+        """Drop what is known and not true any more; an open transaction sees nothing that others change."""
+        if not self._connection.in_transaction:
+            self._forget_if_changed()
+
+    def small(self, query: str) -> list[Any]:
+        """All rows of a query on a table of few rows that is asked often: from memory, until somebody changes it."""
+        self.look_again()
+        if query not in self._small:
+            self._small[query] = self.rows(query)
+        return self._small[query]
+
+    def forget_small(self, query: str) -> None:
+        """Ask anew from now on: the open transaction changes what a query of ``small`` found."""
+        self._small.pop(query, None)
+
     def meta(self, key: str) -> Any:
-        """A single value, or ``None``. A transaction reads all of them once."""
-        if self._connection.in_transaction:
-            if self._meta is None:
-                self._meta = dict(self.rows("SELECT key, value FROM meta"))
-            return self._meta.get(key)
-        row = self.row("SELECT value FROM meta WHERE key = ?", (key,))
-        return row[0] if row else None
+        """A single value, or ``None``; all of them are read at once, and known until somebody changes one."""
+        self.look_again()
+        if self._meta is None:
+            self._meta = dict(self.rows("SELECT key, value FROM meta"))
+        return self._meta.get(key)
 
     def number(self, key: str) -> int | None:
         """A single value that is a whole number; ``None`` where there is none, or one that cannot be.
@@ -299,8 +332,6 @@ class Store:
         self.execute("DELETE FROM meta WHERE key = ?", (key,))
         if self._meta is not None:
             self._meta.pop(key, None)
-
-    # -- the whole database -------------------------------------------------------------------------------------------
 
     def copy_to(self, path: str) -> None:
         """Write a consistent copy into the empty file ``path``, while others go on writing.

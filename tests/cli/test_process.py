@@ -60,6 +60,7 @@ finally:
 def test_what_waits_is_not_used_by_a_call(state: State, words: str) -> None:
     """An entry that something uses all the same gains nothing; 'email', of the certificates' names, loads 'locale'."""
     state.register("press-1")
+    state.run("gen-crl")  # the list of a copied state is looked at once
     done = subprocess.run(
         [sys.executable, "-c", LOADED, *words.split()],
         env=program_environment(state=state),

@@ -1,4 +1,4 @@
-"""The connection: transactions and savepoints, what a transaction remembers, and errors in the program's words."""
+"""The connection: transactions and savepoints, what it remembers, and errors in the program's words."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from iotonboard.model import Caller, DeviceId, SerialNumber
 from iotonboard.store import audit
 from iotonboard.store.damage import damage_of
 from iotonboard.store.devices import add_device, count_devices, device_record, find_device
+from iotonboard.store.issuers import current_issuers, retire_issuer
+from iotonboard.store.places import last_published, note_place
 from iotonboard.store.store import Store
 
 from support.rows import NOW, give, make_store
@@ -94,7 +96,7 @@ def test_a_savepoint_undoes_its_block_alone(store: Store) -> None:
     assert audit.first_broken(store) is None
 
 
-def test_a_transaction_remembers_only_until_its_end(store: Store) -> None:
+def test_what_is_known_is_forgotten_when_another_connection_writes(store: Store) -> None:
     with store.transaction():
         audit.append(store, CALLER, NOW, subject="ours")
         store.set_meta("last_event", 1)
@@ -106,6 +108,32 @@ def test_a_transaction_remembers_only_until_its_end(store: Store) -> None:
     with store.transaction():
         audit.append(store, CALLER, NOW, subject="ours again")
     assert audit.first_broken(store) is None
+
+
+def test_tables_of_few_rows_are_asked_anew_once_somebody_changed_them(store: Store) -> None:
+    with store.transaction():
+        note_place(store, "crl", "crl.pem", 1)
+        assert last_published(store, "crl", "crl.pem") == 1
+    with contextlib.closing(another(store)) as other, other.transaction():
+        note_place(other, "crl", "crl.pem", 2)
+        retire_issuer(other, 1, NOW)
+    assert last_published(store, "crl", "crl.pem") == 2
+    assert current_issuers(store) == []
+    with contextlib.suppress(ConflictError), store.transaction():
+        note_place(store, "crl", "crl.pem", 3)
+        assert last_published(store, "crl", "crl.pem") == 3
+        raise ConflictError("no")
+    assert last_published(store, "crl", "crl.pem") == 2
+
+
+def test_a_trigger_that_came_between_two_changes_is_dropped_too(store: Store) -> None:
+    with store.transaction():
+        store.set_meta("acl_changes", 1)
+    write_unchecked(store, "CREATE TRIGGER spoil AFTER UPDATE ON meta BEGIN DELETE FROM meta; END")
+    with store.transaction():
+        store.set_meta("acl_changes", 2)
+    assert store.meta("acl_changes") == 2
+    assert [line for line in store.mended if "spoil" in line]
 
 
 def test_a_copy_holds_what_was_committed(store: Store, tmp_path: Path) -> None:
