@@ -6,9 +6,11 @@ import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias
 
 from iotonboard.ca.ca_key import MAX_KEY_FILE_OCTETS, CaKey, load_ca_key
+from iotonboard.ca.trail_seal import seal_problem, unsigned_rows
 from iotonboard.ca.vault import VAULT_KEY_OCTETS, Vault
 from iotonboard.errors import BusyError, ConflictError, IotOnboardError, KeyUnavailableError, NotFoundError, PolicyError
 from iotonboard.pki import pem
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 
 _MAX_CA_FILE = 1 << 20
+_MOST_UNSIGNED = 1000
+_UNSIGNED = "rows told what is done with the CA key alone, and the CA did not sign them"
 _RESTORE = "restore the state from its latest backup"
 
 
@@ -221,19 +225,35 @@ def sealer(authority: Authority) -> Callable[[bytes], tuple[int, bytes]]:
     return lambda statement: (authority.active.row, sign_statement(authority.active.issuer.signer, statement))
 
 
-def seal_audit(state: State, authority: Authority) -> None:
+def seal_audit(state: State, authority: Authority, *, before: Authority | None = None) -> None:
     """Sign the head of the trail, inside the caller's transaction, so that a cut-off tail is noticed.
 
-    It is the last change of a transaction: what comes behind it waits for the next signature.
+    It is the last change of a transaction: what comes behind it waits for the next signature. A seal that was broken is
+    told in the trail, and no obstacle; ``before``: whose signature counted, where a CA goes in this transaction.
     The settings of an earlier version's state, which had no seal, are sealed at this occasion.
     """
     now = state.read_clock().now
+    _note_broken_seal(state, before or authority, now)
     adopt_settings(state, now, sealer(authority))
     note_event(state)
     seal_rows(state, now)
     newest = audit.head(state.store)
     signature = sign_statement(authority.active.issuer.signer, audit.head_statement(newest))
     audit.set_signed_head(state.store, audit.SignedHead(newest, authority.active.row, signature))
+
+
+def _note_broken_seal(state: State, authority: Authority, now: datetime) -> None:
+    """Record what this seal would cover up: one before that is broken, or rows behind it that only the key makes."""
+    first = state.store.first_row
+    if first == 1:  # the trail begins in this transaction
+        return
+    signed = audit.signed_head(state.store)
+    certificates = {ca.row: ca.issuer.certificate_der for ca in authority.signing}
+    problem, unsigned = seal_problem(signed, certificates), list[int]()
+    if not problem and signed and signed.head.seq + 1 != first:
+        unsigned = list(islice(unsigned_rows(state.store, signed, before=first), _MOST_UNSIGNED))
+    if problem or unsigned:
+        state.record(now, audit.TRAIL, detail={"broken_seal": problem or _UNSIGNED, "rows": unsigned})
 
 
 def broker_ca(store: Store, authority: Authority, now: datetime) -> SigningCa:

@@ -7,9 +7,10 @@ that were deleted or edited behind the program's back are noticed. It costs one 
 from __future__ import annotations
 
 import contextlib
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from iotonboard.ca.recorded import check_changed_entry
+from iotonboard.ca.recorded import check_changed_entry, released_since_list
 from iotonboard.errors import ConflictError, PolicyError
 from iotonboard.model import RevocationReason
 from iotonboard.pki.crl import check_crl, listed_entries, revoked_entries
@@ -53,18 +54,20 @@ def check_continuity(state: State, issuer: int, issuer_certificate_der: bytes) -
 def lost_entries(state: State, issuer: int, crl_der: bytes, since: datetime) -> Iterator[bytes]:
     """Entries of a list that the next one of this issuer would lack, and that may not leave it.
 
-    ``since``: what expired before was on a list after its expiry.
+    A hold leaves it when it was ended (RFC 5280 5.3.1). ``since``: what expired before was on a list after its expiry.
     """
     # Both are in the order of the certificates but for what came and went since: they are walked side by side.
     current = crl_entries(state.store, issuer, since)
     ahead = next(current, None)
+    released = cache(partial(released_since_list, state.store))
     for entry in listed_entries(crl_der):
         if entry != ahead:
             serial, reason = serial_and_reason(entry)
             now = crl_entry(state.store, issuer, since, serial)
             # An entry whose reason was changed is on the new list in another form.
             is_listed = now is not None and serial_and_reason(now)[0] == serial
-            if not is_listed and not _may_leave(state, since, serial, reason):
+            has_ended = reason is RevocationReason.CERTIFICATE_HOLD and not is_listed and serial.hex in released()
+            if not is_listed and not has_ended and not _has_expired(state, since, serial):
                 yield entry
             if now != entry:
                 if is_listed and now is not None:
@@ -97,10 +100,8 @@ def _check_stored(last: CrlRow, issuer_certificate_der: bytes) -> None:
         raise ConflictError(f"CRL {last.number} in the database is not the one that was signed", hint=_RESTORE)
 
 
-def _may_leave(state: State, listed_since: datetime, serial: SerialNumber, reason: RevocationReason) -> bool:
-    """A serial may leave the list when a hold ends, or after it was on a CRL past its expiry (RFC 5280 5.3.1, 3.3)."""
-    if reason is RevocationReason.CERTIFICATE_HOLD:
-        return True
+def _has_expired(state: State, listed_since: datetime, serial: SerialNumber) -> bool:
+    """Say whether a serial was on a CRL past its expiry, and so may leave the list (RFC 5280 3.3)."""
     der = certificate_der(state.store, serial)  # the signed octets: the row beside them may have been edited
     try:
         found = certificate_facts(der or b"")

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import BusyError, PolicyError
-from iotonboard.model import from_epoch, to_epoch
+from iotonboard.model import LATEST, from_epoch, to_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,9 +50,14 @@ class Calendar:
 
 
 def load_calendar(store: Store) -> Calendar | None:
-    """The calendar that the state keeps; ``None`` when it keeps none."""
-    text = store.meta(_KEY)
-    return Calendar(**json.loads(text)) if text else None
+    """The calendar that the state keeps; ``None`` when it keeps none, or somebody wrote what cannot be one."""
+    try:
+        calendar = Calendar(**json.loads(store.meta(_KEY) or "{}"))
+        numbers = (calendar.count, calendar.every_days, calendar.anchor + 1, calendar.round + 1)
+        is_sound = all(isinstance(one, int) and 0 < one <= LATEST for one in numbers)
+    except (TypeError, ValueError):
+        return None
+    return calendar if is_sound else None
 
 
 def save_calendar(store: Store, calendar: Calendar | None) -> None:

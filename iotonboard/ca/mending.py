@@ -64,15 +64,37 @@ def mend_lists(state: State, cas: Sequence[SigningCa], now: datetime) -> None:
         if newest is None:
             continue
         facts, der = newest
+        mended += _drop_hollow(state, ca.row, facts.number)
         if (ca.row, facts.number) not in known_numbers(state.store):  # published, and its row is gone
             times, generation = (facts.this_update, facts.next_update), max(newest_generation(state.store), 1)
             add_crl(state.store, CrlRow(generation, ca.row, facts.number, *times, facts.count, der, now))
             mended += 1
         mended += _mend_weakened(state, ca.row, der)
-        for entry in lost_entries(state, ca.row, der, min(facts.this_update, state.trusted_time())):
-            add_foreign_entry(state.store, ca.row, serial_and_reason(entry)[0], entry)
+        since = min(facts.this_update, state.trusted_time())
+        for entry in lost_entries(state, ca.row, der, since):
+            _put_back(state, ca.row, entry, since)
             mended += 1
     state.record(now, "database", detail={"mended_for_crl": mended})
+
+
+def _drop_hollow(state: State, issuer: int, number: int) -> int:
+    """Forget a row whose list is published, and whose octets somebody took away."""
+    hollow = [
+        row.id
+        for row in stored_crls(state.store)
+        if row.values and row.values.der is None and (row.values.issuer, row.values.number) == (issuer, number)
+    ]
+    for row in hollow:
+        drop_crl(state.store, row)
+    return len(hollow)
+
+
+def _put_back(state: State, issuer: int, entry: bytes, since: datetime) -> None:
+    """Record an entry of the last list again; where the row of its certificate is not what it was, without that."""
+    serial, reason = serial_and_reason(entry)
+    add_revocation(state.store, serial, entry_date(entry), reason, entry)
+    if crl_entry(state.store, issuer, since, serial) != entry:
+        add_foreign_entry(state.store, issuer, serial, entry)
 
 
 def _mend_weakened(state: State, issuer: int, crl_der: bytes) -> int:

@@ -10,6 +10,7 @@ import json
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from iotonboard.ca.trail_seal import seal_problem
 from iotonboard.errors import ConflictError, PolicyError
 from iotonboard.model import RevocationReason, SerialNumber, parse_moment, rfc3339
 from iotonboard.pki.crl import find_entry, listed_entries
@@ -19,10 +20,12 @@ from iotonboard.store import audit
 from iotonboard.store.certificates import certificate_der
 from iotonboard.store.crls import last_crl, last_listed_crl
 from iotonboard.store.issuers import current_issuers
+from iotonboard.store.recalled import unlike_trail
 from iotonboard.store.revocations import foreign_entry, recorded_entry
+from iotonboard.store.row_subjects import subject_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from iotonboard.state.state import State
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
 _HOLD, _COMPROMISE = RevocationReason.CERTIFICATE_HOLD, RevocationReason.KEY_COMPROMISE
-_MEND = "'iotonboard health --deep' names what was changed; 'health --repair' records it again"
+_MEND = "'iotonboard health --deep' names what was changed; 'health --repair' puts it right"
 
 
 def check_changed_entry(store: Store, listed: bytes, now: bytes) -> None:
@@ -76,7 +79,7 @@ def check_recorded(store: Store) -> None:
     """Hold what the trail says was revoked since the last list against the rows that the next one is made of.
 
     Raises:
-        ConflictError: a revocation is gone, or has a weaker reason.
+        ConflictError: a revocation is gone, has a weaker reason, or a later date.
     """
     for serial, reason, _ in lost_since_list(store):
         raise ConflictError(f"{serial.hex} was revoked ({reason}), and the new CRL would not say so", hint=_MEND)
@@ -84,35 +87,76 @@ def check_recorded(store: Store) -> None:
 
 def lost_since_list(store: Store) -> list[tuple[SerialNumber, RevocationReason, datetime]]:
     """What the trail says was revoked since the last list, with its date, and no row says that is as strong."""
-    lost: dict[str, tuple[str, datetime]] = {}  # of what was revoked; who ended a hold did so in a later row
+    said: dict[str, list[tuple[str, datetime]]] = {}  # of what was revoked; who ended a hold did so in a later row
+    is_genuine = _genuine(store)
     for row in _behind_last_list(store):
         detail = json.loads(row.detail)
-        if "released" in detail:
-            lost.pop(row.serial, None)
-        elif (reason := detail.get("revoked") or detail.get("foreign")) and not _stands(store, row.serial, reason):
-            lost[row.serial] = reason, parse_moment(detail["dated"]) if "dated" in detail else row.time
-    return [  # a damaged index stops no revocation
-        (SerialNumber.from_hex(serial), RevocationReason(reason), dated)
-        for serial, (reason, dated) in lost.items()
-        if not _stands(store, serial, reason, by_index=False)
-    ]
+        if "released" in detail and is_genuine(row):
+            said.pop(row.serial, None)
+        elif reason := detail.get("revoked") or detail.get("foreign"):
+            dated = parse_moment(detail["dated"]) if "dated" in detail else row.time
+            said.setdefault(row.serial, []).append((reason, dated))
+    lost = []
+    for serial_hex, told in said.items():
+        latest = max(dated for _, dated in told)
+        for reason, dated in reversed(told):
+            stands = (_stands(store, serial_hex, reason, latest, by_index=one) for one in (True, False))
+            if not any(stands):  # a damaged index stops no revocation
+                lost.append((SerialNumber.from_hex(serial_hex), RevocationReason(reason), dated))
+                break
+    return lost
 
 
-def _stands(store: Store, serial_hex: str, reason: str, *, by_index: bool = True) -> bool:
+def _stands(store: Store, serial_hex: str, reason: str, latest: datetime, *, by_index: bool) -> bool:
     serial = SerialNumber.from_hex(serial_hex)
     entry = recorded_entry(store, serial, by_index=by_index) or foreign_entry(store, serial)
     if entry is None:
         return False
     try:
-        found, now = serial_and_reason(entry)
+        (found, now), dated = serial_and_reason(entry), entry_date(entry)
     except (PolicyError, ValueError, IndexError):
         return False
-    return found == serial and (now == reason or now.replaces(RevocationReason(reason)))
+    return found == serial and dated <= latest and (now == reason or now.replaces(RevocationReason(reason)))
+
+
+def released_since_list(store: Store) -> frozenset[str]:
+    """Serials (hex) whose hold ended behind the last list, as the trail tells in rows that only the CA's key makes."""
+    is_genuine = _genuine(store)
+    return frozenset(
+        row.serial for row in _behind_last_list(store) if "released" in json.loads(row.detail) and is_genuine(row)
+    )
+
+
+def _genuine(store: Store) -> Callable[[AuditRow], bool]:
+    """What says of a row that only the CA's key makes whether it was sealed, and by who made it."""
+    sealed = sealed_until(store)
+    forged = frozenset(audit.forged_rows(store, since_seq=audit.newest_list(store, until=sealed)))
+    return lambda row: row.seq <= sealed and row.seq not in forged
+
+
+def sealed_until(store: Store) -> int:
+    """Number of the row up to which a CA of this state sealed the trail; 0 where the seal is not to be believed."""
+    signed = audit.signed_head(store)
+    problem = seal_problem(signed, {row.id: row.der for row in current_issuers(store)})
+    return signed.head.seq if signed and not problem else 0
 
 
 def _behind_last_list(store: Store) -> Iterator[AuditRow]:
     """The trail's rows about certificates since CRLs were signed."""
-    return audit.certificate_rows(store, since_seq=audit.newest_list(store))
+    return audit.certificate_rows(store, since_seq=audit.newest_list(store, until=sealed_until(store)))
+
+
+def refuse_edited_overlaps(state: State) -> None:
+    """Refuse to sign lists on overlaps that are not as the trail says: a certificate would stay valid for longer.
+
+    Not before a revocation is signed: no seal stands in its way.
+
+    Raises:
+        ConflictError: somebody changed one.
+    """
+    for key in unlike_trail(state.store, "overlap"):
+        holder = subject_of(state.store, "overlap", key, None)
+        raise ConflictError(f"somebody changed until when the old certificate of {holder!r} is valid", hint=_MEND)
 
 
 def refuse_final(state: State, serial: SerialNumber) -> None:
@@ -127,7 +171,7 @@ def refuse_final(state: State, serial: SerialNumber) -> None:
         if entry and (reason := serial_and_reason(entry)[1]) is not _HOLD:
             message = f"{serial.hex} is on the last CRL as {reason}: that is never taken back"
             raise ConflictError(message, hint=_MEND)
-    for row in audit.certificate_rows(state.store, since_seq=audit.newest_list(state.store), serial=serial.hex):
+    for row in (row for row in _behind_last_list(state.store) if row.serial == serial.hex):
         reason = json.loads(row.detail).get("revoked", _HOLD)
         if reason != _HOLD:
             message = f"{serial.hex} was revoked as {reason} (row {row.seq} of the trail): that is never taken back"

@@ -156,6 +156,12 @@ def _print_all(
             _print(session, one, unpublished, more)
     if any(one.is_scanned for one in results if not isinstance(one, Refused)):
         session.message(DAMAGED_INDEX)
+    for one in results:
+        if not isinstance(one, Refused) and one.is_recalled:
+            session.message(
+                f"warning: rows of {one.device_id!r} are not as the audit trail says; what that says was issued is"
+                " revoked; type: iotonboard health --deep"
+            )
     if refused and len(results) > 1:
         session.message(f"{len(refused)} of {len(results)} were refused")
     return reduce(exit_code_with, refused, 0)

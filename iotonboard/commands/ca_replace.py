@@ -208,6 +208,7 @@ def _replace(
         state.record(now, "ca", serial=of_ca.hex, detail={"compromised": ca.issuer.fingerprint})
     if len(old) == len(opened.signing):
         continue_alone(state)  # no other copy of this state has the new CA
+    seal_audit(state, left, before=opened)  # what the old CA sealed counts on the new lists
     sign_crls(state, left, now)
     mark_acl(state)
     seal_settings(state, standing_values(state), now, sealer(left))

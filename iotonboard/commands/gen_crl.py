@@ -19,6 +19,7 @@ from iotonboard.ca.authority import seal_audit
 from iotonboard.ca.carry_out import publish_signed
 from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.crl_calendar import new_calendar, save_calendar
+from iotonboard.ca.recorded import refuse_edited_overlaps
 from iotonboard.errors import UsageError
 from iotonboard.state.alone import attempt, past_damage
 from iotonboard.state.erasure import apply_keep_keys, finish_erasures
@@ -78,6 +79,7 @@ def gen_crl(
 
     def sign() -> list[CrlRow]:
         with state.transaction(signing=True) as now:
+            refuse_edited_overlaps(state)
             if calendar is not None:
                 _keep_calendar(state, calendar, now)
             signed = sign_crls(state, authority, now, next_update_days=next_update_days)

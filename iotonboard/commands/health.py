@@ -28,6 +28,7 @@ from iotonboard.store.certificates import certificate_by_serial
 from iotonboard.store.damage import damage_of, rebuild_indexes
 from iotonboard.store.deliveries import open_deliveries, set_unwritten
 from iotonboard.store.pending import add_pending
+from iotonboard.store.recalled import put_back
 from iotonboard.store.revocations import drop_revocation
 from iotonboard.store.schema.expected import make_missing_indexes
 from iotonboard.store.set_aside import forget_set_aside, rows_set_aside
@@ -73,10 +74,10 @@ def repair(state: State, unlock: Unlock) -> Repaired:
     """Rebuild what the certificates, the trail and the CA key can rebuild; without a difference no key is needed.
 
     Indexes of the database are built anew first, which needs no key: all else is found by them. Revocations that the
-    database forgot are recorded again, files are written from the database, modes are set, CRL and ACL are published
-    anew. Edited and vanished rows stay: only a backup knows what they said; so does a key that is not that of its
-    certificate, and no file is written from it. Rows that were set aside are recorded in the trail, and what stands in
-    their place counts from then on.
+    database forgot are recorded again, topic rules, overlaps and retirements are put back as the trail tells them,
+    files are written from the database, modes are set, CRL and ACL are published anew. Other edited and vanished rows
+    stay: only a backup knows what they said; so does a key that is not that of its certificate, and no file is written
+    from it. Rows that were set aside are recorded in the trail, and what stands in their place counts from then on.
 
     Raises:
         KeyUnavailableError: the CA key is missing, or the passphrase does not open it.
@@ -87,17 +88,15 @@ def repair(state: State, unlock: Unlock) -> Repaired:
     differences = find_differences(state)
     if not differences:
         return Repaired(rebuilt, [])
-    authority, swapped = unlock(), list[Difference]()
+    authority = unlock()
     with state.transaction(signing=True) as now:
+        seal_audit(state, authority)  # what was broken is told before it is put right
+        put_back(state.store)
         forgotten = {one.serial for one in differences if one.repair is Repair.REVOKE and one.serial}
         listed = listed_dates(state) if forgotten else {}
         for serial in forgotten:
             _revoke_again(state, serial, now, listed.get(serial))
-        for serial in {one.serial for one in differences if one.repair is Repair.WRITE_FILES and one.serial}:
-            try:
-                _queue_files(state, authority, serial, now)
-            except KeyUnavailableError as error:
-                swapped.append(Difference("key", certificate_by_serial(state.store, serial)[1], error.message))
+        swapped = _queue_all_files(state, authority, differences, now)
         _deliver_again(state, now)
         _accept_set_aside(state, now)
         if any(one.kind == "ca" for one in differences):
@@ -150,6 +149,19 @@ def _accept_set_aside(state: State, now: datetime) -> None:
     for row in rows_set_aside(state.store):
         state.record(now, row.subject, detail={"set_aside": row.table, "key": row.key, "refused": row.refused})
     forget_set_aside(state.store)
+
+
+def _queue_all_files(
+    state: State, authority: Authority, differences: Sequence[Difference], now: datetime
+) -> list[Difference]:
+    """Queue what is to be written anew; returns which of it is not its device's."""
+    swapped = []
+    for serial in {one.serial for one in differences if one.repair is Repair.WRITE_FILES and one.serial}:
+        try:
+            _queue_files(state, authority, serial, now)
+        except KeyUnavailableError as error:
+            swapped.append(Difference("key", certificate_by_serial(state.store, serial)[1], error.message))
+    return swapped
 
 
 def _queue_files(state: State, authority: Authority, serial: SerialNumber, now: datetime) -> None:

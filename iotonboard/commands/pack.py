@@ -17,12 +17,13 @@ from iotonboard.broker.own_certificate import own_files
 from iotonboard.broker.package import ACL, CA, CRL, NEWEST_FORMAT, IssuerPart, Manifest, describe, render_package
 from iotonboard.ca.authority import seal_audit
 from iotonboard.ca.crl import sign_crls
+from iotonboard.ca.recorded import refuse_edited_overlaps
 from iotonboard.errors import IotOnboardError, Unpublished
 from iotonboard.files import PUBLIC, refuse_existing, replacing
 from iotonboard.model import to_epoch
 from iotonboard.pki import pem
 from iotonboard.pki.key_id import key_id
-from iotonboard.state.acl_file import listed_since, renew_acl
+from iotonboard.state.acl_file import listed_since, renew_acl, tell_edited_topics
 from iotonboard.state.places import Place, check_here
 from iotonboard.state.publication import publish_recorded
 from iotonboard.state.region_change import pack_change
@@ -84,6 +85,7 @@ def pack(state: State, request: Request, unlock: Unlock) -> Result:
         refuse_existing(request.out)
     authority = unlock()
     with state.transaction(signing=True) as now:
+        refuse_edited_overlaps(state)
         rows = sign_crls(state, authority, now)
         key = key_id(authority.active.issuer.certificate_der)
         counter = _count(state, key, now)
@@ -103,6 +105,7 @@ def pack(state: State, request: Request, unlock: Unlock) -> Result:
         seal_audit(state, authority)
     signers = [ca.issuer.signer for ca in authority.signing]
     unpublished = left_out + [one for one in publish_recorded(state) if one.what != "acl" or not left_out]
+    unpublished += tell_edited_topics(state, unpublished)
     with replacing(request.out, PUBLIC) as file:
         file.writelines(render_package(manifest, files, signers))
         size = file.tell()

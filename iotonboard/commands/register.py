@@ -43,6 +43,7 @@ from iotonboard.state.publication import (
 from iotonboard.state.reach import others_of
 from iotonboard.store.devices import add_device, device_named, device_record, find_device, refuse_retired
 from iotonboard.store.list_duplicates import note_seen
+from iotonboard.store.recalled import is_recalled
 from iotonboard.store.revocations import is_lost_device
 from iotonboard.store.topics import add_topic
 
@@ -214,6 +215,11 @@ def _plan(
         )
     if found:
         refuse_retired(found)
+    elif request.device_id and is_recalled(state.store, device_id):
+        raise ConflictError(
+            f"the audit trail knows {str(device_id)!r}, and the database has no such device any more",
+            hint="'iotonboard health --deep' names what was changed; restore it from the latest backup",
+        )
     if found and device_id in call.serials:
         return _existing(state, device_id, request.line, "skip")
     if found and options.if_exists != "reissue":

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from iotonboard.ca.carry_out import publish_signed, sign_waiting
 from iotonboard.model import RevocationReason
 from iotonboard.state.alone import each_alone, past_damage
-from iotonboard.state.changes import revoke_certificates
-from iotonboard.state.revocations import find_holder
+from iotonboard.state.changes import date_of_next_list, revoke_certificates
+from iotonboard.state.revocations import find_holder, revoke_recalled
 from iotonboard.store.devices import find_device, set_retired
 from iotonboard.store.issuers import crl_number
 from iotonboard.store.revocations import revocable, set_crl_due, unlisted_revocations
@@ -89,6 +89,7 @@ def _record(state: State, scan: TableScan, now: datetime, target: Target) -> Ret
     reason, earliest = RevocationReason.CESSATION_OF_OPERATION, state.read_clock().earliest
     serials = tuple(revocable(state.store, device_id, earliest, reason, by_index=is_indexed))
     revoke_certificates(state, serials, reason, now, subject=device_id)
+    serials += revoke_recalled(state, device_id, serials, reason, now, dated=date_of_next_list(state))
     set_retired(state.store, device_id, now, by_index=is_indexed)
     state.record(now, device_id, detail={"retired": True})
     return Retired(device_id, serials, changed=True, is_scanned=not is_indexed)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.broker.render import style_warning
 from iotonboard.errors import IotOnboardError
-from iotonboard.state.acl_file import acl_is_current, listed_since, mark_acl, write_acl
+from iotonboard.state.acl_file import acl_is_current, listed_since, mark_acl, tell_edited_topics, write_acl
 from iotonboard.state.alone import attempt
 from iotonboard.state.places import Place, begin_here
 from iotonboard.state.publication import EVERYTHING, publish_acl, publish_recorded
@@ -80,6 +80,7 @@ def sync_acl(
     if not check:
         steps = [step for step in EVERYTHING if is_published or step is not publish_acl]
         unpublished = publish_recorded(state, *steps)
+    unpublished += tell_edited_topics(state, unpublished)
     if reload is not None:
         unpublished += attempt("reload", str(state.config["broker.reload"]), reload)
     devices = count_devices(state.store)

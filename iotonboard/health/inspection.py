@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.errors import IotOnboardError, PolicyError, StateError
 from iotonboard.health.difference import Difference, Repair
-from iotonboard.health.row_check import check_rows, check_schema
+from iotonboard.health.row_check import check_kept_lists, check_rows, check_schema
 from iotonboard.health.trail_check import check_trail
 from iotonboard.model import from_epoch, rfc3339, to_epoch
 from iotonboard.permissions import keeps_modes
@@ -87,6 +87,7 @@ def _inspect(state: State) -> Iterator[Difference]:
     yield from _certificates(state.store)
     yield from _vanished(state.store)
     yield from _two_active(state.store, state.clock())
+    yield from check_kept_lists(state.store)
     yield from _publications(state)
     yield from _outbox(state)
     yield from _modes(state)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import IotOnboardError, StateError
 from iotonboard.health.difference import Difference, Repair
 from iotonboard.pki.facts import certificate_facts
+from iotonboard.store.compromised import compromised_cas
+from iotonboard.store.crls import issuer_of_known_crl, kept_ders, known_crl
 from iotonboard.store.row_seals import TABLES, differences
 from iotonboard.store.row_subjects import certificates_of_row, subject_of
 from iotonboard.store.schema.expected import schema_differences
@@ -40,6 +43,8 @@ def check_rows(store: Store, folded: Folded) -> Iterator[Difference]:
     """
     for seq in folded.anew:
         yield Difference("trail", f"row {seq}", "begins the seals of all rows anew: what was changed before is hidden")
+    for seq, problem in folded.broken:
+        yield Difference("trail", f"row {seq}", f"the seal before it was broken: {problem}", Repair.ACCEPT)
     for seq in folded.weakened:
         yield Difference("trail", f"row {seq}", "takes a revocation back, as no command does")
     if folded.is_sealed:
@@ -73,3 +78,14 @@ def _named(store: Store, found: RowDifference) -> Difference:
     told = f" (row {found.seq} of the trail)" if found.seq else ""
     repair = Repair.ACCEPT if found.what == "passing" else Repair.NOTHING
     return Difference("row", subject or found.table, f"{where} {_WHAT[found.what]}{told}", repair)
+
+
+def check_kept_lists(store: Store) -> Iterator[Difference]:
+    """Octets of lists that are kept, which the trail does not seal: their digests were noted when they were signed."""
+    edited = "its octets in the database are not those that were signed"
+    for issuer, number, der in kept_ders(store):
+        if known_crl(store, sha256(der).digest()) != (issuer, number):
+            yield Difference("crl", f"CRL {number}", edited)
+    for ca in compromised_cas(store):
+        if issuer_of_known_crl(store, sha256(ca.last_crl).digest()) != ca.issuer:
+            yield Difference("crl", "last CRL of a stolen CA", edited)

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.pki.verifying import statement_holds
+from iotonboard.ca.trail_seal import seal_problem, unsigned_rows
 from iotonboard.store import audit
-from iotonboard.store.audit import signed_head
 from iotonboard.store.issuers import current_issuers
 
 if TYPE_CHECKING:
-    from iotonboard.store.audit import AuditHead
     from iotonboard.store.store import Store
-
-
-# What the detail of a row tells that the CA signs with it: what it issued, released, sealed, packed, or showed.
-_NEEDS_KEY = frozenset({"fingerprint", "compromised", "released", "crl_number", "sealed", "counter", "password"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,34 +31,10 @@ def check_trail(store: Store, *, newest: int | None = None) -> TrailFinding:
     broken = audit.first_broken(store, since_seq=max(head.seq - newest, 0) if newest else 0)
     if broken is not None:
         return TrailFinding(head.seq, broken, f"row {broken} does not follow from the one before")
-    problem = _signed_head_problem(store, head)
+    signed = audit.signed_head(store)
+    problem = seal_problem(signed, {row.id: row.der for row in current_issuers(store)})
     if problem:
         return TrailFinding(head.seq, head.seq + 1, problem)
-    unsigned = _unsigned_row(store)
+    unsigned = next(unsigned_rows(store, signed), 0)
     problem = f"row {unsigned} tells what is done with the CA key alone, and the CA did not sign it" if unsigned else ""
     return TrailFinding(head.seq, unsigned, problem)
-
-
-def _unsigned_row(store: Store) -> int:
-    """Number of a row behind the signed head that the program never leaves unsigned; 0 when there is none."""
-    signed = signed_head(store)
-    for row in audit.rows(store, since_seq=signed.head.seq if signed else 0):
-        told = json.loads(row.detail).keys()
-        if (told & _NEEDS_KEY and "adopted" not in told) or (row.subject == audit.ROWS and "repaired" in told):
-            return row.seq
-    return 0
-
-
-def _signed_head_problem(store: Store, newest: AuditHead) -> str:
-    signed = signed_head(store)
-    if signed is None:
-        return "the signed head of the trail is missing"
-    certificate = next((row.der for row in current_issuers(store) if row.id == signed.issuer), None)
-    if not certificate or not statement_holds(certificate, audit.head_statement(signed.head), signed.signature):
-        return "the head of the trail was not signed by this CA"
-    seq = signed.head.seq
-    if seq > newest.seq:
-        return f"row {seq}, whose head the CA signed, is gone: the tail was cut off"
-    if audit.hash_of(store, seq) != signed.head.hash:
-        return f"row {seq} is not the one that the CA signed: the trail was rewritten"
-    return ""

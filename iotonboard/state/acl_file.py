@@ -10,7 +10,7 @@ from iotonboard.broker.region import devices_to_deny, dollar_roots, operator_acl
 from iotonboard.broker.region_keep import keep_region
 from iotonboard.broker.render import render_region_pattern, render_region_per_device, replace_region
 from iotonboard.broker.topics import parse_topic_rule
-from iotonboard.errors import PolicyError
+from iotonboard.errors import ConflictError, PolicyError, Unpublished
 from iotonboard.files import PUBLIC, write_atomic
 from iotonboard.model import from_epoch
 from iotonboard.permissions import Placement, check_plain, group_number, placement_like, user_number
@@ -18,10 +18,12 @@ from iotonboard.reading import holds, read_file, read_pieces
 from iotonboard.state.region_change import last_change, meet_region, other_copy, settle_change
 from iotonboard.store.acl_members import denied_ids, permitted_ids
 from iotonboard.store.crls import newest_update
+from iotonboard.store.recalled import recalled_topics, unlike_trail
+from iotonboard.store.row_subjects import subject_of
 from iotonboard.store.topics import extra_topics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from iotonboard.broker.region import Change, OperatorText
@@ -85,7 +87,7 @@ def _render(
         with contextlib.suppress(PolicyError):  # a region that the broker cannot read is not worth keeping
             whole = read_file(path, limit=_LARGEST)
             return keep_region(whole, operator, denied, templates, deny_roots=roots, change=change)
-    extra = extra_topics(state.store)
+    extra = recalled_topics(state.store) if edited_topics(state) else extra_topics(state.store)
     if (style or state.config["acl.style"]) == "pattern":
         region = render_region_pattern(templates, denied, extra, deny_roots=roots)
     else:
@@ -97,6 +99,27 @@ def _render(
             deny_roots=roots,
         )
     return replace_region(operator, region, change=change)
+
+
+def edited_topics(state: State) -> ConflictError | None:
+    """What to tell where topic rules of devices are not as the audit trail says; the ACL has what that says.
+
+    Where the trail cannot be asked, it has what is in the database.
+    """
+    keys = unlike_trail(state.store, "topic")
+    if not keys:
+        return None
+    names = dict.fromkeys(filter(None, (subject_of(state.store, "topic", key, None) for key in keys)))
+    return ConflictError(
+        f"somebody changed the topic rules of {', '.join(map(repr, names)) or 'devices'} in the database",
+        hint="the ACL has what was recorded; 'iotonboard health --repair' puts the database right",
+    )
+
+
+def tell_edited_topics(state: State, told: Sequence[Unpublished]) -> list[Unpublished]:
+    """The same beside what is told of the ACL already."""
+    edited = None if any(one.what == "acl" for one in told) else edited_topics(state)
+    return [Unpublished("acl", state.paths.acl, edited)] if edited else []
 
 
 def listed_since(state: State, now: datetime) -> datetime:

@@ -20,7 +20,7 @@ from iotonboard.permissions import check_plain
 from iotonboard.pki import pem
 from iotonboard.reading import file_mark
 from iotonboard.state import device_files, foreign_lists, generations, outbox, replaced_files
-from iotonboard.state.acl_file import broker_placement, mark_acl, write_acl
+from iotonboard.state.acl_file import broker_placement, edited_topics, mark_acl, write_acl
 from iotonboard.state.alone import alone, as_told, attempt
 from iotonboard.state.places import (
     SEEN_ACL,
@@ -234,6 +234,8 @@ def _write_acl(state: State) -> None:
     state.store.set_meta("acl_published", changes)
     state.store.set_meta(SEEN_ACL, file_mark(state.paths.acl))
     note_published(state, Place.ACL, changes)
+    if edited := edited_topics(state):
+        raise edited
 
 
 def publish_device_files(state: State) -> list[Unpublished]:

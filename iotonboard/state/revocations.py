@@ -6,7 +6,7 @@ That needs the database and what was named, nothing else: no key, and no file th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -18,15 +18,25 @@ from iotonboard.state.changes import date_of_next_list, revoke_certificates, rev
 from iotonboard.store.certificates import certificate_by_serial, has_certificate
 from iotonboard.store.compromised import give_up_reenrolment, lost_certificates
 from iotonboard.store.devices import device_named
-from iotonboard.store.revocations import foreign_entry, newest_revocation, revocable, revocation_of, set_crl_due
+from iotonboard.store.recalled import issued_to
+from iotonboard.store.revocations import (
+    foreign_entry,
+    newest_revocation,
+    note_lost_device,
+    recorded_entry,
+    revocable,
+    revocation_of,
+    set_crl_due,
+)
 from iotonboard.store.table_scan import TableScan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
 
-    from iotonboard.model import Target
+    from iotonboard.model import CertificateRecord, Target
     from iotonboard.state.state import State
+    from iotonboard.store.recalled import Recalled
     from iotonboard.store.store import Store
 
 
@@ -36,7 +46,8 @@ class Revoked:
 
     ``serials`` were revoked by this call: none when all were revoked before, or have expired (then there is no date).
     ``crl_number`` is that of the CRL in force that names them; ``None`` while none was signed. ``device_id`` is empty
-    where nobody knows whose certificate it is. ``is_scanned``: no index found it, so one is damaged.
+    where nobody knows whose certificate it is. ``is_scanned``: no index found it, so one is damaged. ``is_recalled``:
+    the audit trail led to certificates that no row of the device led to.
     """
 
     device_id: str
@@ -45,6 +56,7 @@ class Revoked:
     revocation_date: datetime | None
     crl_number: int | None = None
     is_scanned: bool = False
+    is_recalled: bool = False
 
 
 # Who has the certificate of a serial that the database does not know: a device, as a list proves that this CA signed;
@@ -136,6 +148,69 @@ def find_holder(store: Store, scan: TableScan, device_id: str) -> tuple[DeviceId
 
 
 def _of_device(state: State, target: Target, order: _Order) -> Revoked:
+    """Revoke what the rows of a device say, and what the trail says was issued to it and no row says any more."""
+    try:
+        told = _of_rows(state, target, order)
+    except NotFoundError:
+        if not issued_to(state.store, target.device_id):
+            raise
+        told = Revoked(target.device_id, (), order.reason, None)
+    lost = revoke_recalled(state, told.device_id, told.serials, order.reason, order.now, dated=order.dated)
+    if not lost:
+        return told
+    date = told.revocation_date if told.serials else order.dated
+    return replace(told, serials=(*told.serials, *lost), reason=order.reason, revocation_date=date, is_recalled=True)
+
+
+def revoke_recalled(
+    state: State,
+    device_id: str,
+    found: Collection[SerialNumber],
+    reason: RevocationReason,
+    now: datetime,
+    *,
+    dated: datetime,
+) -> tuple[SerialNumber, ...]:
+    """Revoke what the trail says was issued to a device, beside what its rows say (``found``); returns which.
+
+    Somebody may have renamed the device, or changed the rows of its certificates.
+    """
+    lost = [one for one in issued_to(state.store, device_id) if one.serial not in found]
+    lost = [one for one in lost if _is_lost(state, device_id, one, reason)]
+    for one in lost:
+        row = _row_of(state.store, one.serial)
+        if row and row[0].validity.not_after == one.not_after:
+            revoke_certificates(state, [one.serial], reason, now, subject=device_id, dated=dated)
+            if row[1] != device_id:  # it is denied by the name that its certificate has
+                note_lost_device(state.store, device_id, one.serial)
+        else:
+            revoke_unknown(state, one.serial, reason, now, subject=device_id, dated=dated, holder=device_id)
+    return tuple(one.serial for one in lost)
+
+
+def _is_lost(state: State, device_id: str, issued: Recalled, reason: RevocationReason) -> bool:
+    """Say whether a certificate is still valid that no row of its device leads to."""
+    store, serial = state.store, issued.serial
+    if issued.not_after is not None and issued.not_after < state.read_clock().earliest:
+        return False
+    row = _row_of(store, serial)
+    entry = recorded_entry(store, serial) or foreign_entry(store, serial)
+    if row and entry is None:
+        entry = recorded_entry(store, serial, by_index=False)
+    if entry is not None:
+        return reason.replaces(serial_and_reason(entry)[1])
+    return issued.not_after is not None or row is None or row[1] != device_id
+
+
+def _row_of(store: Store, serial: SerialNumber) -> tuple[CertificateRecord, str] | None:
+    """The row of a certificate, and whom it gives as its holder; ``None``: there is none that can be read."""
+    try:
+        return certificate_by_serial(store, serial)
+    except (NotFoundError, StateError):
+        return None
+
+
+def _of_rows(state: State, target: Target, order: _Order) -> Revoked:
     store, earliest = state.store, state.read_clock().earliest
     holder, is_indexed = find_holder(store, order.scan, target.device_id)
     _give_up(state, lost_certificates(store, holder, by_index=is_indexed), holder, order.now)

@@ -24,6 +24,7 @@ from iotonboard.store.values import octets, text
 GENESIS = bytes(32)
 ROWS = "rows"  # subject of the rows that hold digests of others (``row_seals.py``)
 OF_CALL = "of call"  # key of the mark in the detail of the rows of a call for many (``enrolment/unfinished.py``)
+TRAIL = "trail"  # subject of the rows that tell of a broken seal
 HEAD_DIGITS = 20  # 80 bits: short enough to write down, long enough that nobody makes a second trail for it
 _MARK_DIGITS = 16
 _LARGEST = 1 << 53  # number of a row that somebody counted to
@@ -59,11 +60,12 @@ class AuditHead:
 
 @dataclass(frozen=True, slots=True)
 class SignedHead:
-    """A head of the trail that a CA signed; ``issuer`` is its row."""
+    """A head of the trail that a CA signed; ``issuer`` is its row, ``found`` the hash that the row has now, if any."""
 
     head: AuditHead
     issuer: int
     signature: bytes
+    found: bytes | None = None
 
 
 def canonical(seq: int, time: int, *texts: str) -> bytes:
@@ -138,6 +140,7 @@ def append(
     )
     store.trail_head = AuditHead(seq, digest)
     store.first_own_row = store.first_own_row or seq
+    store.first_row = store.first_row or seq
 
 
 def rows(store: Store, *, since_seq: int = 0) -> Iterator[AuditRow]:
@@ -171,11 +174,17 @@ def certificate_rows(store: Store, *, since_seq: int, serial: str = "") -> Itera
     return store.each(_audit_row, query, (since_seq, serial))
 
 
-def newest_list(store: Store) -> int:
-    """Number of the row that tells of the CRL that was signed last, of those that the CA signed itself; 0: of none."""
+def newest_list(store: Store, *, until: int) -> int:
+    """Number of the row up to ``until`` that tells of the CRL that was signed last; 0: of none."""
     query = """SELECT seq FROM audit WHERE subject = 'crl' AND serial = '' AND instr(detail, '"crl_number":')
-        AND seq <= (SELECT max(seq) FROM audit_head) ORDER BY seq DESC LIMIT 1"""
-    return store.record(int, query) or 0
+        AND seq <= ? ORDER BY seq DESC LIMIT 1"""
+    return store.record(int, query, (until,)) or 0
+
+
+def forged_rows(store: Store, *, since_seq: int) -> list[int]:
+    """Numbers of rows that one after ``since_seq`` tells of: the CA's key alone makes such, and had not signed them."""
+    query = "SELECT detail FROM audit WHERE seq > ? AND subject = ? AND serial = ''"
+    return [seq for detail in store.records(json.loads, query, (since_seq, TRAIL)) for seq in detail.get("rows", ())]
 
 
 def first_broken(store: Store, *, since_seq: int = 0) -> int | None:
@@ -202,8 +211,11 @@ def head_statement(newest: AuditHead) -> bytes:
 def signed_head(store: Store) -> SignedHead | None:
     """The head of the trail that the CA signed last."""
     return store.record(
-        lambda seq, digest, issuer, signature: SignedHead(AuditHead(seq, octets(digest)), issuer, octets(signature)),
-        "SELECT seq, hash, issuer, signature FROM audit_head ORDER BY seq DESC LIMIT 1",
+        lambda seq, digest, issuer, signature, found: SignedHead(
+            AuditHead(seq, octets(digest)), issuer, octets(signature), found
+        ),
+        "SELECT h.seq, h.hash, h.issuer, h.signature, (SELECT a.hash FROM audit a WHERE a.seq = h.seq)"
+        " FROM audit_head h ORDER BY h.seq DESC LIMIT 1",
     )
 
 

@@ -141,6 +141,12 @@ def known_crl(store: Store, digest: bytes) -> tuple[int, int] | None:
     )
 
 
+def kept_ders(store: Store) -> Iterator[tuple[int, int, bytes]]:
+    """Issuer, number and octets of every list that is kept, one at a time."""
+    query = "SELECT issuer, number, der FROM crl WHERE der IS NOT NULL"
+    return store.each(lambda *row: (whole(row[0]), whole(row[1]), octets(row[2])), query)
+
+
 def crl_without_digest(store: Store, issuer: int, number: int) -> CrlRow | None:
     """The CRL of a number, without its octets, if a version signed it that remembered no digests."""
     known = "SELECT 1 FROM known_crl k WHERE (k.issuer, k.number) = (crl.issuer, crl.number)"

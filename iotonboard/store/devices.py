@@ -29,12 +29,15 @@ class DeviceRow:
 
 
 def find_device(store: Store, device_id: str, *, by_index: bool = True) -> DeviceRow | None:
-    """A device, found without regard to case; without ``by_index`` the table is read through."""
+    """A device, found without regard to case; one is retired where its row or the audit trail says so.
+
+    Without ``by_index`` the table is read through.
+    """
     scan = "" if by_index else "NOT INDEXED"
+    query = f"""SELECT d.device_id, d.retired_at IS NOT NULL OR EXISTS (SELECT 1 FROM audit a
+        WHERE a.subject = d.device_id AND a.detail = '{{"retired":true}}') FROM device d {scan} WHERE d.device_id = ?"""
     return store.record(
-        lambda spelled, is_retired: DeviceRow(DeviceId(spelled), bool(is_retired)),
-        f"SELECT device_id, retired_at IS NOT NULL FROM device {scan} WHERE device_id = ?",
-        (str(device_id),),
+        lambda spelled, is_retired: DeviceRow(DeviceId(spelled), bool(is_retired)), query, (str(device_id),)
     )
 
 

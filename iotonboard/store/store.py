@@ -41,8 +41,8 @@ class Store:
     ``moved_aside``: logs of another database that lay beside it. ``is_read_only``: its disk cannot be written, so no
     transaction begins. ``mended``: what of the schema was put right before a change (``schema/expected.py``), and
     ``unrecorded``: what of that the trail does not tell yet. ``is_rebuilt``: so it was tried with the indexes.
-    ``trail_head`` is the newest row of the audit trail where it is known, and ``first_own_row`` the first of this
-    connection; else ``None``.
+    ``trail_head`` is the newest row of the audit trail where it is known; ``first_row`` and ``first_own_row`` are the
+    first that the open transaction and this connection added; else ``None``.
     """
 
     def __init__(
@@ -54,13 +54,12 @@ class Store:
         moved_aside: tuple[str, ...] = (),
     ) -> None:
         self.path = path
-        self.moved_aside = moved_aside
-        self.is_read_only = is_read_only
+        self.moved_aside, self.is_read_only = moved_aside, is_read_only
         self.trail_head: AuditHead | None = None
+        self.first_row: int | None = None
         self.first_own_row: int | None = None
         self._connection = connection
-        self.mended: list[str] = []
-        self.unrecorded: list[str] = []
+        self.mended, self.unrecorded = list[str](), list[str]()
         self._is_watched = self.is_rebuilt = False
         self._meta: dict[str, Any] | None = None  # all single values, as long as they are known
         self._small: dict[str, list[Any]] = {}  # likewise, what was asked of tables of few rows
@@ -143,6 +142,7 @@ class Store:
             self.unrecorded.clear()
             raise
         finally:
+            self.first_row = None
             if not durable:
                 self.execute("PRAGMA synchronous = FULL")
 

@@ -20,7 +20,7 @@ def extra_topics(store: Store) -> dict[str, list[TopicRule]]:
         "SELECT d.device_id || '', t.access, t.topic FROM topic t JOIN device d ON d.id = t.device"
         " ORDER BY 1 COLLATE NOCASE, 2, 3"
     )
-    for device_id, rule in store.each(lambda device_id, *row: (device_id, _topic_rule(*row)), query):
+    for device_id, rule in store.each(lambda device_id, *row: (device_id, topic_rule(*row)), query):
         topics.setdefault(device_id, []).append(rule)
     return topics
 
@@ -28,10 +28,11 @@ def extra_topics(store: Store) -> dict[str, list[TopicRule]]:
 def device_topics(store: Store, device_id: str) -> list[TopicRule]:
     """Extra topic rules of one device."""
     query = f"SELECT access, topic FROM topic WHERE device = {_DEVICE} ORDER BY access, topic"
-    return store.records(_topic_rule, query, (device_id,))
+    return store.records(topic_rule, query, (device_id,))
 
 
-def _topic_rule(access: str, topic: str) -> TopicRule:
+def topic_rule(access: str, topic: str) -> TopicRule:
+    """A rule as its row has it."""
     return TopicRule(Access(access), topic)
 
 

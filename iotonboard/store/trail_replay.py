@@ -42,11 +42,13 @@ class Folded:
     """What was seen on the way: whether rows were sealed, and rows of the trail (numbers) that cannot be.
 
     ``anew``: that begin the seals a second time; ``weakened``: that take a revocation back as no command does.
+    ``broken``: that tell of a broken seal, and what was broken.
     """
 
     is_sealed: bool
     anew: tuple[int, ...]
     weakened: tuple[int, ...]
+    broken: tuple[tuple[int, str], ...]
 
 
 def fold_trail(store: Store) -> Folded:
@@ -54,17 +56,21 @@ def fold_trail(store: Store) -> Folded:
     store.execute("DROP TABLE IF EXISTS temp.trail")
     store.execute(_TABLE)
     row_seals.begin_fold(store)
-    is_sealed, anew, weakened = False, [], []
+    is_sealed, anew, weakened, broken = False, [], [], list[tuple[int, str]]()
     for row in audit.rows(store):
         if row.subject == audit.ROWS and not row.serial:
             _, detail = store.make_record(_said, ("", row.detail))
             if "checkpoint" in detail and is_sealed:
                 anew.append(row.seq)
             is_sealed = True
+            if "repaired" in detail:
+                broken.clear()
             row_seals.fold(store, row.seq, detail.get("rows", {}), is_repair="repaired" in detail)
+        elif row.subject == audit.TRAIL and not row.serial:
+            broken.append((row.seq, str(json.loads(row.detail).get("broken_seal"))))
         elif row.serial and row.subject != "ca" and not _fold_certificate(store, row):
             weakened.append(row.seq)
-    return Folded(is_sealed, tuple(anew), tuple(weakened))
+    return Folded(is_sealed, tuple(anew), tuple(weakened), tuple(broken))
 
 
 def _fold_certificate(store: Store, row: AuditRow) -> bool:

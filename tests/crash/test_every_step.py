@@ -53,17 +53,6 @@ def _hold(state: State) -> None:
     state.run("revoke", "a", "--reason", "certificateHold")
 
 
-def _edit_settings(state: State) -> None:
-    (state.path / "iotonboard.toml").write_text("cert_validity_days = 77\n[acl]\nstyle = 'pattern'\n")
-
-
-def _bring_receipt(state: State) -> None:
-    (dest := state.path.parent / "dest").mkdir()
-    state.run("pack", "--out", dest / "package")
-    words = ("--ca", state.ca_cert, "--dest", dest, "--user", "root", "--receipt", state.path.parent / "receipt")
-    state.run("apply", dest / "package", *words)
-
-
 _BATCH = ("register", "--count", "30", "--jobs", "2")
 _EXPORT_PEM = ("export", "a", "--format", "pem", "--out", "OUT")
 CASES = {
@@ -75,10 +64,7 @@ CASES = {
     "revoke deferred": Case(("revoke", "a", "--defer"), stride=5),
     "gen-crl": Case(("gen-crl",), prepare=lambda state: state.run("revoke", "a", "--defer"), stride=2),
     "sync-acl": Case(("sync-acl",), prepare=_touch_acl),
-    "config set": Case(("config", "set", "acl.style", "pattern"), stride=9),
-    "config accept": Case(("config", "accept"), prepare=_edit_settings, stride=13),
-    "config write": Case(("config", "write"), prepare=_edit_settings, stride=11),
-    "receipts": Case(("receipts", "RECEIPT"), prepare=_bring_receipt, stride=11),
+    "config set": Case(("config", "set", "acl.style", "pattern")),
     "accept-clock": Case(("accept-clock",)),
     "ca passwd": Case(("ca", "passwd", "--new-passphrase-file", "NEW")),
     "deliver": Case(("deliver", "a"), stride=5),
@@ -132,7 +118,6 @@ def test_killed_at_every_step(fleet: State, tmp_path: Path, request: pytest.Fixt
         state = _copy(prepared, tmp_path / str(step))
         out = state.path.parent / "out"
         places = {"NEW": str(fresh), "OUT": str(out), "AGAIN": str(out) + "-2"}
-        places |= {"RECEIPT": str(prepared.path.parent / "receipt")}
         places |= {"OLD": str(old / "ca.crt"), "LIST": str(old / "crl-1.pem")}
         words, again = ([places.get(word, word) for word in part] for part in (case.words, case.again or case.words))
         result = state.run(*words, before=die_at(step), expect=(0, 8, KILLED) if name == "batch" else (0, KILLED))
@@ -147,8 +132,6 @@ def test_killed_at_every_step(fleet: State, tmp_path: Path, request: pytest.Fixt
         if name.startswith("ca passwd"):
             state.run(*words)
             state = State(state.path, fresh)
-        if name in ("config accept", "config write"):  # until then the file differs
-            state.run(*again)
         check_invariants(state, answered=answered, with_openssl=killed == 1)
         if not name.startswith("ca passwd"):
             state.run(*again)

@@ -132,6 +132,13 @@ _LISTED = (
 # Says the same as certificate_device, and is asked for that alone (store/table_scan.py): SQLite takes an index of an
 # expression for no other query.
 _SECOND_INDEX = "CREATE INDEX certificate_device_again ON certificate(-device) WHERE device IS NOT NULL"
+# Of the trail: what was issued to whom, who was retired, and the few seals that give access by themselves.
+_TRAIL = (
+    "CREATE INDEX audit_issued ON audit(subject) WHERE serial <> ''",
+    """CREATE INDEX audit_retired ON audit(subject) WHERE detail = '{"retired":true}'""",
+    """CREATE INDEX audit_topics ON audit(seq) WHERE subject = 'rows' AND instr(detail, '"topic":')""",
+    """CREATE INDEX audit_overlaps ON audit(seq) WHERE subject = 'rows' AND instr(detail, '"overlap":')""",
+)
 
 
 def make_tables(connection: sqlite3.Connection, now: int) -> None:  # noqa: ARG001 - as every migration
@@ -140,7 +147,7 @@ def make_tables(connection: sqlite3.Connection, now: int) -> None:  # noqa: ARG0
         lines = ",\n    ".join(columns)
         options = "" if table in _HAVE_ROW_NUMBERS else " WITHOUT ROWID"
         connection.execute(f"CREATE TABLE {table} (\n    {lines}){options}")
-    for statement in (*_LISTED, _SECOND_INDEX):
+    for statement in (*_LISTED, _SECOND_INDEX, *_TRAIL):
         connection.execute(statement)
     _know_bundles(connection)
     kept = "SELECT issuer, number, der FROM crl WHERE der IS NOT NULL ORDER BY id"

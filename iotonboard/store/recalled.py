@@ -1,0 +1,121 @@
+"""What the audit trail knows of devices and of the rows that give access by themselves, found by its indexes.
+
+So a command that uses such a row holds it against the trail first, however long that is.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from iotonboard.model import SerialNumber, parse_moment, to_epoch
+from iotonboard.store import audit
+from iotonboard.store.row_seals import TABLES, digest_of
+from iotonboard.store.topics import topic_rule
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from iotonboard.model import TopicRule
+    from iotonboard.store.store import Store
+
+_BY_NAME = {table.name: table for table in TABLES}
+# But for what was taken up from a file only to be revoked, and CAs, which a device may be called as.
+_ISSUED = """a.subject = :subject AND a.serial <> '' AND instr(a.detail, '"fingerprint":')
+    AND NOT instr(a.detail, '"adopted":')
+    AND NOT EXISTS (SELECT 1 FROM issuer i WHERE hex(i.serial) GLOB '*' || a.serial)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """A certificate that the trail says was issued; ``not_after`` where it says until when."""
+
+    serial: SerialNumber
+    not_after: datetime | None
+
+
+def issued_to(store: Store, device_id: str) -> list[Recalled]:
+    """Every certificate that the trail says was issued to a device or broker, oldest first."""
+    query = f"SELECT a.serial, json_extract(a.detail, '$.not_after') FROM audit a WHERE {_ISSUED} ORDER BY a.seq"
+    return store.records(
+        lambda serial, end: Recalled(SerialNumber.from_hex(serial), parse_moment(end) if end else None),
+        query,
+        {"subject": device_id},
+    )
+
+
+def is_recalled(store: Store, device_id: str) -> bool:
+    """Say whether the trail knows a certificate that was issued to a device of this name."""
+    query = f"""SELECT 1 FROM audit a WHERE {_ISSUED}
+        AND NOT EXISTS (SELECT 1 FROM certificate c WHERE c.host = :subject) LIMIT 1"""
+    return store.row(query, {"subject": device_id}) is not None
+
+
+def recalled_topics(store: Store) -> dict[str, list[TopicRule]]:
+    """As ``topics.extra_topics``, as the trail has them: a rule is the key of its row."""
+    topics: dict[str, list[TopicRule]] = {}
+    for key, value, _ in store.each_row(_SAID.format(table="topic")):
+        device, access, topic = key.split(" ", 2)
+        device_id = store.record(str, "SELECT device_id FROM device WHERE id = ?", (device,))
+        if device_id and _digest(value):
+            topics.setdefault(device_id, []).append(store.make_record(topic_rule, (access, topic)))
+    return topics
+
+
+def unlike_trail(store: Store, table: str) -> list[str]:
+    """Keys of the rows of ``topic`` or ``overlap`` that are not as the trail says, in both directions.
+
+    None in a state of an earlier version, whose rows are not sealed yet.
+    """
+    sealed = _BY_NAME[table]
+    said = {key: _digest(value) for key, value, _ in store.each_row(_SAID.format(table=table))}
+    if not said and store.meta("rows_sealed_from") is None and not audit.has_row_seals(store):
+        return []
+    rows = store.each_row(f"SELECT {sealed.key_text('t')}, {', '.join(sealed.columns)} FROM main.{table} t")
+    found = {str(key): digest_of(row) for key, *row in rows}
+    return [key for key in sorted(found.keys() | said.keys()) if found.get(key) != said.get(key)]
+
+
+# The newest word on each row: of several, SQLite takes the columns beside max() from the row that has it.
+_SAID = """SELECT j.key, j.value, max(a.seq) FROM audit a, json_each(a.detail, '$.rows.{table}') j
+    WHERE a.subject = 'rows' AND instr(a.detail, '"{table}":') GROUP BY j.key"""
+
+
+def _digest(value: str | None) -> str | None:
+    """Of a row as the trail says it last: alone, or behind what it was before."""
+    return json.loads(value)[1] if value and value.startswith("[") else value
+
+
+def put_back(store: Store) -> None:
+    """Let topic rules, overlaps and retired devices be as the trail says again, inside the caller's transaction.
+
+    A rule is the key of its row, the end of an overlap is told by the renewal, and the digest of a row proves both.
+    """
+    for key in unlike_trail(store, "topic"):
+        statement = "INSERT INTO topic VALUES (?, ?, ?)" if _said(store, "topic", key) else _FORGET_TOPIC
+        store.execute(statement, key.split(" ", 2))
+    for key in unlike_trail(store, "overlap"):
+        _put_overlap_back(store, key, _said(store, "overlap", key))
+    retired = """SELECT max(a.time) FROM audit a WHERE a.subject = device_id AND a.detail = '{"retired":true}'"""
+    store.execute(f"UPDATE device SET retired_at = ({retired}) WHERE retired_at IS NULL AND ({retired}) IS NOT NULL")
+
+
+_FORGET_TOPIC = "DELETE FROM topic WHERE device = ? AND access = ? AND topic = ?"
+
+
+def _said(store: Store, table: str, key: str) -> str | None:
+    """The digest that the trail has of a row; ``None``: it says that there is none, or nothing."""
+    row = store.row(f"SELECT value FROM ({_SAID.format(table=table)}) WHERE key = ?", (key,))
+    return _digest(row[0]) if row else None
+
+
+def _put_overlap_back(store: Store, key: str, said: str | None) -> None:
+    if said is None:
+        store.execute("DELETE FROM overlap WHERE certificate = ?", (key,))
+        return
+    told = """SELECT json_extract(a.detail, '$.revoke_after') FROM audit a JOIN device d ON d.device_id = a.subject
+        JOIN certificate c ON c.device = d.id WHERE c.id = ? AND a.serial <> ''"""
+    ends = [None, *(to_epoch(parse_moment(end)) for (end,) in store.rows(told, (key,)) if end)]
+    for end in (end for end in ends if digest_of((int(key), end)) == said):
+        store.execute("INSERT OR REPLACE INTO overlap VALUES (?, ?)", (key, end))

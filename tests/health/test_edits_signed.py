@@ -1,0 +1,127 @@
+"""Hand edits that give access or un-revoke: nothing is signed on them, and no revocation waits for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.in_process import call
+from support.program import State
+from support.tampering import EDITS, edit, found, listed, rules, serials_of, serials_on_list
+
+OVERLAPS = ("overlap added", "overlap without an end", "overlap longer", "overlap deleted")
+# What would un-revoke, or keep a certificate valid: no list is signed on it.
+UNREVOKING = (
+    "revocation deleted", "revocation deleted before it was signed", "revocation moved",
+    "revocation on another CA's list", "revocation that waits dated later", "hold deleted", "release appended",
+    "revoked certificate expired", "entry of a list", "foreign revocation deleted", "foreign revocation changed",
+    "foreign revocation of another CA", "number of a list", "begin of a list",
+    "octets of an earlier list for the last", "octets of the last list gone", "tail cut off", "trail emptied",
+    *OVERLAPS,
+)  # fmt: skip
+TOPICS = ("topic added", "topic changed", "topic with more access", "topic of another device", "topic deleted")
+# What hides a certificate from who revokes its device.
+HIDING = (
+    "serial", "certificate expires earlier", "device renamed", "certificate deleted", "device deleted",
+    "certificate given away", "issuer of a certificate", "octets of a certificate", "certificate of a neighbour",
+)  # fmt: skip
+# What a device that is registered, or registered again, would get.
+REGISTERED = {
+    "device no longer retired": "gone",
+    "device renamed": "b",
+    "device deleted": "b",
+    "sealed settings changed": "new",
+    "sealed settings deleted": "new",
+    "seal of the settings": "new",
+    "vault": "new",
+}
+
+
+@pytest.mark.parametrize("command", ["gen-crl", "pack"])
+@pytest.mark.parametrize("name", UNREVOKING)
+def test_what_would_unrevoke_is_not_signed(plant: State, tmp_path: Path, name: str, command: str) -> None:
+    edit(plant, EDITS[name][0])
+    before = plant.crl.read_bytes()
+    words = ("--out", str(tmp_path / "package")) if command == "pack" else ()
+    refused = call(plant, command, *words)
+    assert (refused.exit_code, "health --deep" in refused.stderr) == (4, True), refused
+    assert plant.crl.read_bytes() == before
+    assert not (tmp_path / "package").exists()
+
+
+@pytest.mark.parametrize("name", [*UNREVOKING, *TOPICS])
+def test_a_revocation_goes_on_and_brings_back_what_was_taken(plant: State, name: str) -> None:
+    serials = {serials_of(plant, name)[0] for name in ("c", "a", "own", "held")}
+    edit(plant, EDITS[name][0])
+    done = call(plant, "revoke", "c")
+    assert done.exit_code == (8 if name in {*TOPICS, "tail cut off", "trail emptied"} else 0), done
+    assert serials <= listed(plant)
+
+
+@pytest.mark.parametrize("name", HIDING)
+def test_what_was_issued_to_a_device_is_revoked_with_it(plant: State, name: str) -> None:
+    (serial,) = serials_of(plant, "b")
+    edit(plant, EDITS[name][0])
+    done = call(plant, "revoke", "b", "--json")
+    assert (done.exit_code, serial in done.json["serials"], serial in listed(plant)) == (0, True, True)
+
+
+@pytest.mark.parametrize("name", ["device renamed", "certificate given away"])
+def test_a_certificate_is_listed_once_whoever_is_revoked_for_it(plant: State, name: str) -> None:
+    (serial,) = serials_of(plant, "b")
+    edit(plant, EDITS[name][0])
+    call(plant, "revoke", "b")
+    call(plant, "revoke", "evil" if name == "device renamed" else "c")
+    assert [each for each in serials_on_list(plant) if each == serial] == [serial]
+
+
+@pytest.mark.parametrize("name", TOPICS)
+def test_the_acl_has_the_topics_that_were_recorded(plant: State, tmp_path: Path, name: str) -> None:
+    before = rules(plant)
+    edit(plant, EDITS[name][0])
+    package = ("pack", "--out", str(tmp_path / "package"))
+    for words in (("sync-acl",), ("register", "new"), package):
+        done = call(plant, *words)
+        assert (done.exit_code, "somebody changed the topic rules" in done.stderr) == (8, True), done
+    assert before <= rules(plant)
+    assert not any(rule.endswith(" #") for rule in rules(plant))
+
+
+@pytest.mark.parametrize("name", REGISTERED)
+def test_no_certificate_is_issued_on_an_edited_row(plant: State, name: str) -> None:
+    edit(plant, EDITS[name][0])
+    assert call(plant, "register", REGISTERED[name], "--if-exists", "reissue").exit_code in {3, 4, 7}
+
+
+@pytest.mark.parametrize(
+    "name", ["signed head deleted", "signed head replaced", "signed head moved", "trail rewritten", "release appended",
+             "repair appended"]
+)  # fmt: skip
+def test_the_next_seal_covers_up_nothing(plant: State, name: str) -> None:
+    edit(plant, EDITS[name][0])
+    plant.run("config", "set", "cert_validity_days", "400")
+    assert any("the seal before it was broken" in one for one in found(plant)), found(plant)
+    if name == "release appended":
+        assert call(plant, "gen-crl").exit_code == 4
+
+
+@pytest.mark.parametrize(
+    "name", [*TOPICS, *(name for name in UNREVOKING if "overlap" in name), "device no longer retired"]
+)
+def test_a_repair_puts_back_what_the_trail_tells(plant: State, name: str) -> None:
+    edit(plant, EDITS[name][0])
+    plant.run("health", "--repair")
+    assert found(plant) == []
+    plant.run("gen-crl")
+    plant.run("sync-acl")
+
+
+def test_a_repair_settles_what_broke_a_seal(plant: State) -> None:
+    edit(plant, EDITS["signed head deleted"][0])
+    plant.run("health", "--repair")
+    assert found(plant) == []
+
+
+def test_a_device_may_be_called_as_a_broker_or_a_ca(plant: State) -> None:
+    plant.register("ca", "broker.test")
