@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.acl import AclSyntaxError, Effect, acl_problems, parse_acl
+from iotonboard.broker.acl_oddities import odd_lines
 from iotonboard.broker.handshake import TrustFiles, judge_handshakes
 from iotonboard.broker.openssl import NotJudgedError
 from iotonboard.broker.own_files import judge_own_files
@@ -147,6 +148,7 @@ def _read_acl(files: BrokerFiles, problems: list[Problem]) -> Acl | None:
         else:
             lost = "the broker ignores the rest" if found.effect is Effect.LOST else ""
             problems.append(Problem(path, f"acl-{found.effect.value}", str(found), lost, lost, not found.blocks))
+    problems += [Problem(path, "acl-odd", str(found), warning=True) for found in odd_lines([text])]
     try:
         return parse_acl(text, version=version)
     except AclSyntaxError:

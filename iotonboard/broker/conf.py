@@ -20,16 +20,11 @@ _CONF = """\
 # user, then send SIGHUP ('systemctl reload mosquitto'). The broker re-reads the two files then and at no
 # other time, and its own certificate and key and the CA file with them. Most of this file needs a restart.
 #
-# What fails open in Mosquitto 2.0, at SIGHUP:
-# - an ACL that is missing, unreadable or has one wrong line lets every client do everything;
-# - a CRL that is missing, empty, cut short or unreadable admits revoked devices;
-# - a revoked device that is connected stays connected; only the ACL silences it.
-# At a start each of them keeps the broker from starting. Do not send SIGHUP while it starts: it dies.
-# A CRL past its nextUpdate refuses every device.
+{at_hangup}# A revoked device that is connected stays connected; only the ACL silences it.
+# Do not send SIGHUP while it starts: it dies. A CRL past its nextUpdate refuses every device.
 
 {per_listener_settings}allow_anonymous false
-acl_file {acl_path}
-
+{access}
 {user}{own_process}listener {port}{bind_address}
 cafile {ca_path}
 certfile {cert_path}
@@ -42,6 +37,27 @@ use_identity_as_username true
 use_username_as_clientid true
 """
 
+_AT_HANGUP: dict[Version, str] = {
+    "2.0": """\
+# What fails open in Mosquitto 2.0, at SIGHUP:
+# - an ACL that is missing, unreadable or has one wrong line lets every client do everything;
+# - a CRL that is missing, empty, cut short or unreadable admits revoked devices.
+# At a start each of them keeps the broker from starting.
+""",
+    "2.1": """\
+# Mosquitto 2.1 ends at SIGHUP, and does not start, where ACL, CRL, CA file, certificate or key is missing, unreadable
+# or damaged, or the ACL is a symbolic link.
+""",
+}
+_ACCESS: dict[Version, str] = {
+    "2.0": "acl_file {acl_path}\n",
+    "2.1": """\
+acl_file {acl_path}
+# The line above goes in Mosquitto 3.0. These two say the same to 2.1 already, in its place:
+# global_plugin /usr/lib/mosquitto_acl_file.so
+# plugin_opt_acl_file {acl_path}
+""",
+}
 # 2.1 tells at every start that the line is deprecated; it is the default.
 _ONE_ACL = """\
 # One ACL for all listeners: a listener added later is not open by accident.
@@ -95,14 +111,22 @@ def render_conf(  # noqa: PLR0913 - one argument per line of the file
     pid_file = f"pid_file {pid_path}\n" if pid_path else ""
     return _CONF.format(
         **given
+        | _of_release(version, acl_path)
         | {
             "port": port,
             "user": f"user {user}\n\n" if user else "",
             "own_process": "" if is_included else _OWN_PROCESS.format(pid_file=pid_file),
-            "per_listener_settings": _ONE_ACL if version == "2.0" else "",
             "bind_address": f" {bind_address}" if bind_address else "",
         }
     )
+
+
+def _of_release(version: Version, acl_path: str) -> dict[str, str]:
+    return {
+        "at_hangup": _AT_HANGUP[version],
+        "access": _ACCESS[version].format(acl_path=acl_path),
+        "per_listener_settings": _ONE_ACL if version == "2.0" else "",
+    }
 
 
 def _check_values(given: Mapping[str, str], port: int) -> None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from iotonboard.broker.acl import Version
     from iotonboard.pki.signatures import Signer
 
 LABEL = b"iotonboard package v1\n"
@@ -69,7 +70,8 @@ class Manifest:
     ``counter`` only ever rises, for the CA ``key`` (``pki.key_id``) that issues. ``gone`` are CAs that are to go from
     the broker (SHA-256). ``acl_change`` is the number of the ACL's change; its region is a later one of those below the
     number ``acl_floor`` and of those of ``acl_before`` (number, row of the trail and mark; see ``region.Change``), and
-    ``denied`` are the devices whose access it takes away. Form 1 has none of what ``format`` stands before.
+    ``denied`` are the devices whose access it takes away. ``broker_version`` is the release of the broker that the
+    workstation knows of. Form 1 has none of what ``format`` stands before.
     """
 
     counter: int
@@ -86,6 +88,7 @@ class Manifest:
     acl_floor: int = 0
     acl_before: tuple[tuple[int, int, str], ...] = ()
     denied: tuple[str, ...] = ()
+    broker_version: Version = "2.0"
 
     def statement(self) -> bytes:
         """What is signed: the label of the form, and one line of canonical JSON: sorted keys, no blanks, ASCII."""
@@ -105,6 +108,7 @@ class Manifest:
             values |= {"format": self.format, "key": self.key, "issuers": parts, "gone": self.gone}
             values |= {"acl_change": self.acl_change, "acl_floor": self.acl_floor, "acl_before": self.acl_before}
             values["denied"] = self.denied
+            values["broker_version"] = self.broker_version
         return LABELS[self.format] + json.dumps(values, sort_keys=True, separators=(",", ":")).encode("ascii") + b"\n"
 
 
@@ -236,6 +240,7 @@ def _manifest(form: int, values: Mapping[str, Any]) -> Manifest:
         acl_floor=int(values["acl_floor"]),
         acl_before=tuple((int(number), int(row), str(mark)) for number, row, mark in values["acl_before"]),
         denied=tuple(map(str, values["denied"])),
+        broker_version="2.1" if values["broker_version"] == "2.1" else "2.0",
     )
 
 

@@ -76,7 +76,8 @@ def _reload_by_command(
     if unread and deadline is not None:
         raise BusyError(
             f"the command {command!r} has run, but nobody has read {unread[0]!r} since",
-            hint="check that it reaches the broker, and that mosquitto.conf names that file",
+            hint="check that it reaches the broker, that mosquitto.conf names that file, and that a container mounts"
+            " its folder: a file that is mounted by itself stays the old one",
         )
     return "the configured command has run; whether the broker has reloaded is not known"
 
@@ -92,7 +93,8 @@ def _reload_process(method: Method, process: Process, paths: Sequence[str], time
     if unread:
         raise BusyError(
             f"the broker (process {process.number}) lives but did not read {unread[0]!r}",
-            hint="its mosquitto.conf names another file, or sets per_listener_settings; correct that and restart it",
+            hint="its mosquitto.conf names another file, or sets per_listener_settings; or it runs in a container where"
+            " this file is mounted by itself, and stays the old one: mount its folder. Correct that and restart it",
         )
     seen = "has read its files" if watched else "has reloaded and lives; its log says whether it took the files"
     return f"the broker (process {process.number}) {seen}"
@@ -162,7 +164,7 @@ def _wait_until_done(process: Process, deadline: float) -> None:
         if not process.lives():
             raise BusyError(
                 f"the broker (process {process.number}) ended at the reload",
-                hint="start it again; its log says why it ended",
+                hint="its log says why (2.1 ends where it cannot read a file); correct that and start it again",
             )
         if not process.has_hangup("ShdPnd") and process.status().get("State", "").startswith("S"):
             return

@@ -208,9 +208,9 @@ def _check_ids(names: Sequence[str]) -> None:
             DeviceId(name)
 
 
-def style_warning(devices: int) -> str:
-    """Say what the per-device style costs with so many devices; empty below the limit."""
-    if devices < PER_DEVICE_LIMIT:
+def style_warning(devices: int, version: Version) -> str:
+    """Say what the per-device style costs with so many devices; empty below the limit, and for 2.1."""
+    if devices < PER_DEVICE_LIMIT or version != "2.0":
         return ""
     measured = ", ".join(f"{seconds:g} s with {blocks}" for blocks, seconds in FREEZE_S.items())
     return f"{devices} blocks slow the broker down: Mosquitto 2.0 serves nobody during a reload (measured: {measured})"

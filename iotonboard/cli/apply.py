@@ -37,8 +37,9 @@ def apply(
         str, typer.Option("--reload", metavar="HOW", help="pid:FILE, systemd:UNIT or command:WORDS.")
     ] = "",
     broker: Annotated[
-        Literal["mosquitto-2.0", "mosquitto-2.1"], typer.Option("--broker", help="Which broker reads the files.")
-    ] = "mosquitto-2.0",
+        Literal["mosquitto-2.0", "mosquitto-2.1"] | None,
+        typer.Option("--broker", help="Which broker reads the files; default: what the package says of it."),
+    ] = None,
     user: Annotated[
         str | None,
         typer.Option("--user", help="Whom the broker runs as. [default: mosquitto, where there is such a user]"),
@@ -86,7 +87,7 @@ def apply(
         file,
         ca,
         dest,
-        version="2.1" if broker == "mosquitto-2.1" else "2.0",
+        version=None if broker is None else "2.1" if broker == "mosquitto-2.1" else "2.0",
         user=user,
         method=parse_method(reload) if reload else None,
         timeout_s=timeout_s,

@@ -42,13 +42,15 @@ _NEVER_BEFORE = ("acl", "crl-unreadable", "ca-unreadable")
 class Request:
     """What to apply, where, and how the broker is told. ``user`` is whom the broker runs as; empty: not checked.
 
+    ``version`` is the broker's release; without one, what the package says of it.
+
     ``receipt`` names a file that takes what is in place in the end, of the machine ``host``; empty: none.
     """
 
     package: str
     ca: str
     dest: str
-    version: Version
+    version: Version | None
     user: str
     method: Method | None
     timeout_s: int
@@ -97,6 +99,7 @@ def apply(request: Request, now: datetime) -> Result:
     if request.receipt:
         check_receipt_place(request.receipt)
     package = read_package(request.package, read_anchors(request.ca))
+    request = replace(request, version=request.version or package.manifest.broker_version)
     if request.method is not None:
         find_broker(request.method, timeout_s=request.timeout_s)
     largest = 2 * max(map(len, package.files.values()))
@@ -308,7 +311,7 @@ def _judge(folder: str, files: dict[str, bytes], request: Request, now: datetime
     paths = {name: os.path.join(folder, name) for name in FILES}
     contents = {paths[name]: content for name, content in files.items()}
     where = paths[ACL], paths[CRL], paths[CA]
-    return judge_files(BrokerFiles(*where, now, request.version, request.user, contents=contents)).problems
+    return judge_files(BrokerFiles(*where, now, request.version or "2.0", request.user, contents=contents)).problems
 
 
 def _reload(request: Request, destination: Destination) -> str:

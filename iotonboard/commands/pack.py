@@ -102,6 +102,7 @@ def pack(state: State, request: Request, unlock: Unlock) -> Result:
             issuers, gone = _issuers(state, rows, now), _gone(state)
             manifest = replace(manifest, format=request.form, key=key, issuers=issuers, gone=gone)
             manifest = replace(manifest, **_acl_words(state, now))
+            manifest = replace(manifest, broker_version=state.config["broker.version"])
         seal_audit(state, authority)
     signers = [ca.issuer.signer for ca in authority.signing]
     unpublished = left_out + [one for one in publish_recorded(state) if one.what != "acl" or not left_out]

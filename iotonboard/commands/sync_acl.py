@@ -85,5 +85,5 @@ def sync_acl(
         unpublished += attempt("reload", str(state.config["broker.reload"]), reload)
     devices = count_devices(state.store)
     chosen = style or state.config["acl.style"]
-    warning = style_warning(devices) if chosen == "per-device" else ""
+    warning = style_warning(devices, state.config["broker.version"]) if chosen == "per-device" else ""
     return Result(path, chosen, devices, revoked, changed, warning), unpublished

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from iotonboard.broker.acl import AclSyntaxError, Effect, acl_problems, parse_acl
+from iotonboard.broker.acl_oddities import odd_lines
 from iotonboard.broker.topics import filter_problem, topic_matches
 from iotonboard.errors import PolicyError
 
@@ -217,3 +218,41 @@ def test_the_releases_expand_patterns_differently() -> None:
         assert not acl.allows(None, "c", "read", "c/")
     assert not acl_problems(text)
     assert [problem.line for problem in acl_problems(text, version="2.1")] == [1]
+
+
+ODD_LINES = {
+    "topic read $SYS/broker/uptime\nuser a\ntopic read x": (1, "no certificate has it"),
+    "user a\ntopic deny read x/#": (2, "'read' is a part of the topic"),
+    "user a\ntopic read wirte x/#": (2, "'wirte' is a part of the topic"),
+    "user a\ntopic read:devices/x": (2, "'read' is a part of the topic"),
+    "user a\ntopic READWRITE,x": (2, "'READWRITE' is a part of the topic"),
+    "user a\npattern read devices/%u/#": (2, "a pattern is everybody's"),
+    "user a # the dashboard": (1, "a part of the name"),
+    "user a // the dashboard": (1, "a part of the name"),
+    "user *": (1, "no wildcard for users"),
+    "user %u": (1, "no wildcard for users"),
+    'user "a"': (1, "quotes"),
+    "user a:": (1, "one name"),
+    "user a, b": (1, "one name"),
+    "user a\ntopic read x // all": (2, "a comment behind a topic"),
+    'user a\ntopic read "x/y"': (2, "quotes"),
+}
+
+
+@pytest.mark.parametrize("text", ODD_LINES)
+def test_lines_that_mean_something_else_are_named(text: str) -> None:
+    (found,) = odd_lines([text.encode()])
+    line, reason = ODD_LINES[text]
+    assert (found.line, found.effect) == (line, Effect.ODD)
+    assert reason in found.reason
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pattern read devices/%u/#\nuser Press 17\ntopic readwrite line 4/x\ntopic deny #\ntopic reader/x\ntopic x",
+        "user a\ntopic read x\n# BEGIN iotonboard: x\npattern read d/%u/#\n# END iotonboard\nuser b\ntopic read x",
+    ],
+)
+def test_lines_that_mean_what_they_say_are_not(text: str) -> None:
+    assert odd_lines([text.encode()]) == []

@@ -61,3 +61,12 @@ def test_a_value_that_would_leave_its_line_is_refused(name: str, value: str) -> 
 def test_other_values_are_checked_too(given: dict) -> None:
     with pytest.raises(PolicyError):
         render_conf(host="b", **PATHS, **given)
+
+
+def test_each_release_is_told_what_it_does_at_a_reload() -> None:
+    old, new = (render_conf(host="b", version=version, **PATHS) for version in ("2.0", "2.1"))
+    assert "fails open in Mosquitto 2.0" in old
+    assert "fails open" not in new
+    assert "ends at SIGHUP" in new
+    assert "plugin_opt_acl_file" in new
+    assert "plugin" not in old

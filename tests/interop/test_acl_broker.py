@@ -19,7 +19,7 @@ from iotonboard.broker.region import stream_operator_text
 from iotonboard.broker.render import Region, render_region_pattern, render_region_per_device, replace_region
 from iotonboard.broker.topics import parse_topic_rule
 
-from support.broker import free_port, wait_for
+from support.broker import free_port, is_ready, wait_for
 from support.tools import need
 
 LONG = "x" * 65535
@@ -231,7 +231,7 @@ class PlainBroker:
         (self.folder / "conf").write_text("\n".join(lines) + "\n")
         with (self.folder / "log").open("wb") as log:
             self.process = subprocess.Popen([need("mosquitto"), "-v", "-c", self.folder / "conf"], stderr=log)
-        wait_for(lambda: " running" in self.log or self.process.poll() is not None, lambda: self.log)
+        wait_for(lambda: is_ready(self.log) or self.process.poll() is not None, lambda: self.log)
 
     @property
     def log(self) -> str:

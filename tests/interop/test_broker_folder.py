@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from iotonboard.permissions import has_user
 
-from support.broker import free_port, wait_for
+from support.broker import free_port, is_ready, wait_for
 from support.client import connect_answer, connected, unpack
 from support.program import State
 from support.tools import need
@@ -58,7 +58,7 @@ def service(etc: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
         started.append(process)
         log = etc.parent / "lib" / "mosquitto.log"
-        wait_for(lambda: process.poll() is not None or (log.exists() and " running" in log.read_text()), "the broker")
+        wait_for(lambda: process.poll() is not None or (log.exists() and is_ready(log.read_text())), "the broker")
         assert process.poll() is None, process.stderr.read()
         return process
 

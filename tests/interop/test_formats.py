@@ -20,7 +20,7 @@ from iotonboard.delivery.formats.output import Options
 from iotonboard.delivery.formats.table import encode
 from iotonboard.pki.pem import pem_encode
 
-from support.broker import free_port, wait_for
+from support.broker import free_port, is_ready, wait_for
 from support.credentials import VECTORS, certificate_der, make_credential
 from support.peers import need_peers
 from support.tools import missing, need, run_tool
@@ -436,7 +436,7 @@ def run_mosquitto(conf: Path) -> Iterator[Path]:
     with log.open("wb") as output:
         process = subprocess.Popen([need("mosquitto"), "-v", "-c", str(conf)], stdout=output, stderr=output)
         try:
-            wait_for(lambda: "running" in log.read_text(), log.read_text)
+            wait_for(lambda: is_ready(log.read_text()), log.read_text)
             yield log
         finally:
             process.send_signal(signal.SIGTERM)

@@ -116,7 +116,7 @@ def test_a_real_broker_that_is_still_starting_is_waited_for(state: State, tmp_pa
         done = state.run("sync-acl", "--reload")
         assert DONE.search(done.stderr)
         assert broker.is_running()
-        starts, reloads = broker.log.index(" running"), broker.log.index("Reloading config")
+        starts, reloads = re.search(r"version \S+ running", broker.log).start(), broker.log.index("Reloading config")
         assert starts < reloads
     finally:
         starting.join()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from iotonboard.broker.render import style_warning
 
 from support.broker import Broker
 from support.client import connect_answer, connected, unpack
@@ -126,6 +127,24 @@ def test_a_command_that_does_not_reach_the_broker_gets_the_files_of_before_back(
     reads = f"command:cat {site.dest / 'mosquitto.acl'} {site.dest / 'crl.pem'}"
     site.apply(site.folder / "second", "--reload", reads)
     assert site.contents() != before
+
+
+def test_apply_judges_by_the_release_that_the_package_names(state: State, site: Site) -> None:
+    """What is said on the broker's machine counts more."""
+    odd = "\nuser gateway\ntopic read x\npattern read a%u/x\n"  # 2.1 expands no part of a level
+    state.acl.write_text(state.acl.read_text() + odd)
+    warns = "expanded only where they are a whole level"
+    assert warns not in str(json.loads(site.apply(site.pack("old"), "--json"))["warnings"])
+    state.run("config", "set", "broker.version", "2.1")
+    package = site.pack("new")
+    assert warns in str(json.loads(site.apply(package, "--json"))["warnings"])
+    told = json.loads(site.apply(package, "--json", "--broker", "mosquitto-2.0"))["warnings"]
+    assert warns not in str(told)
+
+
+def test_the_warning_about_many_devices_is_for_mosquitto_2_0() -> None:
+    assert "slow the broker down" in style_warning(60_000, "2.0")
+    assert style_warning(60_000, "2.1") == ""
 
 
 def test_without_a_broker_nothing_is_touched(site: Site, tmp_path: Path) -> None:

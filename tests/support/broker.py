@@ -41,6 +41,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def is_ready(log: str) -> bool:
+    """Whether a log has the line behind which signals and sockets are ready; 2.1 says before whom it runs as."""
+    return re.search(r"mosquitto version \S+ running", log) is not None
+
+
 class Broker:
     """One mosquitto process. ``state`` gains a broker certificate when it has none.
 
@@ -92,7 +97,7 @@ class Broker:
                     env=self._environment,
                 )
             # Signals and sockets are ready when this line appears; a SIGHUP before that would end the broker.
-            wait_for(lambda: not self.is_running() or " running" in self.log, lambda: f"the broker:\n{self.log}")
+            wait_for(lambda: not self.is_running() or is_ready(self.log), lambda: f"the broker:\n{self.log}")
             if self.is_running():
                 return
             if "Address already in use" not in self.log:

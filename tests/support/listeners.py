@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from support.broker import wait_for
+from support.broker import is_ready, wait_for
 from support.tools import need
 
 FILES = ("ca.crt", "crl.pem", "broker.crt", "broker.key")
@@ -83,7 +83,7 @@ class Listeners:
                     start_new_session=True,  # no terminal: as a service is started, nobody is asked for a password
                 )
             wait_for(
-                lambda: not self.is_running() or "running\n" in self.log,
+                lambda: not self.is_running() or is_ready(self.log),
                 lambda: f"the broker:\n{self.log}",
                 pause_s=0.002,
             )

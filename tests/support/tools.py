@@ -40,7 +40,9 @@ _SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "
 
 
 def find(tool: str) -> str | None:
-    """The path of a program of _TOOLS, or None."""
+    """The path of a program of _TOOLS, or None; of a broker the one that ``MOSQUITTO`` names, where it is set."""
+    if tool == "mosquitto" and (named := os.environ.get("MOSQUITTO")):
+        return shutil.which(named)
     aliases, _ = _TOOLS[tool]
     for name in (tool, *aliases):
         if path := shutil.which(name, path=_SEARCH_PATH):

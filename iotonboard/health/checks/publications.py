@@ -6,6 +6,7 @@ import os
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from iotonboard.broker.acl_oddities import odd_lines
 from iotonboard.broker.render import style_warning
 from iotonboard.ca.copies import refuse_copies
 from iotonboard.ca.crl_calendar import load_calendar
@@ -15,7 +16,7 @@ from iotonboard.health.finding import Outcome, failed, ok, warning
 from iotonboard.model import rfc3339
 from iotonboard.permissions import READER_HINT, unreadable_for
 from iotonboard.pki.pem import pem_decode_all, pem_encode
-from iotonboard.reading import read_file
+from iotonboard.reading import read_file, read_pieces
 from iotonboard.state.acl_file import acl_is_current
 from iotonboard.state.own_rules import devices_among, own_users
 from iotonboard.state.places import Place, away_places, check_here, path_of
@@ -128,16 +129,20 @@ def acl(state: State) -> Outcome:
     path, devices = state.paths.acl, count_devices(state.store)
     if not acl_is_current(state, path, state.trusted_time()):
         return failed(f"{path!r} is not what the database says", "type: iotonboard sync-acl")
-    if state.config["acl.style"] == "per-device" and (slow := style_warning(devices)):
+    version = state.config["broker.version"]
+    if state.config["acl.style"] == "per-device" and (slow := style_warning(devices, version)):
         return warning(slow, "type: iotonboard config set acl.style pattern")
     return ok("as the database says")
 
 
 def own_rules(state: State) -> Outcome:
-    """No device has the rights of a user in the operator's own rules."""
+    """No device has the rights of a user in the operator's own rules, and these mean what they say."""
     check_here(state, Place.ACL)
     path = state.paths.acl
     found = devices_among(state, own_users(path).values())
+    if not found and os.path.lexists(path) and (odd := odd_lines(read_pieces(path))):
+        more = f" (and {len(odd) - 1} more)" if odd[1:] else ""
+        return warning(f"{path!r}: {odd[0]}{more}", "type: iotonboard verify, which names them all; correct the lines")
     if not found:
         return ok("no device is a user in the operator's own rules")
     more = f" (and {len(found) - 1} more)" if found[1:] else ""
