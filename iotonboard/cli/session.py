@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from iotonboard.cli import output
+from iotonboard.cli.left_over import finish_earlier_calls
 from iotonboard.cli.person import ask_secret, host, mode_to_give, operator
 from iotonboard.cli.process import keep_secrets, take_environment
 from iotonboard.cli.settings_problems import database_lines, problem_lines, refuse_problems, trust_of, unsealed_lines
-from iotonboard.errors import ConflictError, KeyUnavailableError, NotFoundError, UnpublishedError
+from iotonboard.errors import ConflictError, IotOnboardError, KeyUnavailableError, NotFoundError, UnpublishedError
 from iotonboard.model import Caller
 from iotonboard.owner import as_caller
 from iotonboard.reading import read_file
@@ -118,10 +119,11 @@ class Session:
             self._tell_if_open(state.paths.root)
             trusted = self._tell_if_disputed(state).trusted
             if not is_urgent:
-                _finish_earlier_calls(state, trusted)
+                finish_earlier_calls(state, trusted)
             yield state
             if is_urgent:
-                _finish_earlier_calls(state, trusted)
+                with contextlib.suppress(IotOnboardError):  # what this call did is told; the next one tries it again
+                    finish_earlier_calls(state, trusted)
             for line in database_lines(state.store):
                 self.message(f"warning: {line}")
 
@@ -276,20 +278,6 @@ class Session:
         """Tell people something that is not the result."""
         if not self.quiet:
             output.write_message(f"iotonboard: {text}")
-
-
-def _finish_earlier_calls(state: State, now: datetime) -> None:
-    """Do what was left to the next command, whatever it is; most calls have nothing to do, and load nothing for it."""
-    from iotonboard.store.left_to_do import has_erasures_left, has_expired_delivery
-
-    if has_expired_delivery(state.store, now):
-        from iotonboard.state.outbox import sweep_outbox
-
-        sweep_outbox(state)
-    if has_erasures_left(state.store):
-        from iotonboard.state.erasure import finish_erasures
-
-        finish_erasures(state)
 
 
 def clock() -> datetime:
