@@ -35,7 +35,7 @@ def receipts(
     One that was taken already, or is older, changes nothing. Each file is taken alone; the first that is refused
     gives the exit code.
     """
-    from iotonboard.commands.receipts import take_receipt
+    from iotonboard.commands.receipts import silent_brokers, take_receipt
 
     exit_code = None
     with session.open_state() as state:
@@ -50,6 +50,8 @@ def receipts(
                 output.write_error(error.message, error.hint)
             else:
                 _tell(session, path, taken)
+        for host in silent_brokers(state):
+            session.message(f"warning: broker {host!r} never reported")
     return exit_code
 
 

@@ -55,7 +55,12 @@ def _values(shown: Shown) -> dict[str, object]:
                 **{key: rfc3339(moment) if moment else None for key, moment in _moments(one).items()},
                 "ca_fingerprint": one.ca_fingerprint,
                 "arrivals": [
-                    {"broker": at.broker, "in_place": at.is_there, "is_read": at.is_read, "time": rfc3339(at.time)}
+                    {
+                        "broker": at.broker,
+                        "in_place": at.is_there if at.time else None,
+                        "is_read": at.is_read if at.time else None,
+                        "time": rfc3339(at.time) if at.time else None,
+                    }
                     for at in one.arrivals
                 ],
             }

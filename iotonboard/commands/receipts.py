@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.broker.receipt import read_receipt
 from iotonboard.errors import ConflictError, PolicyError
+from iotonboard.health.arrival import never_reported
 from iotonboard.model import rfc3339
 from iotonboard.pki.key_id import key_id
 from iotonboard.store.crls import crl_without_digest, known_crl
@@ -73,6 +74,11 @@ def take_receipt(state: State, path: str) -> Taken:
         }
         state.record(now, row.broker, detail={"receipt": detail})
     return Taken(row, "taken", shown, is_back=last is not None and _is_behind(row, last))
+
+
+def silent_brokers(state: State) -> tuple[str, ...]:
+    """The brokers that have a certificate of this state, and never sent a receipt."""
+    return never_reported(state.store, state.clock())
 
 
 def _own_lists(state: State, path: str, receipt: Receipt) -> list[tuple[IssuerRow, ListInPlace]]:

@@ -76,5 +76,5 @@ def _life(state: State, certificate: CertificateRecord, issuers: dict[int, str])
         confirmed_at(store, serial),
         purged_at(store, serial),
         None if certificate.revocation else overlap_end(store, serial),
-        arrivals(store, issuer, serial) if certificate.revocation else (),
+        arrivals(store, issuer, serial, state.trusted_time()) if certificate.revocation else (),
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from iotonboard.store.brokers import live_broker_hosts
 from iotonboard.store.issuers import current_issuers
 from iotonboard.store.receipts import count_missing, listed_number, newest_missing, receipts
 
@@ -22,17 +24,20 @@ if TYPE_CHECKING:
 class Arrival:
     """Whether a revocation is on the list that ``broker`` has in place, by the receipt of a time.
 
-    ``is_read``: the broker was seen to read its files. Only then the revocation is in force for certain.
+    ``is_read``: the broker was seen to read its files. Only then the revocation is in force for certain. Without a
+    ``time`` the broker has a certificate of this state and never sent a receipt.
     """
 
     broker: str
-    time: datetime
+    time: datetime | None
     is_there: bool
     is_read: bool
 
     @property
     def text(self) -> str:
         """In words."""
+        if self.time is None:
+            return f"{self.broker} never reported"
         if not self.is_there:
             return f"not known at {self.broker}"
         return f"in force at {self.broker}" if self.is_read else f"in place at {self.broker}, not seen read"
@@ -48,14 +53,38 @@ class Behind:
     arrivals: tuple[Arrival, ...]
 
 
-def arrivals(store: Store, issuer: int, serial: SerialNumber) -> tuple[Arrival, ...]:
+def arrivals(store: Store, issuer: int, serial: SerialNumber, now: datetime) -> tuple[Arrival, ...]:
     """Where the revocation of a certificate of a CA arrived; nothing where no broker sent a receipt."""
     rows = receipts(store)
     listed = listed_number(store, serial) if rows else None
-    return tuple(
+    found = [
         Arrival(name, row.time, listed is not None and listed <= row.numbers.get(issuer, 0), row.is_read)
         for name, row in zip(_names(rows), rows, strict=True)
-    )
+    ]
+    silent = never_reported(store, now) if rows else ()
+    return (*found, *(Arrival(host, None, is_there=False, is_read=False) for host in silent))
+
+
+def never_reported(store: Store, now: datetime) -> tuple[str, ...]:
+    """The hosts of brokers with a valid certificate that never sent a receipt, by the name or its first part."""
+    known = {name.casefold() for row in receipts(store) for name in (row.broker, row.broker.partition(".")[0])}
+    hosts = (host for host in live_broker_hosts(store, now) if host.casefold() not in known)
+    return tuple(host for host in hosts if host.partition(".")[0].casefold() not in known or _is_address(host))
+
+
+def acl_behind(store: Store) -> dict[str, int]:
+    """The number of the ACL's change at each broker that has an older one than was published last."""
+    rows, newest = receipts(store), store.number("acl_published") or 0
+    return {name: row.acl_change for name, row in zip(_names(rows), rows, strict=True) if row.acl_change < newest}
+
+
+def _is_address(host: str) -> bool:
+    """Say whether it is an IP address, of which no part is a machine's name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def brokers_behind(store: Store, now: datetime) -> tuple[int, list[Behind]]:
@@ -69,7 +98,7 @@ def brokers_behind(store: Store, now: datetime) -> tuple[int, list[Behind]]:
         ]
         if missing:
             issuer, last, _ = max(missing, key=lambda one: one[1].revocation_date)
-            fates = arrivals(store, issuer, last.serial)
+            fates = arrivals(store, issuer, last.serial, now)
             found.append(Behind(name, sum(count for _, _, count in missing), last, fates))
     return len(rows), found
 

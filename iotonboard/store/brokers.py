@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from iotonboard.model import to_epoch
+
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from iotonboard.store.store import Store
 
 
@@ -34,6 +38,12 @@ def newest_broker(store: Store) -> BrokerSetup | None:
         ON c.host = b.host WHERE c.id IN (SELECT max(id) FROM certificate WHERE host IS NOT NULL GROUP BY host)
         ORDER BY c.id DESC LIMIT 1"""
     return store.record(_setup, query)
+
+
+def live_broker_hosts(store: Store, now: datetime) -> list[str]:
+    """Hosts of brokers with a certificate that is valid or will be, by name."""
+    query = "SELECT DISTINCT host FROM unrevoked_certificate WHERE host IS NOT NULL AND not_after >= ? ORDER BY host"
+    return store.records(str, query, (to_epoch(now),))
 
 
 def broker_in(store: Store, folder: str) -> str:

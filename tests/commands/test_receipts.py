@@ -243,3 +243,33 @@ def test_a_receipt_that_cannot_be_written_is_told_when_all_else_is_done(site: Si
     said = site.apply(site.pack(), "--receipt", "/proc/receipt", expect=8)
     assert "the package is in place, and there is no receipt" in said
     assert "crl.pem" in site.contents()
+
+
+def test_an_older_acl_at_a_broker_is_told_too(site: Site) -> None:
+    """A right that was taken away is on no list."""
+    site.state.run("topics", "add", "press-1", "read:plant/x")
+    site.state.run("receipts", carry(site))
+    assert health(site.state)["status"] == "ok"
+    site.state.run("topics", "remove", "press-1", "read:plant/x")
+    found = health(site.state)
+    assert (found["status"], f"of the ACL at {HERE}" in found["message"]) == ("warning", True)
+    site.state.run("receipts", carry(site, "second"))
+    assert health(site.state)["status"] == "ok"
+
+
+def test_a_broker_that_never_reported_is_named(site: Site, tmp_path: Path) -> None:
+    state = site.state
+    state.run("broker", "issue", "broker-1.plant.example")
+    state.run("broker", "issue", "broker-2")
+    state.run("revoke", "press-1")
+    assert health(state)["message"].startswith("not checked")
+    done = state.run("receipts", read_at(carry(site), tmp_path, broker="broker-1"))
+    assert "'broker-2' never reported" in done.stderr
+    assert "'broker-1" not in done.stderr
+    found = health(state)
+    assert (found["status"], found["message"]) == ("warning", "broker-2 never reported")
+    assert arrival(state, "press-1") == [True, None]
+    assert "broker-2 never reported" in state.run("show", "press-1").stdout
+    state.run("broker", "revoke", "broker-2")
+    state.run("receipts", read_at(carry(site, "second"), tmp_path, broker="broker-1"))
+    assert health(state)["status"] == "ok"

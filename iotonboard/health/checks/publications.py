@@ -11,7 +11,7 @@ from iotonboard.broker.render import style_warning
 from iotonboard.ca.copies import refuse_copies
 from iotonboard.ca.crl_calendar import load_calendar
 from iotonboard.errors import IotOnboardError
-from iotonboard.health.arrival import brokers_behind
+from iotonboard.health.arrival import acl_behind, brokers_behind, never_reported
 from iotonboard.health.finding import Outcome, failed, ok, warning
 from iotonboard.model import rfc3339
 from iotonboard.permissions import READER_HINT, unreadable_for
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _PLACES_HINT = "mount its disk; where it begins anew, type: iotonboard gen-crl --here, or sync-acl --here"
 SAMPLE = 50  # newest certificates whose files are compared
 _SIGN = "type: iotonboard gen-crl"
+_CARRY = "carry a package there, and bring its receipt back (apply --receipt FILE); then type: iotonboard receipts FILE"
 
 
 def places(state: State) -> Outcome:
@@ -107,20 +108,30 @@ def unpublished(state: State) -> Outcome:
 
 
 def receipts(state: State) -> Outcome:
-    """Every revocation is in force at each broker that sent a receipt."""
-    brokers, behind = brokers_behind(state.store, state.trusted_time())
+    """Every revocation, and the newest ACL, is in force at each broker, as its receipt says."""
+    now = state.trusted_time()
+    brokers, behind = brokers_behind(state.store, now)
     if not brokers:
         return ok("not checked: no broker sent a receipt (apply --receipt)")
     if not behind:
-        return ok(f"every revocation arrived at {brokers} broker(s)")
+        return _rest_of_receipts(state, brokers, now)
     newest = max((one for one in behind), key=lambda one: one.newest.revocation_date)
     fates = ", ".join(one.text for one in newest.arrivals)
     counts = ", ".join(f"{one.count} at {one.broker}" for one in behind)
     what = f"{newest.newest.device_id!r}, revoked {rfc3339(newest.newest.revocation_date)}: {fates}"
-    return warning(
-        f"{what}; not known in all: {counts}",
-        "carry a package there, and bring its receipt back (apply --receipt FILE); then type: iotonboard receipts FILE",
-    )
+    return warning(f"{what}; not known in all: {counts}", _CARRY)
+
+
+def _rest_of_receipts(state: State, brokers: int, now: datetime) -> Outcome:
+    """What receipts say where no revocation is missing: who has an older ACL, and who never sent one."""
+    newest = state.store.number("acl_published") or 0
+    told = [
+        f"change {number} of the ACL at {broker}, {newest} here" for broker, number in acl_behind(state.store).items()
+    ]
+    told += [f"{host} never reported" for host in never_reported(state.store, now)]
+    if told:
+        return warning(", ".join(told), _CARRY)
+    return ok(f"every revocation, and the newest ACL, arrived at {brokers} broker(s)")
 
 
 def acl(state: State) -> Outcome:
