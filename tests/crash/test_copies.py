@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 import re
+import shutil
 from itertools import permutations
 from pathlib import Path
 
 import pytest
 
 from support.copies import Copies
+from support.faults import KILLED, die_at
 from support.program import State
 
 STYLES = ("per-device", "pattern")
@@ -109,6 +111,30 @@ def test_whoever_knows_says_which_copy_goes_on(copies: Copies) -> None:
     copies.two.run("revoke", "d")
     assert copies.silent() == copies.revoked() == {"a", "b", "d"}
     assert b"topic read plant/c\n" in (copies.live / "acl").read_bytes()
+
+
+def test_restore_crl_killed_at_every_step(state: State, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """In place, beside the broker: at no moment anybody is let in, and the same command goes on."""
+    copies = Copies(state, tmp_path, "a", "b", "c")
+    copies.one.run("revoke", "a")
+    copies.two.run("revoke", "b", "--defer")
+    words = ("restore", "--crl", str(copies.live / "crl.pem"))
+    folders = (copies.live, copies.two.path.parent)
+    for folder in folders:
+        shutil.copytree(folder, tmp_path / "home" / folder.name)
+    for step in range(1, 500, 1 if request.config.getoption("--long") else 6):
+        result = copies.two.run(*words, before=die_at(step), expect=(0, KILLED))
+        assert copies.silent() == {"a", "b"}, step
+        assert copies.revoked() >= {"a"}, step
+        copies.two.run(*words)
+        assert copies.silent() == copies.revoked() == {"a", "b"}, step
+        copies.two.register("new")
+        for folder in folders:
+            shutil.rmtree(folder)
+            shutil.copytree(tmp_path / "home" / folder.name, folder)
+        if result.exit_code == 0:
+            break
+    assert step > 10
 
 
 def test_a_list_that_another_copy_put_there_in_between_is_not_written_over(state: State, tmp_path: Path) -> None:

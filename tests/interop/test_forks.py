@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from iotonboard.broker.acl import parse_acl
 
+from support.faults import KILLED, die_at
 from support.program import State
 from support.site import Site
 
@@ -200,6 +201,29 @@ def test_damage_hides_no_rule_that_somebody_wrote_there(state: State, tmp_path: 
     assert "user scada: topic read #" in site.refused(package, expect=4)
     site.apply(package, "--replace-rules")
     assert site.is_silent("press-1")
+
+
+def test_a_fork_killed_at_every_step(state: State, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    forked = Forked(state, tmp_path)
+    one, two = forked.one, forked.two
+    one.state.run("topics", "remove", "press-3", "read:plant/x")
+    one.state.run("revoke", "press-1", "--defer")
+    forked.carry()
+    two.state.run("revoke", "press-2")
+    package = two.pack("ahead")
+    shutil.copytree(one.folder, tmp_path / "home")
+    for step in range(1, 300, 1 if request.config.getoption("--long") else 6):
+        result = two.state.run(*two.words(package), before=die_at(step), expect=(4, KILLED))
+        for again in (False, True):
+            if again:
+                two.apply(package, expect=4)
+            assert EXTRA not in forked.acl, step
+            assert forked.silent() >= ({"press-1", "press-2"} if again else {"press-1"}), step
+        shutil.rmtree(one.folder)
+        shutil.copytree(tmp_path / "home", one.folder)
+        if result.exit_code == 4:
+            break
+    assert step > 10
 
 
 def test_damage_hides_no_fork(forked: Forked) -> None:
