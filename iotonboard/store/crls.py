@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from iotonboard.errors import StateError
 from iotonboard.model import SerialNumber, from_epoch, to_epoch
+from iotonboard.store.certificates import has_certificate
 from iotonboard.store.values import number as whole
 from iotonboard.store.values import octets, optional_octets
 
@@ -54,13 +55,20 @@ def count_crl_entries(store: Store, issuer: int, listed_since: datetime) -> int:
 
 
 def crl_entry(store: Store, issuer: int, listed_since: datetime, serial: SerialNumber) -> bytes | None:
-    """The one of ``crl_entries`` that the row of this serial's certificate has; ``None`` when there is none."""
+    """The one of ``crl_entries`` that the row of this serial's certificate has; ``None`` when there is none.
+
+    An index that does not find the certificate is no reason to list it a second time.
+    """
     query = (
-        "SELECT r.entry_der FROM certificate c JOIN revocation r ON r.certificate = c.id"
+        "SELECT r.entry_der FROM certificate c {} JOIN revocation r ON r.certificate = c.id"
         " WHERE c.serial = :serial AND r.not_after >= :since AND r.issuer = :issuer UNION ALL"
         " SELECT entry_der FROM foreign_revocation WHERE serial = :serial AND issuer = :issuer"
     )
-    return store.record(octets, query, {"serial": serial.octets, "since": to_epoch(listed_since), "issuer": issuer})
+    values = {"serial": serial.octets, "since": to_epoch(listed_since), "issuer": issuer}
+    found = store.record(octets, query.format(""), values)
+    if found is None and not has_certificate(store, serial):
+        return store.record(octets, query.format("NOT INDEXED"), values)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -268,6 +268,13 @@ def test_a_damaged_index_hides_no_device(state: State, index: str, how: str) -> 
         assert "index of the database is damaged" in done.stderr
 
 
+def test_a_damaged_index_lists_no_certificate_twice(state: State) -> None:
+    (serial,) = state.json("revoke", NAME)["serials"]
+    flip(state, "sqlite_autoindex_certificate_1", bytes.fromhex(serial))
+    assert state.json("revoke", NAME, "--reason", "keyCompromise")["serials"] == [serial]
+    assert state.json("gen-crl")["revoked"] == 1
+
+
 @pytest.fixture
 def forgotten(plant: State, tmp_path: Path) -> tuple[State, Path, str]:
     """A state that came back from a backup, and the results file of a device that was registered after that."""

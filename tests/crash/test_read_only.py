@@ -27,6 +27,8 @@ LOOKING = (
     ("audit", "show"),
     ("audit", "verify"),
     ("audit", "head"),
+    ("audit", "show", "--unsealed"),
+    ("broker", "list"),
     ("deliveries",),
     ("topics", "list", "press-1"),
     ("generations",),
