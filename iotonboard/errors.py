@@ -138,4 +138,4 @@ def disk_error(error: OSError, path: str, *, mend: str = "") -> IotOnboardError:
 
 
 class NotPrivateWarning(UserWarning):
-    """Something was written where a mount decides that others may read or write it."""
+    """What is written is not kept from others: a mount decides on its mode, or a key's passphrase is soon guessed."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -16,12 +17,22 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
-from iotonboard.errors import KeyUnavailableError
+from iotonboard.errors import KeyUnavailableError, NotPrivateWarning
 from iotonboard.pki import pem
-from iotonboard.pki.keys import HUMAN_ITERATIONS, RANDOM_ITERATIONS, dump_key, encrypt_key, generate_key, load_key
+from iotonboard.pki.keys import (
+    HUMAN_ITERATIONS,
+    RANDOM_ITERATIONS,
+    dump_key,
+    encrypt_key,
+    generate_key,
+    kdf_iterations,
+    load_key,
+)
 from iotonboard.pki.signatures import SoftwareSigner
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from iotonboard.ca.passphrase import Passphrase
     from iotonboard.model import KeyType
     from iotonboard.pki.keys import PrivateKey
@@ -115,9 +126,27 @@ def load_ca_key(content: bytes, passphrase: Passphrase | None) -> CaKey:
 
     Raises:
         KeyUnavailableError: it holds no key, or the passphrase does not open it.
+
+    Warns (``NotPrivateWarning``) where a passphrase that is no key file's is stretched too little.
     """
-    *first, last = passphrase.spellings if passphrase else (None,)
+    key = _load(content, passphrase.spellings if passphrase else (None,))
+    if passphrase and not passphrase.is_random_key:
+        _warn_if_quick(content)
+    return SoftwareKey(key)
+
+
+def _load(content: bytes, spellings: Sequence[bytes | None]) -> PrivateKey:
+    *first, last = spellings
     for spelling in first:
         with contextlib.suppress(KeyUnavailableError):
-            return SoftwareKey(load_key(content, spelling))
-    return SoftwareKey(load_key(content, last))
+            return load_key(content, spelling)
+    return load_key(content, last)
+
+
+def _warn_if_quick(content: bytes) -> None:
+    """Tell of a key that few rounds keep, where they are no key file's: earlier versions took more for random."""
+    for der in pem.pem_blocks("ENCRYPTED PRIVATE KEY", content):
+        rounds = kdf_iterations(der)
+        if rounds is not None and rounds < HUMAN_ITERATIONS:
+            text = f"the passphrase of the CA key can be guessed quickly ({rounds} rounds); type: iotonboard ca passwd"
+            warnings.warn(text, NotPrivateWarning, stacklevel=2)

@@ -147,7 +147,7 @@ def cell(value: str) -> str:
 
 @contextmanager
 def open_disks_told(tell: Callable[[str], object]) -> Iterator[None]:
-    """For the block, say of each disk once that what was written there cannot be kept from others."""
+    """For the block, say once of each disk, and of each key, that it is not kept from others."""
     said: set[str] = set()
 
     def show(warning: Warning | str, *_where: object) -> None:

@@ -49,7 +49,7 @@ def on_terminal(
             if not piece:
                 break
             raw += piece
-            if left and re.search(rb"passphrase[^\n]*: $", raw[answered:]):
+            if left and re.search(rb"(passphrase[^\n]*|Type yes): $", raw[answered:]):
                 answered = len(raw)
                 os.write(terminal, (left.pop(0) + "\n").encode())
     else:
@@ -124,3 +124,18 @@ def test_a_new_passphrase_is_asked_for_twice(state: State, tmp_path: os.PathLike
     raw, _, code = on_terminal(state, "init-ca", answers=["one two three four"] * 2, env=env)
     assert code == 0, raw
     assert "one two" not in raw
+
+
+def test_a_stolen_ca_is_replaced_when_a_person_says_so(state: State) -> None:
+    """A script is not asked, nor is a person who says ``--yes``."""
+    state.register("press-1")
+    words = ("ca", "replace", "--compromised")
+    raw, _, code = on_terminal(state, *words, answers=["no"], columns=200)
+    assert "Revoke everything that the CA" in raw
+    assert code == 2
+    assert state.json("show", "press-1")["status"] == "active"
+    raw, _, code = on_terminal(state, *words, answers=["yes"], columns=200)
+    assert code == 0, raw
+    assert state.json("show", "press-1")["status"] == "revoked"
+    raw, _, code = on_terminal(state, *words, "--yes", columns=200)
+    assert (code, "Revoke everything" in raw) == (0, False), raw

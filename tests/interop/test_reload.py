@@ -161,6 +161,19 @@ def test_the_outcome_is_seen_and_told(
         assert "reload mosquitto.service" not in _asked(tmp_path)
 
 
+def test_a_stolen_ca_is_replaced_and_the_broker_told(state: State, tmp_path: Path, way: str, stand_in) -> None:
+    """Also where it is not there any more: the CA is replaced all the same."""
+    state.register("press-1")
+    broker = stand_in(READS)
+    (tmp_path / "pid").write_text(f"{broker.pid}\n")
+    assert DONE.search(state.run("ca", "replace", "--compromised", "--reload").stderr)
+    broker.kill()
+    broker.wait()
+    newest = state.json("ca", "status")["cas"][-1]["ca_fingerprint"]
+    state.run("ca", "replace", newest[:16], "--compromised", "--reload", expect=(5, 8))
+    assert state.json("ca", "status")["cas"][-1]["ca_fingerprint"] != newest
+
+
 def test_a_broker_that_is_not_there_or_cannot_be_told_is_said(state: State, tmp_path: Path, way: str, stand_in) -> None:
     for text in ("0\n", "", "1\n", "4194305\n", "abc"):
         (tmp_path / "pid").write_text(text)
