@@ -171,6 +171,16 @@ def without_forks() -> None:
     os.fork = refuse
 
 
+def look_for_openssl_in(folder: Path) -> Callable[[], None]:
+    """Look for OpenSSL in this folder alone, where it may be missing or slow, and wait for it a fifth of a second."""
+    return partial(_look_for_openssl_in, str(folder))
+
+
+def _look_for_openssl_in(folder: str) -> None:
+    openssl = import_module("iotonboard.broker.openssl")
+    openssl.PLACES, openssl.TIMEOUT_S = folder, 0.2
+
+
 def mount_decides(folder: Path, *, refusing: bool) -> Callable[[], None]:
     """Have everything below a folder belong to all, as on a stick with FAT: modes and owners are the mount's.
 
