@@ -22,6 +22,7 @@ _BRIDGE_STATE = "$SYS/broker/connection/+/state"  # the only $SYS topic that cli
 _SUBSTITUTION = re.compile(r"%[uc]")
 _MIXED_SUBSTITUTION = re.compile(r"[^/]%[uc]|%[uc][^/]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_ACCESSES = frozenset(Access)
 _Expand = Callable[["AclRule"], str | None]
 _FIX_HINT = "correct the line by hand, then publish again"
 
@@ -139,14 +140,22 @@ def parse_acl(text: bytes, *, version: Version = "2.0") -> Acl:
     Raises:
         AclSyntaxError: the broker would refuse the file, or ignore a part of it; carries every such line.
     """
+    problems, acl = read_acl(text, version=version)
+    if acl is None:
+        raise AclSyntaxError([problem for problem in problems if problem.blocks])
+    return acl
+
+
+def read_acl(text: bytes, *, version: Version = "2.0") -> tuple[list[AclProblem], Acl | None]:
+    """Find what ``acl_problems`` finds, and read the file on the way; ``None`` where ``parse_acl`` would raise."""
     problems, rules = _read(text, version)
-    if blocking := [problem for problem in problems if problem.blocks]:
-        raise AclSyntaxError(blocking)
+    if any(problem.blocks for problem in problems):
+        return problems, None
     users: dict[str, list[AclRule]] = {}
     for rule in rules:
         if rule.user is not None:
             users.setdefault(rule.user, []).append(rule)
-    return Acl(
+    return problems, Acl(
         version=version,
         general=tuple(rule for rule in rules if rule.user is None and not rule.is_pattern),
         users={name: tuple(own) for name, own in users.items()},
@@ -225,7 +234,7 @@ def _rule_problem(access: str, topic: str, rest: str, version: Version | None) -
     """Say what is wrong with a rule; ``version`` is None for ``topic`` lines, which expand nothing."""
     if not rest:
         return "a rule without a topic", Effect.REFUSED
-    if access not in set(Access):
+    if access not in _ACCESSES:
         return f"{access[:40]!r} is none of read, write, readwrite, deny", Effect.REFUSED
     if reason := filter_problem(topic):
         return reason, Effect.REFUSED
@@ -234,7 +243,7 @@ def _rule_problem(access: str, topic: str, rest: str, version: Version | None) -
 
 def _odd_rule(topic: str, rest: str, version: Version | None) -> str:
     """Say what a rule means that it does not look like."""
-    if rest in set(Access):
+    if rest in _ACCESSES:
         return f"the topic is missing: the broker reads this as readwrite for the topic {rest!r}"
     if version is None and _SUBSTITUTION.search(topic):
         return "%u and %c are expanded in 'pattern' lines only"

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from iotonboard.broker.acl import AclSyntaxError, Effect, acl_problems, parse_acl
+from iotonboard.broker.acl import Effect, read_acl
 from iotonboard.broker.acl_oddities import odd_lines
 from iotonboard.broker.handshake import TrustFiles, judge_handshakes
 from iotonboard.broker.openssl import NotJudgedError
@@ -142,17 +142,15 @@ def _read_acl(files: BrokerFiles, problems: list[Problem]) -> Acl | None:
     text = _read(path, "acl-unreadable", ADMITS_EVERYTHING, files, problems)
     if text is None:
         return None
-    for found in acl_problems(text, version=version):
+    found_problems, acl = read_acl(text, version=version)
+    for found in found_problems:
         if found.effect is Effect.REFUSED:
             problems.append(unusable(path, "acl-syntax", str(found), ADMITS_EVERYTHING, version))
         else:
             lost = "the broker ignores the rest" if found.effect is Effect.LOST else ""
             problems.append(Problem(path, f"acl-{found.effect.value}", str(found), lost, lost, not found.blocks))
     problems += [Problem(path, "acl-odd", str(found), warning=True) for found in odd_lines([text])]
-    try:
-        return parse_acl(text, version=version)
-    except AclSyntaxError:
-        return None
+    return acl
 
 
 def _as_the_broker_stands(verdict: Verdict, problems: Sequence[Problem], *, has_list: bool) -> ClientVerdicts:

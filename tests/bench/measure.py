@@ -140,7 +140,7 @@ class State:
         if not folder.exists():
             folder.mkdir(parents=True)
             self.call("init-ca", "--generate-key-file", self.key_file, unlocked=False)
-            self.call("config", "set", "acl.style", "pattern", unlocked=False)
+            self.call("config", "set", "acl.style", "pattern")
 
     @property
     def database(self) -> Path:

@@ -24,6 +24,7 @@ from measure import PROGRAM, Case, State, install, kept_or_temporary
 from peers import many_devices, one_device
 from single import startup, stream, without_bytecode
 from size import crl, large
+from verify import verify
 
 
 def groups(state: State, folder: Path, states: Path, options: argparse.Namespace) -> dict[str, list[Case]]:
@@ -37,6 +38,7 @@ def groups(state: State, folder: Path, states: Path, options: argparse.Namespace
         "batches": batches(state, folder, 2000 if quick else 5000),
         "memory": memory(state, folder, 5000 if quick else 50_000),
         "size": large(state, states, folder, devices),
+        "verify": verify(state, states, folder, tuple(size for size in (100_000, 1_000_000) if size <= devices)),
         "crl": [crl(state, states, folder, size) for size in (100_000, 1_000_000) if size <= devices],
     }
 
