@@ -71,6 +71,7 @@ TABLES = (
         "erased_at",
     )),
     Sealed("receipt", ("id",), ("id", "certificate", "confirmed_at", "proved")),
+    Sealed("bundle", _CERTIFICATE, ("certificate", "sha256")),
     Sealed("purge", _CERTIFICATE, ("certificate", "purged_at")),
     # Without its octets, which are large, and signed; known_crl has their digest.
     Sealed("crl", ("id",), (

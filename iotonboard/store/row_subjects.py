@@ -9,7 +9,7 @@ from iotonboard.store import audit
 if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
-_BY_CERTIFICATE = frozenset({"certificate", "revocation", "overlap", "purge", "released", "reenrolment"})
+_BY_CERTIFICATE = frozenset({"bundle", "certificate", "revocation", "overlap", "purge", "released", "reenrolment"})
 _HOLDER = "SELECT coalesce(d.device_id, c.host) FROM certificate c LEFT JOIN device d ON d.id = c.device WHERE c.id = "
 _QUERIES = {
     "device": "SELECT device_id FROM device WHERE id = ?",

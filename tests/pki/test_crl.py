@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from iotonboard.errors import LintError, PolicyError
 from iotonboard.model import KeyType, RevocationReason, SerialNumber
-from iotonboard.pki.crl import check_crl, crl_facts, revoked_entries, sign_crl
+from iotonboard.pki.crl import check_crl, crl_facts, find_entry, revoked_entries, sign_crl
 from iotonboard.pki.crl_entry import encode_entry
 
 from support.pki import NOW, device, issuer, key
@@ -110,3 +110,18 @@ def test_foreign_lists_without_number_or_with_other_reasons() -> None:
     revoked = revoked.add_extension(x509.CRLReason(x509.ReasonFlags.ca_compromise), critical=False)
     with pytest.raises(PolicyError, match="cACompromise"):
         list(revoked_entries(foreign(x509.CertificateRevocationListBuilder().add_revoked_certificate(revoked.build()))))
+
+
+def test_the_entry_of_a_serial_is_found_among_those_that_hold_its_octets() -> None:
+    dates = [NOW - timedelta(days=number) for number in range(3)]
+    # The octets of the first serial stand inside of the second, and those of a date inside of the third.
+    wanted = SerialNumber.from_hex("0102")
+    within = SerialNumber.from_hex("33" + "02020102" + "44")
+    dated = SerialNumber(int.from_bytes(b"\x17\x0d2611010000", "big"))
+    held = RevocationReason.CERTIFICATE_HOLD
+    entries = [encode_entry(one, date, held) for one, date in zip((within, dated, wanted), dates, strict=True)]
+    for some in (entries, entries[::-1]):
+        list_der = crl(entries=some)
+        assert [find_entry(list_der, one) for one in (within, dated, wanted)] == entries
+        assert find_entry(list_der, SerialNumber.from_hex("0103")) is None
+    assert find_entry(crl(entries=entries[:2]), wanted) is None

@@ -250,6 +250,8 @@ EDITS: dict[str, tuple[Edit, str]] = {
     "receipt proved": ("UPDATE receipt SET proved = 1 - proved", " c:"),
     "receipt of another day": ("UPDATE receipt SET confirmed_at = 1", " c:"),
     "receipt of another device": (f"UPDATE receipt SET certificate = {B}", " b:"),
+    "bundle exchanged": (f"UPDATE bundle SET sha256 = zeroblob(32) WHERE certificate = {B}", " b:"),
+    "bundle of another device": (f"UPDATE bundle SET certificate = 999 WHERE certificate = {B}", " b:"),
     "purge added": (f"INSERT INTO purge VALUES ({B}, 1)", " b:"),
     "purge deleted": ("DELETE FROM purge", " bare:"),
     "purge of another day": ("UPDATE purge SET purged_at = 1", " bare:"),

@@ -20,6 +20,7 @@ from iotonboard.store.damage import damage_of
 from iotonboard.store.devices import count_devices
 from iotonboard.store.issuers import current_issuers
 from iotonboard.store.lock_probe import lock_keeps_others_out
+from iotonboard.store.schema.expected import schema_differences
 from iotonboard.store.set_aside import rows_set_aside
 
 if TYPE_CHECKING:
@@ -65,6 +66,15 @@ def locks(state: State) -> Outcome:
     if not holds:
         return failed(f"locks do not work in {os.path.dirname(state.paths.database)!r}", ELSEWHERE)
     return ok("a child process was kept out")
+
+
+def schema(state: State) -> Outcome:
+    """Nothing works on the rows behind the program's back: each table, index, view and trigger is the program's."""
+    found = schema_differences(state.store)
+    if not found:
+        return ok("all as the program made it")
+    named = "; ".join(f"{one.kind} {one.name!r} {one.what}" for one in found[:SHOWN_ROWS])
+    return failed(named, "take out what is not the program's; 'iotonboard health --repair' makes missing indexes anew")
 
 
 def set_aside(state: State) -> Outcome:

@@ -29,6 +29,7 @@ class Check:
 
 CHECKS = (
     Check("database", "SQLite finds the database sound", machine.database),
+    Check("schema", "each table, index, view and trigger of the database is the program's", machine.schema),
     Check("locks", "another process is kept out while one writes, and the disk is no share", machine.locks),
     Check("set-aside", "every row of an older version could be brought forward", machine.set_aside),
     Check("clock", "the clock agrees with the last recorded event", machine.clock),
