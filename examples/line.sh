@@ -15,7 +15,7 @@ stop() { printf 'line.sh: %s\n' "$*" >&2; exit "${code:-1}"; }
 # The text of one key of a JSON object that stands on one line; values here hold no quotes.
 field() { sed -n "s/.*\"$1\": \"\([^\"]*\)\".*/\1/p" <<<"$2"; }
 
-# One call per device. The exit code says what the script has to do; the table is in the README.
+# One call per device. The exit code says what the script has to do; the table is in 'iotonboard help scripts'.
 register_by_call() {
     local id=$1 attempt answer
     for attempt in 1 2 3; do

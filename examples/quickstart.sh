@@ -104,4 +104,4 @@ step "The desk"
 run list
 run health
 echo
-echo "That was the whole way. Next: README.md, 'First day: a run-through'."
+echo "That was the whole way. Next: iotonboard help first-day."

@@ -25,7 +25,7 @@ PLAIN_NAMES = (
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the long versions of the tests too")
-    parser.addoption("--rewrite", action="store_true", help="write what the run-book prints into the README")
+    parser.addoption("--rewrite", action="store_true", help="write what the run-book prints into the guide")
 
 
 _MEMORY = "/dev/shm"

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 from typer.main import get_command, get_command_from_info, get_group
 
 from iotonboard import __version__
+from iotonboard.cli.help_command import HelpfulGroup, meant
 from iotonboard.cli.output import discard, write_error, write_unpublished
 from iotonboard.errors import BusyError, IotOnboardError, UnpublishedError, UsageError
 
@@ -28,6 +29,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "Set up": {
         "init-ca": "Make a state directory with a new CA.",
         "config": "Show and change settings.",
+        "help": "Show this, one verb, or a page of the guide; write man pages.",
     },
     "Devices": {
         "register": "Register devices: key, certificate and bundle.",
@@ -72,12 +74,11 @@ GROUPS: dict[str, dict[str, str]] = {
     },
 }
 VERBS = tuple(verb for verbs in GROUPS.values() for verb in verbs)
-_WIDEST = max(map(len, VERBS))
 _MAY_BE_EMPTY = ("--", "--name", "--organization")
 
 
-class VerbGroup(TyperGroup):
-    """A group whose commands are loaded when they are called."""
+class VerbGroup(HelpfulGroup):
+    """All verbs; each is loaded when it is called."""
 
     def list_commands(self, _ctx: Any) -> list[str]:
         """Every verb, in the order of the overview."""
@@ -93,16 +94,16 @@ class VerbGroup(TyperGroup):
         (info,) = app.registered_commands
         return get_command_from_info(info, pretty_exceptions_short=False, rich_markup_mode=None)
 
-    def format_commands(self, _ctx: Any, formatter: Any) -> None:
-        """Write the overview without loading any verb."""
-        for title, verbs in GROUPS.items():
-            with formatter.section(title):
-                formatter.write_dl([(verb.ljust(_WIDEST), about) for verb, about in verbs.items()])
+    def get_help(self, ctx: Any) -> str:
+        """The overview, without loading any verb."""
+        from iotonboard.cli.help_text import overview_page
+
+        return overview_page(self, ctx, GROUPS)
 
 
 app = typer.Typer(
     cls=VerbGroup,
-    no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode=None,  # keeps rich out of start-up
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -117,12 +118,15 @@ def _print_version(value: bool) -> None:
 
 @app.callback(epilog="Start with: iotonboard init-ca --common-name 'My Factory CA'")
 def overview(
+    context: typer.Context,
     _version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+        typer.Option("--version", "-V", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
     """Offline PKI for IoT devices: certificates, bundles, CRL and ACL for a Mosquitto broker."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def run(argv: Sequence[str] | None = None) -> int:
@@ -130,7 +134,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     _make_streams_safe()
     words = sys.argv[1:] if argv is None else list(argv)
     # The options that install completion stand before any verb; a call that begins with one can do without them.
-    make = get_group if words and words[0] in VERBS else get_command
+    make = get_group if words and words[0] in VERBS and words[0] != "help" else get_command
     try:
         code = make(app).main(args=_with_homes(words), prog_name="iotonboard", standalone_mode=False)
     except UnpublishedError as error:
@@ -140,9 +144,7 @@ def run(argv: Sequence[str] | None = None) -> int:
         write_error(error.message, error.hint)
         return error.exit_code
     except typer.TyperException as error:
-        context = getattr(error, "ctx", None)
-        hint = f"'{context.command_path} --help' shows the options" if context else ""
-        write_error(error.format_message(), hint)
+        write_error(error.format_message(), _what_was_meant(error))
         return 2
     except (typer.Abort, KeyboardInterrupt):
         write_error("interrupted", "run the same command again: what was done stays done")
@@ -154,6 +156,17 @@ def run(argv: Sequence[str] | None = None) -> int:
         write_error(f"cannot write the result: {error.strerror}", "free some space there; what was done stays done")
         return BusyError.exit_code
     return code if isinstance(code, int) else 0
+
+
+def _what_was_meant(error: Any) -> str:
+    """A hint for a call that the parser refused: what is spelled alike, or where the options stand."""
+    context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
+    choices = [str(getattr(each, "value", each)) for each in getattr(getattr(parameter, "type", None), "choices", ())]
+    if context is None:
+        return ""
+    if choices and (typed := re.search(r"'([^']*)' is not one of", error.format_message())):
+        return meant(typed[1], choices, context.command_path)
+    return f"'{context.command_path} --help' shows the options"
 
 
 def _with_homes(words: Sequence[str]) -> list[str]:

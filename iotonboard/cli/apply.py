@@ -20,6 +20,7 @@ app = typer.Typer()
     app,
     "apply",
     example="iotonboard apply plant4.iotpkg --ca ca.crt --dest /etc/mosquitto/iotonboard --reload systemd:mosquitto",
+    needs_state=False,
 )
 def apply(
     session: Session,

@@ -41,7 +41,12 @@ def password(
     return told.end()
 
 
-@verb(app, "open", example="iotonboard bundle open creds.zip --out ./press-17 --password-file press-17.pass")
+@verb(
+    app,
+    "open",
+    example="iotonboard bundle open creds.zip --out ./press-17 --password-file press-17.pass",
+    needs_state=False,
+)
 def open_bundle(
     session: Session,
     bundle: Annotated[str, typer.Argument(metavar="FILE", help="The creds.zip.")],

@@ -12,7 +12,7 @@ _SHOWN = 200
 
 def complete_device_id(ctx: typer.Context, incomplete: str) -> list[str]:
     """Ids that begin with what was typed."""
-    from iotonboard.cli.session import DEFAULT_STATE
+    from iotonboard.cli.general_options import DEFAULT_STATE
     from iotonboard.errors import IotOnboardError
     from iotonboard.state.layout import resolve_paths
     from iotonboard.state.recorded_settings import load_settings

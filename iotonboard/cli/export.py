@@ -29,7 +29,9 @@ def export(
     id_column: IdColumnOption = "",
     format_name: Annotated[
         str,
-        typer.Option("--format", help="zip, pem, ...; 'zip' is encrypted.", autocompletion=complete_format),
+        typer.Option(
+            "--format", metavar="FORMAT", help="zip, pem, ...; 'zip' is encrypted.", autocompletion=complete_format
+        ),
     ] = "zip",
     out: Annotated[
         str | None, typer.Option("--out", metavar="PATH", help="File or folder; '-' is stdout; for a list a folder.")

@@ -72,7 +72,9 @@ def register(
     ] = None,
     format_name: Annotated[
         str | None,
-        typer.Option("--format", help="Write credentials in this format too.", autocompletion=complete_format),
+        typer.Option(
+            "--format", metavar="FORMAT", help="Write credentials in this format too.", autocompletion=complete_format
+        ),
     ] = None,
     out: Annotated[
         str | None, typer.Option("--out", metavar="DIR", help="Where --format writes; one file or folder a device.")

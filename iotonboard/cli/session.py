@@ -11,11 +11,13 @@ import signal
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from iotonboard.cli import output
+from iotonboard.cli.general_options import COMMON, DEFAULT_STATE, OF_A_STATE
+from iotonboard.cli.help_command import HelpfulGroup, VerbCommand
 from iotonboard.cli.left_over import finish_earlier_calls
 from iotonboard.cli.person import ask_secret, host, mode_to_give, operator
 from iotonboard.cli.process import keep_secrets, take_environment
@@ -38,36 +40,10 @@ if TYPE_CHECKING:
     from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
 
-DEFAULT_STATE = "./iotonboard-state"
 RELOAD_NEXT = "next: reload the broker (kill -HUP, or systemctl reload mosquitto)"
 _FIRST, _LAST = datetime(1952, 1, 1, tzinfo=UTC), datetime(9800, 1, 1, tzinfo=UTC)
 _MAX_PASSPHRASE_FILE = 1 << 16
 _PASSPHRASE_HINT = "name its file with --passphrase-file or IOTONBOARD_PASSPHRASE_FILE"
-
-StateOption = Annotated[
-    str, typer.Option("--state", envvar="IOTONBOARD_STATE", metavar="DIR", help="The state directory.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no messages, only results and errors.")]
-VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say more about what is done.")]
-PlainOption = Annotated[bool, typer.Option("--plain", help="Plain, tab-separated lines on a terminal too.")]
-PassphraseOption = Annotated[
-    str | None,
-    typer.Option(
-        "--passphrase-file",
-        envvar="IOTONBOARD_PASSPHRASE_FILE",
-        metavar="FILE",
-        help="File whose first line opens the CA key; '-' reads stdin.",
-    ),
-]
-COMMON = {
-    "state": (StateOption, DEFAULT_STATE),
-    "json": (JsonOption, False),
-    "quiet": (QuietOption, False),
-    "verbose": (VerboseOption, False),
-    "plain": (PlainOption, False),
-    "passphrase_file": (PassphraseOption, None),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,35 +262,43 @@ def clock() -> datetime:
 
 
 def group(name: str, about: str, *, example: str) -> typer.Typer:
-    """A verb that has verbs of its own below it."""
-    return typer.Typer(
+    """A verb that has verbs of its own below it; called without one of them it shows them."""
+    app = typer.Typer(
         name=name,
-        help=about,
-        epilog=f"Example: {example}",
+        cls=HelpfulGroup,
         rich_markup_mode=None,
-        no_args_is_help=True,
+        invoke_without_command=True,
+        subcommand_metavar="VERB ...",
         add_completion=False,
     )
 
+    @app.callback(help=about, epilog=f"Example: {example}")
+    def overview(context: typer.Context) -> None:
+        if context.invoked_subcommand is None:
+            typer.echo(context.get_help())
+
+    return app
+
 
 def verb(
-    app: typer.Typer, name: str, *, example: str
+    app: typer.Typer, name: str, *, example: str, needs_state: bool = True
 ) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
     """Register a handler under ``name`` and give it the common options, handed over as a ``Session``."""
     command = f"{app.info.name} {name}" if isinstance(app.info.name, str) else name
+    general = {key: given for key, given in COMMON.items() if needs_state or key not in OF_A_STATE}
 
     def decorate(handler: Callable[..., int | None]) -> Callable[..., int | None]:
         signature = inspect.signature(handler, eval_str=True)
         own = [parameter for parameter in signature.parameters.values() if parameter.name != "session"]
         common = [
             inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-            for key, (annotation, default) in COMMON.items()
+            for key, (annotation, default) in general.items()
         ]
         parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + common
 
         @functools.wraps(handler)
         def run(**values: Any) -> int | None:
-            given = {key: values.pop(key) for key in COMMON}
+            given = {key: values.pop(key, default) for key, (_, default) in COMMON.items()}
             root = given.pop("state")
             if given.pop("plain"):
                 output.use_plain()
@@ -332,7 +316,8 @@ def verb(
 
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {}  # the signature has them, evaluated; typer would evaluate these three times more
-        app.command(name, epilog=f"Example: {example}", context_settings={"help_option_names": ["-h", "--help"]})(run)
+        settings = {"help_option_names": ["-h", "--help"]}
+        app.command(name, cls=VerbCommand, epilog=f"Example: {example}", context_settings=settings)(run)
         return handler
 
     return decorate

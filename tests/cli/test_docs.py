@@ -1,8 +1,4 @@
-"""What the documents say is what the program does: commands, options, help texts and the run-through.
-
-``PYTHONPATH=.:tests python tests/cli/test_docs.py`` writes the help texts into the README, between their markers
-``<!-- help: VERB -->``.
-"""
+"""What README and guide say is what the program does: commands, options and the run-through."""
 
 from __future__ import annotations
 
@@ -17,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from support.program import PROJECT, program_environment, run_cli
+from support.program import PROJECT, program_environment
 
 README = PROJECT / "README.md"
+GUIDE = sorted((PROJECT / "iotonboard" / "guide").glob("*.md"))
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-HELP = re.compile(r"(<!-- help: (?P<verb>[\w -]*?) ?-->\n+```\w*\n)(?P<text>.*?)(^```$)", re.MULTILINE | re.DOTALL)
 # What is a command on the workstation of an operator, and not here.
 ELSEWHERE = re.compile(r"/media/|\.\.\.|XXXX")
 
@@ -31,11 +27,6 @@ def load_group() -> Any:
     from typer.main import get_command
 
     return get_command(app)
-
-
-def help_text(verb: str) -> str:
-    text = run_cli(*verb.split(), "--help", env={"COLUMNS": "80"}).stdout
-    return "\n".join(line.rstrip() for line in text.splitlines()).strip() + "\n"
 
 
 def verb_names() -> list[str]:
@@ -73,7 +64,7 @@ def commands_in(text: str) -> list[str]:
 def documented() -> list[tuple[str, str]]:
     """(where, command line) of every command in the documents and examples."""
     found = []
-    for path in [README, *sorted((PROJECT / "docs").rglob("*.md")), *sorted((PROJECT / "examples").rglob("*.md"))]:
+    for path in [README, *GUIDE]:
         for language, block in BLOCK.findall(path.read_text(encoding="utf-8")):
             if language == "console":  # the other lines are what was printed
                 joined = block.replace("\\\n", " ").splitlines()
@@ -92,7 +83,7 @@ def test_commands_are_found_in_a_text() -> None:
     text = "$ iotonboard list --json | head # all\nA=1 iotonboard gen-crl && x/iotonboard show \\\n  a >out\n"
     text += "# iotonboard no\nexit 1 # iotonboard no\n"
     assert commands_in(text) == ["list --json", "gen-crl", "show    a"]
-    assert len([where for where, _ in DOCUMENTED if where == "README.md"]) >= 10
+    assert len([where for where, _ in DOCUMENTED if where == "first-day.md"]) >= 8
 
 
 @pytest.mark.parametrize(("where", "line"), DOCUMENTED, ids=[f"{where}: {line}"[:70] for where, line in DOCUMENTED])
@@ -147,14 +138,14 @@ def test_a_command_in_a_hint_is_one(where: str, line: str) -> None:
             assert word.rstrip(",.") in options, f"{where} names {word}, which {words[0]} does not have"
 
 
-def test_every_option_the_readme_names_exists() -> None:
+def test_every_option_that_the_documents_name_exists() -> None:
     group = load_group()
     options = {"--help", "--version", "--install-completion", "--show-completion"}
     for verb in verb_names():
         command = group.get_command(None, verb)
         for each in (command, *(command.get_command(None, name) for name in getattr(command, "commands", {}))):
             options |= {option for parameter in each.params for option in parameter.opts}
-    prose = BLOCK.sub("", README.read_text(encoding="utf-8"))
+    prose = BLOCK.sub("", "\n".join(path.read_text(encoding="utf-8") for path in (README, *GUIDE)))
     named = {
         word for span in re.findall(r"`([^`\n]+)`", prose) for word in re.findall(r"(?<![\w-])--[a-z][a-z-]+", span)
     }
@@ -172,45 +163,55 @@ def test_every_option_the_readme_names_exists() -> None:
     assert named - foreign <= options
 
 
-def test_the_readme_names_every_verb() -> None:
-    text = README.read_text(encoding="utf-8")
+def test_the_guide_names_every_verb() -> None:
+    text = "\n".join(path.read_text(encoding="utf-8") for path in GUIDE)
     assert [verb for verb in verb_names() if f"`{verb}" not in text and f"iotonboard {verb}" not in text] == []
 
 
-@pytest.mark.parametrize("verb", ["", *verb_names()])
-def test_the_help_text_in_the_readme_is_the_programs(verb: str) -> None:
-    blocks = {match["verb"]: match["text"] for match in HELP.finditer(README.read_text(encoding="utf-8"))}
-    if verb not in blocks:
-        pytest.skip(f"the README does not show the help of {verb}")
-    assert blocks[verb] == help_text(verb), "type: PYTHONPATH=.:tests python tests/cli/test_docs.py"
+def test_the_readme_is_short_and_links_every_page_of_the_guide() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert text.count("\n") <= 160
+    assert [path.stem for path in GUIDE if f"(iotonboard/guide/{path.name})" not in text] == []
+    links = re.findall(r"\]\(([^)#:]+)\)", text)
+    assert [link for link in links if not (PROJECT / link).exists()] == []
 
 
-def test_the_exit_codes_in_the_readme_are_the_programs() -> None:
+def test_every_page_of_the_guide_is_a_topic() -> None:
+    from iotonboard.cli.guide import TOPICS
+
+    assert sorted(TOPICS) == [path.stem for path in GUIDE]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in (README, *GUIDE))
+    named = set(re.findall(r"`iotonboard help ([a-z][a-z-]*)`", text))
+    assert named <= {*TOPICS, *verb_names(), "options"}
+
+
+def test_the_exit_codes_in_the_guide_are_the_programs() -> None:
     from iotonboard import errors
 
-    named = {int(code) for code in re.findall(r"^\| (\d+) \|", README.read_text(encoding="utf-8"), re.MULTILINE)}
+    text = (PROJECT / "iotonboard" / "guide" / "scripts.md").read_text(encoding="utf-8")
+    named = {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
     raised = {each.exit_code for each in vars(errors).values() if hasattr(each, "exit_code")}
     assert named >= raised | {0, 130}
 
 
-def test_the_settings_in_the_readme_are_the_programs() -> None:
+def test_the_settings_in_the_guide_are_the_programs() -> None:
     from iotonboard.state.config import PLAIN_NAMES, SETTINGS
 
-    rows = re.findall(r"^\| `([A-Z_]+)` \| `(\w+)` \| `?([^|`]+)", README.read_text(encoding="utf-8"), re.MULTILINE)
+    text = (PROJECT / "iotonboard" / "guide" / "settings.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([A-Z_]+)` \| `(\w+)` \| `?([^|`]+)", text, re.MULTILINE)
     assert [name for name, _, _ in rows] == list(PLAIN_NAMES)
     for name, key, default in rows:
         assert key == name.lower()
         assert default.split()[0] == str(SETTINGS[key].default)
 
 
-def test_the_run_through_works_as_it_is_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("document", ["README.md", "iotonboard/guide/first-day.md"])
+def test_the_run_through_works_as_it_is_written(document: str, tmp_path: Path) -> None:
     """A newcomer types the first day's commands, one after the other, in a fresh folder."""
-    text = README.read_text(encoding="utf-8")
-    day = text[text.index("## First day") :]
-    day = day[: day.index("\n## ", 5)]
+    day = (PROJECT / document).read_text(encoding="utf-8")
     lines = [line for language, block in BLOCK.findall(day) if language == "console" for line in block.splitlines()]
     typed = [line.removeprefix("$ ") for line in lines if line.startswith("$ ") and not ELSEWHERE.search(line)]
-    assert len(typed) >= 8
+    assert len(typed) >= 7
     folder = tmp_path / "bin"
     folder.mkdir()
     (folder / "iotonboard").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m iotonboard "$@"\n')
@@ -228,13 +229,3 @@ def test_the_run_through_works_as_it_is_written(tmp_path: Path) -> None:
         timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def write_help_texts() -> None:
-    """Put the program's help texts between the markers of the README."""
-    text = README.read_text(encoding="utf-8")
-    README.write_text(HELP.sub(lambda match: match[1] + help_text(match["verb"]) + match[4], text), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    write_help_texts()

@@ -1,6 +1,6 @@
-"""The officer's run-book in the README is typed as it stands, beside a real broker, and prints what stands there.
+"""The officer's run-book in the guide is typed as it stands, beside a real broker, and prints what stands there.
 
-``pytest tests/cli/test_runbook.py --rewrite`` writes what was printed into the README.
+``pytest tests/cli/test_runbook.py --rewrite`` writes what was printed into the guide.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import pytest
 from support.clock import fake_time
 from support.program import PROJECT, State, program_environment
 
-README = PROJECT / "README.md"
+PAGE = PROJECT / "iotonboard" / "guide" / "officer.md"
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CHANGING = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ|(?<=process )\d+|(?<=package )\d+|\d+(?= days left)")
 UNSEEN = "has reloaded and lives; its log says whether it took the files"  # where a disk does not record who read
-LATER = "### An expired CRL"  # from here on it is later
+LATER = "## An expired CRL"  # from here on it is later
 AHEAD = "+60d"
 
 
 def run_book() -> str:
-    text = README.read_text(encoding="utf-8")
-    begin = text.index("### Every week")
-    return text[begin : text.index("### What a reload does", begin)]
+    text = PAGE.read_text(encoding="utf-8")
+    begin = text.index("## Every week")
+    return text[begin : text.index("## Keeping the state safe", begin)]
 
 
 @pytest.fixture
@@ -54,12 +54,12 @@ def test_the_run_book_prints_what_it_says(
     clock = {**fake_time(AHEAD), "NO_FAKE_STAT": "1"}
     book = soon + LATER + _typed(later, places, state, clock)
     if request.config.getoption("--rewrite"):
-        README.write_text(README.read_text(encoding="utf-8").replace(run_book(), book), encoding="utf-8")
+        PAGE.write_text(PAGE.read_text(encoding="utf-8").replace(run_book(), book), encoding="utf-8")
     assert CHANGING.sub("*", book) == CHANGING.sub("*", run_book()), "run this test with --rewrite"
 
 
 def _prepare(state: State, tmp_path: Path, dest: Path) -> dict[str, str]:
-    """Devices, and a broker's machine that got its files long ago; returns the README's places and ours."""
+    """Devices, and a broker's machine that got its files long ago; returns the page's places and ours."""
     state.run("register", "press-17", "press-18", "--no-bundle")
     (tmp_path / "usb").mkdir()
     state.run("pack", "--out", tmp_path / "first")

@@ -25,7 +25,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def openssl_verifies(state: State, manifest: Path, tmp_path: Path, *, is_ed25519: bool) -> bool:
-    """The commands of the README."""
+    """The commands of the guide (formats)."""
     public = tmp_path / "ca.pub"
     words = [need("openssl"), "x509", "-in", state.ca_cert, "-noout", "-pubkey", "-out", public]
     subprocess.run(words, check=True, capture_output=True)

@@ -1,0 +1,51 @@
+"""The pages of the guide, which lie in the package: the machine has no network."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.resources import files
+
+# In the order in which one reads them.
+TOPICS = {
+    "first-day": "CA, broker, devices, revocation, step by step; what lies where in the state",
+    "scripts": "exit codes, JSON, streams, device lists: the contract for line scripts",
+    "settings": "where a setting comes from; topics, places, what is sealed",
+    "formats": "credentials for devices; backups, packages, receipts",
+    "hand-over": "deliveries, confirmation, purge, labels",
+    "officer": "run-books: every week, an emergency, backups, an older copy, a stolen CA key",
+    "brokers": "a broker here and elsewhere, verify, what a reload does, packages",
+    "years": "renewal, expiry, repair, retirement, a new CA",
+    "air-gap": "installing without a network",
+    "security": "what is promised, and what is not",
+    "promises": "what was tried by force, how often, with the command",
+    "performance": "measured beside what you would use instead",
+    "design": "what the program is built on, and the reason of each choice",
+}
+_WIDEST = 100  # columns of a page on a terminal
+
+
+def topics() -> list[str]:
+    """The names of the pages."""
+    return list(TOPICS)
+
+
+def read_page(topic: str) -> str:
+    """The text of a page, Markdown."""
+    return files("iotonboard").joinpath("guide", f"{topic}.md").read_text(encoding="utf-8")
+
+
+def show_page(topic: str) -> None:
+    """Show a page: set and in the pager on a terminal, and as it stands elsewhere."""
+    text = read_page(topic)
+    if not sys.stdout.isatty():
+        sys.stdout.write(text)
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    os.environ.setdefault("LESS", "FRX")  # colours, and no pager for what fits
+    console = Console()
+    console.width = min(console.width, _WIDEST)
+    with console.pager(styles=not console.no_color):
+        console.print(Markdown(text, hyperlinks=False))
