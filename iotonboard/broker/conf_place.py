@@ -54,6 +54,11 @@ def conf_place(folder: str) -> ConfPlace:
     if any(name == "include_dir" and os.path.realpath(value) == os.path.realpath(included) for name, value in options):
         said = dict(options)
         return ConfPlace(os.path.join(parent, _INCLUDED), main, said.get("pid_file", ""), said.get("user", ""))
+    return own_place(folder)
+
+
+def own_place(folder: str) -> ConfPlace:
+    """The configuration in the folder itself."""
     own = os.path.join(folder, CONF_NAME)
     return ConfPlace(own, own)
 

@@ -39,6 +39,9 @@ def issue(
             "--for", metavar="DIR", help="Make a whole folder for a broker on this machine, and publish there."
         ),
     ] = "",
+    seen_as: Annotated[
+        str, typer.Option("--as", metavar="PATH", help="That folder's path in the broker's container.")
+    ] = "",
     user: Annotated[str, typer.Option("--user", help="Whom that broker runs as. [default: mosquitto]")] = "",
     csr: Annotated[
         str | None, typer.Option("--csr", metavar="FILE", help="Certify the key of this request ('apply --prepare').")
@@ -72,7 +75,7 @@ def issue(
     if user and not for_dir and csr is not None:
         raise UsageError("--user goes with a folder", hint="name it with --for")
     request = Request(
-        hosts or (), port, validity_days, key_type, plain_key, _read_csr(csr) if csr else None, for_dir, user
+        hosts or (), port, validity_days, key_type, plain_key, _read_csr(csr) if csr else None, for_dir, user, seen_as
     )
     with session.open_state() as state:
         result = issue_broker(state, request, session.unlocker(state))

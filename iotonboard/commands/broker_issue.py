@@ -93,7 +93,7 @@ def issue_broker(state: State, request: Request, unlock: Unlock) -> Result:
     plan = plan_broker(state, request)
     folder, settings = None, None
     if plan.setup.folder:
-        folder = find_folder(plan.setup.folder, request.user or state.config["broker.user"])
+        folder = find_folder(plan.setup.folder, request.user or state.config["broker.user"], plan.setup.seen_as)
         settings = settings_for(state, folder)
     check_conf(state, plan.setup, folder)
     authority = unlock()
@@ -114,7 +114,7 @@ def issue_broker(state: State, request: Request, unlock: Unlock) -> Result:
         state = settings.applied(state)
     unpublished = publish(state, *EVERYTHING)
     _write_plain_key(state, plan, folder, issued)
-    config = write_conf(state, plan.setup, plan.port_before, folder)
+    config = write_conf(state, plan.setup, plan.setup_before, folder)
     refuse_unpublished(unpublished)
     changed = tuple(settings.changed) if settings else ()
     fingerprint = ca.issuer.fingerprint
@@ -132,6 +132,7 @@ def _record(state: State, plan: BrokerPlan, new: NewCertificate, issuer: int, no
         "plain_key": setup.has_plain_key,
         "port": setup.port,
         "folder": setup.folder,
+        "seen_as": setup.seen_as,
     }
     state.record(now, setup.host, serial=new.serial.hex, detail=detail)
 

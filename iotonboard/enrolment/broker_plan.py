@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import NotFoundError, PolicyError
+from iotonboard.errors import NotFoundError, PolicyError, UsageError
 from iotonboard.model import KeyType
 from iotonboard.pki.csr import parse_csr, requested_names
 from iotonboard.pki.facts import certificate_facts
@@ -32,7 +32,7 @@ class Request:
     """What is asked for; what is ``None`` or empty stays as it was.
 
     ``csr`` is a request of a key that was made elsewhere; ``folder`` is one on this machine, for a broker that runs as
-    ``user``.
+    ``user``, and ``seen_as`` its path there, in a container.
     """
 
     hosts: Sequence[str]
@@ -43,6 +43,7 @@ class Request:
     csr: bytes | None = field(default=None, repr=False)
     folder: str = ""
     user: str = ""
+    seen_as: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +51,14 @@ class BrokerPlan:
     """The next certificate: its names, the broker's setup, and the type of its key.
 
     ``spki_der`` is of a key that was made elsewhere. ``changes`` says what is otherwise than it was, and
-    ``port_before`` was the port.
+    ``setup_before`` is how it was set up.
     """
 
     names: tuple[str, ...]
     setup: BrokerSetup
     key_type: KeyType
     spki_der: bytes | None
-    port_before: int
+    setup_before: BrokerSetup
     changes: tuple[str, ...]
 
 
@@ -86,11 +87,10 @@ def plan_broker(state: State, request: Request) -> BrokerPlan:
     else:
         key_type = request.key_type or _type_before(before) or _default_type(state)
     old = broker_setup(store, host)
-    port_before = old.port if old else DEFAULT_PORT
     changes = _changes(before, old, names, setup, key_type) if before else ()
     if setup.folder and (holder := broker_in(store, setup.folder)) not in {"", host}:
         changes = (*changes, f"broker of the folder: {holder} became {host}")
-    return BrokerPlan(names, setup, key_type, spki_der, port_before, changes)
+    return BrokerPlan(names, setup, key_type, spki_der, old or replace(setup, port=DEFAULT_PORT), changes)
 
 
 def newest_names(store: Store, host: str) -> tuple[str, ...]:
@@ -128,6 +128,7 @@ def _setup(state: State, request: Request, host: str) -> BrokerSetup:
     # A copy of the state that was restored for a drill publishes elsewhere, and leaves the folder alone.
     is_here = bool(old.folder) and os.path.dirname(state.paths.acl) == old.folder
     refuse_no_text("--for", request.folder)
+    refuse_no_text("--as", request.seen_as)
     folder = os.path.abspath(request.folder) if request.folder else old.folder if is_here else ""
     is_elsewhere = request.csr is not None
     return BrokerSetup(
@@ -135,7 +136,20 @@ def _setup(state: State, request: Request, host: str) -> BrokerSetup:
         request.port or old.port,
         has_plain_key=not is_elsewhere and (old.has_plain_key if request.plain_key is None else request.plain_key),
         folder="" if is_elsewhere else folder,
+        seen_as=_seen_as(request.seen_as, old.seen_as, folder),
     )
+
+
+def _seen_as(asked: str, before: str, folder: str) -> str:
+    """The folder's path in a container; the path that it has here stands for none."""
+    if not folder:
+        if asked:
+            raise UsageError("--as goes with a folder", hint="name that one with --for")
+        return ""
+    if asked and not asked.startswith("/"):
+        raise PolicyError(f"{asked!r} is no path in a container", hint="write it from its root: /mosquitto/config")
+    path = asked.rstrip("/") if asked else before
+    return "" if path == folder else path
 
 
 def _default_type(state: State) -> KeyType:
@@ -186,4 +200,6 @@ def _changes(
         told.append("key in the clear: " + ("also" if setup.has_plain_key else "no longer written"))
     if old and old.folder and old.folder != setup.folder:
         told.append(f"folder: {old.folder} became {setup.folder or 'none'}")
+    if old and old.seen_as != setup.seen_as:
+        told.append(f"in its container: {old.seen_as or 'the same path'} became {setup.seen_as or 'the same path'}")
     return tuple(told)

@@ -40,7 +40,7 @@ def check_conf(state: State, setup: BrokerSetup, folder: BrokerFolder | None) ->
     _render(state, setup, folder, setup.port, state.config["broker.version"])
 
 
-def write_conf(state: State, setup: BrokerSetup, port_before: int, folder: BrokerFolder | None) -> ConfResult:
+def write_conf(state: State, setup: BrokerSetup, before: BrokerSetup, folder: BrokerFolder | None) -> ConfResult:
     """Write the configuration; one that is not as the program wrote it stays as it is.
 
     Raises:
@@ -48,20 +48,23 @@ def write_conf(state: State, setup: BrokerSetup, port_before: int, folder: Broke
         BusyError: the disk refuses.
     """
     place = _place(state, setup, folder)
+    start = folder.start if folder else place.start
     text = _render(state, setup, folder, setup.port, state.config["broker.version"])
     if os.path.lexists(place.path):
         check_plain(place.path)
         found = read_file(place.path, limit=_LIMIT)
+        folders = [replace(folder, seen_as=one) for one in (setup.seen_as, before.seen_as)] if folder else [None]
         ours = (
-            _body(_render(state, replace(setup, has_plain_key=has_plain_key), folder, port, version))
+            _body(_render(state, replace(setup, has_plain_key=has_plain_key), as_seen, port, version))
             for has_plain_key in (True, False)
-            for port in (setup.port, port_before)
+            for port in (setup.port, before.port)
             for version in get_args(Version)
+            for as_seen in folders
         )
         if found == text or _body(found) not in ours:
-            return ConfResult(place.path, place.start, found == text)
+            return ConfResult(place.path, start, found == text)
     write_atomic(place.path, text, PUBLIC)
-    return ConfResult(place.path, place.start, is_current=True)
+    return ConfResult(place.path, start, is_current=True)
 
 
 def _body(text: bytes) -> bytes:
@@ -79,13 +82,13 @@ def _place(state: State, setup: BrokerSetup, folder: BrokerFolder | None) -> Con
 def _render(state: State, setup: BrokerSetup, folder: BrokerFolder | None, port: int, version: Version) -> bytes:
     own = state.paths.broker(setup.host)
     plain_key = os.path.join(own.path, "broker-plain.key") if setup.has_plain_key else own.key
-    published = folder.published if folder else {}
+    published = {key: folder.seen(path) for key, path in folder.published.items()} if folder else {}
     text = render_conf(
         host=setup.host,
         port=port,
         ca_path=published.get("broker_ca_file", state.paths.ca_for_broker),
-        cert_path=folder.certificate if folder else own.certificate,
-        key_path=folder.key if folder else plain_key,
+        cert_path=folder.seen(folder.certificate) if folder else own.certificate,
+        key_path=folder.seen(folder.key) if folder else plain_key,
         crl_path=published.get("broker_crl_file", state.paths.crl),
         acl_path=published.get("broker_acl_file", state.paths.acl),
         user=_other_user(folder.user) if folder and not folder.place.user else "",

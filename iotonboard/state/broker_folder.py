@@ -17,7 +17,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from iotonboard.broker.conf_place import ConfPlace, conf_place
+from iotonboard.broker.conf_place import ConfPlace, conf_place, own_place
 from iotonboard.errors import ConflictError, NotFoundError, PolicyError
 from iotonboard.files import make_dir, write_atomic, write_together
 from iotonboard.owner import Owner, is_working_as_owner
@@ -41,11 +41,26 @@ _MODE = "0640"  # with the broker's user as owner: Mosquitto 2.1 says nothing of
 
 @dataclass(frozen=True, slots=True)
 class BrokerFolder:
-    """A folder on this machine, whom its broker runs as, and where the configuration belongs."""
+    """A folder on this machine, whom its broker runs as, and where the configuration belongs.
+
+    ``seen_as`` is the folder's path as the broker sees it; empty: the same.
+    """
 
     path: str
     user: str
     place: ConfPlace
+    seen_as: str = ""
+
+    def seen(self, path: str) -> str:
+        """How the broker sees a file in the folder."""
+        return (self.seen_as or self.path) + path[len(self.path) :]
+
+    @property
+    def start(self) -> str:
+        """What starts the broker with its configuration."""
+        if not self.seen_as:
+            return self.place.start
+        return f"restart the container, with the folder {self.path} mounted at {self.seen_as}"
 
     @property
     def certificate(self) -> str:
@@ -84,10 +99,11 @@ def _default_user() -> str:
     return Owner(os.geteuid(), 0).name if os.getuid() else "mosquitto"
 
 
-def find_folder(path: str, user: str) -> BrokerFolder:
+def find_folder(path: str, user: str, seen_as: str = "") -> BrokerFolder:
     """Look at a folder, which is made later where it is not there.
 
-    Without a ``user`` it is whom a broker becomes that is started by whoever runs the program.
+    Without a ``user`` it is whom a broker becomes that is started by whoever runs the program. With ``seen_as``, in a
+    container, no other file than the folder's own is the broker's configuration.
 
     Raises:
         NotFoundError: there is no such user, or no folder to make it in.
@@ -96,7 +112,7 @@ def find_folder(path: str, user: str) -> BrokerFolder:
         PolicyError: the broker's user could not get at its files, or this call cannot give them to it.
     """
     path = os.path.abspath(path)
-    place = conf_place(path)
+    place = own_place(path) if seen_as else conf_place(path)
     user = user or place.user or _default_user()
     if place.user and user != place.user:
         raise ConflictError(f"{place.main!r} says user {place.user!r}", hint=f"name that one: --user {place.user}")
@@ -121,7 +137,7 @@ def find_folder(path: str, user: str) -> BrokerFolder:
             f"user {user!r} could not read files in {path!r}: {reason}",
             hint="choose a folder that it can get to, such as /etc/mosquitto/iotonboard, or open that one: chmod o+x",
         )
-    return BrokerFolder(path, user, place)
+    return BrokerFolder(path, user, place, seen_as)
 
 
 def settings_for(state: State, folder: BrokerFolder) -> FolderSettings:
@@ -131,7 +147,9 @@ def settings_for(state: State, folder: BrokerFolder) -> FolderSettings:
         ConflictError: one of them is set to something else already.
         PolicyError: one file would be used for two things, or the settings file cannot be read.
     """
-    wanted: dict[str, Any] = {**folder.published, "broker.user": folder.user, "broker.conf": folder.place.main}
+    wanted: dict[str, Any] = {**folder.published, "broker.user": folder.user}
+    if not folder.seen_as:  # else its paths mean nothing here
+        wanted["broker.conf"] = folder.place.main
     standing = standing_values(state)
     for key, value in wanted.items():
         found = state.config.settings[key]

@@ -77,7 +77,7 @@ TABLES = (
     Sealed("crl", ("id",), (
         "id", "generation", "issuer", "number", "this_update", "next_update", "revoked", "created_at",
     )),
-    Sealed("broker", ("host",), ("host", "port", "has_plain_key", "folder")),
+    Sealed("broker", ("host",), ("host", "port", "has_plain_key", "folder", "seen_as")),
     # Without the list's octets, as above.
     Sealed("compromised_ca", ("issuer",), (
         "issuer", "replaced_at", "anchors", "old_signature", "new_signature",

@@ -330,3 +330,25 @@ def test_a_reload_that_fails_is_told_and_what_was_done_stays(state: State) -> No
         assert "no way to reload the broker is configured" in told.stderr
         assert "press-1" in told.stdout
     assert state.json("topics", "list", "press-1")["topics"] == ["read:plant/x"]
+
+
+def test_in_a_container_the_configuration_has_the_paths_that_the_broker_sees(state: State, folder: Path) -> None:
+    made = issue_for(state, folder, "--as", "/mosquitto/config/")
+    conf = (folder / "mosquitto.conf").read_text()
+    for line in (
+        "cafile /mosquitto/config/ca.crt", "certfile /mosquitto/config/broker.crt", "acl_file /mosquitto/config/mosq",
+        "keyfile /mosquitto/config/broker.key", "crlfile /mosquitto/config/crl.pem",
+    ):  # fmt: skip
+        assert line in conf
+    assert str(folder) not in conf
+    assert made["config"] == str(folder / "mosquitto.conf")
+    assert "broker.conf" not in made["settings"]
+    host = made["host"]
+    again = state.run("broker", "issue", host)
+    assert f"{folder} mounted at /mosquitto/config" in again.stderr
+    assert (folder / "mosquitto.conf").read_text() == conf
+    said = state.json("broker", "issue", host, "--as", folder)
+    assert "in its container: /mosquitto/config became the same path" in said["changes"]
+    assert f"cafile {folder}/ca.crt" in (folder / "mosquitto.conf").read_text()
+    assert "from its root" in state.run("broker", "issue", host, "--as", "config", expect=6).stderr
+    assert "--for" in state.run("broker", "issue", "other.local", "--as", "/x", expect=2).stderr

@@ -49,12 +49,13 @@ TABLES: dict[str, tuple[str, ...]] = {
         octets("signature"),
         time("created_at"),
     ),
-    # How brokers were set up last; ``folder`` on this machine, or nothing.
+    # How brokers were set up last; ``folder`` on this machine, or nothing; ``seen_as`` in its container.
     "broker": (
         text("host", 1, 255, "PRIMARY KEY"),
         number("port", 1, 65535),
         number("has_plain_key", 0, 1),
         text("folder"),
+        text("seen_as"),
     ),
     # CAs whose key somebody stole: their last CRL, the file of anchors that followed with what both keys signed of it.
     "compromised_ca": (
