@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from iotonboard.ca.ca_key import MAX_KEY_FILE_OCTETS, CaKey, load_ca_key
 from iotonboard.ca.trail_seal import seal_problem, unsigned_rows
 from iotonboard.ca.vault import VAULT_KEY_OCTETS, Vault
-from iotonboard.errors import BusyError, ConflictError, IotOnboardError, KeyUnavailableError, NotFoundError, PolicyError
+from iotonboard.errors import BusyError, ConflictError, IotOnboardError, KeyUnavailableError, NotFoundError
 from iotonboard.pki import pem
 from iotonboard.pki.issuer import Issuer, load_issuer
 from iotonboard.pki.signatures import sign_statement
@@ -24,7 +25,7 @@ from iotonboard.store.issuers import current_issuers, valid_devices
 from iotonboard.store.secrets import earlier_vaults, set_earlier_vaults
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from iotonboard.ca.passphrase import Passphrase
@@ -49,6 +50,7 @@ class SigningCa:
     chain: tuple[bytes, ...] = field(repr=False)
 
 
+_OpenKey: TypeAlias = Callable[[str], "CaKey | IotOnboardError"]
 MaybeVault: TypeAlias = "Vault | KeyUnavailableError"
 
 
@@ -118,7 +120,7 @@ def unlock(state: State, passphrase: Passphrase | None, *others: Passphrase | No
         KeyUnavailableError: a key is missing, the passphrase is wrong, or key and certificate do not match.
     """
     rows = current_issuers(state.store)
-    signing = tuple(_load_ca(state, row, (passphrase, *others)) for row in rows)
+    signing = _load_cas(state, rows, (passphrase, *others))
     if not signing:
         raise KeyUnavailableError("the state holds no CA", hint=_RESTORE)
     key = signing[0].key
@@ -151,46 +153,58 @@ def with_new_ca(state: State, opened: Authority, ca: SigningCa) -> Authority:
     return grown
 
 
-def _load_ca(state: State, row: IssuerRow, passphrases: Sequence[Passphrase | None]) -> SigningCa:
-    path = os.path.join(state.paths.certs, row.key_file)
+def _load_cas(
+    state: State, rows: Sequence[IssuerRow], passphrases: Sequence[Passphrase | None]
+) -> tuple[SigningCa, ...]:
+    """Each CA with its key. One whose row somebody damaged is found by what is published, and is no other row's."""
+    open_key = functools.cache(functools.partial(_open_key_file, state, tuple(passphrases)))
+    found = {row.id: _bring_together(row, row.der, open_key(row.key_file)) for row in rows}
+    for row in rows:
+        if not isinstance(refused := found[row.id], SigningCa):
+            taken = {ca.issuer.fingerprint for ca in found.values() if isinstance(ca, SigningCa)}
+            other = next((ca for ca in _elsewhere(state, row, open_key) if ca.issuer.fingerprint not in taken), None)
+            if other is None:
+                raise refused
+            found[row.id] = other
+    return tuple(ca for ca in found.values() if isinstance(ca, SigningCa))
+
+
+def _elsewhere(state: State, row: IssuerRow, open_key: _OpenKey) -> Iterator[SigningCa]:
+    """What a CA may be whose row is damaged: its certificate with another file's key, then its key's published one."""
+    folder, published = state.paths.certs, list[bytes]()
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    with contextlib.suppress(IotOnboardError):
+        published += pem.pem_blocks("CERTIFICATE", read_file(state.paths.ca_certificate, limit=_MAX_CA_FILE))
+    pairs = [(row.der, name) for name in names if name.endswith(".key")]
+    pairs += [(der, row.key_file) for der in published]
+    for der, name in pairs:
+        if isinstance(ca := _bring_together(row, der, open_key(name)), SigningCa):
+            yield ca
+
+
+def _bring_together(row: IssuerRow, der: bytes, key: CaKey | IotOnboardError) -> SigningCa | IotOnboardError:
+    """A CA, or why certificate and key are none."""
+    if isinstance(key, IotOnboardError):
+        return key
     try:
-        content = read_file(path, limit=MAX_KEY_FILE_OCTETS)
+        return signing_ca(row.id, der, key)
     except IotOnboardError as error:
-        if found := _search_key(state, row, passphrases):
-            return found
-        if not isinstance(error, NotFoundError | ConflictError):
-            raise
+        return error
+
+
+def _open_key_file(state: State, passphrases: tuple[Passphrase | None, ...], name: str) -> CaKey | IotOnboardError:
+    """Open a key with the first passphrase that fits; or why it cannot be opened."""
+    path = os.path.join(state.paths.certs, name)
+    try:
+        return _open_key(read_file(path, limit=MAX_KEY_FILE_OCTETS), passphrases)
+    except (NotFoundError, ConflictError) as error:
         is_there = os.path.lexists(path)
-        raise KeyUnavailableError(
+        return KeyUnavailableError(
             f"the CA key is not in its place: {error.message}" if is_there else f"the CA key {path!r} is missing",
             hint="bring back the disk or the backup that holds it; a new CA would lock every device out",
-        ) from None
-    return _open_ca(state, row, content, passphrases)
-
-
-def _search_key(state: State, row: IssuerRow, passphrases: Sequence[Passphrase | None]) -> SigningCa | None:
-    """The key of a CA under another name than its row says; ``None`` where none of those that are there is it."""
-    folder = state.paths.certs
-    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
-        if name.endswith(".key"):
-            with contextlib.suppress(IotOnboardError):
-                return _open_ca(
-                    state, row, read_file(os.path.join(folder, name), limit=MAX_KEY_FILE_OCTETS), passphrases
-                )
-    return None
-
-
-def _open_ca(state: State, row: IssuerRow, content: bytes, passphrases: Sequence[Passphrase | None]) -> SigningCa:
-    """Open a key with the first passphrase that fits, and hold it against its certificate."""
-    key = _open_key(content, passphrases)
-    try:
-        return signing_ca(row.id, row.der, key)
-    except PolicyError:  # somebody damaged the row: the certificate is published, and the key says which it is
-        with contextlib.suppress(IotOnboardError):
-            for der in pem.pem_blocks("CERTIFICATE", read_file(state.paths.ca_certificate, limit=_MAX_CA_FILE)):
-                with contextlib.suppress(IotOnboardError):
-                    return signing_ca(row.id, der, key)
-        raise
+        )
+    except IotOnboardError as error:
+        return error
 
 
 def _open_key(content: bytes, passphrases: Sequence[Passphrase | None]) -> CaKey:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,8 +11,8 @@ from iotonboard.ca.authority import chain_of
 from iotonboard.delivery.credential import Credential
 from iotonboard.delivery.formats import table
 from iotonboard.delivery.formats.output import Options
-from iotonboard.errors import ConflictError, KeyUnavailableError, NotFoundError, PolicyError
-from iotonboard.files import PRIVATE, PUBLIC, create_exclusive, make_private_dir, write_atomic
+from iotonboard.errors import ConflictError, IotOnboardError, KeyUnavailableError, NotFoundError, PolicyError
+from iotonboard.files import PRIVATE, PUBLIC, create_exclusive, erase_file, make_private_dir, write_atomic
 from iotonboard.model import DeviceId, rfc3339
 from iotonboard.pki.facts import certificate_facts, is_issued_by
 from iotonboard.pki.keys import dump_key, load_key, public_key_matches
@@ -24,6 +25,8 @@ from iotonboard.store.secrets import purged_at
 from iotonboard.walking import no_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from iotonboard.ca.authority import Authority
     from iotonboard.delivery.formats.output import OutputFile
     from iotonboard.model import CertificateRecord, SerialNumber
@@ -179,13 +182,26 @@ def write_credentials(
     files, password = encode(state, authority, device_id, format_name)
     targets = _prepare_targets(files, path, is_folder=not chosen.single_file, force=force)
     record_export(state, device_id, format_name, os.path.abspath(path))
-    for target, file in targets:
-        placement = PRIVATE if file.secret else PUBLIC
-        if force:
-            write_atomic(target, file.data, placement)
-        else:
-            create_exclusive(target, file.data, placement)
+    _write_all(targets, force=force)
     return Exported(device_id, path, password if chosen.needs_password else None)
+
+
+def _write_all(targets: Iterable[tuple[str, OutputFile]], *, force: bool) -> None:
+    """Write files; without ``force`` all or none, so that the same call can be made again once the disk is well."""
+    written = list[str]()
+    try:
+        for target, file in targets:
+            placement = PRIVATE if file.secret else PUBLIC
+            if force:
+                write_atomic(target, file.data, placement)
+            else:
+                create_exclusive(target, file.data, placement)
+                written.append(target)
+    except IotOnboardError:
+        for target in written:
+            with contextlib.suppress(IotOnboardError):
+                erase_file(target)
+        raise
 
 
 def write_below(

@@ -74,7 +74,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
 }
 VERBS = tuple(verb for verbs in GROUPS.values() for verb in verbs)
-_MAY_BE_EMPTY = ("--", "--name", "--organization")
+_MAY_BE_EMPTY = ("--", "--name", "--organization", "--user")  # an empty user: nobody is checked
 
 
 class VerbGroup(HelpfulGroup):

@@ -14,7 +14,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import ConflictError, DamageError, IotOnboardError, StateError, Unpublished, UnpublishedError
+from iotonboard.errors import ConflictError, DamageError, IotOnboardError, Unpublished, UnpublishedError
 from iotonboard.files import PUBLIC, sweep_staging, write_atomic
 from iotonboard.permissions import check_plain
 from iotonboard.pki import pem
@@ -172,8 +172,6 @@ def _write_ca(state: State) -> None:
     if is_current and (os.path.exists(state.paths.ca_certificate) or is_away(state, Place.CA)):
         return
     check_here(state, Place.CA)
-    if not all(issuer.der for issuer in issuers):  # the published file is where it is found again
-        raise StateError("the row of a CA has no certificate that can be read", hint="type: iotonboard health --deep")
     write_atomic(state.paths.ca_certificate, ca_file(state, issuers), PUBLIC)
     state.store.set_meta("ca_published", _anchors(state, issuers))
     note_published(state, Place.CA)

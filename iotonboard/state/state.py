@@ -23,6 +23,7 @@ from iotonboard.state.whereabouts import find_database
 from iotonboard.store import audit
 from iotonboard.store.certificates import has_issued
 from iotonboard.store.damage import damage_of
+from iotonboard.store.issuers import has_wrong_numbers
 from iotonboard.store.store import Store
 
 if TYPE_CHECKING:
@@ -160,6 +161,9 @@ def open_state(
                 f"'init-ca' was interrupted in {root!r}",
                 hint="run the same 'iotonboard init-ca' again to finish it",
             )
+        if has_wrong_numbers(store) and not store.is_read_only:
+            with contextlib.suppress(IotOnboardError), store.transaction():
+                pass  # which puts them right
         settings = found.with_place(settings_of(store, root, environment, holds))
         state = State(*_with_paths(root, settings), store, caller, clock)
         if store.moved_aside:

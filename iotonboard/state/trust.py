@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.foreign_mark import MARK
-from iotonboard.errors import StateError
+from iotonboard.errors import PolicyError, StateError
 from iotonboard.pki import pem
+from iotonboard.pki.facts import certificate_facts
 from iotonboard.pki.verifying import statement_holds
 from iotonboard.store.trust import set_trust_seal, trusted_cas, trusted_crls
 
@@ -70,7 +71,17 @@ def foreign_crls(state: State) -> Iterator[bytes]:
     return (crl.der for one in sealed_trust(state.store) for crl in one.crls)
 
 
-def ca_file(state: State, issuers: Iterable[IssuerRow]) -> bytes:
-    """The CA file for brokers: our own CAs, then those of others, each behind a line that says so."""
+def ca_file(state: State, issuers: Sequence[IssuerRow]) -> bytes:
+    """The CA file for brokers: our own CAs, then those of others, each behind a line that says so.
+
+    Raises:
+        StateError: the row of a CA has no certificate of its own: it is in the file that is published, and stays there.
+    """
+    try:
+        keys = {certificate_facts(issuer.der).spki_sha256 for issuer in issuers}
+    except PolicyError:
+        keys = set()
+    if len(keys) != len(issuers):
+        raise StateError("the row of a CA does not have its certificate", hint="type: iotonboard health --deep")
     own = b"".join(pem.pem_encode("CERTIFICATE", issuer.der) for issuer in issuers)
     return own + b"".join(MARK + pem.pem_encode("CERTIFICATE", one.ca.der) for one in sealed_trust(state.store))

@@ -31,6 +31,9 @@ _BEHIND = """SELECT d.device_id FROM device d WHERE d.device_id > :after
     AND EXISTS (SELECT 1 FROM unended_certificate c WHERE c.device = d.id AND c.not_after >= :now)
     AND (SELECT c.issuer FROM certificate c WHERE c.device = d.id ORDER BY c.id DESC LIMIT 1) <> :newest
     ORDER BY d.device_id LIMIT :size"""
+# Numbers of CAs that certificates and lists name, and no row has.
+_WITHOUT_CA = """SELECT issuer FROM (SELECT issuer FROM certificate UNION SELECT issuer FROM crl)
+    WHERE typeof(issuer) = 'integer' AND issuer > 0 AND issuer NOT IN (SELECT id FROM issuer)"""
 _PAGE = 500
 _ISSUERS = "SELECT id, der, not_before, not_after, key_file, created_at, retired_at FROM issuer ORDER BY id DESC"
 KEYS_TO_ERASE = "retired_keys"  # noted until the key files of retired CAs are gone
@@ -145,3 +148,27 @@ def retire_issuer(store: Store, issuer: int, now: datetime) -> None:
     store.set_meta(KEYS_TO_ERASE, 1)
     store.execute("UPDATE issuer SET retired_at = ? WHERE id = ?", (to_epoch(now), issuer))
     store.forget_small(_ISSUERS)
+
+
+def has_wrong_numbers(store: Store) -> bool:
+    """Say whether a CA has a row number that no other row can name."""
+    return bool(_wrong_numbers(store))
+
+
+def _wrong_numbers(store: Store) -> list[int]:
+    return [number for number, *_ in store.small(_ISSUERS) if number < 1]
+
+
+def mend_numbers(store: Store) -> list[str]:
+    """Give CAs whose row numbers cannot be others, in the caller's transaction; returns what was done, in words.
+
+    One is the number that other rows know it by, where only one number has no CA; else a new one.
+    """
+    done = []
+    for wrong in _wrong_numbers(store):
+        known = [number for (number,) in store.rows(_WITHOUT_CA)]
+        right = known[0] if len(known) == 1 else store.row("SELECT 1 + max(0, max(id)) FROM issuer")[0]
+        store.execute("UPDATE issuer SET id = ? WHERE id = ?", (right, wrong))
+        store.forget_small(_ISSUERS)
+        done.append(f"gave the CA with the row number {wrong} the number {right}")
+    return done

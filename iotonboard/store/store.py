@@ -17,6 +17,7 @@ from iotonboard.errors import BusyError, PolicyError, StateError
 from iotonboard.model import LATEST, from_epoch, to_epoch
 from iotonboard.store import opening
 from iotonboard.store.failures import database_error, row_error
+from iotonboard.store.issuers import mend_numbers
 from iotonboard.store.row_seals import watch
 from iotonboard.store.schema.expected import mend_schema
 
@@ -41,8 +42,7 @@ class Store:
     ``moved_aside``: logs of another database that lay beside it. ``is_read_only``: its disk cannot be written, so no
     transaction begins. ``mended``: what of the schema was put right before a change (``schema/expected.py``), and
     ``unrecorded``: what of that the trail does not tell yet. ``is_rebuilt``: so it was tried with the indexes.
-    ``trail_head`` is the newest row of the audit trail where it is known; ``first_row`` and ``first_own_row`` are the
-    first that the open transaction and this connection added; else ``None``.
+    ``trail_head``: its newest row, if known; ``first_row``, ``first_own_row``: of the transaction, of this connection.
     """
 
     def __init__(
@@ -120,8 +120,7 @@ class Store:
     def transaction(self, *, durable: bool = True) -> Iterator[None]:
         """Hold the write lock; COMMIT at the end, ROLLBACK when anything is raised.
 
-        With ``durable`` false a power cut may undo the COMMIT, and no earlier one: for notes of what was published,
-        without which the next command does it again.
+        Without ``durable`` a power cut may undo the COMMIT alone: for notes without which the next command acts anew.
 
         Raises:
             BusyError: another command holds the lock, or the disk cannot be written.
@@ -133,7 +132,7 @@ class Store:
         try:
             self.execute("BEGIN IMMEDIATE")
             self._forget_if_changed()
-            self._mend_schema()
+            self._mend()
             yield
             self.execute("COMMIT")
         except BaseException:
@@ -146,13 +145,14 @@ class Store:
             if not durable:
                 self.execute("PRAGMA synchronous = FULL")
 
-    def _mend_schema(self) -> None:
-        """Put the schema right that a change begins with, unless it is the one that was looked at before."""
-        number = int(self.row("PRAGMA schema_version")[0])
+    def _mend(self) -> None:
+        """Put right what no change can begin with; not the schema that was looked at before."""
+        mended, number = mend_numbers(self), int(self.row("PRAGMA schema_version")[0])
         if number != self._mended_schema:
-            self.unrecorded += (mended := mend_schema(self))
-            self.mended += mended
-            self._mended_schema = None if mended else number
+            self._mended_schema = None if (changed := mend_schema(self)) else number
+            mended += changed
+        self.unrecorded += mended
+        self.mended += mended
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
