@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     # A client's certificate and the issuers that it sends along, DER.
     Client: TypeAlias = tuple[bytes, ...]
 
+_MOST_OCTETS = 100 << 10  # of a client's certificates together: SSL_MAX_CERT_LIST_DEFAULT
+
 
 @dataclass(frozen=True, slots=True)
 class TrustFiles:
@@ -91,8 +93,7 @@ def judge_handshakes(files: TrustFiles, clients: Sequence[Client], at: datetime,
     else:
         counting = []
     verdicts = [
-        _verdict(client[0], answer, counting, at)
-        for client, answer in zip(clients, answers[len(probes) :], strict=True)
+        _verdict(client, answer, counting, at) for client, answer in zip(clients, answers[len(probes) :], strict=True)
     ]
     return Handshakes(tuple(problems), tuple(verdicts), has_list)
 
@@ -129,15 +130,16 @@ def _unread(files: TrustFiles, version: Version, *, has_cas: bool, has_list: boo
     return problems
 
 
-def _verdict(certificate_der: bytes, findings: Sequence[Finding], lists: Sequence[ListView], at: datetime) -> Verdict:
-    """OpenSSL's answer, and behind it what TLS and Mosquitto ask of a client."""
-    client = view_client(certificate_der)
+def _verdict(sent: Client, findings: Sequence[Finding], lists: Sequence[ListView], at: datetime) -> Verdict:
+    """OpenSSL's answer, and beside it what TLS and Mosquitto ask of a client."""
+    if sum(map(len, sent)) > _MOST_OCTETS:
+        reason = f"its certificates have more than the {_MOST_OCTETS} octets that a broker takes"
+        return Verdict(accepted=False, cause=Cause.REFUSED, reason=reason)
+    client = view_client(sent[0])
     own = [one for one in lists if client is not None and one.issuer == client.issuer]
     refused = refusal(findings, own, client.serial if client else 0, at)
-    if unknown := delta_verdict(own, refused):
-        return unknown
-    if refused is not None:
-        return refused
+    if decided := delta_verdict(own, refused) or refused:
+        return decided
     if client is None:
         return Verdict(accepted=None, cause=Cause.NOT_JUDGED, reason="its certificate cannot be read here")
     if not client.has_tls_key:

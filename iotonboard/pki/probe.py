@@ -7,6 +7,7 @@ of the signature is one that every device of the CA meets.
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
@@ -69,5 +70,10 @@ def _throwaway_key(public_key: object) -> PrivateKey | None:
     if isinstance(public_key, ec.EllipticCurvePublicKey):
         return ec.generate_private_key(ec.SECP256R1())
     if isinstance(public_key, rsa.RSAPublicKey):
-        return rsa.generate_private_key(65537, _THROWAWAY_RSA_BITS)
+        return _throwaway_rsa_key()
     return ed25519.Ed25519PrivateKey.generate() if isinstance(public_key, ed25519.Ed25519PublicKey) else None
+
+
+@cache  # finding its primes takes longer than all else here
+def _throwaway_rsa_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65537, _THROWAWAY_RSA_BITS)

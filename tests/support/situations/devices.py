@@ -14,8 +14,6 @@ SERVER = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
 BOTH = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH])
 IS_CA = x509.BasicConstraints(ca=True, path_length=None)
 PLAIN = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.99"), b"\x05\x00")
-COMMENT = der.oid("2.16.840.1.113730.1.13")
-NS_TYPE = der.oid("2.16.840.1.113730.1.1")
 
 
 def device(cause: str, *, ca_key: str = "ec", **options: object) -> Making:
@@ -26,14 +24,18 @@ def device(cause: str, *, ca_key: str = "ec", **options: object) -> Making:
     return make
 
 
-def extension(oid: str, value: bytes, *, critical: bool = False) -> x509.UnrecognizedExtension:
-    """An extension as it is; the table of makers calls such ones critical unless told by ``uncritical``."""
+def extension(oid: str, value: bytes) -> x509.UnrecognizedExtension:
+    """An extension as it is, critical."""
     return x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), value)
 
 
 def ns_type(bits: bytes) -> x509.UnrecognizedExtension:
     """The old netscape-cert-type, which OpenSSL still heeds."""
     return extension("2.16.840.1.113730.1.1", b"\x03\x02" + bits)
+
+
+def _long(length: int) -> x509.SubjectAlternativeName:
+    return x509.SubjectAlternativeName([x509.UniformResourceIdentifier("urn:" + "x" * length)])
 
 
 def called(cause: str, octets: bytes) -> Making:
@@ -94,6 +96,10 @@ DEVICES: dict[str, Making] = {
             extension("1.3.6.1.5.5.7.1.14", der.sequence(der.sequence(der.oid("1.3.6.1.5.5.7.21.1")))),
             CLIENT,
         ],
+    ),
+    "device with 60 000 octets": device("", extensions=[_long(60_000), CLIENT]),
+    "device with 110 000 octets": device(
+        "refused", extensions=[_long(110_000), CLIENT]
     ),
     "device signed with SHA-1": device("too-weak", ca_key="2048", sha1=True),
     "device with RSA 1024": device("too-weak", key="1024"),
