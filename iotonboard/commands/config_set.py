@@ -45,7 +45,8 @@ def set_value(
         NotFoundError: there is no such user, group or folder on this machine.
         PolicyError: the value is not allowed, alone or with the others, or the file cannot be read.
         KeyUnavailableError: the passphrase is needed, and it is not there or wrong.
-        ConflictError: it shapes the ACL, and another copy of this state is at work, whose region stays.
+        ConflictError: it names an older copy of the database; or it shapes the ACL, and another copy of this state is
+            at work, whose region stays.
         BusyError: the disk refuses.
     """
     value = config.parse_value(key, config.split_list(key, text), "command line")
@@ -57,7 +58,7 @@ def set_value(
     if key in TOPIC_SETTINGS:
         refuse_copies(state)
     if key == "database_url":
-        refuse_other_database(state.paths.root, value)
+        refuse_other_database(state, value)
     there = check_settings(state.paths.root, values, {key})
     authority = unlock(where_keys_are(state, there)) if needs_key(state, key, value) else None
     with state.transaction(signing=authority is not None) as now:

@@ -119,7 +119,10 @@ def set_without_key(state: State, key: str, value: Any, now: datetime) -> None:
     if needs_key(state, key, value):
         raise PolicyError(f"{key} needs the passphrase to be set to that", hint="name its file with --passphrase-file")
     record_change(state, key, state.config.standing[key].value, value, now)
-    store_settings.note(state.store, key, canonical(value))
+    if key == "database_url" and config.database_path(state.paths.root, value) == state.paths.database:
+        store_settings.forget(state.store, key)  # noted is where it was moved to
+    else:
+        store_settings.note(state.store, key, canonical(value))
 
 
 def needs_key(state: State, key: str, value: Any) -> bool:

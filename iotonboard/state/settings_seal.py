@@ -57,7 +57,7 @@ def seal_settings(state: State, values: Mapping[str, Any], now: datetime, sign: 
         new = values.get(key, setting.default)
         if new != standing[key]:
             record_change(state, key, standing[key], new, now)
-        if setting.is_sealed or key not in chosen:
+        if setting.is_sealed or key not in chosen or key == "database_url":  # that is noted by who moves it alone
             store_settings.forget(state.store, key)
         else:
             store_settings.note(state.store, key, canonical(chosen[key]))

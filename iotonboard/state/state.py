@@ -19,12 +19,11 @@ from iotonboard.state.clock import DISPUTED, SETTLED, read_clock
 from iotonboard.state.layout import resolve_paths
 from iotonboard.state.recorded_settings import load_settings, note_used, settings_of
 from iotonboard.state.sealing import begin_seals, note_event, seal_rows
-from iotonboard.state.whereabouts import find_database
+from iotonboard.state.whereabouts import find_database, open_database
 from iotonboard.store import audit
 from iotonboard.store.certificates import has_issued
 from iotonboard.store.damage import damage_of
 from iotonboard.store.issuers import has_wrong_numbers
-from iotonboard.store.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from iotonboard.state.clock import ClockReading
     from iotonboard.state.layout import Paths
     from iotonboard.state.recorded_settings import Holds
+    from iotonboard.store.store import Store
 
 
 # What a row that cannot be makes of any code that trusts it.
@@ -154,7 +154,7 @@ def open_state(
     database, settings = found.path, found.settings
     if not os.path.exists(database):
         raise _no_state(root, database, settings)
-    store = Store.open(database, timeout_s=settings["busy_timeout_seconds"], now=clock())
+    store, found = open_database(root, found, timeout_s=settings["busy_timeout_seconds"], now=clock())
     try:
         if store.meta("initialised") is None and not has_issued(store):
             raise StateError(

@@ -13,18 +13,22 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import IotOnboardError, NotFoundError, PolicyError
+from iotonboard.errors import ConflictError, IotOnboardError, NotFoundError, PolicyError, StateError
 from iotonboard.pki import pem
 from iotonboard.reading import read_file
 from iotonboard.state import config
 from iotonboard.state.layout import Paths, database_of, resolve_paths
 from iotonboard.state.setting_table import SETTINGS
+from iotonboard.store import audit
 from iotonboard.store import settings as store_settings
 from iotonboard.store.issuers import all_issuers
 from iotonboard.store.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from datetime import datetime
+
+    from iotonboard.state.state import State
 
 _KEY, _ANCHORS_LIMIT, _WAIT_S = "database_url", 1 << 20, 5.0
 
@@ -72,33 +76,89 @@ def find_database(root: str, settings: config.Config, *, past: Collection[str]) 
     return Found(named, settings)
 
 
-def refuse_other_database(root: str, url: str) -> None:
-    """Make sure, before it is named, that a file is the database of a state.
+def open_database(root: str, found: Found, *, timeout_s: float, now: datetime) -> tuple[Store, Found]:
+    """Open the database that was found, or the one that it was moved to; and say which.
+
+    Raises:
+        StateError: it was moved, and is not where it was moved to; or it cannot be opened.
+    """
+    left = set[str]()
+    while True:
+        store = Store.open(found.path, timeout_s=timeout_s, now=now)
+        url = _moved_to(store, os.path.abspath(root))
+        if not url:
+            return store, found
+        store.close()
+        left.add(found.path)
+        found = _behind(os.path.abspath(root), found, url, left)
+
+
+def _behind(root: str, found: Found, url: str, left: Collection[str]) -> Found:
+    """What is found where ``url`` says that the database was moved to, and why it is used."""
+    path, value = config.database_path(root, url), found.settings.settings[_KEY]
+    if path in left or not _has_our_ca(path, root, found.settings):
+        raise StateError(
+            f"the database of this state was moved to {path!r}, and is not there; what was left in {found.path!r} is"
+            " older",
+            hint="bring that disk back; if it is lost, restore the latest backup into a new folder",
+        )
+    if not value.variable and found.settings.file.values.get(_KEY) is None:
+        message = f"{config.FILE_NAME} does not say any more that the database was moved to {path!r}, which is used"
+        hint = "type: iotonboard config write"
+    else:
+        source = value.variable or config.FILE_NAME
+        message = f"{source} names {found.path!r}, from where the database was moved: {path!r} is used"
+        hint = f"unset {source}" if value.variable else f"correct {_KEY} there, or type: iotonboard config write"
+    return Found(path, found.settings, url, PolicyError(message, hint=hint))
+
+
+def refuse_other_database(state: State, url: str) -> None:
+    """Make sure, before it is named, that a file is the database of a state, as it is now.
 
     Raises:
         NotFoundError: it is not.
+        ConflictError: it is, from an earlier time.
     """
-    path = config.database_path(os.path.abspath(root), url)
-    if not _is_of(path, os.path.abspath(root), config.resolve(config.NO_FILE, {}, config.Recorded())):
+    root = state.paths.root
+    path = config.database_path(root, url)
+    if not _is_of(path, root, config.resolve(config.NO_FILE, {}, config.Recorded())):
         raise NotFoundError(
             f"{path!r} is not the database of this state", hint="copy the database there first, while nobody works"
         )
+    with contextlib.closing(Store.open_to_look(path, timeout_s=_WAIT_S)) as store:
+        if audit.head(store) != audit.head(state.store):
+            raise ConflictError(
+                f"{path!r} lacks what was done since it was copied",
+                hint="copy the database there again, while nobody works",
+            )
 
 
 def _is_of(path: str, root: str, settings: config.Config) -> bool:
     """Say whether a file is the database of the state at ``root``, and the one that was in use last."""
+    return _has_our_ca(path, root, settings, is_last=True)
+
+
+def _has_our_ca(path: str, root: str, settings: config.Config, *, is_last: bool = False) -> bool:
+    """Say whether a file is a database of the state at ``root``; with ``is_last``, one that nobody moved away from."""
     if not os.path.isfile(path):
         return False
     try:
         with contextlib.closing(Store.open_to_look(path, timeout_s=_WAIT_S)) as store:
-            moved_to = json.loads(store_settings.noted(store).get(_KEY, '""'))
+            is_left = is_last and bool(_moved_to(store, root))
             issued = {issuer.der for issuer in all_issuers(store)}
-    except (IotOnboardError, ValueError):
-        return False
-    if moved_to and config.database_path(root, str(moved_to)) != path:
+    except IotOnboardError:
         return False
     published = _anchors(root, settings)
-    return bool(issued & published) if published else bool(issued)
+    return not is_left and (bool(issued & published) if published else bool(issued))
+
+
+def _moved_to(store: Store, root: str) -> str:
+    """The URL of the place to which a database was moved, as it notes itself; empty where it is in use."""
+    try:
+        url = str(SETTINGS[_KEY].parse(json.loads(store_settings.noted(store)[_KEY])))
+    except (IotOnboardError, KeyError, ValueError):  # nothing was noted, or it is damaged: that stops nobody
+        return ""
+    return url if config.database_path(root, url) != store.path else ""
 
 
 def _anchors(root: str, settings: config.Config) -> set[bytes]:

@@ -107,17 +107,62 @@ def test_an_environment_that_names_another_database(state: State, other_state: S
         state.run("register", "b", env=env, expect=(3, 6))
 
 
-def test_a_database_that_was_moved_away_from_is_not_what_was_used_last(state: State, tmp_path: Path) -> None:
-    """What is left in its old place is an older copy, and the disk of the new one may be away."""
+@pytest.fixture
+def moved(state: State, tmp_path: Path) -> Path:
+    """The folder to which the database of ``state`` was moved after "a"; "b" is in the new one alone."""
+    disk = tmp_path / "disk"
     state.register("a")
-    state.run("config", "set", "database_url", f"sqlite:///{tmp_path}/disk/devices.db", expect=5)
-    (tmp_path / "disk").mkdir()
-    shutil.copy(state.path / "devices.db", tmp_path / "disk")
-    state.run("config", "set", "database_url", f"sqlite:///{tmp_path}/disk/devices.db")
+    state.run("config", "set", "database_url", f"sqlite:///{disk}/devices.db", expect=5)
+    disk.mkdir()
+    shutil.copy(state.path / "devices.db", disk)
+    state.run("config", "set", "database_url", f"sqlite:///{disk}/devices.db")
     state.register("b")
-    (tmp_path / "disk").rename(tmp_path / "away")
+    return disk
+
+
+def test_a_database_that_was_moved_away_from_is_not_what_was_used_last(state: State, moved: Path) -> None:
+    """What is left in its old place is an older copy, and the disk of the new one may be away."""
+    away = moved.rename(moved.with_name("away"))
     refused = state.run("revoke", "a", expect=3)
     assert "bring that disk back" in refused.stderr
     assert "init-ca" not in refused.stderr
-    (tmp_path / "away").rename(tmp_path / "disk")
+    away.rename(moved)
     state.run("revoke", "a", "b")
+
+
+def test_a_lost_settings_file_leads_nobody_back_to_the_old_database(state: State, moved: Path) -> None:
+    """The old one notes where it was moved to: that is followed, and told until the file says it again."""
+    (state.path / "iotonboard.toml").unlink()
+    assert "does not say any more that the database was moved" in state.run("revoke", "b").stderr
+    away = moved.rename(moved.with_name("away"))
+    for words in (("revoke", "a"), ("register", "c"), ("list",), ("health",)):
+        refused = state.run(*words, expect=3)
+        assert f"moved to '{moved}/devices.db', and is not there" in refused.stderr
+        assert "bring that disk back" in refused.stderr
+    away.rename(moved)
+    state.run("config", "write")
+    assert str(moved) in (state.path / "iotonboard.toml").read_text()
+    assert state.run("show", "b").stderr == ""
+
+
+def test_a_variable_that_names_the_old_database(state: State, moved: Path) -> None:
+    env = {"DATABASE_URL": "sqlite:///devices.db"}
+    assert "from where the database was moved" in state.run("register", "c", env=env, expect=6).stderr
+    state.run("revoke", "b", env=env)
+    assert state.json("show", "b")["status"] == "revoked"
+
+
+def test_a_database_comes_back_to_its_old_place(state: State, moved: Path) -> None:
+    """By 'config set' or by hand; its settings were changed meanwhile."""
+    state.run("config", "set", "acl.style", "pattern")
+    stale = state.run("config", "set", "database_url", "sqlite:///devices.db", expect=5)
+    assert "copy the database there" in stale.stderr
+    shutil.copy(moved / "devices.db", state.path)
+    state.run("revoke", "a")
+    older = state.run("config", "set", "database_url", "sqlite:///devices.db", expect=4)
+    assert "lacks what was done since" in older.stderr
+    shutil.copy(moved / "devices.db", state.path)
+    state.run("config", "set", "database_url", "sqlite:///devices.db")
+    (moved / "devices.db").unlink()
+    (state.path / "iotonboard.toml").unlink()
+    assert state.json("show", "a")["status"] == "revoked"
