@@ -36,8 +36,8 @@ def show_help(
 ) -> None:
     """Show the overview, one verb at length, or a page of the guide.
 
-    Topics: first-day, scripts, settings, formats, hand-over, officer, brokers, years, air-gap, security, promises,
-    performance, design.
+    Topics: first-day, scripts, settings, formats, hand-over, officer, brokers, years, air-gap, security, regulations,
+    promises, performance, design.
     """
     from iotonboard.cli.app import VERBS
     from iotonboard.cli.guide import TOPICS, show_page

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,26 @@ def test_a_compromised_key_of_a_device_stays_out(state: State, csr: Path, words:
     assert certificates(state, "press-1") == before
     state.run("show", "press-2", expect=5)
     state.run("show", "press-3", expect=5)
+
+
+FORGETTING = {
+    "reason": "UPDATE revocation SET reason = 'superseded'",
+    "hold": "UPDATE revocation SET reason = 'certificateHold'",
+    "revocation": "DELETE FROM revocation",
+    "certificate": "DELETE FROM pending; DELETE FROM revocation; DELETE FROM certificate",
+    "key": "UPDATE certificate SET spki_sha256 = zeroblob(32)",
+    "device": "UPDATE device SET device_id = 'other'",
+}
+
+
+@pytest.mark.parametrize("name", FORGETTING)
+def test_a_compromised_key_stays_out_whatever_its_row_says(state: State, csr: Path, name: str) -> None:
+    state.run("register", "press-1", "--csr", csr)
+    state.run("revoke", "press-1", "--reason", "keyCompromise")
+    with closing(sqlite3.connect(state.path / "devices.db")) as database:
+        database.executescript(FORGETTING[name])
+    for words in (("press-2",), ("press-1", "--if-exists", "reissue")):
+        state.run("register", *words, "--csr", csr, expect={3, 4, 6})
 
 
 def test_the_same_key_is_certified_again_for_its_device_after_any_other_reason(state: State, csr: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from cryptography.x509.oid import NameOID
 from iotonboard.ca.ca_key import load_ca_key
 from iotonboard.ca.passphrase import parse_passphrase_file
 from iotonboard.enrolment.results import MANIFEST_HEAD
+from iotonboard.store.audit import AuditHead, head_statement
 
 from support.program import State
 
@@ -75,3 +78,10 @@ class Thief:
         signature = self._key.sign(manifest, ec.ECDSA(hashes.SHA256()))
         (self.folder / "results.csv.manifest.sig").write_bytes(signature)
         return path
+
+    def seal_trail(self, state: State) -> None:
+        """Sign the trail as it stands, whoever wrote it."""
+        with closing(sqlite3.connect(state.path / "devices.db")) as connection, connection:
+            newest = connection.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
+            signature = self._key.sign(head_statement(AuditHead(*newest)), ec.ECDSA(hashes.SHA256()))
+            connection.execute("UPDATE audit_head SET seq = ?, hash = ?, signature = ?", (*newest, signature))
