@@ -271,7 +271,8 @@ def certificate_json(
 class Target:
     """A device, or one certificate, that is there already, as it was named; empty where nothing was said.
 
-    ``line`` 0: not from a list. ``is_reported``: the device itself reported the fingerprint.
+    ``line`` 0: not from a list. ``is_reported``: the device itself reported the fingerprint, or its public key, of
+    which ``spki_sha256`` is the SHA-256.
     """
 
     device_id: str
@@ -279,6 +280,7 @@ class Target:
     serial: str = ""
     fingerprint: str = ""
     is_reported: bool = False
+    spki_sha256: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

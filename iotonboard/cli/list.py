@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from iotonboard.cli import output
-from iotonboard.cli.options import CsvOption
+from iotonboard.cli.options import CertificateFilesOption, CsvOption, NamedDevicesArgument
 from iotonboard.cli.session import Session, verb
+from iotonboard.cli.targets import meant_ids
 from iotonboard.cli.values import device_values
 from iotonboard.errors import UsageError
 from iotonboard.model import rfc3339
@@ -26,6 +27,7 @@ app = typer.Typer()
 @verb(app, "list", example="iotonboard list --status active --expiring-within 30 --json")
 def list_devices(
     session: Session,
+    ids: NamedDevicesArgument = None,
     status: Annotated[
         Literal["active", "expired", "on-hold", "revoked", "retired"] | None,
         typer.Option("--status", help="Only devices of this status."),
@@ -44,8 +46,9 @@ def list_devices(
     ] = False,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most N devices.")] = None,
     as_csv: CsvOption = False,
+    certificates: CertificateFilesOption = None,
 ) -> int | None:
-    """List devices in the order of their ids."""
+    """List devices in the order of their ids, or those that are named, in the order of their names."""
     from iotonboard.commands.list import Filter
     from iotonboard.commands.list import list_devices as find
     from iotonboard.enrolment.request import parse_attribute
@@ -54,9 +57,12 @@ def list_devices(
         raise UsageError("--old-ca goes with no other filter", hint="leave the others out")
     if as_csv and session.json:
         raise UsageError("--csv and --json exclude each other", hint="choose one of them")
+    if (ids or certificates) and (old_ca or status or expiring_within is not None or attributes):
+        raise UsageError("devices that are named go with no filter", hint="leave the one or the other out")
     pairs = tuple(parse_attribute(text) for text in attributes or ())
     with session.open_state() as state:
-        found = find(state, Filter(status, expiring_within, pairs, limit, old_ca))
+        named = tuple(meant_ids(state, ids, certificates))
+        found = find(state, Filter(status, expiring_within, pairs, limit, old_ca, named))
         if session.json:
             for one in found:
                 output.write_json("list", device_values(one.device, one.status))

@@ -12,6 +12,17 @@ DeviceArgument = Annotated[str, typer.Argument(metavar="ID", help="The device.",
 DevicesArgument = Annotated[
     list[str], typer.Argument(metavar="ID...", help="Devices.", autocompletion=complete_device_id)
 ]  # fmt: skip
+NamedDevicesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[ID|SERIAL|FINGERPRINT...]",
+        help="Devices, or the serial or fingerprint of a certificate of theirs.",
+        autocompletion=complete_device_id,
+    ),
+]
+CertificateFilesOption = Annotated[
+    list[str] | None, typer.Option("--cert", metavar="FILE", help="The device whose certificate is in this file.")
+]
 OptionalDevicesArgument = Annotated[
     list[str] | None, typer.Argument(metavar="[ID...]", help="Devices.", autocompletion=complete_device_id)
 ]

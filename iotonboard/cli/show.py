@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from iotonboard.cli import output
-from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDeviceArgument
+from iotonboard.cli.options import BatchOption, CertificateFilesOption, IdColumnOption, NamedDevicesArgument
 from iotonboard.cli.session import Session, verb
-from iotonboard.cli.targets import Told, either, named_targets
+from iotonboard.cli.targets import Told, either, meant_ids, named_targets
 from iotonboard.cli.values import certificate_status, certificate_values, delivery_values, device_values
 from iotonboard.model import rfc3339
 
@@ -25,17 +25,20 @@ app = typer.Typer()
 @verb(app, "show", example="iotonboard show press-17 --json")
 def show(
     session: Session,
-    device_id: OptionalDeviceArgument = None,
+    ids: NamedDevicesArgument = None,
     batch: BatchOption = None,
     id_column: IdColumnOption = "",
+    certificates: CertificateFilesOption = None,
 ) -> int | None:
-    """Show one device, or those of a list, with all certificates and deliveries."""
+    """Show devices, or those of a list, with all certificates and deliveries."""
     from iotonboard.commands.show import show as look_up
     from iotonboard.enrolment.each_device import for_each
 
-    either(device_id, batch, "show press-17")
-    targets, told = named_targets(session, device_id and [device_id], batch, id_column), Told(session)
+    if ids or not certificates:
+        either(ids, batch, "show press-17")
+    told = Told(session)
     with session.open_state() as state:
+        targets = named_targets(session, meant_ids(state, ids, certificates), batch, id_column)
         for shown in told.done(for_each(targets, partial(look_up, state))):
             if session.json:
                 output.write_json("show", _values(shown))

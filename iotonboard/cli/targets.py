@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from iotonboard.cli.session import Session
+    from iotonboard.state.state import State
 
+_HEXADECIMAL = re.compile(r"[0-9A-Fa-f:]{8,}")
 AnswerT = TypeVar("AnswerT")
 
 DAMAGED_INDEX = "warning: an index of the database is damaged; type: iotonboard health --repair"
@@ -52,6 +55,21 @@ def named_targets(
             tell=session.message,
         )
     return chain(map(Target, ids or ()), listed)
+
+
+def meant_ids(state: State, words: Sequence[str] | None, certificates: Sequence[str] | None) -> list[str]:
+    """The ids of devices named by id, serial or fingerprint, and of those whose certificates are in files.
+
+    Raises:
+        NotFoundError: a file is not there, or this state does not know a certificate in it.
+        PolicyError: a file holds no certificate of a device.
+    """
+    if not certificates and not any(_HEXADECIMAL.fullmatch(word.rpartition("=")[2]) for word in words or ()):
+        return list(words or ())  # the usual call, which needs none of what reads certificates
+    from iotonboard.enrolment.holders import device_meant, devices_in
+
+    named = [device_meant(state, word) for word in words or ()]
+    return list(dict.fromkeys((*named, *(one for path in certificates or () for one in devices_in(state, path)))))
 
 
 def distinct(targets: Iterable[Target | Refused]) -> list[Target | Refused]:

@@ -1,4 +1,4 @@
-"""``confirm``: record that devices took their credentials, proved by the fingerprint of their certificate.
+"""``confirm``: record that devices took their credentials, proved by what they report of their certificate or key.
 
 1. Record receipts in groups; what was handed over counts as fetched.
 2. Purge what the policy ``keep_keys`` gives up now: with ``until-confirmed`` key and bundle of these devices.
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from iotonboard.ca.credentials import current_certificate
 from iotonboard.errors import BusyError, IotOnboardError, NotFoundError, PolicyError
 from iotonboard.model import Refused, SerialNumber
+from iotonboard.pki.facts import certificate_facts
 from iotonboard.state.erasure import apply_keep_keys, finish_erasures
 from iotonboard.state.publication import publish, publish_device_files, refuse_unpublished, settle_deliveries
 from iotonboard.store.deliveries import add_receipt, close_deliveries, confirmed_at
@@ -84,15 +85,17 @@ def _confirm(state: State, target: Target | Refused, now: datetime) -> Confirmed
 
 
 def _find(state: State, target: Target) -> CertificateRecord:
-    if not target.fingerprint and not target.serial:
+    if not target.fingerprint and not target.serial and not target.spki_sha256:
         return current_certificate(state, target.device_id)
     fingerprint = parse_fingerprint(target.fingerprint) if target.fingerprint else None
     serial = SerialNumber.from_hex(target.serial) if target.serial else None
     for certificate in device_record(state.store, target.device_id).certificates:
-        if fingerprint in (None, certificate.fingerprint) and serial in (None, certificate.serial):
+        is_meant = fingerprint in (None, certificate.fingerprint) and serial in (None, certificate.serial)
+        if is_meant and target.spki_sha256 in (b"", certificate_facts(certificate.der).spki_sha256):
             return certificate
+    what = "of that public key" if target.spki_sha256 else "with that fingerprint or serial"
     raise NotFoundError(
-        f"device {target.device_id!r} has no certificate with that fingerprint or serial",
+        f"device {target.device_id!r} has no certificate {what}",
         hint=f"'iotonboard show {target.device_id} --json' prints them; is it the right device?",
     )
 

@@ -21,13 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which devices are listed; ``None`` means any. ``old_ca``: those without a certificate of the CA that issues."""
+    """Which devices are listed; ``None`` means any. ``old_ca``: those without a certificate of the CA that issues.
+
+    ``named``: these, and no other.
+    """
 
     status: str | None = None
     expiring_within_days: int | None = None
     attributes: tuple[tuple[str, str], ...] = ()
     limit: int | None = None
     old_ca: bool = False
+    named: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +43,14 @@ class Listed:
 
 
 def list_devices(state: State, chosen: Filter) -> Iterator[Listed]:
-    """The devices that match, one at a time, in the order of their ids."""
+    """The devices that match, one at a time, in the order of their ids, or as they are named.
+
+    Raises:
+        NotFoundError: there is no device of a name.
+    """
     store, now = state.store, state.trusted_time()
-    if chosen.old_ca:
-        for device_id in islice(devices_behind(store, now), chosen.limit):
+    if chosen.old_ca or chosen.named:
+        for device_id in islice(chosen.named or devices_behind(store, now), chosen.limit):
             yield _listed(device_record(store, device_id), now)
         return
     days = chosen.expiring_within_days

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import NotFoundError
@@ -111,6 +112,14 @@ def certificate_by_serial(
     if found is None:
         raise NotFoundError(f"there is no certificate {serial.hex}", hint="'iotonboard show ID' prints serials")
     return found
+
+
+def serial_of_fingerprint(store: Store, fingerprint: bytes) -> SerialNumber | None:
+    """The serial of the certificate with a SHA-256 fingerprint; ``None`` where there is none. Reads all of them."""
+    for serial, der in store.each_row("SELECT serial, der FROM certificate"):
+        if isinstance(der, bytes) and sha256(der).digest() == fingerprint:
+            return SerialNumber.from_octets(serial)
+    return None
 
 
 def certificate_der(store: Store, serial: SerialNumber) -> bytes | None:

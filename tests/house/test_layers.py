@@ -159,6 +159,7 @@ BESIDE_COMMANDS = {
     "iotonboard.health.report.page": "draws the report",
     "iotonboard.permissions": "knows whether a user is there",
     "iotonboard.pki.csr": "reads a request",
+    "iotonboard.pki.reported_key": "reads the key that a device reported",
     "iotonboard.state.settings_seal": "verifies the seal of the settings",
 }
 
