@@ -22,17 +22,24 @@ import time
 from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib import import_module
+from itertools import count
 from typing import TYPE_CHECKING
 
-from iotonboard.broker.acl import rule_lines
-from iotonboard.broker.package import FILES
-from iotonboard.broker.region import stream_operator_text
-from iotonboard.errors import BusyError, ConflictError, IotOnboardError, NotFoundError, PolicyError
+from iotonboard.broker.package import CA, CRL, FILES
+from iotonboard.entries import staging_name
+from iotonboard.errors import (
+    BusyError,
+    IotOnboardError,
+    NotFoundError,
+    PolicyError,
+    Unpublished,
+    disk_error,
+)
 from iotonboard.files import PUBLIC
 from iotonboard.folders import open_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from iotonboard.folders import Folder
 
@@ -42,7 +49,6 @@ _NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)  # network 
 _LARGEST_RECORD = 1 << 26  # as the head of a package, which names the denied devices too
 _COUNTER = re.compile("0|[1-9][0-9]{0,18}")
 _RECORD = "applied.json"
-_RULE = re.compile("(?:user .*: )?(?:topic|pattern) ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +125,25 @@ class Destination:
     # -- files ----------------------------------------------------------------------------------------------------
 
     def current(self, *, limit: int = LARGEST) -> dict[str, bytes]:
-        """The files that are there, of at most ``limit`` octets each.
+        """The files that are there and can be read, of at most ``limit`` octets each.
 
         Raises:
             ConflictError: one of them is a link or no plain file, or too large.
         """
-        found = {name: self.folder.read(name, limit=limit) for name in FILES}
+        found = {}
+        for name in FILES:
+            with contextlib.suppress(BusyError):
+                found[name] = self.folder.read(name, limit=limit)
         return {name: content for name, content in found.items() if content is not None}
+
+    def unread(self, current: Mapping[str, bytes]) -> tuple[str, ...]:
+        """What is there and not among the files that could be read: the disk refuses it, or who runs this."""
+        found = []
+        for name in (name for name in FILES if name not in current):
+            with contextlib.suppress(OSError):
+                self.folder.kind(name)
+                found.append(name)
+        return tuple(found)
 
     def keep(self, counter: int, files: Mapping[str, bytes]) -> str:
         """Keep a generation with the owners and modes that its files have or will have; returns its folder."""
@@ -152,6 +170,11 @@ class Destination:
             if content is not None:
                 yield content
 
+    def newest_kept(self, names: Iterable[str]) -> dict[str, bytes]:
+        """Files as the newest generation has them that has them."""
+        found = {name: next(self.kept(name), None) for name in names}
+        return {name: content for name, content in found.items() if content is not None}
+
     def _kept(self, counter: int, name: str, *, limit: int) -> bytes | None:
         with contextlib.suppress(IotOnboardError), self.generations.sub(f"{counter:d}") as folder:
             return folder.read(name, limit=limit)
@@ -162,6 +185,38 @@ class Destination:
         for name in reversed(FILES) if backwards else FILES:
             if name in files:
                 self.folder.write(name, files[name], self.folder.placement(name, PUBLIC))
+
+    def put_in_place(self, files: Mapping[str, bytes], unread: Sequence[str]) -> tuple[list[Unpublished], list[str]]:
+        """As ``replace``, each file alone; a CA without its list is left out. What could not be read stays beside.
+
+        Returns what was refused, and where the ``unread`` files lie now.
+        """
+        refused, aside = dict[str, IotOnboardError](), []
+        for name in (name for name in FILES if name in files):
+            if name == CA and CRL in refused:
+                continue
+            try:
+                if name in unread:
+                    aside.append(self._replace_unread(name, files[name]))
+                else:
+                    self.replace({name: files[name]})
+            except IotOnboardError as error:
+                refused[name] = error
+        return [Unpublished(name, self.file(name), error) for name, error in refused.items()], aside
+
+    def _replace_unread(self, name: str, content: bytes) -> str:
+        """Replace a file that may hold what nobody else has; the broker misses it for two renames only."""
+        fresh, taken = staging_name(name), set(self.folder.names())
+        aside = next(one for number in count(1) if (one := f"{name}.unread-{number}") not in taken)
+        self.folder.write(fresh, content, PUBLIC)
+        try:
+            self.folder.move(name, self.folder, aside)
+            self.folder.move(fresh, self.folder, name)
+            self.folder.sync()
+        except OSError as error:
+            self.folder.remove(fresh)
+            raise disk_error(error, self.file(name)) from error
+        return self.file(aside)
 
     def forget(self, counter: int) -> None:
         """Delete a generation, as far as it is one."""
@@ -229,54 +284,6 @@ def _keep_others_out(folder: Folder) -> None:
 def digests(files: Mapping[str, bytes]) -> dict[str, str]:
     """SHA-256 of each file."""
     return {name: sha256(content).hexdigest() for name, content in files.items()}
-
-
-def check_own_rules(there: bytes, coming: bytes, before: Iterable[bytes] = ()) -> None:
-    """Make sure that a new ACL does not delete rules that somebody wrote on the broker's machine.
-
-    Where the region there is damaged, or gone, what stood anywhere in the ACLs of packages ``before`` is no such rule.
-
-    Raises:
-        ConflictError: it would; names the first such line.
-    """
-    rules, kept = _own_rules(there), set(_own_rules(coming))
-    if not _has_region(there) and (known := {rule for acl in before for rule in _rules(acl)}):
-        whole = there[: there.rfind(b"\n") + 1]  # what a cut left of a line is none
-        kept |= known | set(_rules(coming))
-        rules = list(filter(_RULE.match, _rules(whole)))
-    lost = next((rule for rule in rules if rule not in kept), None)
-    if lost is not None:
-        raise ConflictError(
-            f"the ACL here holds a rule of its own that the package lacks: {lost!r}",
-            hint="write it into the ACL on the workstation and pack again, or drop it with --replace-rules",
-        )
-
-
-def _own_rules(acl: bytes) -> list[str]:
-    """The rules outside of the program's region; all of them where its markers are damaged."""
-    try:
-        operator = stream_operator_text([acl])
-    except PolicyError:
-        return _rules(acl)
-    return _rules(operator.before + b"\n" + operator.after)
-
-
-def _has_region(acl: bytes) -> bool:
-    try:
-        return stream_operator_text([acl]).has_region
-    except PolicyError:
-        return False
-
-
-def _rules(acl: bytes) -> list[str]:
-    """The rules of an ACL, each with the user it belongs to."""
-    rules, user = [], ""
-    for _, keyword, rest in rule_lines(acl):
-        if keyword == "user":
-            user = f"user {rest}: "
-        else:
-            rules.append(f"{user if keyword == 'topic' else ''}{keyword} {rest}")
-    return rules
 
 
 def _read_record(folder: Folder, name: str) -> Applied | None:

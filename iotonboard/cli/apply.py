@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from iotonboard.cli.session import RELOAD_NEXT, Session, clock, verb
-from iotonboard.errors import UsageError
+from iotonboard.errors import BusyError, UsageError
 from iotonboard.model import KeyType, rfc3339
 
 if TYPE_CHECKING:
@@ -100,6 +100,10 @@ def apply(
     )
     result = run(request, clock())
     _tell(session, result, dest)
+    if result.unpublished:
+        refused = "; ".join(f"{one.what}: {one.error.message}" for one in result.unpublished)
+        hint = "what is in place stays; once that is mended, apply the same package again"
+        raise BusyError(f"not everything of the package is put in place: {refused}", hint=hint)
     if result.fork is not None:
         raise result.fork
     if result.unwritten is not None:
@@ -138,8 +142,9 @@ def _tell(session: Session, result: Result, dest: str) -> None:
         "forked": list(result.merged.forked),
         "broker_files": list(result.own.written),
     }
-    what = "applied" if result.changed else "was in place already"
-    session.result(values, f"{dest}\tpackage {manifest.counter}\tCRL {manifest.crl_number}\t{what}")
+    what = "applied in part" if result.unpublished else "applied" if result.changed else "was in place already"
+    text = f"{dest}\tpackage {manifest.counter}\tCRL {manifest.crl_number}\t{what}"
+    session.result(values, text, unpublished=result.unpublished)
     for warning in result.warnings:
         session.message(f"warning: {warning.message}")
     merged = result.merged

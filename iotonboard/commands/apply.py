@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING
 
 from iotonboard.broker.certificate_file import read_anchors
 from iotonboard.broker.check import BrokerFiles, judge_files
-from iotonboard.broker.destination import LARGEST, Applied, Destination, check_own_rules, digests, open_destination
+from iotonboard.broker.destination import LARGEST, Applied, Destination, digests, open_destination
 from iotonboard.broker.merge import FETCH, Merged, merge, own_cas, take_as_it_is
 from iotonboard.broker.own_certificate import OwnPlace, put_own_in_place
 from iotonboard.broker.package import ACL, CA, CRL, FILES, Package, read_package
 from iotonboard.broker.problems import Problem
 from iotonboard.broker.receipt import check_receipt_place, receipt_of, write_receipt
 from iotonboard.broker.reload import find_broker, reload_broker
-from iotonboard.errors import BusyError, ConflictError, IotOnboardError, PolicyError
+from iotonboard.broker.rules_there import check_own_rules
+from iotonboard.errors import BusyError, ConflictError, IotOnboardError, PolicyError, Unpublished
 from iotonboard.model import rfc3339
 from iotonboard.pki.key_id import key_id
 from iotonboard.pki.pem import pem_blocks
@@ -66,8 +67,7 @@ class Result:
     """The package that is in place now. ``previous`` is the generation of before, kept below ``generations``.
 
     ``merged`` says what is in place, and what is to be told of it; ``own`` is what it brought of the broker's own
-    certificate.
-    ``unwritten``: what refused the receipt that was asked for.
+    certificate. ``unpublished`` is what refused to be put in place, and ``unwritten`` what refused a receipt.
     """
 
     package: Package
@@ -78,6 +78,7 @@ class Result:
     warnings: tuple[Problem, ...]
     merged: Merged
     own: OwnPlace
+    unpublished: tuple[Unpublished, ...] = ()
     unwritten: IotOnboardError | None = None
 
     @property
@@ -94,7 +95,7 @@ def apply(request: Request, now: datetime) -> Result:
         PolicyError: the package is foreign, damaged, older in all of its parts, or a broker would stumble over it;
             nothing was touched.
         ConflictError: it would lose a revocation, or delete rules that were written here; nothing was touched.
-        BusyError: the broker did not take it: the files of before are back. Or the disk refuses.
+        BusyError: the broker did not take it: the files of before are back. Or the disk refuses all of it.
     """
     if request.receipt:
         check_receipt_place(request.receipt)
@@ -110,9 +111,8 @@ def apply(request: Request, now: datetime) -> Result:
         if ACL in current and not request.replace_rules and not _is_ours(destination, current[ACL], applied):
             check_own_rules(current[ACL], merged.files[ACL], destination.kept(ACL))
         result = _put_in_place(request, destination, package, applied, current, merged, now)
-        return (
-            replace(result, unwritten=_write_receipt(request, destination, result, now)) if request.receipt else result
-        )
+        unwritten = _write_receipt(request, destination, result, now) if request.receipt else None
+        return replace(result, unwritten=unwritten)
 
 
 def _write_receipt(request: Request, destination: Destination, result: Result, now: datetime) -> IotOnboardError | None:
@@ -142,7 +142,7 @@ def _put_in_place(
     merged: Merged,
     now: datetime,
 ) -> Result:
-    counter, changed = package.manifest.counter, current != merged.files
+    counter, changed, refused = package.manifest.counter, current != merged.files, list[Unpublished]()
     folder = destination.keep(counter, merged.files)
     try:
         found = _check_files(folder, merged.files, request, now, current, own_cas(package))
@@ -159,16 +159,20 @@ def _put_in_place(
     # Remembered before anything is replaced: a kill in between leaves a package that can be applied again.
     destination.record(_record(package, applied, merged))
     if changed:
-        destination.replace(merged.files)
+        new = {name: content for name, content in merged.files.items() if current.get(name) != content}
+        refused, aside = destination.put_in_place(new, destination.unread(current))
+        merged.dropped += [f"a file that cannot be read: it lies in {path!r}" for path in aside]
     own = _put_own(package, request, destination, applied, merged)
     try:
         reloaded = _reload(request, destination)
     except IotOnboardError as error:
-        own.put_back()
-        raise _put_back(request, destination, previous, current, error, now, own_cas(package)) from error
+        if not refused:
+            own.put_back()
+            raise _put_back(request, destination, previous, current, error, now, own_cas(package)) from error
+        reloaded, refused = "", [*refused, Unpublished("reload", request.dest, error)]  # fresher than what was it is
     destination.thin(request.keep)
     ca_changed = CA in current and current[CA] != merged.files[CA]
-    return Result(package, changed, previous, reloaded, ca_changed, warnings, merged, own)
+    return Result(package, changed, previous, reloaded, ca_changed, warnings, merged, own, tuple(refused))
 
 
 def _put_own(
@@ -197,12 +201,13 @@ def _merge(
         PolicyError: nothing of an older package is newer than what is here.
         ConflictError: a revocation would be lost.
     """
+    there = {**destination.newest_kept(destination.unread(current)), **current}
     if request.accept_older:
-        return take_as_it_is(package, current)
+        return take_as_it_is(package, there)
     is_newest = _is_newest(package, applied)
     highest, denied = (applied.highest, applied.denied) if applied else ({}, ())
     kept = partial(destination.kept, ACL)
-    merged = merge(package, current, highest, is_newest=is_newest, kept=kept, denied=denied)
+    merged = merge(package, there, highest, is_newest=is_newest, kept=kept, denied=denied)
     if ACL not in merged.files:
         raise PolicyError(
             "the package has no ACL, and there is none here",

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from iotonboard.broker.destination import Applied, Destination, check_own_rules, digests, open_destination
+from iotonboard.broker.destination import Applied, Destination, digests, open_destination
+from iotonboard.broker.rules_there import check_own_rules
 from iotonboard.entries import STAGING_PREFIX, STAGING_SUFFIX
 from iotonboard.errors import ConflictError, NotFoundError, PolicyError
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from support.clock import fake_time
+from support.faults import refuse_to_read, refuse_to_replace
 from support.program import State, make_state
-from support.site import Site
+from support.site import FILES, Site
 
 DEVICES = ("press-1", "press-2", "press-3")
 
@@ -161,6 +162,46 @@ def test_a_damaged_file_there_is_replaced(site: Site, name: str, damage: bytes) 
     site.state.run("revoke", "press-1")
     site.apply(site.pack("second"))
     assert site.revoked() == {serial(site.state, "press-1")}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_there_that_cannot_be_read_holds_no_list_back(site: Site, name: str) -> None:
+    """The one that was kept counts in its place: an older package brings nothing back. It stays beside."""
+    site.apply(site.pack("first"))
+    site.state.run("revoke", "press-1")
+    site.apply(site.pack("second"))
+    (site.dest / name).write_bytes((site.dest / name).read_bytes() + b"# of the operator\n")
+    unread = refuse_to_read(site.dest / name)
+    for package in ("first", "second"):
+        site.apply(site.folder / package, before=unread)
+        assert site.revoked() == {serial(site.state, "press-1")}
+        assert site.is_silent("press-1")
+    site.state.run("revoke", "press-2")
+    told = json.loads(site.apply(site.pack("third"), "--json", before=unread))
+    assert len(site.revoked()) == 2
+    assert site.is_silent("press-2")
+    assert any("cannot be read" in one for one in told["dropped"])
+    assert (site.dest / f"{name}.unread-1").read_bytes().endswith(b"# of the operator\n")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_there_that_cannot_be_replaced_fails_alone(site: Site, name: str) -> None:
+    site.apply(site.pack("first"))
+    site.state.register("new")
+    site.state.run("revoke", "press-1")
+    package, before = site.pack("second"), site.contents()
+    fixed = refuse_to_replace(site.dest / name)
+    if name == "ca.crt":
+        site.apply(package, before=fixed)  # it is the same, and replaced only when another file is
+        return
+    said = json.loads(site.apply(package, "--json", expect=8, before=fixed))
+    assert [one["what"] for one in said["unpublished"]] == [name]
+    assert {one for one in FILES if site.contents()[one] == before[one]} >= {name}
+    assert (site.revoked() == set()) is (name == "crl.pem")
+    assert site.is_silent("press-1") is (name != "mosquitto.acl")
+    site.apply(package)
+    assert site.revoked() == {serial(site.state, "press-1")}
+    assert site.is_silent("press-1")
 
 
 def test_a_huge_number_ends_with_its_ca(site: Site) -> None:

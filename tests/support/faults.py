@@ -152,6 +152,40 @@ def become(user: int) -> None:
     os.setuid(user)
 
 
+def refuse_to_read(path: Path) -> Callable[[], None]:
+    """Have the disk fail at this file, and at no other, when it is read."""
+    return partial(_refuse_to_read, str(path))
+
+
+def _refuse_to_read(path: str) -> None:
+    opening = os.open
+
+    def open_or_fail(name: Any, flags: int, *args: Any, dir_fd: int | None = None, **options: Any) -> int:
+        folder = os.readlink(f"/proc/self/fd/{dir_fd}") if dir_fd is not None else ""
+        if os.path.join(folder, os.fspath(name)) == path and not _is_for_writing(flags):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return opening(name, flags, *args, dir_fd=dir_fd, **options)
+
+    os.open = open_or_fail
+
+
+def refuse_to_replace(path: Path) -> Callable[[], None]:
+    """Have the system refuse to put another file in the place of this one, as where it is immutable."""
+    return partial(_refuse_to_replace, str(path))
+
+
+def _refuse_to_replace(path: str) -> None:
+    replacing = os.replace
+
+    def replace_or_fail(source: str, target: str, *, dst_dir_fd: int | None = None, **options: Any) -> None:
+        folder = os.readlink(f"/proc/self/fd/{dst_dir_fd}") if dst_dir_fd is not None else ""
+        if os.path.join(folder, target) == path:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        replacing(source, target, dst_dir_fd=dst_dir_fd, **options)
+
+    os.replace = replace_or_fail
+
+
 def without_semaphores() -> None:
     """Have the system refuse them, as it does where /dev/shm is read-only or missing."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from cryptography import x509
@@ -30,11 +31,18 @@ class Site:
     def words(self, package: Path, *more: str) -> tuple[str, ...]:
         return ("apply", str(package), "--ca", str(self.ca), "--dest", str(self.dest), "--user", "root", *more)
 
-    def apply(self, package: Path, *more: str, expect: int = 0, env: dict[str, str] | None = None) -> str:
+    def apply(
+        self,
+        package: Path,
+        *more: str,
+        expect: int = 0,
+        env: dict[str, str] | None = None,
+        before: Callable[[], object] | None = None,
+    ) -> str:
         """Apply with an environment that knows no state and no passphrase."""
         nothing = {"IOTONBOARD_STATE": None, "IOTONBOARD_PASSPHRASE_FILE": None, **(env or {})}
-        result = self.state.run(*self.words(package, *more), expect=expect, env=nothing)
-        return result.stdout if expect == 0 else result.stderr
+        result = self.state.run(*self.words(package, *more), expect=expect, env=nothing, before=before)
+        return result.stdout if expect == 0 or "--json" in more else result.stderr
 
     def refused(self, package: Path, *more: str, expect: int = 6, env: dict[str, str] | None = None) -> str:
         """Apply what must be refused: nothing but the lock may appear."""
