@@ -57,9 +57,9 @@ def set_value(
         refuse_wide_templates(state, standing_values(state)[key], value)
     if key in TOPIC_SETTINGS:
         refuse_copies(state)
+    there = check_settings(state.paths.root, values, {key})  # before whatever says to copy a file to the new place
     if key == "database_url":
         refuse_other_database(state, value)
-    there = check_settings(state.paths.root, values, {key})
     authority = unlock(where_keys_are(state, there)) if needs_key(state, key, value) else None
     with state.transaction(signing=authority is not None) as now:
         follow_settings(state, there, {key})

@@ -90,7 +90,7 @@ def _lines(file: BinaryIO) -> Iterator[Line]:
             break
         rest += block
     if rest:
-        yield _line(number + 1, rest, is_open=True)
+        yield _line(number + 1, rest.removesuffix(b"\n"), is_open=not rest.endswith(b"\n"))  # "\n": of a list with CR
 
 
 def _line(number: int, octets: bytes, *, is_open: bool = False) -> Line:

@@ -645,7 +645,9 @@ def test_a_pipe_or_a_device_is_not_replaced_by_a_file(state: State, tmp_path: Pa
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     register(state, "a")
-    state.run("config", "set", "broker_crl_file", str(pipe))
+    with unchanged(state):
+        assert "is not a file" in state.run("config", "set", "broker_crl_file", pipe, expect=4).stderr
+    state.run("register", "b", env={"IOTONBOARD_BROKER_CRL_FILE": str(pipe)}, expect=None)
     assert "is not a file" in state.run("export", "a", "--format", "p12", "--out", pipe, "--force", expect=4).stderr
     assert pipe.is_fifo()
 
@@ -678,10 +680,9 @@ def test_a_home_is_written_out_wherever_it_stands(state: State, tmp_path: Path) 
     assert not list(tmp_path.glob("~*"))
 
 
-@pytest.mark.parametrize("content", [b"device_id,name\ra,x\rb,y\n", b"device_id," + b"x" * 200_000 + b"\na,b\n"])
 @pytest.mark.parametrize("words", [("register", "--no-bundle"), ("revoke", "--defer"), ("confirm",)], ids=" ".join)
-def test_a_header_that_is_no_csv_is_named(state: State, tmp_path: Path, words: tuple[str, ...], content: bytes) -> None:
-    (tmp_path / "list.csv").write_bytes(content)
+def test_a_header_that_is_no_csv_is_named(state: State, tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "list.csv").write_bytes(b"device_id," + b"x" * 200_000 + b"\na,b\n")
     result = state.run(*words, "--batch", tmp_path / "list.csv", expect=6)
     assert "line 1:" in result.stderr
     assert "hint" in result.stderr
@@ -745,7 +746,7 @@ def test_a_request_named_dash_in_a_list_is_a_file(state: State, tmp_path: Path) 
     assert "there is no file './-'" in result.stderr
 
 
-@pytest.mark.parametrize("attributes", ["5", "null", '"line=A3"', "[]"])
+@pytest.mark.parametrize("attributes", ["5", "false", '"line=A3"', "[]"])
 def test_attributes_that_are_no_object_are_refused(state: State, attributes: str) -> None:
     line = f'{{"device_id": "a", "attributes": {attributes}}}\n'.encode()
     assert "must be an object" in state.run("register", "--stream", input=line, expect=6).stderr

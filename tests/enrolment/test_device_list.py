@@ -409,7 +409,7 @@ def test_a_folder_of_requests_in_the_order_of_the_names(tmp_path: Path) -> None:
 def test_a_folder_without_requests(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="there is no request"):
         look_into(str(tmp_path))
-    with pytest.raises(NotFoundError, match="cannot read"):
+    with pytest.raises(NotFoundError, match="there is no folder"):
         look_into(str(tmp_path / "no"))
 
 

@@ -40,6 +40,13 @@ def test_line_ends_inside_of_quotes_are_the_values_own(reader: Reader) -> None:
 
 
 @READERS
+def test_a_list_of_a_mac_may_end_with_a_line_feed(reader: Reader) -> None:
+    for end in ("", "\r", "\n", "\r\n"):
+        assert rows(reader, f"device_id,name\ra,x\rb,y{end}") == [("a", 2), ("b", 3)]
+        assert rows(reader, f"a\rb{end}") == [("a", 1), ("b", 2)]
+
+
+@READERS
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
