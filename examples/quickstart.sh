@@ -10,7 +10,10 @@ cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 step() { printf '\n\033[1m== %s\033[0m\n' "$*" | if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then cat; else sed 's/\x1b\[[01]m//g'; fi; }
-run() { printf '$ iotonboard %s\n' "$*"; iotonboard "$@"; }
+commands=
+note() { commands="$commands  iotonboard $*
+"; }
+run() { note "$@"; printf '$ iotonboard %s\n' "$*"; iotonboard "$@"; }
 die() { printf 'quickstart: error: %s\n' "$*" >&2; exit 1; }
 
 usable_python() {
@@ -59,6 +62,7 @@ export IOTONBOARD_STATE="$work/state" IOTONBOARD_PASSPHRASE_FILE="$work/ca.pass"
 port=$(python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 
 step "A CA of your own, its key encrypted by a random passphrase file"
+note init-ca --common-name "'Quickstart CA'" --generate-key-file ca.pass
 printf '$ iotonboard init-ca --common-name "Quickstart CA" --generate-key-file ca.pass\n'
 IOTONBOARD_PASSPHRASE_FILE='' env -u IOTONBOARD_PASSPHRASE_FILE \
     iotonboard init-ca --common-name "Quickstart CA" --generate-key-file "$work/ca.pass"
@@ -70,6 +74,7 @@ step "Two devices are born"
 run register press-17 --set line=A3
 run register oven-4 --set line=B1
 for device in press-17 oven-4; do
+    note export "$device" --format pem --out "$device"
     iotonboard export "$device" --format pem --out "$work/$device" --quiet >/dev/null
 done
 
@@ -101,7 +106,9 @@ client press-17 refused
 client oven-4 accepted
 
 step "The desk"
+run show press-17
 run list
 run health
-echo
-echo "That was the whole way. Next: iotonboard help first-day."
+step "That was the whole way; these commands made it"
+printf '%s' "$commands"
+echo "Next: iotonboard help first-day"

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from support.program import PROJECT, program_environment
+from support.program import PROJECT, State, program_environment
+from support.tools import need_module
 
 README = PROJECT / "README.md"
 GUIDE = sorted((PROJECT / "iotonboard" / "guide").glob("*.md"))
@@ -229,3 +230,31 @@ def test_the_run_through_works_as_it_is_written(document: str, tmp_path: Path) -
         timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+HEAD = re.compile(r"--head \S+")
+
+
+@pytest.mark.parametrize("page", ["hand-over", "officer", "years"])
+def test_the_commands_of_a_page_work_one_after_the_other(page: str, state: State, tmp_path: Path) -> None:
+    """As they are written, but for places and for what a device reported; 9 is what a check found."""
+    text = (PROJECT / "iotonboard" / "guide" / f"{page}.md").read_text(encoding="utf-8")
+    text = text.partition("## Keeping the state safe")[2] or text  # what comes before is typed beside a broker
+    lines = [line for language, block in BLOCK.findall(text) if language == "console" for line in block.splitlines()]
+    typed = [line.removeprefix("$ ") for line in lines if line.startswith("$ ") and "# when" not in line]
+    assert len(typed) >= 6
+    if page == "hand-over":
+        need_module("segno")
+    state.register("press-17", "press-18", "oven-4")
+    usb, metrics = tmp_path / "usb", tmp_path / "metrics"
+    usb.mkdir()
+    metrics.mkdir()
+    (usb / "crl.pem").write_bytes(state.crl.read_bytes())
+    (tmp_path / "device.crt").write_bytes((state.device("press-18") / "device.crt").read_bytes())
+    (tmp_path / "devices.csv").write_text("device_id\npress-18\noven-4\n")
+    fingerprint = state.json("show", "press-17")["certificates"][0]["fingerprint"]
+    for line in typed:
+        words = line.replace("/media/usb", str(usb)).replace("/var/lib/node_exporter", str(metrics))
+        words = HEAD.sub(lambda _: f"--head {state.json('audit', 'head')['head']}", words)
+        words = words.replace("5F:1D:...", fingerprint)
+        state.run(*shlex.split(words, comments=True)[1:], cwd=tmp_path, expect=(0, 9))

@@ -110,7 +110,8 @@ def run_cli(
     if expect is None:
         return result
     if result.exit_code not in (expect if isinstance(expect, Collection) else (expect,)):
-        pytest.fail(f"expected exit {expect}, got {result}")
+        told = f"expected exit {expect}, got {result}"
+        pytest.fail(told.encode("utf-8", "backslashreplace").decode())  # a name that is no text
     if "Traceback" in result.stderr and result.exit_code != 1:  # an expected 1 is a defect that the test made
         pytest.fail(f"a traceback: {result}")
     return result
