@@ -23,9 +23,11 @@ for path in pathlib.Path(sys.argv[1]).rglob("*.py"):
 
 
 def interpreter(version: str) -> str:
-    places = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
-    found = shutil.which(f"python{version}") or (str(places[-1]) if places else None)
-    return found or pytest.skip(f"there is no Python {version} here")
+    kept = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
+    for path in (*map(str, kept), shutil.which(f"python{version}")):
+        if path and subprocess.run([path, "-c", ""], capture_output=True, check=False).returncode == 0:
+            return path
+    pytest.skip(f"there is no Python {version} here")
 
 
 def test_the_versions_are_named() -> None:
