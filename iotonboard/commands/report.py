@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from iotonboard.files import PRIVATE, refuse_existing, write_atomic
 from iotonboard.health.checks.table import run_checks
-from iotonboard.health.report.facts import AuditLine, Count, CrlSpan, Facts, Month
+from iotonboard.health.report.facts import Attribute, AuditLine, Count, CrlSpan, Facts, Month
 from iotonboard.health.report.page import render_page
+from iotonboard.health.report.words import detail_in_words
+from iotonboard.model import LATEST, from_epoch
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.state.trust import sealed_trust
 from iotonboard.store import audit
@@ -20,6 +19,7 @@ from iotonboard.store.issuers import current_issuers
 from iotonboard.store.statistics import (
     common_attributes,
     common_values,
+    count_values,
     expiring_by_month,
     registered_by_month,
     revoked_by_month,
@@ -27,6 +27,7 @@ from iotonboard.store.statistics import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import datetime
 
     from iotonboard.state.state import State
     from iotonboard.store.crls import CrlRow
@@ -57,20 +58,25 @@ def _gather(state: State) -> Facts:
     now, checks = state.clock(), tuple(run_checks(state))
     with state.store.reading():
         issuer = current_issuers(state.store)[0]
-        newest = audit.head(state.store)
+        newest, published = audit.head(state.store), crl_generation(state.store, with_der=False)
+        statuses, names = _statuses(state, now), common_attributes(state.store)
+        devices = sum(count.number for count in statuses)
         return Facts(
             title="Device identities",
             made_at=now,
             ca_name=certificate_facts(issuer.der).subject_cn,
             ca_not_after=issuer.validity.not_after,
             ca_fingerprint=issuer.fingerprint,
-            statuses=_statuses(state, now),
-            attributes=_attributes(state),
+            statuses=statuses,
+            attributes=tuple(_attribute(state, name, devices) for name in names[:_ATTRIBUTES]),
+            more_attributes=tuple(names[_ATTRIBUTES:]),
             past=_past(state, now),
             coming=_coming(state, now),
-            crls=_crls(state, issuer.id, now),
-            listed=sum({row.issuer: row.revoked for row in crl_generation(state.store)}.values()),
+            crls=_crls(state, published, issuer.id, now),
+            crls_to_come=max(sum(row.this_update > now for row in published) - _CRLS_AHEAD, 0),
+            listed=sum({row.issuer: row.revoked for row in published}.values()),
             audit=_latest(state, newest.seq),
+            audit_rows=newest.seq,
             audit_head=audit.printable_head(newest),
             checks=checks,
         )
@@ -81,40 +87,35 @@ def _statuses(state: State, now: datetime) -> tuple[Count, ...]:
     return tuple(Count(each, counts.get(each, 0)) for each in ("active", "expired", "on-hold", "revoked", "retired"))
 
 
-def _attributes(state: State) -> tuple[tuple[str, tuple[Count, ...]], ...]:
-    return tuple(
-        (name, tuple(Count(*found) for found in common_values(state.store, name, _VALUES)))
-        for name in common_attributes(state.store, _ATTRIBUTES)
-    )
+def _attribute(state: State, name: str, devices: int) -> Attribute:
+    shown = tuple(Count(*found) for found in common_values(state.store, name, _VALUES))
+    values, having = count_values(state.store, name)
+    if values == having > _VALUES:  # something like a number of each device: bars would say nothing
+        shown = ()
+    return Attribute(name, shown, values, having - sum(count.number for count in shown), devices - having)
 
 
 def _past(state: State, now: datetime) -> tuple[Month, ...]:
+    registered = registered_by_month(state.store, from_epoch(0), now)
+    revoked = revoked_by_month(state.store, from_epoch(0), now)
     months = _months(now, range(1 - _MONTHS, 1))
-    begin = datetime.fromisoformat(months[0].label + "-01").replace(tzinfo=UTC)
-    registered = registered_by_month(state.store, begin, now)
-    revoked = revoked_by_month(state.store, begin, now)
-    return tuple(
-        replace(month, registered=registered.get(month.label, 0), revoked=revoked.get(month.label, 0))
-        for month in months
-    )
+    shown = [Month(label, registered.pop(label, 0), revoked.pop(label, 0)) for label in months]
+    return (Month("earlier", sum(registered.values()), sum(revoked.values())), *shown)
 
 
 def _coming(state: State, now: datetime) -> tuple[Month, ...]:
-    months = _months(now, range(_MONTHS + 1))
-    end = _months(now, [_MONTHS + 1])[0].label + "-01"
-    last = datetime.fromisoformat(end).replace(tzinfo=UTC) - timedelta(seconds=1)
-    expiring = expiring_by_month(state.store, now, last)
-    return tuple(replace(month, expiring=expiring.get(month.label, 0)) for month in months)
+    expiring = expiring_by_month(state.store, now, from_epoch(LATEST))
+    shown = [Month(label, expiring=expiring.pop(label, 0)) for label in _months(now, range(_MONTHS + 1))]
+    return (*shown, Month("later", expiring=sum(expiring.values())))
 
 
-def _months(now: datetime, offsets: Iterable[int]) -> list[Month]:
+def _months(now: datetime, offsets: Iterable[int]) -> list[str]:
     months = [divmod(now.year * 12 + now.month - 1 + offset, 12) for offset in offsets]
-    return [Month(f"{year:04}-{month + 1:02}") for year, month in months]
+    return [f"{year:04}-{month + 1:02}" for year, month in months]
 
 
-def _crls(state: State, issuing: int, now: datetime) -> tuple[CrlSpan, ...]:
+def _crls(state: State, published: Iterable[CrlRow], issuing: int, now: datetime) -> tuple[CrlSpan, ...]:
     """The published CRLs, those in force and those of a calendar to come, behind some that they replaced."""
-    published = crl_generation(state.store, with_der=False)
     replaced = replaced_crls(state.store, _CRLS_REPLACED)
     in_force = {
         max((row for row in published if row.issuer == issuer and row.this_update <= now), key=_this_update)
@@ -146,11 +147,8 @@ def _this_update(row: CrlRow) -> datetime:
 def _latest(state: State, newest: int) -> tuple[AuditLine, ...]:
     rows = list(audit.rows(state.store, since_seq=max(newest - _AUDIT_ROWS, 0)))
     return tuple(
-        AuditLine(row.seq, row.time, f"{row.operator}@{row.host}", row.command, row.subject, _short(row.detail))
+        AuditLine(
+            row.seq, row.time, f"{row.operator}@{row.host}", row.command, row.subject, detail_in_words(row.detail)
+        )
         for row in reversed(rows)
     )
-
-
-def _short(detail: str) -> str:
-    """The detail of a row as ``key=value`` pairs; long values are cut."""
-    return " ".join(f"{key}={str(value)[:20]}" for key, value in json.loads(detail).items())

@@ -34,10 +34,10 @@ def _by_month(store: Store, column: str, rows: str, begin: datetime, end: dateti
     return dict(store.rows(query, (to_epoch(begin), to_epoch(end))))
 
 
-def common_attributes(store: Store, limit: int) -> list[str]:
-    """Names of the attributes that most devices have."""
-    query = "SELECT a.key FROM device d, json_each(d.attributes) a GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT ?"
-    return store.records(str, query, (limit,))
+def common_attributes(store: Store) -> list[str]:
+    """Names of the attributes, those that most devices have first."""
+    query = "SELECT a.key FROM device d, json_each(d.attributes) a GROUP BY 1 ORDER BY count(*) DESC, 1"
+    return store.records(str, query)
 
 
 def common_values(store: Store, attribute: str, limit: int) -> list[tuple[str, int]]:
@@ -45,3 +45,9 @@ def common_values(store: Store, attribute: str, limit: int) -> list[tuple[str, i
     query = """SELECT a.value, count(*) FROM device d, json_each(d.attributes) a WHERE a.key = ?
         GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?"""
     return store.records(lambda value, count: (str(value), count), query, (attribute, limit))
+
+
+def count_values(store: Store, attribute: str) -> tuple[int, int]:
+    """How many different values an attribute has, and how many devices have one."""
+    query = "SELECT count(DISTINCT a.value), count(*) FROM device d, json_each(d.attributes) a WHERE a.key = ?"
+    return store.record(lambda values, devices: (values, devices), query, (attribute,)) or (0, 0)

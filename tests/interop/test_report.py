@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from support.browser import browse
+from support.browser import browse, measure
 from support.program import State
 from support.tools import need
 
@@ -65,6 +66,28 @@ def colours(tmp_path: Path, page: Path, scheme: int) -> dict[tuple[int, int, int
 
 def near(counts: dict[tuple[int, int, int], int], wanted: tuple[int, int, int]) -> int:
     return sum(n for colour, n in counts.items() if all(abs(a - b) < 12 for a, b in zip(colour, wanted, strict=True)))
+
+
+def assert_fits(tmp_path: Path, page: Path) -> None:
+    """Nothing beside the window or the paper, and no text that is too small."""
+    for width, least in ((500, 13), (1100, 13)):
+        measured = measure(tmp_path, page, width)
+        assert measured["width"] == width
+        assert measured["needed"] <= width, measured
+        assert measured["wide"] == []
+        assert measured["smallest"] >= least
+    pdf = tmp_path / "report.pdf"
+    browse(tmp_path, page, "--no-pdf-header-footer", f"--print-to-pdf={pdf}")
+    words = subprocess.run([need("pdftotext"), "-bbox", pdf, "-"], check=True, capture_output=True, text=True).stdout
+    boxes = [
+        tuple(map(float, found)) for found in re.findall(r'xMin="(.*?)" yMin="(.*?)" xMax="(.*?)" yMax="(.*?)"', words)
+    ]
+    margin, width, height = 14 / 25.4 * 72, 595.3, 841.9
+    assert len(boxes) > 50
+    assert min(box[0] for box in boxes) >= margin - 1
+    assert max(box[2] for box in boxes) <= width - margin + 1
+    assert max(box[3] for box in boxes) <= height - margin + 1
+    assert min(box[3] - box[1] for box in boxes) > 7.5  # points: nothing was made smaller to fit
 
 
 def grow(state: State, number: int) -> None:
@@ -146,14 +169,17 @@ def test_renewals_are_neither_registered_nor_revoked_nor_about_to_expire(state: 
 def test_the_list_in_force_is_told_from_replaced_ones_and_those_to_come(state: State, tmp_path: Path) -> None:
     state.run("gen-crl", "--calendar", "20", "--every", "7")
     text, _ = printed_text(tmp_path, write_report(state, tmp_path))
-    shown = state.json("report")["crls"]
+    values = state.json("report")
+    shown = values["crls"]
     assert [one["standing"] for one in shown] == ["replaced", "in force", *["to come"] * 12]
     assert [one["number"] for one in shown] == list(range(1, 15))
     for number, standing in ((1, "replaced"), (2, "in force"), (14, "to come")):
         assert re.search(rf"CRL {number} .*, {standing}$", text, re.MULTILINE), text
+    assert values["crls_to_come"] == 7
+    assert "7 more to come." in text
 
 
-@pytest.mark.parametrize("number", [10, 1000, pytest.param(100_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("number", [10, 2000, pytest.param(100_000, marks=pytest.mark.long)])
 def test_a_large_fleet_with_hostile_attributes_is_drawn(state: State, tmp_path: Path, number: int) -> None:
     grow(state, number)
     page = write_report(state, tmp_path)
@@ -165,6 +191,64 @@ def test_a_large_fleet_with_hostile_attributes_is_drawn(state: State, tmp_path: 
     text, _ = printed_text(tmp_path, page)
     assert f"{number:,}" in text
     assert "<b>model</b>" in text  # as text, not as markup
+    assert_fits(tmp_path, page)
+
+
+def test_what_is_not_shown_is_told(state: State, tmp_path: Path) -> None:
+    """Values with the largest numbers are shown, and of the others how many there are; no value is cut or Python's."""
+    long_name = "press hall north on the second floor behind the paint shop (building 7)"
+    rows = [
+        f"d{index}-{copy},{long_name if not index else f'L{index}'}\n"
+        for index in range(12)
+        for copy in range(13 - index)
+    ]
+    state.run(
+        "register",
+        "--batch",
+        "-",
+        "--set",
+        "a=1",
+        "--set",
+        "b=1",
+        "--set",
+        "c=1",
+        input="device_id,line\n" + "".join(rows),
+    )
+    state.run("register", "plain")
+    state.run("register", "own", "--set", "zone=7")
+    state.run("topics", "add", "plain", "read:up/x", "write:down/{}/y".replace("{}", "plain"))
+    state.run("retire", "own")
+    page = write_report(state, tmp_path)
+    html, values = page.read_text(), state.json("report")
+    assert "12 lines, the largest 8 shown, 4 more with 14 devices; 2 devices without" in html
+    assert "1 more, which fewer devices have: zone" in html
+    assert long_name in html
+    assert [(one["name"], one["values"], one["without"]) for one in values["attributes"]][-1] == ("line", 12, 2)
+    rows_shown = values["audit_rows"]
+    assert f"{rows_shown} rows, the newest 20 shown, {rows_shown - 20} more: iotonboard audit show" in html
+    assert "retired: yes" in html
+    assert "topics: add read:up/x, write:down/plain/y" in html
+    assert not re.search(
+        r"[\[\]]|\bTrue\b|\bFalse\b|\bNone\b|…", re.sub("<style>.*?</style>", "", html, flags=re.DOTALL)
+    )
+    assert_fits(tmp_path, page)
+
+
+def test_a_value_that_each_device_has_its_own_of_is_counted(state: State, tmp_path: Path) -> None:
+    rows = "".join(f"d{index},SN{index}\n" for index in range(9))
+    state.run("register", "--batch", "-", input="device_id,serial_no\n" + rows)
+    assert "9 values of serial_no, each of one device" in write_report(state, tmp_path).read_text()
+
+
+def test_what_lies_before_and_behind_the_months_is_counted(state: State) -> None:
+    state.register("far", "near")
+    state.run("renew", "far", "--validity-days", "1500")
+    with contextlib.closing(sqlite3.connect(state.path / "devices.db")) as connection, connection:
+        connection.execute("UPDATE device SET created_at = created_at - 86400 * 800 WHERE device_id = 'near'")
+    values = state.json("report")
+    assert (values["past"][0]["label"], values["past"][0]["registered"]) == ("earlier", 1)
+    assert (values["coming"][-1]["label"], values["coming"][-1]["expiring"]) == ("later", 1)
+    assert sum(month["registered"] for month in values["past"]) == 2
 
 
 def test_an_existing_page_is_not_replaced_unasked(state: State, tmp_path: Path) -> None:

@@ -20,8 +20,31 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
+class Attribute:
+    """The values of one attribute that most devices have, the largest first, and what is not among them.
+
+    ``values`` counts different values, ``more_devices`` the devices with one that is not ``shown``, and ``without``
+    those that lack the attribute. None is shown where every device has a value of its own.
+    """
+
+    name: str
+    shown: tuple[Count, ...]
+    values: int
+    more_devices: int
+    without: int
+
+    @property
+    def more_values(self) -> int:
+        """How many values are not shown."""
+        return self.values - len(self.shown)
+
+
+@dataclass(frozen=True, slots=True)
 class Month:
-    """One calendar month: devices registered, certificates revoked (but for renewed ones), and those that expire."""
+    """One calendar month: devices registered, certificates revoked (but for renewed ones), and those that expire.
+
+    Of all months before those that are shown the label is ``earlier``, of all behind them ``later``.
+    """
 
     label: str
     registered: int = 0
@@ -60,9 +83,11 @@ class AuditLine:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything on the page. ``attributes`` maps an attribute's name to the counts of its commonest values.
+    """Everything on the page, and of what is not on it how much that is.
 
-    ``listed`` counts the certificates on the CRLs of all CAs.
+    ``past`` begins with all months before the last twelve, and ``coming`` ends with all behind the next. ``listed``
+    counts the certificates on the CRLs of all CAs. ``more_attributes`` names attributes without figures, and
+    ``crls_to_come`` counts the lists of a calendar that are not among ``crls``; ``audit_rows`` counts all rows.
     """
 
     title: str
@@ -71,12 +96,15 @@ class Facts:
     ca_not_after: datetime
     ca_fingerprint: str
     statuses: tuple[Count, ...]
-    attributes: tuple[tuple[str, tuple[Count, ...]], ...]
+    attributes: tuple[Attribute, ...]
+    more_attributes: tuple[str, ...]
     past: tuple[Month, ...]
     coming: tuple[Month, ...]
     crls: tuple[CrlSpan, ...]
+    crls_to_come: int
     listed: int
     audit: tuple[AuditLine, ...]
+    audit_rows: int
     audit_head: str
     checks: tuple[Finding, ...]
 

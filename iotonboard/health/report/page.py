@@ -10,6 +10,7 @@ from iotonboard.health.finding import Status
 from iotonboard.health.report import charts
 from iotonboard.health.report.charts import Series
 from iotonboard.health.report.markup import element
+from iotonboard.health.report.words import attribute_in_words, several
 from iotonboard.model import rfc3339
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
     from iotonboard.health.finding import Finding
-    from iotonboard.health.report.facts import AuditLine, Facts
+    from iotonboard.health.report.facts import Facts
 
 _STATUS_COLOURS = {"active": "good", "on-hold": "warning", "expired": "warning", "revoked": "bad", "retired": "quiet"}
 _MARKS = {Status.WARNING: "!", Status.FAILED: "✗"}
@@ -62,12 +63,10 @@ def _sections(facts: Facts) -> Iterator[Element]:
     colours = [_STATUS_COLOURS.get(count.label, "series-1") for count in facts.statuses]
     yield _section("Fleet by status", [charts.bars(facts.statuses, "Devices by status", colours)])
     yield _section("Fleet by attribute", _attributes(facts))
-    yield _section("Registrations and revocations, by month", _past(facts))
-    months = [month.label for month in facts.coming]
-    expiring = Series("expiring", "series-1", [month.expiring for month in facts.coming])
-    yield _section("Expiring and not renewed yet, by month", [charts.columns(months, [expiring], "Expiring by month")])
-    yield _section("CRLs", [charts.timeline(facts.crls, facts.made_at, "CRLs over time")], wide=True)
-    yield _section("Latest changes", _audit(facts.audit, facts.audit_head), wide=True)
+    yield _section("Registrations and revocations, by month", [_past(facts)])
+    yield _section("Expiring and not renewed yet, by month", [_coming(facts)])
+    yield _section("CRLs", _crls(facts), wide=True)
+    yield _section("Latest changes", _audit(facts), wide=True)
 
 
 def _section(title: str, content: Iterable[Element], *, wide: bool = False) -> Element:
@@ -77,18 +76,36 @@ def _section(title: str, content: Iterable[Element], *, wide: bool = False) -> E
 def _attributes(facts: Facts) -> Iterator[Element]:
     if not facts.attributes:
         yield element("p", {"class": "soft"}, "No device has an attribute (register --set KEY=VALUE).")
-    for name, counts in facts.attributes:
-        yield element("h3", {}, name)
-        yield charts.bars(counts, f"Devices by {name}")
+    for attribute in facts.attributes:
+        yield element("h3", {}, attribute.name)
+        if attribute.shown:
+            yield charts.bars(attribute.shown, f"Devices by {attribute.name}")
+        yield element("p", {"class": "soft wrap"}, attribute_in_words(attribute))
+    if facts.more_attributes:
+        names = ", ".join(facts.more_attributes)
+        text = f"{len(facts.more_attributes)} more, which fewer devices have: {names}"
+        yield element("p", {"class": "soft wrap"}, text)
 
 
-def _past(facts: Facts) -> Iterator[Element]:
+def _past(facts: Facts) -> Element:
     series = (
         Series("registered", "series-1", [month.registered for month in facts.past]),
         Series("revoked, renewals aside", "series-2", [month.revoked for month in facts.past]),
     )
-    yield charts.columns([month.label for month in facts.past], series, "Certificates by month")
-    yield charts.legend(series)
+    return charts.months([month.label for month in facts.past], series, "Registrations and revocations by month")
+
+
+def _coming(facts: Facts) -> Element:
+    expiring = Series("expiring", "series-1", [month.expiring for month in facts.coming])
+    return charts.months([month.label for month in facts.coming], [expiring], "Expiring by month")
+
+
+def _crls(facts: Facts) -> Iterator[Element]:
+    yield charts.timeline(facts.crls, facts.made_at, "CRLs over time")
+    said = f"The upright line is {rfc3339(facts.made_at)}."
+    if facts.crls_to_come:
+        said += f" {facts.crls_to_come:,} more to come."
+    yield element("p", {"class": "soft"}, said)
 
 
 def _checks(checks: Sequence[Finding]) -> Element:
@@ -98,33 +115,38 @@ def _checks(checks: Sequence[Finding]) -> Element:
     rows = []
     for check in failing:
         colour = "failed" if check.status is Status.FAILED else "attention"
-        rows.append((
-            element("td", {"class": f"mark {colour}"}, f"{_MARKS[check.status]} {check.status}"),
-            element("td", {}, check.name),
-            element("td", {"class": "wrap"}, check.message),
-            element("td", {"class": "wrap"}, check.hint),
-        ))  # fmt: skip
+        mark = f"{_MARKS[check.status]} {check.status}"
+        rows.append(((f"mark {colour}", mark), ("", check.name), ("wrap", check.message), ("wrap", check.hint)))
     return _table(("", "check", "what", "what to do"), rows)
 
 
-def _audit(lines: Sequence[AuditLine], head: str) -> Iterator[Element]:
-    yield element("p", {"class": "soft"}, "Head of the trail: ", element("span", {"class": "mono"}, head))
+def _audit(facts: Facts) -> Iterator[Element]:
+    yield element("p", {"class": "soft"}, "Head of the trail: ", element("span", {"class": "mono"}, facts.audit_head))
     rows = [
         (
-            element("td", {}, str(line.seq)),
-            element("td", {"class": "keep"}, rfc3339(line.time)),
-            element("td", {"class": "wrap"}, line.operator),
-            element("td", {}, line.command),
-            element("td", {"class": "wrap"}, line.subject),
-            element("td", {"class": "wrap mono"}, line.detail),
+            ("", str(line.seq)),
+            ("keep", rfc3339(line.time)),
+            ("wrap", line.operator),
+            ("", line.command),
+            ("wrap", line.subject),
+            ("wrap", line.detail),
         )
-        for line in lines
+        for line in facts.audit
     ]
     yield _table(("row", "time", "who", "verb", "about", "detail"), rows)
+    if more := facts.audit_rows - len(rows):
+        text = f"{several(facts.audit_rows, 'row')}, the newest {len(rows)} shown, {more:,} more: iotonboard audit show"
+        yield element("p", {"class": "soft"}, text)
 
 
-def _table(columns: Sequence[str], rows: Iterable[Iterable[Element]]) -> Element:
-    """A table of cells (``td``)."""
+def _table(columns: Sequence[str], rows: Iterable[Sequence[tuple[str, str]]]) -> Element:
+    """A table of cells, each with its class and text. On a narrow screen a row is a card, whose cells are labelled."""
     head = element("tr", {}, *(element("th", {}, column) for column in columns))
-    body = (element("tr", {}, *cells) for cells in rows)
-    return element("table", {}, element("thead", {}, head), element("tbody", {}, *body))
+    body = (
+        element("tr", {}, *(_cell(*cell, column) for column, cell in zip(columns, row, strict=True))) for row in rows
+    )
+    return element("table", {"class": "cards"}, element("thead", {}, head), element("tbody", {}, *body))
+
+
+def _cell(kind: str, text: str, column: str) -> Element:
+    return element("td", {"class": kind, "data-column": column}, text)
