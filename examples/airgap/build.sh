@@ -46,7 +46,8 @@ pip download --require-hashes --no-deps --only-binary :all: --dest "$out/wheels"
 echo "$version $machine" >"$out/target"
 cp "$here/install.sh" "$out/install.sh"
 chmod 755 "$out/install.sh"
-(cd "$out" && find . -type f ! -name SHA256SUMS | LC_ALL=C sort | xargs sha256sum >SHA256SUMS)
+(cd "$out" && find . -type f ! -path ./SHA256SUMS | LC_ALL=C sort | xargs sha256sum >SHA256SUMS)
 printf 'made %s: carry the whole folder over, then run ./install.sh there\n' "$out"
 printf 'SHA-256 of SHA256SUMS, to compare by another way: '
 sha256sum "$out/SHA256SUMS" | cut -d' ' -f1
+printf 'sign it: ssh-keygen -Y sign -f KEY -n iotonboard %s/SHA256SUMS\n' "$out"

@@ -3,6 +3,9 @@
 #
 #     ./install.sh [TARGET]        # TARGET: the environment to make, ~/iotonboard unless named
 #
+# This script came with the folder: who changed the folder can have changed the script. So verify the signature over
+# SHA256SUMS, and SHA256SUMS over this script, with the system's own programs first ('iotonboard help air-gap').
+#
 # Needs the Python that the folder was built for, with the venv module, nothing else.
 set -eu
 die() { printf 'install.sh: error: %s\n' "$*" >&2; exit 1; }
@@ -13,7 +16,7 @@ target=${1:-$HOME/iotonboard}
 cd "$folder"
 sha256sum --check --strict --quiet SHA256SUMS || die "this folder is damaged or was changed: do not install from it"
 listed=$(cut -c67- SHA256SUMS | LC_ALL=C sort)
-present=$(find . -type f ! -name SHA256SUMS | LC_ALL=C sort)
+present=$(find . ! -type d ! -path ./SHA256SUMS ! -path ./SHA256SUMS.sig | LC_ALL=C sort)
 [ "$listed" = "$present" ] || die "there are files here that SHA256SUMS does not list: do not install from it"
 
 read -r version machine <target

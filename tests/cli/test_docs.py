@@ -258,3 +258,14 @@ def test_the_commands_of_a_page_work_one_after_the_other(page: str, state: State
         words = HEAD.sub(lambda _: f"--head {state.json('audit', 'head')['head']}", words)
         words = words.replace("5F:1D:...", fingerprint)
         state.run(*shlex.split(words, comments=True)[1:], cwd=tmp_path, expect=(0, 9))
+
+
+def test_security_comes_first_in_the_changelog() -> None:
+    """So whoever updates in the air gap reads it first."""
+    versions = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8").split("\n## ")[1:]
+    assert versions
+    for version in versions:
+        sections = re.findall(r"^### (\w+)$", version, re.MULTILINE)
+        order = ["Security", "Added", "Changed", "Deprecated", "Removed", "Fixed"]
+        assert sections == sorted(sections, key=order.index)
+        assert len(sections) == len(set(sections))

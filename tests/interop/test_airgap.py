@@ -17,6 +17,7 @@ from support.program import PROJECT
 from support.tools import need, need_module
 
 BUILD = PROJECT / "examples" / "airgap" / "build.sh"
+PAGE = PROJECT / "iotonboard" / "guide" / "air-gap.md"
 LOCK = PROJECT / "examples" / "airgap" / "requirements.lock"
 
 
@@ -33,6 +34,31 @@ def build(out: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def documented(command: str) -> str:
+    """The lines of the guide that hold a command."""
+    (found,) = (block for block in re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL) if command in block)
+    return found
+
+
+def sign(folder: Path, place: Path) -> Path:
+    """Sign a folder as the guide says, with a new key below ``place``; the file that names who may sign."""
+    need("ssh-keygen")
+    (folder / "SHA256SUMS.sig").unlink(missing_ok=True)
+    place.mkdir()
+    make = documented("-t ed25519").replace("-f release-key", "-N '' -q -f release-key")
+    lines = make + documented("-Y sign").replace("/media/usb/iotonboard", str(folder))
+    subprocess.run(["/bin/sh", "-ec", lines], cwd=place, check=True, capture_output=True, timeout=60)
+    return place / "iotonboard-signers"
+
+
+def verified_install(folder: Path, home: Path, *before: str) -> subprocess.CompletedProcess[str]:
+    """What the guide says to type on the machine without a network, below a home with the file of the signers."""
+    lines = documented("-Y verify").replace("/media/usb/iotonboard", str(folder))
+    words = [*before, "/bin/sh", "-ec", lines]
+    environment = {**clean(), "HOME": str(home)}
+    return subprocess.run(words, capture_output=True, text=True, env=environment, timeout=300, check=False)
+
+
 def clean() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
 
@@ -44,7 +70,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     need("git")
     out = tmp_path_factory.mktemp("airgap") / "folder"
     build(out)
+    sign(out, out.parent / "signer")
     return out
+
+
+@pytest.fixture
+def home(folder: Path, tmp_path: Path) -> Path:
+    """A home on the offline machine, to which the file of the signers was carried."""
+    (tmp_path / "home").mkdir()
+    shutil.copy(folder.parent / "signer" / "iotonboard-signers", tmp_path / "home")
+    return tmp_path / "home"
 
 
 def install(folder: Path, target: Path, *, expect: int = 0) -> subprocess.CompletedProcess[str]:
@@ -57,13 +92,61 @@ def install(folder: Path, target: Path, *, expect: int = 0) -> subprocess.Comple
     return done
 
 
-def test_installs_with_the_network_cut_off(folder: Path, tmp_path: Path) -> None:
-    done = install(folder, tmp_path / "target")
+def test_installs_with_the_network_cut_off(folder: Path, home: Path) -> None:
+    """As the guide says, with the signature verified before."""
+    if subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("network namespaces are not permitted here")
+    done = verified_install(folder, home, "unshare", "--net")
+    assert done.returncode == 0, done.stderr
+    assert 'Good "iotonboard" signature for release' in done.stdout
     assert "every check" in done.stdout
-    site = next((tmp_path / "target" / "lib").glob("python3.*")) / "site-packages"
+    site = next((home / "iotonboard-new" / "lib").glob("python3.*")) / "site-packages"
     sources = [path for name in ("iotonboard", "typer", "cryptography") for path in (site / name).rglob("*.py")]
     assert sources
     assert not [path for path in sources if not list(path.parent.glob(f"__pycache__/{path.stem}.*.pyc"))]
+
+
+def list_anew(copy: Path) -> None:
+    """Make the list of all files fit, as whoever changed one of them can."""
+    names = sorted(path.relative_to(copy) for path in copy.rglob("*") if path.is_file() and "SHA256" not in path.name)
+    sums = [f"{hashlib.sha256((copy / name).read_bytes()).hexdigest()}  ./{name}\n" for name in names]
+    (copy / "SHA256SUMS").write_text("".join(sums))
+
+
+def resign(copy: Path, key: Path, purpose: str = "iotonboard") -> None:
+    """Sign what is there now, with any key, for any purpose."""
+    list_anew(copy)
+    (copy / "SHA256SUMS.sig").unlink(missing_ok=True)
+    words = ["ssh-keygen", "-Y", "sign", "-q", "-f", key, "-n", purpose, copy / "SHA256SUMS"]
+    subprocess.run(words, check=True, timeout=60)
+
+
+CHANGED = {
+    "no signature": lambda copy, _: (copy / "SHA256SUMS.sig").unlink(),
+    "a file": lambda _copy, _: None,
+    "a file and the list": lambda copy, _: list_anew(copy),
+    "signed by another": lambda copy, signer: resign(
+        copy, sign(copy, signer.parent / "other").with_name("release-key")
+    ),
+    "signed for something else": lambda copy, signer: resign(copy, signer / "release-key", "file"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_nothing_of_a_folder_runs_that_was_not_signed_as_it_is(
+    folder: Path, home: Path, tmp_path: Path, name: str
+) -> None:
+    """The installer itself comes with the folder: one that was exchanged is never started."""
+    copy, signer = tmp_path / "folder", tmp_path / "signer"
+    shutil.copytree(folder, copy)
+    shutil.copytree(folder.parent / "signer", signer)
+    (copy / "install.sh").write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    CHANGED[name](copy, signer)
+    assert verified_install(copy, home).returncode != 0
+    assert not (tmp_path / "ran").exists()
+    resign(copy, signer / "release-key")
+    assert verified_install(copy, home).returncode == 0
+    assert (tmp_path / "ran").exists()
 
 
 def test_two_builds_are_the_same(folder: Path, tmp_path: Path) -> None:
@@ -75,6 +158,8 @@ def test_a_changed_folder_is_refused(folder: Path, tmp_path: Path) -> None:
     for name, change in {
         "octet": lambda copy: next((copy / "wheels").glob("rich*")).write_bytes(b"x"),
         "stranger": lambda copy: (copy / "wheels" / "evil-1.0-py3-none-any.whl").write_bytes(b"x"),
+        "nested list": lambda copy: (copy / "wheels" / "SHA256SUMS").write_bytes(b"x"),
+        "link": lambda copy: (copy / "wheels" / "evil-1.0-py3-none-any.whl").symlink_to("/etc/hostname"),
         "missing": lambda copy: next((copy / "wheels").glob("typer*")).unlink(),
     }.items():
         copy = tmp_path / name
@@ -112,11 +197,7 @@ def test_a_folder_for_another_machine_is_refused_before_anything_is_made(folder:
         copy = tmp_path / str(number)
         shutil.copytree(folder, copy)
         (copy / "target").write_text(wrong.replace("x86_64", os.uname().machine) + "\n")
-        names = sorted(
-            path.relative_to(copy) for path in copy.rglob("*") if path.is_file() and path.name != "SHA256SUMS"
-        )
-        sums = [f"{hashlib.sha256((copy / name).read_bytes()).hexdigest()}  ./{name}\n" for name in names]
-        (copy / "SHA256SUMS").write_text("".join(sums))
+        list_anew(copy)
         assert said in install(copy, tmp_path / "target", expect=1).stderr
         assert not (tmp_path / "target").exists()
 
