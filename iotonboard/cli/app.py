@@ -165,7 +165,7 @@ def _what_was_meant(error: Any) -> str:
     if context is None:
         return ""
     if choices and (typed := re.search(r"'([^']*)' is not one of", error.format_message())):
-        return meant(typed[1], choices, context.command_path)
+        return meant(typed[1], choices, f"{context.command_path} --help")
     return f"'{context.command_path} --help' shows the options"
 
 

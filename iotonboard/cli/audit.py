@@ -14,6 +14,7 @@ from iotonboard.cli import output
 from iotonboard.cli.options import CsvOption
 from iotonboard.cli.session import Session, group, verb
 from iotonboard.cli.settings_problems import in_words
+from iotonboard.cli.trail_words import trail_table
 from iotonboard.errors import UsageError
 from iotonboard.model import rfc3339
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 app = group("audit", "Read, verify and carry the audit trail.", example="iotonboard audit verify")
 _COLUMNS = ("seq", "time", "operator", "host", "command", "subject", "serial", "detail")
+_SHOWN = 20  # rows, unless more are asked for
 
 
 @verb(app, "show", example="iotonboard audit show --subject press-17 --json")
@@ -32,19 +34,24 @@ def show(
     since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="From this time on, UTC.")] = None,
     until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Up to this time, UTC.")] = None,
     last: Annotated[int | None, typer.Option("--last", min=1, help="Look at the newest N rows only.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All rows; else the newest 20, or what a filter finds.")
+    ] = False,
+    full: Annotated[bool, typer.Option("--full", help="On a terminal too, whole serials and hashes, and who.")] = False,
     unsealed: Annotated[
         bool, typer.Option("--unsealed", help="Only rows added without the passphrase since the CA signed the trail.")
     ] = False,
     as_csv: CsvOption = False,
 ) -> int | None:
-    """Show who changed what, oldest first."""
-    from iotonboard.commands.audit_show import Filter, select_rows
+    """Show who changed what, oldest first: the newest 20 rows, or all that a filter finds."""
+    from iotonboard.commands.audit_show import Filter, last_row, select_rows
 
     if as_csv and session.json:
         raise UsageError("--csv and --json exclude each other", hint="choose one of them")
     chosen = Filter(subject, command, _parse_time(since), _parse_time(until), unsealed)
+    is_short = not everything and last is None and chosen == Filter()
     with session.open_state() as state:
-        rows = select_rows(state, chosen, last=last)
+        rows = select_rows(state, chosen, last=_SHOWN if is_short else last)
         if session.json:
             for row in rows:
                 output.write_json("audit show", _values(row))
@@ -52,8 +59,13 @@ def show(
             writer = csv.writer(sys.stdout, lineterminator="\n")
             writer.writerow(_COLUMNS)
             writer.writerows([output.cell(text) for text in _texts(row)] for row in rows)
+        elif output.is_for_people():
+            columns, texts = trail_table(rows, full=full)
+            output.write_table(columns, texts, empty="no such rows", is_long=not is_short)
         else:
-            output.write_table([column.upper() for column in _COLUMNS], (_texts(row) for row in rows))
+            output.write_table(_COLUMNS, map(_texts, rows), empty="")
+        if is_short and (count := last_row(state)) > _SHOWN:
+            session.message(f"the newest {_SHOWN} of {count} rows; --all shows all of them")
     return None
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from iotonboard.cli import output
 from iotonboard.cli.targets import exit_code_with
 from iotonboard.errors import InterruptedBatchError, UnpublishedError
-from iotonboard.model import Refused
+from iotonboard.model import Refused, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -76,6 +76,15 @@ def tell(
                 counts[answer.outcome] += 1
                 show(answer)
     return Told(counts, exit_code)
+
+
+def show_card(answer: Enrolled) -> None:
+    """Print for a person what a device got, each fact whole on a line of its own."""
+    old = rfc3339(answer.revoke_after) if answer.revoke_after else ""
+    facts = (("serial", answer.serial.hex), ("valid until", rfc3339(answer.validity.not_after)), ("old one until", old),
+             ("bundle", answer.bundle or ""), ("password", answer.bundle_password or ""),
+             ("file", answer.exported or ""))  # fmt: skip
+    output.write_card(f"{answer.device_id}\t{answer.outcome}", facts)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iotonboard.cli import output
-from iotonboard.cli.options import ReloadOption, ValidityOption
+from iotonboard.cli.options import ReasonOption, ReloadOption, ValidityOption
 from iotonboard.cli.session import Session, group, verb
 from iotonboard.cli.values import certificate_status, certificate_values
 from iotonboard.errors import UnpublishedError, UsageError
@@ -140,7 +140,9 @@ def list_all(session: Session) -> int | None:
         )
         for broker in brokers
     ]
-    output.write_table(["HOST", "STATUS", "NOT_AFTER", "PORT", "NAMES"], rows)
+    output.write_table(
+        ["HOST", "STATUS", "NOT AFTER", "PORT", "NAMES"], rows, empty="no brokers: iotonboard broker issue HOST"
+    )
     return None
 
 
@@ -184,9 +186,7 @@ def _values(broker: Broker) -> dict[str, object]:
 def revoke(
     session: Session,
     host: HostArgument,
-    reason: Annotated[
-        RevocationReason, typer.Option("--reason", help="Why (RFC 5280).")
-    ] = RevocationReason.UNSPECIFIED,
+    reason: ReasonOption = RevocationReason.UNSPECIFIED,
     reload: ReloadOption = False,
 ) -> int | None:
     """Revoke the certificates of a broker: on the CRL, for devices that check it. 'broker issue' makes a new one."""

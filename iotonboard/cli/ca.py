@@ -17,7 +17,7 @@ from iotonboard.errors import UsageError
 from iotonboard.model import KeyType, parse_moment, rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from iotonboard.ca.passphrase import Passphrase
     from iotonboard.ca.rollover_status import Standing
@@ -50,7 +50,7 @@ def _show_standing(session: Session) -> int | None:
 
     with session.open_state() as state:
         result = ca_status(state)
-    _print(session, result.status, result.cas, _replaced_values(result))
+    _print(session, result.status, result.cas, result)
     return None
 
 
@@ -165,7 +165,7 @@ def replace_stolen(
         reloader = session.reloader(state, wanted=reload)
         passphrase = new if is_new else None
         result = command.replace_ca(state, request, session.ask_passphrase, passphrase, reload=reloader)
-    _print(session, result.status, result.cas, _replaced_values(result))
+    _print(session, result.status, result.cas, result)
     _tell_what_follows(session, result, is_new=is_new)
     return None
 
@@ -212,7 +212,7 @@ def _replaced_values(result: Replacement | CaStatus) -> dict[str, object]:
 
 
 def _print(
-    session: Session, status: str, cas: Sequence[Standing], replaced: Mapping[str, object] | None = None
+    session: Session, status: str, cas: Sequence[Standing], stolen: Replacement | CaStatus | None = None
 ) -> None:
     issuing = cas[0]
     values = {
@@ -222,21 +222,29 @@ def _print(
         "not_after": rfc3339(issuing.not_after),
         "crl_number": issuing.crl_number,
         "cas": [_values(one) for one in cas],
-        **(replaced or {}),
+        **(_replaced_values(stolen) if stolen else {}),
     }
     if session.json:
         output.write_json(session.command, values)
         return
-    output.write_line(status)
-    rows = [
-        (one.role, one.name, f"valid until {rfc3339(one.not_after)}", f"CRL {one.crl_number}",
-         f"{one.valid_devices} devices", f"{len(one.brokers)} brokers")
-        for one in cas
-    ]  # fmt: skip
-    output.write_table([""] * len(rows[0]), rows)
-    if replaced:
-        devices, brokers = replaced["waiting_devices"], replaced["waiting_brokers"]
-        output.write_line(f"replaced\t{devices} devices wait\tbrokers that wait: {brokers}")
+    if output.is_for_people():
+        output.write_line("no rollover is under way" if status == "none" else status)
+        columns = ("ROLE", "NAME", "NOT AFTER", "CRL", "DEVICES", "BROKERS")
+        output.write_table(columns, map(_row, cas), empty="no CA")
+    else:
+        output.write_line(status)
+        for role, name, not_after, crl, devices, brokers in map(_row, cas):
+            output.write_line(
+                f"{role}\t{name}\tvalid until {not_after}\tCRL {crl}\t{devices} devices\t{brokers} brokers"
+            )
+    if stolen and stolen.replaced:
+        brokers = ", ".join(stolen.waiting_brokers) or "none"
+        output.write_line(f"replaced\t{stolen.waiting_devices} devices wait\tbrokers that wait: {brokers}")
+
+
+def _row(one: Standing) -> tuple[str, ...]:
+    numbers = map(str, (one.crl_number, one.valid_devices, len(one.brokers)))
+    return (one.role, one.name, rfc3339(one.not_after), *numbers)
 
 
 def _values(one: Standing) -> dict[str, object]:

@@ -33,3 +33,11 @@ def complete_format(incomplete: str) -> list[tuple[str, str]]:
     from iotonboard.delivery.formats.table import FORMATS
 
     return [(name, line.description) for name, line in FORMATS.items() if name.startswith(incomplete)]
+
+
+def complete_reason(incomplete: str) -> list[tuple[str, str]]:
+    """Reasons of a revocation; a hold by the name that people use."""
+    from iotonboard.model import RevocationReason
+
+    names = [(reason.value, "") for reason in RevocationReason] + [("hold", "the same as certificateHold")]
+    return [(name, about) for name, about in names if name.casefold().startswith(incomplete.casefold())]

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iotonboard.cli import output
+from iotonboard.cli.help_command import meant
 from iotonboard.cli.options import ReachOption
 from iotonboard.cli.session import Session, group, verb
+from iotonboard.errors import UsageError
 
 if TYPE_CHECKING:
     from iotonboard.commands.config_show import Shown
@@ -28,7 +30,7 @@ def config_show(session: Session) -> int | None:
         output.write_json("config show", {"settings": rows})
         return None
     lines = ((one.key, _text(one.value), one.source, one.about) for one in shown)
-    output.write_table(("SETTING", "VALUE", "FROM", "WHAT"), lines)
+    output.write_table(("SETTING", "VALUE", "FROM", "WHAT"), lines, empty="no settings")
     return None
 
 
@@ -52,8 +54,10 @@ def config_set(
     What decides access, runs a command, or steers what is signed, published or erased needs the passphrase, unless the
     new value is tighter than the old one.
     """
-    from iotonboard.commands.config_set import set_value
+    from iotonboard.commands.config_set import set_value, setting_names
 
+    if key not in (names := setting_names()):
+        raise UsageError(f"there is no setting {key!r}", hint=meant(key, names, "iotonboard config show"))
     with session.open_state() as state:
         result = set_value(state, key, value, session.unlock, reach=yes)
         path = state.paths.config

@@ -34,5 +34,5 @@ def deliveries(
         return None
     names = ("device_id", "status", "created_at", "expires_at", "path")
     titles = [name.replace("_", " ").upper() for name in names]
-    output.write_table(titles, ([str(values[name] or "") for name in names] for values in rows))
+    output.write_table(titles, ([str(values[name] or "") for name in names] for values in rows), empty="no deliveries")
     return None

@@ -76,6 +76,6 @@ def _print(session: Session, due: Sequence[Expiring], *, as_csv: bool) -> None:
         writer.writerow(columns)
         writer.writerows([output.cell(value) for value in row] for row in rows)
     else:
-        output.write_table([column.upper() for column in columns], rows)
+        output.write_table([column.replace("_", " ").upper() for column in columns], rows, empty="nothing is due")
         for remedy in dict.fromkeys(item.remedy for item in due):
             session.message(f"next: {remedy}")

@@ -46,7 +46,8 @@ def generations(session: Session) -> int | None:
             ]
         )
     if not session.json:
-        output.write_table(("generation", "created", "CRL", "revoked", "until", "copies"), rows)
+        columns = ("GENERATION", "CREATED", "CRL", "REVOKED", "UNTIL", "COPIES")
+        output.write_table(columns, rows, empty="nothing was published yet")
     return None
 
 

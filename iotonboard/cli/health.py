@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from iotonboard.cli import output
+from iotonboard.cli.help_command import meant
 from iotonboard.cli.session import Session, verb
-from iotonboard.errors import UsageError
+from iotonboard.errors import NotFoundError, UsageError
 
 app = typer.Typer()
 
@@ -38,8 +39,11 @@ def health(
         output.write_json("health", {"checks": [{"name": one.name, "about": one.about} for one in CHECKS]})
         return None
     if list_checks:
-        output.write_table(("CHECK", "WHAT"), ((one.name, one.about) for one in CHECKS))
+        output.write_table(("CHECK", "WHAT"), ((one.name, one.about) for one in CHECKS), empty="no checks")
         return None
+    names = [one.name for one in CHECKS]
+    if unknown := next((name for name in check or () if name not in names), ""):
+        raise NotFoundError(f"there is no check {unknown!r}", hint=meant(unknown, names, "iotonboard health --list"))
     with session.open_state() as state:
         findings = run(state, check or ())
     status = worst(findings)
@@ -50,7 +54,7 @@ def health(
         output.write_json("health", {"status": status, "checks": checks})
     else:
         rows = [(one.name, one.status, one.message, one.hint) for one in findings]
-        output.write_table(("CHECK", "STATUS", "WHAT", "WHAT TO DO"), rows)
+        output.write_table(("CHECK", "STATUS", "WHAT", "WHAT TO DO"), rows, empty="no checks")
     return 9 if status is Status.FAILED else None
 
 
@@ -69,7 +73,8 @@ def _inspect(session: Session, *, repair: bool) -> int | None:
         rows = [{"kind": one.kind, "subject": one.subject, "message": one.message} for one in differences]
         output.write_json("health", {"status": "failed" if differences else "ok", "differences": rows})
     elif differences:
-        output.write_table(("KIND", "WHERE", "WHAT"), ((one.kind, one.subject, one.message) for one in differences))
+        lines = ((one.kind, one.subject, one.message) for one in differences)
+        output.write_table(("KIND", "WHERE", "WHAT"), lines, empty="no differences")
     else:
         output.write_line("everything is as it was recorded")
     if differences and not repair:

@@ -67,7 +67,9 @@ def _page(context: Any, words: list[str]) -> str:
         below = command.get_command(context, word) if hasattr(command, "get_command") else None
         if below is None:
             names = command.list_commands(context) if hasattr(command, "list_commands") else ()
-            raise NotFoundError(f"there is no verb {' '.join(words)!r}", hint=meant(word, names, context.command_path))
+            raise NotFoundError(
+                f"there is no verb {' '.join(words)!r}", hint=meant(word, names, f"{context.command_path} --help")
+            )
         context = type(context)(below, info_name=word, parent=context)
     return str(context.get_help())
 

@@ -36,18 +36,18 @@ class HelpfulGroup(TyperGroup):
         if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             name = f"{ctx.command_path} {args[0]}".removeprefix("iotonboard ")
             raise UsageError(
-                f"there is no verb {name!r}", hint=meant(args[0], self.list_commands(ctx), ctx.command_path)
+                f"there is no verb {name!r}", hint=meant(args[0], self.list_commands(ctx), f"{ctx.command_path} --help")
             )
         return super().resolve_command(ctx, args)
 
 
-def meant(typed: str, names: Iterable[str], command: str = "iotonboard") -> str:
-    """What to type instead of a word that is none of ``names``."""
+def meant(typed: str, names: Iterable[str], shown_by: str = "iotonboard --help") -> str:
+    """What to type instead of a word that is none of ``names``, which a call shows."""
     from difflib import get_close_matches
 
-    if close := get_close_matches(typed, list(names), n=2, cutoff=0.6):
+    if close := get_close_matches(typed, list(map(str, names)), n=2, cutoff=0.6):
         return f"did you mean {' or '.join(repr(one) for one in close)}?"
-    return f"'{command} --help' shows what there is"
+    return f"'{shown_by}' shows what there is"
 
 
 def _page(command: Any, context: Any) -> str:

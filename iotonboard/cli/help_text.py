@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from iotonboard.cli.complete import complete_format
+from iotonboard.cli.complete import complete_format, complete_reason
 from iotonboard.cli.general_options import COMMON
 from iotonboard.cli.guide import topics
 
@@ -70,6 +70,8 @@ def _name_values(parameter: Any) -> tuple[str, list[Record]] | None:
     """Give a parameter a short name for its value; returns the values that are too many to stand there."""
     if parameter.metavar == "FORMAT":
         return "FORMAT is one of", complete_format("")
+    if parameter.metavar == "REASON":
+        return "REASON is one of", complete_reason("")
     if parameter.metavar is not None or parameter.param_type_name != "option" or parameter.is_flag:
         return None
     choices = [getattr(each, "value", each) for each in getattr(parameter.type, "choices", ())]

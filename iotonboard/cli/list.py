@@ -69,7 +69,7 @@ def list_devices(
         elif as_csv:
             _write_csv(found)
         else:
-            output.write_table(("DEVICE", "STATUS", "NOT AFTER", "NAME"), map(_columns, found))
+            output.write_table(("DEVICE", "STATUS", "NOT AFTER", "NAME"), map(_columns, found), empty="no such devices")
     return None
 
 

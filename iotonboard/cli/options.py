@@ -6,7 +6,26 @@ from typing import Annotated
 
 import typer
 
-from iotonboard.cli.complete import complete_device_id
+from iotonboard.cli.complete import complete_device_id, complete_reason
+from iotonboard.cli.help_command import meant
+from iotonboard.errors import UsageError
+from iotonboard.model import RevocationReason
+
+
+def parse_reason(text: str) -> RevocationReason:
+    """A reason in any case; ``hold`` is what people call a certificateHold.
+
+    Raises:
+        UsageError: it is none.
+    """
+    reasons = {reason.value.casefold(): reason for reason in RevocationReason}
+    reasons["hold"] = RevocationReason.CERTIFICATE_HOLD
+    if text.casefold() not in reasons:
+        raise UsageError(
+            f"{text[:40]!r} is no reason", hint=meant(text, (*RevocationReason, "hold"), "iotonboard revoke --help")
+        )
+    return reasons[text.casefold()]
+
 
 DeviceArgument = Annotated[str, typer.Argument(metavar="ID", help="The device.", autocompletion=complete_device_id)]
 DevicesArgument = Annotated[
@@ -40,6 +59,12 @@ ValidityOption = Annotated[
     int | None, typer.Option("--validity-days", min=1, max=36500, help="Life, in days.")
 ]  # fmt: skip
 ReachOption = Annotated[bool, typer.Option("--yes", help="Topics that reach other devices' topics are meant.")]
+ReasonOption = Annotated[
+    RevocationReason,
+    typer.Option(
+        "--reason", metavar="REASON", help="Why (RFC 5280).", parser=parse_reason, autocompletion=complete_reason
+    ),
+]
 WeakOption = Annotated[bool, typer.Option("--weak", help="Take a short or common passphrase all the same.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask on a terminal.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]

@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import NotPrivateWarning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from typing import TextIO
+    from typing import IO, TextIO
 
     from iotonboard.errors import IotOnboardError, Unpublished, UnpublishedError
 
 SCHEMA = 1
 _TOLD = 20  # of what is not published, in words
-# Words that stand in a table by themselves; colour only repeats what the word says.
-_STYLES = {
-    "ok": "green",
-    "active": "green",
-    "whole": "green",
-    "warning": "yellow",
-    "expired": "yellow",
-    "on-hold": "yellow",
-    "failed": "bold red",
-    "revoked": "red",
-}
 _chosen = {"plain": False}
 _written = {"answers": 0}  # results on stdout, as JSON
 
@@ -65,14 +55,32 @@ def has_answered() -> bool:
 def write_line(text: str) -> None:
     """Print one line of a result."""
     text = printable(text)
-    sys.stdout.write((text.replace("\t", "  ") if is_for_people() else text) + "\n")
+    if is_for_people():
+        from iotonboard.cli.layout import field_lines
+
+        text = "\n".join(field_lines(text))
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def write_card(title: str, facts: Iterable[tuple[str, str]]) -> None:
+    """Print one thing with its facts for people; what has no value is left out."""
+    from iotonboard.cli.layout import card_lines
+
+    for line in card_lines(printable(title), [(label, printable(value)) for label, value in facts if value]):
+        sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
 def write_message(text: str) -> None:
     """Print a message for people on stderr; one that cannot be written changes no exit code."""
+    text = printable(text)
+    if shows_bars():
+        from iotonboard.cli.layout import message_lines
+
+        text = "\n".join(message_lines(text))
     try:
-        sys.stderr.write(printable(text) + "\n")
+        sys.stderr.write(text + "\n")
         sys.stderr.flush()
     except OSError:  # a log on a disk that is full, a reader that went away
         discard(sys.stderr)
@@ -121,22 +129,40 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() or char in "\n\t" else repr(char)[1:-1] for char in text)
 
 
-def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Draw a table on a terminal, without a header when no column has a name; tab-separated lines elsewhere."""
+def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str, is_long: bool = False) -> None:
+    """Draw a table on a terminal, which says with ``empty`` that it has no row; tab-separated lines elsewhere.
+
+    One that ``is_long`` goes through the pager there.
+    """
     if not is_for_people():
         for row in rows:
             write_line("\t".join(row))
         return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from iotonboard.cli.layout import table_lines
 
-    table = Table(box=None, header_style="bold", pad_edge=False, show_header=any(columns))
-    for column in columns:
-        table.add_column(column, overflow="fold")  # an id that does not fit goes on below; nothing is cut
-    for row in rows:
-        table.add_row(*[Text(printable(value), style=_STYLES.get(value.partition(" (")[0], "")) for value in row])
-    Console(highlight=False).print(table)
+    with _pager() if is_long else nullcontext(sys.stdout) as stream:
+        for line in table_lines(columns, (list(map(printable, row)) for row in rows), empty=empty):
+            stream.write(line + "\n")
+        stream.flush()
+
+
+@contextmanager
+def _pager() -> Iterator[IO[str]]:
+    """What shows a long text page by page as it comes; the terminal itself where there is no pager.
+
+    Whoever leaves it before the end has seen enough.
+    """
+    import subprocess
+
+    try:
+        words = shlex.split(os.environ.get("PAGER") or "less")
+        environment = {"LESS": "FRX", **os.environ}  # colours, and no pager for what fits
+        pager = subprocess.Popen(words, stdin=subprocess.PIPE, text=True, errors="replace", env=environment)  # noqa: S603
+    except (OSError, ValueError, IndexError):
+        yield sys.stdout
+        return
+    with suppress(BrokenPipeError), pager:
+        yield pager.stdin or sys.stdout
 
 
 def cell(value: str) -> str:

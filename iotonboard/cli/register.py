@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from iotonboard.cli import output
-from iotonboard.cli.batch import answering, name_call, refuse_stopped, results_file, tell, worker_starter
+from iotonboard.cli.batch import answering, name_call, refuse_stopped, results_file, show_card, tell, worker_starter
 from iotonboard.cli.complete import complete_format
 from iotonboard.cli.options import BatchOption, IdColumnOption, ReachOption, ReloadOption, ValidityOption
 from iotonboard.cli.session import RELOAD_NEXT, Session, verb
@@ -324,6 +324,9 @@ def _show(answer: Enrolled, *, is_json: bool) -> None:
             "created": answer.outcome != "skipped",
         }
         output.write_json("register", values | ({"path": answer.exported} if answer.exported else {}))
+        return
+    if output.is_for_people():
+        show_card(answer)
         return
     shown = f"\tpassword {answer.bundle_password}" if answer.bundle_password else ""
     place = "".join(f"\t{path}" for path in (answer.bundle, answer.exported) if path)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from iotonboard.cli.batch import answering, name_call, refuse_stopped, results_file, tell, worker_starter
+from iotonboard.cli import output
+from iotonboard.cli.batch import answering, name_call, refuse_stopped, results_file, show_card, tell, worker_starter
 from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument, ValidityOption
 from iotonboard.cli.session import Session, verb
 from iotonboard.cli.targets import CARRY_NEXT, check_list, named_targets
@@ -151,6 +152,9 @@ def _show(session: Session, answer: Enrolled) -> None:
         "renews": answer.renews.hex if answer.renews else None,
         "revoke_after": rfc3339(answer.revoke_after) if answer.revoke_after else None,
     }
+    if output.is_for_people() and not session.json:
+        show_card(answer)
+        return
     until = f"\told one until {values['revoke_after']}" if answer.revoke_after else ""
     shown = f"\tpassword {answer.bundle_password}" if answer.bundle_password else ""
     place = f"\t{answer.bundle}" if answer.bundle else ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iotonboard.cli import output
-from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument, ReloadOption
+from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument, ReasonOption, ReloadOption
 from iotonboard.cli.session import Session, verb
 from iotonboard.cli.targets import DAMAGED_INDEX, check_list, exit_code_with, named_targets
 from iotonboard.errors import BusyError, IotOnboardError, UnpublishedError, UsageError
@@ -34,9 +34,7 @@ WHAT_THE_BROKER_NEEDS = (
 def revoke(
     session: Session,
     ids: OptionalDevicesArgument = None,
-    reason: Annotated[
-        RevocationReason, typer.Option("--reason", help="Why (RFC 5280).")
-    ] = RevocationReason.UNSPECIFIED,
+    reason: ReasonOption = RevocationReason.UNSPECIFIED,
     serials: Annotated[list[str] | None, typer.Option("--serial", metavar="HEX", help="One certificate only.")] = None,
     batch: BatchOption = None,
     id_column: IdColumnOption = "",

@@ -78,13 +78,17 @@ def _moments(one: CertificateLife) -> dict[str, datetime | None]:
 
 def _print(shown: Shown) -> None:
     device = shown.device
-    facts = (("device_id", device.device_id), ("name", device.name), ("status", device.status(shown.now)))
-    for key, value in (*facts, ("created_at", rfc3339(device.created_at)), *device.attributes.items()):
-        output.write_line(f"{key}\t{value}")
-    for rule in shown.topics:
-        output.write_line(f"topic\t{rule.access}:{rule.topic}")
-    rows = [_certificate_row(one, shown.now) for one in shown.certificates]
-    output.write_table([""] * max(map(len, rows), default=0), rows)
+    status, created = device.status(shown.now), rfc3339(device.created_at)
+    topics = [("topic", f"{rule.access}:{rule.topic}") for rule in shown.topics]
+    if output.is_for_people():
+        facts = (("name", device.name), ("created", created), *device.attributes.items(), *topics)
+        output.write_card(f"{device.device_id}\t{status}", facts)
+    else:
+        facts = (("device_id", device.device_id), ("name", device.name), ("status", status), ("created_at", created))
+        for key, value in (*facts, *device.attributes.items(), *topics):
+            output.write_line(f"{key}\t{value}")
+    for one in shown.certificates:
+        output.write_line("\t".join(_certificate_row(one, shown.now)))
     for delivery, status in shown.deliveries:
         output.write_line(f"delivery\t{status}\t{rfc3339(delivery.created_at)}\t{delivery.place}")
 

@@ -29,6 +29,11 @@ class Filter:
     is_unsealed: bool = False
 
 
+def last_row(state: State) -> int:
+    """Number of the newest row, which is how many there are."""
+    return audit.head(state.store).seq
+
+
 def select_rows(state: State, chosen: Filter, *, last: int | None = None) -> Iterator[AuditRow]:
     """Rows that match, oldest first; with ``last``, only that many of the newest rows are looked at."""
     since_seq = 0 if last is None else max(audit.head(state.store).seq - last, 0)

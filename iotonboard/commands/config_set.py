@@ -16,6 +16,7 @@ from iotonboard.state import config
 from iotonboard.state.reach import refuse_wide_templates
 from iotonboard.state.recorded_settings import needs_key, set_without_key
 from iotonboard.state.setting_sets import TOPIC_SETTINGS, check_settings, follow_settings, where_keys_are
+from iotonboard.state.setting_table import SETTINGS
 from iotonboard.state.settings_file import note_file, write_settings_file
 from iotonboard.state.settings_seal import seal_settings, standing_values
 from iotonboard.state.whereabouts import refuse_other_database
@@ -33,6 +34,11 @@ class Result:
 
     value: Any
     kept: str
+
+
+def setting_names() -> tuple[str, ...]:
+    """The names of all settings."""
+    return tuple(SETTINGS)
 
 
 def set_value(

@@ -342,11 +342,20 @@ def test_revoke_deferred_needs_no_key_and_is_published_later(state: State) -> No
         "cessationOfOperation",
         "certificateHold",
         "privilegeWithdrawn",
+        "PRIVILEGEWITHDRAWN",
+        "keycompromise",
     ],
 )
 def test_revoke_takes_the_reasons_of_rfc_5280(state: State, reason: str) -> None:
     state.register("press-1")
-    assert state.json("revoke", "press-1", "--reason", reason)["reason"] == reason
+    assert state.json("revoke", "press-1", "--reason", reason)["reason"].lower() == reason.lower()
+
+
+@pytest.mark.parametrize("reason", ["hold", "HOLD", "certificatehold"])
+def test_a_hold_is_a_certificate_hold(state: State, reason: str) -> None:
+    state.register("press-1")
+    assert state.json("revoke", "press-1", "--reason", reason)["reason"] == "certificateHold"
+    state.run("release", "press-1")
 
 
 def test_export(state: State, tmp_path: Path) -> None:

@@ -107,6 +107,9 @@ def test_formats_and_reasons_are_listed() -> None:
         ("list --status actve", 2, "'active'"),
         ("help ofcer", 5, "'officer'"),
         ("help config shw", 5, "'show'"),
+        ("revoke press-1 --reason keycompromis", 2, "'keyCompromise'"),
+        ("config set acl.styel pattern", 2, "'acl.style'"),
+        ("health --check crls", 5, "'crl'"),
         ("list --statu active", 2, "--status"),
     ],
 )

@@ -51,6 +51,78 @@ def test_colour_repeats_words_and_can_be_switched_off(fleet: State) -> None:
     assert "oven-4\trevoked\t" in plain
 
 
+def text_of(raw: str) -> str:
+    """What a terminal shows, as the program wrote it."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", raw).replace("\r", "")
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_device_is_a_card_whose_values_are_whole(state: State, columns: int) -> None:
+    raw, lines, code = on_terminal(state, "register", "press-17", columns=columns)
+    assert code == 0, raw
+    facts = dict(re.split(r"  +", line.strip(), maxsplit=1) for line in lines[1:] if line.startswith("  "))
+    assert lines[0] == "press-17  created"
+    assert facts["password"] == state.json("bundle", "password", "press-17")["bundle_password"]
+    assert f"{state.device('press-17') / 'creds.zip'}\n" in text_of(raw)
+    assert "renewed" in on_terminal(state, "renew", "press-17", columns=columns)[1][0]
+
+
+def test_messages_break_at_words(fleet: State) -> None:
+    fleet.run("revoke", "press-17", "--defer")
+    for words in (
+        ("revoke", LONG_ID, "--reason", "hold"),
+        ("show", "press-1"),
+        ("config", "set", "x", "y"),
+        ("gen-crl",),
+    ):
+        raw, _, _ = on_terminal(fleet, *words)
+        plain = fleet.run(*words, expect=None)
+        words_on_terminal, words_elsewhere = text_of(raw).split(), (plain.stdout + plain.stderr).split()
+        assert [word for word in words_elsewhere if word not in words_on_terminal and not re.search(r"\d", word)] in (
+            [], ["was", "already"]
+        ), raw  # fmt: skip
+        assert max(len(line) for line in text_of(raw).splitlines() if len(line.split()) > 1) <= 80, raw
+    assert "\x1b[1;31merror\x1b[0m: " in on_terminal(fleet, "show", "press-1")[0]
+
+
+def test_a_table_that_is_empty_says_so(state: State) -> None:
+    for words in (("list",), ("deliveries",), ("broker", "list"), ("expiring",), ("audit", "show", "--subject", "x")):
+        assert re.match(r"no|nothing", on_terminal(state, *words)[1][0]), words
+        assert state.run(*words).stdout == ""
+
+
+def test_times_and_paths_in_tables_are_whole(fleet: State) -> None:
+    fleet.run("deliver", "press-17")
+    for words in (("generations",), ("deliveries",), ("list",)):
+        text = text_of(on_terminal(fleet, *words)[0])
+        plain = fleet.run(*words).stdout
+        for whole in re.findall(r"[0-9-]+T[0-9:]+Z|/\S+", plain):
+            assert whole in text, (words, text)
+
+
+def test_the_trail_is_told_in_words(fleet: State) -> None:
+    fleet.run("topics", "add", "press-17", "read:plant/config")
+    serial = fleet.json("show", "press-17")["certificates"][0]["serial"]
+    text = text_of(on_terminal(fleet, "audit", "show", "--subject", "press-17", columns=120, env={"PAGER": "cat"})[0])
+    assert f"serial {serial[:12]}" in text
+    assert serial not in text
+    assert not re.search(r"[{}\[\]\"]|True|False|None", text)
+    assert serial in text_of(on_terminal(fleet, "audit", "show", "--full", columns=120)[0])
+
+
+def test_the_newest_20_rows_are_shown_unless_more_are_asked_for(fleet: State) -> None:
+    while (count := len(fleet.run("audit", "show", "--all").stdout.splitlines())) <= 20:
+        fleet.run("topics", "add", "press-17", f"read:plant/{count}")
+    every, newest = fleet.run("audit", "show", "--all"), fleet.run("audit", "show")
+    assert every.stdout.splitlines()[-20:] == newest.stdout.splitlines()
+    assert f"the newest 20 of {count} rows; --all shows all of them" in newest.stderr
+    assert every.stderr == ""
+    raw, _, code = on_terminal(fleet, "audit", "show", "--all", env={"PAGER": "sed s/ROW/PAGED/"})
+    assert (code, "PAGED" in raw) == (0, True), raw
+    raw, _, code = on_terminal(fleet, "audit", "show", "--all", env={"PAGER": "/no/pager"})
+    assert (code, "topics" in raw) == (0, True), raw
+
+
 def test_hostile_names_stay_text(state: State) -> None:
     state.run("register", "x", "--set", "note=[red]boo[/red]", "--name", "[bold]n[/bold]")
     _, lines, _ = on_terminal(state, "list", columns=120)

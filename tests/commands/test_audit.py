@@ -21,7 +21,7 @@ def test_every_change_is_a_row_with_who_and_what(state: State) -> None:
     (device,) = state.register("press-17")
     state.run("revoke", "press-17", "--reason", "keyCompromise")
     state.run("config", "set", "cert_validity_days", "30")
-    rows = state.run("audit", "show", "--json").json_lines
+    rows = state.run("audit", "show", "--all", "--json").json_lines
     assert [row["seq"] for row in rows] == list(range(1, len(rows) + 1))
     assert all(row["operator"] and row["host"] and row["time"] for row in rows)
     told = {(row["verb"], row["subject"]) for row in rows}
@@ -48,7 +48,7 @@ def test_show_filters(state: State) -> None:
 def test_csv_cannot_become_a_formula(state: State) -> None:
     state.register("press-17")
     edit(state, "UPDATE audit SET operator = '=cmd()' WHERE seq = 1")
-    rows = list(csv.reader(io.StringIO(state.run("audit", "show", "--csv").stdout)))
+    rows = list(csv.reader(io.StringIO(state.run("audit", "show", "--all", "--csv").stdout)))
     assert rows[1][2] == "'=cmd()"
 
 

@@ -312,7 +312,7 @@ def test_password_shows_it_again_and_leaves_a_row(state: State) -> None:
     assert state.json("bundle", "password", "press-1")["bundle_password"] == made["bundle_password"]
     state.run("bundle", "password", "press-1", env={"IOTONBOARD_PASSPHRASE_FILE": None}, expect=7)
     state.run("bundle", "password", "press-9", expect=5)
-    shown = [row for row in state.run("audit", "show", "--json").json_lines if row.get("subject") == "press-1"]
+    shown = [row for row in state.run("audit", "show", "--all", "--json").json_lines if row.get("subject") == "press-1"]
     assert any("password" in str(row.get("detail")) for row in shown)
     assert made["bundle_password"] not in str(shown)
 

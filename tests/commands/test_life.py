@@ -193,7 +193,7 @@ def test_a_hold_ends_on_crl_and_acl_and_the_trail_keeps_both(state: State) -> No
     assert released["serials"] == [device["serial"]]
     assert device["serial"] not in listed(state)
     assert "user press-17\n" in state.acl.read_text()
-    details = [row["detail"] for row in state.run("audit", "show", "--json").json_lines]
+    details = [row["detail"] for row in state.run("audit", "show", "--all", "--json").json_lines]
     assert "certificateHold" in [detail.get("revoked") for detail in details]
     assert {"released": True} in details
     assert "un-revoked" not in deep_kinds(state)

@@ -69,7 +69,7 @@ def test_a_revocation_is_followed_to_each_broker(site: Site, tmp_path: Path) -> 
     assert "in force at broker-1, not known at broker-2" in found["message"]
     assert "1 at broker-2" in found["message"]
     assert "receipt" in found["hint"]
-    rows = [json.loads(line) for line in state.run("audit", "show", "--json").stdout.splitlines()]
+    rows = [json.loads(line) for line in state.run("audit", "show", "--all", "--json").stdout.splitlines()]
     told = [row["subject"] for row in rows if "receipt" in str(row["detail"]) and row["subject"] != "rows"]
     assert told == ["broker-2", "broker-1"]
 

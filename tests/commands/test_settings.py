@@ -35,7 +35,7 @@ def check(state: State, name: str = "settings") -> str:
 
 
 def trail(state: State) -> list[tuple[str, dict[str, Any]]]:
-    rows = state.run("audit", "show", "--json").json_lines
+    rows = state.run("audit", "show", "--all", "--json").json_lines
     return [(row["subject"], row["detail"]) for row in rows]
 
 

@@ -79,7 +79,7 @@ def test_what_an_earlier_version_left_is_shown_and_sealed_by_the_first_command_w
     first = state.run("register", "new", "--no-bundle").stderr
     assert "what an earlier version left is sealed as it stands, by rows: issuer " in first
     assert "device 5" in first
-    (row,) = [row for row in state.run("audit", "show", "--json").json_lines if "checkpoint" in row["detail"]]
+    (row,) = [row for row in state.run("audit", "show", "--all", "--json").json_lines if "checkpoint" in row["detail"]]
     assert row["detail"]["checkpoint"]["device"] == 5
     assert "what an earlier version left" not in state.run("register", "newer", "--no-bundle").stderr
     edit(state, "UPDATE device SET name = 'x' WHERE device_id = 'press-1'")

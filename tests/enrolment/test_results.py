@@ -127,7 +127,7 @@ def test_a_format_is_written_as_each_device_is_registered(state: State, tmp_path
             [need("openssl"), "x509", "-noout", "-serial", "-in", path], capture_output=True, text=True, check=True
         )
         assert answer["serial"] in text.stdout
-    exported = [row for row in state.run("audit", "show", "--json").json_lines if row["detail"].get("format")]
+    exported = [row for row in state.run("audit", "show", "--all", "--json").json_lines if row["detail"].get("format")]
     assert [row["subject"] for row in exported] == ["a", "b"]
 
 
@@ -202,9 +202,9 @@ def test_a_rerun_completes_a_folder_that_was_half_written(state: State, tmp_path
     del whole[foreign], whole[missing]
     assert {path: path.read_bytes() for path in whole} == whole
     assert {path: path.stat().st_mode for path in whole} == {path: modes[path] for path in whole}
-    before = len(state.run("audit", "show", "--json").json_lines)
+    before = len(state.run("audit", "show", "--all", "--json").json_lines)
     state.run(*words, input="a\nb\nc\n")
-    assert len(state.run("audit", "show", "--json").json_lines) == before, "nothing was written"
+    assert len(state.run("audit", "show", "--all", "--json").json_lines) == before, "nothing was written"
 
 
 def test_a_rerun_shows_no_password_of_what_is_no_more(state: State, tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_refusals_of_a_rerun_take_nothing_out_of_the_results(state: State, tmp_p
 
 def test_results_of_the_program_prove_nothing(state: State, tmp_path: Path) -> None:
     def proved() -> list[bool]:
-        rows = state.run("audit", "show", "--json").json_lines
+        rows = state.run("audit", "show", "--all", "--json").json_lines
         return [row["detail"]["proved"] for row in rows if "proved" in row["detail"]]
 
     (made,) = state.run("register", "a", "--results", tmp_path / "r.csv", "--json").json_lines

@@ -121,7 +121,7 @@ def test_what_is_refused_touches_nothing_and_is_named(site: Site, kind: str) -> 
     site.apply(site.pack("first"))
     site.state.run("revoke", "press-1")
     package = site.pack()
-    counter = site.state.run("audit", "show", "--json").json_lines[-1]["detail"].get("counter", 0)
+    counter = site.state.run("audit", "show", "--all", "--json").json_lines[-1]["detail"].get("counter", 0)
     (site.folder / "first").unlink()
     plant = REFUSED[kind]
     before = outside(site)

@@ -333,7 +333,7 @@ def test_what_pack_and_apply_answer_to_scripts(state: State, site: Site) -> None
     assert {key: applied[key] for key in ("counter", "expires", "crl_number")} == {
         key: packed[key] for key in ("counter", "expires", "crl_number")
     }
-    assert [row["subject"] for row in state.run("audit", "show", "--json").json_lines].count("package") == 1
+    assert [row["subject"] for row in state.run("audit", "show", "--all", "--json").json_lines].count("package") == 1
 
 
 def test_pack_refuses_and_changes_nothing(state: State, site: Site, tmp_path: Path) -> None:

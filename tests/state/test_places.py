@@ -192,7 +192,7 @@ def test_a_place_begins_anew_where_that_is_said(state: State, disk: Disk, tmp_pa
     assert list(other.path.iterdir()) == [], "only what the verb is about"
     state.run("sync-acl", "--here")
     assert state.json("health")["status"] == "ok"
-    rows = state.run("audit", "show", "--json").json_lines
+    rows = state.run("audit", "show", "--all", "--json").json_lines
     assert [row["detail"]["place"] for row in rows if row["subject"] == "place"] == ["crl", "acl"]
     state.run("sync-acl", "--here", "--check", expect=2)
 

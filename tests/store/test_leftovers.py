@@ -59,7 +59,7 @@ def test_the_log_of_another_state_is_moved_aside_and_told(
     assert "devices.db-wal.moved-1" in done.stderr
     assert names(state) >= {"devices.db", "devices.db-wal.moved-1"}
     assert "devices.db-wal" not in names(state)
-    rows = state.run("audit", "show", "--json").json_lines
+    rows = state.run("audit", "show", "--all", "--json").json_lines
     (row,) = (row for row in rows if "moved_aside" in row["detail"])
     assert row["detail"]["moved_aside"][0] == "devices.db-wal.moved-1"
     state.run("audit", "verify")
