@@ -45,6 +45,15 @@ def with_rights(acl: bytes, names: Iterable[str]) -> set[str]:
     return {name for name in wanted if _has_rights(rules, name)}
 
 
+def silenced(acl: bytes) -> set[str]:
+    """The users that an ACL names and gives no right."""
+    try:
+        rules = parse_acl(acl)
+    except PolicyError:
+        return set()
+    return {name for name in rules.users if not _has_rights(rules, name)}
+
+
 def denied_there(there: bytes, before: Iterable[bytes], coming: bytes) -> set[str]:
     """The devices that the ACL ``there`` denies and ``coming`` would let in again.
 

@@ -10,10 +10,13 @@ from iotonboard.cli.session import Session, clock, verb
 from iotonboard.errors import UnpublishedError, UsageError
 
 if TYPE_CHECKING:
+    from iotonboard.ca.denied_elsewhere import Elsewhere
     from iotonboard.commands.restore import Request, Result
     from iotonboard.commands.restore_check import Checked
     from iotonboard.commands.restore_crl import Result as InPlace
     from iotonboard.state.held_settings import Held
+
+_SHOWN = 20  # devices that a line names
 
 app = typer.Typer()
 
@@ -86,6 +89,7 @@ def _go_on(session: Session, crl: str | None) -> int | None:
     with session.open_state() as state:
         result = restore_crl(state, crl, session.unlocker(state))
     session.result(_values(result), _line(result))
+    _tell_elsewhere(session, result.elsewhere)
     session.message("next: carry the new CRL and ACL to the brokers; 'iotonboard health --repair' writes device files")
     return None
 
@@ -96,11 +100,40 @@ def _values(result: Result | InPlace) -> dict[str, object]:
         "devices": result.devices,
         "taken_up": result.taken_up,
         "crl_number": result.crl_number,
+        "held": list(result.elsewhere.held),
+        "missing_there": list(result.elsewhere.missing),
+        "topics_missing_there": list(result.elsewhere.topics),
     }
 
 
 def _line(result: Result | InPlace) -> str:
     return f"{result.state}\t{result.devices} devices\t{result.taken_up} revocations taken up\tCRL {result.crl_number}"
+
+
+def _tell_elsewhere(session: Session, elsewhere: Elsewhere) -> None:
+    """Say whom the other copy's ACL shuts out, which that of this copy takes the place of now."""
+    if elsewhere.held:
+        session.message(
+            f"warning: on hold now: {_names(elsewhere.held)}: the other copy's ACL shuts out what no list revokes; type"
+            " 'iotonboard revoke ID' for good, or 'iotonboard release ID'"
+        )
+    if elsewhere.missing:
+        session.message(
+            f"warning: the other copy's ACL lacks {_names(elsewhere.missing)}, which are let in again: it never knew"
+            " them, or shut them out last; then type 'iotonboard revoke ID'"
+        )
+    if elsewhere.topics:
+        session.message(
+            f"warning: the other copy's ACL lacks topics of {_names(elsewhere.topics)}, which have them again: compare"
+            " 'iotonboard topics list ID'"
+        )
+    if error := elsewhere.unread:
+        session.message(f"warning: whom the other copy's ACL shuts out cannot be told: {error.message}")
+
+
+def _names(devices: tuple[str, ...]) -> str:
+    more = f" and {len(devices) - _SHOWN} more (--json names all)" if len(devices) > _SHOWN else ""
+    return ", ".join(devices[:_SHOWN]) + more
 
 
 def _restore(session: Session, request: Request) -> int | None:
@@ -114,6 +147,7 @@ def _restore(session: Session, request: Request) -> int | None:
         "ignored_variables": list(result.ignored),
     }
     session.result(values, _line(result), unpublished=result.unpublished)
+    _tell_elsewhere(session, result.elsewhere)
     _tell(session, result)
     if result.unpublished:
         raise UnpublishedError(result.unpublished)

@@ -21,6 +21,7 @@ from iotonboard.ca.backup_archive import open_archive, open_unsealed_archive, re
 from iotonboard.ca.backup_manifest import refuse_other_contents
 from iotonboard.ca.copies import absorb_published
 from iotonboard.ca.crl import sign_crls
+from iotonboard.ca.denied_elsewhere import Elsewhere, hold_denied
 from iotonboard.ca.unpacking import (
     bring_back_brokers,
     new_folder,
@@ -77,13 +78,14 @@ class Result:
     """The state that came back. ``taken_up`` counts revocations that the backup did not know.
 
     ``held``: settings that were not taken over. ``ignored``: variables of the environment that were not followed.
-    ``left_out``: what else did not come back, in words.
+    ``left_out``: what else did not come back, in words. ``elsewhere``: what the ACL in place says, and no list does.
     """
 
     state: str
     devices: int
     taken_up: int
     crl_number: int
+    elsewhere: Elsewhere
     held: tuple[Held, ...]
     ignored: tuple[str, ...]
     left_out: tuple[str, ...]
@@ -124,20 +126,25 @@ def restore(
                     refuse_without_locks(state.store)
                 refuse_other_contents(archive.manifest, state.store)
                 brokers = bring_back_brokers(archive, state.store, state.paths, copied, plain_keys=request.plain_keys)
-                taken_up, number = _go_on(state, unpacked, request, crls, passphrase)
+                taken_up, number, elsewhere = _go_on(state, unpacked, request, crls, passphrase)
         put_in_place(unpacked)
     with open_state(root, unpacked.environment, caller, clock, holds=holds) as state:
         unpublished = publish_recorded(state)
         devices = count_devices(state.store)
     left_out = (*unpacked.left_out, *brokers)
     held, ignored = unpacked.held, unpacked.ignored
-    return Result(os.path.abspath(root), devices, taken_up, number, held, ignored, left_out, tuple(unpublished))
+    return Result(
+        os.path.abspath(root), devices, taken_up, number, elsewhere, held, ignored, left_out, tuple(unpublished)
+    )
 
 
 def _go_on(
     state: State, unpacked: Unpacked, request: Request, crls: list[bytes] | None, passphrase: Passphrase
-) -> tuple[int, int]:
-    """Take up what the CRLs revoke and sign the next ones; returns how many were new, and the CRL's number."""
+) -> tuple[int, int, Elsewhere]:
+    """Take up what the CRLs revoke and sign the next ones; returns how many were new, and the CRL's number.
+
+    With them goes what the ACL in place says, and no list does.
+    """
     authority = unlock(state, passphrase)
     if request.accept_clock:
         with state.noting():
@@ -147,6 +154,7 @@ def _go_on(
         raise PolicyError(dispute.message, hint=hint)
     with state.transaction(signing=True) as now:
         taken_up = absorb_published(state, now) + take_up(state, crls, now)
+        elsewhere = hold_denied(state, now)
         for host in broker_hosts(state.store):
             add_pending(state.store, broker_certificates(state.store, host)[0].serial, None)
         held = {one.key: one.value for one in unpacked.held}
@@ -157,7 +165,7 @@ def _go_on(
         row = sign_crls(state, authority, now)[0]
         continue_alone(state)
         seal_audit(state, authority)
-    return taken_up, row.number
+    return taken_up, row.number, elsewhere
 
 
 def _count_backup(state: State) -> None:

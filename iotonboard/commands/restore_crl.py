@@ -2,7 +2,8 @@
 
 1. The CRL is looked at, then the CA is unlocked.
 2. In one transaction: what the CRL and the places of publication revoke is taken up, numbers are passed, new CRLs are
-   signed, and from here on this copy is the one that counts.
+   signed, and from here on this copy is the one that counts. Whom the other copy's ACL in place shuts out on no list is
+   put on hold.
 3. Everything is published.
 """
 
@@ -15,6 +16,7 @@ from iotonboard.ca.absorption import continue_alone, read_crls, take_up
 from iotonboard.ca.authority import seal_audit
 from iotonboard.ca.copies import absorb_published
 from iotonboard.ca.crl import sign_crls
+from iotonboard.ca.denied_elsewhere import Elsewhere, hold_denied
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.store.devices import count_devices
 
@@ -25,12 +27,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The state that goes on. ``taken_up`` counts revocations that it did not know."""
+    """The state that goes on. ``taken_up`` counts revocations that it did not know.
+
+    ``elsewhere``: what the other copy's ACL says, and no list does.
+    """
 
     state: str
     devices: int
     taken_up: int
     crl_number: int
+    elsewhere: Elsewhere
 
 
 def restore_crl(state: State, crl: str | None, unlock: Unlock) -> Result:
@@ -49,9 +55,10 @@ def restore_crl(state: State, crl: str | None, unlock: Unlock) -> Result:
     authority = unlock()
     with state.transaction(signing=True) as now:
         taken_up = absorb_published(state, now) + take_up(state, crls, now)
+        elsewhere = hold_denied(state, now)
         state.record(now, "restore", detail={"taken_up": taken_up, "crl": crls is not None})
         row = sign_crls(state, authority, now)[0]
         continue_alone(state)
         seal_audit(state, authority)
     refuse_unpublished(publish(state, *EVERYTHING))
-    return Result(state.paths.root, count_devices(state.store), taken_up, row.number)
+    return Result(state.paths.root, count_devices(state.store), taken_up, row.number, elsewhere)

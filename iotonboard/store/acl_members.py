@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import filterfalse
 from operator import itemgetter
 from typing import TYPE_CHECKING
@@ -38,6 +39,26 @@ def permitted_ids(store: Store, now: datetime) -> Iterator[str]:
         return map(itemgetter(0), store.each_row(every.format(f"WHERE id NOT IN ({out})"), times))
     left_out = frozenset(map(itemgetter(0), few))
     return filterfalse(left_out.__contains__, map(itemgetter(0), store.each_row(every.format(""))))
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A device with a valid certificate. ``first`` and ``valid``: rows of its first, and of its first valid one.
+
+    Rows are numbered in the order in which they were made.
+    """
+
+    device_id: str
+    first: int
+    valid: int
+
+
+def members(store: Store, now: datetime) -> Iterator[Member]:
+    """Every device that is not retired and has a valid certificate."""
+    query = """SELECT d.device_id, min(c.id), min(u.id) FROM unrevoked_certificate u JOIN device d ON d.id = u.device
+        JOIN certificate c ON c.device = d.id WHERE d.retired_at IS NULL AND u.not_after >= :now
+        GROUP BY d.id ORDER BY d.device_id"""
+    return store.each(Member, query, {"now": to_epoch(now)})
 
 
 def denied_ids(store: Store, now: datetime, listed_since: datetime) -> list[str]:

@@ -113,6 +113,33 @@ def test_whoever_knows_says_which_copy_goes_on(copies: Copies) -> None:
     assert b"topic read plant/c\n" in (copies.live / "acl").read_bytes()
 
 
+def test_whom_the_other_copy_shut_out_on_no_list_is_on_hold(copies: Copies) -> None:
+    """Its region alone says so, and that is replaced by whoever settles which copy counts."""
+    copies.one.register("late")
+    copies.two.run("revoke", "b", "--defer")
+    told = copies.one.run("restore", "--crl", copies.live / "crl.pem", "--json")
+    assert told.json["held"] == ["b"]
+    assert told.json["missing_there"] == told.json["topics_missing_there"] == []
+    assert "on hold now: b:" in told.stderr
+    assert copies.silent() == copies.revoked() == {"b"}
+    copies.one.run("release", "b")
+    assert copies.silent() == copies.revoked() == set()
+
+
+def test_what_the_other_copy_may_never_have_known_is_told(copies: Copies) -> None:
+    copies.one.register("late")
+    copies.one.run("topics", "add", "d", "read:plant/d")
+    copies.two.run("restore", "--crl", copies.live / "crl.pem")
+    copies.two.run("revoke", "a", "--defer")
+    told = copies.one.run("restore", "--crl", copies.live / "crl.pem", "--json")
+    assert told.json["held"] == ["a"]
+    assert told.json["topics_missing_there"] == ["d"]
+    has_patterns = b"pattern" in (copies.live / "acl").read_bytes()
+    assert told.json["missing_there"] == ([] if has_patterns else ["late"])
+    assert ("lacks late, which are let in again" in told.stderr) is not has_patterns
+    assert copies.silent() == copies.revoked() == {"a"}
+
+
 def test_restore_crl_killed_at_every_step(state: State, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """In place, beside the broker: at no moment anybody is let in, and the same command goes on."""
     copies = Copies(state, tmp_path, "a", "b", "c")
