@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import sys
@@ -26,8 +27,10 @@ def operator(environment: Mapping[str, str]) -> str:
 
 
 def _system_user() -> str:
-    if not hasattr(os, "getuid"):  # Windows knows people by their names
-        return os.getlogin()
+    if not hasattr(os, "getuid"):  # Windows knows people by their names, and a service by none
+        with contextlib.suppress(OSError):
+            return os.getlogin()
+        return "unknown"
     import pwd
 
     uid = os.getuid()
