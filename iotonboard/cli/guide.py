@@ -5,6 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from importlib.resources import files
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.markdown import Markdown
 
 # In the order in which one reads them.
 TOPICS = {
@@ -43,10 +48,27 @@ def show_page(topic: str) -> None:
         sys.stdout.write(text)
         return
     from rich.console import Console
-    from rich.markdown import Markdown
 
     os.environ.setdefault("LESS", "FRX")  # colours, and no pager for what fits
     console = Console()
     console.width = min(console.width, _WIDEST)
     with console.pager(styles=not console.no_color):
-        console.print(Markdown(text, hyperlinks=False))
+        console.print(set_page(text))
+
+
+def set_page(text: str) -> Markdown:
+    """Markdown whose tables cut no long word, such as the name of a test: it goes on below."""
+    from rich.markdown import Markdown, TableElement
+    from rich.table import Table
+
+    class WholeTable(TableElement):
+        def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+            for part in super().__rich_console__(console, options):
+                for column in part.columns if isinstance(part, Table) else ():
+                    column.overflow = "fold"
+                yield part
+
+    class Page(Markdown):
+        elements: ClassVar = {**Markdown.elements, "table_open": WholeTable}
+
+    return Page(text, hyperlinks=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 
 import pytest
 from iotonboard.cli.general_options import COMMON
-from iotonboard.cli.guide import TOPICS
+from iotonboard.cli.guide import TOPICS, read_page, set_page
+from rich.console import Console
 
 from support.program import PROJECT, run_cli
 from support.terminal import on_terminal
@@ -130,6 +132,14 @@ def test_a_page_is_set_on_a_terminal() -> None:
     shown, _, _ = on_terminal(None, "help", "hand-over", env={"PAGER": "cat"})
     assert "## Labels" not in shown
     assert "Labels" in shown
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_nothing_of_a_page_is_cut(topic: str) -> None:
+    """Names of tests are wider than the columns of their tables."""
+    console = Console(width=80, file=io.StringIO())
+    console.print(set_page(read_page(topic)))
+    assert "…" not in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_colour_is_for_terminals_that_show_it() -> None:

@@ -94,7 +94,9 @@ def test_the_list_is_renewed_and_who_made_its_key_keeps_it(robbed: State) -> Non
     status = robbed.json("ca", "status")
     assert (status["waiting_devices"], status["waiting_brokers"]) == (0, ["broker.test"])
     assert "broker.test" in robbed.run("health", "--check", "ca-rollover", expect=9).stdout
+    assert "brokers that wait: broker.test\n" in robbed.run("ca", "status").stdout
     robbed.run("broker", "issue", "broker.test")
+    assert "brokers that wait: none\n" in robbed.run("ca", "status").stdout
     robbed.run("health", "--check", "ca-rollover")
     assert robbed.run("health", "--deep", expect=(0, 9)).stdout.count("everything is as it was recorded") == 1
 

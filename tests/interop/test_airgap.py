@@ -144,6 +144,7 @@ def test_nothing_of_a_folder_runs_that_was_not_signed_as_it_is(
     CHANGED[name](copy, signer)
     assert verified_install(copy, home).returncode != 0
     assert not (tmp_path / "ran").exists()
+    shutil.rmtree(home / "iotonboard-folder")
     resign(copy, signer / "release-key")
     assert verified_install(copy, home).returncode == 0
     assert (tmp_path / "ran").exists()
