@@ -29,7 +29,8 @@ def release(
     with session.open_state(is_urgent=True) as state:
         unlock, reloader = session.unlocker(state), session.reloader(state, wanted=reload)
         released, unpublished = end_hold(state, targets, unlock, strict=batch is None, reload=reloader)
-    for one in told.done(released):
+    done = list(told.done(released))
+    for one in done:
         serials = [serial.hex for serial in one.serials]
         values = {"device_id": one.device_id, "serials": serials, "crl_number": one.crl_number}
         place = f"CRL {one.crl_number}" if one.crl_number else "still on the CRL"
@@ -38,6 +39,6 @@ def release(
     exit_code = told.end()
     if unpublished:
         raise UnpublishedError(unpublished)
-    if not reload:
+    if done and not reload:
         session.message(CARRY_NEXT)
     return exit_code

@@ -45,6 +45,7 @@ from iotonboard.store.devices import add_device, device_named, device_record, fi
 from iotonboard.store.list_duplicates import note_seen
 from iotonboard.store.recalled import is_recalled
 from iotonboard.store.revocations import is_lost_device
+from iotonboard.store.table_scan import TableScan
 from iotonboard.store.topics import add_topic
 
 if TYPE_CHECKING:
@@ -224,6 +225,8 @@ def _plan(
         return _existing(state, device_id, request.line, "skip")
     if found and options.if_exists != "reissue":
         return _existing(state, device_id, request.line, options.if_exists)
+    if found:  # else what a damaged index hides stays valid
+        TableScan(state.store, read_through=0).make_found(device_id)
     gets_own_rules = own_rules.grants(device_id, is_meant=options.own_rules)
     topics = tuple(parse_topic_rule(text) for text in request.topics)
     if topics and not options.reach:

@@ -18,12 +18,14 @@ from iotonboard.ca.copies import refuse_copies
 from iotonboard.ca.crl import sign_recorded
 from iotonboard.ca.recorded import refuse_final
 from iotonboard.errors import ConflictError
+from iotonboard.model import Target
 from iotonboard.state.alone import each_alone
 from iotonboard.state.changes import release as release_certificate
 from iotonboard.state.publication import EVERYTHING, publish
 from iotonboard.store.devices import device_named, refuse_retired
 from iotonboard.store.issuers import crl_number
 from iotonboard.store.revocations import held_serials, unlisted_revocations
+from iotonboard.store.table_scan import TableScan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
     from iotonboard.ca.authority import Authority, Unlock
     from iotonboard.errors import Unpublished
-    from iotonboard.model import Refused, SerialNumber, Target
+    from iotonboard.model import Refused, SerialNumber
     from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
 
@@ -53,6 +55,7 @@ def release(
     Raises:
         KeyUnavailableError: the CA key is missing, or the passphrase does not open it; nothing was recorded.
         IotOnboardError: with ``strict``, of the first target that is refused; nothing was recorded.
+        StateError: an index is damaged, and cannot be built anew; nothing was recorded.
         ConflictError: another copy of the state is at work; nothing was recorded.
         PolicyError: the clock cannot be right; nothing was recorded.
         BusyError: the state is locked or its disk refuses; nothing was recorded.
@@ -60,10 +63,13 @@ def release(
     if dispute := state.read_clock().dispute:
         raise dispute
     refuse_copies(state)
-    authority = unlock()
+    authority, named, scan = unlock(), list(targets), TableScan(state.store)
+    for target in named:
+        if isinstance(target, Target):
+            scan.make_found(target.device_id)
     _finish_killed_call(state, authority)
     with state.transaction(signing=True) as now:
-        results = each_alone(state, targets, lambda target: _record(state, target.device_id, now), strict=strict)
+        results = each_alone(state, named, lambda target: _record(state, target.device_id, now), strict=strict)
         seal_audit(state, authority)  # who cannot open the key ends no hold
     rows, unsigned = sign_waiting(state, lambda: authority)
     unpublished = unsigned + publish_signed(state, rows, reload=reload)

@@ -40,6 +40,7 @@ from iotonboard.store.issuers import devices_behind, issuer_of
 from iotonboard.store.list_duplicates import note_seen
 from iotonboard.store.overlaps import begin_overlap, overdue_overlaps
 from iotonboard.store.revocations import revocable
+from iotonboard.store.table_scan import TableScan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -112,7 +113,7 @@ def renew(
         authority,
         _chosen(state, options, call.serials) if targets is None else targets,
         Pace(options.strict, stopped, start_workers),
-        plan=partial(_plan, state, authority, options, call),
+        plan=partial(_plan, state, authority, options, call, TableScan(state.store, read_through=0)),
         record=partial(_record, state, authority, options, call),
         needs_crl=bool(overdue_overlaps(state.store, state.clock())),
     )
@@ -139,9 +140,12 @@ def _chosen(state: State, options: Options, before: Mapping[str, str]) -> Iterat
     return map(Target, chain(before, (device_id for device_id in found if device_id not in before)))
 
 
-def _plan(state: State, authority: Authority, options: Options, call: Call, target: Target) -> _Plan | Enrolled:
-    """Decide what becomes of one device."""
+def _plan(
+    state: State, authority: Authority, options: Options, call: Call, scan: TableScan, target: Target
+) -> _Plan | Enrolled:
+    """Decide what becomes of one device; none of its certificates stays valid because a damaged index hides it."""
     store, now = state.store, state.clock()
+    scan.make_found(target.device_id)
     if target.line and (earlier := note_seen(store, target.device_id, target.line)):
         raise ConflictError(f"{target.device_id!r} stands in line {earlier} already", hint="remove one of the two")
     device = device_record(store, target.device_id)

@@ -78,6 +78,15 @@ def _quoted(name: str) -> str:
 
 def rebuild_unreadable(store: Store) -> bool:
     """Build the indexes anew because one cannot be read; ``False`` where that was tried before, or is refused."""
+    return _rebuild_once(store, "an index of the database could not be read, and all were built anew")
+
+
+def rebuild_unlike(store: Store) -> bool:
+    """Build the indexes anew because one says something else than its table; as ``rebuild_unreadable``."""
+    return _rebuild_once(store, "an index of the database disagreed with its table, and all were built anew")
+
+
+def _rebuild_once(store: Store, done: str) -> bool:
     if store.is_rebuilt:
         return False
     store.is_rebuilt = True
@@ -85,6 +94,6 @@ def rebuild_unreadable(store: Store) -> bool:
         rebuild_indexes(store)
     except (StateError, ConflictError, BusyError):
         return False
-    store.mended.append(done := "an index of the database could not be read, and all were built anew")
+    store.mended.append(done)
     store.unrecorded.append(done)
     return True

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import StateError
-from iotonboard.store.damage import size_of
+from iotonboard.store.damage import rebuild_unlike, size_of
 
 if TYPE_CHECKING:
     from iotonboard.model import SerialNumber
@@ -54,6 +54,22 @@ class TableScan:
             return found == frozenset(self._store.records(int, _OF_DEVICE_AGAIN, rows))
         except StateError:  # an index that cannot even be read
             return False
+
+    def make_found(self, device_id: str) -> None:
+        """Make sure that the indexes find a device with all of its certificates, before something gives access to it.
+
+        Where they do not, they are built anew, outside of a transaction; a device that is not there is none to find.
+
+        Raises:
+            StateError: that was of no use.
+        """
+        if self.is_found_whole(device_id) or not self.has_device(device_id):
+            return
+        if self._store.in_transaction or not rebuild_unlike(self._store):
+            raise StateError(
+                f"an index of the database is damaged: not every certificate of {device_id!r} is found",
+                hint="type: iotonboard health --repair",
+            )
 
     @cached_property
     def _ids(self) -> frozenset[str]:

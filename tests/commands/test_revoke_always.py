@@ -353,6 +353,9 @@ def test_a_list_is_retired_and_released_row_by_row(state: State, tmp_path: Path)
     done = state.run("release", "--batch", listed, "--json", expect=6)
     assert [one["device_id"] for one in done.json_lines] == [NAME]
     assert "line 4: device 'press-2' is not on hold" in done.stderr
+    assert "next: " in done.stderr
+    for words in (("release",), ("topics", "remove", "read:plant/x"), ("topics", "add", "write:plant/#/x")):
+        assert "next: " not in state.run(*words, "--batch", listed, expect=6).stderr, "nothing was done"
     state.run("retire", NAME, "press-404", expect=5)
     done = state.run("retire", "--batch", listed, "--json", expect=6)
     assert [(one["device_id"], one["changed"]) for one in done.json_lines] == [(NAME, True), ("press-2", True)]

@@ -103,6 +103,37 @@ def test_every_certificate_of_a_device_is_revoked_and_no_other(
     assert state.json("show", "press-2")["status"] == "active"
 
 
+GIVING = {
+    "renew": ("renew", "press-1", "--revoke-old", "now"),
+    "reissue": ("register", "press-1", "--if-exists", "reissue"),
+}
+
+
+@pytest.mark.parametrize("verb", GIVING)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_new_certificate_leaves_none_valid_that_an_index_hides(
+    three: State, tmp_path: Path, damage: str, verb: str
+) -> None:
+    state = three.copy_to(tmp_path)
+    own = _serials(state, "press-1")
+    spoil_index(state.path / "devices.db", *DAMAGES[damage])
+    done = state.run(*GIVING[verb], "--json")
+    assert "disagreed with its table, and all were built anew" in done.stderr
+    assert _listed(state) == own
+    assert state.json("show", "press-2")["status"] == "active"
+    assert state.run("health", "--deep").stdout == "everything is as it was recorded\n"
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_release_ends_the_hold_of_all_of_them_and_of_no_other(three: State, tmp_path: Path, damage: str) -> None:
+    state = three.copy_to(tmp_path)
+    state.run("revoke", "press-1", "press-2", "--reason", "certificateHold")
+    spoil_index(state.path / "devices.db", *DAMAGES[damage])
+    assert len(state.json("release", "press-1")["serials"]) == 3
+    assert len(_listed(state)) == 1
+    assert state.json("show", "press-2")["status"] == "on-hold"
+
+
 UNREADABLE = (
     "sqlite_autoindex_device_1",
     "certificate_device",
