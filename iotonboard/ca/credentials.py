@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import chain_of
@@ -39,8 +39,12 @@ _SUFFIXES = {
 }  # fmt: skip
 
 
-def encode(state: State, authority: Authority, device_id: str, format_name: str) -> tuple[list[OutputFile], str | None]:
+def encode(
+    state: State, authority: Authority, device_id: str, format_name: str, asked: Options | None = None
+) -> tuple[list[OutputFile], str | None]:
     """A device's newest valid credentials as files of a format, with the password that opens them.
+
+    ``asked`` are a format's options; its password and its broker are filled in here.
 
     Raises:
         NotFoundError: no such device, or none of its certificates is valid.
@@ -56,15 +60,15 @@ def encode(state: State, authority: Authority, device_id: str, format_name: str)
             hint="'--format pem' writes its certificate and the CA's",
         )
     credential = credential_of(state, authority, device_id, certificate, key_der)
-    return list(table.encode(format_name, credential, _options(state, password))), password
+    return list(table.encode(format_name, credential, _options(state, password, asked or Options()))), password
 
 
-def _options(state: State, password: str | None) -> Options:
+def _options(state: State, password: str | None, asked: Options) -> Options:
     """What a format is told: the broker that was certified last is the one that devices shall connect to."""
     broker = newest_broker(state.store)
     if broker is None:
-        return Options(password=password)
-    return Options(password=password, broker_host=broker.host, broker_port=broker.port)
+        return replace(asked, password=password)
+    return replace(asked, password=password, broker_host=broker.host, broker_port=broker.port)
 
 
 def credential_of(
@@ -78,7 +82,7 @@ def credential_of(
     issuer_der = check_certificate(state, device_id, certificate)
     return Credential(
         DeviceId(device_id), certificate.serial, certificate.validity, certificate.der, key_der, chain_of(issuer_der),
-        anchors=authority.anchors,
+        anchors=authority.anchors, attributes=tuple(device_record(state.store, device_id).attributes.items()),
     )  # fmt: skip
 
 
@@ -168,7 +172,14 @@ class Exported:
 
 
 def write_credentials(
-    state: State, authority: Authority, device_id: str, format_name: str, path: str, *, force: bool
+    state: State,
+    authority: Authority,
+    device_id: str,
+    format_name: str,
+    path: str,
+    *,
+    force: bool,
+    asked: Options | None = None,
 ) -> Exported:
     """Write one device's credentials to ``path``: a file, or a folder for formats of several files.
 
@@ -179,7 +190,7 @@ def write_credentials(
         BusyError: the state is locked or the disk refuses.
     """
     chosen = table.find_format(format_name)
-    files, password = encode(state, authority, device_id, format_name)
+    files, password = encode(state, authority, device_id, format_name, asked)
     targets = _prepare_targets(files, path, is_folder=not chosen.single_file, force=force)
     record_export(state, device_id, format_name, os.path.abspath(path))
     _write_all(targets, force=force)
@@ -205,11 +216,18 @@ def _write_all(targets: Iterable[tuple[str, OutputFile]], *, force: bool) -> Non
 
 
 def write_below(
-    state: State, authority: Authority, device_id: str, format_name: str, folder: str, *, force: bool
+    state: State,
+    authority: Authority,
+    device_id: str,
+    format_name: str,
+    folder: str,
+    *,
+    force: bool,
+    asked: Options | None = None,
 ) -> Exported:
     """Write one of many devices' credentials below ``folder``; errors as ``write_credentials``."""
-    path = target_path(folder, device_id, format_name)
-    return write_credentials(state, authority, device_id, format_name, path, force=force)
+    path = target_path(folder, device_id, format_name, asked)
+    return write_credentials(state, authority, device_id, format_name, path, force=force, asked=asked)
 
 
 def complete_below(state: State, authority: Authority, device_id: str, format_name: str, folder: str) -> None:
@@ -250,11 +268,14 @@ def _is_there(path: str, file: OutputFile) -> bool:
 def _prepare_targets(
     files: list[OutputFile], out: str, *, is_folder: bool, force: bool
 ) -> list[tuple[str, OutputFile]]:
-    """Where each encoded file goes: the one file to ``out``, or several below the folder ``out``, which is made."""
+    """Where each encoded file goes: several below the folder ``out``, made here; or one to ``out``, a second beside."""
     parent = os.path.dirname(os.path.abspath(out))
     if not os.path.isdir(parent):
         raise NotFoundError(no_folder(parent), hint="make it, or name another place with --out")
-    targets = [(os.path.join(out, file.name) if is_folder else out, file) for file in files]
+    folder = out if is_folder else os.path.dirname(out)
+    targets = [(os.path.join(folder, file.name), file) for file in files]
+    if not is_folder:
+        targets[0] = out, files[0]
     for path, _ in targets:
         if os.path.islink(path) or os.path.isdir(path) or (os.path.lexists(path) and not force):
             raise ConflictError(f"{path!r} exists already", hint="choose another name, or --force to replace a file")
@@ -274,7 +295,7 @@ def record_export(state: State, device_id: str, format_name: str, place: str) ->
         state.record(now, device_id, serial=certificate.serial.hex, detail={"format": format_name, "path": place})
 
 
-def target_path(folder: str, device_id: str, format_name: str) -> str:
+def target_path(folder: str, device_id: str, format_name: str, asked: Options | None = None) -> str:
     """Where one of many devices' credentials go below ``folder``; the id is checked again, as it becomes a path.
 
     Raises:
@@ -282,4 +303,5 @@ def target_path(folder: str, device_id: str, format_name: str) -> str:
     """
     name = DeviceId(device_id)
     chosen = table.find_format(format_name)
-    return os.path.join(folder, f"{name}{_SUFFIXES.get(format_name, '')}" if chosen.single_file else name)
+    suffix = ".bin" if asked and asked.nvs and asked.nvs.size else _SUFFIXES.get(format_name, "")
+    return os.path.join(folder, f"{name}{suffix}" if chosen.single_file else name)

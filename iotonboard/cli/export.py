@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iotonboard.cli.complete import complete_device_id, complete_format
-from iotonboard.cli.options import BatchOption, IdColumnOption
+from iotonboard.cli.options import BatchOption, ForceOption, IdColumnOption
 from iotonboard.cli.session import Session, verb
 from iotonboard.cli.targets import Told, check_list, named_targets
 from iotonboard.errors import UsageError
 
 if TYPE_CHECKING:
     from iotonboard.ca.credentials import Exported
+    from iotonboard.commands.export import Wanted
 
 app = typer.Typer()
+_OTHER_P12 = (
+    "for Java, OpenSSL 3 and Windows from 10 (1709) on; macOS, older Android and Windows take the one of --legacy",
+    "for macOS, older Android and Windows: 3DES and SHA-1 protect it little, so delete it when it is imported",
+)
 
 
 @verb(app, "export", example="iotonboard export press-17 --format pem --out ./press-17 --passphrase-file ca.pass")
@@ -36,44 +41,66 @@ def export(
     out: Annotated[
         str | None, typer.Option("--out", metavar="PATH", help="File or folder; '-' is stdout; for a list a folder.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    legacy: Annotated[
+        bool, typer.Option("--legacy", help="p12: with 3DES and SHA-1, for macOS, older Android and Windows.")
+    ] = False,
+    attributes: Annotated[
+        str | None,
+        typer.Option("--attributes", metavar="NAMES", help="esp-nvs: only these, with commas; all unless told."),
+    ] = None,
+    image: Annotated[
+        str | None, typer.Option("--image", metavar="SIZE", help="esp-nvs: the ready partition, such as 0x4000.")
+    ] = None,
+    encrypt: Annotated[
+        bool, typer.Option("--encrypt", help="esp-nvs: encrypt the partition; its keys go beside it.")
+    ] = False,
+    image_keys: Annotated[
+        str | None, typer.Option("--image-keys", metavar="FILE", help="esp-nvs: encrypt it with these NVS keys.")
+    ] = None,
+    force: ForceOption = False,
 ) -> int | None:
     """Write credentials in a format. Formats other than zip and p12 hold the key in the clear."""
+    from iotonboard.commands.export import ask_for
     from iotonboard.delivery.formats.table import find_format
 
     chosen = find_format(format_name)
+    told = {"legacy": legacy, "attributes": attributes, "image": image, "encrypt": encrypt, "image-keys": image_keys}
+    wanted = ask_for(format_name, {name: value for name, value in told.items() if value not in (None, False)})
     if (device_id is None) == (batch is None):
         raise UsageError("name one device, or a list with --batch", hint="for example: iotonboard export press-17")
     if batch is not None:
-        exit_code = _export_list(session, batch, id_column, format_name, out, force=force)
+        exit_code = _export_list(session, batch, id_column, wanted, out, force=force)
     else:
         check_list(session, batch, id_column)
-        path = out or (f"{device_id}.{format_name}" if chosen.single_file else str(device_id))
-        exit_code = _export_one(session, str(device_id), format_name, path, force=force)
+        name = f"{device_id}.bin" if image else f"{device_id}.{format_name}"
+        path = out or (name if chosen.single_file else str(device_id))
+        exit_code = _export_one(session, str(device_id), wanted, path, force=force)
         if path == "-":
             return exit_code
+    if format_name == "p12":
+        session.message(_OTHER_P12[legacy])
     if chosen.plain_key:
         session.message("the key in there is not encrypted: delete it when the device has it")
     return exit_code
 
 
-def _export_one(session: Session, device_id: str, format_name: str, path: str, *, force: bool) -> int | None:
+def _export_one(session: Session, device_id: str, wanted: Wanted, path: str, *, force: bool) -> int | None:
     from iotonboard.commands import export as command
 
     if path == "-":
-        _refuse_stdout(session, format_name)
+        _refuse_stdout(session, wanted)
     with session.open_state() as state:
         unlock = session.unlocker(state)
         if path == "-":
-            sys.stdout.buffer.write(command.export_stream(state, device_id, format_name, unlock))
+            sys.stdout.buffer.write(command.export_stream(state, device_id, wanted, unlock))
             sys.stdout.buffer.flush()
             return None
-        _print(session, command.export(state, device_id, format_name, path, unlock, force=force), format_name)
+        _print(session, command.export(state, device_id, wanted, path, unlock, force=force), wanted.format_name)
     return None
 
 
 def _export_list(
-    session: Session, batch: str, id_column: str, format_name: str, out: str | None, *, force: bool
+    session: Session, batch: str, id_column: str, wanted: Wanted, out: str | None, *, force: bool
 ) -> int | None:
     from iotonboard.cli.progress import watched
     from iotonboard.commands.export import export_list
@@ -83,9 +110,9 @@ def _export_list(
         raise UsageError("a list needs a folder", hint="name it with --out DIR")
     targets, told = named_targets(session, None, batch, id_column), Told(session)
     with session.open_state() as state:
-        done = export_list(state, targets, format_name, out, session.unlocker(state), force=force)
+        done = export_list(state, targets, wanted, out, session.unlocker(state), force=force)
         for one in told.done(watched(session, done, count_rows(batch))):
-            _print(session, one, format_name)
+            _print(session, one, wanted.format_name)
     return told.end()
 
 
@@ -100,13 +127,13 @@ def _print(session: Session, one: Exported, format_name: str) -> None:
     session.result(values, f"{one.device_id}\t{format_name}\t{one.path}{shown}")
 
 
-def _refuse_stdout(session: Session, format_name: str) -> None:
+def _refuse_stdout(session: Session, wanted: Wanted) -> None:
     from iotonboard.delivery.formats.table import find_format
 
-    chosen = find_format(format_name)
+    chosen, nvs = find_format(wanted.format_name), wanted.options.nvs
     if session.json:
         raise UsageError("--json and --out - would mix on stdout", hint="write to a file")
     if not chosen.single_file:
         raise UsageError("this format is a folder and does not fit stdout", hint="name a folder with --out")
-    if chosen.binary and sys.stdout.isatty():
+    if (chosen.binary or (nvs and nvs.size)) and sys.stdout.isatty():
         raise UsageError("this format is binary and would garble the terminal", hint="write to a file or a pipe")

@@ -5,22 +5,72 @@ Each export is recorded before an octet of it leaves the program.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.credentials import Exported, encode, record_export, write_below, write_credentials
-from iotonboard.errors import IotOnboardError
+from iotonboard.delivery.formats.output import NvsImage, Options
+from iotonboard.errors import IotOnboardError, PolicyError, UsageError
 from iotonboard.files import make_private_dir
 from iotonboard.model import Refused
+from iotonboard.reading import read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from iotonboard.ca.authority import Unlock
     from iotonboard.model import Target
     from iotonboard.state.state import State
 
 
-def export(state: State, device_id: str, format_name: str, path: str, unlock: Unlock, *, force: bool) -> Exported:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A format, and what it was told."""
+
+    format_name: str
+    options: Options
+
+
+_OPTIONS = {"legacy": "p12", "attributes": "esp-nvs", "image": "esp-nvs", "encrypt": "esp-nvs", "image-keys": "esp-nvs"}
+
+
+def ask_for(format_name: str, told: Mapping[str, str | bool]) -> Wanted:
+    """A format with what it was ``told``, by the names of the options of ``export``.
+
+    Raises:
+        UsageError: an option is another format's, or two of them do not go together; a size is none.
+        NotFoundError: there is no such file of NVS keys.
+        PolicyError: it holds none.
+    """
+    for name in told:
+        if format_name != _OPTIONS[name]:
+            raise UsageError(f"--{name} is for --format {_OPTIONS[name]}", hint="leave it out, or name that format")
+    if format_name != "esp-nvs":
+        return Wanted(format_name, Options(legacy=bool(told)))
+    if "encrypt" in told and "image-keys" in told:
+        raise UsageError("--encrypt makes keys, and --image-keys names them", hint="choose one of them")
+    attributes = told.get("attributes")
+    names = None if attributes is None else tuple(filter(None, map(str.strip, str(attributes).split(","))))
+    keys = b"" if "encrypt" in told else _read_keys(str(told["image-keys"])) if "image-keys" in told else None
+    size = _parse_size(str(told["image"])) if "image" in told else None
+    return Wanted(format_name, Options(nvs=NvsImage(names, size, keys)))
+
+
+def _parse_size(text: str) -> int:
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise UsageError(f"{text[:40]!r} is not a size", hint="write 0x4000 or 16384") from None
+
+
+def _read_keys(path: str) -> bytes:
+    octets = read_file(path, limit=1 << 16)
+    if not octets:
+        raise PolicyError(f"{path!r} holds no NVS keys", hint="a key partition of 4096 octets")
+    return octets
+
+
+def export(state: State, device_id: str, wanted: Wanted, path: str, unlock: Unlock, *, force: bool) -> Exported:
     """Write one device's credentials to ``path``: a file, or a folder for formats of several files.
 
     Raises:
@@ -29,18 +79,24 @@ def export(state: State, device_id: str, format_name: str, path: str, unlock: Un
         PolicyError: the format cannot hold this device's credentials.
         BusyError: the state is locked or the disk refuses.
     """
-    return write_credentials(state, unlock(), device_id, format_name, path, force=force)
+    return write_credentials(state, unlock(), device_id, wanted.format_name, path, force=force, asked=wanted.options)
 
 
-def export_stream(state: State, device_id: str, format_name: str, unlock: Unlock) -> bytes:
-    """One device's credentials in a format of one file, for stdout."""
-    files, _ = encode(state, unlock(), device_id, format_name)
-    record_export(state, device_id, format_name, "stdout")
+def export_stream(state: State, device_id: str, wanted: Wanted, unlock: Unlock) -> bytes:
+    """One device's credentials in a format of one file, for stdout.
+
+    Raises:
+        UsageError: it is more than one file.
+    """
+    files, _ = encode(state, unlock(), device_id, wanted.format_name, wanted.options)
+    if len(files) > 1:
+        raise UsageError("these are two files and do not fit stdout", hint="name a file with --out")
+    record_export(state, device_id, wanted.format_name, "stdout")
     return files[0].data
 
 
 def export_list(
-    state: State, targets: Iterable[Target | Refused], format_name: str, folder: str, unlock: Unlock, *, force: bool
+    state: State, targets: Iterable[Target | Refused], wanted: Wanted, folder: str, unlock: Unlock, *, force: bool
 ) -> Iterator[Exported | Refused]:
     """Write many devices' credentials below ``folder``, which is made; a device that is refused harms no other."""
     authority = unlock()
@@ -50,6 +106,7 @@ def export_list(
             yield target
             continue
         try:
-            yield write_below(state, authority, target.device_id, format_name, folder, force=force)
+            place = wanted.format_name, folder
+            yield write_below(state, authority, target.device_id, *place, force=force, asked=wanted.options)
         except IotOnboardError as error:
             yield Refused(target.device_id, target.line, error)

@@ -24,6 +24,7 @@ class Credential:
     ``chain`` holds the issuers' certificates, the leaf's issuer first and its trust anchor last.
     ``anchors`` is what the device trusts when that is more than the end of the chain: the CA of the brokers'
     certificates first, then the one that takes its place.
+    ``attributes`` are the device's own values, which ``esp-nvs`` carries.
     ``publish_topics`` and ``subscribe_topics`` are MQTT topics for formats that configure a client.
     ``repr`` shows neither the key nor the certificates.
 
@@ -40,6 +41,7 @@ class Credential:
     publish_topics: tuple[str, ...] = ()
     subscribe_topics: tuple[str, ...] = ()
     anchors: tuple[bytes, ...] = field(default=(), repr=False)
+    attributes: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.chain:

@@ -28,9 +28,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from iotonboard.delivery.bundle_reader import open_bundle
 from iotonboard.delivery.credential import Credential
-from iotonboard.delivery.formats.output import Options, OutputFile
+from iotonboard.delivery.formats.output import NvsImage, Options, OutputFile
 from iotonboard.delivery.formats.table import FORMATS, encode, find_format
 from iotonboard.errors import KeyUnavailableError, PolicyError, UsageError
+from iotonboard.pki.der import oid
 
 from support.credentials import VECTORS, make_credential
 
@@ -81,6 +82,63 @@ def test_p12_holds_key_certificate_and_issuers(with_factory: bool) -> None:
     assert content.cert.friendly_name == b"sensor-0.1_A"
     issuers = {issuer.certificate.public_bytes(Encoding.DER) for issuer in content.additional_certs}
     assert issuers == set(credential.chain)
+
+
+def test_p12_holds_every_ca_that_the_device_trusts_and_each_once() -> None:
+    root, factory = make_credential().chain[-1], make_credential(with_factory=True).chain[0]
+    credential = dataclasses.replace(make_credential(), anchors=(root, factory))
+    (file,) = encode("p12", credential, OPTIONS)
+    content = pkcs12.load_pkcs12(file.data, b"correct-horse")
+    names = [issuer.friendly_name for issuer in content.additional_certs]
+    assert [name.split()[0] for name in names if name] == [b"CA", b"CA"]
+    assert len(set(names)) == len(names) == 2
+
+
+def test_p12_comes_in_a_form_for_old_readers() -> None:
+    new, old = (encode("p12", make_credential(), dataclasses.replace(OPTIONS, legacy=legacy))[0] for legacy in (0, 1))
+    three_des, sha1, pbes2 = (
+        oid(each) for each in ("1.2.840.113549.1.12.1.3", "1.3.14.3.2.26", "1.2.840.113549.1.5.13")
+    )
+    assert (three_des in new.data, sha1 in new.data, pbes2 in new.data) == (False, False, True)
+    assert (three_des in old.data, sha1 in old.data, pbes2 in old.data) == (True, True, False)
+    for file in (new, old):
+        assert pkcs12.load_pkcs12(file.data, b"correct-horse").key is not None
+        with pytest.raises(ValueError, match="password"):
+            pkcs12.load_pkcs12(file.data, b"correct-horsf")
+
+
+def test_a_device_s_own_values_are_in_its_nvs_csv() -> None:
+    attributes = (("line", "A3"), ("note", 'hall 2, "left" ü'), ("serial", "17"))
+    credential = dataclasses.replace(make_credential(), attributes=attributes)
+    (file,) = encode("esp-nvs", credential, OPTIONS)
+    rows = list(csv.reader(io.StringIO(file.data.decode())))
+    begin = rows.index(["attributes", "namespace", "", ""])
+    assert rows[begin + 1 :] == [[name, "data", "string", value] for name, value in attributes]
+    assert rows[:begin] == list(csv.reader(io.StringIO(encode("esp-nvs", make_credential(), OPTIONS)[0].data.decode())))
+
+    def with_names(*names: str) -> str:
+        options = dataclasses.replace(OPTIONS, nvs=NvsImage(attributes=names))
+        return encode("esp-nvs", credential, options)[0].data.decode()
+
+    assert with_names("line").endswith("attributes,namespace,,\nline,data,string,A3\n")
+    assert "attributes" not in with_names()
+    with pytest.raises(PolicyError, match="no attribute 'colour'"):
+        with_names("colour")
+
+
+@pytest.mark.parametrize("attribute", [("sixteen-letters-", "x"), ("note", "ü" * 2000)])
+def test_what_nvs_cannot_hold_is_refused(attribute: tuple[str, str]) -> None:
+    with pytest.raises(PolicyError, match="does not fit into NVS") as raised:
+        encode("esp-nvs", dataclasses.replace(make_credential(), attributes=(attribute,)), OPTIONS)
+    assert "--attributes" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("size", "keys"), [(0x1000, None), (0x3001, None), (0, None), (-4096, None), (1 << 40, None), (None, b"")]
+)
+def test_no_partition_of_a_size_that_there_is_not(size: int | None, keys: bytes | None) -> None:
+    with pytest.raises(UsageError):
+        NvsImage(size=size, keys=keys)
 
 
 @pytest.mark.parametrize("password", ["pässword", "a\nb"])
@@ -157,6 +215,7 @@ def test_nothing_shows_a_secret_by_accident() -> None:
         {"nvs_namespace": ""},
         {"nvs_namespace": "sixteen-letters-"},
         {"nvs_namespace": "a,b"},
+        {"nvs_namespace": "attributes"},
         {"broker_host": "a b"},
         {"broker_host": "a\nport 1"},
         {"broker_port": 0},

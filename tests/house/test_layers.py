@@ -44,6 +44,7 @@ LIBRARIES = {
     "segno": {"delivery"},
     "fpdf": {"delivery"},
     "PIL": {"delivery"},
+    "esp_idf_nvs_partition_gen": {"delivery"},
     "tomli_w": {"state"},
 }
 NETWORK = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import importlib.util
 import json
 import os
 import shutil
@@ -23,6 +24,7 @@ from iotonboard.pki.pem import pem_encode
 from support.broker import free_port, is_ready, wait_for
 from support.credentials import VECTORS, certificate_der, make_credential
 from support.peers import need_peers
+from support.program import PROJECT, State
 from support.tools import missing, need, run_tool
 
 PASSWORD = "correct-horse-7"
@@ -78,7 +80,7 @@ def test_openssl_reads_the_p12(tmp_path: Path) -> None:
     (path,) = write_all(tmp_path, "p12", make_credential(with_factory=True))
     result = run_tool("openssl", "pkcs12", "-in", path, "-info", "-noenc", "-passin", f"pass:{PASSWORD}")
     assert "MAC: sha256" in result.stderr
-    assert result.stderr.count("PBES2, PBKDF2, AES-256-CBC, Iteration 20000, PRF hmacWithSHA256") == 2
+    assert result.stderr.count("PBES2, PBKDF2, AES-256-CBC, Iteration 20000, PRF hmacWithSHA256") == 3
     assert result.stdout.count("BEGIN CERTIFICATE") == 3
     assert "BEGIN PRIVATE KEY" in result.stdout
     run_tool("openssl", "pkcs12", "-in", path, "-noenc", "-passin", "pass:wrong", expect=1)
@@ -93,6 +95,31 @@ def test_keytool_reads_the_p12(tmp_path: Path) -> None:
     assert "Alias name: sensor-0.1_a" in listing
     assert "Entry type: PrivateKeyEntry" in listing
     assert "Certificate chain length: 3" in listing
+    assert listing.count("Entry type: trustedCertEntry") == 1
+
+
+def test_old_readers_take_the_legacy_p12(tmp_path: Path) -> None:
+    (path,) = write_all(tmp_path, "p12", make_credential(), legacy=True)
+    words = ("openssl", "pkcs12", "-legacy", "-in", path, "-info", "-noenc", "-passin", f"pass:{PASSWORD}")
+    result = run_tool(*words)
+    assert "MAC: sha1" in result.stderr
+    assert result.stderr.count("pbeWithSHA1And3-KeyTripleDES-CBC, Iteration 20000") == 3
+    assert result.stdout.count("BEGIN CERTIFICATE") == 2
+    assert "BEGIN PRIVATE KEY" in result.stdout
+    words = ("-list", "-storetype", "PKCS12", "-keystore", path, "-storepass", PASSWORD)
+    listing = run_tool(Path(need("keytool")), *words).stdout
+    assert "trustedCertEntry" in listing
+    assert "PrivateKeyEntry" in listing
+
+
+def test_p12_says_which_one_to_take(state: State, tmp_path: Path) -> None:
+    state.register("press-1")
+    new = state.run("export", "press-1", "--format", "p12", "--out", tmp_path / "new.p12")
+    assert "macOS, older Android and Windows take the one of --legacy" in new.stderr
+    words = ("export", "press-1", "--format", "p12", "--legacy", "--out", tmp_path / "old.p12")
+    password = state.json(*words)["bundle_password"]
+    run_tool("openssl", "pkcs12", "-legacy", "-in", tmp_path / "old.p12", "-noout", "-passin", f"pass:{password}")
+    assert "--legacy is for --format p12" in state.run("export", "press-1", "--legacy", expect=2).stderr
 
 
 # --- plain files --------------------------------------------------------------------------------------------
@@ -323,6 +350,59 @@ def test_esp_idf_builds_an_nvs_partition(tmp_path: Path, with_factory: bool) -> 
         "device_crt": credential.certificate_pem + b"\0",
         "ca_crt": credential.anchor_pem + b"\0",
     }
+
+
+@pytest.fixture
+def with_generator() -> tuple[Path, dict[str, str]]:
+    """The interpreter that has Espressif's generator, and an environment in which the program finds it too."""
+    python = need_peers()
+    packages = next(python.parents[1].glob("lib/python3.*/site-packages"))
+    return python, {"PYTHONPATH": os.pathsep.join([str(PROJECT), str(packages)])}
+
+
+def test_a_ready_partition_holds_a_device_s_own_values(
+    state: State, tmp_path: Path, with_generator: tuple[Path, dict[str, str]]
+) -> None:
+    """As the generator's own command makes it from the CSV; encrypted, its command decrypts it to the same."""
+    python, env = with_generator
+    state.run("register", "press-1", "--set", "line=A3", "--set", 'note=hall "2", ü')
+    export = ("export", "press-1", "--format", "esp-nvs")
+    state.run(*export, "--out", tmp_path / "press-1.csv")
+    generator = (python, "-m", "esp_idf_nvs_partition_gen")
+    run_tool(*generator, "generate", "press-1.csv", "expected.bin", "0x5000", cwd=tmp_path)
+    state.run(*export, "--image", "0x5000", "--out", tmp_path / "press-1.bin", env=env)
+    plain = (tmp_path / "press-1.bin").read_bytes()
+    assert plain == (tmp_path / "expected.bin").read_bytes()
+    assert read_nvs(plain)["line"] == b"A3\0"
+    assert read_nvs(plain)["note"] == 'hall "2", ü'.encode() + b"\0"
+    assert (tmp_path / "press-1.bin").stat().st_mode & 0o777 == 0o600
+
+    state.run(*export, "--image", "0x5000", "--encrypt", "--out", tmp_path / "sealed.bin", env=env)
+    keys = tmp_path / "press-1-nvs-keys.bin"
+    assert keys.stat().st_mode & 0o777 == 0o600
+    assert b"PRIVATE KEY" not in (tmp_path / "sealed.bin").read_bytes()
+    run_tool(*generator, "decrypt", "sealed.bin", keys.name, "opened.bin", cwd=tmp_path)
+    assert (tmp_path / "opened.bin").read_bytes() == plain
+    state.run(*export, "--image", "0x5000", "--image-keys", keys, "--out", tmp_path / "again.bin", env=env)
+    assert (tmp_path / "again.bin").read_bytes() == (tmp_path / "sealed.bin").read_bytes()
+
+    words = ("--format", "esp-nvs", "--image", "0x3000", "--attributes", ",", "--out", tmp_path / "all")
+    state.run("export", "--batch", "-", *words, env=env, input="press-1\n")
+    assert "line" not in read_nvs((tmp_path / "all" / "press-1.bin").read_bytes())
+    keys.write_bytes(keys.read_bytes()[:-1] + b"\0")
+    state.run(*export, "--image", "0x5000", "--image-keys", keys, "--out", tmp_path / "x.bin", env=env, expect=6)
+    state.run(*export, "--image", "0x5000", "--encrypt", "--out", "-", env=env, expect=2)
+
+
+def test_without_the_generator_a_partition_is_refused(state: State, tmp_path: Path) -> None:
+    if importlib.util.find_spec("esp_idf_nvs_partition_gen"):
+        pytest.skip("the generator is installed here")
+    state.register("press-1")
+    export = ("export", "press-1", "--format", "esp-nvs", "--out", tmp_path / "x.bin")
+    assert "pip install 'iotonboard[esp]'" in state.run(*export, "--image", "0x4000", expect=2).stderr
+    for words in (("--image", "0x4001"), ("--image", "big"), ("--encrypt",), ("--image-keys", tmp_path / "none")):
+        state.run(*export, *words, expect=5 if "--image-keys" in words else 2)
+    assert not (tmp_path / "x.bin").exists()
 
 
 def read_nvs(partition: bytes) -> dict[str, bytes]:

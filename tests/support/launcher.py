@@ -100,6 +100,9 @@ def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if _READ_AT_START.match(name)}
 
 
+_RARE = ("nvs_image",)  # needs an extra that a developer's environment lacks
+
+
 def _load_everything() -> None:
     """Import every module of the program, whatever they are called, so that no call pays for it."""
     from iotonboard.cli import process
@@ -108,7 +111,7 @@ def _load_everything() -> None:
     import iotonboard
 
     for module in pkgutil.walk_packages(iotonboard.__path__, "iotonboard."):
-        if not module.name.endswith("__main__"):
+        if not module.name.endswith(("__main__", *_RARE)):
             import_module(module.name)
     import_module("support.faults")
     gc.collect()

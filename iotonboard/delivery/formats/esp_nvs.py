@@ -1,4 +1,4 @@
-"""The CSV that ESP-IDF's NVS partition generator (``esp_idf_nvs_partition_gen generate``) takes.
+"""What ESP-IDF's NVS partition generator (``esp_idf_nvs_partition_gen``) takes, or the partition that it makes.
 
 Format: https://docs.espressif.com/projects/esp-idf/en/stable/esp32/api-reference/storage/nvs_partition_gen.html
 """
@@ -6,38 +6,94 @@ Format: https://docs.espressif.com/projects/esp-idf/en/stable/esp32/api-referenc
 from __future__ import annotations
 
 import base64
+import csv
+import io
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from iotonboard.delivery.formats.output import Options, OutputFile, check_no_ed25519
+from iotonboard.delivery.formats.output import NvsImage, Options, OutputFile, check_no_ed25519
+from iotonboard.errors import PolicyError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from iotonboard.delivery.credential import Credential
+
+    Row = tuple[str, str, str, str]
+
+ATTRIBUTES = "attributes"  # their namespace: no name of theirs is one of the credential's
+_LONGEST_NAME = 15
+_LONGEST_VALUE = 3999  # octets; with its NUL a string must fit into one page
 
 
 def encode(credential: Credential, options: Options) -> tuple[OutputFile, ...]:
-    """Write a namespace with the credential.
+    """Write a namespace with the credential, and another with the device's attributes; as CSV or as a partition.
 
     Its strings are ``device_id`` and ``serial``, its blobs ``device_key``, ``device_crt`` and ``ca_crt``.
     A blob is PEM with a NUL at the end: what esp-tls and esp-mqtt take as it is. Blobs, because a string ends
-    at 4000 bytes and must fit into one page. ``device_key`` is absent when the device made its key.
+    at 4000 bytes and must fit into one page. ``device_key`` is absent when the device made its key. Attributes
+    are strings in the namespace ``attributes``.
 
     Raises:
-        PolicyError: the key is Ed25519, which mbedTLS does not know.
+        PolicyError: the key is Ed25519, which mbedTLS does not know; an attribute does not fit into NVS; the partition
+            is too small, or its keys are none.
+        UsageError: a partition is asked for, and Espressif's generator is not installed; an attribute is not there.
     """
     check_no_ed25519(credential, "ESP-IDF")
-    rows = [
-        ("key", "type", "encoding", "value"),
-        (options.nvs_namespace, "namespace", "", ""),
-        ("device_id", "data", "string", str(credential.device_id)),
-        ("serial", "data", "string", credential.serial.hex),
-    ]
+    asked = options.nvs or NvsImage()
+    rows = [*_credential_rows(credential, options.nvs_namespace), *_attribute_rows(credential, asked.attributes)]
+    is_secret = credential.key_der is not None
+    if asked.size is not None:
+        return _partition(f"{credential.device_id}-nvs", rows, asked, is_secret=is_secret)
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([("key", "type", "encoding", "value"), *rows])
+    return (OutputFile(f"{credential.device_id}-nvs.csv", out.getvalue().encode("utf-8"), secret=is_secret),)
+
+
+def _credential_rows(credential: Credential, namespace: str) -> Iterator[Row]:
+    yield namespace, "namespace", "", ""
+    yield "device_id", "data", "string", str(credential.device_id)
+    yield "serial", "data", "string", credential.serial.hex
     if credential.key_pem is not None:
-        rows.append(("device_key", "data", "base64", _blob(credential.key_pem)))
-    rows.append(("device_crt", "data", "base64", _blob(credential.certificate_pem)))
-    rows.append(("ca_crt", "data", "base64", _blob(credential.anchor_pem)))
-    # No field can hold a comma, a quote or a line end, so the CSV needs no quoting.
-    data = "".join(",".join(row) + "\n" for row in rows).encode("ascii")
-    return (OutputFile(f"{credential.device_id}-nvs.csv", data, secret=credential.key_der is not None),)
+        yield "device_key", "data", "base64", _blob(credential.key_pem)
+    yield "device_crt", "data", "base64", _blob(credential.certificate_pem)
+    yield "ca_crt", "data", "base64", _blob(credential.anchor_pem)
+
+
+def _attribute_rows(credential: Credential, wanted: tuple[str, ...] | None) -> Iterator[Row]:
+    values = dict(credential.attributes)
+    names = tuple(values) if wanted is None else wanted
+    if names:
+        yield ATTRIBUTES, "namespace", "", ""
+    for name in names:
+        value = values.get(name)
+        if value is None:
+            raise PolicyError(
+                f"{str(credential.device_id)!r} has no attribute {name[:80]!r}", hint="'iotonboard show' lists them"
+            )
+        if len(name) > _LONGEST_NAME or len(value.encode("utf-8")) > _LONGEST_VALUE:
+            raise PolicyError(
+                f"attribute {name!r} of {str(credential.device_id)!r} does not fit into NVS (a name has at most 15"
+                " letters, a value 3999 octets)",
+                hint="name those that shall go in: export --format esp-nvs --attributes line,site",
+            )
+        yield name, "data", "string", value
+
+
+def _partition(stem: str, rows: list[Row], asked: NvsImage, *, is_secret: bool) -> tuple[OutputFile, ...]:
+    try:
+        nvs_image = import_module("iotonboard.delivery.nvs_image")
+    except ImportError as error:
+        raise UsageError(
+            f"a ready partition needs Espressif's generator ({error.name} is missing)",
+            hint="pip install 'iotonboard[esp]', or leave --image out and give the CSV to the generator elsewhere",
+        ) from None
+    keys = asked.keys
+    if keys and not nvs_image.are_keys(keys):
+        raise PolicyError("these are no NVS keys", hint="a key partition of 4096 octets, as 'generate-key' makes it")
+    made = nvs_image.make_keys() if keys == b"" else None
+    image = OutputFile(f"{stem}.bin", nvs_image.build_image(rows, asked.size, made or keys), secret=is_secret)
+    return (image, OutputFile(f"{stem}-keys.bin", made, secret=True)) if made else (image,)
 
 
 def _blob(pem: bytes) -> str:
