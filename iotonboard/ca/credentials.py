@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _CHANGED = "somebody changed the database: look at 'iotonboard health --deep', then restore the latest backup"
 _SUFFIXES = {
     "zip": ".zip", "p12": ".p12", "pem-chain": ".pem", "c-header": ".h", "esp-nvs": ".csv", "esp-secure-cert": ".csv",
-    "json": ".json",
+    "json": ".json", "tasmota": ".txt",
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import iotonboard.delivery.formats
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -181,6 +181,7 @@ def holds_key(file: OutputFile, key_der: bytes, key_pem: bytes) -> bool:
         scalar,
         key_pem.splitlines()[2],
         base64.b64encode(key_der)[:100],
+        base64.b64encode(scalar),
         base64.b64encode(key_pem)[:100],
         ",".join(f"0x{octet:02x}" for octet in scalar).encode(),
     )
@@ -237,6 +238,13 @@ def test_small_tls_stacks_get_no_ed25519(name: str, whose: str) -> None:
     change = {"certificate_der": der} if whose == "device" else {"chain": (der,)}
     with pytest.raises(PolicyError, match="Ed25519"):
         encode(name, dataclasses.replace(make_credential(), **change), OPTIONS)
+
+
+def test_tasmota_takes_p256_keys_only() -> None:
+    key = ec.generate_private_key(ec.SECP384R1())
+    der = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    with pytest.raises(PolicyError, match="P-256"):
+        encode("tasmota", dataclasses.replace(make_credential(), key_der=der), OPTIONS)
 
 
 def test_a_credential_has_an_issuer() -> None:

@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import ssl
@@ -330,6 +331,24 @@ def test_mbedtls_uses_the_zephyr_includes(tmp_path: Path, compiler: str, with_fa
     header.parent.mkdir(parents=True)
     header.write_text(_ZEPHYR_STUB)
     compile_and_run(compiler, tmp_path, _MAIN_OF_ZEPHYR, "-I.")
+
+
+# --- Tasmota ------------------------------------------------------------------------------------------------
+
+
+def test_openssl_knows_what_is_typed_into_tasmota(tmp_path: Path) -> None:
+    """By the way that its manual goes back: the key's octets as OpenSSL shows them, the certificate in DER."""
+    credential = make_credential()
+    (path,) = write_all(tmp_path, "tasmota", credential)
+    words = [line.split() for line in path.read_text().splitlines()]
+    assert [name for name, _ in words] == ["TLSKey1", "TLSKey2"]
+    write_all(tmp_path, "pem", credential)
+    shown = run_tool("openssl", "pkey", "-in", tmp_path / "device.key", "-noout", "-text").stdout
+    scalar = re.search(r"priv:\s*((?:[0-9a-f]{2}[:\s]+)+)pub", shown)
+    assert scalar
+    assert base64.b64decode(words[0][1]).hex() == re.sub(r"[:\s]", "", scalar[1]).removeprefix("00").zfill(64)
+    (tmp_path / "typed.der").write_bytes(base64.b64decode(words[1][1]))
+    run_tool("openssl", "verify", "-CAfile", tmp_path / "ca.crt", tmp_path / "typed.der")
 
 
 # --- ESP32 --------------------------------------------------------------------------------------------------

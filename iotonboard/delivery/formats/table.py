@@ -49,6 +49,7 @@ _TABLE = (
     Format("c-header", "C99 header, for firmware built per device"),
     Format("esp-nvs", "ESP32: CSV for the NVS partition generator, or with --image its partition"),
     Format("esp-secure-cert", "CSV for esp-secure-cert-tool"),
+    Format("tasmota", "console commands TLSKey1 and TLSKey2, for Tasmota"),
     Format("nrf", "nRF91: AT%CMNG commands, nRF Cloud onboarding CSV", single_file=False),
     Format("zephyr", "TLS credential includes, for Zephyr and nRF Connect SDK", single_file=False),
     Format("json", "one JSON object with PEM text"),
