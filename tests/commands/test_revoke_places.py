@@ -82,7 +82,7 @@ def full(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def missing(path: Path) -> Iterator[None]:
-    away = path.with_name("away")
+    away = path.with_name(f"{path.name} away")
     path.rename(away)
     yield
     away.rename(path)
@@ -170,3 +170,19 @@ def test_every_form_with_all_shares_read_only(plant: State, form: str) -> None:
     plant.run("sync-acl")
     assert len(listed(share(plant, "crl") / "crl.pem")) == 2
     assert "user press" not in (share(plant, "acl") / "acl").read_text()
+
+
+@pytest.mark.parametrize("obstacle", [read_only, empty, of_another_owner], ids=lambda one: one.__name__)
+def test_a_release_with_broken_shares_is_recorded_and_published_later(plant: State, obstacle: Callable) -> None:
+    plant.run("revoke", FIRST, SECOND, "--reason", "certificateHold")
+    with contextlib.ExitStack() as stack:
+        for name in ("crl", "acl"):
+            stack.enter_context(obstacle(share(plant, name)))
+        done = plant.run("release", FIRST, "--json", expect=8)
+        assert {one["what"] for one in done.json["unpublished"]} == {"crl", "acl"}
+        assert "next: " not in done.stderr
+        assert plant.json("show", FIRST)["status"] == "active"
+    plant.run("sync-acl", env={"IOTONBOARD_PASSPHRASE_FILE": None})
+    assert len(listed(share(plant, "crl") / "crl.pem")) == 1
+    acl = (share(plant, "acl") / "acl").read_text()
+    assert (f"user {FIRST}\n" in acl, f"user {SECOND}\n" in acl) == (True, False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -286,6 +288,25 @@ def test_a_package_says_that_the_old_ca_goes(robbed: State, tmp_path: Path) -> N
     assert (dest / "ca.crt").read_bytes() == robbed.ca_cert.read_bytes()
     (own,) = read_crls(dest / "crl.pem")
     assert own.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number < 10
+
+
+@pytest.mark.parametrize("place", ["replaced", "devices.csv"])
+def test_what_follows_from_a_stolen_key_stands_in_no_revocations_way(robbed: State, place: str) -> None:
+    folder = folder_of(robbed.json(*REPLACE))
+    robbed.run("renew", "a", "b")
+    if place == "replaced":
+        folder.parent.rename(folder.parent.with_name("kept"))
+        folder.parent.write_text("a stray file")
+    else:
+        (folder / place).unlink()
+        (folder / place).mkdir()
+    serial = serial_of(robbed, "a")
+    with closing(sqlite3.connect(robbed.path / "devices.db")) as database, database:
+        database.execute("UPDATE meta SET value = 1 WHERE key = 'replaced_files'")
+    done = robbed.run("revoke", "a", "--json", expect=8)
+    assert [one["what"] for one in done.json["unpublished"]] == ["replaced CA"]
+    assert serial in {f"{entry.serial_number:040X}" for crl in read_crls(robbed.crl) for entry in crl}
+    assert "user a\n" not in robbed.acl.read_text()
 
 
 def test_the_thief_is_real(state: State, tmp_path: Path) -> None:
