@@ -7,6 +7,7 @@ from contextlib import closing
 
 import pytest
 
+from support.clock import fake_time
 from support.program import State
 from support.tools import need, run_tool
 
@@ -21,11 +22,7 @@ def listed(state: State) -> str:
     return run_tool("openssl", "crl", "-in", state.crl, "-noout", "-text").stdout
 
 
-def end_overlaps_now(state: State) -> None:
-    """Let every overlap be over since the epoch."""
-    with closing(sqlite3.connect(state.path / "devices.db")) as connection:
-        connection.execute("UPDATE overlap SET ends_at = 1 WHERE ends_at IS NOT NULL")
-        connection.commit()
+AFTER_OVERLAPS = "+15d"  # one lasts for 14 days
 
 
 def deep_kinds(state: State) -> set[str]:
@@ -46,8 +43,7 @@ def test_a_renewed_certificate_lives_on_for_the_overlap_and_is_then_superseded(s
     assert "two-active" not in deep_kinds(state)
     state.run("gen-crl")
     assert statuses(state, "press-17")[old["serial"]] is None
-    end_overlaps_now(state)
-    state.run("gen-crl")
+    state.run("gen-crl", env=fake_time(AFTER_OVERLAPS))
     assert statuses(state, "press-17") == {new["serial"]: None, old["serial"]: "superseded"}
     assert old["serial"] in listed(state)
     assert new["serial"] not in listed(state)
@@ -58,8 +54,7 @@ def test_an_overlap_does_not_take_the_last_certificate_of_a_device(state: State)
     (old,) = state.register("press-17")
     new = state.json("renew", "press-17")
     state.run("revoke", "--serial", new["serial"])
-    end_overlaps_now(state)
-    state.run("gen-crl")
+    state.run("gen-crl", env=fake_time(AFTER_OVERLAPS))
     assert statuses(state, "press-17")[old["serial"]] is None
 
 
@@ -70,8 +65,7 @@ def test_revoke_old(state: State, when: str, reason: str | None) -> None:
     assert new["revoke_after"] is None
     assert statuses(state, "press-17")[old["serial"]] == reason
     assert (old["serial"] in listed(state)) == (when == "now")
-    end_overlaps_now(state)
-    state.run("gen-crl")
+    state.run("gen-crl", env=fake_time(AFTER_OVERLAPS))
     assert statuses(state, "press-17")[old["serial"]] == reason
     state.run("revoke", "press-17", "--reason", "keyCompromise")
     assert None not in statuses(state, "press-17").values()
@@ -251,8 +245,8 @@ def test_a_retired_id_is_never_given_again(state: State) -> None:
 # -- what health says of it ------------------------------------------------------------------------------------------
 
 
-def check(state: State, name: str) -> dict[str, str]:
-    (found,) = state.run("health", "--check", name, "--json").json["checks"]
+def check(state: State, name: str, env: dict[str, str] | None = None) -> dict[str, str]:
+    (found,) = state.run("health", "--check", name, "--json", env=env).json["checks"]
     return found
 
 
@@ -266,12 +260,12 @@ def test_an_overlap_that_is_over_is_named_until_a_crl_ends_it(state: State) -> N
     state.register("press-17")
     state.run("renew", "press-17")
     assert check(state, "overlaps")["status"] == "ok"
-    end_overlaps_now(state)
-    found = check(state, "overlaps")
+    later = fake_time(AFTER_OVERLAPS)
+    found = check(state, "overlaps", env=later)
     assert (found["status"], found["hint"]) == ("warning", "type: iotonboard gen-crl")
     assert "press-17" in found["message"]
-    state.run("gen-crl")
-    assert check(state, "overlaps")["status"] == "ok"
+    state.run("gen-crl", env=later)
+    assert check(state, "overlaps", env=later)["status"] == "ok"
 
 
 def test_a_delivery_that_nobody_fetched_is_named_until_it_is_made_again(state: State) -> None:
