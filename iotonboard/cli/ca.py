@@ -89,7 +89,8 @@ def rollover(
         if retire:
             result = command.retire(state, session.unlocker(state))
         else:
-            result = command.begin(state, command.Request(name, key_type, validity_days), session.ask_passphrase)
+            ask = functools.partial(session.passphrase_of, state)
+            result = command.begin(state, command.Request(name, key_type, validity_days), ask)
         path = state.paths.ca_certificate
     _print(session, result.status, result.cas)
     _tell_next_step(session, result, path)
@@ -164,7 +165,8 @@ def replace_stolen(
             confirm(f"Revoke everything that the CA {names} certified, and make a new CA?")
         reloader = session.reloader(state, wanted=reload)
         passphrase = new if is_new else None
-        result = command.replace_ca(state, request, session.ask_passphrase, passphrase, reload=reloader)
+        ask = functools.partial(session.passphrase_of, state)
+        result = command.replace_ca(state, request, ask, passphrase, reload=reloader)
     _print(session, result.status, result.cas, result)
     _tell_what_follows(session, result, is_new=is_new)
     return None

@@ -144,12 +144,9 @@ class Session:
     def unlock(self, state: State, passphrase: Passphrase | None = None) -> Authority:
         """Open the CA key with ``passphrase``, or with that from file, environment or terminal."""
         from iotonboard.ca.authority import unlock
-        from iotonboard.ca.passphrase import key_is_encrypted
 
         state.store.check_writable()  # every use of the key is recorded
-        if passphrase is None and key_is_encrypted(state):
-            passphrase = self.read_passphrase("CA passphrase")
-        authority = unlock(state, passphrase)
+        authority = unlock(state, self.passphrase_of(state) if passphrase is None else passphrase)
         list(map(self.message, unsealed_lines(state)))
         if state.config.recorded.sealed is None and not state.config.file.problems:
             self.message(
@@ -157,6 +154,25 @@ class Session:
                 " somebody edits from now on is followed after 'iotonboard config accept'"
             )
         return authority
+
+    def passphrase_of(self, state: State) -> Passphrase | None:
+        """Find the passphrase of a state's CA key; ``None`` where the key has none.
+
+        Where one is named all the same, that is told: another CA may have been put in this one's place.
+
+        Raises:
+            KeyUnavailableError: none was given and nobody is there to ask, or it is not usable.
+        """
+        from iotonboard.ca.passphrase import key_is_encrypted
+
+        if key_is_encrypted(state):
+            return self.ask_passphrase()
+        if self.passphrase_file is not None or "IOTONBOARD_PASSPHRASE" in self.environment:
+            self.message(
+                f"warning: a passphrase is named, and the CA key in {self.root!r} has none: is this the state that you"
+                " mean? compare 'iotonboard ca status' with what was written down; 'iotonboard ca passwd' encrypts it"
+            )
+        return None
 
     def unlocker(self, state: State) -> Unlock:
         """What a command opens the CA key with, once its input was checked; who is asked is asked once."""

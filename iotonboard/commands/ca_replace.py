@@ -19,7 +19,6 @@ from iotonboard.ca.absorption import continue_alone
 from iotonboard.ca.authority import refuse_changed, seal_audit, sealer, unlock, with_new_ca
 from iotonboard.ca.crl import sign_crls, sign_last_crl
 from iotonboard.ca.founding import check_life
-from iotonboard.ca.passphrase import key_is_encrypted
 from iotonboard.ca.rollover_status import Replaced, Standing, name_of, replaced_cas, standings
 from iotonboard.ca.successor import NewCa, found_successor
 from iotonboard.errors import ConflictError, NotFoundError, PolicyError
@@ -124,7 +123,7 @@ def stolen_cas(state: State, which: str) -> list[IssuerRow]:
 def replace_ca(
     state: State,
     request: Request,
-    ask_passphrase: Callable[[], Passphrase],
+    ask_passphrase: Callable[[], Passphrase | None],
     new_passphrase: Callable[[], Passphrase] | None = None,
     *,
     reload: Reload | None = None,
@@ -150,7 +149,7 @@ def replace_ca(
                 hint="leave the new passphrase to 'iotonboard ca passwd'",
             )
         given = _given_certificates(request.certificates, rows)
-        passphrase = ask_passphrase() if key_is_encrypted(state) else None
+        passphrase = ask_passphrase()
         opened = unlock(state, passphrase)
         passphrase = new_passphrase() if new_passphrase else passphrase
         with state.transaction(signing=True) as now:

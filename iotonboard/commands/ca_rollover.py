@@ -51,7 +51,7 @@ class Result:
     is_encrypted: bool
 
 
-def begin(state: State, request: Request, ask_passphrase: Callable[[], Passphrase]) -> Result:
+def begin(state: State, request: Request, ask_passphrase: Callable[[], Passphrase | None]) -> Result:
     """Make the new CA, sign CRLs of both and publish; a rollover that is under way is answered with its standing.
 
     The new key gets the passphrase that opens the old one.
@@ -65,7 +65,7 @@ def begin(state: State, request: Request, ask_passphrase: Callable[[], Passphras
     """
     check_life(state.config, request.validity_days)
     refuse_copies(state)
-    passphrase = ask_passphrase() if key_is_encrypted(state) else None
+    passphrase = ask_passphrase()
     opened = unlock(state, passphrase)
     with state.transaction(signing=True) as now:
         is_begun = len(current_issuers(state.store)) > 1

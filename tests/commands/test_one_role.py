@@ -8,7 +8,7 @@ import pytest
 from iotonboard.pki import pem
 from iotonboard.pki.keys import kdf_iterations
 
-from support.program import State
+from support.program import State, write_key_file
 
 # Issuing, giving rights back, opening secrets, sealing and signing.
 OPENING = [
@@ -71,3 +71,20 @@ def test_a_passphrase_of_a_person_is_stretched(tmp_path: Path) -> None:
     state.run("init-ca")
     (der,) = pem.pem_decode_all("ENCRYPTED PRIVATE KEY", (state.certs / "ca.key").read_bytes())
     assert (kdf_iterations(der) or 0) >= 600_000
+
+
+def test_another_ca_in_the_place_of_the_state_is_told(tmp_path: Path) -> None:
+    """Whoever writes there puts one there that needs no passphrase, and then nobody is asked for it."""
+    none = {"IOTONBOARD_PASSPHRASE_FILE": None}
+    words_of_a_person = {**none, "IOTONBOARD_PASSPHRASE": "some words of a person"}
+    state = State(tmp_path / "state", tmp_path / "key-file")
+    write_key_file(state.passphrase_file)
+    state.run("init-ca", "--no-passphrase", env=none)
+    told = "is this the state that you mean"
+    for words in (("register", "a"), ("gen-crl",), ("revoke", "a"), ("ca", "rollover", "begin")):
+        assert told in state.run(*words).stderr
+    assert told in state.run("gen-crl", env=words_of_a_person).stderr
+    assert told not in state.run("gen-crl", env=none).stderr
+    state.run("ca", "passwd", "--new-passphrase-file", state.passphrase_file)
+    assert told not in state.run("gen-crl").stderr
+    state.run("gen-crl", env=words_of_a_person, expect=7)
