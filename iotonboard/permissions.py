@@ -229,6 +229,15 @@ def unreadable_for(path: str, reader: str) -> str:
     return f"the broker's {what} cannot read it: {reason}" if reason else ""
 
 
+def group_of(user: str) -> str:
+    """Name of a user's own group; empty where the system has none by name."""
+    try:
+        number = _number_of(user, "pwd", "getpwnam", "pw_gid")
+        return str(importlib.import_module("grp").getgrgid(number).gr_name) if not user.isdecimal() else ""
+    except (ImportError, KeyError, NotFoundError):
+        return ""
+
+
 def unenterable_for(folder: str, user: str) -> str:
     """Say why a user cannot get at files in a folder; empty when it can.
 

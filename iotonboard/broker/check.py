@@ -7,6 +7,8 @@ makes of a start and of a reload are judged here. Nothing is written and no stat
 from __future__ import annotations
 
 import os
+import shlex
+import stat
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -26,11 +28,11 @@ from iotonboard.broker.problems import (
 )
 from iotonboard.broker.verdict import Cause, Verdict, message_verdict
 from iotonboard.errors import IotOnboardError, PolicyError
-from iotonboard.permissions import unreadable_for
+from iotonboard.permissions import group_number, group_of, has_user, unreadable_for, user_number
 from iotonboard.reading import read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from iotonboard.broker.acl import Acl, Version
@@ -143,6 +145,8 @@ def _read_acl(files: BrokerFiles, problems: list[Problem]) -> Acl | None:
     if text is None:
         return None
     found_problems, acl = read_acl(text, version=version)
+    if version == "2.1" and files.user and acl is not None and path not in files.contents:
+        problems += _told_by_2_1(path, files.user)
     for found in found_problems:
         if found.effect is Effect.REFUSED:
             problems.append(unusable(path, "acl-syntax", str(found), ADMITS_EVERYTHING, version))
@@ -151,6 +155,28 @@ def _read_acl(files: BrokerFiles, problems: list[Problem]) -> Acl | None:
             problems.append(Problem(path, f"acl-{found.effect.value}", str(found), lost, lost, not found.blocks))
     problems += [Problem(path, "acl-odd", str(found), warning=True) for found in odd_lines([text])]
     return acl
+
+
+def _told_by_2_1(path: str, user: str) -> Iterator[Problem]:
+    """What 2.1 warns of at every start and reload, and later releases are to refuse: modes and owners of the ACL."""
+    for what, mend in _strangers(path, user):
+        message = f"{what}: Mosquitto 2.1 warns at each start and reload, and a later one will not read it ({mend})"
+        yield Problem(path, "acl-rights", message, warning=True)
+
+
+def _strangers(path: str, user: str) -> Iterator[tuple[str, str]]:
+    """Who but its user has to do with a file, and what to type: others, another owner, another group."""
+    if not hasattr(os, "getgrouplist"):
+        return
+    found, name = os.stat(path), shlex.quote(path)
+    if found.st_mode & stat.S_IRWXO:
+        yield "others may read it", f"chmod o= {name}"
+    if not user.startswith(":") and has_user(user) and not user.isdecimal():
+        if found.st_uid != user_number(user):
+            yield f"it is not user {user!r}'s", f"chown {user} {name}"
+        group = group_of(user)
+        if group and found.st_gid != group_number(group):
+            yield f"it is not group {group!r}'s", f"chgrp {group} {name}"
 
 
 def _as_the_broker_stands(verdict: Verdict, problems: Sequence[Problem], *, has_list: bool) -> ClientVerdicts:

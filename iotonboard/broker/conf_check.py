@@ -6,13 +6,14 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from iotonboard.broker.conf_options import LATER
 from iotonboard.broker.problems import DOES_NOT_START, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from iotonboard.broker.acl import Version
-    from iotonboard.broker.conf_reader import BrokerConf, Listener, Place
+    from iotonboard.broker.conf_model import BrokerConf, Listener, Place, Plugin
 
 _CERTIFICATE: Final = {
     "require_certificate": "clients without a certificate get in",
@@ -50,9 +51,10 @@ def judge_conf(conf: BrokerConf, version: Version) -> ConfVerdict:
     ]
     for one in conf.unknown:
         what = f"{where(one.place)}{one.value[:80]!r} is not an option of Mosquitto {version}"
-        is_fatal = version == "2.0" or "\t" in one.value
-        at_start = DOES_NOT_START if is_fatal else ""
-        problems.append(Problem(one.place.path, "conf-unknown-option", what, at_start, warning=not is_fatal))
+        if one.value in LATER:
+            what = f"{where(one.place)}{one.value!r} is an option of the last releases of Mosquitto {version} only"
+        at_start = "" if one.value in LATER else DOES_NOT_START
+        problems.append(Problem(one.place.path, "conf-unknown-option", what, at_start, warning=one.value in LATER))
     if version == "2.1" and conf.has_own_access:
         message = "per_listener_settings is deprecated in 2.1 and told at every start"
         problems.append(Problem(conf.listeners[0].place.path, "conf-deprecated", message, warning=True))
@@ -77,12 +79,13 @@ def judge_conf(conf: BrokerConf, version: Version) -> ConfVerdict:
 
 def acl_path(listener: Listener) -> str:
     """The ACL file of a listener; empty without one."""
-    return listener.value("acl_file") or (listener.value("plugin_opt_acl_file") if _has_acl_plugin(listener) else "")
+    named = [one.options["acl_file"].value for one in listener.plugins if _is_acl(one) and "acl_file" in one.options]
+    return listener.value("acl_file") or next(iter(named), "")
 
 
-def _has_acl_plugin(listener: Listener) -> bool:
-    names = ("plugin", "auth_plugin", "global_plugin")
-    return any(_ACL_PLUGIN in os.path.basename(listener.value(name)) for name in names)
+def _is_acl(plugin: Plugin) -> bool:
+    """Say whether a plugin is Mosquitto's own reader of an ACL file."""
+    return _ACL_PLUGIN in os.path.basename(plugin.path.value)
 
 
 # Options that take away what a certificate is to prove: what it must not be, and why.
@@ -102,7 +105,8 @@ def _problems(listener: Listener, version: Version) -> Iterator[tuple[str, str, 
         if not listener.is_on(option):
             yield "certificate", option, reason
     for option, reason in _SPOILING.items():
-        if listener.is_on(option):
+        is_overruled = option == "allow_anonymous" and "listener_allow_anonymous" in listener.options
+        if listener.is_on(option) and not is_overruled:
             yield "certificate", option, reason
     if listener.value("psk_hint"):
         yield "certificate", "psk_hint", "clients come in with a shared key instead of a certificate"
@@ -131,9 +135,8 @@ def _access_problems(listener: Listener) -> Iterator[tuple[str, str, str]]:
         yield "acl", "acl_file", "no ACL is in force: every client may do everything"
     if listener.value("mount_point"):
         yield "acl", "mount_point", "the ACL's topics are matched with the mount point in front of them"
-    for option in ("plugin", "auth_plugin"):
-        if listener.value(option) and _ACL_PLUGIN not in listener.value(option):
-            yield "acl", option, "decides about clients and messages too, and is not judged here"
+    if any(not _is_acl(one) for one in listener.plugins):
+        yield "acl", "plugin", "decides about clients and messages too, and is not judged here"
 
 
 def _problem(place: Place, name: str, option: str, reason: str) -> Problem:

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
     from iotonboard.broker.check import BrokerFiles
     from iotonboard.broker.conf_check import ListenerVerdict
-    from iotonboard.broker.conf_reader import Listener
+    from iotonboard.broker.conf_model import BrokerConf, Listener
 
 
+_NEEDED = ("password_file", "psk_file", "dhparamfile")
+_PATHS = ("acl_file", "crlfile", "cafile", "certfile", "keyfile")
 _OPTIONS = {"acl": "acl_file", "crl": "crlfile", "ca": "cafile"}
 
 
@@ -57,6 +59,7 @@ def judge_broker_conf(path: str, published: Mapping[str, str], as_asked: BrokerF
     found = judge_conf(conf, as_asked.version)
     user = as_asked.user or (conf.user if has_user(conf.user) else "")
     problems = list(found.problems)
+    problems += _what_is_not_here(conf, path)
     for listener in conf.listeners:
         problems += _other_files(listener, published)
     for certificate, key in dict.fromkeys(map(_server_key, conf.listeners)):
@@ -81,6 +84,25 @@ def _other_files(listener: Listener, published: Mapping[str, str]) -> Iterator[P
             # A copy that is equal is carried by somebody; a different one is not what the broker should enforce.
             is_copy = os.path.isfile(named) and os.path.isfile(path) and holds(named, read_pieces(path))
             yield Problem(place.path, "conf-other-file", where(place) + message, warning=is_copy)
+
+
+def _what_is_not_here(conf: BrokerConf, path: str) -> Iterator[Problem]:
+    """What a broker on this machine would not start without; a warning, for it may run on another one."""
+    for listener in conf.listeners:
+        for option in _PATHS:
+            if listener.value(option) and not os.path.isabs(listener.value(option)):
+                place = listener.place_of(option)
+                message = f"{where(place)}{option} is a relative path, and depends on where the broker is started"
+                yield Problem(place.path, "conf-relative-path", message, warning=True)
+    named = {one.value(option): one.place_of(option) for one in conf.listeners for option in _NEEDED}
+    named |= {plugin.path.value: plugin.path.place for one in conf.listeners for plugin in one.plugins}
+    for file, place in named.items():
+        if file and not os.path.isfile(file):
+            message = f"{where(place)}there is no {file!r} on this machine: without it the broker does not start"
+            yield Problem(place.path, "conf-file-missing", message, warning=True)
+    if not has_user(conf.user):
+        message = f"there is no user {conf.user!r} on this machine: without it the broker does not start as root"
+        yield Problem(path, "conf-no-user", message, warning=True)
 
 
 def _server_key(listener: Listener) -> tuple[str, str]:

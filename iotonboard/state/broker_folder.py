@@ -21,7 +21,7 @@ from iotonboard.broker.conf_place import ConfPlace, conf_place, own_place
 from iotonboard.errors import ConflictError, NotFoundError, PolicyError
 from iotonboard.files import make_dir, write_atomic, write_together
 from iotonboard.owner import Owner, is_working_as_owner
-from iotonboard.permissions import Placement, unenterable_for, user_number
+from iotonboard.permissions import Placement, group_of, unenterable_for, user_number
 from iotonboard.pki import pem
 from iotonboard.reading import read_file
 from iotonboard.state.config import Origin, with_values
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from iotonboard.state.state import State
 
 _LARGEST_ACL = 1 << 30
-_MODE = "0640"  # with the broker's user as owner: Mosquitto 2.1 says nothing of it
+_MODE = "0640"  # with the broker's user and its group as owners: Mosquitto 2.1 says nothing of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ def settings_for(state: State, folder: BrokerFolder) -> FolderSettings:
                 f"{key} is {found.value!r} already, and would have to be {value!r}",
                 hint=f"where that other place is no longer used: iotonboard config set {key} '{value}'",
             )
-    further = {"broker.mode": _MODE, "broker.reload": _reload_of(folder)}
+    further = {"broker.mode": _MODE, "broker.group": _group_for(folder), "broker.reload": _reload_of(folder)}
     wanted |= {key: value for key, value in further.items() if not standing[key]}
     changed = {key: value for key, value in wanted.items() if standing[key] != value}
     if changed and state.config.file.problems:
@@ -169,6 +169,12 @@ def settings_for(state: State, folder: BrokerFolder) -> FolderSettings:
     # Its folder is not there yet, and so not among what is checked.
     paths = check_settings(state.paths.root, values, {"broker.user"})
     return FolderSettings(values, changed, paths)
+
+
+def _group_for(folder: BrokerFolder) -> str:
+    """The group of the broker's user where root gives it files: 2.1 warns of any other one."""
+    is_given = hasattr(os, "geteuid") and os.geteuid() == 0 and user_number(folder.user) != 0
+    return group_of(folder.user) if is_given else ""
 
 
 def _reload_of(folder: BrokerFolder) -> str:

@@ -176,9 +176,51 @@ def test_the_options_of_2_1(judged) -> None:
     assert (enforced(found), found.problems) == ([("8883", "CRA")], ())
     assert enforced(judged(text + "disable_client_cert_date_checks true\n", "2.1")) == [("8883", "A")]
     assert enforced(judged(text + "listener_allow_anonymous true\n", "2.1")) == [("8883", "A")]
-    (deprecated,) = judged(
-        "per_listener_settings true\n" + text + "acl_file /etc/mosquitto/mosquitto.acl\n", "2.1"
-    ).problems[:1]
-    assert deprecated.warning
+    top = f"allow_anonymous false\nacl_file {ACL}\n"
+    moved = "per_listener_settings true\n" + text.replace(top, "") + top
+    assert [one.warning for one in judged(moved, "2.1").problems] == [True]  # deprecated
     websockets = text.replace("listener 8883\n", "listener 8883\nprotocol websockets\n")
     assert enforced(judged(websockets, "2.1")) == [("8883", "CRA")]
+
+
+def test_every_plugin_counts(judged) -> None:
+    """One that reads the ACL file does not hide another one that decides too."""
+    text = GOOD.replace("per_listener_settings false\n", "")
+    acl = f"global_plugin /usr/lib/mosquitto_acl_file.so\nplugin_opt_acl_file {ACL}\n"
+    for other in ("plugin /usr/lib/dynsec.so\n", "global_plugin /usr/lib/dynsec.so\n"):
+        for first in (acl + other, other + acl):
+            found = judged(text.replace(f"acl_file {ACL}\n", first), "2.1")
+            assert enforced(found) == [("8883", "CR")]
+            assert any("plugin: decides about clients" in one.message for one in found.problems)
+    named = f"plugin_load acl /usr/lib/mosquitto_acl_file.so\nplugin_opt_acl_file {ACL}\n" + text
+    used = named.replace(f"\nacl_file {ACL}", "") + "plugin_use acl\n"
+    assert enforced(judged(used, "2.1")) == [("8883", "CRA")]
+    assert [one.at_start for one in judged(used).problems if one.code == "conf-unknown-option"]
+
+
+def test_an_option_of_2_1_keeps_2_0_from_starting(judged) -> None:
+    for line in ("global_plugin /usr/lib/a.so", "listener_allow_anonymous false", "disable_client_cert_date_checks 0"):
+        (found,) = judged(GOOD + line + "\n").problems
+        assert (found.code, found.at_start) == ("conf-unknown-option", "the broker does not start")
+    (late,) = judged(GOOD + "retain_expiry_interval 5\n").problems
+    assert (late.warning, late.at_start) == (True, "")
+
+
+def test_a_listener_of_2_1_has_its_own_word_on_the_nameless(judged) -> None:
+    text = GOOD.replace("per_listener_settings false\n", "").replace("allow_anonymous false", "allow_anonymous true")
+    assert enforced(judged(text, "2.1")) == [("8883", "A")]
+    assert enforced(judged(text + "listener_allow_anonymous false\n", "2.1")) == [("8883", "CRA")]
+
+
+def test_a_comment_behind_a_word_is_none_of_it(judged) -> None:
+    text = GOOD + "listener 8884\nprotocol websockets # for browsers\n" + GOOD.partition("listener 8883\n")[2]
+    assert enforced(judged(text)) == [("8883", "CRA"), ("8884", "CA")]
+
+
+def test_what_this_machine_does_not_have_is_told(tmp_path: Path) -> None:
+    conf = tmp_path / "mosquitto.conf"
+    text = GOOD.replace("cafile /etc/mosquitto/", "cafile ")
+    conf.write_text(f"user nobody-here\npassword_file {tmp_path}/none\nplugin /no/such.so\n" + text)
+    found = judge_broker_conf(str(conf), {}, BrokerFiles("", "", "", datetime.now(UTC)))
+    told = [one.code for one in found.problems if one.warning]
+    assert told == ["conf-relative-path", "conf-file-missing", "conf-file-missing", "conf-no-user"]

@@ -125,6 +125,21 @@ def test_a_folder_of_its_own(state: State, place: Path, start_broker: Callable, 
         client.subscribe("devices/press-1/#")
         client.publish("devices/press-1/x", "arrives")
         assert client.received() == [("devices/press-1/x", "arrives")]
+    assert "Future versions" not in broker.log  # 2.1 about others, owner and group
+
+
+def test_what_2_1_says_of_rights_is_foretold(state: State, place: Path) -> None:
+    state.run("broker", "issue", "localhost", "--for", place / "broker", "--user", "mosquitto")
+    acl, asked = place / "broker" / "mosquitto.acl", ("verify", "--broker", "mosquitto-2.1")
+    assert state.json(*asked)["problems"] == []
+    for spoil in (lambda: acl.chmod(0o644), lambda: os.chown(acl, 0, -1), lambda: os.chown(acl, -1, 0)):
+        before = acl.stat()
+        spoil()
+        (found,) = state.json(*asked)["problems"]
+        assert (found["code"], found["status"]) == ("acl-rights", "warning")
+        assert state.json("verify", "--broker", "mosquitto-2.0")["problems"] == []
+        os.chown(acl, before.st_uid, before.st_gid)
+        acl.chmod(before.st_mode & 0o777)
 
 
 def test_a_device_that_has_not_reached_the_broker_is_told(state: State, etc: Path, service: Callable) -> None:
