@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 SELDOM = (
     "bz2", "iotonboard.ca.absorption", "iotonboard.ca.credentials", "iotonboard.ca.crl", "iotonboard.ca.recorded",
     "iotonboard.pki.crl", "iotonboard.pki.csr", "iotonboard.state.foreign_lists", "iotonboard.state.replaced_files",
-    "iotonboard.store.leftovers", "iotonboard.store.schema.version_1", "iotonboard.store.schema.version_2",
-    "iotonboard.store.schema.version_3", "locale", "lzma", "ntpath", "shellingham", "socket", "tempfile", "textwrap",
-    "tomllib",
+    "iotonboard.state.trust", "iotonboard.store.leftovers", "iotonboard.store.schema.version_1",
+    "iotonboard.store.schema.version_2", "iotonboard.store.schema.version_3", "locale", "lzma", "ntpath",
+    "shellingham", "socket", "tempfile", "textwrap", "tomllib",
 )  # fmt: skip
 _SECRET_VARIABLES = frozenset(
     {"IOTONBOARD_PASSPHRASE", "IOTONBOARD_BUNDLE_PASSWORD", "DATABASE_URL", "IOTONBOARD_DATABASE_URL"}

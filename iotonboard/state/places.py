@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.region import has_marker
-from iotonboard.errors import BusyError, PolicyError
+from iotonboard.errors import BusyError, ConflictError, PolicyError
 from iotonboard.pki import pem
 from iotonboard.reading import file_mark, read_file, read_pieces
 from iotonboard.store.issuers import all_issuers
@@ -136,6 +136,9 @@ def note_move(state: State, place: Place, there: Paths) -> None:
     """Note, in the caller's transaction, that the settings name another place now: its first use.
 
     The one before stays known, so that nobody writes there when the settings name it again while its disk is away.
+
+    Raises:
+        ConflictError: another CA's list or CA file is there, which nobody writes over.
     """
     old, new = _key(state.paths, place), _key(there, place)
     if old == new:
@@ -144,7 +147,22 @@ def note_move(state: State, place: Place, there: Paths) -> None:
         number = state.store.number(_NUMBERS[place]) if place in _NUMBERS else 0
         note_place(state.store, place, old, number or 0)
     if new and last_published(state.store, place, new) is None:
+        _refuse_others(state, place, there)
         note_place(state.store, place, new, 0 if _holds_ours(state, place, there) else BEGUN)
+
+
+def _refuse_others(state: State, place: Place, there: Paths) -> None:
+    path = path_of(there, place)
+    is_others = (
+        (place is Place.CRL and bool(_crls_in(path)) and not _has_crl(state, path))
+        or (place is Place.BROKER_CA and bool(_cas_in(path)) and _cas_in(path).isdisjoint(_own_cas(state)))
+    )  # fmt: skip
+    if is_others:
+        raise ConflictError(
+            f"the {_WHAT[place]} of another CA is at {path!r}",
+            hint="name another file; where that fleet goes on at this broker, type 'iotonboard ca trust add FILE --crl"
+            " FILE' with both, and move that file away",
+        )
 
 
 # -- what is known, and what is there ---------------------------------------------------------------------------------
@@ -226,13 +244,19 @@ def _has_crl(state: State, path: str) -> bool:
     """A CRL of one of this state's CAs, or one that is damaged: that is no other disk."""
     if not os.path.isfile(path):
         return False
-    content = read_file(path, limit=_CRL_LIMIT)
-    try:
-        ders = pem.pem_decode_all("X509 CRL", content)
-    except PolicyError:
-        return b"BEGIN X509 CRL" in content
+    ders = _crls_in(path)
+    if not ders:
+        return b"BEGIN X509 CRL" in read_file(path, limit=_CRL_LIMIT)
     key_ids = [_key_id(issuer.der) for issuer in all_issuers(state.store)]
     return any(key_id in der for key_id in key_ids for der in ders)
+
+
+def _crls_in(path: str) -> list[bytes]:
+    """The CRLs of a file, DER; none when it is damaged or not there."""
+    try:
+        return pem.pem_decode_all("X509 CRL", read_file(path, limit=_CRL_LIMIT)) if os.path.isfile(path) else []
+    except PolicyError:
+        return []
 
 
 def _key_id(issuer_certificate_der: bytes) -> bytes:

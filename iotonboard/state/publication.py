@@ -19,7 +19,7 @@ from iotonboard.files import PUBLIC, sweep_staging, write_atomic
 from iotonboard.permissions import check_plain
 from iotonboard.pki import pem
 from iotonboard.reading import file_mark
-from iotonboard.state import device_files, foreign_lists, generations, outbox, replaced_files
+from iotonboard.state import device_files, foreign_lists, generations, outbox, replaced_files, trust
 from iotonboard.state.acl_file import broker_placement, edited_topics, mark_acl, write_acl
 from iotonboard.state.alone import alone, as_told, attempt
 from iotonboard.state.places import (
@@ -33,7 +33,6 @@ from iotonboard.state.places import (
     number_there,
     was_published,
 )
-from iotonboard.state.trust import ca_file, foreign_crls
 from iotonboard.store.crls import generation_ders, newest_generation
 from iotonboard.store.damage import rebuild_unreadable
 from iotonboard.store.issuers import current_issuers
@@ -151,7 +150,7 @@ def _write_crl(state: State) -> None:
     check_plain(state.paths.crl)
     if not is_as_left(state, Place.CRL):
         foreign_lists.refuse_unknown(state)
-    ders = chain(generation_ders(state.store), foreign_crls(state))
+    ders = chain(generation_ders(state.store), trust.foreign_crls(state))
     pieces = (piece for der in ders for piece in pem.checked_pieces("X509 CRL", der))
     write_atomic(state.paths.crl, pieces, broker_placement(state, state.paths.crl))
     state.store.set_meta("crl_published", newest)
@@ -172,7 +171,7 @@ def _write_ca(state: State) -> None:
     if is_current and (os.path.exists(state.paths.ca_certificate) or is_away(state, Place.CA)):
         return
     check_here(state, Place.CA)
-    write_atomic(state.paths.ca_certificate, ca_file(state, issuers), PUBLIC)
+    write_atomic(state.paths.ca_certificate, trust.ca_file(state, issuers), PUBLIC)
     state.store.set_meta("ca_published", _anchors(state, issuers))
     note_published(state, Place.CA)
 
@@ -190,7 +189,7 @@ def _write_broker_ca(state: State) -> None:
         return
     check_here(state, Place.BROKER_CA)
     check_plain(path)
-    write_atomic(path, ca_file(state, issuers), broker_placement(state, path))
+    write_atomic(path, trust.ca_file(state, issuers), broker_placement(state, path))
     note_published(state, Place.BROKER_CA, number)
 
 

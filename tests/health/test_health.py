@@ -198,6 +198,7 @@ def test_the_checks_are_listed_for_people_and_scripts(state: State) -> None:
     names = [one["name"] for one in state.json("health", "--list")["checks"]]
     assert names == [line.partition("\t")[0] for line in state.run("health", "--list").stdout.splitlines()]
     assert names == [one["name"] for one in state.json("health")["checks"]]
-    assert "--list" in state.run("health", "--check", "nope", expect=5).stderr
+    assert "'crl'" in state.run("health", "--check", "crls", expect=5).stderr
+    assert "--list" in state.run("health", "--check", "0", expect=5).stderr
     for words in (("--list", "--deep"), ("--check", "crl", "--deep"), ("--check", "crl", "--list")):
         state.run("health", *words, expect=2)

@@ -257,3 +257,21 @@ def test_a_delivery_that_was_recorded_waits_for_the_disk_of_its_bundle(state: St
     state.run("gen-crl")
     assert link.read_bytes() == (disk.path / "devices" / "press-9" / "creds.zip").read_bytes()
     assert "pending" in state.run("deliveries").stdout
+
+
+@pytest.mark.parametrize(("key", "name"), [("broker_crl_file", "crl.pem"), ("broker_ca_file", "ca.crt")])
+def test_what_another_ca_published_is_not_written_over(state: State, tmp_path: Path, key: str, name: str) -> None:
+    (tmp_path / "other").mkdir()
+    other = make_state(tmp_path / "other")
+    there = tmp_path / name
+    there.write_bytes((other.crl if name == "crl.pem" else other.ca_cert).read_bytes())
+    before, settings = there.read_bytes(), state.run("config", "show").stdout
+    told = state.run("config", "set", key, there, expect=4).stderr
+    assert "of another CA" in told
+    assert "iotonboard ca trust add" in told
+    assert there.read_bytes() == before
+    assert state.run("config", "show").stdout == settings
+    there.unlink()
+    state.run("config", "set", key, there)
+    state.run("gen-crl")
+    assert there.exists()
