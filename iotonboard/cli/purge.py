@@ -57,8 +57,10 @@ def purge(
                 "serials": [serial.hex for serial in one.serials],
                 "purged_at": rfc3339(one.purged_at),
                 "files_gone": one.is_finished,
+                "kept": [serial.hex for serial in one.young],
             }
-            what = f"{len(one.serials)} purged" if one.serials else "nothing left to purge"
+            what = f"{len(one.serials)} purged" if one.serials or one.young else "nothing left to purge"
+            what += f", {len(one.young)} younger: kept" if one.young else ""
             session.result(
                 values, f"{one.device_id}\t{what if one.is_finished else f'{what}; its files are still there'}"
             )

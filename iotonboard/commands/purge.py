@@ -33,12 +33,14 @@ class Purged:
     """One device and the certificates whose secrets were erased now; none when they were gone before.
 
     ``is_finished``: its files are gone too. Else their disk is away, or refuses: the next command erases them.
+    ``young``: certificates whose secrets stay because they were made later than was asked for.
     """
 
     device_id: str
     serials: tuple[SerialNumber, ...]
     purged_at: datetime
     is_finished: bool = True
+    young: tuple[SerialNumber, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,7 @@ def purge(state: State, device_ids: Sequence[str], *, older_than: int | None) ->
     """
     if older_than is not None and (dispute := state.read_clock().dispute):
         raise dispute
-    days = older_than or 0
-    groups = iter([_purge_named(state, device_ids, days)]) if device_ids else _purge_old(state, days)
+    groups = iter([_purge_named(state, device_ids, older_than)]) if device_ids else _purge_old(state, older_than or 0)
     unpublished: list[Unpublished] = []
     for group in groups:
         refused = publish(state, publish_device_files)
@@ -75,19 +76,23 @@ def purge(state: State, device_ids: Sequence[str], *, older_than: int | None) ->
         yield StillLogged()
 
 
-def _purge_named(state: State, device_ids: Sequence[str], older_than: int) -> list[Purged]:
+def _purge_named(state: State, device_ids: Sequence[str], older_than: int | None) -> list[Purged]:
     """In one transaction: a device that is unknown stops it before anything is erased."""
     with state.transaction() as now:
         devices = dict.fromkeys(device_named(state.store, device_id).device_id for device_id in device_ids)
-        return [_purge(state, device_id, now, now - timedelta(days=older_than)) for device_id in devices]
+        return [_purge(state, device_id, now, older_than) for device_id in devices]
 
 
-def _purge(state: State, device_id: str, now: datetime, moment: datetime) -> Purged:
-    young = {one.serial for one in device_record(state.store, device_id).certificates if one.created_at > moment}
-    due = [kept for kept in kept_of(state.store, device_id) if kept.serial not in young]
-    for kept in due:
-        purge_secrets(state, kept, now, "asked for")
-    return Purged(device_id, tuple(kept.serial for kept in due), now)
+def _purge(state: State, device_id: str, now: datetime, older_than: int | None) -> Purged:
+    """Without ``older_than`` all of it, whatever the clock says."""
+    kept, made = kept_of(state.store, device_id), device_record(state.store, device_id).certificates
+    moment = None if older_than is None else now - timedelta(days=older_than)
+    young = {one.serial for one in made if moment is not None and one.created_at > moment}
+    due = [one for one in kept if one.serial not in young]
+    for one in due:
+        purge_secrets(state, one, now, "asked for")
+    left = tuple(one.serial for one in kept if one.serial in young)
+    return Purged(device_id, tuple(one.serial for one in due), now, young=left)
 
 
 def _purge_old(state: State, older_than: int) -> Iterator[list[Purged]]:

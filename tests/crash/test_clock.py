@@ -172,6 +172,18 @@ def test_nothing_is_purged_by_a_wrong_clock_nor_within_a_day_after_it(one_device
     assert not bundle.exists()
 
 
+@pytest.mark.parametrize("moment", ["-400d", "-1m", "+4000d"])
+def test_what_is_named_is_purged_whatever_the_clock_says(one_device: State, tmp_path: Path, moment: str) -> None:
+    """It said that nothing was left, since all was younger than a clock that is behind."""
+    state = one_device.copy_to(tmp_path)
+    assert _at(state, moment, "purge", "a").stdout == "a\t1 purged\n"
+    assert not (state.device("a") / "creds.zip").exists()
+    assert _at(state, moment, "purge", "a").stdout == "a\tnothing left to purge\n"
+    state.register("b")
+    assert state.run("purge", "b", "--older-than", "30").stdout == "b\t0 purged, 1 younger: kept\n"
+    assert len(state.json("purge", "b", "--older-than", "30")["kept"]) == 1
+
+
 def test_a_dispute_that_ended_by_itself_counts_as_long(one_device: State, tmp_path: Path) -> None:
     state = one_device.copy_to(tmp_path)
     state.run("config", "set", "keep_keys", "days:30")
