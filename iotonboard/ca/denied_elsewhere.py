@@ -18,6 +18,7 @@ from iotonboard.errors import IotOnboardError
 from iotonboard.model import RevocationReason
 from iotonboard.reading import read_file
 from iotonboard.state.changes import revoke_certificates
+from iotonboard.state.places import Place, check_here
 from iotonboard.state.region_change import other_copy
 from iotonboard.store.acl_members import members
 from iotonboard.store.revocations import revocable
@@ -51,9 +52,12 @@ def hold_denied(state: State, now: datetime) -> Elsewhere:
 
     Behind these, so that who is on a list is revoked for its reason.
     """
-    if not other_copy(state) or not os.path.exists(state.paths.acl):
+    if not other_copy(state):
         return Elsewhere()
     try:
+        check_here(state, Place.ACL)
+        if not os.path.exists(state.paths.acl):
+            return Elsewhere()
         acl = read_file(state.paths.acl, limit=_LARGEST)
         if not stream_operator_text([acl]).has_region:
             return Elsewhere()

@@ -88,8 +88,10 @@ def _go_on(session: Session, crl: str | None) -> int | None:
 
     with session.open_state() as state:
         result = restore_crl(state, crl, session.unlocker(state))
-    session.result(_values(result), _line(result))
+    session.result(_values(result), _line(result), unpublished=result.unpublished)
     _tell_elsewhere(session, result.elsewhere)
+    if result.unpublished:
+        raise UnpublishedError(result.unpublished)
     session.message("next: carry the new CRL and ACL to the brokers; 'iotonboard health --repair' writes device files")
     return None
 

@@ -17,11 +17,12 @@ from iotonboard.ca.authority import seal_audit
 from iotonboard.ca.copies import absorb_published
 from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.denied_elsewhere import Elsewhere, hold_denied
-from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
+from iotonboard.state.publication import publish_recorded
 from iotonboard.store.devices import count_devices
 
 if TYPE_CHECKING:
     from iotonboard.ca.authority import Unlock
+    from iotonboard.errors import Unpublished
     from iotonboard.state.state import State
 
 
@@ -37,6 +38,7 @@ class Result:
     taken_up: int
     crl_number: int
     elsewhere: Elsewhere
+    unpublished: tuple[Unpublished, ...]
 
 
 def restore_crl(state: State, crl: str | None, unlock: Unlock) -> Result:
@@ -60,5 +62,5 @@ def restore_crl(state: State, crl: str | None, unlock: Unlock) -> Result:
         row = sign_crls(state, authority, now)[0]
         continue_alone(state)
         seal_audit(state, authority)
-    refuse_unpublished(publish(state, *EVERYTHING))
-    return Result(state.paths.root, count_devices(state.store), taken_up, row.number, elsewhere)
+    unpublished = publish_recorded(state)
+    return Result(state.paths.root, count_devices(state.store), taken_up, row.number, elsewhere, tuple(unpublished))

@@ -140,6 +140,18 @@ def test_what_the_other_copy_may_never_have_known_is_told(copies: Copies) -> Non
     assert copies.silent() == copies.revoked() == {"a"}
 
 
+def test_an_acl_that_is_away_tells_nothing_and_that_is_told(copies: Copies) -> None:
+    copies.two.run("revoke", "b")
+    copies.one.run("gen-crl")
+    away = copies.live.rename(copies.live.with_name("away"))
+    told = copies.one.run("restore", "--crl", away / "crl.pem", "--json", expect=8)
+    assert "whom the other copy's ACL shuts out cannot be told" in told.stderr
+    assert {one["what"] for one in told.json["unpublished"]} == {"crl", "acl"}
+    away.rename(copies.live)
+    copies.one.run("sync-acl")
+    assert copies.silent() == copies.revoked() == {"b"}
+
+
 def test_restore_crl_killed_at_every_step(state: State, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """In place, beside the broker: at no moment anybody is let in, and the same command goes on."""
     copies = Copies(state, tmp_path, "a", "b", "c")
