@@ -1,18 +1,29 @@
 #!/bin/sh
 # On a connected machine: make one folder that installs iotonboard on a machine without a network.
 #
-#     examples/airgap/build.sh OUT [PYTHON-VERSION [MACHINE]]     # for example: build.sh /media/usb/iotonboard 3.11 x86_64
+#     examples/airgap/build.sh OUT [--labels] [PYTHON-VERSION [MACHINE]]
+#     examples/airgap/build.sh /media/usb/iotonboard --labels 3.11 x86_64     # for example
 #
+# --labels brings what 'iotonboard labels' draws sheets with.
 # OUT then holds the program and every dependency as wheels for the target's Python (CPython on Linux with glibc),
 # requirements.txt with a hash for each, licences.txt, sbom.json (CycloneDX), install.sh and SHA256SUMS.
-# What is downloaded is pinned by requirements.lock beside this script, and what builds the wheel by build.lock; a wheel
-# with another hash is refused. Two builds of the same commit are the same, octet by octet, today and in a year.
+# What is downloaded is pinned by requirements.lock (labels.lock with --labels) beside this script, and what builds the
+# wheel by build.lock; a wheel with another hash is refused. Two builds of the same commit are the same, octet by octet, today and in a year.
 set -eu
 umask 022
 die() { printf 'build.sh: error: %s\n' "$*" >&2; exit 1; }
 
 here=$(cd "$(dirname "$0")" && pwd)
 project=$(cd "$here/../.." && pwd)
+lock=$here/requirements.lock
+for word; do
+    shift
+    case $word in
+    --labels) lock=$here/labels.lock ;;
+    -*) die "there is no option '$word'; see the first lines of this script" ;;
+    *) set -- "$@" "$word" ;;
+    esac
+done
 out=${1:-}
 version=${2:-3.11}
 machine=${3:-x86_64}
@@ -40,9 +51,9 @@ set --
 for glibc in 2_17 2_28 2_34; do set -- "$@" --platform "manylinux_${glibc}_$machine"; done
 pip download --require-hashes --no-deps --only-binary :all: --dest "$out/wheels" \
     --python-version "$version" --implementation cp "$@" --platform "manylinux2014_$machine" \
-    --requirement "$here/requirements.lock"
+    --requirement "$lock"
 
-"$work/venv/bin/python" "$here/describe.py" "$out" "$here/requirements.lock"
+"$work/venv/bin/python" "$here/describe.py" "$out" "$lock"
 echo "$version $machine" >"$out/target"
 cp "$here/install.sh" "$out/install.sh"
 chmod 755 "$out/install.sh"

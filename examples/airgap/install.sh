@@ -41,6 +41,11 @@ trap 'rm -rf "$trial"' EXIT
 "$target/bin/iotonboard" init-ca --quiet --state "$trial/state" --generate-key-file "$trial/pass" >/dev/null
 "$target/bin/iotonboard" register --quiet --state "$trial/state" --passphrase-file "$trial/pass" trial >/dev/null
 "$target/bin/iotonboard" health --quiet --state "$trial/state" >/dev/null || die "the program does not work here"
+if grep -q '^segno==' requirements.txt; then
+    "$target/bin/iotonboard" labels --quiet --state "$trial/state" trial --out "$trial/labels.pdf" >/dev/null ||
+        die "labels cannot be drawn here"
+    echo "tried: labels"
+fi
 echo "tried: a CA, a device and every check are well"
 if [ -n "${IOTONBOARD_STATE:-}" ] && [ -d "$IOTONBOARD_STATE" ]; then
     "$target/bin/iotonboard" health

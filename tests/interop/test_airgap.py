@@ -18,12 +18,14 @@ from support.tools import need, need_module
 
 BUILD = PROJECT / "examples" / "airgap" / "build.sh"
 PAGE = PROJECT / "iotonboard" / "guide" / "air-gap.md"
+LOCKS = ("requirements.lock", "labels.lock")
+LABELS = {"segno", "fpdf2", "pillow", "defusedxml", "fonttools"}
 LOCK = PROJECT / "examples" / "airgap" / "requirements.lock"
 
 
-def build(out: Path) -> None:
+def build(out: Path, *options: str) -> None:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    words = [BUILD, out, version, os.uname().machine]
+    words = [BUILD, out, *options, version, os.uname().machine]
     done = subprocess.run(words, capture_output=True, text=True, env=clean(), timeout=600, check=False)
     if (
         done.returncode
@@ -69,7 +71,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("the transfer folder is built on Linux")
     need("git")
     out = tmp_path_factory.mktemp("airgap") / "folder"
-    build(out)
+    build(out, "--labels")  # all that there is; without it some wheels are not there
     sign(out, out.parent / "signer")
     return out
 
@@ -100,6 +102,7 @@ def test_installs_with_the_network_cut_off(folder: Path, home: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert 'Good "iotonboard" signature for release' in done.stdout
     assert "every check" in done.stdout
+    assert "tried: labels" in done.stdout
     site = next((home / "iotonboard-new" / "lib").glob("python3.*")) / "site-packages"
     sources = [path for name in ("iotonboard", "typer", "cryptography") for path in (site / name).rglob("*.py")]
     assert sources
@@ -150,8 +153,15 @@ def test_nothing_of_a_folder_runs_that_was_not_signed_as_it_is(
     assert (tmp_path / "ran").exists()
 
 
+def test_an_option_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    done = subprocess.run([BUILD, tmp_path / "folder", "--label"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "no option '--label'" in done.stderr
+    assert not (tmp_path / "folder").exists()
+
+
 def test_two_builds_are_the_same(folder: Path, tmp_path: Path) -> None:
-    build(tmp_path / "again")
+    build(tmp_path / "again", "--labels")
     assert (tmp_path / "again" / "SHA256SUMS").read_text() == (folder / "SHA256SUMS").read_text()
 
 
@@ -172,6 +182,7 @@ def test_a_changed_folder_is_refused(folder: Path, tmp_path: Path) -> None:
 
 def test_every_part_is_named_with_hash_and_licence(folder: Path) -> None:
     requirements = (folder / "requirements.txt").read_text().splitlines()
+    assert {line.partition("==")[0] for line in requirements} >= LABELS
     assert all(re.fullmatch(r"[a-z0-9-]+==\S+ --hash=sha256:[0-9a-f]{64}", line) for line in requirements)
     assert len(requirements) == len(list((folder / "wheels").iterdir()))
     licences = (folder / "licences.txt").read_text().splitlines()
@@ -206,7 +217,10 @@ def test_a_folder_for_another_machine_is_refused_before_anything_is_made(folder:
 def test_the_lock_names_every_runtime_dependency() -> None:
     locked = set(re.findall(r"^([a-z0-9-]+)==", LOCK.read_text(), re.MULTILINE))
     assert {"typer", "cryptography", "rich", "pyzipper", "tomli-w"} <= locked
-    for lock in (LOCK, LOCK.with_name("build.lock")):
-        pinned = re.split(r"^(?=[a-z])", lock.read_text(), flags=re.MULTILINE)[1:]
-        assert all("==" in one and "--hash=sha256:" in one for one in pinned)
+    pinned = {name: re.findall(r"^([a-z0-9-]+==\S+)", LOCK.with_name(name).read_text(), re.MULTILINE) for name in LOCKS}
+    assert set(pinned["requirements.lock"]) <= set(pinned["labels.lock"])
+    assert {"segno", "fpdf2", "pillow"} <= {one.partition("==")[0] for one in pinned["labels.lock"]}
+    for lock in map(LOCK.with_name, (*LOCKS, "build.lock")):
+        parts = re.split(r"^(?=[a-z])", lock.read_text(), flags=re.MULTILINE)[1:]
+        assert all("==" in one and "--hash=sha256:" in one for one in parts)
     assert "hatchling==" in LOCK.with_name("build.lock").read_text()
