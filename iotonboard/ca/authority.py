@@ -153,6 +153,18 @@ def with_new_ca(state: State, opened: Authority, ca: SigningCa) -> Authority:
     return grown
 
 
+def without_newest_ca(state: State, opened: Authority) -> Authority:
+    """Take the CA that issues away again, with its vault, and wrap the others for the one before, in the transaction.
+
+    For a CA that certified nothing: its vault opens nothing.
+    """
+    *earlier, (_, vault) = opened.earlier_vaults
+    left = Authority(opened.signing[1:], _opened(vault), tuple(earlier))
+    state.store.set_meta("vault", left.active.key.wrap(left.vault.key))
+    set_earlier_vaults(state.store, [(last, left.active.key.wrap(_opened(each).key)) for last, each in earlier])
+    return left
+
+
 def _load_cas(
     state: State, rows: Sequence[IssuerRow], passphrases: Sequence[Passphrase | None]
 ) -> tuple[SigningCa, ...]:

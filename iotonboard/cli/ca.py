@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import os
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from iotonboard.cli import ca_trust, output
 from iotonboard.cli.options import ReloadOption, WeakOption, YesOption
-from iotonboard.cli.person import confirm
 from iotonboard.cli.session import Session, clock, group, verb
 from iotonboard.errors import UsageError
 from iotonboard.model import KeyType, parse_moment, rfc3339
@@ -58,7 +58,10 @@ def _show_standing(session: Session) -> int | None:
 def rollover(
     session: Session,
     action: Annotated[
-        Literal["begin"] | None, typer.Argument(metavar="[begin]", help="Make the new CA; left out: show the standing.")
+        Literal["begin", "cancel"] | None,
+        typer.Argument(
+            metavar="[begin|cancel]", help="Make the new CA, or take it away again; left out: show the standing."
+        ),
     ] = None,
     name: Annotated[
         str | None, typer.Option("--name", help="The new CA's name; default: the old one's with G2, G3, ...")
@@ -72,6 +75,10 @@ def rollover(
     retire: Annotated[
         bool, typer.Option("--retire", help="End the rollover: take the old CA out and erase its key.")
     ] = False,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="The same as cancel: only while the new CA certified nothing.")
+    ] = False,
+    yes: YesOption = False,
 ) -> int | None:
     """Put a new CA beside the old one. Both are trusted until --retire; new certificates are of the new one.
 
@@ -79,22 +86,33 @@ def rollover(
     """
     from iotonboard.commands import ca_rollover as command
 
-    if action is not None and retire:
-        raise UsageError("'begin' and --retire exclude each other", hint="choose one of them")
-    if action is None and (name or key_type):
+    if sum((action == "begin", action == "cancel" or cancel, retire)) > 1:
+        raise UsageError("begin, cancel and --retire exclude each other", hint="choose one of them")
+    if action != "begin" and (name or key_type):
         raise UsageError("--name and --key-type are for a new CA", hint="type: iotonboard ca rollover begin")
-    if action is None and not retire:
+    if not (action or cancel or retire):
         return _show_standing(session)
     with session.open_state() as state:
         if retire:
             result = command.retire(state, session.unlocker(state))
+        elif action == "begin":
+            request = command.Request(name, key_type, validity_days)
+            ask = partial(session.passphrase_of, state)
+            result = command.begin(state, request, ask, partial(_confirm_new, session, yes))
         else:
-            ask = functools.partial(session.passphrase_of, state)
-            result = command.begin(state, command.Request(name, key_type, validity_days), ask)
+            result = command.cancel(state, session.unlocker(state))
         path = state.paths.ca_certificate
     _print(session, result.status, result.cas)
     _tell_next_step(session, result, path)
     return None
+
+
+def _confirm_new(session: Session, yes: bool, name: str) -> None:
+    session.confirm(
+        f"Make a new CA beside {name!r}? Every broker then needs its certificate and CRL, and every device a new"
+        " certificate.",
+        yes=yes,
+    )
 
 
 def _tell_next_step(session: Session, result: Result, path: str) -> None:
@@ -102,9 +120,13 @@ def _tell_next_step(session: Session, result: Result, path: str) -> None:
         if not result.is_encrypted:
             session.message("warning: the CA key is not encrypted; 'iotonboard ca passwd' gives it a passphrase")
         session.message(f"next: copy CRL and {path} to every broker, both, then reload it")
+        session.message("a mistake? 'iotonboard ca rollover --cancel' takes it back while the new CA certified nothing")
         session.message("then: iotonboard backup, because earlier ones lack the new key; iotonboard renew --old-ca")
     elif result.status == "under-way":
-        session.message("a rollover is under way; nothing was made. 'iotonboard ca rollover --retire' ends it")
+        session.message(
+            "a rollover is under way; nothing was made. 'iotonboard ca rollover --retire' ends it, and '--cancel' takes"
+            " it back while the new CA certified nothing"
+        )
     else:
         session.message(f"next: copy {path} and CRL to every broker and reload it, then make a new backup")
 
@@ -160,14 +182,15 @@ def replace_stolen(
     request = command.Request(name, key_type, validity_days, which, end, tuple(certificates or ()))
     with session.open_state(is_urgent=True) as state:
         stolen = command.stolen_cas(state, which)
-        if stolen and not yes:
+        if stolen:
             names = ", ".join(one.fingerprint[:16] for one in stolen)
-            confirm(f"Revoke everything that the CA {names} certified, and make a new CA?")
+            session.confirm(f"Revoke everything that the CA {names} certified, and make a new CA?", yes=yes)
         reloader = session.reloader(state, wanted=reload)
         passphrase = new if is_new else None
         ask = functools.partial(session.passphrase_of, state)
         result = command.replace_ca(state, request, ask, passphrase, reload=reloader)
     _print(session, result.status, result.cas, result)
+    session.tell_key_file(generate_key_file if result.status == "replaced" else None)
     _tell_what_follows(session, result, is_new=is_new)
     return None
 
@@ -282,6 +305,7 @@ def passwd(
     with session.open_state() as state:
         paths = change_passphrase(state, session.ask_passphrase, new)
     session.result({"key_files": paths}, "\n".join(f"{path}\tnew passphrase" for path in paths))
+    session.tell_key_file(generate_key_file)
     session.message("next: keep the new passphrase safe, make a new backup, and destroy the old ones")
     return None
 

@@ -57,6 +57,8 @@ def init_ca(
         )
 
     def passphrase(is_resumed: bool) -> Passphrase | None:
+        what = "finishing" if is_resumed else "making"
+        session.message(f"{what} the CA {common_name!r} in {os.path.abspath(session.root)!r}")
         if no_passphrase:
             return None
         if generate_key_file is not None:
@@ -82,5 +84,6 @@ def init_ca(
         session.message(
             f"next: iotonboard config set not_before {not_before}, for brokers and devices that begin there"
         )
+    session.tell_key_file(generate_key_file)
     session.message("next: iotonboard broker issue HOST, then iotonboard register ID")
     return None

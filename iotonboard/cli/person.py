@@ -6,13 +6,14 @@ import contextlib
 import os
 import stat
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from iotonboard.cli import output
-from iotonboard.errors import UsageError
+from iotonboard.errors import KeyUnavailableError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 def operator(environment: Mapping[str, str]) -> str:
@@ -61,16 +62,23 @@ def mode_to_give(path: str) -> str:
 
 
 def confirm(question: str) -> None:
-    """Ask on a terminal whether to do what cannot be taken back; scripts are never asked.
+    """Ask whether to do what cannot be taken back; only where a person sits at a terminal that shows the answers.
 
     Raises:
         UsageError: the answer is not ``yes``.
     """
-    if not sys.stdin.isatty():
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         return
-    sys.stderr.write(f"{question} Type yes: ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() != "yes":
+    from iotonboard.cli.layout import message_lines
+
+    asked = "\n".join(message_lines(output.printable(f"{question} Type yes:")))
+    with _line_ended():
+        sys.stderr.write(f"{asked} ")
+        sys.stderr.flush()
+        answer = sys.stdin.readline()
+        if not answer.endswith("\n"):  # Ctrl-D
+            sys.stderr.write("\n")
+    if answer.strip().lower() != "yes":
         raise UsageError("nothing was done", hint="answer 'yes', or say --yes")
 
 
@@ -78,11 +86,25 @@ def ask_secret(text: str, *, repeat: bool) -> str:
     """Ask on the terminal, without showing what is typed.
 
     Raises:
+        KeyUnavailableError: nothing was typed.
         UsageError: with ``repeat``, the two answers differ.
     """
     from getpass import getpass
 
-    answer = getpass(f"{text}: ", stream=sys.stderr)
-    if repeat and getpass(f"{text} (again): ", stream=sys.stderr) != answer:
-        raise UsageError("the two passphrases differ", hint="type the same one twice")
+    with _line_ended():
+        answer = getpass(f"{text}: ", stream=sys.stderr)
+        if not answer:
+            raise KeyUnavailableError("no passphrase was typed", hint="run the command again, and type it")
+        if repeat and getpass(f"{text} (again): ", stream=sys.stderr) != answer:
+            raise UsageError("the two passphrases differ", hint="type the same one twice")
     return answer
+
+
+@contextmanager
+def _line_ended() -> Iterator[None]:
+    """For the block, an interruption ends the line on which was asked; so does Ctrl-D, which is one here."""
+    try:
+        yield
+    except (KeyboardInterrupt, EOFError):
+        sys.stderr.write("\n")
+        raise KeyboardInterrupt from None

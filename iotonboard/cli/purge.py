@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument
+from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument, YesOption
 from iotonboard.cli.session import Session, verb
-from iotonboard.cli.targets import Told, named_targets
+from iotonboard.cli.targets import Told, name_some, named_targets
 from iotonboard.errors import UsageError
 from iotonboard.model import rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from iotonboard.commands.purge import Purged
 
@@ -30,6 +30,7 @@ def purge(
         int | None,
         typer.Option("--older-than", metavar="DAYS", min=0, max=36500, help="Only what was made DAYS ago or earlier."),
     ] = None,
+    yes: YesOption = False,
 ) -> int | None:
     """Erase keys, salts and bundles of devices for ever; certificates and records stay. Needs no key."""
     from iotonboard.commands.purge import StillLogged
@@ -42,6 +43,7 @@ def purge(
     with session.open_state() as state:
         named, refused = known_devices(state, targets)
         answers: Iterator[Purged | StillLogged] = iter(())
+        session.confirm(_question(named, older_than), yes=yes or (batch is not None and not named))
         if named or (not ids and batch is None):
             answers = erase(state, named, older_than=older_than)
         told.refuse(*refused)
@@ -65,3 +67,9 @@ def purge(
                 values, f"{one.device_id}\t{what if one.is_finished else f'{what}; its files are still there'}"
             )
     return told.exit_code if batch is None else told.end()
+
+
+def _question(named: Sequence[str], older_than: int | None) -> str:
+    whose = name_some(named) if named else "every device"
+    made = f", as far as they were made {older_than} days ago or earlier" if older_than is not None else ""
+    return f"Erase keys and bundles of {whose} for ever{made}?"

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from iotonboard.cli.batch import Told
+    from iotonboard.commands.register import Options
     from iotonboard.enrolment.answer_files import Export
     from iotonboard.enrolment.batch import Enrolled
     from iotonboard.enrolment.csr_files import CsrFolder
     from iotonboard.enrolment.request import Request
     from iotonboard.enrolment.results import ResultsFile
     from iotonboard.model import Refused
+    from iotonboard.state.state import State
 
 app = typer.Typer()
 _NAMES_SHOWN = 8
@@ -125,7 +127,7 @@ def register(
         reloader, before = session.reloader(state, wanted=reload), command.in_force(state)
         answers = command.register(
             state,
-            _requests(session, ids, named, source, common),
+            _checked(state, options, _requests(session, ids, named, source, common), len(ids or ()) == 1 and not kept),
             replace(options, reload=reloader),
             Keeping(kept, password_file, _export(format_name, out)),
             session.unlocker(state),
@@ -256,6 +258,19 @@ def _look_into(session: Session, path: str) -> CsrFolder:
         more = f" and {len(folder.passed_over) - _NAMES_SHOWN} more" if folder.passed_over[_NAMES_SHOWN:] else ""
         session.message(f"not requests by their names, and passed over in {path!r}: {shown}{more}")
     return folder
+
+
+def _checked(
+    state: State, options: Options, asked: Iterator[Request | Refused | None], is_one: bool
+) -> Iterable[Request | Refused | None]:
+    """The requests; one device that was named is checked before anybody is asked for a passphrase."""
+    if not is_one:
+        return asked
+    from iotonboard.commands.register import check_named
+
+    (only,) = requests = list(asked)
+    check_named(state, options, only)
+    return requests
 
 
 def _with_defaults(rows: Iterable[Request | Refused | None], common: Request) -> Iterator[Request | Refused | None]:

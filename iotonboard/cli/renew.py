@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from iotonboard.cli.batch import Told
     from iotonboard.enrolment.batch import Enrolled
     from iotonboard.enrolment.results import ResultsFile
+    from iotonboard.state.state import State
 
 app = typer.Typer()
 
@@ -104,6 +105,7 @@ def renew(
     )
     with session.open_state() as state, answering(session, passwords, is_json=session.json) as (password_file, stopped):
         kept = results_file(state, "renew", results, is_many=len(ids or ()) != 1)
+        _check_named(session, state, ids, kept)
         answers = command.renew(
             state,
             targets,
@@ -113,13 +115,21 @@ def renew(
             stopped=stopped,
             start_workers=worker_starter(session, jobs),
         )
-        show, total = partial(_show, session), count_rows(batch) if batch else len(ids or ()) or None
-        told = tell(session, answers, show, is_json=session.json, total=total)
+        total = count_rows(batch) if batch else len(ids or ()) or None
+        told = tell(session, answers, partial(_show, session), is_json=session.json, total=total)
         _tell_summary(session, told, kept)
         if told.counts["renewed"] and revoke_old == "now":
             session.message(CARRY_NEXT)
         refuse_stopped(stopped, hint="run the same command again: it leaves out what was renewed already")
     return told.exit_code
+
+
+def _check_named(session: Session, state: State, ids: Sequence[str] | None, kept: ResultsFile | None) -> None:
+    """Check one device that was named before anybody is asked for a passphrase; a script is answered instead."""
+    from iotonboard.commands.renew import check_named
+
+    if ids is not None and len(ids) == 1 and not (session.json or kept):
+        check_named(state, ids[0])
 
 
 def _name_call(ids: Sequence[str] | None, sources: list[str | None], file: str | None, *words: object) -> str:

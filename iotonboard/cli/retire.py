@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument, ReloadOption
+from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument, ReloadOption, YesOption
 from iotonboard.cli.session import Session, verb
-from iotonboard.cli.targets import CARRY_NEXT, DAMAGED_INDEX, Told, distinct, either, named_targets
+from iotonboard.cli.targets import CARRY_NEXT, DAMAGED_INDEX, Told, distinct, either, named_targets, names_of
 from iotonboard.errors import UnpublishedError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def retire(
     batch: BatchOption = None,
     id_column: IdColumnOption = "",
     reload: ReloadOption = False,
+    yes: YesOption = False,
 ) -> int | None:
     """Take devices out of service: revoked as cessationOfOperation, out of the ACL, their ids never given again."""
     from iotonboard.commands.retire import retire as end_service
@@ -35,6 +36,8 @@ def retire(
     targets = distinct(named_targets(session, ids, batch, id_column, needs_end=True))
     told = Told(session, in_json=False)
     with session.open_state(is_urgent=True) as state:
+        if names := names_of(targets):
+            session.confirm(f"Retire {names} for good? Their ids are never given again.", yes=yes)
         unlock, reloader = session.unlocker(state), session.reloader(state, wanted=reload)
         retired, unpublished = end_service(state, targets, unlock, strict=batch is None, reload=reloader)
     done = list(told.done(retired))

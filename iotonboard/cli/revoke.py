@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iotonboard.cli import output
-from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument, ReasonOption, ReloadOption
+from iotonboard.cli.options import (
+    BatchOption,
+    IdColumnOption,
+    OptionalDevicesArgument,
+    ReasonOption,
+    ReloadOption,
+    YesOption,
+)
 from iotonboard.cli.session import Session, verb
-from iotonboard.cli.targets import DAMAGED_INDEX, check_list, exit_code_with, named_targets
+from iotonboard.cli.targets import DAMAGED_INDEX, check_list, exit_code_with, named_targets, names_of
 from iotonboard.errors import BusyError, IotOnboardError, UnpublishedError, UsageError
 from iotonboard.model import Refused, RevocationReason, Target, rfc3339
 
@@ -49,6 +56,7 @@ def revoke(
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Revoke nothing when one target is unknown.")] = False,
     reload: ReloadOption = False,
+    yes: YesOption = False,
 ) -> int | None:
     """Revoke devices: recorded, on the CRL and out of the ACL in one step.
 
@@ -71,6 +79,8 @@ def revoke(
             from iotonboard.commands.revoke_cert import find_targets
 
             targets += find_targets(state, certificates)
+        if len(targets) > 1 and (names := names_of(targets)):
+            session.confirm(f"Revoke {names}, for {reason.value}?", yes=yes)
         whose_is = _proof(state, batch, is_said=unknown)
         if defer:
             from iotonboard.commands.revoke_defer import revoke_deferred

@@ -19,7 +19,7 @@ from iotonboard.cli import output
 from iotonboard.cli.general_options import COMMON, DEFAULT_STATE, OF_A_STATE
 from iotonboard.cli.help_command import HelpfulGroup, VerbCommand
 from iotonboard.cli.left_over import finish_earlier_calls
-from iotonboard.cli.person import ask_secret, host, mode_to_give, operator
+from iotonboard.cli.person import ask_secret, confirm, host, mode_to_give, operator
 from iotonboard.cli.process import keep_secrets, take_environment
 from iotonboard.cli.settings_problems import database_lines, problem_lines, refuse_problems, trust_of, unsealed_lines
 from iotonboard.errors import ConflictError, IotOnboardError, KeyUnavailableError, NotFoundError, UnpublishedError
@@ -239,13 +239,32 @@ class Session:
             except (NotFoundError, ConflictError) as error:  # not the exit code of a device that is not there
                 raise KeyUnavailableError(f"no passphrase: {error.message}", hint=_PASSPHRASE_HINT) from None
         if "IOTONBOARD_PASSPHRASE" in self.environment:
-            return parse_passphrase(self.environment["IOTONBOARD_PASSPHRASE"].encode("utf-8", "surrogateescape"))
+            said = self.environment["IOTONBOARD_PASSPHRASE"]
+            if not said:
+                raise KeyUnavailableError(
+                    "IOTONBOARD_PASSPHRASE is empty", hint="set it, or type: unset IOTONBOARD_PASSPHRASE"
+                )
+            return parse_passphrase(said.encode("utf-8", "surrogateescape"))
         if not sys.stdin.isatty():
             raise KeyUnavailableError(
                 "the CA passphrase is needed and nobody is there to type it",
                 hint=_PASSPHRASE_HINT,
             )
         return parse_passphrase(ask_secret(prompt, repeat=repeat).encode("utf-8"))
+
+    def tell_key_file(self, path: str | None) -> None:
+        """Say how the next commands find a passphrase file that was made."""
+        if path is not None:
+            self.message(f"next: export IOTONBOARD_PASSPHRASE_FILE={shlex.quote(os.path.abspath(path))}")
+
+    def confirm(self, question: str, *, yes: bool) -> None:
+        """Ask a person whether to do what cannot be taken back, unless ``--yes`` said so; a script is never asked.
+
+        Raises:
+            UsageError: the answer is not ``yes``.
+        """
+        if not (yes or self.json):
+            confirm(question)
 
     def _tell_if_open(self, path: str) -> None:
         if mode := mode_to_give(path):
@@ -326,6 +345,8 @@ def verb(
                 if session.json and not output.has_answered():  # else a result has told it
                     output.write_json(command, {"unpublished": output.unpublished_values(error.unpublished)})
                 raise
+            except KeyboardInterrupt:  # which typer would end without a word
+                raise typer.Abort from None
             except BrokenPipeError:  # the reader went away (head, less); what was committed stays
                 output.discard(sys.stdout)
                 return 128 + getattr(signal, "SIGPIPE", 13)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _HEXADECIMAL = re.compile(r"[0-9A-Fa-f:]{8,}")
 AnswerT = TypeVar("AnswerT")
 
+_NAMED = 5  # devices, in a question
 DAMAGED_INDEX = "warning: an index of the database is damaged; type: iotonboard health --repair"
 CARRY_NEXT = "next: copy CRL and ACL to the broker if it runs elsewhere, then reload it"
 
@@ -70,6 +71,17 @@ def meant_ids(state: State, words: Sequence[str] | None, certificates: Sequence[
 
     named = [device_meant(state, word) for word in words or ()]
     return list(dict.fromkeys((*named, *(one for path in certificates or () for one in devices_in(state, path)))))
+
+
+def names_of(targets: Iterable[Target | Refused]) -> str:
+    """What to call devices in a question; empty for none."""
+    return name_some([one.device_id or one.serial for one in targets if isinstance(one, Target)])
+
+
+def name_some(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are; empty for none."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(map(repr, names[:_NAMED])) + more
 
 
 def distinct(targets: Iterable[Target | Refused]) -> list[Target | Refused]:

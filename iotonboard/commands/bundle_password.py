@@ -32,6 +32,7 @@ def show_password(state: State, device_id: str, unlock: Unlock) -> Result:
         KeyUnavailableError: the key or certificate in its row is another one's.
         PolicyError: the device made its own key: there is no bundle.
     """
+    refuse_purged(state, device_id, current_certificate(state, device_id).serial)  # before a passphrase is asked for
     authority = unlock()
     with state.transaction() as now:
         certificate = current_certificate(state, device_id)

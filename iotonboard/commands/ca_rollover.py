@@ -5,6 +5,8 @@
    CA that has no CRL.
 2. Devices get certificates of the new CA as they are registered and renewed; both CAs are trusted meanwhile.
 3. ``retire`` takes the old CA away when no valid certificate of it is left: certificate, CRL and key file.
+
+``cancel`` takes the new one away instead, as long as it certified nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from iotonboard.ca.authority import refuse_changed, seal_audit, sealer, unlock, with_new_ca
+from iotonboard.ca.authority import refuse_changed, seal_audit, sealer, unlock, with_new_ca, without_newest_ca
 from iotonboard.ca.copies import refuse_copies
 from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.founding import check_life
@@ -44,17 +46,20 @@ Request = NewCa  # what the new CA shall be
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """``status``: ``begun``, ``under-way`` or ``retired``; the CA that issues stands first."""
+    """``status``: ``begun``, ``under-way``, ``cancelled`` or ``retired``; the CA that issues stands first."""
 
     status: str
     cas: tuple[Standing, ...]
     is_encrypted: bool
 
 
-def begin(state: State, request: Request, ask_passphrase: Callable[[], Passphrase | None]) -> Result:
+def begin(
+    state: State, request: Request, ask_passphrase: Callable[[], Passphrase | None], confirm: Callable[[str], None]
+) -> Result:
     """Make the new CA, sign CRLs of both and publish; a rollover that is under way is answered with its standing.
 
-    The new key gets the passphrase that opens the old one.
+    The new key gets the passphrase that opens the old one. ``confirm`` is asked first, with the name of the CA that
+    issues, where a new one will be made; what it raises ends the call.
 
     Raises:
         ConflictError: a CA had that name before, a rollover to another name is under way, or another copy of the state
@@ -65,6 +70,9 @@ def begin(state: State, request: Request, ask_passphrase: Callable[[], Passphras
     """
     check_life(state.config, request.validity_days)
     refuse_copies(state)
+    issuing, *old = current_issuers(state.store)
+    if not old:
+        confirm(name_of(issuing))
     passphrase = ask_passphrase()
     opened = unlock(state, passphrase)
     with state.transaction(signing=True) as now:
@@ -84,6 +92,47 @@ def begin(state: State, request: Request, ask_passphrase: Callable[[], Passphras
     return Result("under-way" if is_begun else "begun", standings(state), is_encrypted=passphrase is not None)
 
 
+def cancel(state: State, unlock_ca: Unlock) -> Result:
+    """Take the new CA away again, with its key, while nothing hangs on it: the one before issues as it did.
+
+    Raises:
+        ConflictError: it certified something, or no rollover is under way.
+        BusyError: the state is locked or the disk refuses.
+    """
+    _refuse_to_cancel(state)
+    opened = unlock_ca()
+    with state.transaction(signing=True) as now:
+        refuse_changed(state, opened)
+        newest = _refuse_to_cancel(state)
+        trusted = sealed_trust(state.store)
+        left = without_newest_ca(state, opened)
+        issuers.retire_issuer(state.store, newest.id, now)
+        detail = {"retired": newest.fingerprint, "cancelled": True}
+        state.record(now, "ca", serial=certificate_facts(newest.der).serial.hex, detail=detail)
+        seal_audit(state, left, before=opened)  # what the new CA sealed counts on the lists
+        sign_crls(state, left, now)
+        mark_acl(state)
+        seal_settings(state, standing_values(state), now, sealer(left))
+        seal_trust(state.store, trusted, sealer(left))
+        seal_audit(state, left)
+    refuse_unpublished(publish(state, *EVERYTHING))
+    erase_retired_keys(state)
+    return Result("cancelled", standings(state), is_encrypted=key_is_encrypted(state))
+
+
+def _refuse_to_cancel(state: State) -> IssuerRow:
+    """The CA that a rollover made, unless something hangs on it already."""
+    newest, *old = current_issuers(state.store)
+    if not old:
+        raise ConflictError("no rollover is under way", hint="'iotonboard ca status' shows the CA")
+    if issuers.has_certified(state.store, newest.id):
+        raise ConflictError(
+            f"the rollover cannot be cancelled: {name_of(newest)!r} certified devices or brokers already",
+            hint="go on with it: iotonboard renew --old-ca, then iotonboard ca rollover --retire",
+        )
+    return newest
+
+
 def retire(state: State, unlock_ca: Unlock) -> Result:
     """Take the old CA out of ``ca.crt`` and the CRLs, and erase its key; one that is retired already is answered so.
 
@@ -91,16 +140,12 @@ def retire(state: State, unlock_ca: Unlock) -> Result:
         ConflictError: devices or brokers still have valid certificates of it, or there is no old CA.
         BusyError: the state is locked or the disk refuses.
     """
+    _retirable(state, state.trusted_time())
     opened = unlock_ca()
     with state.transaction(signing=True) as now:
         refuse_changed(state, opened)
-        _, *old = current_issuers(state.store)
-        if not old and len(all_issuers(state.store)) == 1:
-            raise ConflictError(
-                "there is one CA, and it issues", hint="'iotonboard ca rollover begin' makes a new one first"
-            )
+        old = _retirable(state, now)
         for row in old:
-            _refuse_in_use(state, row, now)
             issuers.retire_issuer(state.store, row.id, now)
             facts = certificate_facts(row.der)
             state.record(now, "ca", serial=facts.serial.hex, detail={"retired": row.fingerprint})
@@ -111,6 +156,18 @@ def retire(state: State, unlock_ca: Unlock) -> Result:
     refuse_unpublished(publish(state, *EVERYTHING))
     erase_retired_keys(state)
     return Result("retired", standings(state), is_encrypted=key_is_encrypted(state))
+
+
+def _retirable(state: State, now: datetime) -> list[IssuerRow]:
+    """The CAs before the one that issues, none of which is in use any more."""
+    _, *old = current_issuers(state.store)
+    if not old and len(all_issuers(state.store)) == 1:
+        raise ConflictError(
+            "there is one CA, and it issues", hint="'iotonboard ca rollover begin' makes a new one first"
+        )
+    for row in old:
+        _refuse_in_use(state, row, now)
+    return old
 
 
 def _refuse_other_name(state: State, name: str | None) -> None:

@@ -8,7 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.ca.credentials import Exported, encode, record_export, write_below, write_credentials
+from iotonboard.ca.credentials import (
+    Exported,
+    current_certificate,
+    encode,
+    record_export,
+    write_below,
+    write_credentials,
+)
 from iotonboard.delivery.formats.output import NvsImage, Options
 from iotonboard.errors import IotOnboardError, PolicyError, UsageError
 from iotonboard.files import make_private_dir
@@ -79,6 +86,7 @@ def export(state: State, device_id: str, wanted: Wanted, path: str, unlock: Unlo
         PolicyError: the format cannot hold this device's credentials.
         BusyError: the state is locked or the disk refuses.
     """
+    current_certificate(state, device_id)  # before a passphrase is asked for
     return write_credentials(state, unlock(), device_id, wanted.format_name, path, force=force, asked=wanted.options)
 
 
@@ -88,6 +96,7 @@ def export_stream(state: State, device_id: str, wanted: Wanted, unlock: Unlock) 
     Raises:
         UsageError: it is more than one file.
     """
+    current_certificate(state, device_id)
     files, _ = encode(state, unlock(), device_id, wanted.format_name, wanted.options)
     if len(files) > 1:
         raise UsageError("these are two files and do not fit stdout", hint="name a file with --out")

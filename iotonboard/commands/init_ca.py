@@ -83,7 +83,7 @@ def init_ca(
     check_life(settings, request.validity_days)
     check_begin(request.not_before, clock())
     subject = Subject(request.common_name, request.organization)
-    is_resumed = os.path.exists(paths.database)
+    is_resumed, is_given_up = os.path.exists(paths.database), False
     _make_folders(paths)
     store = Store.open(paths.database, timeout_s=settings["busy_timeout_seconds"], now=clock(), create=True)
     try:
@@ -95,20 +95,23 @@ def init_ca(
                     f"there is a state in {paths.root!r} already",
                     hint="use it, or choose another folder with --state",
                 )
-            result = _fill(state, request, subject, request.passphrase(is_resumed))
+            is_given_up = not is_resumed  # until the passphrase is there, nothing was made
+            passphrase = request.passphrase(is_resumed)
+            is_given_up = False
+            result = _fill(state, request, subject, passphrase)
         refuse_unpublished(publish(state, *EVERYTHING))
     except StateError:
-        store.close()
-        if not is_resumed:
-            _leave_nothing(paths)
+        is_given_up = not is_resumed
         raise
     finally:
         store.close()
+        if is_given_up:
+            _leave_nothing(paths)
     return result
 
 
 def _leave_nothing(paths: Paths) -> None:
-    """Take away the database that was made for the trial, and the folders that are empty without it."""
+    """Take away the database of a state that was not begun, and the folders that are empty without it."""
     for suffix in ("", "-wal", "-shm", "-journal"):
         remove_file(paths.database + suffix)
     for folder in (paths.devices, paths.certs, os.path.dirname(paths.database), paths.root):

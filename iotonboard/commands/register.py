@@ -23,6 +23,7 @@ from iotonboard.broker.topics import parse_topic_rule
 from iotonboard.enrolment.answer_files import keep_all
 from iotonboard.enrolment.batch import Enrolled, Pace, Plan, run_batch
 from iotonboard.enrolment.desk import Order
+from iotonboard.enrolment.put_off import PutOff
 from iotonboard.enrolment.record import record_certificate, refuse_used_key
 from iotonboard.enrolment.unfinished import Call
 from iotonboard.errors import ConflictError, UnpublishedError
@@ -49,7 +50,7 @@ from iotonboard.store.table_scan import TableScan
 from iotonboard.store.topics import add_topic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from iotonboard.ca.authority import Authority, Unlock
@@ -57,7 +58,6 @@ if TYPE_CHECKING:
     from iotonboard.enrolment.batch import StartWorkers
     from iotonboard.enrolment.desk import Issued
     from iotonboard.enrolment.request import Request
-    from iotonboard.errors import Unpublished
     from iotonboard.model import TopicRule
     from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
@@ -124,7 +124,7 @@ def register(
     call = Call(state, options.call)
     if call.serials:
         tell(f"this call broke off before: {len(call.serials)} of its devices are left as they are")
-    backlog, put_off = FileBacklog() if options.is_stream else None, _PutOff(options.tell_unpublished)
+    backlog, put_off = FileBacklog() if options.is_stream else None, PutOff(options.tell_unpublished)
     answers = run_batch(
         state,
         authority,
@@ -140,6 +140,21 @@ def register(
             yield answer
     if not is_cut and (options.ends_stopped or not stopped()):
         call.note_ended()
+
+
+def check_named(state: State, options: Options, request: Request | Refused | None) -> None:
+    """Refuse a device as ``register`` would, before a passphrase is asked for.
+
+    Raises:
+        ConflictError: it is there already.
+        PolicyError: its id, a topic or its request is not allowed.
+    """
+    if request is None or isinstance(request, Refused):
+        return
+    if request.device_id:
+        _check(state, options, OwnRules(state, lambda _: None), {}, request, request.device_id)
+    if request.csr is not None:
+        requests.parse_csr(request.csr)
 
 
 def in_force(state: State) -> tuple[int, int]:
@@ -158,31 +173,12 @@ def reload_broker(state: State, before: tuple[int, int], reload: Reload | None) 
     return reload is None and in_force(state) != before
 
 
-class _PutOff:
-    """What of a stream could not be published yet: told when it is new, and again when it was published meanwhile."""
-
-    def __init__(self, tell: Callable[[UnpublishedError], object]) -> None:
-        self._tell = tell
-        self._told: set[tuple[str, str]] = set()
-
-    def add(self, unpublished: Sequence[Unpublished]) -> None:
-        """Tell what is new of some that could not be published."""
-        if new := [one for one in unpublished if (one.what, one.path) not in self._told]:
-            self._told.update((one.what, one.path) for one in new)
-            self._tell(UnpublishedError(new))
-
-    def set(self, unpublished: Sequence[Unpublished]) -> None:
-        """The same, where these are all."""
-        self._told.intersection_update((one.what, one.path) for one in unpublished)
-        self.add(unpublished)
-
-
 def _publish_when_idle(
     state: State,
     backlog: FileBacklog | None,
     requests: Iterable[Request | Refused | None],
     reload: Reload | None,
-    put_off: _PutOff,
+    put_off: PutOff,
 ) -> Iterator[Request | Refused]:
     """Nobody closes a stream that serves a whole shift: what is recorded is published whenever no line comes."""
     is_due = False
@@ -208,7 +204,30 @@ def _plan(
     device_id = request.device_id or before or DeviceId(str(uuid.uuid4()))
     if options.is_list and (earlier := note_seen(state.store, device_id, request.line)):
         raise ConflictError(f"{str(device_id)!r} stands in line {earlier} already", hint="remove one of the two")
-    found = find_device(state.store, device_id) if request.device_id or before else None  # nobody has a new UUID
+    checked = _check(
+        state, options, own_rules, call.serials, request, device_id, is_new=not (request.device_id or before)
+    )
+    if isinstance(checked, Enrolled):
+        return checked
+    order = _order(state, authority, request, device_id, with_bundle=options.with_bundle)
+    return _Plan(order, request, *checked)
+
+
+def _check(
+    state: State,
+    options: Options,
+    own_rules: OwnRules,
+    serials: Mapping[str, str],
+    request: Request,
+    device_id: DeviceId,
+    *,
+    is_new: bool = False,
+) -> tuple[tuple[TopicRule, ...], bool, bool] | Enrolled:
+    """What is decided of a device without the CA: its topics, whether it is new, and whether it gets own rules.
+
+    ``serials``: what this call made before it broke off. ``is_new``: nobody has a new UUID.
+    """
+    found = None if is_new else find_device(state.store, device_id)
     if found and found.device_id != device_id:
         raise ConflictError(
             f"{str(device_id)!r} exists already, spelled {str(found.device_id)!r}",
@@ -221,7 +240,7 @@ def _plan(
             f"the audit trail knows {str(device_id)!r}, and the database has no such device any more",
             hint="'iotonboard health --deep' names what was changed; restore it from the latest backup",
         )
-    if found and device_id in call.serials:
+    if found and device_id in serials:
         return _existing(state, device_id, request.line, "skip")
     if found and options.if_exists != "reissue":
         return _existing(state, device_id, request.line, options.if_exists)
@@ -231,8 +250,7 @@ def _plan(
     topics = tuple(parse_topic_rule(text) for text in request.topics)
     if topics and not options.reach:
         others_of(state).refuse_reaching(topics, device_id)
-    order = _order(state, authority, request, device_id, with_bundle=options.with_bundle)
-    return _Plan(order, request, topics, is_new=found is None, gets_own_rules=gets_own_rules)
+    return topics, found is None, gets_own_rules
 
 
 def _made_before(state: State, call: Call, request: Request) -> DeviceId | None:

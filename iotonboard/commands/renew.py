@@ -126,6 +126,16 @@ def renew(
         call.note_ended()
 
 
+def check_named(state: State, device_id: str) -> None:
+    """Refuse a device as ``renew`` would, before a passphrase is asked for.
+
+    Raises:
+        NotFoundError: it is not there.
+        ConflictError: it was revoked or retired, or is on hold.
+    """
+    _renewable(state.store, device_record(state.store, device_id), state.clock())
+
+
 def _chosen(state: State, options: Options, before: Mapping[str, str]) -> Iterator[Target]:
     """The devices that only an old CA vouches for, or that expire within so many days or did so as many days ago.
 

@@ -109,6 +109,11 @@ def valid_devices(store: Store, issuer: int, now: datetime) -> int:
     return store.record(int, query, {"issuer": issuer, "now": to_epoch(now)}) or 0
 
 
+def has_certified(store: Store, issuer: int) -> bool:
+    """Say whether a CA certified anything, whatever became of that."""
+    return store.row("SELECT 1 FROM certificate WHERE issuer = ? LIMIT 1", (issuer,)) is not None
+
+
 def brokers_of(store: Store, issuer: int, now: datetime) -> list[str]:
     """Brokers whose newest certificate is of a CA and valid."""
     return store.records(str, _BROKERS, {"issuer": issuer, "now": to_epoch(now)})
