@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,6 +19,7 @@ from iotonboard.model import KeyType, certificate_json, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from iotonboard.cli.batch import Told
     from iotonboard.enrolment.batch import Enrolled
@@ -115,11 +117,10 @@ def renew(
             stopped=stopped,
             start_workers=worker_starter(session, jobs),
         )
-        total = count_rows(batch) if batch else len(ids or ()) or None
-        told = tell(session, answers, partial(_show, session), is_json=session.json, total=total)
+        total, ends = count_rows(batch) if batch else len(ids or ()) or None, _Ends()
+        told = tell(session, answers, partial(_show, session, ends), is_json=session.json, total=total)
         _tell_summary(session, told, kept)
-        if told.counts["renewed"] and revoke_old == "now":
-            session.message(CARRY_NEXT)
+        _tell_next(session, ends, is_revoked=bool(told.counts["renewed"] and revoke_old == "now"))
         refuse_stopped(stopped, hint="run the same command again: it leaves out what was renewed already")
     return told.exit_code
 
@@ -143,6 +144,26 @@ def _tell_summary(session: Session, told: Told, kept: ResultsFile | None) -> Non
         session.message((told.summary or "there is nothing to renew") + where)
 
 
+@dataclass(slots=True)
+class _Ends:
+    """The old certificates that stay for an overlap: how many, and when the last one ends."""
+
+    count: int = 0
+    last: datetime | None = None
+
+    def note(self, moment: datetime) -> None:
+        self.count += 1
+        self.last = max(moment, self.last or moment)
+
+
+def _tell_next(session: Session, ends: _Ends, *, is_revoked: bool) -> None:
+    if is_revoked:
+        session.message(CARRY_NEXT)
+    if ends.last is not None:
+        what = "1 old certificate ends" if ends.count == 1 else f"{ends.count} old certificates end"
+        session.message(f"next: {what} on {ends.last:%Y-%m-%d}: type iotonboard gen-crl then, and reload the broker")
+
+
 def _check_usage(session: Session, ids: Sequence[str], csr: str | None) -> None:
     if csr and len(ids) != 1:
         raise UsageError("--csr goes with one device", hint="name that device")
@@ -152,7 +173,9 @@ def _check_usage(session: Session, ids: Sequence[str], csr: str | None) -> None:
         raise UsageError("an id is named twice", hint="name every device once")
 
 
-def _show(session: Session, answer: Enrolled) -> None:
+def _show(session: Session, ends: _Ends, answer: Enrolled) -> None:
+    if answer.revoke_after:
+        ends.note(answer.revoke_after)
     values = {
         "device_id": answer.device_id,
         "status": answer.outcome,

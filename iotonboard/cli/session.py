@@ -19,13 +19,11 @@ from iotonboard.cli import output
 from iotonboard.cli.general_options import COMMON, DEFAULT_STATE, OF_A_STATE
 from iotonboard.cli.help_command import HelpfulGroup, VerbCommand
 from iotonboard.cli.left_over import finish_earlier_calls
-from iotonboard.cli.person import ask_secret, confirm, host, mode_to_give, operator
-from iotonboard.cli.process import keep_secrets, take_environment
+from iotonboard.cli.person import confirm, host, mode_to_give, operator
+from iotonboard.cli.process import take_environment
 from iotonboard.cli.settings_problems import database_lines, problem_lines, refuse_problems, trust_of, unsealed_lines
-from iotonboard.errors import ConflictError, IotOnboardError, KeyUnavailableError, NotFoundError, UnpublishedError
+from iotonboard.errors import IotOnboardError, UnpublishedError
 from iotonboard.model import Caller
-from iotonboard.owner import as_caller
-from iotonboard.reading import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,8 +40,6 @@ if TYPE_CHECKING:
 
 RELOAD_NEXT = "next: reload the broker (kill -HUP, or systemctl reload mosquitto)"
 _FIRST, _LAST = datetime(1952, 1, 1, tzinfo=UTC), datetime(9800, 1, 1, tzinfo=UTC)
-_MAX_PASSPHRASE_FILE = 1 << 16
-_PASSPHRASE_HINT = "name its file with --passphrase-file or IOTONBOARD_PASSPHRASE_FILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,32 +221,11 @@ class Session:
         Raises:
             KeyUnavailableError: none was given and nobody is there to ask, or it is not usable.
         """
-        from iotonboard.ca.passphrase import parse_passphrase, parse_passphrase_file
+        from iotonboard.cli.passphrases import find_passphrase
 
-        keep_secrets()
-        if self.passphrase_file == "-":
-            return parse_passphrase_file(sys.stdin.buffer.readline(_MAX_PASSPHRASE_FILE))
-        if self.passphrase_file is not None:
-            try:
-                with as_caller():  # it is root's, where root works as the state's owner
-                    content = read_file(self.passphrase_file, limit=_MAX_PASSPHRASE_FILE)
-                self._tell_if_open(self.passphrase_file)
-                return parse_passphrase_file(content)
-            except (NotFoundError, ConflictError) as error:  # not the exit code of a device that is not there
-                raise KeyUnavailableError(f"no passphrase: {error.message}", hint=_PASSPHRASE_HINT) from None
-        if "IOTONBOARD_PASSPHRASE" in self.environment:
-            said = self.environment["IOTONBOARD_PASSPHRASE"]
-            if not said:
-                raise KeyUnavailableError(
-                    "IOTONBOARD_PASSPHRASE is empty", hint="set it, or type: unset IOTONBOARD_PASSPHRASE"
-                )
-            return parse_passphrase(said.encode("utf-8", "surrogateescape"))
-        if not sys.stdin.isatty():
-            raise KeyUnavailableError(
-                "the CA passphrase is needed and nobody is there to type it",
-                hint=_PASSPHRASE_HINT,
-            )
-        return parse_passphrase(ask_secret(prompt, repeat=repeat).encode("utf-8"))
+        return find_passphrase(
+            self.passphrase_file, self.environment, prompt, repeat=repeat, tell_if_open=self._tell_if_open
+        )
 
     def tell_key_file(self, path: str | None) -> None:
         """Say how the next commands find a passphrase file that was made."""
