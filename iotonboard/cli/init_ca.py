@@ -57,15 +57,13 @@ def init_ca(
         )
 
     def passphrase(is_resumed: bool) -> Passphrase | None:
-        what = "finishing" if is_resumed else "making"
-        session.message(f"{what} the CA {common_name!r} in {os.path.abspath(session.root)!r}")
         if no_passphrase:
             return None
         if generate_key_file is not None:
             from iotonboard.ca.passphrase import generate_key_file as make_key_file
 
             return make_key_file(generate_key_file, os.urandom(32), is_resumed=is_resumed)
-        return session.new_passphrase(weak=weak)
+        return session.new_passphrase(weak=weak, whose=f" for {common_name!r} in {os.path.abspath(session.root)!r}")
 
     begin = parse_moment(not_before) if not_before is not None else None
     request = command.Request(common_name, organization, key_type, validity_days, begin, passphrase)
@@ -84,6 +82,7 @@ def init_ca(
         session.message(
             f"next: iotonboard config set not_before {not_before}, for brokers and devices that begin there"
         )
+    session.message(f"made the CA {common_name!r} in {result.state!r}")
     session.tell_key_file(generate_key_file)
     session.message("next: iotonboard broker issue HOST, then iotonboard register ID")
     return None

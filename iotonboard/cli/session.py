@@ -202,15 +202,17 @@ class Session:
         """
         return self.read_passphrase("CA passphrase")
 
-    def new_passphrase(self, *, weak: bool) -> Passphrase:
+    def new_passphrase(self, *, weak: bool, whose: str = "") -> Passphrase:
         """Find the passphrase that a CA key shall get: as ``read_passphrase``, and one that is not soon guessed.
+
+        ``whose`` is said where it is asked for.
 
         Raises:
             PolicyError: it is too short or too common, and ``weak`` does not take it all the same.
         """
         from iotonboard.ca.passphrase import check_strength
 
-        passphrase = self.read_passphrase("New CA passphrase", repeat=True)
+        passphrase = self.read_passphrase(f"New CA passphrase{whose}", repeat=True)
         if not weak:
             check_strength(passphrase)
         return passphrase

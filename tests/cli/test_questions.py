@@ -75,10 +75,11 @@ def test_ctrl_c_at_a_prompt_leaves_no_half_made_ca(state: State, tmp_path: Path)
     ):
         raw, lines, got = on_terminal(None, *words, answers=answers, env=NO_FILE, columns=200)
         assert got == code, raw
-        assert f"the CA 'Plant 4 CA' in '{place}'" in lines[0]
+        assert f"passphrase for 'Plant 4 CA' in '{place}': " in raw
         assert lines[-2].startswith("iotonboard: error: "), "it begins on a line of its own"
         assert not place.exists(), answers
-    assert on_terminal(None, *words, answers=["long enough words"] * 2, env=NO_FILE)[2] == 0
+    raw, _, code = on_terminal(None, *words, answers=["long enough words"] * 2, env=NO_FILE, columns=200)
+    assert (code, f"made the CA 'Plant 4 CA' in '{place}'" in raw) == (0, True), raw
 
 
 def test_ctrl_c_at_the_passphrase_of_a_revocation_keeps_the_record(state: State) -> None:
