@@ -6,17 +6,17 @@ trail say what it was; of what is behind the last list only the trail does.
 
 from __future__ import annotations
 
-import json
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.trail_seal import seal_problem
 from iotonboard.errors import ConflictError, PolicyError
-from iotonboard.model import RevocationReason, SerialNumber, parse_moment, rfc3339
+from iotonboard.model import RevocationReason, SerialNumber, rfc3339
 from iotonboard.pki.crl import find_entry, listed_entries
 from iotonboard.pki.crl_entry import entry_date, serial_and_reason
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.store import audit
+from iotonboard.store.certificate_trail import told_of, told_since
 from iotonboard.store.certificates import certificate_der
 from iotonboard.store.crls import last_crl, last_listed_crl
 from iotonboard.store.issuers import current_issuers
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.state.state import State
-    from iotonboard.store.audit import AuditRow
+    from iotonboard.store.certificate_trail import Told
     from iotonboard.store.store import Store
 
 _HOLD, _COMPROMISE = RevocationReason.CERTIFICATE_HOLD, RevocationReason.KEY_COMPROMISE
@@ -58,21 +58,17 @@ def check_changed_entry(store: Store, listed: bytes, now: bytes) -> None:
         raise ConflictError(message, hint=_MEND)
 
 
-def _told_reasons(store: Store, serial: SerialNumber) -> set[str]:
-    details = (json.loads(row.detail) for row in audit.rows_of_certificate(store, serial.hex))
-    return {detail[key] for detail in details for key in ("revoked", "foreign") if key in detail}
+def _told_reasons(store: Store, serial: SerialNumber) -> set[RevocationReason]:
+    return {told.reason for told in told_of(store, serial) if told.reason}
 
 
 def _is_told_date(store: Store, serial: SerialNumber, entry: bytes) -> bool:
     """Say whether the trail tells of the date; earlier versions did not write it, and dated nothing later than then."""
     date = entry_date(entry)
-    for row in audit.rows_of_certificate(store, serial.hex):
-        detail = json.loads(row.detail)
-        if detail.get("dated") == rfc3339(date):
-            return True
-        if "dated" not in detail and detail.keys() & {"revoked", "foreign"} and date <= row.time:
-            return True
-    return False
+    return any(
+        told.dated == date or (told.dated is None and told.reason and date <= told.time)
+        for told in told_of(store, serial)
+    )
 
 
 def check_recorded(store: Store) -> None:
@@ -87,28 +83,26 @@ def check_recorded(store: Store) -> None:
 
 def lost_since_list(store: Store) -> list[tuple[SerialNumber, RevocationReason, datetime]]:
     """What the trail says was revoked since the last list, with its date, and no row says that is as strong."""
-    said: dict[str, list[tuple[str, datetime]]] = {}  # of what was revoked; who ended a hold did so in a later row
+    # Of what was revoked; who ended a hold did so in a later row.
+    said: dict[SerialNumber, list[tuple[RevocationReason, datetime]]] = {}
     is_genuine = _genuine(store)
-    for row in _behind_last_list(store):
-        detail = json.loads(row.detail)
-        if "released" in detail and is_genuine(row):
-            said.pop(row.serial, None)
-        elif reason := detail.get("revoked") or detail.get("foreign"):
-            dated = parse_moment(detail["dated"]) if "dated" in detail else row.time
-            said.setdefault(row.serial, []).append((reason, dated))
+    for told in _behind_last_list(store):
+        if told.is_release and is_genuine(told):
+            said.pop(told.serial, None)
+        elif told.reason:
+            said.setdefault(told.serial, []).append((told.reason, told.dated or told.time))
     lost = []
-    for serial_hex, told in said.items():
-        latest = max(dated for _, dated in told)
-        for reason, dated in reversed(told):
-            stands = (_stands(store, serial_hex, reason, latest, by_index=one) for one in (True, False))
+    for serial, reasons in said.items():
+        latest = max(dated for _, dated in reasons)
+        for reason, dated in reversed(reasons):
+            stands = (_stands(store, serial, reason, latest, by_index=one) for one in (True, False))
             if not any(stands):  # a damaged index stops no revocation
-                lost.append((SerialNumber.from_hex(serial_hex), RevocationReason(reason), dated))
+                lost.append((serial, reason, dated))
                 break
     return lost
 
 
-def _stands(store: Store, serial_hex: str, reason: str, latest: datetime, *, by_index: bool) -> bool:
-    serial = SerialNumber.from_hex(serial_hex)
+def _stands(store: Store, serial: SerialNumber, reason: RevocationReason, latest: datetime, *, by_index: bool) -> bool:
     entry = recorded_entry(store, serial, by_index=by_index) or foreign_entry(store, serial)
     if entry is None:
         return False
@@ -116,22 +110,20 @@ def _stands(store: Store, serial_hex: str, reason: str, latest: datetime, *, by_
         (found, now), dated = serial_and_reason(entry), entry_date(entry)
     except (PolicyError, ValueError, IndexError):
         return False
-    return found == serial and dated <= latest and (now == reason or now.replaces(RevocationReason(reason)))
+    return found == serial and dated <= latest and (now is reason or now.replaces(reason))
 
 
 def released_since_list(store: Store) -> frozenset[str]:
     """Serials (hex) whose hold ended behind the last list, as the trail tells in rows that only the CA's key makes."""
     is_genuine = _genuine(store)
-    return frozenset(
-        row.serial for row in _behind_last_list(store) if "released" in json.loads(row.detail) and is_genuine(row)
-    )
+    return frozenset(told.serial.hex for told in _behind_last_list(store) if told.is_release and is_genuine(told))
 
 
-def _genuine(store: Store) -> Callable[[AuditRow], bool]:
+def _genuine(store: Store) -> Callable[[Told], bool]:
     """What says of a row that only the CA's key makes whether it was sealed, and by who made it."""
     sealed = sealed_until(store)
     forged = frozenset(audit.forged_rows(store, since_seq=audit.newest_list(store, until=sealed)))
-    return lambda row: row.seq <= sealed and row.seq not in forged
+    return lambda told: told.seq <= sealed and told.seq not in forged
 
 
 def sealed_until(store: Store) -> int:
@@ -141,9 +133,9 @@ def sealed_until(store: Store) -> int:
     return signed.head.seq if signed and not problem else 0
 
 
-def _behind_last_list(store: Store) -> Iterator[AuditRow]:
-    """The trail's rows about certificates since CRLs were signed."""
-    return audit.certificate_rows(store, since_seq=audit.newest_list(store, until=sealed_until(store)))
+def _behind_last_list(store: Store) -> Iterator[Told]:
+    """What the trail tells of certificates since CRLs were signed."""
+    return told_since(store, audit.newest_list(store, until=sealed_until(store)))
 
 
 def refuse_edited_overlaps(state: State) -> None:
@@ -171,10 +163,10 @@ def refuse_final(state: State, serial: SerialNumber) -> None:
         if entry and (reason := serial_and_reason(entry)[1]) is not _HOLD:
             message = f"{serial.hex} is on the last CRL as {reason}: that is never taken back"
             raise ConflictError(message, hint=_MEND)
-    for row in (row for row in _behind_last_list(state.store) if row.serial == serial.hex):
-        reason = json.loads(row.detail).get("revoked", _HOLD)
-        if reason != _HOLD:
-            message = f"{serial.hex} was revoked as {reason} (row {row.seq} of the trail): that is never taken back"
+    for told in (told for told in _behind_last_list(state.store) if told.serial == serial):
+        if told.reason not in (None, _HOLD):
+            where = f"row {told.seq} of the trail"
+            message = f"{serial.hex} was revoked as {told.reason} ({where}): that is never taken back"
             raise ConflictError(message, hint=_MEND)
 
 
@@ -199,9 +191,7 @@ def _compromised(store: Store, issuer: int, _number: int) -> frozenset[bytes]:
     if listed and listed.der:
         found = map(serial_and_reason, listed_entries(listed.der))
         serials = {serial for serial, reason in found if reason is _COMPROMISE}
-    for row in _behind_last_list(store):
-        if json.loads(row.detail).get("revoked") == _COMPROMISE:
-            serials.add(SerialNumber.from_hex(row.serial))
+    serials |= {told.serial for told in _behind_last_list(store) if told.reason is _COMPROMISE}
     return frozenset(key for serial in serials if (key := _key_of(store, serial)))
 
 

@@ -5,7 +5,6 @@ Looked at before the trail is sealed again, too: else the next signature would c
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from iotonboard.pki.verifying import statement_holds
@@ -43,6 +42,10 @@ def unsigned_rows(store: Store, signed: SignedHead | None, *, before: int | None
     for row in audit.rows(store, since_seq=signed.head.seq if signed else 0):
         if before is not None and row.seq >= before:
             return
-        told = json.loads(row.detail).keys()
-        if (told & _NEEDS_KEY and "adopted" not in told) or (row.subject == audit.ROWS and "repaired" in told):
+        told = row.said.keys()
+        if (
+            not row.hash
+            or (told & _NEEDS_KEY and "adopted" not in told)
+            or (row.subject == audit.ROWS and "repaired" in told)
+        ):
             yield row.seq

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -79,7 +78,7 @@ def _values(row: AuditRow) -> dict[str, object]:
         "command": "audit show",
         "verb": row.command,
         "seq": row.seq,
-        "detail": json.loads(row.detail),
+        "detail": row.said if row.said or row.detail == "{}" else row.detail,
     }
 
 

@@ -147,8 +147,6 @@ def _this_update(row: CrlRow) -> datetime:
 def _latest(state: State, newest: int) -> tuple[AuditLine, ...]:
     rows = list(audit.rows(state.store, since_seq=max(newest - _AUDIT_ROWS, 0)))
     return tuple(
-        AuditLine(
-            row.seq, row.time, f"{row.operator}@{row.host}", row.command, row.subject, detail_in_words(row.detail)
-        )
+        AuditLine(row.seq, row.time, f"{row.operator}@{row.host}", row.command, row.subject, detail_in_words(row.said))
         for row in reversed(rows)
     )

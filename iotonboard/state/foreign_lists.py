@@ -14,7 +14,7 @@ from iotonboard.pki.crl import check_crl, crl_facts
 from iotonboard.reading import read_file
 from iotonboard.state.places import Place, is_as_left
 from iotonboard.store.compromised import is_compromised
-from iotonboard.store.crls import crl_without_digest, issuer_of_known_crl, last_crl
+from iotonboard.store.crls import crl_without_digest, known_crl, last_crl
 from iotonboard.store.issuers import all_issuers
 
 if TYPE_CHECKING:
@@ -55,15 +55,23 @@ def _is_from(der: bytes, issuer: IssuerRow) -> bool:
 
 def is_known(state: State, der: bytes, facts: CrlFacts) -> bool:
     """Say whether a list was signed here, or was taken up."""
-    if issuer := issuer_of_known_crl(state.store, sha256(der).digest()):
-        last = last_crl(state.store, issuer, with_der=False)
-        return facts.number >= LARGEST_NUMBER or (last is not None and last.number >= facts.number)
+    if known := known_crl(state.store, sha256(der).digest()):
+        return facts.number >= LARGEST_NUMBER or _is_passed(state, der, facts.number, known[0])
     if facts.number >= LARGEST_NUMBER:
         return False
     # Signed by a version that kept no digest, and thinned out since: number, times and count stayed.
     rows = [crl_without_digest(state.store, issuer.id, facts.number) for issuer in all_issuers(state.store)]
     said = (facts.this_update, facts.next_update, facts.count)
     return any(row is not None and (row.this_update, row.next_update, row.revoked) == said for row in rows)
+
+
+def _is_passed(state: State, der: bytes, number: int, noted_issuer: object) -> bool:
+    """Say whether the lists of a CRL's CA have its number behind them; asks who signed it where the note is wrong."""
+    last = last_crl(state.store, noted_issuer, with_der=False) if isinstance(noted_issuer, int) else None
+    if last is None or last.number < number:
+        signer = signer_of(state, der)
+        last = last_crl(state.store, signer.id, with_der=False) if signer else None
+    return last is not None and last.number >= number
 
 
 def unknown_crls(state: State) -> dict[IssuerRow, list[bytes]]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
 from iotonboard.model import LATEST, from_epoch, to_epoch
-from iotonboard.store.values import octets, text
+from iotonboard.store.values import text
 
 GENESIS = bytes(32)
 ROWS = "rows"  # subject of the rows that hold digests of others (``row_seals.py``)
@@ -37,7 +37,10 @@ _ROWS = f"SELECT {_COLUMNS} FROM audit WHERE seq > ? ORDER BY seq"
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """One row of the trail. ``serial`` is upper-case hex or empty; ``detail`` is JSON text."""
+    """One row of the trail. ``serial`` is upper-case hex or empty; ``detail`` is JSON text.
+
+    ``hash`` is empty in a row that somebody damaged; the texts then show what stands there.
+    """
 
     seq: int
     time: datetime
@@ -48,6 +51,15 @@ class AuditRow:
     serial: str
     detail: str
     hash: bytes
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What ``detail`` says; nothing where it is no JSON object, as the chain shows too."""
+        try:
+            found = json.loads(self.detail) if self.hash else None
+        except (ValueError, RecursionError):
+            found = None
+        return found if isinstance(found, dict) else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +157,13 @@ def append(
 
 def rows(store: Store, *, since_seq: int = 0) -> Iterator[AuditRow]:
     """All rows after ``since_seq``, oldest first."""
-    return store.each(_audit_row, _ROWS, (since_seq,))
+    return store.each(_audit_row, _ROWS, (since_seq,))  # never refuses a row: who looks wants to see those behind it
 
 
 def rows_of_call(store: Store, mark: str, since_seq: int, since: datetime) -> list[tuple[str, str, str]]:
     """Of rows after one and a time that a call marked: subject, serial (hex), and what stands behind the mark."""
     query = """SELECT subject, serial, substr(detail, instr(detail, :mark) + length(:mark), 12) FROM audit
-        WHERE seq > :seq AND time >= :time AND instr(detail, :mark) ORDER BY seq"""
+        WHERE seq > :seq AND time >= :time AND instr(detail, :mark) AND typeof(serial) = 'text' ORDER BY seq"""
     place = {"mark": f'"{OF_CALL}":"{mark}', "seq": since_seq, "time": to_epoch(since)}
     found = (map(text, row) for row in store.rows(query, place))
     return [(subject, serial, rest.partition('"')[0].strip()) for subject, serial, rest in found]
@@ -159,19 +171,10 @@ def rows_of_call(store: Store, mark: str, since_seq: int, since: datetime) -> li
 
 def _audit_row(seq: int, time: int, *others: Any) -> AuditRow:
     *texts, digest = others
-    operator, host, command, subject, serial, detail = map(text, texts)
-    return AuditRow(seq, from_epoch(time), operator, host, command, subject, serial, detail, octets(digest))
-
-
-def rows_of_certificate(store: Store, serial: str) -> Iterator[AuditRow]:
-    """All rows about a certificate, oldest first. Reads the trail through."""
-    return certificate_rows(store, since_seq=0, serial=serial)
-
-
-def certificate_rows(store: Store, *, since_seq: int, serial: str = "") -> Iterator[AuditRow]:
-    """The rows after ``since_seq`` about certificates, or about one (upper-case hex), oldest first."""
-    query = f"SELECT {_COLUMNS} FROM audit WHERE seq > ? AND serial <> '' AND ? IN (serial, '') ORDER BY seq"
-    return store.each(_audit_row, query, (since_seq, serial))
+    can_be = _can_be((seq, time, *others)) and 0 <= time <= LATEST
+    moment = from_epoch(time if isinstance(time, int) and 0 <= time <= LATEST else 0)
+    operator, host, command, subject, serial, detail = (one if isinstance(one, str) else repr(one) for one in texts)
+    return AuditRow(seq, moment, operator, host, command, subject, serial, detail, digest if can_be else b"")
 
 
 def newest_list(store: Store, *, until: int) -> int:
@@ -183,8 +186,9 @@ def newest_list(store: Store, *, until: int) -> int:
 
 def forged_rows(store: Store, *, since_seq: int) -> list[int]:
     """Numbers of rows that one after ``since_seq`` tells of: the CA's key alone makes such, and had not signed them."""
-    query = "SELECT detail FROM audit WHERE seq > ? AND subject = ? AND serial = ''"
-    return [seq for detail in store.records(json.loads, query, (since_seq, TRAIL)) for seq in detail.get("rows", ())]
+    query = """SELECT j.value FROM audit a, json_each(iif(json_valid(a.detail), a.detail, '{}'), '$.rows') j
+        WHERE a.seq > ? AND a.subject = ? AND a.serial = '' AND typeof(j.value) = 'integer'"""
+    return store.records(int, query, (since_seq, TRAIL))
 
 
 def first_broken(store: Store, *, since_seq: int = 0) -> int | None:
@@ -211,12 +215,16 @@ def head_statement(newest: AuditHead) -> bytes:
 def signed_head(store: Store) -> SignedHead | None:
     """The head of the trail that the CA signed last."""
     return store.record(
-        lambda seq, digest, issuer, signature, found: SignedHead(
-            AuditHead(seq, octets(digest)), issuer, octets(signature), found
-        ),
+        _signed_head,
         "SELECT h.seq, h.hash, h.issuer, h.signature, (SELECT a.hash FROM audit a WHERE a.seq = h.seq)"
         " FROM audit_head h ORDER BY h.seq DESC LIMIT 1",
     )
+
+
+def _signed_head(seq: int, digest: object, issuer: int, signature: object, found: object) -> SignedHead:
+    """A head that cannot be is one that no CA signed; it stops no revocation."""
+    values = [value if isinstance(value, bytes) else b"" for value in (digest, signature, found)]
+    return SignedHead(AuditHead(seq, values[0]), issuer, values[1], None if found is None else values[2])
 
 
 def newest_signed(store: Store) -> AuditHead | None:
@@ -242,7 +250,7 @@ def count_unsealed(store: Store, *, but_own: bool = False) -> dict[str, int]:
 def checkpoint(store: Store, *, since_seq: int) -> str | None:
     """The detail of a row after ``since_seq`` that begins the seals: what an earlier version left, by table."""
     query = """SELECT detail FROM audit WHERE seq > ? AND subject = ? AND serial = ''
-        AND json_extract(detail, '$.checkpoint') IS NOT NULL LIMIT 1"""
+        AND iif(json_valid(detail), json_extract(detail, '$.checkpoint'), NULL) IS NOT NULL LIMIT 1"""
     return store.record(str, query, (since_seq, ROWS))
 
 

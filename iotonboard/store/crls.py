@@ -134,16 +134,8 @@ def note_crl(store: Store, digest: bytes, issuer: int, number: int) -> None:
     store.execute(statement, (digest, issuer, number))
 
 
-def issuer_of_known_crl(store: Store, digest: bytes) -> int | None:
-    """Row of the CA of a CRL that was signed here or taken up; ``None`` for any other."""
-    query = (
-        "SELECT iif(typeof(issuer) = 'integer', issuer, (SELECT max(id) FROM issuer)) FROM known_crl WHERE sha256 = ?"
-    )
-    return store.record(whole, query, (digest,))
-
-
-def known_crl(store: Store, digest: bytes) -> tuple[int, int] | None:
-    """As ``issuer_of_known_crl``, with the number of the CRL."""
+def known_crl(store: Store, digest: bytes) -> tuple[object, object] | None:
+    """CA (its row) and number of a CRL that was signed here or taken up, as they stand there; ``None`` for others."""
     return store.record(
         lambda issuer, number: (issuer, number), "SELECT issuer, number FROM known_crl WHERE sha256 = ?", (digest,)
     )

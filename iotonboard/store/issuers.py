@@ -31,8 +31,8 @@ _BEHIND = """SELECT d.device_id FROM device d WHERE d.device_id > :after
     AND EXISTS (SELECT 1 FROM unended_certificate c WHERE c.device = d.id AND c.not_after >= :now)
     AND (SELECT c.issuer FROM certificate c WHERE c.device = d.id ORDER BY c.id DESC LIMIT 1) <> :newest
     ORDER BY d.device_id LIMIT :size"""
-# Numbers of CAs that certificates and lists name, and no row has.
-_WITHOUT_CA = """SELECT issuer FROM (SELECT issuer FROM certificate UNION SELECT issuer FROM crl)
+_NAMED = "(SELECT issuer FROM certificate UNION SELECT issuer FROM crl)"  # numbers of CAs in other rows
+_WITHOUT_CA = f"""SELECT issuer FROM {_NAMED}
     WHERE typeof(issuer) = 'integer' AND issuer > 0 AND issuer NOT IN (SELECT id FROM issuer)"""
 _PAGE = 500
 _ISSUERS = "SELECT id, der, not_before, not_after, key_file, created_at, retired_at FROM issuer ORDER BY id DESC"
@@ -156,12 +156,14 @@ def retire_issuer(store: Store, issuer: int, now: datetime) -> None:
 
 
 def has_wrong_numbers(store: Store) -> bool:
-    """Say whether a CA has a row number that no other row can name."""
+    """Say whether a CA has a row number that no other row can name, or none does though CAs are numbered in order."""
     return bool(_wrong_numbers(store))
 
 
 def _wrong_numbers(store: Store) -> list[int]:
-    return [number for number, *_ in store.small(_ISSUERS) if number < 1]
+    numbers = [number for number, *_ in store.small(_ISSUERS)]
+    named = f"SELECT 1 FROM {_NAMED} WHERE issuer = ?"
+    return [one for one in numbers if one < 1 or (one > len(numbers) and store.row(named, (one,)) is None)]
 
 
 def mend_numbers(store: Store) -> list[str]:

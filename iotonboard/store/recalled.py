@@ -6,13 +6,16 @@ So a command that uses such a row holds it against the trail first, however long
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from iotonboard.errors import PolicyError, StateError
 from iotonboard.model import SerialNumber, parse_moment, to_epoch
 from iotonboard.store import audit
 from iotonboard.store.row_seals import TABLES, digest_of
 from iotonboard.store.topics import topic_rule
+from iotonboard.store.values import text
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -37,12 +40,17 @@ class Recalled:
 
 def issued_to(store: Store, device_id: str) -> list[Recalled]:
     """Every certificate that the trail says was issued to a device or broker, oldest first."""
-    query = f"SELECT a.serial, json_extract(a.detail, '$.not_after') FROM audit a WHERE {_ISSUED} ORDER BY a.seq"
-    return store.records(
-        lambda serial, end: Recalled(SerialNumber.from_hex(serial), parse_moment(end) if end else None),
-        query,
-        {"subject": device_id},
-    )
+    query = f"""SELECT a.serial, iif(json_valid(a.detail), json_extract(a.detail, '$.not_after'), NULL) FROM audit a
+        WHERE {_ISSUED} ORDER BY a.seq"""
+    found = []
+    for row in store.rows(query, {"subject": device_id}):
+        with suppress(StateError):  # the check of the trail names a row that cannot be
+            found.append(store.make_record(_recalled, row))
+    return found
+
+
+def _recalled(serial: str, end: str | None) -> Recalled:
+    return Recalled(SerialNumber.from_hex(text(serial)), parse_moment(text(end)) if end else None)
 
 
 def is_recalled(store: Store, device_id: str) -> bool:
@@ -78,7 +86,8 @@ def unlike_trail(store: Store, table: str) -> list[str]:
 
 
 # The newest word on each row: of several, SQLite takes the columns beside max() from the row that has it.
-_SAID = """SELECT j.key, j.value, max(a.seq) FROM audit a, json_each(a.detail, '$.rows.{table}') j
+_SAID = """SELECT j.key, j.value, max(a.seq)
+    FROM audit a, json_each(iif(json_valid(a.detail), a.detail, '{{}}'), '$.rows.{table}') j
     WHERE a.subject = 'rows' AND instr(a.detail, '"{table}":') GROUP BY j.key"""
 
 
@@ -114,8 +123,12 @@ def _put_overlap_back(store: Store, key: str, said: str | None) -> None:
     if said is None:
         store.execute("DELETE FROM overlap WHERE certificate = ?", (key,))
         return
-    told = """SELECT json_extract(a.detail, '$.revoke_after') FROM audit a JOIN device d ON d.device_id = a.subject
-        JOIN certificate c ON c.device = d.id WHERE c.id = ? AND a.serial <> ''"""
-    ends = [None, *(to_epoch(parse_moment(end)) for (end,) in store.rows(told, (key,)) if end)]
+    told = """SELECT iif(json_valid(a.detail), json_extract(a.detail, '$.revoke_after'), NULL)
+        FROM audit a JOIN device d ON d.device_id = a.subject JOIN certificate c ON c.device = d.id
+        WHERE c.id = ? AND a.serial <> ''"""
+    ends: list[int | None] = [None]
+    for (text_of_end,) in store.rows(told, (key,)):
+        with suppress(PolicyError):
+            ends.append(to_epoch(parse_moment(str(text_of_end))))
     for end in (end for end in ends if digest_of((int(key), end)) == said):
         store.execute("INSERT OR REPLACE INTO overlap VALUES (?, ?)", (key, end))

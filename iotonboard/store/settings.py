@@ -52,7 +52,7 @@ def add_seal(store: Store, number: int, settings: str, issuer: int, signature: b
 def has_sealed_before(store: Store) -> bool:
     """Say whether the trail tells of a seal: then one that is not there was taken away. Reads the trail through."""
     query = """SELECT 1 FROM audit WHERE subject = 'settings' AND serial = ''
-        AND json_extract(detail, '$.sealed') IS NOT NULL LIMIT 1"""
+        AND iif(json_valid(detail), json_extract(detail, '$.sealed'), NULL) IS NOT NULL LIMIT 1"""
     return store.row(query) is not None
 
 

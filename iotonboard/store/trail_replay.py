@@ -5,16 +5,14 @@ These are temporary, so SQLite moves them to disk when they grow; the queries of
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from iotonboard.errors import PolicyError
-from iotonboard.model import RevocationReason
+from iotonboard.model import RevocationReason, SerialNumber
 from iotonboard.store import audit, row_seals
 
 if TYPE_CHECKING:
-    from iotonboard.model import SerialNumber
     from iotonboard.store.audit import AuditRow
     from iotonboard.store.store import Store
 
@@ -59,15 +57,15 @@ def fold_trail(store: Store) -> Folded:
     is_sealed, anew, weakened, broken = False, [], [], list[tuple[int, str]]()
     for row in audit.rows(store):
         if row.subject == audit.ROWS and not row.serial:
-            _, detail = store.make_record(_said, ("", row.detail))
+            detail = row.said
             if "checkpoint" in detail and is_sealed:
                 anew.append(row.seq)
             is_sealed = True
             if "repaired" in detail:
                 broken.clear()
-            row_seals.fold(store, row.seq, detail.get("rows", {}), is_repair="repaired" in detail)
+            row_seals.fold(store, row.seq, _digests(detail), is_repair="repaired" in detail)
         elif row.subject == audit.TRAIL and not row.serial:
-            broken.append((row.seq, str(json.loads(row.detail).get("broken_seal"))))
+            broken.append((row.seq, str(row.said.get("broken_seal"))))
         elif row.serial and row.subject != "ca" and not _fold_certificate(store, row):
             weakened.append(row.seq)
     return Folded(is_sealed, tuple(anew), tuple(weakened), tuple(broken))
@@ -75,7 +73,10 @@ def fold_trail(store: Store) -> Folded:
 
 def _fold_certificate(store: Store, row: AuditRow) -> bool:
     """Take over what a row says of a certificate; ``False`` when no command can have done that."""
-    serial, detail = store.make_record(_said, (row.serial, row.detail))
+    try:
+        serial, detail = SerialNumber.from_hex(row.serial).octets, row.said
+    except PolicyError:  # the chain is broken there, which is told of it
+        return True
     store.execute("INSERT OR IGNORE INTO trail (serial, subject) VALUES (?, ?)", (serial, row.subject))
     before = store.row("SELECT revoked FROM trail WHERE serial = ?", (serial,))[0]
     for column in ("fingerprint", "bundle", "revoked", "dated"):
@@ -96,11 +97,10 @@ def _may_follow(before: Any, reason: Any) -> bool:
         return False
 
 
-def _said(serial: str, detail: str) -> tuple[bytes, dict[str, Any]]:
-    found = json.loads(detail)
-    if not isinstance(found, dict):
-        raise TypeError("the detail of a row is no JSON object")
-    return bytes.fromhex(serial).rjust(20, b"\0"), found
+def _digests(detail: dict[str, Any]) -> dict[str, Any]:
+    tables = detail.get("rows")
+    tables = tables if isinstance(tables, dict) else {}
+    return {table: rows for table, rows in tables.items() if isinstance(rows, dict)}
 
 
 def trail_entry(store: Store, serial: SerialNumber) -> TrailEntry | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import shutil
@@ -36,6 +37,7 @@ _VALUES = {
     "long": "printf('%.*c', 300, 'x')",
     "JSON": "'[1]'",
     "half JSON": "'{\"a\":'",
+    "cut": "substr(COLUMN, 1, length(COLUMN) / 2)",
     "of another row": "",
 }
 _WORDS = (
@@ -67,7 +69,8 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> State:
         "register a b held gone old freed other-1 other-2 --set line=3", "topics add a read:x/y", "renew b",
         "revoke held freed --reason certificateHold", "release freed", "revoke gone", "retire old", "deliver a",
         "confirm a", "purge a", "broker issue broker.example", "config set busy_timeout_seconds 3",
-        "config set broker.version 2.0", "ca rollover begin", "register late", "gen-crl",
+        "config set broker.version 2.0", "ca rollover begin", "register late waits", "gen-crl",
+        "topics add b read:x/z", "revoke waits --defer",
     ):  # fmt: skip
         result = call(state, *words.split())
         assert result.exit_code == 0, result
@@ -101,6 +104,8 @@ def _text(octets: bytes) -> str | bytes:
         return octets
 
 
+_EVERY_ROW = {"issuer", "meta", "place", "setting"}
+_TOLD = "SELECT seq, serial, detail FROM audit"
 # What comes from a broker's machine, or once in the life of a plant.
 _WITHOUT_ROWS = {"broker_receipt", "broker_receipt_crl", "compromised_ca", "lost_device", "reenrolment"}
 _WITHOUT_ROWS |= {"trusted_ca", "trusted_crl"}
@@ -119,7 +124,10 @@ def _edits(state: State) -> Iterator[Edit]:
             keys = [name for name, is_key in columns.items() if is_key]
             rows = database.execute(f"SELECT {', '.join(keys)} FROM {table} {spared} ORDER BY 1").fetchall()  # noqa: S608
             assert rows or table in _WITHOUT_ROWS, f"no row in {table}"
-            some = rows if table in ("issuer", "meta", "place", "setting") else [*rows[:1], *rows[1:][-1:]]
+            some = rows if table in _EVERY_ROW else [*rows[:1], *rows[1:][-1:]]
+            if table == "audit":
+                told = {(bool(serial), *json.loads(detail)): (seq,) for seq, serial, detail in database.execute(_TOLD)}
+                some = [*some, *told.values()]
             for row in dict.fromkeys(some):
                 for column in columns:
                     for kind in _VALUES:
@@ -130,7 +138,8 @@ def _apply(state: State, edit: Edit) -> bool:
     """Write the value; ``False`` where the column cannot hold it whatever somebody does."""
     where = " AND ".join(f"{name} IS ?" for name in edit.key)
     key = list(edit.key.values())
-    value = _VALUES[edit.kind] or f"(SELECT {edit.column} FROM {edit.table} WHERE NOT ({where}) LIMIT 1)"  # noqa: S608
+    of_another = f"(SELECT {edit.column} FROM {edit.table} WHERE NOT ({where}) LIMIT 1)"  # noqa: S608
+    value = _VALUES[edit.kind].replace("COLUMN", edit.column) or of_another
     with _database(state) as database:
         try:
             parameters = key if _VALUES[edit.kind] else key * 2

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from iotonboard.health.report.facts import Attribute
 
 _LISTED = 8  # of a list, by name
 _LONGEST = 400  # characters of one value
 
 
-def detail_in_words(detail: str) -> str:
+def detail_in_words(values: Mapping[str, object]) -> str:
     """The detail of a row of the trail: ``name: value`` pairs. What is too long says how much is not shown."""
-    values = json.loads(detail)
     digests = values.get("rows")
     if isinstance(digests, dict):  # by table; nobody reads them
-        return f"seals {several(sum(map(len, digests.values())), 'row')} of the database"
+        count = sum(len(rows) for rows in digests.values() if isinstance(rows, dict))
+        return f"seals {several(count, 'row')} of the database"
     return "; ".join(f"{_name(key)}: {_value(value)}" for key, value in values.items())
 
 
