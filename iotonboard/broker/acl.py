@@ -186,8 +186,7 @@ def _read(text: bytes, version: Version, first_line: int = 1) -> tuple[list[AclP
     problems: list[AclProblem] = []
     rules: list[AclRule] = []
     user: str | None = None
-    cut = text.find(b"\0")
-    for offset, keyword, rest in rule_lines(_readable(text, cut)):
+    for offset, keyword, rest in rule_lines(readable(text, version)):
         number = offset + first_line - 1
         shown = f"{keyword} {rest}".rstrip()
         if keyword == "user":
@@ -204,18 +203,28 @@ def _read(text: bytes, version: Version, first_line: int = 1) -> tuple[list[AclP
             reason, effect = _keyword_problem(keyword), Effect.REFUSED
         if reason:
             problems.append(AclProblem(number, reason, shown, effect))
-    if cut >= 0:
-        line = text.count(b"\n", 0, cut) + first_line
-        reason = "a NUL octet: the broker silently ignores the rest of the file"
+    if (nul := text.find(b"\0")) >= 0:
+        line = text.count(b"\n", 0, nul) + first_line
+        is_cut = _first_nul(text, version) >= 0
+        reason = f"a NUL octet: the broker silently ignores {'the rest of the file' if is_cut else 'the line'}"
         problems.append(AclProblem(line, reason, "", Effect.LOST))
     return problems, rules
 
 
-def _readable(text: bytes, nul: int) -> bytes:
-    """Cut off what a NUL hides from the broker: its own line too, if the file ends with a newline."""
+def readable(text: bytes, version: Version) -> bytes:
+    """What a broker reads of a file: up to a NUL, and without its line, if the file ends with a newline."""
+    nul = _first_nul(text, version)
     if nul < 0:
         return text
     return text[: text.rfind(b"\n", 0, nul) + 1 if text.endswith(b"\n") else nul]
+
+
+def _first_nul(text: bytes, version: Version) -> int:
+    """Where a NUL stands that hides the rest; 2.1 takes a line that begins with one for an empty one."""
+    if version == "2.0":
+        return text.find(b"\0")
+    found = re.search(rb"[^\n\0][^\n\0]*\0", re.sub(rb"(?m)^\0[^\n]*", lambda line: b"\n" * len(line[0]), text))
+    return found.end() - 1 if found else -1
 
 
 def _access_and_topic(rest: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from iotonboard.broker.acl import readable
 from iotonboard.broker.conf_model import BrokerConf, Listener, Option, Place, Plugin, Refused
 from iotonboard.broker.conf_options import ALIASES, LATER, rule_of, to_number
 from iotonboard.broker.conf_whole import contradictions, opens_default
@@ -79,12 +80,10 @@ class _Reader:
     def read(self, path: str, content: bytes, *, is_main: bool) -> None:
         """Read one file; in an included one nothing of what stands above it in the other is known."""
         before, self.current, self.plugin = self.current, self._at_first(), None
-        for number, line in enumerate(content.decode("utf-8", "surrogateescape").split("\n"), 1):
-            text = line.partition("\0")[0]
-            if not text or text[0] in "#\r":
-                continue
-            option, _, rest = text.rstrip("\r").lstrip(" ").partition(" ")
-            if option:
+        text = readable(content, self.version).decode("utf-8", "surrogateescape")
+        for number, line in enumerate(text.split("\n"), 1):
+            option, _, rest = line.partition("\0")[0].rstrip("\r").lstrip(" ").partition(" ")
+            if option and not line.startswith("#"):
                 self._take(option, rest, Place(path, number), is_main=is_main)
         if not is_main:
             self.current, self.plugin = before, None

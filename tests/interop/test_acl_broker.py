@@ -19,7 +19,7 @@ from iotonboard.broker.region import stream_operator_text
 from iotonboard.broker.render import Region, render_region_pattern, render_region_per_device, replace_region
 from iotonboard.broker.topics import parse_topic_rule
 
-from support.broker import free_port, is_ready, wait_for
+from support.broker import free_port, is_ready, release, wait_for
 from support.tools import need
 
 LONG = "x" * 65535
@@ -329,7 +329,7 @@ def expected_verdicts(acl: Acl, username: str | None, client_id: str, topics: tu
 @pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in FILES.items()])
 def test_the_broker_starts_exactly_with_the_files_that_the_parser_takes(broker_with, text: bytes) -> None:
     broker = broker_with(text)
-    refused = [problem for problem in acl_problems(text) if problem.effect is Effect.REFUSED]
+    refused = [problem for problem in acl_problems(text, version=release()) if problem.effect is Effect.REFUSED]
     assert broker.runs is not bool(refused), f"{refused}\n{broker.log}"
 
 
@@ -347,7 +347,7 @@ def test_the_broker_delivers_exactly_what_the_parser_allows(broker_with, usernam
     broker = broker_with(rules)
     client_id = f"c-{username}".replace("+", "-").replace("#", "-").replace("/", "-")
     assert real_verdicts(broker, username, client_id, TOPICS) == expected_verdicts(
-        parse_acl(rules), username, client_id, TOPICS
+        parse_acl(rules, version=release()), username, client_id, TOPICS
     )
 
 
@@ -362,8 +362,8 @@ def test_both_styles_mean_the_same_to_the_broker(broker_with, style: str, name: 
     """``d3`` is denied; the others may connect, and ``d1`` has topics of its own."""
     operator = stream_operator_text([b"user admin\ntopic readwrite #\ntopic readwrite $iot/#\n"])
     rendered = b"".join(replace_region(operator, _region(style)))
-    acl = parse_acl(rendered)
-    plain = parse_acl(b"".join(replace_region(operator, _region("per-device"))))
+    acl = parse_acl(rendered, version=release())
+    plain = parse_acl(b"".join(replace_region(operator, _region("per-device"))), version=release())
     expected = expected_verdicts(acl, name, name, STYLE_TOPICS)
     assert expected == expected_verdicts(plain, name, name, STYLE_TOPICS)
     if name == "d3":

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from support.broker import release
 from support.listeners import Listeners
 from support.program import run_cli
 from support.situations import Making, Situation
@@ -49,7 +50,7 @@ def ask_broker(listeners: Listeners, situations: Mapping[str, Situation], folder
 def ask_verify(listeners: Listeners, title: str, cert: Path) -> dict[str, Any]:
     place = listeners.place(title)
     words = ("--acl", listeners.acl, "--crl", place / "crl.pem", "--ca", place / "ca.crt", "--cert", cert)
-    return run_cli("verify", *words, "--json", expect=(0, 9)).json
+    return run_cli("verify", *words, "--broker", f"mosquitto-{release()}", "--json", expect=(0, 9)).json
 
 
 def test_there_are_two_hundred_of_them() -> None:

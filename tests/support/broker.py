@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from iotonboard.broker.acl import Version
 
 from support.clock import fake_clock
 from support.program import State
@@ -44,6 +46,13 @@ def free_port() -> int:
 def is_ready(log: str) -> bool:
     """Whether a log has the line behind which signals and sockets are ready; 2.1 says before whom it runs as."""
     return re.search(r"mosquitto version \S+ running", log) is not None
+
+
+@functools.cache
+def release() -> Version:
+    """The release of the broker that the tests run: the one that ``MOSQUITTO`` names, or the system's."""
+    said = subprocess.run([need("mosquitto"), "-h"], capture_output=True, text=True, check=False).stdout
+    return "2.1" if "mosquitto version 2.1" in said else "2.0"
 
 
 class Broker:
