@@ -46,18 +46,18 @@ def expiring(
     With --crl, --ca or --cert it watches those files alone, on a broker's machine, where there is no state.
     """
     from iotonboard.commands.expiring import find_expiring, find_in_files
-    from iotonboard.health.expiry import render_ics, render_prometheus
+    from iotonboard.health.expiry import render_prometheus
 
     if sum((session.json, as_csv, ics == "-", prometheus == "-")) > 1:
         raise UsageError("stdout takes one form", hint="choose one of --json, --csv, --ics - and --prometheus -")
-    files = {"ics": None if ics == "-" else ics, "prometheus": None if prometheus == "-" else prometheus}
+    files = {"ics": ics, "prometheus": None if prometheus == "-" else prometheus}
     if crl or ca or cert:
         found = find_in_files({"crl": crl or (), "ca": ca or (), "cert": cert or ()}, within, clock(), **files)
     else:
         with session.open_state() as state:
             found = find_expiring(state, within, **files)
     if ics == "-":
-        sys.stdout.write(render_ics(found.due, found.at))
+        sys.stdout.write(found.calendar())
     elif prometheus == "-":
         sys.stdout.write(render_prometheus(found.due, found.standing))
     else:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.file_ends import BrokerMachine, ends_in_files
 from iotonboard.files import PUBLIC, write_atomic
-from iotonboard.health.expiry import Expiring, render_ics, render_prometheus
+from iotonboard.health.calendar import days_named, render_ics
+from iotonboard.health.expiry import REMEDIES, Expiring, render_prometheus
+from iotonboard.reading import read_file
 from iotonboard.state.setting_table import SETTINGS
 from iotonboard.state.trust import recorded_trust
 from iotonboard.store.certificates import broker_certificates, broker_hosts
 from iotonboard.store.crls import crl_generation
 from iotonboard.store.device_search import DeviceFilter, find_devices
-from iotonboard.store.issuers import current_issuers, valid_devices
+from iotonboard.store.issuers import all_issuers, current_issuers, valid_devices
+from iotonboard.store.statistics import days_of_ends
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,11 +31,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What is due, and all CAs, CRLs and brokers be they due or not, as it is ``at`` a time."""
+    """What is due, and all CAs, CRLs and brokers be they due or not, as it is ``at`` a time.
+
+    ``window`` is the longest time by which something is due. ``owner`` tells the calendars of one state, or of a
+    broker's files, from others. ``replaced`` are days on which something was to end that was replaced or revoked.
+    """
 
     due: tuple[Expiring, ...]
     standing: tuple[Expiring, ...]
     at: datetime
+    window: timedelta
+    owner: str
+    replaced: frozenset[date] = frozenset()
+
+    def calendar(self, before: str = "") -> str:
+        """The calendar (RFC 5545), which cancels what the one ``before`` it names and is not so any more."""
+        ending = {item.not_after.date() for item in (*self.due, *self.standing)}
+        begin, end = (self.at - self.window).date(), (self.at + self.window).date()
+        known = days_named(before, self.owner)
+        named = {day: known.get(day, 0) for day in (*known, *self.replaced) if begin <= day <= end or day in ending}
+        due = {item.not_after.date() for item in self.due}
+        earlier = {day: sequence for day, sequence in named.items() if day in due or day not in ending}
+        return render_ics(self.due, earlier, self.at, self.owner)
 
 
 def find_expiring(
@@ -39,7 +61,7 @@ def find_expiring(
     """What expires within ``within_days``, or within the days that are configured for its kind.
 
     A device counts when its last valid certificate goes, or went as many days ago at most; one that was
-    renewed does not. ``ics`` and ``prometheus`` name files that take a calendar and metrics.
+    renewed does not. ``ics`` and ``prometheus`` name files that take a calendar and metrics; ``ics`` may be ``-``.
 
     Raises:
         BusyError: the disk refuses.
@@ -50,7 +72,11 @@ def find_expiring(
 
     now, standing = state.clock(), tuple(_standing(state))
     due = (*_due(standing, days, now), *_due_devices(state, days("device"), now))
-    return _written(Result(due, standing, now), ics, prometheus)
+    windows = {kind: timedelta(days=days(kind)) for kind in REMEDIES}
+    owner, replaced = all_issuers(state.store)[0].fingerprint[:16], frozenset[date]()
+    if ics is not None:
+        replaced = frozenset(days_of_ends(state.store, now, windows))
+    return _written(Result(due, standing, now, max(windows.values()), owner, replaced), ics, prometheus)
 
 
 def find_in_files(
@@ -77,12 +103,15 @@ def find_in_files(
         Expiring(one.kind, one.name, one.key, one.not_after, one.holder, place="on the workstation")
         for one in ends_in_files(BrokerMachine(**files))
     )
-    return _written(Result(tuple(_due(standing, days, now)), standing, now), ics, prometheus)
+    window = timedelta(days=max(map(days, REMEDIES)))
+    owner = sha256("\n".join(sorted(item.holder for item in standing)).encode()).hexdigest()[:16]
+    return _written(Result(tuple(_due(standing, days, now)), standing, now, window, owner), ics, prometheus)
 
 
 def _written(found: Result, ics: str | None, prometheus: str | None) -> Result:
-    if ics is not None:
-        write_atomic(ics, render_ics(found.due, found.at).encode("utf-8"), PUBLIC)
+    if ics is not None and ics != "-":
+        before = read_file(ics).decode("utf-8", "replace") if os.path.isfile(ics) else ""
+        write_atomic(ics, found.calendar(before).encode("utf-8"), PUBLIC)
     if prometheus is not None:
         write_atomic(prometheus, render_prometheus(found.due, found.standing).encode("utf-8"), PUBLIC)
     return found

@@ -1,4 +1,4 @@
-"""What will expire, as a calendar (RFC 5545) and as metrics for a Prometheus node exporter. Pure text."""
+"""What will expire, and metrics of it for a Prometheus node exporter. Pure text."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-_LONGEST_LINE = 75  # octets, without the line break (RFC 5545 3.1)
-_TITLES = {"device": "device ", "broker": "broker ", "ca": "CA ", "crl": ""}
 REMEDIES = {
     "device": "iotonboard renew --expiring-within DAYS",
     "broker": "iotonboard broker issue {name}",
@@ -41,39 +39,6 @@ class Expiring:
         """What to type, and where."""
         typed = self.otherwise or REMEDIES[self.kind].format(name=self.name)
         return (f"{self.place}: " if self.place else "") + typed
-
-
-def render_ics(items: Iterable[Expiring], now: datetime) -> str:
-    """One event for each item, at the moment when it expires; a later calendar moves the events of an earlier one."""
-    lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//iotonboard//expiring//EN"]
-    for item in items:
-        lines += [
-            "BEGIN:VEVENT",
-            f"UID:{item.kind}-{item.holder}@iotonboard",
-            f"DTSTAMP:{now:%Y%m%dT%H%M%SZ}",
-            f"DTSTART:{item.not_after:%Y%m%dT%H%M%SZ}",
-            f"SUMMARY:{_escaped(f'{_TITLES[item.kind]}{item.name} expires')}",
-            f"DESCRIPTION:{_escaped(f'{item.key}: {item.remedy}')}",
-            "TRANSP:TRANSPARENT",
-            "END:VEVENT",
-        ]
-    return "".join(_folded(line) for line in [*lines, "END:VCALENDAR"])
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,").replace("\n", "\\n")
-
-
-def _folded(line: str) -> str:
-    """A content line in pieces of at most 75 octets; what goes on begins with a blank."""
-    octets, pieces = line.encode("utf-8"), []
-    while len(octets) > _LONGEST_LINE:
-        cut = _LONGEST_LINE
-        while octets[cut] & 0xC0 == 0x80:
-            cut -= 1
-        pieces.append(octets[:cut])
-        octets = b" " + octets[cut:]
-    return b"\r\n".join([*pieces, octets]).decode("utf-8") + "\r\n"
 
 
 def render_prometheus(due: Iterable[Expiring], standing: Iterable[Expiring]) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iotonboard.model import to_epoch
+from iotonboard.model import from_epoch, to_epoch
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Mapping
+    from datetime import date, datetime, timedelta
 
     from iotonboard.store.store import Store
 
@@ -26,6 +27,20 @@ def expiring_by_month(store: Store, begin: datetime, end: datetime) -> dict[str,
     """How many certificates expire that nobody renewed or revoked, by month as above."""
     not_renewed = "unrevoked_certificate c WHERE NOT EXISTS (SELECT 1 FROM overlap o WHERE o.certificate = c.id)"
     return _by_month(store, "not_after", not_renewed, begin, end)
+
+
+def days_of_ends(store: Store, now: datetime, windows: Mapping[str, timedelta]) -> set[date]:
+    """The days (UTC) on which a certificate or CRL ends, replaced and revoked ones among them.
+
+    Up to as long after ``now`` as ``windows`` says of each kind; of devices as long before too.
+    """
+    query = """SELECT not_after / 86400 FROM certificate WHERE device IS NOT NULL AND not_after BETWEEN ? AND ?
+        UNION SELECT not_after / 86400 FROM certificate WHERE device IS NULL AND not_after BETWEEN ? AND ?
+        UNION SELECT next_update / 86400 FROM crl WHERE next_update BETWEEN ? AND ?"""
+    spans = [(now - windows["device"], now + windows["device"])]
+    spans += [(now, now + windows[kind]) for kind in ("broker", "crl")]
+    values = tuple(to_epoch(moment) for span in spans for moment in span)
+    return set(store.records(lambda day: from_epoch(day * 86400).date(), query, values))
 
 
 def _by_month(store: Store, column: str, rows: str, begin: datetime, end: datetime) -> dict[str, int]:
