@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from iotonboard.broker.mqtt_text import is_malformed
+
 if TYPE_CHECKING:
     from iotonboard.broker.acl import Version
 
@@ -214,7 +216,7 @@ class Rule:
             return f"{value!r} is no time such as 14d"
         if self.kind == "topic" and re.search("[+#]", value):
             return "has a wildcard"
-        return "is not UTF-8, or has control characters" if self.kind in _TEXTS and _is_malformed(value) else ""
+        return "is not UTF-8, or has control characters" if self.kind in _TEXTS and is_malformed(value) else ""
 
     def _number_objection(self, value: str, version: Version) -> str:
         number = to_number(value, version)
@@ -262,11 +264,3 @@ def to_number(value: str, version: Version) -> int | None:
 def _first_word(rest: str) -> str:
     """Up to the next blank; a tab is none."""
     return next((word for word in rest.split(" ") if word), "")
-
-
-def _is_malformed(value: str) -> bool:
-    """Say whether a text is none for MQTT (``mosquitto_validate_utf8``)."""
-    return any(
-        ord(one) < 0x20 or 0x7F <= ord(one) <= 0x9F or 0xD800 <= ord(one) <= 0xDFFF or ord(one) & 0xFFFE == 0xFFFE
-        for one in value
-    )

@@ -93,7 +93,8 @@ def judge_handshakes(files: TrustFiles, clients: Sequence[Client], at: datetime,
     else:
         counting = []
     verdicts = [
-        _verdict(client, answer, counting, at) for client, answer in zip(clients, answers[len(probes) :], strict=True)
+        _verdict(client, answer, counting, at, version)
+        for client, answer in zip(clients, answers[len(probes) :], strict=True)
     ]
     return Handshakes(tuple(problems), tuple(verdicts), has_list)
 
@@ -130,7 +131,9 @@ def _unread(files: TrustFiles, version: Version, *, has_cas: bool, has_list: boo
     return problems
 
 
-def _verdict(sent: Client, findings: Sequence[Finding], lists: Sequence[ListView], at: datetime) -> Verdict:
+def _verdict(
+    sent: Client, findings: Sequence[Finding], lists: Sequence[ListView], at: datetime, version: Version
+) -> Verdict:
     """OpenSSL's answer, and beside it what TLS and Mosquitto ask of a client."""
     if sum(map(len, sent)) > _MOST_OCTETS:
         reason = f"its certificates have more than the {_MOST_OCTETS} octets that a broker takes"
@@ -145,7 +148,7 @@ def _verdict(sent: Client, findings: Sequence[Finding], lists: Sequence[ListView
     if not client.has_tls_key:
         reason = "its key is of a kind that brokers do not take: P-256, P-384, P-521, RSA or Ed25519 are taken"
         return Verdict(accepted=False, cause=Cause.WRONG_CURVE, reason=reason)
-    if client.user_name is None:
+    if client.user_name is None or (version == "2.1" and client.has_odd_name):
         reason = "its certificate has no common name that can be the user name"
         return Verdict(accepted=False, cause=Cause.NO_COMMON_NAME, reason=reason)
     return Verdict(accepted=True, cause=Cause.OK, reason=f"accepted as {client.user_name!r}")

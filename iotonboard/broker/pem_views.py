@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
+from iotonboard.broker.mqtt_text import is_malformed
 from iotonboard.errors import PolicyError
 from iotonboard.pki import der
 from iotonboard.pki.parse_errors import UNREADABLE
@@ -65,7 +66,7 @@ class ClientView:
 
     ``user_name`` is the first commonName; ``None`` where Mosquitto takes none from it. ``has_tls_key`` is false for
     a key that no broker takes in a handshake. ``is_ca`` is what its basicConstraints say. ``issuer`` is a name to
-    compare (``name_key``).
+    compare (``name_key``). ``has_odd_name``: the name is no text for MQTT, which 2.1 asks for and 2.0 does not.
     """
 
     user_name: str | None
@@ -73,6 +74,7 @@ class ClientView:
     issuer: NameKey
     has_tls_key: bool
     is_ca: bool
+    has_odd_name: bool = False
 
 
 def view_client(certificate_der: bytes) -> ClientView | None:
@@ -92,23 +94,25 @@ def _view_client(octets: bytes) -> ClientView:
     fields = der.children(octets, tbs)
     serial, _, issuer, _, subject, key, *rest = fields[1:] if fields[0].tag == _VERSION else fields
     extensions = next((one for one in rest if one.tag == _EXTENSIONS), None)
+    name = _name_octets(octets, subject)
     return ClientView(
-        _user_name(octets, subject),
+        None if name is None else name.decode("utf-8", "backslashreplace"),
         int.from_bytes(octets[serial.begin : serial.end], signed=True),
         name_key(octets[issuer.start : issuer.end]),
         _has_tls_key(octets, key),
         extensions is not None and _is_ca(octets, extensions),
+        name is not None and is_malformed(name.decode("utf-8", "surrogateescape")),
     )
 
 
-def _user_name(octets: bytes, subject: der.Element) -> str | None:
+def _name_octets(octets: bytes, subject: der.Element) -> bytes | None:
     """The first commonName, of whatever string type; Mosquitto refuses one with a NUL in it."""
     for step in der.children(octets, subject):
         for attribute in der.children(octets, step):
             identifier, value = der.children(octets, attribute)
             if octets[identifier.start : identifier.end] == _COMMON_NAME:
                 name = octets[value.begin : value.end]
-                return None if b"\0" in name else name.decode("utf-8", "backslashreplace")
+                return None if b"\0" in name else name
     return None
 
 
