@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from iotonboard.cli import output
-from iotonboard.cli.options import CsvOption
+from iotonboard.cli.options import CsvOption, ExcelOption
 from iotonboard.cli.session import Session, group, verb
 from iotonboard.cli.settings_problems import in_words
+from iotonboard.cli.spreadsheet import check_form, write_csv
 from iotonboard.cli.trail_words import trail_table
 from iotonboard.errors import UsageError
 from iotonboard.model import rfc3339
@@ -41,12 +40,12 @@ def show(
         bool, typer.Option("--unsealed", help="Only rows added without the passphrase since the CA signed the trail.")
     ] = False,
     as_csv: CsvOption = False,
+    excel: ExcelOption = False,
 ) -> int | None:
     """Show who changed what, oldest first: the newest 20 rows, or all that a filter finds."""
     from iotonboard.commands.audit_show import Filter, last_row, select_rows
 
-    if as_csv and session.json:
-        raise UsageError("--csv and --json exclude each other", hint="choose one of them")
+    in_csv = check_form(in_json=session.json, as_csv=as_csv, for_excel=excel)
     chosen = Filter(subject, command, _parse_time(since), _parse_time(until), unsealed)
     is_short = not everything and last is None and chosen == Filter()
     with session.open_state() as state:
@@ -54,10 +53,8 @@ def show(
         if session.json:
             for row in rows:
                 output.write_json("audit show", _values(row))
-        elif as_csv:
-            writer = csv.writer(sys.stdout, lineterminator="\n")
-            writer.writerow(_COLUMNS)
-            writer.writerows([output.cell(text) for text in _texts(row)] for row in rows)
+        elif in_csv:
+            write_csv(_COLUMNS, map(_texts, rows), for_excel=excel)
         elif output.is_for_people():
             columns, texts = trail_table(rows, full=full)
             output.write_table(columns, texts, empty="no such rows", is_long=not is_short)

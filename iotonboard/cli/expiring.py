@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from iotonboard.cli import output
-from iotonboard.cli.options import CsvOption
+from iotonboard.cli.options import CsvOption, ExcelOption
 from iotonboard.cli.session import Session, clock, verb
+from iotonboard.cli.spreadsheet import check_form, write_csv
 from iotonboard.errors import UsageError
 from iotonboard.model import rfc3339
 
@@ -29,6 +29,7 @@ def expiring(
         int | None, typer.Option("--within", min=0, max=36500, metavar="DAYS", help="Instead of the configured days.")
     ] = None,
     as_csv: CsvOption = False,
+    excel: ExcelOption = False,
     ics: Annotated[str | None, typer.Option("--ics", metavar="FILE", help="Write a calendar; '-' is stdout.")] = None,
     prometheus: Annotated[
         str | None, typer.Option("--prometheus", metavar="FILE", help="Write metrics; '-' is stdout.")
@@ -48,7 +49,8 @@ def expiring(
     from iotonboard.commands.expiring import find_expiring, find_in_files
     from iotonboard.health.expiry import render_prometheus
 
-    if sum((session.json, as_csv, ics == "-", prometheus == "-")) > 1:
+    in_csv = check_form(in_json=session.json, as_csv=as_csv, for_excel=excel)
+    if sum((session.json, in_csv, ics == "-", prometheus == "-")) > 1:
         raise UsageError("stdout takes one form", hint="choose one of --json, --csv, --ics - and --prometheus -")
     files = {"ics": ics, "prometheus": None if prometheus == "-" else prometheus}
     if crl or ca or cert:
@@ -61,20 +63,18 @@ def expiring(
     elif prometheus == "-":
         sys.stdout.write(render_prometheus(found.due, found.standing))
     else:
-        _print(session, found.due, as_csv=as_csv)
+        _print(session, found.due, in_csv=in_csv, for_excel=excel)
     return 9 if found.due else None
 
 
-def _print(session: Session, due: Sequence[Expiring], *, as_csv: bool) -> None:
+def _print(session: Session, due: Sequence[Expiring], *, in_csv: bool, for_excel: bool) -> None:
     rows = [(item.kind, item.name, rfc3339(item.not_after), item.key) for item in due]
     columns = ("kind", "name", "not_after", "key")
     if session.json:
         for row in rows:
             output.write_json("expiring", dict(zip(columns, row, strict=True)))
-    elif as_csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([output.cell(value) for value in row] for row in rows)
+    elif in_csv:
+        write_csv(columns, rows, for_excel=for_excel)
     else:
         output.write_table([column.replace("_", " ").upper() for column in columns], rows, empty="nothing is due")
         for remedy in dict.fromkeys(item.remedy for item in due):

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from iotonboard.cli import output
-from iotonboard.cli.options import CertificateFilesOption, CsvOption, NamedDevicesArgument
+from iotonboard.cli.options import CertificateFilesOption, CsvOption, ExcelOption, NamedDevicesArgument
 from iotonboard.cli.session import Session, verb
+from iotonboard.cli.spreadsheet import check_form, write_csv
 from iotonboard.cli.targets import meant_ids
 from iotonboard.cli.values import device_values
 from iotonboard.errors import UsageError
 from iotonboard.model import rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from iotonboard.commands.list import Listed
 
 app = typer.Typer()
@@ -46,6 +43,7 @@ def list_devices(
     ] = False,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most N devices.")] = None,
     as_csv: CsvOption = False,
+    excel: ExcelOption = False,
     certificates: CertificateFilesOption = None,
 ) -> int | None:
     """List devices in the order of their ids, or those that are named, in the order of their names."""
@@ -55,8 +53,7 @@ def list_devices(
 
     if old_ca and (status or expiring_within is not None or attributes):
         raise UsageError("--old-ca goes with no other filter", hint="leave the others out")
-    if as_csv and session.json:
-        raise UsageError("--csv and --json exclude each other", hint="choose one of them")
+    in_csv = check_form(in_json=session.json, as_csv=as_csv, for_excel=excel)
     if (ids or certificates) and (old_ca or status or expiring_within is not None or attributes):
         raise UsageError("devices that are named go with no filter", hint="leave the one or the other out")
     pairs = tuple(parse_attribute(text) for text in attributes or ())
@@ -66,8 +63,9 @@ def list_devices(
         if session.json:
             for one in found:
                 output.write_json("list", device_values(one.device, one.status))
-        elif as_csv:
-            _write_csv(found)
+        elif in_csv:
+            columns = ("device_id", "status", "not_after", "name", "attributes")
+            write_csv(columns, map(_csv_columns, found), for_excel=excel)
         else:
             output.write_table(("DEVICE", "STATUS", "NOT AFTER", "NAME"), map(_columns, found), empty="no such devices")
     return None
@@ -79,9 +77,5 @@ def _columns(one: Listed) -> tuple[str, str, str, str]:
     return device.device_id, one.status, not_after, device.name
 
 
-def _write_csv(found: Iterable[Listed]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(("device_id", "status", "not_after", "name", "attributes"))
-    for one in found:
-        attributes = " ".join(f"{key}={value}" for key, value in one.device.attributes.items())
-        writer.writerow([output.cell(value) for value in (*_columns(one), attributes)])
+def _csv_columns(one: Listed) -> tuple[str, ...]:
+    return *_columns(one), " ".join(f"{key}={value}" for key, value in one.device.attributes.items())

@@ -69,6 +69,7 @@ WeakOption = Annotated[bool, typer.Option("--weak", help="Take a short or common
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask on a terminal.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+ExcelOption = Annotated[bool, typer.Option("--excel", help="Print CSV as Excel wants it.")]
 ReloadOption = Annotated[
     bool, typer.Option("--reload", help="Make the broker read it, as 'broker.reload' says, and check the outcome.")
 ]
