@@ -26,6 +26,7 @@ MAX_LINE_OCTETS = 1 << 20
 _BLOCK = 1 << 16
 _MARK = "\ufeff"
 _QUOTED = re.compile(rb'"[^"]*"')
+_LINE_END_OF_TEXT = re.compile(r"[\r\n]")
 _LINE_END = re.compile(rb"\r+\n|[\r\n]")
 
 
@@ -129,13 +130,21 @@ def _read(file: BinaryIO) -> bytes:
 
 
 def _encoding_of(octets: bytes) -> str:
-    """A kind of UTF-16, or nothing. Without a mark it is certain where every other octet of the first line is zero."""
+    """A kind of UTF-16, or nothing. Without a mark it is certain where only one of the two makes a line of text."""
     for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
         if octets.startswith(mark):
             return encoding
-    for zeros, encoding, end in ((1, "utf-16-le", b"\n\0"), (0, "utf-16-be", b"\0\n")):
-        line = octets.partition(end)[0]
-        line = line[: len(line) // 2 * 2]
-        if line and not any(line[zeros::2]) and all(line[1 - zeros :: 2]):
-            return encoding
-    return ""
+    found = [encoding for encoding in ("utf-16-le", "utf-16-be") if b"\0" in octets and _begins_text(octets, encoding)]
+    return found[0] if len(found) == 1 else ""
+
+
+def _begins_text(octets: bytes, encoding: str) -> bool:
+    """Say whether this is a line of text with its end, or letters of Latin-1 alone."""
+    try:
+        text = codecs.getincrementaldecoder(encoding)("surrogatepass").decode(octets)
+    except UnicodeDecodeError:
+        return False
+    line = _LINE_END_OF_TEXT.split(text, maxsplit=1)[0]
+    if len(line) == len(text):
+        return bool(line) and all("\0" < letter < "\u0100" for letter in line)
+    return line.replace("\t", "").isprintable() and any(letter.isascii() for letter in line)

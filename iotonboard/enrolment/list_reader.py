@@ -105,7 +105,8 @@ def _entries(
     if first.text.startswith(_SPREADSHEET):
         raise PolicyError("this is a spreadsheet and no CSV", hint=SAVE_AS)
     if first.problem:
-        raise PolicyError(first.problem, hint=SAVE_AS)
+        is_wide = "\0" in first.text
+        raise PolicyError(f"{first.problem}{', as UTF-16 without its mark does' if is_wide else ''}", hint=SAVE_AS)
     if first.text.lstrip().startswith("["):
         raise PolicyError("this is a JSON array", hint="write one object a line, without commas between: jq -c '.[]'")
     if first.text.lstrip().startswith("{"):

@@ -42,8 +42,14 @@ class Row:
 
 
 def clean(value: str) -> str:
-    """A value without the blanks and invisible marks around it; blanks that break no line are blanks."""
-    return value.strip() if value.isascii() else value.translate(_BLANKS).strip(_ENDS)
+    """A value without the blanks and invisible marks around it; blanks that break no line are blanks.
+
+    ``="0012"`` is how a value is kept a text in spreadsheets: ``0012``.
+    """
+    value = value.strip() if value.isascii() else value.translate(_BLANKS).strip(_ENDS)
+    if value.startswith('="') and value.endswith('"') and value.count('"') == 2:
+        return clean(value[2:-1])
+    return value
 
 
 def split_rows(

@@ -68,6 +68,43 @@ def test_a_line_without_end_says_that_nothing_behind_it_was_read(reader: Reader)
     assert "nothing behind it was read" in str(problem)
 
 
+@READERS
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "text",
+    ["device_id,Имя\npress-1,Пресс\n", "id;Ā\r\npress-1;二\r\n", "🔩\tid\rx\tpress-1\r", "press-1\n", "press-1"],
+)
+def test_utf_16_without_a_mark_whatever_letters_it_has(reader: Reader, encoding: str, text: str) -> None:
+    assert [name for name, _ in rows(reader, text.encode(encoding))] == ["press-1"]
+
+
+@READERS
+def test_what_no_kind_of_utf_16_makes_text_of_is_told_so(reader: Reader) -> None:
+    for octets in (b"a\0b\n", "ĀĀ,ĀĀ".encode("utf-16-le")):
+        with pytest.raises(PolicyError, match="holds a NUL, as UTF-16 without its mark does"):
+            rows(reader, octets)
+
+
+# -- values that spreadsheets keep as text ---------------------------------------------------------------------------
+
+
+@READERS
+@pytest.mark.parametrize(
+    "text",
+    ['device_id,name\n="0012",="x y"\n', '="device_id";x\n"=""0012""";y\n', '="0012"\n', 'id\n=" 0012 "\n'],
+)
+def test_a_number_that_is_kept_as_text(reader: Reader, text: str) -> None:
+    assert [name for name, _ in rows(reader, text)] == ["0012"]
+
+
+def test_other_formulas_are_no_ids() -> None:
+    assert rows(read_devices, 'id,x\n=0012,1\n="00"&"12",1\n="00,12",1\n') == [
+        ("'=0012' is not a device id", 2),
+        ('\'="00"&"12"\' is not a device id', 3),
+        ("3 values for 2 columns", 4),
+    ]
+
+
 # -- lists that were put together ------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ in the process that was forked for the call, which never goes back.
 from __future__ import annotations
 
 import _multiprocessing
+import codecs
 import errno
 import os
 import signal
@@ -145,8 +146,9 @@ def become_nobody() -> None:
 
 def become(user: int) -> None:
     """Go on as another user, by number; only root can. Python itself may lie where only root can read."""
-    for name in ("ctypes", "tomllib"):
+    for name in ("_strptime", "ctypes", "importlib.readers", "tomllib"):
         _ = import_module(name).__doc__  # which loads what waits for its first use
+    codecs.lookup("cp437")  # of the names in a ZIP
     os.setgroups([])
     os.setgid(user)
     os.setuid(user)
