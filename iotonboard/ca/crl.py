@@ -38,6 +38,7 @@ from iotonboard.store.crls import (
     last_listed_crl,
     newest_generation,
     newest_of_issuer,
+    note_generation,
     orphaned_number,
     thin_crls,
 )
@@ -87,6 +88,8 @@ def sign_crls(
         detail = {"crl_number": row.number, "revoked": row.revoked, "next_update": rfc3339(row.next_update)}
         state.record(now, "crl", detail=detail)
         note_listed(state.store, row.issuer, row.number)  # of a calendar the first, which all others have
+    ends = [max(row.next_update for row in signed if row.issuer == ca.row) for ca in authority.signing]
+    note_generation(state.store, generation, min(ends))
     state.store.set_meta("unlisted_revocations", 0)
     set_crl_due(state.store, is_due=False)
     thin_crls(state.store, max(state.config["generations_kept"], 1))

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
+from iotonboard.errors import IotOnboardError
+from iotonboard.model import rfc3339
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from iotonboard.state.state import State
+    from iotonboard.store.store import Store
 
 
 def finish_earlier_calls(state: State, now: datetime) -> None:
@@ -22,3 +28,36 @@ def finish_earlier_calls(state: State, now: datetime) -> None:
         from iotonboard.state.erasure import finish_erasures
 
         finish_erasures(state)
+
+
+@contextlib.contextmanager
+def plant_watched(command: str, store: Store, now: datetime, tell: Callable[[str], object]) -> Iterator[None]:
+    """Behind the block, tell what keeps the plant down, where it did so before and does still."""
+    before = _plant_line(store, now) if command != "health" else ""  # which says it by itself
+    try:
+        yield
+    finally:
+        if before and _plant_line(store, now) == before:
+            tell(f"warning: {before}")
+
+
+def _plant_line(store: Store, now: datetime) -> str:
+    """What keeps devices or revocations from working until somebody does something; empty where nothing does.
+
+    From single values alone, which every command has read; ``health`` looks closer.
+    """
+    ends, number = store.moment("crl_ends"), store.number
+    if ends is None:  # a state of an earlier version, until its next CRL
+        from iotonboard.store.crls import end_of_lists
+
+        with contextlib.suppress(IotOnboardError):  # a damaged row, which stops no command here
+            ends = end_of_lists(store)
+    if ends is not None and ends < now:
+        return f"the CRL ended on {rfc3339(ends)}: brokers refuse every device; type: iotonboard gen-crl"
+    if number("unlisted_revocations"):
+        return "not every revocation or release is on a CRL; type: iotonboard gen-crl"
+    if (number("crl_published") or 0) < (number("crl_generation") or 0):
+        return "the newest CRL is not published; type: iotonboard sync-acl"
+    if (number("acl_published") or 0) < (number("acl_changes") or 0):
+        return "the newest ACL is not published; type: iotonboard sync-acl"
+    return ""

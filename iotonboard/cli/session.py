@@ -18,10 +18,16 @@ import typer
 from iotonboard.cli import output
 from iotonboard.cli.general_options import COMMON, DEFAULT_STATE, OF_A_STATE
 from iotonboard.cli.help_command import HelpfulGroup, VerbCommand
-from iotonboard.cli.left_over import finish_earlier_calls
+from iotonboard.cli.left_over import finish_earlier_calls, plant_watched
 from iotonboard.cli.person import confirm, host, mode_to_give, operator
 from iotonboard.cli.process import take_environment
-from iotonboard.cli.settings_problems import database_lines, problem_lines, refuse_problems, trust_of, unsealed_lines
+from iotonboard.cli.settings_problems import (
+    database_lines,
+    problem_lines,
+    refuse_problems,
+    trust_of,
+    unsealed_lines,
+)
 from iotonboard.errors import IotOnboardError, UnpublishedError
 from iotonboard.model import Caller
 
@@ -92,7 +98,8 @@ class Session:
             trusted = self._tell_if_disputed(state).trusted
             if not is_urgent:
                 finish_earlier_calls(state, trusted)
-            yield state
+            with plant_watched(self.command, state.store, trusted, self.message):
+                yield state
             if is_urgent:
                 with contextlib.suppress(IotOnboardError):  # what this call did is told; the next one tries it again
                     finish_earlier_calls(state, trusted)

@@ -128,6 +128,19 @@ def add_crl(store: Store, row: CrlRow) -> None:
         note_crl(store, sha256(row.der).digest(), row.issuer, row.number)
 
 
+def note_generation(store: Store, number: int, ends: datetime) -> None:
+    """Note the newest generation, and when the first CA is without a list, as single values: each command looks."""
+    store.set_meta("crl_generation", number)
+    store.set_meta("crl_ends", to_epoch(ends))
+
+
+def end_of_lists(store: Store) -> datetime | None:
+    """When the first CA of the newest generation is without a list; ``None`` before the first one."""
+    query = f"SELECT min(ends) FROM (SELECT max(next_update) AS ends FROM crl WHERE {_OF_NEWEST} GROUP BY issuer)"
+    row = store.row(query)
+    return None if row is None or not isinstance(row[0], int) else from_epoch(row[0])
+
+
 def note_crl(store: Store, digest: bytes, issuer: int, number: int) -> None:
     """Remember a CRL by the SHA-256 of its octets: one that was signed here, or was taken up."""
     statement = "INSERT OR IGNORE INTO known_crl (sha256, issuer, number) VALUES (?, ?, ?)"
