@@ -26,6 +26,7 @@ from iotonboard.walking import no_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from iotonboard.ca.authority import Authority
     from iotonboard.delivery.formats.output import OutputFile
@@ -164,10 +165,11 @@ def current_certificate(state: State, device_id: str) -> CertificateRecord:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """Where a device's credentials went, and the password that opens them if there is one."""
+    """Where a device's credentials went, when the last of their certificates ends, and what opens them if anything."""
 
     device_id: str
     path: str
+    last_end: datetime
     password: str | None = field(default=None, repr=False)
 
 
@@ -194,7 +196,9 @@ def write_credentials(
     targets = _prepare_targets(files, path, is_folder=not chosen.single_file, force=force)
     record_export(state, device_id, format_name, os.path.abspath(path))
     _write_all(targets, force=force)
-    return Exported(device_id, path, password if chosen.needs_password else None)
+    ends = [current_certificate(state, device_id).validity.not_after]
+    ends += (certificate_facts(anchor).validity.not_after for anchor in authority.anchors)
+    return Exported(device_id, path, max(ends), password if chosen.needs_password else None)
 
 
 def _write_all(targets: Iterable[tuple[str, OutputFile]], *, force: bool) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iotonboard.cli import output
+from iotonboard.cli.limits import tell_32_bits, tell_browsers
 from iotonboard.cli.options import ReasonOption, ReloadOption, ValidityOption
 from iotonboard.cli.session import Session, group, verb
 from iotonboard.cli.values import certificate_status, certificate_values
@@ -109,6 +110,8 @@ def _print_issued(session: Session, result: Result) -> None:
         session.message(change)
     if result.settings:
         session.message(f"set, so that what is published reaches that folder: {', '.join(result.settings)}")
+    tell_browsers(session, result.validity)
+    tell_32_bits(session, "the broker's certificate", result.validity.not_after)
     if not result.config.is_current:
         session.message(f"{result.config.path!r} was there already, is not as it would be written, and stays as it is")
     if result.plan.spki_der is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from iotonboard.cli import ca_trust, output
+from iotonboard.cli.limits import tell_32_bits
 from iotonboard.cli.options import ReloadOption, WeakOption, YesOption
 from iotonboard.cli.session import Session, clock, group, verb
 from iotonboard.errors import UsageError
@@ -117,6 +118,7 @@ def _confirm_new(session: Session, yes: bool, name: str) -> None:
 
 def _tell_next_step(session: Session, result: Result, path: str) -> None:
     if result.status == "begun":
+        tell_32_bits(session, "the new CA", result.cas[0].not_after)
         if not result.is_encrypted:
             session.message("warning: the CA key is not encrypted; 'iotonboard ca passwd' gives it a passphrase")
         session.message(f"next: copy CRL and {path} to every broker, both, then reload it")

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iotonboard.cli.complete import complete_device_id, complete_format
+from iotonboard.cli.limits import tell_32_bits
 from iotonboard.cli.options import BatchOption, ForceOption, IdColumnOption
 from iotonboard.cli.session import Session, verb
 from iotonboard.cli.targets import Told, check_list, named_targets
 from iotonboard.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
     from iotonboard.ca.credentials import Exported
     from iotonboard.commands.export import Wanted
 
@@ -95,7 +99,9 @@ def _export_one(session: Session, device_id: str, wanted: Wanted, path: str, *, 
             sys.stdout.buffer.write(command.export_stream(state, device_id, wanted, unlock))
             sys.stdout.buffer.flush()
             return None
-        _print(session, command.export(state, device_id, wanted, path, unlock, force=force), wanted.format_name)
+        one = command.export(state, device_id, wanted, path, unlock, force=force)
+        _print(session, one, wanted.format_name)
+    _tell_end(session, wanted, [one])
     return None
 
 
@@ -111,9 +117,25 @@ def _export_list(
     targets, told = named_targets(session, None, batch, id_column), Told(session)
     with session.open_state() as state:
         done = export_list(state, targets, wanted, out, session.unlocker(state), force=force)
+        exported: list[Exported] = []
         for one in told.done(watched(session, done, count_rows(batch))):
             _print(session, one, wanted.format_name)
+            exported = [max([one, *exported], key=_last_end)]
+    _tell_end(session, wanted, exported)
     return told.end()
+
+
+def _last_end(one: Exported) -> datetime:
+    return one.last_end
+
+
+def _tell_end(session: Session, wanted: Wanted, exported: Iterable[Exported]) -> None:
+    """Once for all of them, where devices whose time may have 32 bits are meant."""
+    from iotonboard.delivery.formats.table import find_format
+
+    if find_format(wanted.format_name).small_device:
+        for one in exported:
+            tell_32_bits(session, f"the certificate of {one.device_id!r} or of its CA", one.last_end)
 
 
 def _print(session: Session, one: Exported, format_name: str) -> None:

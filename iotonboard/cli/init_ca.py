@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from iotonboard.cli.limits import tell_32_bits
 from iotonboard.cli.options import WeakOption
 from iotonboard.cli.session import Session, clock, verb
 from iotonboard.errors import UsageError
@@ -76,6 +77,7 @@ def init_ca(
         "crl_number": result.crl_number,
     }
     session.result(values, f"{result.state}\tCA {result.ca_fingerprint}\tvalid until {rfc3339(result.not_after)}")
+    tell_32_bits(session, "the CA", result.not_after)
     if no_passphrase:
         session.message("warning: the CA key is not encrypted; 'iotonboard ca passwd' gives it a passphrase")
     if not_before is not None:

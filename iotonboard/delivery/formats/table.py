@@ -22,7 +22,8 @@ class Format:
     ``name`` is that of its module too, and ``description`` is for shell completion. ``binary``: the output is no text
     for a terminal. ``needs_key``: useless when the device made its key. ``needs_password``: reads
     ``Options.password``. ``plain_key``: the key, if there is one, comes out unencrypted. ``single_file``: exactly one
-    file, which can go to standard output; otherwise a folder.
+    file, which can go to standard output; otherwise a folder. ``small_device``: for devices whose time may have 32
+    bits.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Format:
     needs_password: bool = False
     plain_key: bool = True
     single_file: bool = True
+    small_device: bool = False
 
 
 _TABLE = (
@@ -44,14 +46,17 @@ _TABLE = (
         binary=True, needs_key=True, needs_password=True, plain_key=False,
     ),
     Format("pem", "folder: device.key, device.crt, ca.crt", single_file=False),
-    Format("der", "folder: key and certificates in DER, for small TLS stacks", binary=True, single_file=False),
+    Format(
+        "der", "folder: key and certificates in DER, for small TLS stacks",
+        binary=True, single_file=False, small_device=True,
+    ),
     Format("pem-chain", "one PEM file: key, certificate, issuers"),
-    Format("c-header", "C99 header, for firmware built per device"),
-    Format("esp-nvs", "ESP32: CSV for the NVS partition generator, or with --image its partition"),
-    Format("esp-secure-cert", "CSV for esp-secure-cert-tool"),
-    Format("tasmota", "console commands TLSKey1 and TLSKey2, for Tasmota"),
-    Format("nrf", "nRF91: AT%CMNG commands, nRF Cloud onboarding CSV", single_file=False),
-    Format("zephyr", "TLS credential includes, for Zephyr and nRF Connect SDK", single_file=False),
+    Format("c-header", "C99 header, for firmware built per device", small_device=True),
+    Format("esp-nvs", "ESP32: CSV for the NVS partition generator, or with --image its partition", small_device=True),
+    Format("esp-secure-cert", "CSV for esp-secure-cert-tool", small_device=True),
+    Format("tasmota", "console commands TLSKey1 and TLSKey2, for Tasmota", small_device=True),
+    Format("nrf", "nRF91: AT%CMNG commands, nRF Cloud onboarding CSV", single_file=False, small_device=True),
+    Format("zephyr", "TLS credential includes, for Zephyr and nRF Connect SDK", single_file=False, small_device=True),
     Format("json", "one JSON object with PEM text"),
     Format("mosquitto", "PEM files, options for mosquitto_pub and _sub, a bridge", single_file=False),
 )  # fmt: skip
