@@ -48,10 +48,7 @@ def host(environment: Mapping[str, str]) -> str:
 
 
 def mode_to_give(path: str) -> str:
-    """The mode that makes a file or folder private; empty where it is, or where nobody can look.
-
-    A mount without modes is told the same.
-    """
+    """The mode that makes a file or folder private; empty where it is, or where nobody can look."""
     try:
         mode = os.stat(path).st_mode
     except OSError:  # away; whoever needs it says so

@@ -251,7 +251,12 @@ class Session:
             confirm(question)
 
     def _tell_if_open(self, path: str) -> None:
-        if mode := mode_to_give(path):
+        from iotonboard.permissions import keeps_modes, warn_if_open
+
+        mode = mode_to_give(path)
+        if mode and not keeps_modes(path if os.path.isdir(path) else os.path.dirname(path) or "."):
+            warn_if_open(path, 0o777, 0o700)  # chmod does nothing on this disk
+        elif mode:
             self.message(f"warning: others may use {path!r}; type: chmod {mode} {shlex.quote(path)}")
 
     def result(self, values: Mapping[str, object], text: str, *, unpublished: Sequence[Unpublished] = ()) -> None:

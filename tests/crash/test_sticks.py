@@ -63,6 +63,29 @@ def test_a_ca_on_a_stick(stick: Path, tmp_path: Path) -> None:
     assert "chmod" not in said
 
 
+@pytest.mark.parametrize("refusing", [False, True])
+def test_a_passphrase_on_a_stick(stick: Path, tmp_path: Path, refusing: bool) -> None:
+    """The disk is named once in each call, and nobody is told to give what it does not keep."""
+    fat = mount_decides(stick, refusing=refusing)
+    state = State(tmp_path / "s", stick / "key")
+    words = ("init-ca", "--generate-key-file", state.passphrase_file)
+    state.run(*words, before=fat, env={"IOTONBOARD_PASSPHRASE_FILE": None})
+    package, results = stick / "package", stick / "results.csv"
+    for call in (
+        ("register", "a", "--results", results),
+        ("register", "a", "--if-exists", "skip", "--results", results),
+        ("backup", stick / "backup.zip"),
+        ("restore", stick / "backup.zip", "--check"),
+        ("pack", "--out", package),
+        ("pack", "--out", package, "--force"),
+        ("ca", "passwd", "--generate-key-file", stick / "key-2"),
+    ):
+        said = state.run(*call, before=fat).stderr
+        assert said.count(_SAID) == 1, said
+        assert "chmod" not in said
+    assert results.read_text().count("\n") == 2
+
+
 def test_a_disk_with_modes_refuses_a_file_that_others_read(state: State, tmp_path: Path) -> None:
     path = tmp_path / "passwords.csv"
     path.touch(mode=0o644)
