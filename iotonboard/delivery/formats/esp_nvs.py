@@ -32,7 +32,8 @@ def encode(credential: Credential, options: Options) -> tuple[OutputFile, ...]:
     Its strings are ``device_id`` and ``serial``, its blobs ``device_key``, ``device_crt`` and ``ca_crt``.
     A blob is PEM with a NUL at the end: what esp-tls and esp-mqtt take as it is. Blobs, because a string ends
     at 4000 bytes and must fit into one page. ``device_key`` is absent when the device made its key. Attributes
-    are strings in the namespace ``attributes``.
+    are strings in the namespace ``attributes``. Those that do not fit are left out where nobody asked for them
+    (``options.nvs`` is ``None``): as devices are registered, nothing may stop the line.
 
     Raises:
         PolicyError: the key is Ed25519, which mbedTLS does not know; an attribute does not fit into NVS; the partition
@@ -40,7 +41,9 @@ def encode(credential: Credential, options: Options) -> tuple[OutputFile, ...]:
         UsageError: a partition is asked for, and Espressif's generator is not installed; an attribute is not there.
     """
     check_no_ed25519(credential, "ESP-IDF")
-    asked = options.nvs or NvsImage()
+    asked = options.nvs or NvsImage(
+        attributes=tuple(name for name, value in credential.attributes if _fits(name, value))
+    )
     rows = [*_credential_rows(credential, options.nvs_namespace), *_attribute_rows(credential, asked.attributes)]
     is_secret = credential.key_der is not None
     if asked.size is not None:
@@ -71,13 +74,17 @@ def _attribute_rows(credential: Credential, wanted: tuple[str, ...] | None) -> I
             raise PolicyError(
                 f"{str(credential.device_id)!r} has no attribute {name[:80]!r}", hint="'iotonboard show' lists them"
             )
-        if len(name) > _LONGEST_NAME or len(value.encode("utf-8")) > _LONGEST_VALUE:
+        if not _fits(name, value):
             raise PolicyError(
                 f"attribute {name!r} of {str(credential.device_id)!r} does not fit into NVS (a name has at most 15"
                 " letters, a value 3999 octets)",
                 hint="name those that shall go in: export --format esp-nvs --attributes line,site",
             )
         yield name, "data", "string", value
+
+
+def _fits(name: str, value: str) -> bool:
+    return len(name) <= _LONGEST_NAME and len(value.encode("utf-8")) <= _LONGEST_VALUE
 
 
 def _partition(stem: str, rows: list[Row], asked: NvsImage, *, is_secret: bool) -> tuple[OutputFile, ...]:
