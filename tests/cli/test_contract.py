@@ -20,6 +20,7 @@ import pyzipper
 
 from support.client import open_bundle
 from support.program import PROGRAM, State, program_environment, run_cli, write_key_file
+from support.strange import make_ca, make_crl
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 TIMES = ("not_before", "not_after", "this_update", "next_update", "revocation_date", "created_at")
@@ -521,6 +522,9 @@ LATER_VERBS = (
     ("ca rollover", 0, "status name ca_fingerprint not_after crl_number cas"),
     ("ca status", 0, "status name ca_fingerprint not_after crl_number cas"),
     ("renew --old-ca", 0, "device_id status serial revoke_after"),
+    ("ca trust add HERE/old.crt --crl HERE/old.crl", 0, "changed cas"),
+    ("ca trust list", 0, "changed cas"),
+    ("ca trust remove HERE/old.crt", 0, "changed cas"),
     ("audit show --subject press-3", 0, "seq time operator host subject serial detail verb"),
     ("audit head", 0, "head seq hash"),
     ("audit verify", 0, "rows broken_row problem"),
@@ -535,16 +539,23 @@ LATER_VERBS = (
 )
 
 
+GROUPS = ("audit", "broker", "bundle", "ca", "topics")
+
+
 @pytest.mark.parametrize("loudness", ["", "--verbose", "--quiet"])
 def test_the_later_verbs_answer_in_json_alone(state: State, tmp_path: Path, loudness: str) -> None:
     places = {"HERE": str(tmp_path), "CA": str(state.ca_cert), "CRL": str(state.crl)}
     (tmp_path / "dest").mkdir()
+    old = make_ca("Old CA")
+    (tmp_path / "old.crt").write_bytes(old.pem)
+    (tmp_path / "old.crl").write_bytes(make_crl(old))
     state.register("press-1", "press-2", "press-3")
     for line, exit_code, keys in LATER_VERBS:
         words = [re.sub("HERE|CRL|CA", lambda found: places[found[0]], word) for word in line.split()]
         result = state.run(*words, *loudness.split(), "--json", expect=exit_code)
         assert loudness != "--quiet" or result.stderr == "", result
-        verb = " ".join(words[: 2 if words[0] in ("audit", "broker", "bundle", "ca", "topics") else 1])
+        length = 3 if words[:2] == ["ca", "trust"] else 2 if words[0] in GROUPS else 1
+        verb = " ".join(words[:length])
         for answer in result.json_lines:
             check_answer(answer, verb, keys)
         assert result.stdout, result
