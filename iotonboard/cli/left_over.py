@@ -60,4 +60,8 @@ def _plant_line(store: Store, now: datetime) -> str:
         return "the newest CRL is not published; type: iotonboard sync-acl"
     if (number("acl_published") or 0) < (number("acl_changes") or 0):
         return "the newest ACL is not published; type: iotonboard sync-acl"
+    others = store.moment("trust_ends") if number("trust_ends") else None
+    if others is not None and others < now:
+        what = f"a list of a CA of others ended on {rfc3339(others)}: brokers refuse that fleet"
+        return f"{what}; type: iotonboard ca trust add --crl FILE"
     return ""

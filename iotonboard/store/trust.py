@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
 CHANGES = "trust_changes"  # how often the CAs of others, or their lists, changed
+ENDS = "trust_ends"  # when the first of their fleets is locked out, where no newer list comes; 0 without one
 PUBLISHED = "trust_published"  # which of these changes is in the CRL file
 _COLUMNS = """t.id, t.sha256, t.name, t.der, t.not_after, t.added_at, coalesce(i.der, x''), coalesce(t.signature, x'')
     FROM trusted_ca t LEFT JOIN issuer i ON i.id = t.issuer AND i.retired_at IS NULL"""
@@ -114,8 +115,11 @@ def distrust(store: Store, ca: int, now: datetime) -> None:
 
 
 def count_trust_change(store: Store) -> None:
-    """Note, in the caller's transaction, that what is published of CAs of others is to be written anew."""
+    """Note, in the caller's transaction, that what is published of CAs of others is to be written anew, and its end."""
     store.set_meta(CHANGES, (store.number(CHANGES) or 0) + 1)
+    last_ends = """SELECT max(c.next_update) AS last FROM trusted_crl c JOIN trusted_ca t ON t.id = c.ca
+        WHERE t.removed_at IS NULL GROUP BY c.ca"""
+    store.set_meta(ENDS, store.row(f"SELECT min(last) FROM ({last_ends})")[0] or 0)
 
 
 def _has_table(store: Store) -> bool:

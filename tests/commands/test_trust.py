@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -37,6 +37,12 @@ def edit(state: State, statement: str) -> None:
         database.execute(statement)
 
 
+def first_end(state: State) -> int:
+    """When the first fleet of others is locked out, as every command can see it at once."""
+    with closing(sqlite3.connect(state.path / "devices.db")) as database:
+        return int(database.execute("SELECT value FROM meta WHERE key = 'trust_ends'").fetchone()[0])
+
+
 def count(state: State) -> tuple[int, int]:
     """How many CAs and lists are published."""
     return len(x509.load_pem_x509_certificates(state.ca_cert.read_bytes())), len(read_crls(state.crl))
@@ -52,6 +58,7 @@ def test_add_list_and_remove(state: State, old: OldFleet) -> None:
     (ca,) = answer["cas"]
     assert (ca["name"], ca["ca_fingerprint"], ca["published"]) == ("Old Plant CA", old.fingerprint, True)
     assert [one["crl_number"] for one in ca["crls"]] == [5]
+    assert first_end(state) == datetime.fromisoformat(ca["crls"][0]["next_update"]).timestamp()
     assert count(state) == (2, 2)
     before = state.snapshot()
     again = state.json("ca", "trust", "add", old.ca, "--crl", old.folder / "crl-5.pem", env=_NO_PASSPHRASE)
@@ -59,7 +66,7 @@ def test_add_list_and_remove(state: State, old: OldFleet) -> None:
     assert state.json("ca", "trust", "list", env=_NO_PASSPHRASE)["cas"] == [ca]
     assert state.snapshot() == before
     assert state.json("ca", "trust", "remove", old.fingerprint[:8].upper(), env=_NO_PASSPHRASE)["cas"] == []
-    assert count(state) == (1, 1)
+    assert (first_end(state), count(state)) == (0, (1, 1))
     assert "no CA that is trusted" in state.run("ca", "trust", "remove", old.ca, expect=5).stderr
     assert state.acl.read_bytes() == acl
     state.run("ca", "trust", "add", old.ca, "--crl", old.crl(6))
@@ -220,6 +227,7 @@ def test_the_end_of_a_list_is_told_in_time(trusting: State, old: OldFleet) -> No
         answer = trusting.json("health", "--check", "trust", "--json", env=fake_time(day), expect=(0, 9))
         return str(answer["checks"][0]["status"])
 
+    assert "ended on" not in trusting.run("list", env=fake_time("+25d")).stderr
     assert [told(day) for day in ("+1d", "+25d", "+31d")] == ["ok", "warning", "failed"]
     due = trusting.run("expiring", "--json", env=fake_time("+31d"), expect=9)
     (item,) = [one for one in due.json_lines if one["name"] == "CRL 5 of Old Plant CA"]
@@ -229,6 +237,10 @@ def test_the_end_of_a_list_is_told_in_time(trusting: State, old: OldFleet) -> No
     assert [one["is_of_others"] for one in report["crls"]] == [False, True]
     assert trusting.run("gen-crl", env=fake_time("+31d")).exit_code == 0
     assert count(trusting) == (2, 2)
+    line = "warning: a list of a CA of others ended on"
+    assert line in trusting.run("list", env=fake_time("+31d")).stderr
+    trusting.run("ca", "trust", "remove", old.ca)
+    assert line not in trusting.run("list", env=fake_time("+31d")).stderr
 
 
 EDITS = {
