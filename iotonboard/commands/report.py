@@ -49,7 +49,8 @@ def report(state: State, path: str | None = None, *, force: bool = False) -> Fac
         refuse_existing(path)
     facts = _gather(state)
     if path is not None:
-        write_atomic(path, render_page(facts).encode("utf-8"), PRIVATE)
+        page = render_page(facts).encode("utf-8", "backslashreplace")  # a path may be no text
+        write_atomic(path, page, PRIVATE)
     return facts
 
 

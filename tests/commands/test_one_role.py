@@ -58,10 +58,10 @@ def test_nothing_is_issued_opened_or_given_back_without_the_passphrase(plant: St
 def test_what_takes_away_needs_none(state: State, words: tuple[str, ...]) -> None:
     """So an operator alone can stop the plant; the trail tells who did."""
     state.register("b")
-    rows = len(state.run("audit", "show", "--json").json_lines)
+    rows = len(state.run("audit", "show", "--all", "--json").json_lines)
     done = state.run(*words, env={"IOTONBOARD_PASSPHRASE_FILE": None}, expect={0, 8})
     assert "Traceback" not in done.stderr
-    assert (len(state.run("audit", "show", "--json").json_lines) > rows) == (words[0] != "sync-acl")
+    assert (len(state.run("audit", "show", "--all", "--json").json_lines) > rows) == (words[0] != "sync-acl")
 
 
 def test_a_passphrase_of_a_person_is_stretched(tmp_path: Path) -> None:

@@ -97,7 +97,11 @@ def test_a_public_key_that_a_chip_reported_proves_it(
     for one in reported:
         assert state.json("confirm", "press-17", "--public-key", one)["device_id"] == "press-17"
         assert "of that public key" in state.run("confirm", "press-18", "--public-key", one, expect=5).stderr
-    rows = [row["detail"] for row in state.run("audit", "show", "--json").json_lines if "confirmed" in row["detail"]]
+    rows = [
+        row["detail"]
+        for row in state.run("audit", "show", "--all", "--json").json_lines
+        if "confirmed" in row["detail"]
+    ]
     assert [row["proved"] for row in rows] == [True]
 
 
