@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from iotonboard.ca.authority import chain_of
+from iotonboard.ca.authority import chain_of, seal_audit
 from iotonboard.delivery.credential import Credential
 from iotonboard.delivery.formats import table
 from iotonboard.delivery.formats.output import Options
@@ -194,7 +194,7 @@ def write_credentials(
     chosen = table.find_format(format_name)
     files, password = encode(state, authority, device_id, format_name, asked)
     targets = _prepare_targets(files, path, is_folder=not chosen.single_file, force=force)
-    record_export(state, device_id, format_name, os.path.abspath(path))
+    record_export(state, authority, device_id, format_name, os.path.abspath(path))
     _write_all(targets, force=force)
     ends = [current_certificate(state, device_id).validity.not_after]
     ends += (certificate_facts(anchor).validity.not_after for anchor in authority.anchors)
@@ -251,7 +251,7 @@ def complete_below(state: State, authority: Authority, device_id: str, format_na
         return
     if not chosen.single_file:
         make_private_dir(path)
-    record_export(state, device_id, format_name, os.path.abspath(path))
+    record_export(state, authority, device_id, format_name, os.path.abspath(path))
     for target, file in missing:
         write_atomic(target, file.data, PRIVATE if file.secret else PUBLIC)
 
@@ -288,8 +288,8 @@ def _prepare_targets(
     return targets
 
 
-def record_export(state: State, device_id: str, format_name: str, place: str) -> None:
-    """Leave an audit row, before the credentials leave the program.
+def record_export(state: State, authority: Authority, device_id: str, format_name: str, place: str) -> None:
+    """Leave a sealed audit row, before the credentials leave the program.
 
     Raises:
         BusyError: the state is locked or the disk refuses; then nothing is exported.
@@ -297,6 +297,7 @@ def record_export(state: State, device_id: str, format_name: str, place: str) ->
     with state.transaction() as now:
         certificate = current_certificate(state, device_id)
         state.record(now, device_id, serial=certificate.serial.hex, detail={"format": format_name, "path": place})
+        seal_audit(state, authority)
 
 
 def target_path(folder: str, device_id: str, format_name: str, asked: Options | None = None) -> str:

@@ -97,10 +97,11 @@ def export_stream(state: State, device_id: str, wanted: Wanted, unlock: Unlock) 
         UsageError: it is more than one file.
     """
     current_certificate(state, device_id)
-    files, _ = encode(state, unlock(), device_id, wanted.format_name, wanted.options)
+    authority = unlock()
+    files, _ = encode(state, authority, device_id, wanted.format_name, wanted.options)
     if len(files) > 1:
         raise UsageError("these are two files and do not fit stdout", hint="name a file with --out")
-    record_export(state, device_id, wanted.format_name, "stdout")
+    record_export(state, authority, device_id, wanted.format_name, "stdout")
     return files[0].data
 
 

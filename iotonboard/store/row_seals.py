@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 DIGITS = 20
 _ROWS_PER_PART = 1000
-# Single values that only say what was published, or since when something is so; and the trail's own.
+# Single values that only say what was published or erased, or since when something is so; and the trail's own.
 NOTES = (
     "acl_published", "acl_row", "acl_seen", "acl_settings", "ca_published", "clock_disputed", "clock_settled",
-    "crl_published", "crl_seen", "generation_kept", "log_holds_secrets", "replaced_files", "trust_published",
-    "unfinished",
+    "crl_published", "crl_seen", "generation_kept", "log_holds_secrets", "replaced_files", "retired_keys",
+    "trust_published", "unfinished",
 )  # fmt: skip
 
 
