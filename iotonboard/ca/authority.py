@@ -7,7 +7,7 @@ import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeAlias
 
 from iotonboard.ca.ca_key import MAX_KEY_FILE_OCTETS, CaKey, load_ca_key
@@ -21,8 +21,9 @@ from iotonboard.reading import read_file
 from iotonboard.state.sealing import note_event, seal_rows
 from iotonboard.state.settings_seal import adopt_settings
 from iotonboard.store import audit
-from iotonboard.store.issuers import current_issuers, valid_devices
+from iotonboard.store.issuers import all_issuers, current_issuers, valid_devices
 from iotonboard.store.secrets import earlier_vaults, set_earlier_vaults
+from iotonboard.store.succession import cas_in_force
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 _MAX_CA_FILE = 1 << 20
 _MOST_UNSIGNED = 1000
+_NOT_OURS = "the row of a CA does not have its certificate, and no key here is that of the one that the trail knows"
 _UNSIGNED = "rows told what is done with the CA key alone, and the CA did not sign them"
 _RESTORE = "restore the state from its latest backup"
 
@@ -119,8 +121,7 @@ def unlock(state: State, passphrase: Passphrase | None, *others: Passphrase | No
     Raises:
         KeyUnavailableError: a key is missing, the passphrase is wrong, or key and certificate do not match.
     """
-    rows = current_issuers(state.store)
-    signing = _load_cas(state, rows, (passphrase, *others))
+    signing = _load_cas(state, (passphrase, *others))
     if not signing:
         raise KeyUnavailableError("the state holds no CA", hint=_RESTORE)
     key = signing[0].key
@@ -165,30 +166,49 @@ def without_newest_ca(state: State, opened: Authority) -> Authority:
     return left
 
 
-def _load_cas(
-    state: State, rows: Sequence[IssuerRow], passphrases: Sequence[Passphrase | None]
-) -> tuple[SigningCa, ...]:
+def _load_cas(state: State, passphrases: tuple[Passphrase | None, ...]) -> tuple[SigningCa, ...]:
     """Each CA with its key. One whose row somebody damaged is found by what is published, and is no other row's."""
-    open_key = functools.cache(functools.partial(_open_key_file, state, tuple(passphrases)))
+    open_key = functools.cache(functools.partial(_open_key_file, state, passphrases))
+    _prove(state, open_key, has_passphrase=passphrases[0] is not None)
+    rows = current_issuers(state.store)
+    told, _ = cas_in_force(state.store, [row.der for row in all_issuers(state.store)])
     found = {row.id: _bring_together(row, row.der, open_key(row.key_file)) for row in rows}
     for row in rows:
-        if not isinstance(refused := found[row.id], SigningCa):
-            taken = {ca.issuer.fingerprint for ca in found.values() if isinstance(ca, SigningCa)}
-            other = next((ca for ca in _elsewhere(state, row, open_key) if ca.issuer.fingerprint not in taken), None)
-            if other is None:
-                raise refused
-            found[row.id] = other
-    return tuple(ca for ca in found.values() if isinstance(ca, SigningCa))
+        first = found.pop(row.id)
+        taken = {ca.issuer.fingerprint for ca in found.values() if isinstance(ca, SigningCa)}
+        for ca in chain((first,), _elsewhere(state, row, open_key)):
+            if isinstance(ca, SigningCa) and ca.issuer.fingerprint in (told or {ca.issuer.fingerprint}) - taken:
+                found[row.id] = ca
+                if ca.issuer.certificate_der != row.der:
+                    state.store.proven_cas[row.id] = ca.issuer.certificate_der
+                break
+        else:
+            raise first if not isinstance(first, SigningCa) else KeyUnavailableError(_NOT_OURS, hint=_RESTORE)
+    return tuple(ca for row in rows if isinstance(ca := found[row.id], SigningCa))
+
+
+def _prove(state: State, open_key: _OpenKey, *, has_passphrase: bool) -> None:
+    """Know CAs whose row in the trail was damaged by their keys: nobody else encrypts one with the passphrase."""
+    rows = all_issuers(state.store)
+    told, ended = cas_in_force(state.store, [row.der for row in rows])
+    for row in rows:
+        if told and has_passphrase and row.key_file and row.fingerprint not in told | ended:
+            ca = _bring_together(row, row.der, open_key(row.key_file))
+            if isinstance(ca, SigningCa) and _is_encrypted(os.path.join(state.paths.certs, row.key_file)):
+                state.store.proven_cas[row.id] = row.der
+
+
+def _is_encrypted(path: str) -> bool:
+    return b"ENCRYPTED" in read_file(path, limit=MAX_KEY_FILE_OCTETS)
 
 
 def _elsewhere(state: State, row: IssuerRow, open_key: _OpenKey) -> Iterator[SigningCa]:
-    """What a CA may be whose row is damaged: its certificate with another file's key, then its key's published one."""
+    """What a CA may be whose row is damaged: its certificate with another file's key, then a published one."""
     folder, published = state.paths.certs, list[bytes]()
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     with contextlib.suppress(IotOnboardError):
         published += pem.pem_blocks("CERTIFICATE", read_file(state.paths.ca_certificate, limit=_MAX_CA_FILE))
-    pairs = [(row.der, name) for name in names if name.endswith(".key")]
-    pairs += [(der, row.key_file) for der in published]
+    pairs = [(der, name) for der in (row.der, *published) for name in names if name.endswith(".key")]
     for der, name in pairs:
         if isinstance(ca := _bring_together(row, der, open_key(name)), SigningCa):
             yield ca

@@ -18,7 +18,7 @@ from iotonboard.errors import ConflictError, KeyUnavailableError, NotFoundError,
 from iotonboard.files import create_exclusive, write_atomic
 from iotonboard.permissions import TAKEN_HINT
 from iotonboard.reading import read_file
-from iotonboard.store.issuers import current_issuers
+from iotonboard.store.issuers import are_believed, current_issuers
 
 if TYPE_CHECKING:
     from iotonboard.state.state import State
@@ -180,11 +180,19 @@ def generate_key_file(path: str, noise: bytes, *, is_resumed: bool = False) -> P
 
 
 def key_is_encrypted(state: State) -> bool:
-    """Say whether the CA key file asks for a passphrase; a missing file counts as encrypted."""
+    """Say whether the CA key file asks for a passphrase; a missing file counts as encrypted.
+
+    Where the row of a CA is not what the trail tells, it may name another file: then each key that is there is asked.
+    """
+    folder, issuers = state.paths.certs, current_issuers(state.store)
+    names = [issuer.key_file for issuer in issuers[:1]]
+    if not are_believed(state.store, issuers) and os.path.isdir(folder):
+        names += [name for name in os.listdir(folder) if name.endswith(".key")]
+    return not names or any(_is_encrypted(os.path.join(folder, name)) for name in names)
+
+
+def _is_encrypted(path: str) -> bool:
     try:
-        content = read_file(
-            os.path.join(state.paths.certs, current_issuers(state.store)[0].key_file), limit=_MAX_OCTETS
-        )
-    except (NotFoundError, ConflictError, IndexError):
+        return b"ENCRYPTED" in read_file(path, limit=_MAX_OCTETS)
+    except (NotFoundError, ConflictError):
         return True
-    return b"ENCRYPTED" in content

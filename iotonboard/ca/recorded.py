@@ -19,7 +19,7 @@ from iotonboard.store import audit
 from iotonboard.store.certificate_trail import told_of, told_since
 from iotonboard.store.certificates import certificate_der
 from iotonboard.store.crls import last_crl, last_listed_crl
-from iotonboard.store.issuers import current_issuers
+from iotonboard.store.issuers import current_issuers, own_certificates
 from iotonboard.store.recalled import unlike_trail
 from iotonboard.store.revocations import foreign_entry, recorded_entry
 from iotonboard.store.row_subjects import subject_of
@@ -129,7 +129,7 @@ def _genuine(store: Store) -> Callable[[Told], bool]:
 def sealed_until(store: Store) -> int:
     """Number of the row up to which a CA of this state sealed the trail; 0 where the seal is not to be believed."""
     signed = audit.signed_head(store)
-    problem = seal_problem(signed, {row.id: row.der for row in current_issuers(store)})
+    problem = seal_problem(signed, own_certificates(store))
     return signed.head.seq if signed and not problem else 0
 
 

@@ -13,7 +13,9 @@ from iotonboard.ca.rollover_status import name_of
 from iotonboard.errors import ConflictError, KeyUnavailableError
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.pki.profiles import renamed
+from iotonboard.pki.signatures import sign_statement
 from iotonboard.store.issuers import all_issuers
+from iotonboard.store.succession import VOUCHED, succession_statement
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -59,13 +61,23 @@ def found_successor(
     key_file, subject = f"ca-{rows[0].id + 1}.key", renamed(opened.active.issuer.name, name)
     begin = state.config.backdated_to
     try:
-        return found_ca(state, key_file, subject, key_type, request.validity_days, passphrase, now, not_before=begin)
+        ca = found_ca(state, key_file, subject, key_type, request.validity_days, passphrase, now, not_before=begin)
     except KeyUnavailableError as error:
         path = os.path.join(state.paths.certs, key_file)
         raise KeyUnavailableError(
             f"{path!r} is of an interrupted call and does not open: {error.message}",
             hint="move it away: no certificate was made with it; then run the command again",
         ) from None
+    _vouch(state, opened, ca, now)
+    return ca
+
+
+def _vouch(state: State, opened: Authority, ca: SigningCa, now: datetime) -> None:
+    """Let the CA that issued until now sign in the trail that this one comes after it: no other row is a CA."""
+    fingerprint = ca.issuer.fingerprint
+    signature = sign_statement(opened.active.issuer.signer, succession_statement(fingerprint))
+    serial = certificate_facts(ca.issuer.certificate_der).serial
+    state.record(now, "ca", serial=serial.hex, detail={"fingerprint": fingerprint, VOUCHED: signature.hex()})
 
 
 def successor_name(current: str, taken: Collection[str]) -> str:

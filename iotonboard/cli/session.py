@@ -25,6 +25,7 @@ from iotonboard.cli.settings_problems import (
     database_lines,
     problem_lines,
     refuse_problems,
+    signatures,
     trust_of,
     unsealed_lines,
 )
@@ -85,7 +86,8 @@ class Session:
 
         self.work_as_owner()
         holds, past = trust_of(self.command)
-        with open_state(self.root, self.environment, self.caller, clock, holds=holds, past=past) as state:
+        place, verifies = (self.root, self.environment, self.caller, clock), signatures(self.command)
+        with open_state(*place, holds=holds, verifies=verifies, past=past) as state:
             if moved := ", ".join(map(repr, state.store.moved_aside)):
                 self.message(f"warning: what is not of this database lay beside it, and was moved aside: {moved}")
             if state.config.differing and holds is not None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from iotonboard.state.recorded_settings import Holds
     from iotonboard.state.state import State
     from iotonboard.store.store import Store
+    from iotonboard.store.succession import Verifies
 
 # Commands that only look: they take the settings as they are recorded, and do not load what verifies their seal.
 _LOOKS = frozenset(
@@ -34,6 +35,15 @@ def verifier(command: str) -> Holds | None:
     from iotonboard.state.settings_seal import holds
 
     return holds
+
+
+def signatures(command: str) -> Verifies | None:
+    """What a command verifies with which CAs are this state's."""
+    if command in _LOOKS:
+        return None
+    from iotonboard.state.settings_seal import vouches
+
+    return vouches
 
 
 def trust_of(command: str) -> tuple[Holds | None, tuple[str, ...]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.ca.trail_seal import seal_problem, unsigned_rows
 from iotonboard.store import audit
-from iotonboard.store.issuers import current_issuers
+from iotonboard.store.issuers import own_certificates
 
 if TYPE_CHECKING:
     from iotonboard.store.store import Store
@@ -32,7 +32,7 @@ def check_trail(store: Store, *, newest: int | None = None) -> TrailFinding:
     if broken is not None:
         return TrailFinding(head.seq, broken, f"row {broken} does not follow from the one before")
     signed = audit.signed_head(store)
-    problem = seal_problem(signed, {row.id: row.der for row in current_issuers(store)})
+    problem = seal_problem(signed, own_certificates(store))
     if problem:
         return TrailFinding(head.seq, head.seq + 1, problem)
     unsigned = next(unsigned_rows(store, signed), 0)

@@ -72,7 +72,7 @@ def erase_retired_keys(state: State) -> None:
         if not ca_is_published(state) or is_away(state, Place.CA):
             return
         current = {issuer.key_file for issuer in current_issuers(state.store)}
-        for key_file in sorted({issuer.key_file for issuer in all_issuers(state.store)} - current):
+        for key_file in sorted({issuer.key_file for issuer in all_issuers(state.store)} - current - {""}):
             erase_file(os.path.join(state.paths.certs, key_file))
         sync_dir(state.paths.certs)
         state.store.set_meta(KEYS_TO_ERASE, 0)

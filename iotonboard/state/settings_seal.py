@@ -36,6 +36,11 @@ def holds(seal: Seal) -> bool:
     return statement_holds(seal.certificate_der, settings_statement(seal.number, seal.settings), seal.signature)
 
 
+def vouches(certificate_der: bytes, statement: bytes, signature: bytes) -> bool:
+    """Say whether the holder of a CA's certificate (DER) signed a statement."""
+    return statement_holds(certificate_der, statement, signature)
+
+
 def needs_adoption(state: State) -> bool:
     """Say whether nothing was ever sealed, as in a state of an earlier version, and the file can be read."""
     return state.config.recorded.sealed is None and not state.config.file.problems

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from iotonboard.state.layout import Paths
     from iotonboard.state.recorded_settings import Holds
     from iotonboard.store.store import Store
+    from iotonboard.store.succession import Verifies
 
 
 # What a row that cannot be makes of any code that trusts it.
@@ -139,11 +140,13 @@ def open_state(
     clock: Callable[[], datetime],
     *,
     holds: Holds | None = None,
+    verifies: Verifies | None = None,
     past: Collection[str] = (),
 ) -> Iterator[State]:
     """Open an existing state directory.
 
     ``holds`` verifies the seal of the settings; a command without it, which may only look, takes them as they are.
+    ``verifies`` tells likewise which CAs are this state's.
     What is wrong with the settings stops nothing here: their problems are told by ``State.config``. ``past``: origins
     of settings that may name another database than that of this state (``whereabouts.py``).
 
@@ -155,6 +158,7 @@ def open_state(
     if not os.path.exists(database):
         raise _no_state(root, database, settings)
     store, found = open_database(root, found, timeout_s=settings["busy_timeout_seconds"], now=clock())
+    store.verifies = verifies
     try:
         if store.meta("initialised") is None and not has_issued(store):
             raise StateError(

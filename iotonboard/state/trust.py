@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.foreign_mark import MARK
-from iotonboard.errors import PolicyError, StateError
+from iotonboard.errors import StateError
 from iotonboard.pki import pem
-from iotonboard.pki.facts import certificate_facts
 from iotonboard.pki.verifying import statement_holds
+from iotonboard.store.issuers import are_believed
 from iotonboard.store.trust import set_trust_seal, trusted_cas, trusted_crls
 
 if TYPE_CHECKING:
@@ -77,11 +77,7 @@ def ca_file(state: State, issuers: Sequence[IssuerRow]) -> bytes:
     Raises:
         StateError: the row of a CA has no certificate of its own: it is in the file that is published, and stays there.
     """
-    try:
-        found = {(certificate_facts(issuer.der).serial, issuer.der) for issuer in issuers}
-    except PolicyError:
-        found = set()
-    if len(found) != len(issuers):  # one key may have two certificates, and two rows never have one
+    if not are_believed(state.store, issuers):
         raise StateError("the row of a CA does not have its certificate", hint="type: iotonboard health --deep")
     own = b"".join(pem.pem_encode("CERTIFICATE", issuer.der) for issuer in issuers)
     return own + b"".join(MARK + pem.pem_encode("CERTIFICATE", one.ca.der) for one in sealed_trust(state.store))

@@ -24,6 +24,7 @@ from iotonboard.store.values import text
 GENESIS = bytes(32)
 ROWS = "rows"  # subject of the rows that hold digests of others (``row_seals.py``)
 OF_CALL = "of call"  # key of the mark in the detail of the rows of a call for many (``enrolment/unfinished.py``)
+CA = "ca"  # subject of the rows that tell of a CA, and of devices that are called so
 TRAIL = "trail"  # subject of the rows that tell of a broken seal
 HEAD_DIGITS = 20  # 80 bits: short enough to write down, long enough that nobody makes a second trail for it
 _MARK_DIGITS = 16
@@ -32,6 +33,9 @@ _quoted = json.JSONEncoder().encode  # of a text, which takes no time to set up
 _detail = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 _COLUMNS = "seq, time, operator, host, command, subject, serial, detail, hash"
 _SIGNED = "SELECT seq, hash FROM audit_head ORDER BY seq DESC LIMIT 1"
+# Which CAs there were, and who vouched for them (``succession.py``).
+TOLD_CAS = """SELECT seq, command, detail FROM audit WHERE subject = 'ca' AND serial <> ''
+    AND command IN ('init-ca', 'ca rollover', 'ca replace') ORDER BY seq"""
 _ROWS = f"SELECT {_COLUMNS} FROM audit WHERE seq > ? ORDER BY seq"
 
 
@@ -151,6 +155,8 @@ def append(
         (seq, time, *texts, digest),
     )
     store.trail_head = AuditHead(seq, digest)
+    if subject == CA:
+        store.forget_small(TOLD_CAS)
     store.first_own_row = store.first_own_row or seq
     store.first_row = store.first_row or seq
 

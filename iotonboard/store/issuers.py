@@ -6,13 +6,16 @@ from the oldest CA that has valid devices: those know no other.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from hashlib import sha256
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from iotonboard.errors import PolicyError
 from iotonboard.model import EARLIEST, LATEST, Validity, from_epoch, to_epoch
 from iotonboard.store.certificates import has_certificate
+from iotonboard.store.succession import cas_in_force
 from iotonboard.store.values import number
 
 if TYPE_CHECKING:
@@ -70,8 +73,45 @@ def add_issuer(store: Store, serial: SerialNumber, validity: Validity, der: byte
 
 
 def current_issuers(store: Store) -> list[IssuerRow]:
-    """All CAs that are not retired, newest first: the first one issues."""
-    return [_issuer(store, row) for *row, retired in store.small(_ISSUERS) if not _is_retired(store, row[-1], retired)]
+    """All CAs that are not retired, newest first: the first one issues.
+
+    Rows that somebody added are none. Where the row of a CA is gone or damaged, any row that the trail does not know
+    may be it.
+    """
+    in_force, ended = cas_in_force(store, [row.der for row in all_issuers(store)])
+    own, is_whole = _own(store, in_force)
+    if in_force and is_whole:
+        return own
+    rows = ((_issuer(store, row), _is_retired(store, row[-1], retired)) for *row, retired in store.small(_ISSUERS))
+    return [row for row, retired in rows if row.fingerprint not in ended and not retired]
+
+
+def _own(store: Store, in_force: frozenset[str]) -> tuple[list[IssuerRow], bool]:
+    """The rows of the CAs in force, newest first, and whether each has one.
+
+    The newest is never retired without another one; where the trail does not tell that an older one is, its row may.
+    """
+    rows: dict[str, tuple[IssuerRow, bool]] = {}
+    for *row, retired in reversed(store.small(_ISSUERS)):
+        issuer = _issuer(store, row)
+        if issuer.fingerprint in in_force:
+            rows.setdefault(issuer.fingerprint, (issuer, _is_retired(store, row[-1], retired)))
+    newest = max((row.id for row, _ in rows.values()), default=0)
+    own = [row for row, retired in rows.values() if row.id == newest or not retired]
+    return sorted(own, key=attrgetter("id"), reverse=True), rows.keys() == in_force
+
+
+def own_certificates(store: Store) -> dict[int, bytes]:
+    """Certificates (DER) of the CAs whose signature counts, by their rows: none of a row that somebody changed."""
+    current = current_issuers(store)
+    in_force, _ = cas_in_force(store, [row.der for row in all_issuers(store)])
+    return {row.id: row.der for row in current if not in_force or row.fingerprint in in_force}
+
+
+def are_believed(store: Store, issuers: Sequence[IssuerRow]) -> bool:
+    """Say whether these are the CAs that the trail tells of, each with its certificate."""
+    in_force, _ = cas_in_force(store, [row.der for row in all_issuers(store)])
+    return bool(in_force) and _own(store, in_force) == (issuers, True)
 
 
 def all_issuers(store: Store) -> list[IssuerRow]:
@@ -88,7 +128,8 @@ def _is_retired(store: Store, created_at: Any, retired_at: Any) -> bool:
 
 
 def _issuer(store: Store, row: Sequence[Any]) -> IssuerRow:
-    return store.make_record(_issuer_row, row)
+    number, der, *others = row
+    return store.make_record(_issuer_row, (number, store.proven_cas.get(number, der), *others))
 
 
 def _issuer_row(number: int, der: bytes, begin: int, end: int, key_file: str, created_at: int) -> IssuerRow:
@@ -98,7 +139,7 @@ def _issuer_row(number: int, der: bytes, begin: int, end: int, key_file: str, cr
         validity = Validity(from_epoch(EARLIEST), from_epoch(LATEST))
     created_at, key_file = (
         created_at if isinstance(created_at, int) and 0 <= created_at <= LATEST else 0,
-        key_file if isinstance(key_file, str) else "",
+        key_file if isinstance(key_file, str) and os.path.basename(key_file) == key_file else "",
     )
     return IssuerRow(number, der if isinstance(der, bytes) else b"", validity, key_file, from_epoch(created_at))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.model import to_epoch
+from iotonboard.store.issuers import own_certificates
 from iotonboard.store.values import octets, text
 
 if TYPE_CHECKING:
@@ -32,13 +33,13 @@ def knows_settings(store: Store) -> bool:
 
 def seals(store: Store) -> Iterator[Seal]:
     """Every seal, the newest first. Of a CA that was retired none counts: it has no certificate here."""
-    query = """SELECT s.id, s.settings, s.signature, coalesce(i.der, x'') FROM setting_seal s
-        LEFT JOIN issuer i ON i.id = s.issuer AND i.retired_at IS NULL ORDER BY s.id DESC LIMIT 64"""
-    return store.each(_seal, query)
-
-
-def _seal(number: int, settings: str, signature: bytes, certificate_der: bytes) -> Seal:
-    return Seal(number, text(settings), octets(signature), octets(certificate_der))
+    certificates = own_certificates(store)
+    return store.each(
+        lambda number, settings, signature, issuer: Seal(
+            number, text(settings), octets(signature), certificates.get(issuer, b"")
+        ),
+        "SELECT id, settings, signature, issuer FROM setting_seal ORDER BY id DESC LIMIT 64",
+    )
 
 
 def add_seal(store: Store, number: int, settings: str, issuer: int, signature: bytes, now: datetime) -> None:

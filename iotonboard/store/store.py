@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from typing import Self
 
     from iotonboard.store.audit import AuditHead
+    from iotonboard.store.succession import Verifies
 
 RecordType = TypeVar("RecordType")
 _Parameters: TypeAlias = "Sequence[object] | Mapping[str, object]"
 _READ_ONLY = "make its disk writable (mount -o remount,rw) or copy the state; what only looks works here all the same"
-# What an adapter raises for a row that no version of the program writes.
 _LARGEST_NUMBER = 1 << 62  # leaves room to count on
-_IMPOSSIBLE = (PolicyError, ValueError, TypeError, OverflowError, RecursionError)
+_IMPOSSIBLE = (PolicyError, ValueError, TypeError, OverflowError, RecursionError)  # of a row that no version writes
 
 
 class Store:
@@ -54,13 +54,13 @@ class Store:
         moved_aside: tuple[str, ...] = (),
     ) -> None:
         self.path = path
-        self.moved_aside, self.is_read_only = moved_aside, is_read_only
+        self.moved_aside, self.is_read_only, self.proven_cas = moved_aside, is_read_only, dict[int, bytes]()
         self.trail_head: AuditHead | None = None
         self.first_row: int | None = None
         self.first_own_row: int | None = None
+        self.verifies: Verifies | None = None  # this and the CAs that are proven: see ``succession.py``
         self._connection = connection
-        self.mended, self.unrecorded = list[str](), list[str]()
-        self._is_watched = self.is_rebuilt = False
+        self.mended, self.unrecorded, self._is_watched, self.is_rebuilt = list[str](), list[str](), False, False
         self._meta: dict[str, Any] | None = None  # all single values, as long as they are known
         self._small: dict[str, list[Any]] = {}  # likewise, what was asked of tables of few rows
         self._seen_version: int | None = None  # what is known is of this state of the database

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from iotonboard.model import from_epoch, to_epoch
+from iotonboard.store.issuers import own_certificates
 from iotonboard.store.values import number, octets, text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from iotonboard.store.store import Store
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 CHANGES = "trust_changes"  # how often the CAs of others, or their lists, changed
 ENDS = "trust_ends"  # when the first of their fleets is locked out, where no newer list comes; 0 without one
 PUBLISHED = "trust_published"  # which of these changes is in the CRL file
-_COLUMNS = """t.id, t.sha256, t.name, t.der, t.not_after, t.added_at, coalesce(i.der, x''), coalesce(t.signature, x'')
-    FROM trusted_ca t LEFT JOIN issuer i ON i.id = t.issuer AND i.retired_at IS NULL"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,10 @@ def trusted_cas(store: Store) -> list[TrustedCa]:
     """The CAs of others that are trusted, in the order in which they came; none in a database of an earlier version."""
     if not _has_table(store):
         return []
-    return store.records(_ca, f"SELECT {_COLUMNS} WHERE t.removed_at IS NULL ORDER BY t.id")
+    certificates = own_certificates(store)
+    query = """SELECT id, sha256, name, der, not_after, added_at, issuer, coalesce(signature, x'') FROM trusted_ca
+        WHERE removed_at IS NULL ORDER BY id"""
+    return store.records(lambda *row: _ca(row, certificates), query)
 
 
 def every_foreign_ca(store: Store) -> list[bytes]:
@@ -130,11 +132,11 @@ def _hex(digest: bytes) -> str:
     return octets(digest).hex()
 
 
-def _ca(
-    row: int, digest: bytes, name: str, der: bytes, not_after: int, added_at: int, sealed_by: bytes, signature: bytes
-) -> TrustedCa:
+def _ca(row: Sequence[Any], certificates: Mapping[int, bytes]) -> TrustedCa:
+    ca, digest, name, der, not_after, added_at, issuer, signature = row
     times = from_epoch(not_after), from_epoch(added_at)
-    return TrustedCa(number(row), _hex(digest), text(name), octets(der), *times, octets(sealed_by), octets(signature))
+    sealed_by = certificates.get(issuer, b"")
+    return TrustedCa(number(ca), _hex(digest), text(name), octets(der), *times, sealed_by, octets(signature))
 
 
 def _crl(digest: bytes, crl_number: str, begin: int, end: int, revoked: int, der: bytes) -> TrustedCrl:

@@ -118,11 +118,13 @@ def rewritten_trail(connection: sqlite3.Connection) -> None:
         connection.execute("UPDATE audit SET hash = ? WHERE seq = ?", (previous, seq))
 
 
-def append_row(connection: sqlite3.Connection, subject: str, serial: str, detail: dict[str, object]) -> None:
+def append_row(
+    connection: sqlite3.Connection, subject: str, serial: str, detail: dict[str, object], command: str = "release"
+) -> None:
     """A row of the trail that follows from the one before, as anybody can make it."""
     seq, digest = connection.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
     text = json.dumps(detail, separators=(",", ":"), sort_keys=True)
-    values = [seq + 1, 1_800_000_000, "root", "here", "release", subject, serial, text]
+    values = [seq + 1, 1_800_000_000, "root", "here", command, subject, serial, text]
     digest = sha256(digest + json.dumps(values, separators=(",", ":")).encode("ascii")).digest()
     connection.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*values, digest))
 

@@ -1,0 +1,85 @@
+"""Which CAs are this state's, as the audit trail tells: the first, and each that one before signed as its successor.
+
+A row of ``issuer`` says nothing by itself: whoever writes the database can add one, with a key of his own. What he
+cannot make is the signature of a CA that was there. Where an earlier version made a successor, it signed none: such
+CAs, and the first, stand in the trail before the rows of the database were sealed.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from iotonboard.store import audit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from iotonboard.store.store import Store
+
+    # Whether the holder of a certificate (DER) signed a statement: certificate, statement, signature.
+    Verifies = Callable[[bytes, bytes, bytes], bool]
+
+_ALL = 1 << 62
+_NEW = "fingerprint"
+VOUCHED = "vouched"  # key of the signature, in hex, in the row of the trail that tells of a new CA
+_FIRST_SEALED = "SELECT seq FROM audit WHERE subject = 'rows' AND serial = '' ORDER BY seq LIMIT 1"
+
+
+def succession_statement(fingerprint: str) -> bytes:
+    """The octets that a CA signs for the one that comes after it, named by SHA-256 of its certificate in hex."""
+    return b"iotonboard successor v1\n%s\n" % fingerprint.encode("ascii")
+
+
+def cas_in_force(store: Store, ders: Iterable[bytes]) -> tuple[frozenset[str], frozenset[str]]:
+    """Fingerprints of the CAs that the trail tells are in force, and of those that it tells ended.
+
+    ``ders``: the certificates of all rows. Both are empty where the trail tells of no CA. A store that nobody gave what
+    verifies (``Store.verifies``) believes what is told. Whose key the passphrase opened is this state's too.
+    """
+    told = tuple((seq, command, detail) for seq, command, detail in store.small(audit.TOLD_CAS))
+    unsigned = sum('"fingerprint"' in str(detail) and VOUCHED not in str(detail) for *_, detail in told)
+    first = store.small(_FIRST_SEALED) if unsigned > 1 else [(0,)]
+    in_force, ended = _judge(told, tuple(ders), first[0][0] if first else _ALL, store.verifies)
+    proven = {sha256(der).hexdigest() for der in store.proven_cas.values()}
+    return in_force and in_force | proven, ended
+
+
+@lru_cache(maxsize=8)
+def _judge(
+    told: tuple[tuple[int, str, Any], ...], ders: tuple[bytes, ...], until: int, verifies: Verifies | None
+) -> tuple[frozenset[str], frozenset[str]]:
+    certificates = {sha256(der).hexdigest(): der for der in ders}
+    details = [(seq, command, _object(detail)) for seq, command, detail in told]
+    new = [(seq, command, str(one[_NEW]), one.get(VOUCHED)) for seq, command, one in details if _NEW in one]
+    ends = {str(one.get("retired") or one.get("compromised")): seq for seq, _, one in details if _NEW not in one}
+    own = {fingerprint for _, command, fingerprint, _ in new if command == "init-ca"}
+    if own:
+        own |= {fingerprint for seq, _, fingerprint, vouched in new if vouched is None and seq < until}
+    for seq, _, fingerprint, vouched in new:
+        signers = (certificates.get(one) for one in own if seq < ends.get(one, _ALL))
+        if own and any(_signed(der, fingerprint, vouched, verifies) for der in signers):
+            own.add(fingerprint)
+    return frozenset(own - ends.keys()), frozenset(own & ends.keys())
+
+
+def _signed(der: bytes | None, fingerprint: str, signature: object, verifies: Verifies | None) -> bool:
+    if verifies is None:
+        return True
+    if der is None or not isinstance(signature, str):
+        return False
+    try:
+        return verifies(der, succession_statement(fingerprint), bytes.fromhex(signature))
+    except ValueError:
+        return False
+
+
+def _object(text: object) -> dict[str, Any]:
+    """What a row of the trail tells; nothing, where somebody edited it."""
+    try:
+        found = json.loads(text) if isinstance(text, str) else {}
+    except ValueError:
+        found = {}
+    return found if isinstance(found, dict) else {}
