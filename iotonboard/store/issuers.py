@@ -6,13 +6,14 @@ from the oldest CA that has valid devices: those know no other.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from hashlib import sha256
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from iotonboard.errors import PolicyError
+from iotonboard.errors import IotOnboardError, PolicyError
 from iotonboard.model import EARLIEST, LATEST, Validity, from_epoch, to_epoch
 from iotonboard.store.certificates import has_certificate
 from iotonboard.store.succession import cas_in_force
@@ -216,7 +217,9 @@ def mend_numbers(store: Store) -> list[str]:
     for wrong in _wrong_numbers(store):
         known = [number for (number,) in store.rows(_WITHOUT_CA)]
         right = known[0] if len(known) == 1 else store.row("SELECT 1 + max(0, max(id)) FROM issuer")[0]
-        store.execute("UPDATE issuer SET id = ? WHERE id = ?", (right, wrong))
-        store.forget_small(_ISSUERS)
-        done.append(f"gave the CA with the row number {wrong} the number {right}")
+        if wrong < 1 or len(known) == 1:
+            with contextlib.suppress(IotOnboardError):  # of a row that others name all the same
+                store.execute("UPDATE issuer SET id = ? WHERE id = ?", (right, wrong))
+                done.append(f"gave the CA with the row number {wrong} the number {right}")
+            store.forget_small(_ISSUERS)
     return done

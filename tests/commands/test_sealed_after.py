@@ -37,9 +37,7 @@ def test_nothing_waits_for_the_next_seal(lived: State, tmp_path: Path, line: str
         others = OldFleet(tmp_path / "others")
         line = line.replace("FOLDER/others/ca.pem", str(others.ca)).replace("FOLDER/others/crl.pem", str(others.crl()))
     if line == "config accept":
-        state.run("config", "set", "backup_days", "9")
-        settings = state.path / "iotonboard.toml"
-        settings.write_text(settings.read_text() + "\nrenewal_overlap_days = 20\n")
+        (state.path / "iotonboard.toml").write_text("renewal_overlap_days = 20\n")
     done = call(state, *line.replace("FOLDER", str(tmp_path)).split())
     assert done.exit_code == 0, done
     assert call(state, "audit", "show", "--unsealed", "--json").stdout == ""
