@@ -25,7 +25,6 @@ from iotonboard.cli.settings_problems import (
     database_lines,
     problem_lines,
     refuse_problems,
-    signatures,
     trust_of,
     unsealed_lines,
 )
@@ -85,8 +84,8 @@ class Session:
         from iotonboard.state.state import open_state
 
         self.work_as_owner()
-        holds, past = trust_of(self.command)
-        place, verifies = (self.root, self.environment, self.caller, clock), signatures(self.command)
+        (holds, verifies), past = trust_of(self.command)
+        place = self.root, self.environment, self.caller, clock
         with open_state(*place, holds=holds, verifies=verifies, past=past) as state:
             if moved := ", ".join(map(repr, state.store.moved_aside)):
                 self.message(f"warning: what is not of this database lay beside it, and was moved aside: {moved}")

@@ -28,32 +28,23 @@ _WITHOUT_FILE = _ALWAYS | _LOOKS | {"gen-crl", "release", "sync-acl"}
 _ISSUES = frozenset({"broker issue", "ca rollover", "pack", "register", "release", "renew"})
 
 
-def verifier(command: str) -> Holds | None:
-    """What a command verifies the seal of the settings with."""
+def verifiers(command: str) -> tuple[Holds | None, Verifies | None]:
+    """What a command verifies the seal of the settings with, and which CAs are this state's."""
     if command in _LOOKS:
-        return None
-    from iotonboard.state.settings_seal import holds
+        return None, None
+    from iotonboard.state.settings_seal import holds, vouches
 
-    return holds
-
-
-def signatures(command: str) -> Verifies | None:
-    """What a command verifies with which CAs are this state's."""
-    if command in _LOOKS:
-        return None
-    from iotonboard.state.settings_seal import vouches
-
-    return vouches
+    return holds, vouches
 
 
-def trust_of(command: str) -> tuple[Holds | None, tuple[str, ...]]:
-    """What a command verifies the seal of the settings with; and the origins of settings that it does not trust.
+def trust_of(command: str) -> tuple[tuple[Holds | None, Verifies | None], tuple[str, ...]]:
+    """What a command verifies with (``verifiers``); and the origins of settings that it does not trust.
 
     Where these name another database than that of this state, it goes on with that one all the same.
     """
     if command in _ALWAYS:
-        return verifier(command), ("environment", "file")
-    return verifier(command), ("file",) if command in _WITHOUT_FILE | {"config write"} else ()
+        return verifiers(command), ("environment", "file")
+    return verifiers(command), ("file",) if command in _WITHOUT_FILE | {"config write"} else ()
 
 
 def refuse_problems(command: str, settings: Config) -> None:
