@@ -295,7 +295,6 @@ NEEDS_THE_KEY = [
     ("renew", "press-1"),
     ("release", "press-1"),
     ("ca", "rollover", "begin"),
-    ("ca", "rollover", "--retire"),
     ("bundle", "password", "press-1"),
     ("pack", "--out", "/nowhere/package"),
 ]
