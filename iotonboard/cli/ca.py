@@ -95,6 +95,7 @@ def rollover(
         return _show_standing(session)
     with session.open_state() as state:
         if retire:
+            session.confirm("Take the old CA out and erase its key? It never signs again.", yes=yes)
             result = command.retire(state, session.unlocker(state))
         elif action == "begin":
             request = command.Request(name, key_type, validity_days)

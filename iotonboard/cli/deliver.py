@@ -46,12 +46,16 @@ def deliver(
             delivered = command.deliver(state, targets, unlock, minutes=minutes)
         else:
             delivered = command.deliver_to(state, targets, unlock, to)
-        for one in told.done(delivered):
-            _print(session, one)
-    return told.end()
+        ids = [_print(session, one) for one in told.done(delivered)]
+    exit_code = told.end()
+    if ids:
+        name = ids[0] if len(ids) == 1 else "ID"
+        session.message(f"next: iotonboard confirm {name} --fingerprint HEX, once the device reports its certificate")
+    return exit_code
 
 
-def _print(session: Session, done: Delivered) -> None:
+def _print(session: Session, done: Delivered) -> str:
+    """Print a delivery; returns the device's id."""
     link = Path(done.path).as_uri()
     values = {
         "device_id": done.device_id,
@@ -66,3 +70,4 @@ def _print(session: Session, done: Delivered) -> None:
     else:
         text = f"{'copied and read back' if done.is_new else 'was there already'}\t{done.path}"
     session.result(values, f"{done.device_id}\t{text}")
+    return done.device_id
