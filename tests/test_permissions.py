@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from iotonboard.errors import ConflictError, NotFoundError
-from iotonboard.files import write_atomic
-from iotonboard.permissions import (
+from iotonboard.disk.files import write_atomic
+from iotonboard.disk.permissions import (
     POSIX_ACL,
     Placement,
     check_plain,
@@ -24,6 +23,7 @@ from iotonboard.permissions import (
     unreadable_for,
     user_number,
 )
+from iotonboard.errors import ConflictError, NotFoundError
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give files away and open every folder"

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from iotonboard.disk.reading import holds, open_file, read_back, read_file, read_pieces
 from iotonboard.errors import BusyError, ConflictError, NotFoundError
-from iotonboard.reading import holds, open_file, read_back, read_file, read_pieces
 
 from support.program import State
 

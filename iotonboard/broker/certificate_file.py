@@ -6,10 +6,10 @@ from typing import Final
 
 from iotonboard.broker.foreign_mark import foreign_part
 from iotonboard.broker.pem_views import view_client
+from iotonboard.disk.reading import read_file
 from iotonboard.errors import PolicyError
 from iotonboard.pki.given import certificates_in
 from iotonboard.pki.pem import pem_blocks
-from iotonboard.reading import read_file
 
 _MAX_OCTETS: Final = 1 << 20
 

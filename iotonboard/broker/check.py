@@ -27,9 +27,9 @@ from iotonboard.broker.problems import (
     unusable,
 )
 from iotonboard.broker.verdict import Cause, Verdict, message_verdict
+from iotonboard.disk.permissions import group_number, group_of, has_user, unreadable_for, user_number
+from iotonboard.disk.reading import read_file
 from iotonboard.errors import IotOnboardError, PolicyError
-from iotonboard.permissions import group_number, group_of, has_user, unreadable_for, user_number
-from iotonboard.reading import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

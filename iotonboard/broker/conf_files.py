@@ -10,8 +10,8 @@ from iotonboard.broker.conf_check import acl_path, judge_conf, listener_name, wh
 from iotonboard.broker.conf_reader import read_conf
 from iotonboard.broker.problems import ENDS, Problem
 from iotonboard.broker.server_key import judge_server_key
-from iotonboard.permissions import has_user
-from iotonboard.reading import holds, read_pieces
+from iotonboard.disk.permissions import has_user
+from iotonboard.disk.reading import holds, read_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

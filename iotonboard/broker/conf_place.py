@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from iotonboard.disk.reading import read_file
 from iotonboard.errors import IotOnboardError
-from iotonboard.reading import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,8 @@ from iotonboard.broker.acl import readable
 from iotonboard.broker.conf_model import BrokerConf, Listener, Option, Place, Plugin, Refused
 from iotonboard.broker.conf_options import ALIASES, LATER, rule_of, to_number
 from iotonboard.broker.conf_whole import contradictions, opens_default
+from iotonboard.disk.reading import read_file
 from iotonboard.errors import IotOnboardError
-from iotonboard.reading import read_file
 
 if TYPE_CHECKING:
     from iotonboard.broker.acl import Version

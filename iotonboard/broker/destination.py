@@ -26,7 +26,9 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.package import CA, CRL, FILES
-from iotonboard.entries import staging_name
+from iotonboard.disk.entries import staging_name
+from iotonboard.disk.files import PUBLIC
+from iotonboard.disk.folders import open_folder
 from iotonboard.errors import (
     BusyError,
     IotOnboardError,
@@ -35,13 +37,11 @@ from iotonboard.errors import (
     Unpublished,
     disk_error,
 )
-from iotonboard.files import PUBLIC
-from iotonboard.folders import open_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from iotonboard.folders import Folder
+    from iotonboard.disk.folders import Folder
 
 LARGEST = 1 << 28  # octets of a file that is there: a list of a million entries has a fifth of it
 _LOCK_S, _POLL_S = 30.0, 0.05

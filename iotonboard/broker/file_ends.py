@@ -13,11 +13,11 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from iotonboard.broker.certificate_file import read_certificate_file
+from iotonboard.disk.reading import read_file
 from iotonboard.errors import PolicyError
 from iotonboard.model import SerialNumber
 from iotonboard.pki.given import crls_in
 from iotonboard.pki.parse_errors import UNREADABLE
-from iotonboard.reading import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from iotonboard.broker.conf import render_conf
 from iotonboard.broker.conf_place import conf_place
+from iotonboard.disk.files import PUBLIC, remove_file, write_atomic
+from iotonboard.disk.permissions import check_plain, placement_like
+from iotonboard.disk.reading import read_file
 from iotonboard.errors import IotOnboardError, PolicyError
-from iotonboard.files import PUBLIC, remove_file, write_atomic
-from iotonboard.permissions import check_plain, placement_like
 from iotonboard.pki.parse_errors import UNREADABLE
-from iotonboard.reading import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -24,13 +24,13 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from iotonboard.broker.own_certificate import is_own_file
+from iotonboard.disk.reading import check_file, read_pieces
 from iotonboard.errors import PolicyError
 from iotonboard.model import from_epoch, to_epoch
 from iotonboard.pki.key_id import key_id
 from iotonboard.pki.pem import pem_blocks
 from iotonboard.pki.signatures import sign_statement
 from iotonboard.pki.verifying import statement_holds
-from iotonboard.reading import check_file, read_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -17,15 +17,15 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from iotonboard.disk.folders import open_folder
+from iotonboard.disk.owner import TRUST_HINT, child_identity
 from iotonboard.errors import BusyError, NotFoundError
-from iotonboard.folders import open_folder
-from iotonboard.owner import TRUST_HINT, child_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from iotonboard.broker.reload_method import Method
-    from iotonboard.owner import Owner
+    from iotonboard.disk.owner import Owner
 
 _ANYBODY = -1
 _PROGRAM = "mosquitto"

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Final
 
 from iotonboard.broker.merge_acl import change_of
 from iotonboard.broker.package import ACL, CA, CRL
+from iotonboard.disk.files import PUBLIC, write_atomic
+from iotonboard.disk.reading import read_file
+from iotonboard.disk.walking import no_folder
 from iotonboard.errors import ConflictError, NotFoundError, PolicyError
-from iotonboard.files import PUBLIC, write_atomic
 from iotonboard.model import from_epoch, to_epoch
 from iotonboard.pki.crl import CrlFacts, check_crl
 from iotonboard.pki.pem import pem_blocks
-from iotonboard.reading import read_file
-from iotonboard.walking import no_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

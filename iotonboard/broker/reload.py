@@ -14,9 +14,9 @@ import time
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.process import broker_process, run_words
+from iotonboard.disk.folders import open_folder
+from iotonboard.disk.permissions import READER_HINT, obstacle_to_reading
 from iotonboard.errors import BusyError, IotOnboardError, PolicyError
-from iotonboard.folders import open_folder
-from iotonboard.permissions import READER_HINT, obstacle_to_reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from iotonboard.broker.process import Process
     from iotonboard.broker.reload_method import Method
-    from iotonboard.owner import Owner
+    from iotonboard.disk.owner import Owner
 
 _POLL_S = 0.05
 _READING_S = 2.0  # after the broker went back to waiting, or a command ended

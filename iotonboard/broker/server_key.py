@@ -14,10 +14,10 @@ from cryptography import x509
 from iotonboard.broker.openssl import NotJudgedError, open_openssl
 from iotonboard.broker.pem_views import as_read
 from iotonboard.broker.problems import REFUSES_ALL, Problem, unusable
+from iotonboard.disk.permissions import unreadable_for
+from iotonboard.disk.reading import read_file
 from iotonboard.errors import IotOnboardError
-from iotonboard.permissions import unreadable_for
 from iotonboard.pki.parse_errors import UNREADABLE
-from iotonboard.reading import read_file
 
 if TYPE_CHECKING:
     from datetime import datetime

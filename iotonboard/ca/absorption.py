@@ -12,13 +12,13 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.crl_calendar import load_calendar, save_calendar
+from iotonboard.disk.reading import read_file
 from iotonboard.errors import PolicyError
 from iotonboard.model import from_epoch, rfc3339, to_epoch
 from iotonboard.pki.crl import crl_facts, entries_of_any_writer, listed_entries
 from iotonboard.pki.crl_entry import encode_entry, serial_and_reason
 from iotonboard.pki.foreign_ca import read_foreign_ca, signed_by
 from iotonboard.pki.given import crls_in
-from iotonboard.reading import read_file
 from iotonboard.state.changes import revoke_certificates
 from iotonboard.state.foreign_lists import LARGEST_NUMBER, is_known, signer_of
 from iotonboard.state.region_change import forget_other_copy

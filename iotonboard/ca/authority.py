@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, TypeAlias
 from iotonboard.ca.ca_key import MAX_KEY_FILE_OCTETS, CaKey, load_ca_key
 from iotonboard.ca.trail_seal import seal_problem, unsigned_rows
 from iotonboard.ca.vault import VAULT_KEY_OCTETS, Vault
+from iotonboard.disk.reading import read_file
 from iotonboard.errors import BusyError, ConflictError, IotOnboardError, KeyUnavailableError, NotFoundError
 from iotonboard.pki import pem
 from iotonboard.pki.issuer import Issuer, load_issuer
 from iotonboard.pki.signatures import sign_statement
-from iotonboard.reading import read_file
 from iotonboard.state.sealing import note_event, seal_rows
 from iotonboard.state.settings_seal import adopt_settings
 from iotonboard.store import audit

@@ -29,9 +29,9 @@ from iotonboard.ca.backup_seal import (
     unsealed_passwords,
     wrong_passphrase,
 )
+from iotonboard.disk.files import PRIVATE, replacing
+from iotonboard.disk.reading import check_file, open_file
 from iotonboard.errors import BusyError, IotOnboardError, NotFoundError, PolicyError, UsageError
-from iotonboard.files import PRIVATE, replacing
-from iotonboard.reading import check_file, open_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from iotonboard.ca.backup_seal import Keys
     from iotonboard.ca.passphrase import Passphrase
-    from iotonboard.permissions import Placement
+    from iotonboard.disk.permissions import Placement
 
 _CHUNK = 1 << 20
 _MAX_MANIFEST = 1 << 22

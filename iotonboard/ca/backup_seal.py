@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from iotonboard.ca.vault import spell
+from iotonboard.disk.files import changing
 from iotonboard.errors import KeyUnavailableError, PolicyError
-from iotonboard.files import changing
 from iotonboard.pki.keys import HUMAN_ITERATIONS
 
 if TYPE_CHECKING:

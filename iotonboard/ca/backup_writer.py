@@ -14,8 +14,8 @@ import pyzipper
 from iotonboard.ca.backup_archive import open_archive
 from iotonboard.ca.backup_manifest import MANIFEST, Manifest, StoredFile
 from iotonboard.ca.backup_seal import derive_keys, seal_file, unsealed_comment
+from iotonboard.disk.files import PRIVATE, refuse_existing, remove_file, replacing, sync_together
 from iotonboard.errors import BusyError, IotOnboardError
-from iotonboard.files import PRIVATE, refuse_existing, remove_file, replacing, sync_together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

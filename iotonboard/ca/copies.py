@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from iotonboard.broker.region import stream_operator_text
 from iotonboard.ca import absorption
+from iotonboard.disk.reading import read_pieces
 from iotonboard.errors import IotOnboardError
 from iotonboard.pki import crl
-from iotonboard.reading import read_pieces
 from iotonboard.state import foreign_lists
 from iotonboard.state.places import Place, is_as_left
 from iotonboard.state.region_change import (

@@ -11,18 +11,18 @@ from iotonboard.ca.authority import chain_of, seal_audit
 from iotonboard.delivery.credential import Credential
 from iotonboard.delivery.formats import table
 from iotonboard.delivery.formats.output import Options
+from iotonboard.disk.files import PRIVATE, PUBLIC, create_exclusive, erase_file, make_private_dir, write_atomic
+from iotonboard.disk.reading import read_file
+from iotonboard.disk.walking import no_folder
 from iotonboard.errors import ConflictError, IotOnboardError, KeyUnavailableError, NotFoundError, PolicyError
-from iotonboard.files import PRIVATE, PUBLIC, create_exclusive, erase_file, make_private_dir, write_atomic
 from iotonboard.model import DeviceId, rfc3339
 from iotonboard.pki.facts import certificate_facts, is_issued_by
 from iotonboard.pki.keys import dump_key, load_key, public_key_matches
-from iotonboard.reading import read_file
 from iotonboard.store.brokers import newest_broker
 from iotonboard.store.certificates import certificate_der, sealed_key
 from iotonboard.store.devices import device_record
 from iotonboard.store.issuers import all_issuers, issuer_of
 from iotonboard.store.secrets import purged_at
-from iotonboard.walking import no_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

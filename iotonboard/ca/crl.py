@@ -20,12 +20,12 @@ from iotonboard.ca.crl_calendar import (
 )
 from iotonboard.ca.mending import mend_lists
 from iotonboard.ca.recorded import check_recorded
+from iotonboard.disk.reading import holds, read_file
 from iotonboard.errors import BusyError, ConflictError, DamageError, KeyUnavailableError, PolicyError, StateError
 from iotonboard.model import RevocationReason, rfc3339
 from iotonboard.pki import pem
 from iotonboard.pki.crl import CrlFacts, check_crl, listed_entries, sign_crl
 from iotonboard.pki.crl_entry import serial_and_reason
-from iotonboard.reading import holds, read_file
 from iotonboard.state.alone import past_damage
 from iotonboard.state.changes import date_of_next_list, newest_revocation_date, revoke_certificates
 from iotonboard.state.trust import foreign_crls

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from iotonboard.broker.acl import parse_acl
 from iotonboard.broker.denials import silenced, with_rights
 from iotonboard.broker.region import stream_operator_text
+from iotonboard.disk.reading import read_file
 from iotonboard.errors import IotOnboardError
 from iotonboard.model import RevocationReason
-from iotonboard.reading import read_file
 from iotonboard.state.changes import revoke_certificates
 from iotonboard.state.places import Place, check_here
 from iotonboard.state.region_change import other_copy

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import signing_ca
 from iotonboard.ca.ca_key import MAX_KEY_FILE_OCTETS, generate_ca_key, load_ca_key
+from iotonboard.disk.files import PRIVATE, write_atomic
+from iotonboard.disk.reading import read_file
 from iotonboard.errors import PolicyError
-from iotonboard.files import PRIVATE, write_atomic
 from iotonboard.model import SerialNumber, Validity, rfc3339
 from iotonboard.pki.certificates import make_ca
 from iotonboard.pki.profiles import CaProfile
-from iotonboard.reading import read_file
 from iotonboard.store.issuers import add_issuer
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from iotonboard.ca.continuity import lost_entries
 from iotonboard.ca.recorded import check_changed_entry, lost_since_list
+from iotonboard.disk.reading import read_file
 from iotonboard.errors import ConflictError, IotOnboardError, PolicyError
 from iotonboard.model import LATEST, RevocationReason, SerialNumber, from_epoch
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, listed_entries
 from iotonboard.pki.crl_entry import encode_entry, entry_date, serial_and_reason
-from iotonboard.reading import read_file
 from iotonboard.store.crls import (
     CrlRow,
     StoredCrl,

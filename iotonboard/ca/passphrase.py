@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from iotonboard.disk.files import create_exclusive, write_atomic
+from iotonboard.disk.permissions import TAKEN_HINT
+from iotonboard.disk.reading import read_file
 from iotonboard.errors import ConflictError, KeyUnavailableError, NotFoundError, PolicyError
-from iotonboard.files import create_exclusive, write_atomic
-from iotonboard.permissions import TAKEN_HINT
-from iotonboard.reading import read_file
 from iotonboard.store.issuers import are_believed, current_issuers
 
 if TYPE_CHECKING:

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iotonboard.ca.backup_manifest import ACL, BROKER_FILES, CONFIG, DATABASE, is_broker_file, is_ca_key
 from iotonboard.ca.ca_key import load_ca_key
-from iotonboard.entries import STAGING_PREFIX, STAGING_SUFFIX
-from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, PolicyError
-from iotonboard.files import (
+from iotonboard.disk.entries import STAGING_PREFIX, STAGING_SUFFIX
+from iotonboard.disk.files import (
     PRIVATE,
     PUBLIC,
     create_exclusive,
@@ -24,8 +23,9 @@ from iotonboard.files import (
     remove_file,
     write_atomic,
 )
+from iotonboard.disk.reading import read_file
+from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, PolicyError
 from iotonboard.pki.keys import load_key, public_key_matches
-from iotonboard.reading import read_file
 from iotonboard.state.config import FILE_NAME, NO_FILE, Config, FileContent, Recorded, database_path, resolve
 from iotonboard.state.held_settings import hold_back, is_inside, split_environment
 from iotonboard.state.layout import resolve_paths
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.ca.backup_archive import BackupArchive
-    from iotonboard.permissions import Placement
+    from iotonboard.disk.permissions import Placement
     from iotonboard.state.held_settings import Held
     from iotonboard.state.layout import Paths
     from iotonboard.state.settings_seal import Sign

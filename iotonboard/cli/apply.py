@@ -80,7 +80,7 @@ def apply(
     from iotonboard.broker.reload_method import parse_method
     from iotonboard.commands.apply import Request
     from iotonboard.commands.apply import apply as run
-    from iotonboard.permissions import has_user
+    from iotonboard.disk.permissions import has_user
 
     if user is None:
         user = "mosquitto" if has_user("mosquitto") else ""

@@ -13,8 +13,8 @@ from iotonboard.cli.options import BatchOption, ForceOption, IdColumnOption, Opt
 from iotonboard.cli.process import keep_secrets
 from iotonboard.cli.session import Session, group, verb
 from iotonboard.cli.targets import Told, either, named_targets
+from iotonboard.disk.reading import read_file
 from iotonboard.errors import KeyUnavailableError
-from iotonboard.reading import read_file
 
 app = group("bundle", "Open bundles, and show their passwords.", example="iotonboard bundle password press-17")
 _MAX_PASSWORD = 1 << 10

@@ -9,9 +9,9 @@ import typer
 from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument
 from iotonboard.cli.session import Session, verb
 from iotonboard.cli.targets import Told, either, named_targets
+from iotonboard.disk.reading import read_file
 from iotonboard.errors import UsageError
 from iotonboard.model import Target, rfc3339
-from iotonboard.reading import read_file
 
 app = typer.Typer()
 _MAX_KEY_FILE = 1 << 16

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from iotonboard import __version__
 from iotonboard.cli.guide import TOPICS
 from iotonboard.cli.help_text import general_options, page_of
-from iotonboard.files import PUBLIC, make_dir, write_atomic
+from iotonboard.disk.files import PUBLIC, make_dir, write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

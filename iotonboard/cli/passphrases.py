@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from iotonboard.cli.person import ask_secret
 from iotonboard.cli.process import keep_secrets
+from iotonboard.disk.owner import as_caller
+from iotonboard.disk.reading import read_file
 from iotonboard.errors import ConflictError, KeyUnavailableError, NotFoundError
-from iotonboard.owner import as_caller
-from iotonboard.reading import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

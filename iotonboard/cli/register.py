@@ -320,8 +320,8 @@ def _export(format_name: str | None, out: str | None) -> Export | None:
     if format_name is None or out is None:
         return None
     from iotonboard.delivery.formats.table import find_format
+    from iotonboard.disk.files import make_private_dir
     from iotonboard.enrolment.answer_files import Export
-    from iotonboard.files import make_private_dir
 
     find_format(format_name)
     make_private_dir(out)

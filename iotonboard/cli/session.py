@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
     from iotonboard.ca.authority import Authority, Unlock
     from iotonboard.ca.passphrase import Passphrase
+    from iotonboard.disk.owner import Owner
     from iotonboard.errors import Unpublished
     from iotonboard.model import Refused
-    from iotonboard.owner import Owner
     from iotonboard.state.clock import ClockReading
     from iotonboard.state.config import Config
     from iotonboard.state.reload import Reload
@@ -109,7 +109,7 @@ class Session:
 
     def work_as_owner(self) -> None:
         """As root in somebody else's state, be the owner of that state from now on, wherever the owner can work."""
-        from iotonboard.owner import left_by_root, other_owner, work_as
+        from iotonboard.disk.owner import left_by_root, other_owner, work_as
 
         owner = other_owner(self.root)
         if owner is None or os.geteuid() != 0:
@@ -129,7 +129,7 @@ class Session:
 
     def _runs_commands_as(self) -> Owner | None:
         """Who runs what the settings of this state say: not root, unless root trusts the state by its name."""
-        from iotonboard.owner import is_trusted, other_owner
+        from iotonboard.disk.owner import is_trusted, other_owner
 
         named = self.environment.get("IOTONBOARD_TRUSTED_STATES", "").split(os.pathsep)
         return None if is_trusted(self.root, named) else other_owner(self.root)
@@ -252,7 +252,7 @@ class Session:
             confirm(question)
 
     def _tell_if_open(self, path: str) -> None:
-        from iotonboard.permissions import keeps_modes, warn_if_open
+        from iotonboard.disk.permissions import keeps_modes, warn_if_open
 
         mode = mode_to_give(path)
         if mode and not keeps_modes(path if os.path.isdir(path) else os.path.dirname(path) or "."):

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.own_certificate import KEY
+from iotonboard.disk.files import PUBLIC, create_exclusive, make_dir, write_atomic
+from iotonboard.disk.permissions import Placement, check_plain, user_number
+from iotonboard.disk.reading import read_file
 from iotonboard.errors import ConflictError, KeyUnavailableError
-from iotonboard.files import PUBLIC, create_exclusive, make_dir, write_atomic
 from iotonboard.model import KeyType
-from iotonboard.permissions import Placement, check_plain, user_number
 from iotonboard.pki import pem
 from iotonboard.pki.csr import make_request
 from iotonboard.pki.hostnames import parse_host_names
 from iotonboard.pki.keys import dump_key, generate_key, load_key
-from iotonboard.reading import read_file
 from iotonboard.state.broker_folder import find_folder
 
 if TYPE_CHECKING:

@@ -20,10 +20,10 @@ from iotonboard import __version__
 from iotonboard.ca.authority import seal_audit, unlock
 from iotonboard.ca.backup_manifest import ACL, BROKER_FILES, CONFIG, DATABASE, Contents, Manifest, contents_of
 from iotonboard.ca.backup_writer import write_archive
+from iotonboard.disk.files import create_exclusive, refuse_existing, remove_file
+from iotonboard.disk.reading import read_file, read_pieces
 from iotonboard.errors import BusyError, IotOnboardError, NotFoundError, disk_error
-from iotonboard.files import create_exclusive, refuse_existing, remove_file
 from iotonboard.model import to_epoch
-from iotonboard.reading import read_file, read_pieces
 from iotonboard.store.certificates import broker_hosts
 from iotonboard.store.store import Store
 

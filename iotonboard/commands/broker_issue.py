@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from iotonboard.ca.authority import broker_ca, refuse_changed, seal_audit, sealer
 from iotonboard.ca.copies import refuse_copies
 from iotonboard.ca.vault import SALT_OCTETS
+from iotonboard.disk.files import PRIVATE, write_atomic
 from iotonboard.enrolment.broker_plan import BrokerPlan, Request, plan_broker
 from iotonboard.enrolment.desk import encrypt_secret
-from iotonboard.files import PRIVATE, write_atomic
 from iotonboard.model import SerialNumber
 from iotonboard.pki import pem
 from iotonboard.pki.certificates import issue_server, validity_for

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from iotonboard.delivery.bundle import MANIFEST
 from iotonboard.delivery.bundle_reader import open_bundle
+from iotonboard.disk.files import create_exclusive, make_private_dir, write_atomic
+from iotonboard.disk.reading import read_file
 from iotonboard.errors import ConflictError
-from iotonboard.files import create_exclusive, make_private_dir, write_atomic
-from iotonboard.reading import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable

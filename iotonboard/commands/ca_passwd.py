@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import refuse_changed, seal_audit, unlock
 from iotonboard.ca.passphrase import key_is_encrypted
+from iotonboard.disk.files import PRIVATE, write_atomic
+from iotonboard.disk.permissions import Placement, placement_like
 from iotonboard.errors import ConflictError, KeyUnavailableError
-from iotonboard.files import PRIVATE, write_atomic
-from iotonboard.permissions import Placement, placement_like
 from iotonboard.store.issuers import current_issuers
 
 if TYPE_CHECKING:

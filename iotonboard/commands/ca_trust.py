@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 from iotonboard.broker.certificate_file import read_certificate_file
 from iotonboard.ca.authority import seal_audit, sealer
 from iotonboard.ca.trust_plan import plan_trust
+from iotonboard.disk.reading import read_file
 from iotonboard.errors import NotFoundError, PolicyError
 from iotonboard.model import rfc3339
 from iotonboard.pki.foreign_ca import read_foreign_ca
 from iotonboard.pki.given import crls_in
-from iotonboard.reading import read_file
 from iotonboard.state.publication import publish_recorded, try_reload
 from iotonboard.state.trust import recorded_trust, seal_trust
 from iotonboard.store.trust import count_trust_change, distrust, replace_crls, trust

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 
 from iotonboard.ca.credentials import check_certificate, credential_of, current_certificate, open_secret, refuse_purged
 from iotonboard.delivery import bundle
+from iotonboard.disk.files import create_exclusive, remove_file
+from iotonboard.disk.reading import read_back, read_file
+from iotonboard.disk.walking import no_folder
 from iotonboard.enrolment.each_device import for_each
 from iotonboard.errors import BusyError, ConflictError, IotOnboardError, KeyUnavailableError, NotFoundError, PolicyError
-from iotonboard.files import create_exclusive, remove_file
-from iotonboard.reading import read_back, read_file
 from iotonboard.state.erasure import apply_keep_keys, finish_erasures
 from iotonboard.state.outbox import delivery_path
 from iotonboard.state.publication import publish, publish_device_files, refuse_unpublished, settle_deliveries
 from iotonboard.store.deliveries import add_delivery, set_outcome, set_written
 from iotonboard.store.devices import device_record
 from iotonboard.store.pending import add_pending, recorded_bundle
-from iotonboard.walking import no_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

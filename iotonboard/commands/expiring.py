@@ -9,10 +9,10 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.file_ends import BrokerMachine, ends_in_files
-from iotonboard.files import PUBLIC, write_atomic
+from iotonboard.disk.files import PUBLIC, write_atomic
+from iotonboard.disk.reading import read_file
 from iotonboard.health.calendar import days_named, render_ics
 from iotonboard.health.expiry import REMEDIES, Expiring, render_prometheus
-from iotonboard.reading import read_file
 from iotonboard.state.setting_table import SETTINGS
 from iotonboard.state.trust import recorded_trust
 from iotonboard.store.certificates import broker_certificates, broker_hosts

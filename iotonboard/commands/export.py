@@ -17,10 +17,10 @@ from iotonboard.ca.credentials import (
     write_credentials,
 )
 from iotonboard.delivery.formats.output import NvsImage, Options
+from iotonboard.disk.files import make_private_dir
+from iotonboard.disk.reading import read_file
 from iotonboard.errors import IotOnboardError, PolicyError, UsageError
-from iotonboard.files import make_private_dir
 from iotonboard.model import Refused
-from iotonboard.reading import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

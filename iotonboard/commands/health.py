@@ -12,8 +12,8 @@ from iotonboard.ca.continuity import listed_dates
 from iotonboard.ca.credentials import check_certificate, credential_of, open_secret
 from iotonboard.ca.crl import sign_crls
 from iotonboard.delivery import bundle
+from iotonboard.disk.files import make_private
 from iotonboard.errors import ConflictError, KeyUnavailableError, NotFoundError, StateError
-from iotonboard.files import make_private
 from iotonboard.health.checks.table import CHECKS, run_checks
 from iotonboard.health.difference import Difference, Repair
 from iotonboard.health.inspection import inspect_state

@@ -16,8 +16,8 @@ from iotonboard.ca.ca_key import CA_KEY_FILE
 from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.founding import check_begin, check_life, found_ca
 from iotonboard.ca.vault import VAULT_KEY_OCTETS, Vault
+from iotonboard.disk.files import make_private_dir, remove_empty_dir, remove_file
 from iotonboard.errors import ConflictError, StateError
-from iotonboard.files import make_private_dir, remove_empty_dir, remove_file
 from iotonboard.pki.profiles import Subject
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.layout import resolve_paths

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from iotonboard.ca.credentials import check_certificate
 from iotonboard.delivery import labels
+from iotonboard.disk.files import PUBLIC, refuse_existing, write_atomic
 from iotonboard.errors import NotFoundError
-from iotonboard.files import PUBLIC, refuse_existing, write_atomic
 from iotonboard.model import Refused
 from iotonboard.store.devices import device_record
 

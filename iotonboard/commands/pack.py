@@ -18,8 +18,8 @@ from iotonboard.broker.package import ACL, CA, CRL, NEWEST_FORMAT, IssuerPart, M
 from iotonboard.ca.authority import seal_audit
 from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.recorded import refuse_edited_overlaps
+from iotonboard.disk.files import PUBLIC, refuse_existing, replacing
 from iotonboard.errors import IotOnboardError, Unpublished
-from iotonboard.files import PUBLIC, refuse_existing, replacing
 from iotonboard.model import to_epoch
 from iotonboard.pki import pem
 from iotonboard.pki.key_id import key_id

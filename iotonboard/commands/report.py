@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iotonboard.files import PRIVATE, refuse_existing, write_atomic
+from iotonboard.disk.files import PRIVATE, refuse_existing, write_atomic
 from iotonboard.health.checks.table import run_checks
 from iotonboard.health.report.facts import Attribute, AuditLine, Count, CrlSpan, Facts, Month
 from iotonboard.health.report.page import render_page

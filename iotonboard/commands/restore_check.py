@@ -17,8 +17,8 @@ from iotonboard.ca.authority import unlock
 from iotonboard.ca.backup_archive import damaged_files, open_archive, open_unsealed_archive, refuse_no_backup
 from iotonboard.ca.backup_manifest import refuse_other_contents
 from iotonboard.ca.unpacking import bring_back_brokers, refuse_plain_keys, unpack
+from iotonboard.disk.files import make_private_dir
 from iotonboard.errors import KeyUnavailableError, PolicyError, StateError
-from iotonboard.files import make_private_dir
 from iotonboard.health.trail_check import check_trail
 from iotonboard.state.held_settings import REACHING_OUT, hold_back
 from iotonboard.state.state import State

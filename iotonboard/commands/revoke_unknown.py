@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from iotonboard.disk.reading import read_file
 from iotonboard.enrolment.results import manifest_holders
 from iotonboard.errors import IotOnboardError
 from iotonboard.pki.verifying import statement_holds
-from iotonboard.reading import read_file
 from iotonboard.store.compromised import is_compromised
 from iotonboard.store.issuers import all_issuers
 

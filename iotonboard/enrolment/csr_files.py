@@ -6,12 +6,12 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from iotonboard.disk.reading import read_file
+from iotonboard.disk.walking import no_folder
 from iotonboard.enrolment.request import Request
 from iotonboard.errors import ConflictError, IotOnboardError, NotFoundError, PolicyError
 from iotonboard.model import DeviceId, Refused
 from iotonboard.pki.csr import MAX_CSR_OCTETS
-from iotonboard.reading import read_file
-from iotonboard.walking import no_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

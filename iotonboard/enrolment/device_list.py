@@ -12,6 +12,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from iotonboard.disk.reading import open_file, read_file
 from iotonboard.enrolment.list_columns import OF_A_TARGET, Meaning, field_of, is_id_word, key_of
 from iotonboard.enrolment.list_lines import MAX_LINE_OCTETS, name_of
 from iotonboard.enrolment.list_reader import SHOWN, Entry, json_entry, read_entries
@@ -19,7 +20,6 @@ from iotonboard.enrolment.list_rows import clean
 from iotonboard.enrolment.request import OF_A_DEVICE, check_value, parse_request
 from iotonboard.errors import IotOnboardError, PolicyError
 from iotonboard.model import Refused, Target
-from iotonboard.reading import open_file, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -6,11 +6,11 @@ import contextlib
 import re
 from typing import TYPE_CHECKING
 
+from iotonboard.disk.reading import read_file
 from iotonboard.errors import NotFoundError, PolicyError
 from iotonboard.model import SerialNumber
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.pki.given import certificates_in
-from iotonboard.reading import read_file
 from iotonboard.store.certificates import certificate_by_serial, has_certificate, serial_of_fingerprint
 from iotonboard.store.devices import find_device
 

@@ -13,8 +13,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from iotonboard.disk.reading import open_file
 from iotonboard.errors import BusyError
-from iotonboard.reading import open_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

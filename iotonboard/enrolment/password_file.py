@@ -8,9 +8,9 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from iotonboard.disk.files import open_to_append
+from iotonboard.disk.permissions import check_replaceable, keeps_modes, warn_if_open
 from iotonboard.errors import ConflictError, disk_error
-from iotonboard.files import open_to_append
-from iotonboard.permissions import check_replaceable, keeps_modes, warn_if_open
 
 if TYPE_CHECKING:
     from typing import Self

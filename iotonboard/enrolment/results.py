@@ -16,9 +16,7 @@ import mmap
 import os
 from typing import TYPE_CHECKING
 
-from iotonboard.enrolment.list_columns import RESULTS as COLUMNS
-from iotonboard.errors import ConflictError, PolicyError, disk_error
-from iotonboard.files import (
+from iotonboard.disk.files import (
     PRIVATE,
     changing,
     create_exclusive,
@@ -28,9 +26,11 @@ from iotonboard.files import (
     sync_together,
     write_atomic,
 )
+from iotonboard.disk.reading import open_file, read_file
+from iotonboard.enrolment.list_columns import RESULTS as COLUMNS
+from iotonboard.errors import ConflictError, PolicyError, disk_error
 from iotonboard.model import Refused, SerialNumber, rfc3339
 from iotonboard.pki.signatures import sign_statement
-from iotonboard.reading import open_file, read_file
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -13,16 +13,16 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from iotonboard.disk.permissions import keeps_modes
+from iotonboard.disk.reading import read_file
 from iotonboard.errors import IotOnboardError, PolicyError, StateError
 from iotonboard.health.difference import Difference, Repair
 from iotonboard.health.row_check import check_kept_lists, check_rows, check_schema
 from iotonboard.health.trail_check import check_trail
 from iotonboard.model import from_epoch, rfc3339, to_epoch
-from iotonboard.permissions import keeps_modes
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, revoked_entries
 from iotonboard.pki.facts import certificate_facts, is_issued_by
-from iotonboard.reading import read_file
 from iotonboard.state.outbox import delivery_path, is_exchanged
 from iotonboard.state.places import Place, check_here, path_of
 from iotonboard.state.trust import foreign_crls, sealed_trust

@@ -10,11 +10,11 @@ from iotonboard.broker.region import devices_to_deny, dollar_roots, operator_acl
 from iotonboard.broker.region_keep import keep_region
 from iotonboard.broker.render import render_region_pattern, render_region_per_device, replace_region
 from iotonboard.broker.topics import parse_topic_rule
+from iotonboard.disk.files import PUBLIC, write_atomic
+from iotonboard.disk.permissions import Placement, check_plain, group_number, placement_like, user_number
+from iotonboard.disk.reading import holds, read_file, read_pieces
 from iotonboard.errors import ConflictError, PolicyError, Unpublished
-from iotonboard.files import PUBLIC, write_atomic
 from iotonboard.model import from_epoch
-from iotonboard.permissions import Placement, check_plain, group_number, placement_like, user_number
-from iotonboard.reading import holds, read_file, read_pieces
 from iotonboard.state.region_change import last_change, meet_region, other_copy, settle_change
 from iotonboard.store.acl_members import denied_ids, permitted_ids
 from iotonboard.store.crls import newest_update

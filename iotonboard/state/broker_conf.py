@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, get_args
 from iotonboard.broker.acl import Version
 from iotonboard.broker.conf import render_conf
 from iotonboard.broker.conf_place import CONF_NAME, ConfPlace
-from iotonboard.files import PUBLIC, write_atomic
-from iotonboard.permissions import check_plain
-from iotonboard.reading import read_file
+from iotonboard.disk.files import PUBLIC, write_atomic
+from iotonboard.disk.permissions import check_plain
+from iotonboard.disk.reading import read_file
 
 if TYPE_CHECKING:
     from iotonboard.state.broker_folder import BrokerFolder

@@ -18,16 +18,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from iotonboard.broker.conf_place import ConfPlace, conf_place, own_place
+from iotonboard.disk.files import make_dir, write_atomic, write_together
+from iotonboard.disk.owner import Owner, is_working_as_owner
+from iotonboard.disk.permissions import Placement, group_of, unenterable_for, user_number
+from iotonboard.disk.reading import read_file
+from iotonboard.disk.walking import no_folder
 from iotonboard.errors import ConflictError, NotFoundError, PolicyError
-from iotonboard.files import make_dir, write_atomic, write_together
-from iotonboard.owner import Owner, is_working_as_owner
-from iotonboard.permissions import Placement, group_of, unenterable_for, user_number
 from iotonboard.pki import pem
-from iotonboard.reading import read_file
 from iotonboard.state.config import Origin, with_values
 from iotonboard.state.setting_sets import check_settings
 from iotonboard.state.settings_seal import standing_values
-from iotonboard.walking import no_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,8 +9,7 @@ import contextlib
 from functools import partial
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import BusyError, IotOnboardError, Unpublished
-from iotonboard.files import (
+from iotonboard.disk.files import (
     PRIVATE,
     PUBLIC,
     erase_file,
@@ -20,6 +19,7 @@ from iotonboard.files import (
     write_atomic,
     write_together,
 )
+from iotonboard.errors import BusyError, IotOnboardError, Unpublished
 from iotonboard.pki import pem
 from iotonboard.state.alone import attempt
 from iotonboard.state.places import Place, check_here, note_published
@@ -28,7 +28,7 @@ from iotonboard.store.pending import clear_pending, pending_files, pending_group
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from iotonboard.permissions import Placement
+    from iotonboard.disk.permissions import Placement
     from iotonboard.state.layout import Folder, Paths
     from iotonboard.state.state import State
     from iotonboard.store.pending import PendingFiles

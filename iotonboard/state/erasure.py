@@ -11,8 +11,8 @@ import os
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from iotonboard.disk.files import erase_file, sync_dir
 from iotonboard.errors import IotOnboardError
-from iotonboard.files import erase_file, sync_dir
 from iotonboard.state.clock import SETTLED
 from iotonboard.state.places import Place, is_away
 from iotonboard.state.publication import ca_is_published, publish, publish_device_files

@@ -8,10 +8,10 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from iotonboard.disk.reading import read_file
 from iotonboard.errors import ConflictError, IotOnboardError, PolicyError
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, crl_facts
-from iotonboard.reading import read_file
 from iotonboard.state.places import Place, is_as_left
 from iotonboard.store.compromised import is_compromised
 from iotonboard.store.crls import crl_without_digest, known_crl, last_crl

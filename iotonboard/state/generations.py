@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from iotonboard.files import (
+from iotonboard.disk.files import (
     PUBLIC,
     make_private_dir,
     remove_empty_dir,
@@ -17,7 +17,7 @@ from iotonboard.files import (
     sweep_staging,
     write_atomic,
 )
-from iotonboard.reading import read_pieces
+from iotonboard.disk.reading import read_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,8 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from iotonboard.disk.permissions import group_number, user_number
 from iotonboard.errors import NotFoundError, UsageError
-from iotonboard.permissions import group_number, user_number
 from iotonboard.state import config
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import IotOnboardError
-from iotonboard.files import (
+from iotonboard.disk.files import (
     erase_file,
     is_staging,
     make_private_dir,
@@ -22,7 +21,8 @@ from iotonboard.files import (
     sweep_staging,
     write_atomic,
 )
-from iotonboard.reading import read_file
+from iotonboard.disk.reading import read_file
+from iotonboard.errors import IotOnboardError
 from iotonboard.state.alone import alone
 from iotonboard.state.places import Place, check_here, is_away
 from iotonboard.store.deliveries import open_deliveries, set_erased, set_outcome, set_written

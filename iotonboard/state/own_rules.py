@@ -10,8 +10,8 @@ import os
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.region import operator_users
+from iotonboard.disk.reading import file_mark, read_pieces
 from iotonboard.errors import IotOnboardError, PolicyError
-from iotonboard.reading import file_mark, read_pieces
 from iotonboard.state.places import Place, check_here
 from iotonboard.store.devices import device_record, find_device
 

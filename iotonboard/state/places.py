@@ -13,9 +13,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.region import has_marker
+from iotonboard.disk.reading import file_mark, read_file, read_pieces
 from iotonboard.errors import BusyError, ConflictError, PolicyError
 from iotonboard.pki import pem
-from iotonboard.reading import file_mark, read_file, read_pieces
 from iotonboard.store.issuers import all_issuers
 from iotonboard.store.places import BEGUN, has_places, last_published, note_place
 

@@ -14,11 +14,11 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from iotonboard.disk.files import PUBLIC, sweep_staging, write_atomic
+from iotonboard.disk.permissions import check_plain
+from iotonboard.disk.reading import file_mark
 from iotonboard.errors import ConflictError, DamageError, IotOnboardError, Unpublished, UnpublishedError
-from iotonboard.files import PUBLIC, sweep_staging, write_atomic
-from iotonboard.permissions import check_plain
 from iotonboard.pki import pem
-from iotonboard.reading import file_mark
 from iotonboard.state import device_files, foreign_lists, generations, outbox, replaced_files, trust
 from iotonboard.state.acl_file import broker_placement, edited_topics, mark_acl, write_acl
 from iotonboard.state.alone import alone, as_told, attempt

@@ -10,8 +10,8 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from iotonboard.disk.reading import read_file
 from iotonboard.errors import IotOnboardError, PolicyError, StateError, UsageError
-from iotonboard.reading import read_file
 from iotonboard.state import config
 from iotonboard.state.config import Config, FileContent, Recorded, parse_value
 from iotonboard.state.setting_table import SETTINGS

@@ -11,14 +11,14 @@ from iotonboard.broker.last_read import unread_files
 from iotonboard.broker.problems import DOES_NOT_START, ENDS, REFUSES_ALL
 from iotonboard.broker.reload import reload_broker
 from iotonboard.broker.reload_method import parse_method
+from iotonboard.disk.owner import as_caller
 from iotonboard.errors import PolicyError
-from iotonboard.owner import as_caller
 from iotonboard.state.config import resolve_path
 from iotonboard.store.issuers import current_issuers
 
 if TYPE_CHECKING:
     from iotonboard.broker.conf_files import ConfJudgement
-    from iotonboard.owner import Owner
+    from iotonboard.disk.owner import Owner
     from iotonboard.state.state import State
 
 # How a command reloads the broker, at its end and where that was asked for; what was seen is told.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from iotonboard.files import PRIVATE, PUBLIC, make_private_dir, sweep_staging, write_atomic
+from iotonboard.disk.files import PRIVATE, PUBLIC, make_private_dir, sweep_staging, write_atomic
 from iotonboard.pki import pem
 from iotonboard.store.compromised import compromised_cas, waiting_devices
 from iotonboard.store.issuers import all_issuers

@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from iotonboard.broker.topics import parse_topic_rule, pattern_topic
+from iotonboard.disk.permissions import check_plain, group_number, user_number
+from iotonboard.disk.walking import no_folder
 from iotonboard.errors import NotFoundError, PolicyError
-from iotonboard.permissions import check_plain, group_number, user_number
 from iotonboard.state import places
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.config import of_values
 from iotonboard.state.layout import resolve_paths
 from iotonboard.store.issuers import current_issuers
-from iotonboard.walking import no_folder
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
+from iotonboard.disk.files import PRIVATE, create_exclusive, write_atomic
+from iotonboard.disk.reading import read_file
 from iotonboard.errors import IotOnboardError
-from iotonboard.files import PRIVATE, create_exclusive, write_atomic
-from iotonboard.reading import read_file
 from iotonboard.state.recorded_settings import settings_of
 from iotonboard.state.setting_table import SETTINGS
 

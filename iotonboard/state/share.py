@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from iotonboard.disk.permissions import file_system
 from iotonboard.errors import StateError
-from iotonboard.permissions import file_system
 from iotonboard.store.lock_probe import lock_keeps_others_out
 
 if TYPE_CHECKING:

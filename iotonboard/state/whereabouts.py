@@ -13,9 +13,9 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from iotonboard.disk.reading import read_file
 from iotonboard.errors import ConflictError, IotOnboardError, NotFoundError, PolicyError, StateError
 from iotonboard.pki import pem
-from iotonboard.reading import read_file
 from iotonboard.state import config
 from iotonboard.state.layout import Paths, database_of, resolve_paths
 from iotonboard.state.setting_table import SETTINGS

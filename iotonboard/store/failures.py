@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from iotonboard.disk.owner import chown_hint
 from iotonboard.errors import BusyError, ConflictError, DamageError, IotOnboardError, PolicyError, StateError
-from iotonboard.owner import chown_hint
 
 _RESTORE = "restore it from the latest backup"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from iotonboard.broker.destination import Applied, Destination, digests, open_destination
 from iotonboard.broker.rules_there import check_own_rules
-from iotonboard.entries import STAGING_PREFIX, STAGING_SUFFIX
+from iotonboard.disk.entries import STAGING_PREFIX, STAGING_SUFFIX
 from iotonboard.errors import ConflictError, NotFoundError, PolicyError
 
 OLD = {"crl.pem": b"old list\n", "mosquitto.acl": b"user a\n", "ca.crt": b"ca\n"}

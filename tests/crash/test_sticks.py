@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from iotonboard.files import make_dir, write_atomic
-from iotonboard.permissions import Placement
+from iotonboard.disk.files import make_dir, write_atomic
+from iotonboard.disk.permissions import Placement
 
 from support.faults import mount_decides
 from support.program import PROGRAM, State, program_environment

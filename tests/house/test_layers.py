@@ -1,7 +1,7 @@
 """The house: imports run one way, each outside library has its rooms, and the edge is one place.
 
-cli -> commands -> {health, enrolment} -> ca -> state -> {delivery, broker} -> {store, pki, files, reading}
-    -> folders -> entries -> {permissions, owner, walking} -> model -> errors
+cli -> commands -> {health, enrolment} -> ca -> state -> {delivery, broker} -> {store, pki}
+    -> disk -> model -> errors
 """
 
 from __future__ import annotations
@@ -21,10 +21,8 @@ FLOORS = (
     {"__init__"},
     {"errors"},
     {"model"},
-    {"permissions", "owner", "walking"},
-    {"entries"},
-    {"folders"},
-    {"files", "reading", "pki", "store"},
+    {"disk"},
+    {"pki", "store"},
     {"delivery", "broker"},
     {"state"},
     {"ca"},
@@ -75,7 +73,15 @@ PURE = (
     "broker.topics",
     "broker.verdict",
 )  # values in, octets or text out
-IO_MODULES = {"iotonboard.files", "iotonboard.reading", "pathlib", "shutil", "sqlite3", "subprocess", "tempfile"}
+IO_MODULES = {
+    "iotonboard.disk.files",
+    "iotonboard.disk.reading",
+    "pathlib",
+    "shutil",
+    "sqlite3",
+    "subprocess",
+    "tempfile",
+}
 
 
 def test_every_room_has_a_floor() -> None:
@@ -139,7 +145,7 @@ def test_only_the_cli_imports_inside_functions() -> None:
 
 
 def test_the_cli_loads_a_command_only_when_it_is_called() -> None:
-    light = {"__init__", "cli", "errors", "model", "owner", "files", "reading"}
+    light = {"__init__", "cli", "disk", "errors", "model"}
     for module in MODULES:
         if module.room == "cli":
             assert {room_of(name) for name in module.imports if name.startswith("iotonboard")} <= light, module.name
@@ -153,12 +159,12 @@ BESIDE_COMMANDS = {
     "iotonboard.ca.passphrase": "reads a new passphrase",
     "iotonboard.delivery.formats.table": "names the formats",
     "iotonboard.delivery.labels": "names the sheets",
-    "iotonboard.files": "makes the folder of an export",
+    "iotonboard.disk.files": "makes the folder of an export",
     "iotonboard.health.checks.table": "names the checks",
     "iotonboard.health.expiry": "shows what expires",
     "iotonboard.health.finding": "names the verdicts",
     "iotonboard.health.report.page": "draws the report",
-    "iotonboard.permissions": "knows whether a user is there",
+    "iotonboard.disk.permissions": "knows whether a user is there",
     "iotonboard.pki.csr": "reads a request",
     "iotonboard.pki.reported_key": "reads the key that a device reported",
     "iotonboard.state.settings_seal": "verifies the seal of the settings",
@@ -186,7 +192,7 @@ TERMINAL = {"print()", "input()", "exit()", "getpass()", "breakpoint()"}
 
 def test_clock_environment_and_streams_are_the_cli_s_alone() -> None:
     """Below the edge they are arguments."""
-    allowed = {("files", "sys.platform")}
+    allowed = {("disk", "sys.platform")}
     none_of(
         f"{module.name} touches {name}"
         for module in MODULES
@@ -210,7 +216,7 @@ def test_files_are_synced_and_renamed_in_one_place() -> None:
     """
     doing = {"os.fsync", "os.replace", "os.rename", "os.chmod", "os.fchmod", "os.link"}
     found = {(module.name, name) for module in MODULES for name in module.touched & doing}
-    rooms = {"iotonboard.entries", "iotonboard.files", "iotonboard.folders"}
+    rooms = {"iotonboard.disk.entries", "iotonboard.disk.files", "iotonboard.disk.folders"}
     elsewhere = {(name, call) for name, call in found if name not in rooms}
     assert elsewhere == {("iotonboard.enrolment.password_file", "os.fsync")}
     assert found > elsewhere

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from iotonboard.permissions import has_user
+from iotonboard.disk.permissions import has_user
 
 from support.broker import free_port, is_ready, wait_for
 from support.client import connect_answer, connected, unpack

@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 
 import pytest
-from iotonboard.permissions import file_system, mount_decides
+from iotonboard.disk.permissions import file_system, mount_decides
 from iotonboard.state.share import network_kind
 
 from support.program import State

@@ -6,13 +6,13 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from iotonboard.disk.permissions import keeps_modes
+from iotonboard.disk.reading import read_file
 from iotonboard.health.checks.publications import published_blocks
 from iotonboard.health.finding import Outcome, Status, failed, ok, warning
 from iotonboard.model import rfc3339
-from iotonboard.permissions import keeps_modes
 from iotonboard.pki.keys import HUMAN_ITERATIONS, RANDOM_ITERATIONS, kdf_iterations
 from iotonboard.pki.pem import pem_decode_all
-from iotonboard.reading import read_file
 from iotonboard.state.places import Place, check_here
 from iotonboard.state.trust import NEWER_LIST, recorded_trust, sealed_trust
 from iotonboard.store.compromised import count_waiting, waiting_brokers

@@ -8,11 +8,11 @@ import stat
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from iotonboard.disk.permissions import keeps_modes, mount_decides
 from iotonboard.errors import BusyError
 from iotonboard.health.finding import Outcome, failed, ok, warning
 from iotonboard.health.trail_check import check_trail
 from iotonboard.model import rfc3339
-from iotonboard.permissions import keeps_modes, mount_decides
 from iotonboard.state.share import ELSEWHERE, network_kind
 from iotonboard.store.audit import count_unsealed
 from iotonboard.store.certificates import newest_device_certificates

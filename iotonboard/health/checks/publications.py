@@ -10,13 +10,13 @@ from iotonboard.broker.acl_oddities import odd_lines
 from iotonboard.broker.render import style_warning
 from iotonboard.ca.copies import refuse_copies
 from iotonboard.ca.crl_calendar import load_calendar
+from iotonboard.disk.permissions import READER_HINT, unreadable_for
+from iotonboard.disk.reading import read_file, read_pieces
 from iotonboard.errors import IotOnboardError
 from iotonboard.health.arrival import acl_behind, brokers_behind, never_reported
 from iotonboard.health.finding import Outcome, failed, ok, warning
 from iotonboard.model import rfc3339
-from iotonboard.permissions import READER_HINT, unreadable_for
 from iotonboard.pki.pem import pem_decode_all, pem_encode
-from iotonboard.reading import read_file, read_pieces
 from iotonboard.state.acl_file import acl_is_current
 from iotonboard.state.own_rules import devices_among, own_users
 from iotonboard.state.places import Place, away_places, check_here, path_of

@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from io import FileIO
 from typing import TYPE_CHECKING
 
-from iotonboard import permissions
-from iotonboard.entries import IS_POSIX, STAGING_PREFIX, STAGING_SUFFIX, Entries, settle, staging_name
+from iotonboard.disk import permissions
+from iotonboard.disk.entries import IS_POSIX, STAGING_PREFIX, STAGING_SUFFIX, Entries, settle, staging_name
+from iotonboard.disk.walking import FOLDER, SAFE, is_led, is_root, no_folder, removal, walk
 from iotonboard.errors import BusyError, ConflictError, NotFoundError, PolicyError, disk_error
-from iotonboard.walking import FOLDER, SAFE, is_led, is_root, no_folder, removal, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import BinaryIO
 
-    from iotonboard.permissions import Placement
+    from iotonboard.disk.permissions import Placement
 
 MANY = 10_000  # entries of one folder; nobody's generations are so many
 _NOT_A_FOLDER = (errno.ELOOP, errno.EMLINK, errno.ENOTDIR)

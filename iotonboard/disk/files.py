@@ -14,19 +14,19 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
-from iotonboard import permissions
-from iotonboard.entries import STAGING_PREFIX, STAGING_SUFFIX, settle, staging_name
+from iotonboard.disk import permissions
+from iotonboard.disk.entries import STAGING_PREFIX, STAGING_SUFFIX, settle, staging_name
+from iotonboard.disk.folders import hold, hold_folder_of
+from iotonboard.disk.owner import chown_hint, in_callers_place
+from iotonboard.disk.permissions import Placement
 from iotonboard.errors import ConflictError, IotOnboardError, disk_error
-from iotonboard.folders import hold, hold_folder_of
-from iotonboard.owner import chown_hint, in_callers_place
-from iotonboard.permissions import Placement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from io import FileIO
     from typing import BinaryIO
 
-    from iotonboard.folders import Folder
+    from iotonboard.disk.folders import Folder
 
 _SYNCS_AT_ONCE = 16  # more are no faster on ext4
 PRIVATE, PUBLIC = Placement(0o600), Placement(0o644)

@@ -12,14 +12,14 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard import permissions
-from iotonboard.owner import as_caller
-from iotonboard.walking import SAFE
+from iotonboard.disk import permissions
+from iotonboard.disk.owner import as_caller
+from iotonboard.disk.walking import SAFE
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-    from iotonboard.permissions import Placement
+    from iotonboard.disk.permissions import Placement
 
 STAGING_PREFIX, STAGING_SUFFIX = ".iotonboard-", ".tmp"
 IS_POSIX = hasattr(os, "O_DIRECTORY")

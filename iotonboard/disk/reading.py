@@ -13,9 +13,9 @@ import re
 import stat
 from typing import TYPE_CHECKING
 
+from iotonboard.disk.owner import in_callers_place
+from iotonboard.disk.walking import FOLLOWING, SAFE, follow, is_led, kind_of, removal
 from iotonboard.errors import BusyError, ConflictError, NotFoundError
-from iotonboard.owner import in_callers_place
-from iotonboard.walking import FOLLOWING, SAFE, follow, is_led, kind_of, removal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
