@@ -18,7 +18,7 @@ from iotonboard.broker.package import ACL, CA, CRL, NEWEST_FORMAT, IssuerPart, M
 from iotonboard.ca.authority import seal_audit
 from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.recorded import refuse_edited_overlaps
-from iotonboard.disk.files import PUBLIC, refuse_existing, replacing
+from iotonboard.disk.files import PUBLIC, check_folder, refuse_existing, replacing
 from iotonboard.errors import IotOnboardError, Unpublished
 from iotonboard.model import to_epoch
 from iotonboard.pki import pem
@@ -81,6 +81,7 @@ def pack(state: State, request: Request, unlock: Unlock) -> Result:
         BusyError: the state is locked or the disk refuses.
         IotOnboardError: the ACL cannot be rendered, and form 1 has no packages without.
     """
+    check_folder(request.out)
     if not request.force:
         refuse_existing(request.out)
     authority = unlock()
