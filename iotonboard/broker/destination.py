@@ -186,9 +186,12 @@ class Destination:
             if name in files:
                 self.folder.write(name, files[name], self.folder.placement(name, PUBLIC))
 
-    def put_in_place(self, files: Mapping[str, bytes], unread: Sequence[str]) -> tuple[list[Unpublished], list[str]]:
+    def put_in_place(
+        self, files: Mapping[str, bytes], current: Mapping[str, bytes], unread: Sequence[str]
+    ) -> tuple[list[Unpublished], list[str]]:
         """As ``replace``, each file alone; a CA without its list is left out. What could not be read stays beside.
 
+        One that says the same as the ``current`` one is written too, for the sake of its mode, and may stay as it is.
         Returns what was refused, and where the ``unread`` files lie now.
         """
         refused, aside = dict[str, IotOnboardError](), []
@@ -201,7 +204,8 @@ class Destination:
                 else:
                     self.replace({name: files[name]})
             except IotOnboardError as error:
-                refused[name] = error
+                if current.get(name) != files[name]:
+                    refused[name] = error
         return [Unpublished(name, self.file(name), error) for name, error in refused.items()], aside
 
     def _replace_unread(self, name: str, content: bytes) -> str:

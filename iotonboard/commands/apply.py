@@ -159,8 +159,7 @@ def _put_in_place(
     # Remembered before anything is replaced: a kill in between leaves a package that can be applied again.
     destination.record(_record(package, applied, merged))
     if changed:
-        new = {name: content for name, content in merged.files.items() if current.get(name) != content}
-        refused, aside = destination.put_in_place(new, destination.unread(current))
+        refused, aside = destination.put_in_place(merged.files, current, destination.unread(current))
         merged.dropped += [f"a file that cannot be read: it lies in {path!r}" for path in aside]
     own = _put_own(package, request, destination, applied, merged)
     try:

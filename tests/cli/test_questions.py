@@ -104,7 +104,8 @@ WRONG = (
     ("register x --csr /no/file", 5), ("register x --format nothing --out d", 2), ("renew press-9", 5),
     ("renew press-1 --csr /no/file", 5), ("deliver press-9", 5), ("export press-9", 5), ("bundle password press-9", 5),
     ("broker issue bad/host", 6), ("ca rollover begin --validity-days 5", 6), ("ca rollover --retire", 4),
-    ("ca rollover --cancel", 4), ("backup /dev/null/x", 8), ("pack --out /nowhere/x", 8), ("config set acl.style round", 6),
+    ("ca rollover --cancel", 4), ("backup /dev/null/x", 8), ("config set acl.style round", 6),
+    ("pack --out /nowhere/x", 8),
 )  # fmt: skip
 
 

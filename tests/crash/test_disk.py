@@ -126,7 +126,7 @@ def test_a_full_disk(fleet: State, small_disk: Path, batch_list: Path, is_long: 
     """For several numbers of free pages (the long version: for each), from none until the command succeeds."""
     words, prepare, again = COMMANDS[name]
     refused = 0
-    for left in range(1000) if is_long else (0, 16, 24, 80):
+    for left in range(1000) if is_long else (0, 16, 24, 120):
         state = _copy(fleet, small_disk / str(left))
         prepare(state)
         filler = _fill(small_disk, left)
