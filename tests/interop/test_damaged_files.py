@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from support.broker import release
 from support.listeners import Listeners
 from support.program import run_cli
 from support.situations.damage import CHANGES, random_changes
@@ -70,7 +71,8 @@ class Scene:
     def ask_verify(self, broker: Listeners) -> tuple[dict[str, bool], dict[str, bool]]:
         """What it says of the devices at a start and at a reload."""
         certs = [word for one in DEVICES for word in ("--cert", self.folder / f"{one}.crt")]
-        done = run_cli("verify", "--conf", broker.conf, *certs, "--json", expect=(0, 9)).json
+        version = f"mosquitto-{release()}"
+        done = run_cli("verify", "--conf", broker.conf, *certs, "--broker", version, "--json", expect=(0, 9)).json
         return tuple(
             {one["device_id"]: one[event]["accepted"] for one in done["devices"]} for event in ("at_start", "at_reload")
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from iotonboard.broker.check import BrokerFiles, judge_files, judge_message
 
-from support.broker import BROKER_NAMES, Broker
+from support.broker import BROKER_NAMES, Broker, release, wait_for
 from support.client import connect_answer, connected, unpack
 from support.program import State
 
@@ -80,15 +81,21 @@ def test_verify_tells_what_the_brokers_user_makes_of_the_rights(
                 broker.start()
             for path, mode in zip((files, acl, crl), RIGHTS[rights], strict=True):
                 path.chmod(mode)
-            words = ("--user", "nobody", "--acl", acl, "--crl", crl, "--ca", own[state.ca_cert])
+            words = ("--user", "nobody", "--acl", acl, "--crl", crl, "--ca", own[state.ca_cert],
+                     "--broker", f"mosquitto-{release()}")  # fmt: skip
             answer = state.json("verify", "one", "gone", "--topic", "elsewhere", *words, expect=None)
             if event == "start":
                 try:
                     broker.start()
                 except pytest.fail.Exception:
-                    assert {one["at_start"] for one in answer["problems"]} == {"the broker does not start"}
+                    assert "the broker does not start" in {one["at_start"] for one in answer["problems"]}
                     return
-                assert answer["problems"] == []
+                assert "the broker does not start" not in {one["at_start"] for one in answer["problems"]}
+            elif any(one["at_reload"] == "the broker ends" for one in answer["problems"]):
+                with contextlib.suppress(AssertionError):  # it may live a moment longer
+                    broker.reload()
+                wait_for(lambda: not broker.is_running(), lambda: f"the broker's end:\n{broker.log}")
+                return
             else:
                 broker.reload()
             said = [device[f"at_{event}"]["accepted"] for device in answer["devices"]]
