@@ -91,18 +91,6 @@ def refuse_existing(path: str, *, hint: str = "choose another name, or --force t
         raise ConflictError(f"{path!r} exists already", hint=hint)
 
 
-def check_folder(path: str) -> None:
-    """Make sure that the folder of a file is there, before something is asked or done for that file.
-
-    Raises:
-        BusyError: there is none.
-    """
-    try:
-        os.stat(os.path.dirname(os.path.abspath(path)))
-    except OSError as error:
-        raise disk_error(error, path) from error
-
-
 def create_exclusive(path: str, content: bytes, placement: Placement = PRIVATE) -> None:
     """Create a new file, durable before this returns; never follows a link, never overwrites.
 

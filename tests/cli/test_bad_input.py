@@ -296,7 +296,7 @@ NEEDS_THE_KEY = [
     ("release", "press-1"),
     ("ca", "rollover", "begin"),
     ("bundle", "password", "press-1"),
-    ("pack", "--out", "/nowhere/package"),
+    ("pack", "--out", "package"),
 ]
 
 
@@ -383,7 +383,7 @@ ALL_VERBS = [
     ("topics", "add", "press-1", "read:plant/config"),
     ("audit", "verify"),
     ("report", "--json"),
-    ("pack", "--out", "/nowhere/package"),
+    ("pack", "--out", "package"),
     ("backup", "/nowhere/backup.zip"),
     ("accept-clock",),
 ]
