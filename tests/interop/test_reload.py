@@ -129,7 +129,8 @@ def test_a_signal_ends_a_broker_that_is_still_starting(state: State, tmp_path: P
     broker = Broker(state, tmp_path / "broker")
     broker.conf.write_text(broker._adapted())
     process = subprocess.Popen([broker.mosquitto, "-c", broker.conf], stderr=subprocess.DEVNULL)
-    wait_for(lambda: Path(f"/proc/{process.pid}/exe").resolve().name == "mosquitto", "the program")
+    program = Path(broker.mosquitto).resolve()
+    wait_for(lambda: Path(f"/proc/{process.pid}/exe").resolve() == program, "the program")
     process.send_signal(signal.SIGHUP)
     assert process.wait(20) == -signal.SIGHUP
 
