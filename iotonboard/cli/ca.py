@@ -26,6 +26,13 @@ if TYPE_CHECKING:
     from iotonboard.commands.ca_rollover import Result
     from iotonboard.commands.ca_status import Result as CaStatus
 
+NewNameOption = Annotated[
+    str | None, typer.Option("--name", help="The new CA's name; default: the old one's with G2, G3, ...")
+]
+NewKeyTypeOption = Annotated[
+    KeyType | None, typer.Option("--key-type", help="The new CA's key type; default: as before.")
+]
+NewLifeOption = Annotated[int, typer.Option("--validity-days", min=1, max=36500, help="Life of the new CA, in days.")]
 NewPassphraseOption = Annotated[
     str | None,
     typer.Option("--new-passphrase-file", metavar="FILE", help="File whose first line is the new passphrase."),
@@ -64,15 +71,9 @@ def rollover(
             metavar="[begin|cancel]", help="Make the new CA, or take it away again; left out: show the standing."
         ),
     ] = None,
-    name: Annotated[
-        str | None, typer.Option("--name", help="The new CA's name; default: the old one's with G2, G3, ...")
-    ] = None,
-    key_type: Annotated[
-        KeyType | None, typer.Option("--key-type", help="The new CA's key type; default: as before.")
-    ] = None,
-    validity_days: Annotated[
-        int, typer.Option("--validity-days", min=1, max=36500, help="Life of the new CA, in days.")
-    ] = 3650,
+    name: NewNameOption = None,
+    key_type: NewKeyTypeOption = None,
+    validity_days: NewLifeOption = 3650,
     retire: Annotated[
         bool, typer.Option("--retire", help="End the rollover: take the old CA out and erase its key.")
     ] = False,
@@ -151,15 +152,9 @@ def replace_stolen(
     certificates: Annotated[
         list[str] | None, typer.Option("--cert", metavar="FILE", help="A certificate that the thief made.")
     ] = None,
-    name: Annotated[
-        str | None, typer.Option("--name", help="The new CA's name; default: the old one's with G2, G3, ...")
-    ] = None,
-    key_type: Annotated[
-        KeyType | None, typer.Option("--key-type", help="The new CA's key type; default: as before.")
-    ] = None,
-    validity_days: Annotated[
-        int, typer.Option("--validity-days", min=1, max=36500, help="Life of the new CA, in days.")
-    ] = 3650,
+    name: NewNameOption = None,
+    key_type: NewKeyTypeOption = None,
+    validity_days: NewLifeOption = 3650,
     new_passphrase_file: NewPassphraseOption = None,
     generate_key_file: GenerateKeyOption = None,
     weak: WeakOption = False,

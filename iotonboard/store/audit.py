@@ -249,6 +249,8 @@ def count_by_command(store: Store, *, since_seq: int, before_seq: int | None = N
 def count_unsealed(store: Store, *, but_own: bool = False) -> dict[str, int]:
     """How many rows each command added since the CA signed the head; ``but_own``: without those of this connection."""
     signed = newest_signed(store)
+    if signed == head(store):
+        return {}
     before = store.first_own_row if but_own else None
     return count_by_command(store, since_seq=signed.seq if signed else 0, before_seq=before)
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
 
+_NOTED = "SELECT key, value FROM setting"
+
+
 @dataclass(frozen=True, slots=True)
 class Seal:
     """Settings as a CA signed them: ``settings`` is JSON text; ``certificate_der`` is ``b""`` where there is no CA."""
@@ -59,7 +62,7 @@ def has_sealed_before(store: Store) -> bool:
 
 def noted(store: Store) -> dict[str, str]:
     """Single values, as JSON text."""
-    return dict(store.rows("SELECT key, value FROM setting"))
+    return dict(store.small(_NOTED))
 
 
 def note(store: Store, key: str, value: str) -> None:
@@ -68,8 +71,10 @@ def note(store: Store, key: str, value: str) -> None:
         "INSERT INTO setting (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
         (key, value),
     )
+    store.forget_small(_NOTED)
 
 
 def forget(store: Store, key: str) -> None:
     """Drop a single value, in the caller's transaction."""
     store.execute("DELETE FROM setting WHERE key = ?", (key,))
+    store.forget_small(_NOTED)
