@@ -24,7 +24,9 @@ Box, Label, Sheet, lay_out, render = drawing.Box, drawing.Label, drawing.Sheet, 
 
 def decode(picture: Path) -> list[str]:
     with Image.open(picture) as image:
-        return sorted(found.text for found in zxingcpp.read_barcodes(image.convert("L")))
+        # Of QR codes alone: printed words look like a bar code now and then, which no scanner of these labels seeks.
+        codes = zxingcpp.read_barcodes(image.convert("L"), formats=zxingcpp.BarcodeFormat.QRCode)
+        return sorted(found.text for found in codes)
 
 
 def rasterise(file: Path, dots_per_inch: int = 200) -> list[Path]:
