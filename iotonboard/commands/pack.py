@@ -19,11 +19,11 @@ from iotonboard.ca.authority import seal_audit
 from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.recorded import refuse_edited_overlaps
 from iotonboard.disk.files import PUBLIC, refuse_existing, replacing
-from iotonboard.errors import IotOnboardError, Unpublished, disk_error
+from iotonboard.errors import ConflictError, IotOnboardError, Unpublished, disk_error
 from iotonboard.model import to_epoch
 from iotonboard.pki import pem
 from iotonboard.pki.key_id import key_id
-from iotonboard.state.acl_file import listed_since, renew_acl, tell_edited_topics
+from iotonboard.state.acl_file import edited_topics, listed_since, renew_acl, tell_edited_topics
 from iotonboard.state.places import Place, check_here
 from iotonboard.state.publication import publish_recorded
 from iotonboard.state.region_change import pack_change
@@ -91,7 +91,7 @@ def pack(state: State, request: Request, unlock: Unlock) -> Result:
         key = key_id(authority.active.issuer.certificate_der)
         counter = _count(state, key, now)
         state.record(now, "package", detail={"counter": counter, "crl_number": rows[0].number, "form": request.form})
-        files, left_out = _files(state, rows, now)
+        files, left_out, edited = _files(state, rows, now)
         if request.form > 1:
             files |= _own_files(state, now)
         if left_out and request.form == 1:
@@ -107,7 +107,7 @@ def pack(state: State, request: Request, unlock: Unlock) -> Result:
         seal_audit(state, authority)
     signers = [ca.issuer.signer for ca in authority.signing]
     unpublished = left_out + [one for one in publish_recorded(state) if one.what != "acl" or not left_out]
-    unpublished += tell_edited_topics(state, unpublished)
+    unpublished += tell_edited_topics(state, edited, unpublished)
     with replacing(request.out, PUBLIC) as file:
         file.writelines(render_package(manifest, files, signers))
         size = file.tell()
@@ -136,8 +136,14 @@ def _count(state: State, key: str, now: datetime) -> int:
     return counter
 
 
-def _files(state: State, rows: Sequence[CrlRow], now: datetime) -> tuple[dict[str, bytes], list[Unpublished]]:
-    """The files as the database says them: what else somebody wrote into ``ca.crt`` is not signed."""
+def _files(
+    state: State, rows: Sequence[CrlRow], now: datetime
+) -> tuple[dict[str, bytes], list[Unpublished], ConflictError | None]:
+    """The files as the database says them: what else somebody wrote into ``ca.crt`` is not signed.
+
+    With what could not be made, and what ``edited_topics`` says.
+    """
+    edited = None
     files = {
         CRL: b"".join(
             pem.pem_encode("X509 CRL", der) for der in (*(row.der or b"" for row in rows), *foreign_crls(state))
@@ -147,10 +153,11 @@ def _files(state: State, rows: Sequence[CrlRow], now: datetime) -> tuple[dict[st
     try:
         with state.store.savepoint():
             check_here(state, Place.ACL)
-            files[ACL] = b"".join(renew_acl(state, state.paths.acl, now))
+            edited = edited_topics(state)
+            files[ACL] = b"".join(renew_acl(state, state.paths.acl, now, edited=edited))
     except IotOnboardError as error:
-        return files, [Unpublished("acl", state.paths.acl, error)]
-    return files, []
+        return files, [Unpublished("acl", state.paths.acl, error)], edited
+    return files, [], edited
 
 
 def _own_files(state: State, now: datetime) -> dict[str, bytes]:

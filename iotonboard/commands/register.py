@@ -330,8 +330,8 @@ def _record(state: State, authority: Authority, call: Call, plan: _Plan, issued:
     record_certificate(state, authority, order, issued, now=now, detail=_words(plan) | mark)
     for rule in plan.topics:
         add_topic(store, order.device_id, rule)
-    was_denied = not plan.is_new or is_lost_device(store, order.device_id)  # by name, in the pattern style too
-    if was_denied or plan.topics or state.config["acl.style"] == "per-device":
+    has_block = not plan.is_new or plan.topics or state.config["acl.style"] == "per-device"
+    if has_block or is_lost_device(store, order.device_id):  # such a one is denied by name, in the pattern style too
         mark_acl(state)
     return Enrolled(
         outcome="created" if plan.is_new else "reissued",

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 from iotonboard.broker.render import style_warning
 from iotonboard.errors import IotOnboardError
-from iotonboard.state.acl_file import acl_is_current, listed_since, mark_acl, tell_edited_topics, write_acl
+from iotonboard.state.acl_file import (
+    acl_is_current,
+    edited_topics,
+    listed_since,
+    mark_acl,
+    tell_edited_topics,
+    write_acl,
+)
 from iotonboard.state.alone import attempt
 from iotonboard.state.places import Place, begin_here
 from iotonboard.state.publication import EVERYTHING, publish_acl, publish_recorded
@@ -66,8 +73,10 @@ def sync_acl(
     with state.store.reading() if check else state.noting():
         now = state.trusted_time()
         revoked = len(denied_ids(state.store, now, listed_since(state, now)))
+        edited = None
         try:
-            changed = not acl_is_current(state, path, now, style=style)
+            edited = edited_topics(state)
+            changed = not acl_is_current(state, path, now, edited=edited, style=style)
         except IotOnboardError:
             if check or not is_published:
                 raise
@@ -75,12 +84,10 @@ def sync_acl(
         if changed and is_published and not check:
             mark_acl(state)
         elif changed and not check:
-            write_acl(state, path, now, style=style)
-    unpublished: list[Unpublished] = []
-    if not check:
-        steps = [step for step in EVERYTHING if is_published or step is not publish_acl]
-        unpublished = publish_recorded(state, *steps)
-    unpublished += tell_edited_topics(state, unpublished)
+            write_acl(state, path, now, edited=edited, style=style)
+    steps = [step for step in EVERYTHING if is_published or step is not publish_acl]
+    unpublished = [] if check else publish_recorded(state, *steps)
+    unpublished += tell_edited_topics(state, edited, unpublished)
     if reload is not None:
         unpublished += attempt("reload", str(state.config["broker.reload"]), reload)
     devices = count_devices(state.store)

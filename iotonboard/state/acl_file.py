@@ -37,37 +37,44 @@ def mark_acl(state: State) -> None:
     state.store.set_meta("acl_changes", (state.store.number("acl_changes") or 0) + 1)
 
 
-def write_acl(state: State, path: str, now: datetime, *, style: str | None = None) -> None:
+def write_acl(
+    state: State, path: str, now: datetime, *, edited: ConflictError | None, style: str | None = None
+) -> None:
     """Replace the managed region of the ACL at ``path``, leaving every other octet as it is.
 
     The caller holds the write lock. A region that another copy of this state wrote is met (``region_change``): it
-    stays, and who is revoked here is silenced in it.
+    stays, and who is revoked here is silenced in it. ``edited``: what ``edited_topics`` said.
 
     Raises:
         PolicyError: a topic rule or an operator's own line would break the broker; the old file stays.
         ConflictError: a link, or something that is no file, stands there.
         BusyError: the disk refuses; the old file stays.
     """
-    write_atomic(path, renew_acl(state, path, now, style=style), broker_placement(state, path))
+    text = renew_acl(state, path, now, edited=edited, style=style)
+    write_atomic(path, text, broker_placement(state, path))
 
 
-def renew_acl(state: State, path: str, now: datetime, *, style: str | None = None) -> Iterator[bytes]:
+def renew_acl(
+    state: State, path: str, now: datetime, *, edited: ConflictError | None, style: str | None = None
+) -> Iterator[bytes]:
     """The whole new text of the ACL at ``path``, as ``write_acl`` writes it; the caller holds the write lock."""
     operator = _operator_text(path)
     meet_region(state, operator.change, path, now)
-    return _render(state, path, operator, settle_change(state), now, style)
+    return _render(state, path, operator, settle_change(state), now, edited, style)
 
 
-def acl_is_current(state: State, path: str, now: datetime, *, style: str | None = None) -> bool:
+def acl_is_current(
+    state: State, path: str, now: datetime, *, edited: ConflictError | None, style: str | None = None
+) -> bool:
     """Compare the ACL at ``path`` with what would be written, piece by piece: never whole in memory.
 
-    A region of a version that counted no changes is as good as one that does.
+    A region of a version that counted no changes is as good as one that does. ``edited`` as for ``write_acl``.
     """
     if not os.path.exists(path):
         return False
     operator = _operator_text(path)
     change = last_change(state) if operator.change or not operator.has_region else None
-    return holds(path, _render(state, path, operator, change, now, style))
+    return holds(path, _render(state, path, operator, change, now, edited, style))
 
 
 def _operator_text(path: str) -> OperatorText:
@@ -76,7 +83,13 @@ def _operator_text(path: str) -> OperatorText:
 
 
 def _render(
-    state: State, path: str, operator: OperatorText, change: Change | None, now: datetime, style: str | None
+    state: State,
+    path: str,
+    operator: OperatorText,
+    change: Change | None,
+    now: datetime,
+    edited: ConflictError | None,
+    style: str | None,
 ) -> Iterator[bytes]:
     """The text around a region that is made anew, or kept where another copy is at work; checked as it is read."""
     own_rules = operator_acl(operator)
@@ -87,7 +100,7 @@ def _render(
         with contextlib.suppress(PolicyError):  # a region that the broker cannot read is not worth keeping
             whole = read_file(path, limit=_LARGEST)
             return keep_region(whole, operator, denied, templates, deny_roots=roots, change=change)
-    extra = recalled_topics(state.store) if edited_topics(state) else extra_topics(state.store)
+    extra = recalled_topics(state.store) if edited else extra_topics(state.store)
     if (style or state.config["acl.style"]) == "pattern":
         region = render_region_pattern(templates, denied, extra, deny_roots=roots)
     else:
@@ -116,10 +129,9 @@ def edited_topics(state: State) -> ConflictError | None:
     )
 
 
-def tell_edited_topics(state: State, told: Sequence[Unpublished]) -> list[Unpublished]:
+def tell_edited_topics(state: State, edited: ConflictError | None, told: Sequence[Unpublished]) -> list[Unpublished]:
     """The same beside what is told of the ACL already."""
-    edited = None if any(one.what == "acl" for one in told) else edited_topics(state)
-    return [Unpublished("acl", state.paths.acl, edited)] if edited else []
+    return [Unpublished("acl", state.paths.acl, edited)] if edited and all(one.what != "acl" for one in told) else []
 
 
 def listed_since(state: State, now: datetime) -> datetime:

@@ -26,7 +26,7 @@ from iotonboard.errors import IotOnboardError
 from iotonboard.state.alone import alone
 from iotonboard.state.places import Place, check_here, is_away
 from iotonboard.store.deliveries import open_deliveries, set_erased, set_outcome, set_written
-from iotonboard.store.left_to_do import has_expired_delivery
+from iotonboard.store.left_to_do import has_expired_delivery, has_open_delivery
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,7 +79,7 @@ def settle(state: State) -> list[Unpublished]:
         BusyError: the state is locked or its disk refuses.
         OSError: the outbox cannot be read.
     """
-    found = open_deliveries(state.store)
+    found = open_deliveries(state.store) if has_open_delivery(state.store) else []
     if not found and not _strangers(state.paths, found):
         return []
     now = state.trusted_time()

@@ -225,13 +225,14 @@ def _write_acl(state: State) -> None:
     check_here(state, Place.ACL)
     if is_current and not is_shaped:
         mark_acl(state)
-    write_acl(state, state.paths.acl, state.trusted_time())
+    edited = edited_topics(state)
+    write_acl(state, state.paths.acl, state.trusted_time(), edited=edited)
     changes = state.store.number("acl_changes") or 0  # the file may have made it rise
     state.store.set_meta("acl_settings", settings)
     state.store.set_meta("acl_published", changes)
     state.store.set_meta(SEEN_ACL, file_mark(state.paths.acl))
     note_published(state, Place.ACL, changes)
-    if edited := edited_topics(state):
+    if edited:
         raise edited
 
 

@@ -32,7 +32,8 @@ _LARGEST = 1 << 53  # number of a row that somebody counted to
 _quoted = json.JSONEncoder().encode  # of a text, which takes no time to set up
 _detail = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 _COLUMNS = "seq, time, operator, host, command, subject, serial, detail, hash"
-_SIGNED = "SELECT seq, hash FROM audit_head ORDER BY seq DESC LIMIT 1"
+_SIGNED = """SELECT h.seq, h.hash, h.issuer, h.signature, (SELECT a.hash FROM audit a WHERE a.seq = h.seq)
+    FROM audit_head h ORDER BY h.seq DESC LIMIT 1"""
 # Which CAs there were, and who vouched for them (``succession.py``).
 TOLD_CAS = """SELECT seq, command, detail FROM audit WHERE subject = 'ca' AND serial <> ''
     AND command IN ('init-ca', 'ca rollover', 'ca replace') ORDER BY seq"""
@@ -220,11 +221,8 @@ def head_statement(newest: AuditHead) -> bytes:
 
 def signed_head(store: Store) -> SignedHead | None:
     """The head of the trail that the CA signed last."""
-    return store.record(
-        _signed_head,
-        "SELECT h.seq, h.hash, h.issuer, h.signature, (SELECT a.hash FROM audit a WHERE a.seq = h.seq)"
-        " FROM audit_head h ORDER BY h.seq DESC LIMIT 1",
-    )
+    found = store.small(_SIGNED)
+    return store.make_record(_signed_head, found[0]) if found else None
 
 
 def _signed_head(seq: int, digest: object, issuer: int, signature: object, found: object) -> SignedHead:
@@ -235,8 +233,8 @@ def _signed_head(seq: int, digest: object, issuer: int, signature: object, found
 
 def newest_signed(store: Store) -> AuditHead | None:
     """The head that the CA signed last, without its signature."""
-    found = store.small(_SIGNED)
-    return store.make_record(AuditHead, found[0]) if found else None
+    signed = signed_head(store)
+    return signed.head if signed else None
 
 
 def count_by_command(store: Store, *, since_seq: int, before_seq: int | None = None) -> dict[str, int]:
@@ -268,10 +266,10 @@ def has_row_seals(store: Store) -> bool:
 
 
 def set_signed_head(store: Store, signed: SignedHead) -> None:
-    """Keep the newest signed head of the audit trail in place of the one before."""
+    """Keep a signature of the newest row of the trail in place of the one before."""
     store.execute("DELETE FROM audit_head WHERE seq <> ?", (signed.head.seq,))
     store.execute(
         "INSERT OR REPLACE INTO audit_head (seq, hash, issuer, signature) VALUES (?, ?, ?, ?)",
-        (signed.head.seq, signed.head.hash, signed.issuer, signed.signature),
+        row := (signed.head.seq, signed.head.hash, signed.issuer, signed.signature),
     )
-    store.forget_small(_SIGNED)
+    store.know_small(_SIGNED, [(*row, signed.head.hash)])

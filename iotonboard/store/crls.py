@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 _OF_NEWEST = "generation = (SELECT max(generation) FROM crl)"
+_NEWEST = f"SELECT generation, issuer, this_update FROM crl WHERE {_OF_NEWEST}"
 _IN_ORDER = "ORDER BY issuer DESC, number"  # that of the CA that issues first, and of its lists the one in force
 _COLUMNS = "generation, issuer, number, this_update, next_update, revoked, {}, created_at"
 
@@ -100,6 +101,7 @@ def _stored_crl(store: Store, row: int, *columns: Any) -> StoredCrl:
 def drop_crl(store: Store, row: int) -> None:
     """Forget a row that says what cannot be, in the caller's transaction."""
     store.execute("DELETE FROM crl WHERE id = ?", (row,))
+    store.forget_small(_NEWEST)
 
 
 def orphaned_number(store: Store) -> int:
@@ -124,6 +126,7 @@ def add_crl(store: Store, row: CrlRow) -> None:
             row.revoked, row.der, to_epoch(row.created_at),
         ),
     )  # fmt: skip
+    store.forget_small(_NEWEST)
     if row.der is not None:
         note_crl(store, sha256(row.der).digest(), row.issuer, row.number)
 
@@ -182,27 +185,28 @@ def last_listed_crl(store: Store, issuer: int) -> CrlRow | None:
 
 def newest_generation(store: Store) -> int:
     """Number of the generation that ``crl.pem`` holds; 0 before the first one."""
-    return store.record(whole, "SELECT coalesce(max(generation), 0) FROM crl") or 0
+    newest = store.small(_NEWEST)
+    return store.make_record(whole, newest[0][:1]) if newest else 0
 
 
 def newest_update(store: Store, now: datetime) -> datetime | None:
     """The latest thisUpdate that is not in the future, of the CRLs of the newest generation."""
-    query = """SELECT this_update FROM crl WHERE generation = (SELECT max(generation) FROM crl) AND this_update <= ?
-        ORDER BY this_update DESC LIMIT 1"""
-    return store.record(from_epoch, query, (to_epoch(now),))
+    return max(updates_in_force(store, now), default=None)
 
 
 def updates_in_force(store: Store, now: datetime) -> list[datetime]:
     """The thisUpdate of each issuer's list that is in force now, of the newest generation; none of one without any."""
-    query = """SELECT max(this_update) FROM crl WHERE generation = (SELECT max(generation) FROM crl)
-        AND this_update <= ? GROUP BY issuer"""
-    return store.records(from_epoch, query, (to_epoch(now),))
+    begun: dict[object, int] = {}
+    for _, issuer, update in store.small(_NEWEST):
+        if isinstance(update, int) and update <= to_epoch(now):
+            begun[issuer] = max(update, begun.get(issuer, update))
+    return [store.make_record(from_epoch, (update,)) for update in begun.values()]
 
 
 def earliest_update(store: Store) -> datetime | None:
     """The earliest thisUpdate of the newest generation; ``None`` before the first one."""
-    query = "SELECT min(this_update) FROM crl WHERE generation = (SELECT max(generation) FROM crl) GROUP BY generation"
-    return store.record(from_epoch, query)
+    updates = [update for *_, update in store.small(_NEWEST) if isinstance(update, int)]
+    return store.make_record(from_epoch, (min(updates),)) if updates else None
 
 
 def crl_generation(store: Store, *, with_der: bool = True) -> list[CrlRow]:

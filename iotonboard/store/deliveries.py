@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from iotonboard.model import SerialNumber, from_epoch, to_epoch
+from iotonboard.store.left_to_do import OPEN_DELIVERIES
 from iotonboard.store.values import octets, text
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def add_delivery(
         f" VALUES ({_CERTIFICATE}, ?, ?, ?, ?, ?)",
         (serial.octets, token or None, shown, sha256, to_epoch(now), to_epoch(expires_at) if expires_at else None),
     )
+    store.forget_small(OPEN_DELIVERIES)
     return int(cursor.lastrowid or 0)
 
 
@@ -127,6 +129,7 @@ def set_outcome(store: Store, delivery: int, outcome: str) -> None:
 def set_erased(store: Store, delivery: int, now: datetime) -> None:
     """Note that nothing is left of a delivery below the outbox."""
     store.execute("UPDATE delivery SET erased_at = ? WHERE id = ?", (to_epoch(now), delivery))
+    store.forget_small(OPEN_DELIVERIES)
 
 
 def close_deliveries(store: Store, serial: SerialNumber, outcome: str) -> None:

@@ -12,13 +12,22 @@ if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
 REPLACED_FILES = "replaced_files"  # noted until the files that follow from a stolen CA key are written
+# When the first of the deliveries below the outbox ends, and whether there are any.
+_OPEN = "FROM delivery WHERE token IS NOT NULL AND erased_at IS NULL"
+OPEN_DELIVERIES = f"SELECT (SELECT min(expires_at) {_OPEN}), EXISTS (SELECT 1 {_OPEN})"
 _ERASURES = ("log_holds_secrets", "retired_keys")
 
 
 def has_expired_delivery(store: Store, now: datetime) -> bool:
     """Say whether a delivery below the outbox is past its time, and still there."""
-    query = "SELECT 1 FROM delivery WHERE token IS NOT NULL AND erased_at IS NULL AND expires_at <= ? LIMIT 1"
-    return store.row(query, (to_epoch(now),)) is not None
+    ((first, _),) = store.small(OPEN_DELIVERIES)
+    return isinstance(first, int) and first <= to_epoch(now)
+
+
+def has_open_delivery(store: Store) -> bool:
+    """Say whether a delivery below the outbox is still there."""
+    ((_, is_any),) = store.small(OPEN_DELIVERIES)
+    return bool(is_any)
 
 
 def has_erasures_left(store: Store) -> bool:

@@ -24,9 +24,10 @@ def has_places(store: Store, kind: str) -> bool:
 
 def note_place(store: Store, kind: str, path: str, last: int) -> None:
     """Note what was published at a place, inside the caller's transaction."""
+    others = [row for row in store.small(_PLACES) if tuple(row[:2]) != (kind, path)]
     store.execute(
         "INSERT INTO place (kind, path, last) VALUES (?, ?, ?)"
         " ON CONFLICT (kind, path) DO UPDATE SET last = excluded.last",
         (kind, path, last),
     )
-    store.forget_small(_PLACES)
+    store.know_small(_PLACES, [*others, (str(kind), path, last)])

@@ -109,7 +109,7 @@ _MOST_COLUMNS = max(len(table.columns) for table in TABLES)
 def watch(store: Store) -> bool:
     """Note from now on which sealed rows this connection changes; outside of a transaction, once. Returns ``True``."""
     values = ", ".join(f"v{number}" for number in range(_MOST_COLUMNS))
-    store.execute(f"CREATE TEMP TABLE changed (tab, a, b, c, is_new, {values})")
+    store.execute(f"CREATE TEMP TABLE changed (tab, a, b, c, is_after, {values})")
     for table in TABLES:
         with contextlib.suppress(StateError):  # a table that somebody took away is told by who looks for it
             for statement in _triggers(table):
@@ -118,14 +118,23 @@ def watch(store: Store) -> bool:
 
 
 def _triggers(table: Sealed) -> Iterator[str]:
-    """What notes a row that is new, or what one said before it was changed."""
-    for event, row in (("INSERT", "new"), ("UPDATE", "old"), ("DELETE", "old")):
+    """What notes what a row said before it was changed, and what it says since."""
+    for event, row, images in (
+        ("INSERT", "new", ("new",)),
+        ("UPDATE", "old", ("old", "new")),
+        ("DELETE", "old", ("old",)),
+    ):
         when = f"WHEN {row}.{table.only}" if table.only else ""
-        key = [f"{row}.{column}" for column in table.keys] + ["NULL"] * (3 - len(table.keys))
-        said = ["0"] + [f"{row}.{column}" for column in table.columns] if row == "old" else ["1"]
-        noted = ", ".join(key + said + ["NULL"] * (1 + _MOST_COLUMNS - len(said)))
+        notes = "; ".join(f"INSERT INTO changed VALUES ({_noted(table, image)})" for image in images)
         yield f"""CREATE TEMP TRIGGER watch_{table.name}_{event} AFTER {event} ON main.{table.name} {when}
-            BEGIN INSERT INTO changed VALUES ('{table.name}', {noted}); END"""
+            BEGIN {notes}; END"""
+
+
+def _noted(table: Sealed, image: str) -> str:
+    """The values of a row of ``changed``: of the row as it was (``old``), or as it is since (``new``)."""
+    key = [f"{image}.{column}" for column in table.keys] + ["NULL"] * (3 - len(table.keys))
+    said = [f"{image}.{column}" for column in table.columns] + ["NULL"] * (_MOST_COLUMNS - len(table.columns))
+    return ", ".join([f"'{table.name}'", *key, str(int(image == "new")), *said])
 
 
 def take_changes(store: Store) -> Iterator[Digests]:
@@ -133,26 +142,18 @@ def take_changes(store: Store) -> Iterator[Digests]:
 
     Of a row that was there before, its digest before and after: so an edit that the program wrote over is found too.
     """
-    before: dict[tuple[Any, ...], str | None] = {}
-    for name, a, b, c, is_new, *values in store.rows("SELECT * FROM temp.changed ORDER BY rowid"):
-        if (name, a, b, c) not in before:
-            said = None if is_new else digest_of(values[: len(_BY_NAME[name].columns)])
-            before[name, a, b, c] = said
-    if before:
+    changes: dict[tuple[Any, ...], tuple[str | None, str | None]] = {}
+    for name, a, b, c, is_after, *values in store.each_row("SELECT * FROM temp.changed ORDER BY rowid"):
+        said = digest_of(values[: len(_BY_NAME[name].columns)])
+        before, _ = changes.get((name, a, b, c), (None if is_after else said, None))
+        changes[name, a, b, c] = before, said if is_after else None
+    if changes:
         store.execute("DELETE FROM temp.changed")
-    changes = ((*row, said, _digest_now(store, *row)) for row, said in before.items())
     yield from _parts(
-        (name, _name(a, b, c), now if said is None else [said, now])
-        for name, a, b, c, said, now in changes
-        if said != now
+        (name, _name(*key), now if before is None else [before, now])
+        for (name, *key), (before, now) in changes.items()
+        if before != now
     )
-
-
-def _digest_now(store: Store, name: str, *key: object) -> str | None:
-    table = _BY_NAME[name]
-    where = " AND ".join(f"{column} = ?" for column in table.keys)
-    row = store.row(f"SELECT {', '.join(table.columns)} FROM main.{name} WHERE {where}", key[: len(table.keys)])
-    return None if row is None else digest_of(row)
 
 
 def _name(*key: object) -> str:

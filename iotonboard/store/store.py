@@ -235,17 +235,11 @@ class Store:
 
     def rows(self, query: str, parameters: _Parameters = ()) -> list[Any]:
         """All rows of a query."""
-        try:
-            return self.execute(query, parameters).fetchall()
-        except sqlite3.Error as error:
-            raise database_error(error, self.path) from error
+        return list(self.each_row(query, parameters))
 
     def row(self, query: str, parameters: _Parameters = ()) -> Any:
         """The first row of a query, or ``None``."""
-        try:
-            return self.execute(query, parameters).fetchone()
-        except sqlite3.Error as error:
-            raise database_error(error, self.path) from error
+        return next(self.each_row(query, parameters), None)
 
     def each_row(self, query: str, parameters: _Parameters = ()) -> Iterator[Any]:
         """The rows of a query one by one, for those that do not fit into memory."""
@@ -293,6 +287,10 @@ class Store:
         if query not in self._small:
             self._small[query] = self.rows(query)
         return self._small[query]
+
+    def know_small(self, query: str, rows: list[Any]) -> None:
+        """Know what the open transaction made of the rows that a query of ``small`` finds."""
+        self._small[query] = rows
 
     def forget_small(self, query: str) -> None:
         """Ask anew from now on: the open transaction changes what a query of ``small`` found."""
