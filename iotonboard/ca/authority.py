@@ -6,7 +6,8 @@ import contextlib
 import functools
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -18,6 +19,7 @@ from iotonboard.errors import BusyError, ConflictError, IotOnboardError, KeyUnav
 from iotonboard.pki import pem
 from iotonboard.pki.issuer import Issuer, load_issuer
 from iotonboard.pki.signatures import sign_statement
+from iotonboard.state.chain import chain_in_force
 from iotonboard.state.sealing import note_event, seal_rows
 from iotonboard.state.settings_seal import adopt_settings
 from iotonboard.store import audit
@@ -44,12 +46,22 @@ _RESTORE = "restore the state from its latest backup"
 
 @dataclass(frozen=True, slots=True)
 class SigningCa:
-    """One CA that is unlocked: its row in the store, what it issues with, its key, and its chain."""
+    """One CA that is unlocked: its row in the store, what it issues with, its key, and its chain.
+
+    ``issuer`` has the certificate in force, which is the first of ``chain``; the last one is the anchor.
+    ``certificate_der`` is the one of its row, by which the trail knows it.
+    """
 
     row: int
     issuer: Issuer
     key: CaKey = field(repr=False)
     chain: tuple[bytes, ...] = field(repr=False)
+    certificate_der: bytes = field(repr=False)
+
+    @property
+    def identity(self) -> str:
+        """Its fingerprint, whatever certificate it goes out with: SHA-256 in lower-case hex."""
+        return sha256(self.certificate_der).hexdigest()
 
 
 _OpenKey: TypeAlias = Callable[[str], "CaKey | IotOnboardError"]
@@ -93,8 +105,8 @@ class Authority:
 
     @property
     def anchors(self) -> tuple[bytes, ...]:
-        """What devices trust, DER: the oldest CA first, from which the brokers' certificates are."""
-        return tuple(ca.issuer.certificate_der for ca in reversed(self.signing))
+        """What devices trust, DER, each once: the oldest CA's first, from which the brokers' certificates are."""
+        return tuple(dict.fromkeys(ca.chain[-1] for ca in reversed(self.signing)))
 
 
 def _opened(vault: MaybeVault) -> Vault:
@@ -105,11 +117,6 @@ def _opened(vault: MaybeVault) -> Vault:
 
 # How a command opens the CA: once its input was checked, for it may ask for the passphrase.
 Unlock: TypeAlias = Callable[[], Authority]
-
-
-def chain_of(certificate_der: bytes) -> tuple[bytes, ...]:
-    """Certificates from a CA to the anchor of its trust, DER: its own alone, for each CA of a state signs itself."""
-    return (certificate_der,)
 
 
 def unlock(state: State, passphrase: Passphrase | None, *others: Passphrase | None) -> Authority:
@@ -172,15 +179,15 @@ def _load_cas(state: State, passphrases: tuple[Passphrase | None, ...]) -> tuple
     _prove(state, open_key, has_passphrase=passphrases[0] is not None)
     rows = current_issuers(state.store)
     told, _ = cas_in_force(state.store, [row.der for row in all_issuers(state.store)])
-    found = {row.id: _bring_together(row, row.der, open_key(row.key_file)) for row in rows}
+    found = {row.id: _bring_together(state, row, open_key(row.key_file)) for row in rows}
     for row in rows:
         first = found.pop(row.id)
-        taken = {ca.issuer.fingerprint for ca in found.values() if isinstance(ca, SigningCa)}
+        taken = {ca.identity for ca in found.values() if isinstance(ca, SigningCa)}
         for ca in chain((first,), _elsewhere(state, row, open_key)):
-            if isinstance(ca, SigningCa) and ca.issuer.fingerprint in (told or {ca.issuer.fingerprint}) - taken:
+            if isinstance(ca, SigningCa) and ca.identity in (told or {ca.identity}) - taken:
                 found[row.id] = ca
-                if ca.issuer.certificate_der != row.der:
-                    state.store.proven_cas[row.id] = ca.issuer.certificate_der
+                if ca.certificate_der != row.der:
+                    state.store.proven_cas[row.id] = ca.certificate_der
                 break
         else:
             raise first if not isinstance(first, SigningCa) else KeyUnavailableError(_NOT_OURS, hint=_RESTORE)
@@ -193,7 +200,7 @@ def _prove(state: State, open_key: _OpenKey, *, has_passphrase: bool) -> None:
     told, ended = cas_in_force(state.store, [row.der for row in rows])
     for row in rows:
         if told and has_passphrase and row.key_file and row.fingerprint not in told | ended:
-            ca = _bring_together(row, row.der, open_key(row.key_file))
+            ca = _bring_together(state, row, open_key(row.key_file))
             if isinstance(ca, SigningCa) and _is_encrypted(os.path.join(state.paths.certs, row.key_file)):
                 state.store.proven_cas[row.id] = row.der
 
@@ -210,16 +217,16 @@ def _elsewhere(state: State, row: IssuerRow, open_key: _OpenKey) -> Iterator[Sig
         published += pem.pem_blocks("CERTIFICATE", read_file(state.paths.ca_certificate, limit=_MAX_CA_FILE))
     pairs = [(der, name) for der in (row.der, *published) for name in names if name.endswith(".key")]
     for der, name in pairs:
-        if isinstance(ca := _bring_together(row, der, open_key(name)), SigningCa):
+        if isinstance(ca := _bring_together(state, replace(row, der=der), open_key(name)), SigningCa):
             yield ca
 
 
-def _bring_together(row: IssuerRow, der: bytes, key: CaKey | IotOnboardError) -> SigningCa | IotOnboardError:
+def _bring_together(state: State, row: IssuerRow, key: CaKey | IotOnboardError) -> SigningCa | IotOnboardError:
     """A CA, or why certificate and key are none."""
     if isinstance(key, IotOnboardError):
         return key
     try:
-        return signing_ca(row.id, der, key)
+        return signing_ca(state.store, row, key)
     except IotOnboardError as error:
         return error
 
@@ -247,13 +254,14 @@ def _open_key(content: bytes, passphrases: Sequence[Passphrase | None]) -> CaKey
     return load_ca_key(content, last)
 
 
-def signing_ca(row: int, certificate_der: bytes, key: CaKey) -> SigningCa:
-    """Bring a CA's certificate and its key together.
+def signing_ca(store: Store, row: IssuerRow, key: CaKey) -> SigningCa:
+    """Bring a CA's certificate and its key together: what it issues with is the certificate that it goes out with.
 
     Raises:
         KeyUnavailableError: they do not belong together.
     """
-    return SigningCa(row, load_issuer(certificate_der, key.signer), key, chain_of(certificate_der))
+    chain = chain_in_force(store, row)
+    return SigningCa(row.id, load_issuer(chain[0], key.signer), key, chain, row.der)
 
 
 def refuse_changed(state: State, authority: Authority) -> None:
@@ -294,7 +302,7 @@ def _note_broken_seal(state: State, authority: Authority, now: datetime) -> None
     if first == 1:  # the trail begins in this transaction
         return
     signed = audit.signed_head(state.store)
-    certificates = {ca.row: ca.issuer.certificate_der for ca in authority.signing}
+    certificates = {ca.row: ca.certificate_der for ca in authority.signing}
     problem, unsigned = seal_problem(signed, certificates), list[int]()
     if not problem and signed and signed.head.seq + 1 != first:
         unsigned = list(islice(unsigned_rows(state.store, signed, before=first), _MOST_UNSIGNED))

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from iotonboard.ca.authority import chain_of, seal_audit
+from iotonboard.ca.authority import seal_audit
 from iotonboard.delivery.credential import Credential
 from iotonboard.delivery.formats import table
 from iotonboard.delivery.formats.output import Options
@@ -18,6 +18,7 @@ from iotonboard.errors import ConflictError, IotOnboardError, KeyUnavailableErro
 from iotonboard.model import DeviceId, rfc3339
 from iotonboard.pki.facts import certificate_facts, is_issued_by
 from iotonboard.pki.keys import dump_key, load_key, public_key_matches
+from iotonboard.state.chain import chain_in_force
 from iotonboard.store.brokers import newest_broker
 from iotonboard.store.certificates import certificate_der, sealed_key
 from iotonboard.store.devices import device_record
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from iotonboard.delivery.formats.output import OutputFile
     from iotonboard.model import CertificateRecord, SerialNumber
     from iotonboard.state.state import State
+    from iotonboard.store.issuers import IssuerRow
 
 _CHANGED = "somebody changed the database: look at 'iotonboard health --deep', then restore the latest backup"
 _SUFFIXES = {
@@ -80,26 +82,27 @@ def credential_of(
     Raises:
         KeyUnavailableError: it is another one than the CA issued to this device.
     """
-    issuer_der = check_certificate(state, device_id, certificate)
+    issuer = check_certificate(state, device_id, certificate)
     return Credential(
-        DeviceId(device_id), certificate.serial, certificate.validity, certificate.der, key_der, chain_of(issuer_der),
-        anchors=authority.anchors, attributes=tuple(device_record(state.store, device_id).attributes.items()),
+        DeviceId(device_id), certificate.serial, certificate.validity, certificate.der, key_der,
+        chain_in_force(state.store, issuer), anchors=authority.anchors,
+        attributes=tuple(device_record(state.store, device_id).attributes.items()),
     )  # fmt: skip
 
 
-def check_certificate(state: State, holder: str, certificate: CertificateRecord) -> bytes:
-    """Hold a device's or broker's certificate against the row that it stands in; returns its CA's certificate, DER.
+def check_certificate(state: State, holder: str, certificate: CertificateRecord) -> IssuerRow:
+    """Hold a device's or broker's certificate against the row that it stands in; returns its CA's.
 
     Raises:
         KeyUnavailableError: no CA of this state issued it to this holder with this serial.
     """
     issuer = issuer_of(state.store, certificate.serial)
-    issuer_der = next((row.der for row in all_issuers(state.store) if row.id == issuer), None)
+    row = next((row for row in all_issuers(state.store) if row.id == issuer), None)
     try:
         facts = certificate_facts(certificate.der)
         is_right = facts.serial == certificate.serial and holder in (facts.subject_cn, *facts.alt_names)
-        if is_right and issuer_der is not None and is_issued_by(certificate.der, issuer_der):
-            return issuer_der
+        if is_right and row is not None and is_issued_by(certificate.der, row.der):
+            return row
     except PolicyError:  # no certificate at all
         pass
     raise KeyUnavailableError(

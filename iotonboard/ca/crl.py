@@ -76,7 +76,7 @@ def sign_crls(
     absorb_published(state, now)
     check_recorded(state.store)
     for ca in authority.signing:
-        check_continuity(state, ca.row, ca.issuer.certificate_der)
+        check_continuity(state, ca.row, ca.certificate_der)
     # Never one that was published before, also where somebody deleted its row: it would count as written.
     generation = 1 + max(newest_generation(state.store), state.store.number("crl_published") or 0)
     days = next_update_days or state.config["crl_next_update_days"]
@@ -186,7 +186,7 @@ def _entries_before(state: State, ca: SigningCa) -> list[bytes]:
     """What the CRL of a CA has that was signed last; nothing of one that somebody changed."""
     listed = last_listed_crl(state.store, ca.row)
     try:
-        check_crl(listed.der or b"" if listed else b"", ca.issuer.certificate_der)
+        check_crl(listed.der or b"" if listed else b"", ca.certificate_der)
     except PolicyError:
         return []
     return list(listed_entries(listed.der or b"")) if listed else []

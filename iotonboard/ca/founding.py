@@ -14,7 +14,7 @@ from iotonboard.errors import PolicyError
 from iotonboard.model import SerialNumber, Validity, rfc3339
 from iotonboard.pki.certificates import make_ca
 from iotonboard.pki.profiles import CaProfile
-from iotonboard.store.issuers import add_issuer
+from iotonboard.store.issuers import IssuerRow, add_issuer
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -78,8 +78,8 @@ def found_ca(
     serial = SerialNumber.from_random(os.urandom(20))
     der = make_ca(CaProfile(subject), key.signer, serial, validity)
     row = add_issuer(state.store, serial, validity, der, key_file, now)
-    ca = signing_ca(row, der, key)
-    state.record(now, "ca", serial=serial.hex, detail={"fingerprint": ca.issuer.fingerprint})
+    ca = signing_ca(state.store, IssuerRow(row, der, validity, key_file, now), key)
+    state.record(now, "ca", serial=serial.hex, detail={"fingerprint": ca.identity})
     return ca
 
 

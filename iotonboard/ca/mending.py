@@ -154,7 +154,7 @@ def _right(row: StoredCrl, cas: Sequence[SigningCa], newest: int, now: datetime)
     if isinstance(row.der, bytes):
         for ca in cas:
             try:
-                facts = check_crl(row.der, ca.issuer.certificate_der)
+                facts = check_crl(row.der, ca.certificate_der)
             except PolicyError:
                 continue
             generation = _number(row.generation) or max(newest, 1)
@@ -178,7 +178,7 @@ def _newest_signed(state: State, ca: SigningCa) -> tuple[CrlFacts, bytes] | None
     found = []
     for der in ders:
         try:
-            found.append((check_crl(der, ca.issuer.certificate_der), der))
+            found.append((check_crl(der, ca.certificate_der), der))
         except PolicyError:
             continue
     return max(found, key=lambda one: one[0].number, default=None)

@@ -74,9 +74,9 @@ def found_successor(
 
 def _vouch(state: State, opened: Authority, ca: SigningCa, now: datetime) -> None:
     """Let the CA that issued until now sign in the trail that this one comes after it: no other row is a CA."""
-    fingerprint = ca.issuer.fingerprint
+    fingerprint = ca.identity
     signature = sign_statement(opened.active.issuer.signer, succession_statement(fingerprint))
-    serial = certificate_facts(ca.issuer.certificate_der).serial
+    serial = certificate_facts(ca.certificate_der).serial
     state.record(now, "ca", serial=serial.hex, detail={"fingerprint": fingerprint, VOUCHED: signature.hex()})
 
 

@@ -203,8 +203,8 @@ def _replace(
     for ca in old:
         retire_issuer(state.store, ca.row, now)
         add_compromised(state.store, _compromised(ca, left, last[ca.row].der or b"", now))
-        of_ca = certificate_facts(ca.issuer.certificate_der).serial
-        state.record(now, "ca", serial=of_ca.hex, detail={"compromised": ca.issuer.fingerprint})
+        of_ca = certificate_facts(ca.certificate_der).serial
+        state.record(now, "ca", serial=of_ca.hex, detail={"compromised": ca.identity})
     if len(old) == len(opened.signing):
         continue_alone(state)  # no other copy of this state has the new CA
     seal_audit(state, left, before=opened)  # what the old CA sealed counts on the new lists
@@ -239,7 +239,7 @@ def _list_unknown(state: State, issuer: int, serial: SerialNumber, now: datetime
 def _compromised(ca: SigningCa, left: Authority, last_crl: bytes, now: datetime) -> CompromisedCa:
     """The file of anchors that follow, signed with the stolen key and with the new one."""
     anchors = b"".join(pem.pem_encode("CERTIFICATE", one.issuer.certificate_der) for one in left.signing)
-    head = f"iotonboard anchors v1\nreplaces {ca.issuer.fingerprint}\ncreated {rfc3339(now)}\n\n"
+    head = f"iotonboard anchors v1\nreplaces {ca.identity}\ncreated {rfc3339(now)}\n\n"
     statement = head.encode("ascii") + anchors
     signed = (sign_statement(one.issuer.signer, statement) for one in (ca, left.active))
     return CompromisedCa(ca.row, now, last_crl, statement, *signed)

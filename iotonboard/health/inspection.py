@@ -23,6 +23,7 @@ from iotonboard.model import from_epoch, rfc3339, to_epoch
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, revoked_entries
 from iotonboard.pki.facts import certificate_facts, is_issued_by
+from iotonboard.state.chain import chain_in_force
 from iotonboard.state.outbox import delivery_path, is_exchanged
 from iotonboard.state.places import Place, check_here, path_of
 from iotonboard.state.trust import foreign_crls, sealed_trust
@@ -185,7 +186,8 @@ def _cas_of(state: State, path: str) -> Iterator[Difference]:
     except IotOnboardError:
         found = set()
     others = {one.ca.der for one in sealed_trust(state.store)}
-    if {row.der for row in current_issuers(state.store)} | others != found:
+    own = {der for row in current_issuers(state.store) for der in chain_in_force(state.store, row)}
+    if own | others != found:
         yield Difference("ca", path, "lacks the certificate of a CA, or holds another one", Repair.PUBLISH)
 
 

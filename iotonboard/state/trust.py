@@ -13,6 +13,7 @@ from iotonboard.broker.foreign_mark import MARK
 from iotonboard.errors import StateError
 from iotonboard.pki import pem
 from iotonboard.pki.verifying import statement_holds
+from iotonboard.state.chain import chain_in_force
 from iotonboard.store.issuers import are_believed
 from iotonboard.store.trust import set_trust_seal, trusted_cas, trusted_crls
 
@@ -72,12 +73,13 @@ def foreign_crls(state: State) -> Iterator[bytes]:
 
 
 def ca_file(state: State, issuers: Sequence[IssuerRow]) -> bytes:
-    """The CA file for brokers: our own CAs, then those of others, each behind a line that says so.
+    """The CA file for brokers: our own CAs with all above them, then those of others, each behind a line that says so.
 
     Raises:
         StateError: the row of a CA has no certificate of its own: it is in the file that is published, and stays there.
     """
     if not are_believed(state.store, issuers):
         raise StateError("the row of a CA does not have its certificate", hint="type: iotonboard health --deep")
-    own = b"".join(pem.pem_encode("CERTIFICATE", issuer.der) for issuer in issuers)
-    return own + b"".join(MARK + pem.pem_encode("CERTIFICATE", one.ca.der) for one in sealed_trust(state.store))
+    own = dict.fromkeys(der for issuer in issuers for der in chain_in_force(state.store, issuer))
+    others = (MARK + pem.pem_encode("CERTIFICATE", one.ca.der) for one in sealed_trust(state.store))
+    return b"".join((*(pem.pem_encode("CERTIFICATE", der) for der in own), *others))

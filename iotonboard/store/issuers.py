@@ -13,7 +13,7 @@ from hashlib import sha256
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from iotonboard.errors import IotOnboardError, PolicyError
+from iotonboard.errors import IotOnboardError, PolicyError, StateError
 from iotonboard.model import EARLIEST, LATEST, Validity, from_epoch, to_epoch
 from iotonboard.store.certificates import has_certificate
 from iotonboard.store.succession import cas_in_force
@@ -39,7 +39,10 @@ _NAMED = "(SELECT issuer FROM certificate UNION SELECT issuer FROM crl)"  # numb
 _WITHOUT_CA = f"""SELECT issuer FROM {_NAMED}
     WHERE typeof(issuer) = 'integer' AND issuer > 0 AND issuer NOT IN (SELECT id FROM issuer)"""
 _PAGE = 500
-_ISSUERS = "SELECT id, der, not_before, not_after, key_file, created_at, retired_at FROM issuer ORDER BY id DESC"
+_COLUMNS = "id, der, not_before, not_after, key_file, created_at, retired_at"
+_ISSUERS = f"""SELECT {_COLUMNS}, certificates, installed_at, signature FROM issuer LEFT JOIN ca_chain ON issuer = id
+    ORDER BY id DESC"""
+_WITHOUT_CHAINS = f"SELECT {_COLUMNS}, NULL, NULL, NULL FROM issuer ORDER BY id DESC"
 KEYS_TO_ERASE = "retired_keys"  # noted until the key files of retired CAs are gone
 
 
@@ -69,8 +72,26 @@ def add_issuer(store: Store, serial: SerialNumber, validity: Validity, der: byte
         "INSERT INTO issuer (serial, not_before, not_after, der, key_file, created_at) VALUES (?, ?, ?, ?, ?, ?)",
         (serial.octets, *times, der, key_file, to_epoch(now)),
     )
-    store.forget_small(_ISSUERS)
+    forget_rows(store)
     return int(cursor.lastrowid or 0)
+
+
+def _rows(store: Store) -> list[list[Any]]:
+    return [row[:-3] for row in rows_with_chains(store)]
+
+
+def rows_with_chains(store: Store) -> list[Any]:
+    """What each row says, newest first, its chain last: three values, of which none holds anything back."""
+    try:
+        return store.small(_ISSUERS)
+    except StateError:
+        return store.small(_WITHOUT_CHAINS)
+
+
+def forget_rows(store: Store) -> None:
+    """Ask anew from now on: the open transaction changes a CA or its chain."""
+    store.forget_small(_ISSUERS)
+    store.forget_small(_WITHOUT_CHAINS)
 
 
 def current_issuers(store: Store) -> list[IssuerRow]:
@@ -83,7 +104,7 @@ def current_issuers(store: Store) -> list[IssuerRow]:
     own, is_whole = _own(store, in_force)
     if in_force and is_whole:
         return own
-    rows = ((_issuer(store, row), _is_retired(store, row[-1], retired)) for *row, retired in store.small(_ISSUERS))
+    rows = ((_issuer(store, row), _is_retired(store, row[-1], retired)) for *row, retired in _rows(store))
     return [row for row, retired in rows if row.fingerprint not in ended and not retired]
 
 
@@ -93,7 +114,7 @@ def _own(store: Store, in_force: frozenset[str]) -> tuple[list[IssuerRow], bool]
     The newest is never retired without another one; where the trail does not tell that an older one is, its row may.
     """
     rows: dict[str, tuple[IssuerRow, bool]] = {}
-    for *row, retired in reversed(store.small(_ISSUERS)):
+    for *row, retired in reversed(_rows(store)):
         issuer = _issuer(store, row)
         if issuer.fingerprint in in_force:
             rows.setdefault(issuer.fingerprint, (issuer, _is_retired(store, row[-1], retired)))
@@ -117,7 +138,7 @@ def are_believed(store: Store, issuers: Sequence[IssuerRow]) -> bool:
 
 def all_issuers(store: Store) -> list[IssuerRow]:
     """All CAs that this state ever had, newest first."""
-    return [_issuer(store, row) for *row, _ in store.small(_ISSUERS)]
+    return [_issuer(store, row) for *row, _ in _rows(store)]
 
 
 def _is_retired(store: Store, created_at: Any, retired_at: Any) -> bool:
@@ -194,7 +215,7 @@ def retire_issuer(store: Store, issuer: int, now: datetime) -> None:
     """Mark a CA as retired, and its key as to be erased, in the caller's transaction; its certificates stay known."""
     store.set_meta(KEYS_TO_ERASE, 1)
     store.execute("UPDATE issuer SET retired_at = ? WHERE id = ?", (to_epoch(now), issuer))
-    store.forget_small(_ISSUERS)
+    forget_rows(store)
 
 
 def has_wrong_numbers(store: Store) -> bool:
@@ -203,7 +224,7 @@ def has_wrong_numbers(store: Store) -> bool:
 
 
 def _wrong_numbers(store: Store) -> list[int]:
-    numbers = [number for number, *_ in store.small(_ISSUERS)]
+    numbers = [number for number, *_ in _rows(store)]
     named = f"SELECT 1 FROM {_NAMED} WHERE issuer = ?"
     return [one for one in numbers if one < 1 or (one > len(numbers) and store.row(named, (one,)) is None)]
 
@@ -221,5 +242,5 @@ def mend_numbers(store: Store) -> list[str]:
             with contextlib.suppress(IotOnboardError):  # of a row that others name all the same
                 store.execute("UPDATE issuer SET id = ? WHERE id = ?", (right, wrong))
                 done.append(f"gave the CA with the row number {wrong} the number {right}")
-            store.forget_small(_ISSUERS)
+            forget_rows(store)
     return done

@@ -49,7 +49,7 @@ class Sealed:
         return " || ' ' || ".join(f"lower(hex({row}.{key}))" if key in _OCTETS else f"{row}.{key}" for key in self.keys)
 
 
-_OCTETS = frozenset({"serial", "sha256"})
+_OCTETS = frozenset({"serial", "sha256", "root"})
 _CERTIFICATE = ("certificate",)
 TABLES = (
     Sealed("issuer", ("id",), (
@@ -92,6 +92,13 @@ TABLES = (
     )),
     # Named by the digest of the octets, which are left out.
     Sealed("trusted_crl", ("sha256",), ("sha256", "ca", "number", "this_update", "next_update", "revoked")),
+    Sealed("ca_chain", ("issuer",), ("issuer", "certificates", "installed_at", "signature")),
+    # Without the list's octets: its signature is the root's.
+    Sealed("root_crl", ("root",), ("root", "number", "this_update", "next_update")),
+    Sealed("station", ("id",), (
+        "id", "name", "spki_sha256", "serial", "issuer", "not_before", "not_after", "der", "request", "signed_at",
+        "revoked_at", "reason",
+    )),
     Sealed("known_crl", ("sha256",), ("sha256", "issuer", "number")),
     Sealed("setting", ("key",), ("key", "value")),
     Sealed("setting_seal", ("id",), ("id", "settings", "issuer", "signature", "created_at")),

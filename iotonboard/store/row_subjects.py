@@ -17,6 +17,7 @@ _QUERIES = {
     "receipt": f"{_HOLDER} (SELECT certificate FROM receipt WHERE id = ?)",
     "broker_receipt": "SELECT broker FROM broker_receipt WHERE id = ?",
     "broker_receipt_crl": "SELECT broker FROM broker_receipt WHERE id = ?",
+    "station": "SELECT name FROM station WHERE id = ?",
     "topic": "SELECT device_id FROM device WHERE id = ?",
     "set_aside": "SELECT subject FROM set_aside WHERE id = ?",
 } | dict.fromkeys(_BY_CERTIFICATE, f"{_HOLDER} ?")
@@ -27,6 +28,8 @@ _BY_ITSELF = {
     "earlier_vault": "ca",
     "setting_seal": "settings",
     "compromised_ca": "ca",
+    "ca_chain": "ca",
+    "root_crl": "root",
     "trusted_ca": "trust",
     "trusted_crl": "trust",
 }

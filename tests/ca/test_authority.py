@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from iotonboard.ca.authority import Authority, broker_ca, chain_of, refuse_changed, seal_audit, signing_ca, unlock
+from iotonboard.ca.authority import Authority, broker_ca, refuse_changed, seal_audit, signing_ca, unlock
 from iotonboard.ca.ca_key import CaKey, load_ca_key
 from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.passphrase import Passphrase, key_is_encrypted, parse_passphrase_file
@@ -82,7 +82,7 @@ def passphrase(made: program.State) -> Passphrase:
 def test_a_key_in_a_token_issues_signs_and_seals(made: program.State, state: State, passphrase: Passphrase) -> None:
     token = Token(load_ca_key((made.certs / "ca.key").read_bytes(), passphrase))
     (row,) = current_issuers(state.store)
-    opened = Authority((signing_ca(row.id, row.der, token),), unlock(state, passphrase).vault)
+    opened = Authority((signing_ca(state.store, row, token),), unlock(state, passphrase).vault)
     desk = Desk(opened.active.issuer, opened.chain, opened.anchors, opened.vault, DeviceProfile())
     serial = SerialNumber.from_random(os.urandom(20))
     validity = Validity(NOW, NOW + timedelta(days=1))
@@ -103,7 +103,7 @@ def test_the_chain_is_the_issuer_s_and_the_anchors_are_all_that_is_trusted(
     made.run("ca", "rollover", "begin")
     opened = unlock(state, passphrase)
     new, old = (ca.issuer.certificate_der for ca in opened.signing)
-    assert opened.chain == chain_of(new) == (new,)
+    assert opened.chain == (new,)
     assert opened.anchors == (old, new)
     assert broker_ca(state.store, opened, NOW) is opened.active  # the old one has no devices
 

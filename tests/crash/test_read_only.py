@@ -102,7 +102,7 @@ def test_what_a_crash_left_in_the_log_is_seen(state: State, disk: Path, has_inde
     assert "cannot be written" in frozen.run("revoke", "press-1", "--defer", expect=8).stderr
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_a_state_of_an_older_version_is_seen_and_stays_as_it_is(disk: Path, tmp_path: Path, version: int) -> None:
     frozen = read_only(make_earlier_state(version, tmp_path), disk)
     before = snapshot(disk)

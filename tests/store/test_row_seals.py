@@ -17,6 +17,7 @@ NOT_SEALED = {
     "pending": "files that are still to be written, deleted once they are; the trail has the digest of a bundle",
     "region_change": "notes of what was written into the ACL, held against the file",
     "trusted_crl.der": "is signed by the CA of others, and looked at by its signature",
+    "root_crl.der": "is signed by the root, and looked at by its signature",
     "crl.der": "is signed; its digest is in known_crl, which is sealed",
     "compromised_ca.last_crl": "is signed; its digest is in known_crl, which is sealed",
 }

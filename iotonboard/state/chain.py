@@ -1,0 +1,89 @@
+"""How a CA goes out: as its own certificate, or as the one that a root made of its key, with all above it.
+
+A chain counts because the CA's own key signed it: whoever writes on the disk puts no root in front of devices so. What
+is not signed goes out nowhere, and ``health`` tells of it.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from iotonboard.errors import PolicyError
+from iotonboard.pki import der
+from iotonboard.pki.verifying import statement_holds
+from iotonboard.store.chains import chain_statement, recorded_chain, set_chain
+from iotonboard.store.trust import count_trust_change
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
+
+    from iotonboard.store.issuers import IssuerRow
+    from iotonboard.store.store import Store
+
+_SUBJECT, _SPKI = 5, 6  # of a TBSCertificate with a version (RFC 5280 4.1)
+
+
+def chain_in_force(store: Store, issuer: IssuerRow) -> tuple[bytes, ...]:
+    """Certificates (DER) of a CA as it goes out: its own first, the anchor last.
+
+    One certificate alone, that of its row, where it signs itself, or has a chain that it did not sign.
+    """
+    recorded = recorded_chain(store, issuer.id)
+    return (recorded and _judged(issuer.der, recorded.certificates, recorded.signature)) or (issuer.der,)
+
+
+def has_planted_chain(store: Store, issuer: IssuerRow) -> bool:
+    """Say whether a chain is recorded that the CA did not sign."""
+    recorded = recorded_chain(store, issuer.id)
+    return recorded is not None and not _judged(issuer.der, recorded.certificates, recorded.signature)
+
+
+@lru_cache(maxsize=8)  # a batch asks for each device
+def _judged(own_der: bytes, certificates: bytes, signature: bytes) -> tuple[bytes, ...]:
+    """The certificates of a chain that is signed, or none."""
+    try:
+        chain = _split(certificates)
+        is_own = identity(chain[0]) == identity(own_der)
+    except (PolicyError, IndexError):
+        return ()
+    return chain if is_own and statement_holds(own_der, _statement(chain), signature) else ()
+
+
+def _split(certificates: bytes) -> tuple[bytes, ...]:
+    found, begin = [], 0
+    while begin < len(certificates):
+        element = der.read(certificates, begin)
+        found.append(certificates[begin : element.end])
+        begin = element.end
+    return tuple(found)
+
+
+def identity(certificate_der: bytes) -> tuple[bytes, bytes]:
+    """Name and public key of a certificate, as they are encoded: what makes a CA.
+
+    Raises:
+        PolicyError: it is none.
+        IndexError: likewise.
+    """
+    tbs, *_ = der.children(certificate_der, der.whole(certificate_der))
+    fields = der.children(certificate_der, tbs)
+    name, key = (certificate_der[fields[place].start : fields[place].end] for place in (_SUBJECT, _SPKI))
+    return name, key
+
+
+def _statement(chain: Iterable[bytes]) -> bytes:
+    return chain_statement([sha256(one).hexdigest() for one in chain])
+
+
+def record_chain(
+    store: Store, issuer: int, chain: Sequence[bytes], sign: Callable[[bytes], bytes], now: datetime
+) -> None:
+    """Let a CA, named by its row, go out with this chain from now on, in the caller's transaction.
+
+    ``sign`` signs with that CA's key. The files for brokers count as not yet written.
+    """
+    set_chain(store, issuer, b"".join(chain), sign(_statement(chain)), now)
+    count_trust_change(store)
