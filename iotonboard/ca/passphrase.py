@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 RANDOM_OCTETS = 32
 MIN_CHARACTERS = 12
+SHARES_MADE = "shares"  # single value: the set of shares that was made last of the passphrase in force
 _MAX_OCTETS = 1 << 16
 # What '--generate-key-file' writes: 224 random bits and the beginning of a SHA-256 over a label and them, so
 # that nothing that a person typed, and no file of another program, passes for random.

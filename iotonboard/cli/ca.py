@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from iotonboard.cli import ca_trust, output
+from iotonboard.cli import ca_split, ca_trust, output
 from iotonboard.cli.limits import tell_32_bits
 from iotonboard.cli.options import ReloadOption, WeakOption, YesOption
 from iotonboard.cli.session import Session, clock, group, verb
@@ -45,6 +45,7 @@ GenerateKeyOption = Annotated[
 app = group("ca", "The certificate authority: where it stands, its successor, its passphrase, others beside it.",
             example="iotonboard ca status")  # fmt: skip
 app.add_typer(ca_trust.app, name="trust")
+ca_split.add_to(app)
 
 
 @verb(app, "status", example="iotonboard ca status --json")
@@ -297,14 +298,18 @@ def passwd(
 
     Copies of the old key file, in backups for example, still open with the old passphrase.
     """
+    from iotonboard.ca.passphrase import SHARES_MADE
     from iotonboard.commands.ca_passwd import change_passphrase
 
     new = _new_passphrase(session, new_passphrase_file, generate_key_file, weak=weak)
     with session.open_state() as state:
+        had_shares = state.store.meta(SHARES_MADE) is not None
         paths = change_passphrase(state, session.ask_passphrase, new)
     session.result({"key_files": paths}, "\n".join(f"{path}\tnew passphrase" for path in paths))
     session.tell_key_file(generate_key_file)
     session.message("next: keep the new passphrase safe, make a new backup, and destroy the old ones")
+    if had_shares:
+        session.message("the shares of the old passphrase open nothing now; next: iotonboard ca split")
     return None
 
 
@@ -324,7 +329,7 @@ def _new_passphrase(
         if generate_key_file is not None:
             # A change that was interrupted left the file: the same command again finishes it.
             return make_key_file(generate_key_file, os.urandom(32), is_resumed=os.path.exists(generate_key_file))
-        asked = replace(session, passphrase_file=new_passphrase_file, environment={})
+        asked = replace(session, passphrase_file=new_passphrase_file, share_file=None, environment={})
         return asked.new_passphrase(weak=weak)
 
     return new

@@ -23,7 +23,13 @@ PassphraseOption = Annotated[
         help="File whose first line opens the CA key; '-' reads stdin.",
     ),
 ]
-OF_A_STATE = frozenset({"state", "passphrase_file"})  # a verb that works without one does not have these
+ShareOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--share-file", metavar="FILE", help="Share of the CA passphrase, of 'ca split'; once for each that is needed."
+    ),
+]
+OF_A_STATE = frozenset({"state", "passphrase_file", "share_file"})  # a verb that works without one does not have these
 COMMON = {
     "state": (StateOption, DEFAULT_STATE),
     "json": (JsonOption, False),
@@ -31,4 +37,5 @@ COMMON = {
     "verbose": (VerboseOption, False),
     "plain": (PlainOption, False),
     "passphrase_file": (PassphraseOption, None),
+    "share_file": (ShareOption, None),
 }

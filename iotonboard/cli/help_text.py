@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +113,8 @@ def render(page: Page, context: Any) -> str:
                 formatter.write_text(", ".join(name for name, _ in values))
     if page.general:
         formatter.write_paragraph()
-        formatter.write_text(f"General options ({', '.join(page.general)}): iotonboard help options")
+        general = f"General options ({', '.join(page.general)}): iotonboard help options"
+        formatter.write(textwrap.fill(general, text_width(), break_on_hyphens=False) + "\n")
     text = formatter.getvalue()
     return coloured(f"{text}\n{page.epilog}\n" if page.epilog else text)
 

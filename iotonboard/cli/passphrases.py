@@ -12,7 +12,7 @@ from iotonboard.disk.reading import read_file
 from iotonboard.errors import ConflictError, KeyUnavailableError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from iotonboard.ca.passphrase import Passphrase
 
@@ -21,7 +21,7 @@ _HINT = "name its file with --passphrase-file or IOTONBOARD_PASSPHRASE_FILE"
 
 
 def find_passphrase(
-    file: str | None,
+    file: str | Sequence[str] | None,
     environment: Mapping[str, str],
     prompt: str,
     *,
@@ -30,6 +30,7 @@ def find_passphrase(
 ) -> Passphrase:
     """Find a passphrase: in a file (``-`` is stdin), in the environment, else on a terminal, where ``prompt`` asks.
 
+    Several files are shares of it.
     ``repeat`` asks twice. ``tell_if_open`` is called with the path of a file that was read.
 
     Raises:
@@ -38,16 +39,12 @@ def find_passphrase(
     from iotonboard.ca.passphrase import parse_passphrase, parse_passphrase_file
 
     keep_secrets()
+    if file is not None and not isinstance(file, str):
+        return _from_shares(file, tell_if_open)
     if file == "-":
         return parse_passphrase_file(sys.stdin.buffer.readline(_MAX_FILE))
     if file is not None:
-        try:
-            with as_caller():  # it is root's, where root works as the state's owner
-                content = read_file(file, limit=_MAX_FILE)
-            tell_if_open(file)
-            return parse_passphrase_file(content)
-        except (NotFoundError, ConflictError) as error:  # not the exit code of a device that is not there
-            raise KeyUnavailableError(f"no passphrase: {error.message}", hint=_HINT) from None
+        return parse_passphrase_file(_content(file, tell_if_open, _HINT))
     if "IOTONBOARD_PASSPHRASE" in environment:
         said = environment["IOTONBOARD_PASSPHRASE"]
         if not said:
@@ -61,3 +58,31 @@ def find_passphrase(
             hint=_HINT,
         )
     return parse_passphrase(ask_secret(prompt, repeat=repeat).encode("utf-8"))
+
+
+def _content(file: str, tell_if_open: Callable[[str], object], hint: str) -> bytes:
+    try:
+        with as_caller():  # it is root's, where root works as the state's owner
+            content = read_file(file, limit=_MAX_FILE)
+    except (NotFoundError, ConflictError) as error:  # not the exit code of a device that is not there
+        raise KeyUnavailableError(f"no passphrase: {error.message}", hint=hint) from None
+    tell_if_open(file)
+    return content
+
+
+def _from_shares(files: Sequence[str], tell_if_open: Callable[[str], object]) -> Passphrase:
+    try:
+        from iotonboard.ca.shares import join_shares, parse_share
+    except ImportError:
+        raise KeyUnavailableError(
+            "shares need PyCryptodome, which is not installed", hint="type: pip install 'iotonboard[split]'"
+        ) from None
+
+    shares = []
+    for file in files:
+        text = _content(file, tell_if_open, "name the file of a share").decode("utf-8", "replace")
+        try:
+            shares.append(parse_share(text))
+        except KeyUnavailableError as error:
+            raise KeyUnavailableError(f"{file!r}: {error.message}", hint=error.hint) from None
+    return join_shares(shares)

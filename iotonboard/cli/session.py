@@ -58,6 +58,7 @@ class Session:
     quiet: bool
     verbose: bool
     passphrase_file: str | None
+    share_file: Sequence[str] | None
     environment: Mapping[str, str]
 
     @property
@@ -226,16 +227,15 @@ class Session:
         return passphrase
 
     def read_passphrase(self, prompt: str, *, repeat: bool = False) -> Passphrase:
-        """Find the passphrase: file, environment, then a prompt on a terminal.
+        """Find the passphrase: shares, file, environment, then a prompt on a terminal.
 
         Raises:
             KeyUnavailableError: none was given and nobody is there to ask, or it is not usable.
         """
         from iotonboard.cli.passphrases import find_passphrase
 
-        return find_passphrase(
-            self.passphrase_file, self.environment, prompt, repeat=repeat, tell_if_open=self._tell_if_open
-        )
+        files = self.share_file or self.passphrase_file
+        return find_passphrase(files, self.environment, prompt, repeat=repeat, tell_if_open=self._tell_if_open)
 
     def tell_key_file(self, path: str | None) -> None:
         """Say how the next commands find a passphrase file that was made."""

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import refuse_changed, seal_audit, unlock
-from iotonboard.ca.passphrase import key_is_encrypted
+from iotonboard.ca.passphrase import SHARES_MADE, key_is_encrypted
 from iotonboard.disk.files import PRIVATE, write_atomic
 from iotonboard.disk.permissions import Placement, placement_like
 from iotonboard.errors import ConflictError, KeyUnavailableError
@@ -24,7 +24,7 @@ def change_passphrase(state: State, ask_old: Callable[[], Passphrase], ask_new: 
 
     The new passphrase is asked for once the old one was seen to be right. The old file stays until the new one is
     whole and durable. An interrupted change leaves keys of which each opens with the old or with the new
-    passphrase; the same call again finishes it, because either is accepted.
+    passphrase; the same call again finishes it, because either is accepted. Shares of the old one open nothing then.
 
     Raises:
         ConflictError: the new passphrase is the old one.
@@ -47,5 +47,6 @@ def change_passphrase(state: State, ask_old: Callable[[], Passphrase], ask_new: 
         for path, ca, place in zip(paths, opened.signing, placed, strict=True):
             write_atomic(path, ca.key.dump(fresh), Placement(0o600, place.uid, place.gid))
         state.record(now, "ca", detail={"passphrase": "key file" if fresh.is_random_key else "typed"})
+        state.store.forget_meta(SHARES_MADE)
         seal_audit(state, opened)
     return paths

@@ -22,7 +22,9 @@ pyte = need_module("pyte")
 
 
 def session(*, quiet: bool = False) -> Session:
-    return Session("register", ".", json=False, quiet=quiet, verbose=False, passphrase_file=None, environment={})
+    return Session(
+        "register", ".", json=False, quiet=quiet, verbose=False, passphrase_file=None, share_file=None, environment={}
+    )
 
 
 @pytest.fixture
