@@ -15,8 +15,11 @@ from iotonboard.model import KeyType, parse_moment, rfc3339
 
 if TYPE_CHECKING:
     from iotonboard.ca.passphrase import Passphrase
+    from iotonboard.commands.init_ca import Result
 
 app = typer.Typer()
+_NAME = "IoT Onboarding CA"
+_VALIDITY_DAYS = 3650
 
 
 @verb(
@@ -26,12 +29,17 @@ app = typer.Typer()
 )
 def init_ca(
     session: Session,
-    common_name: Annotated[str, typer.Option("--common-name", help="The CA's name.")] = "IoT Onboarding CA",
+    common_name: Annotated[str | None, typer.Option("--common-name", help="The CA's name.", show_default=_NAME)] = None,
     organization: Annotated[str | None, typer.Option("--organization", help="The CA's organization.")] = None,
-    key_type: Annotated[KeyType, typer.Option("--key-type", help="The CA's key type.")] = KeyType.EC_P256,
+    key_type: Annotated[
+        KeyType | None, typer.Option("--key-type", help="The CA's key type.", show_default=KeyType.EC_P256.value)
+    ] = None,
     validity_days: Annotated[
-        int, typer.Option("--validity-days", min=1, max=36500, help="Life of the CA, in days.")
-    ] = 3650,
+        int | None,
+        typer.Option(
+            "--validity-days", min=1, max=36500, help="Life of the CA, in days.", show_default=str(_VALIDITY_DAYS)
+        ),
+    ] = None,
     generate_key_file: Annotated[
         str | None,
         typer.Option("--generate-key-file", metavar="FILE", help="Make a random passphrase file there and use it."),
@@ -44,13 +52,30 @@ def init_ca(
     not_before: Annotated[
         str | None, typer.Option("--not-before", metavar="DAY", help="When the CA begins, such as 1970-01-01.")
     ] = None,
+    import_key: Annotated[
+        str,
+        typer.Option("--import-key", metavar="FILE", help="Take over a CA that is there: its key, or PKCS #12 file."),
+    ] = "",
+    import_cert: Annotated[str, typer.Option("--import-cert", metavar="FILE", help="The certificate of that CA.")] = "",
+    chain: Annotated[
+        str, typer.Option("--chain", metavar="FILE", help="What stands above that CA, up to the root.")
+    ] = "",
+    import_passphrase_file: Annotated[
+        str | None,
+        typer.Option("--import-passphrase-file", metavar="FILE", help="The passphrase of the key that is taken over."),
+    ] = None,
 ) -> int | None:
     """Make a state directory: CA key and certificate, database, empty CRL and empty ACL.
 
     An existing state is never touched. An interrupted call is finished by running it again.
+    With --import-key the CA of openssl, easy-rsa, XCA or cfssl goes on here: its certificate stays as it is.
     """
     from iotonboard.commands import init_ca as command
 
+    given = _given(import_key, import_cert, chain, import_passphrase_file)
+    if given:
+        _refuse_made(session, import_passphrase_file, common_name, organization, key_type, validity_days, not_before)
+    common_name = _NAME if common_name is None else common_name
     if sum((no_passphrase, generate_key_file is not None, session.passphrase_file is not None)) > 1:
         raise UsageError(
             "more than one way to the passphrase",
@@ -64,27 +89,82 @@ def init_ca(
             from iotonboard.ca.passphrase import generate_key_file as make_key_file
 
             return make_key_file(generate_key_file, os.urandom(32), is_resumed=is_resumed)
-        return session.new_passphrase(weak=weak, whose=f" for {common_name!r} in {os.path.abspath(session.root)!r}")
+        whose = "the CA that is taken over" if given else repr(common_name)
+        return session.new_passphrase(weak=weak, whose=f" for {whose} in {os.path.abspath(session.root)!r}")
+
+    def import_passphrase(path: str) -> Passphrase:
+        from iotonboard.cli.passphrases import find_passphrase_of
+
+        return find_passphrase_of(path, import_passphrase_file, tell_if_open=session.tell_if_open)
 
     begin = parse_moment(not_before) if not_before is not None else None
-    request = command.Request(common_name, organization, key_type, validity_days, begin, passphrase)
+    made = common_name, organization, key_type or KeyType.EC_P256, validity_days or _VALIDITY_DAYS, begin
+    files = command.Files(*given, import_passphrase) if given else None
+    request = command.Request(*made, passphrase, files)
     session.work_as_owner()
     result = command.init_ca(session.root, session.environment, session.caller, clock, request)
-    values = {
-        "state": result.state,
-        "ca_fingerprint": result.ca_fingerprint,
-        "not_after": rfc3339(result.not_after),
-        "crl_number": result.crl_number,
-    }
-    session.result(values, f"{result.state}\tCA {result.ca_fingerprint}\tvalid until {rfc3339(result.not_after)}")
-    tell_32_bits(session, "the CA", result.not_after)
+    _tell(session, result, is_taken_over=bool(given))
     if no_passphrase:
         session.message("warning: the CA key is not encrypted; 'iotonboard ca passwd' gives it a passphrase")
     if not_before is not None:
         session.message(
             f"next: iotonboard config set not_before {not_before}, for brokers and devices that begin there"
         )
-    session.message(f"made the CA {common_name!r} in {result.state!r}")
+    session.message(f"{'took over' if given else 'made'} the CA {result.name!r} in {result.state!r}")
     session.tell_key_file(generate_key_file)
-    session.message("next: iotonboard broker issue HOST, then iotonboard register ID")
+    _tell_next(session, is_taken_over=bool(given))
     return None
+
+
+def _given(key: str, certificate: str, chain: str, passphrase_file: str | None) -> tuple[str, str, str] | None:
+    """The files of a CA that is to be taken over; ``None``: a CA is made.
+
+    Raises:
+        UsageError: its key is missing among them.
+    """
+    if key:
+        return key, certificate, chain
+    without = {"--import-cert": certificate, "--chain": chain, "--import-passphrase-file": passphrase_file}
+    if named := next((name for name, value in without.items() if value), None):
+        raise UsageError(f"{named} goes with --import-key", hint="name the file of the CA's key too")
+    return None
+
+
+def _refuse_made(session: Session, passphrase_file: str | None, *made: object) -> None:
+    """Refuse what says how a CA is ``made`` where one is taken over.
+
+    Raises:
+        UsageError: some of it was said, or both passphrases would come from stdin.
+    """
+    if any(value is not None for value in made):
+        raise UsageError(
+            "a CA that is taken over is as it is",
+            hint="leave out --common-name, --organization, --key-type, --validity-days and --not-before",
+        )
+    if passphrase_file == session.passphrase_file == "-":
+        raise UsageError("two passphrases cannot both come from stdin", hint="put one of them into a file")
+
+
+def _tell(session: Session, result: Result, *, is_taken_over: bool) -> None:
+    values = {
+        "state": result.state,
+        "ca_fingerprint": result.ca_fingerprint,
+        "not_after": rfc3339(result.not_after),
+        "crl_number": result.crl_number,
+    }
+    findings = [{"rule": one.rule, "what": one.what, "meaning": one.meaning} for one in result.findings]
+    session.result(
+        {**values, "findings": findings} if is_taken_over else values,
+        f"{result.state}\tCA {result.ca_fingerprint}\tvalid until {rfc3339(result.not_after)}",
+    )
+    tell_32_bits(session, "the CA", result.not_after)
+    for finding in result.findings:
+        session.message(f"warning: {finding}")
+
+
+def _tell_next(session: Session, *, is_taken_over: bool) -> None:
+    if not is_taken_over:
+        session.message("next: iotonboard broker issue HOST, then iotonboard register ID")
+        return
+    session.message("the CRL in this state knows no device of that CA yet: give it to no broker before 'adopt'")
+    session.message("next: iotonboard adopt --dry-run, with its --index and --certs, and the newest --crl of a broker")

@@ -86,3 +86,17 @@ def _from_shares(files: Sequence[str], tell_if_open: Callable[[str], object]) ->
         except KeyUnavailableError as error:
             raise KeyUnavailableError(f"{file!r}: {error.message}", hint=error.hint) from None
     return join_shares(shares)
+
+
+def find_passphrase_of(path: str, file: str | None, *, tell_if_open: Callable[[str], object]) -> Passphrase:
+    """Find the passphrase of somebody else's key at ``path``: in a file, else on a terminal.
+
+    Raises:
+        KeyUnavailableError: none was given and nobody is there to ask, or it is not usable.
+    """
+    if file is None and not sys.stdin.isatty():
+        raise KeyUnavailableError(
+            f"{path!r} is encrypted and nobody is there to type its passphrase",
+            hint="name the file of that passphrase with --import-passphrase-file",
+        )
+    return find_passphrase(file, {}, f"Passphrase of {path!r}", repeat=False, tell_if_open=tell_if_open)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import stat
 import sys
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from iotonboard.cli import output
 from iotonboard.errors import KeyUnavailableError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 
 def operator(environment: Mapping[str, str]) -> str:
@@ -105,3 +106,14 @@ def _line_ended() -> Iterator[None]:
     except (KeyboardInterrupt, EOFError):
         sys.stderr.write("\n")
         raise KeyboardInterrupt from None
+
+
+def tell_if_open(path: str, tell: Callable[[str], object]) -> None:
+    """Say so where others may use a file or folder that should be private."""
+    from iotonboard.disk.permissions import keeps_modes, warn_if_open
+
+    mode = mode_to_give(path)
+    if mode and not keeps_modes(path if os.path.isdir(path) else os.path.dirname(path) or "."):
+        warn_if_open(path, 0o777, 0o700)  # chmod does nothing on this disk
+    elif mode:
+        tell(f"warning: others may use {path!r}; type: chmod {mode} {shlex.quote(path)}")

@@ -19,7 +19,7 @@ from iotonboard.cli import output
 from iotonboard.cli.general_options import COMMON, DEFAULT_STATE, OF_A_STATE
 from iotonboard.cli.help_command import HelpfulGroup, VerbCommand
 from iotonboard.cli.left_over import finish_earlier_calls, plant_watched
-from iotonboard.cli.person import confirm, host, mode_to_give, operator
+from iotonboard.cli.person import confirm, host, operator, tell_if_open
 from iotonboard.cli.process import take_environment
 from iotonboard.cli.settings_problems import (
     database_lines,
@@ -96,7 +96,7 @@ class Session:
                 state = finish_writing(state, self.environment, holds)  # noqa: PLW2901 - the same one, read again
             refuse_problems(self.command, state.config)
             self.tell_problems(state.config)
-            self._tell_if_open(state.paths.root)
+            self.tell_if_open(state.paths.root)
             trusted = self._tell_if_disputed(state).trusted
             if not is_urgent:
                 finish_earlier_calls(state, trusted)
@@ -234,8 +234,8 @@ class Session:
         """
         from iotonboard.cli.passphrases import find_passphrase
 
-        files = self.share_file or self.passphrase_file
-        return find_passphrase(files, self.environment, prompt, repeat=repeat, tell_if_open=self._tell_if_open)
+        place = self.share_file or self.passphrase_file, self.environment
+        return find_passphrase(*place, prompt, repeat=repeat, tell_if_open=self.tell_if_open)
 
     def tell_key_file(self, path: str | None) -> None:
         """Say how the next commands find a passphrase file that was made."""
@@ -251,14 +251,9 @@ class Session:
         if not (yes or self.json):
             confirm(question)
 
-    def _tell_if_open(self, path: str) -> None:
-        from iotonboard.disk.permissions import keeps_modes, warn_if_open
-
-        mode = mode_to_give(path)
-        if mode and not keeps_modes(path if os.path.isdir(path) else os.path.dirname(path) or "."):
-            warn_if_open(path, 0o777, 0o700)  # chmod does nothing on this disk
-        elif mode:
-            self.message(f"warning: others may use {path!r}; type: chmod {mode} {shlex.quote(path)}")
+    def tell_if_open(self, path: str) -> None:
+        """Say so where others may use a file or folder that should be private."""
+        tell_if_open(path, self.message)
 
     def result(self, values: Mapping[str, object], text: str, *, unpublished: Sequence[Unpublished] = ()) -> None:
         """Print a result: as JSON, with what of it is not published, or as text for people."""

@@ -15,9 +15,11 @@ from iotonboard.ca.authority import Authority, seal_audit
 from iotonboard.ca.ca_key import CA_KEY_FILE
 from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.founding import check_begin, check_life, found_ca
+from iotonboard.ca.importing import Source, import_ca, open_source, read_source
 from iotonboard.ca.vault import VAULT_KEY_OCTETS, Vault
 from iotonboard.disk.files import make_private_dir, remove_empty_dir, remove_file
 from iotonboard.errors import ConflictError, StateError
+from iotonboard.pki.foreign_ca import read_foreign_ca
 from iotonboard.pki.profiles import Subject
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.layout import resolve_paths
@@ -31,9 +33,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from iotonboard.ca.importing import Given, ImportedCa
     from iotonboard.ca.passphrase import Passphrase
     from iotonboard.model import Caller, KeyType
+    from iotonboard.pki.imported_ca import Finding
+    from iotonboard.state.config import Config
     from iotonboard.state.layout import Paths
+
+
+Files = Source  # of a CA that is taken over, as the cli names them
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +50,7 @@ class Request:
 
     ``not_before``: when it begins, where that is not now. ``passphrase`` is asked once nothing stands in the way; it is
     told whether an interrupted call is being finished. Its answer ``None`` leaves the key in the clear, which must be
-    asked for by name.
+    asked for by name. ``source``: a CA that another program made is taken over, and is as it is.
     """
 
     common_name: str
@@ -51,16 +59,19 @@ class Request:
     validity_days: int
     not_before: datetime | None
     passphrase: Callable[[bool], Passphrase | None] = field(repr=False)
+    source: Source | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The new state."""
+    """The new state; ``name``: what its CA is called, ``findings``: what is to be told of one that was taken over."""
 
     state: str
+    name: str
     ca_fingerprint: str
     not_after: datetime
     crl_number: int
+    findings: tuple[Finding, ...] = ()
 
 
 def init_ca(
@@ -69,7 +80,8 @@ def init_ca(
     """Make the state, or finish making it.
 
     Raises:
-        PolicyError: it would end before what it shall issue, or is not valid yet.
+        PolicyError: it would end before what it shall issue, or is not valid yet; or cannot be taken over.
+        NotFoundError: a file of the CA that is to be taken over is not there.
         ConflictError: a state is there already, or CA files lie where the new ones would go.
         KeyUnavailableError: an interrupted call left a key that this passphrase does not open.
         StateError: the place is a network share, or one where locks keep nobody out; nothing is left there.
@@ -80,9 +92,7 @@ def init_ca(
         raise problem
     paths = resolve_paths(root, settings)
     refuse_network(paths.database)
-    check_life(settings, request.validity_days)
-    check_begin(request.not_before, clock())
-    subject = Subject(request.common_name, request.organization)
+    given = _check(request, settings, clock())
     is_resumed, is_given_up = os.path.exists(paths.database), False
     _make_folders(paths)
     store = Store.open(paths.database, timeout_s=settings["busy_timeout_seconds"], now=clock(), create=True)
@@ -96,9 +106,10 @@ def init_ca(
                     hint="use it, or choose another folder with --state",
                 )
             is_given_up = not is_resumed  # until the passphrase is there, nothing was made
+            imported = open_source(given, clock(), settings["cert_validity_days"]) if given else None
             passphrase = request.passphrase(is_resumed)
             is_given_up = False
-            result = _fill(state, request, subject, passphrase)
+            result = _fill(state, request, imported, passphrase)
         refuse_unpublished(publish(state, *EVERYTHING))
     except StateError:
         is_given_up = not is_resumed
@@ -141,11 +152,25 @@ def _make_folders(paths: Paths) -> None:
         make_private_dir(folder)
 
 
-def _fill(state: State, request: Request, subject: Subject, passphrase: Passphrase | None) -> Result:
+def _check(request: Request, settings: Config, now: datetime) -> Given | None:
+    """Refuse a CA that would be of no use, before anything is made or asked; what is to be taken over is read."""
+    if request.source is not None:
+        return read_source(request.source, now, settings["cert_validity_days"])
+    check_life(settings, request.validity_days)
+    check_begin(request.not_before, now)
+    Subject(request.common_name, request.organization)
+    return None
+
+
+def _fill(state: State, request: Request, imported: ImportedCa | None, passphrase: Passphrase | None) -> Result:
     """Inside one transaction: key file, CA certificate, vault, first CRL."""
     now = state.clock()
-    days, begin = request.validity_days, request.not_before or state.config.backdated_to
-    ca = found_ca(state, CA_KEY_FILE, subject, request.key_type, days, passphrase, now, not_before=begin)
+    if imported is not None:
+        ca = import_ca(state, CA_KEY_FILE, imported, passphrase, now)
+    else:
+        subject = Subject(request.common_name, request.organization)
+        days, begin = request.validity_days, request.not_before or state.config.backdated_to
+        ca = found_ca(state, CA_KEY_FILE, subject, request.key_type, days, passphrase, now, not_before=begin)
     vault = Vault(os.urandom(VAULT_KEY_OCTETS))
     state.store.set_meta("vault", ca.key.wrap(vault.key))
     opened = Authority((ca,), vault)
@@ -153,4 +178,7 @@ def _fill(state: State, request: Request, subject: Subject, passphrase: Passphra
     mark_acl(state)
     state.store.set_meta("initialised", 1)
     seal_audit(state, opened)
-    return Result(state.paths.root, ca.issuer.fingerprint, ca.issuer.validity.not_after, crl.number)
+    findings = imported.findings if imported else ()
+    issuer = ca.issuer
+    name = read_foreign_ca(issuer.certificate_der).name if imported else request.common_name
+    return Result(state.paths.root, name, issuer.fingerprint, issuer.validity.not_after, crl.number, findings)

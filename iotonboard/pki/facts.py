@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, cast
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import NameOID
 
 from iotonboard.errors import PolicyError
@@ -66,13 +68,29 @@ def is_issued_by(certificate_der: bytes, issuer_der: bytes) -> bool:
     try:
         certificate = x509.load_der_x509_certificate(certificate_der)
         issuer = x509.load_der_x509_certificate(issuer_der)
-        if certificate.issuer != issuer.subject:
-            return False
-        certificate.verify_directly_issued_by(issuer)
-    except InvalidSignature:
-        return False
+        return certificate.issuer == issuer.subject and is_signed_by(certificate, issuer)
     except UNREADABLE as error:
         raise PolicyError("this is not a certificate that can be read") from error
+
+
+def is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Say whether an issuer's key signed a certificate, with whatever digest: the library refuses old ones.
+
+    Whoever cares how it was signed looks at that by itself.
+    """
+    public_key, digest = issuer.public_key(), certificate.signature_hash_algorithm
+    signature, octets = certificate.signature, certificate.tbs_certificate_bytes
+    try:
+        if not isinstance(digest, hashes.SHA1 | hashes.MD5):
+            certificate.verify_directly_issued_by(issuer)
+        elif isinstance(public_key, rsa.RSAPublicKey):
+            public_key.verify(signature, octets, padding.PKCS1v15(), digest)
+        elif isinstance(public_key, ec.EllipticCurvePublicKey):
+            public_key.verify(signature, octets, ec.ECDSA(digest))
+        else:
+            return False
+    except (InvalidSignature, *UNREADABLE):
+        return False
     return True
 
 

@@ -85,6 +85,11 @@ def read_foreign_ca(der: bytes) -> ForeignCa:
         raise PolicyError("a certificate in it cannot be read", hint="openssl x509 -text -in FILE says more") from error
 
 
+def serial_of(certificate_der: bytes) -> int:
+    """The serial number of a certificate that was read before, whatever it is."""
+    return _load(certificate_der).serial_number
+
+
 def _load(der: bytes) -> x509.Certificate:
     return x509.load_der_x509_certificate(der)
 

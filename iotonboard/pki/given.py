@@ -96,7 +96,7 @@ def request_in(data: bytes, hint: str) -> bytes:
 
 
 def _objects(data: bytes, wanted: _Wanted) -> list[bytes]:
-    data = _as_octets(data)
+    data = as_octets(data)
     if not data.strip():
         raise PolicyError(f"the file is empty, expected {wanted.what}", hint=wanted.hint)
     if answers := _KEYGEN.findall(data):
@@ -128,7 +128,7 @@ def kind_of(octets: bytes) -> str:
     return next((kind for beginning, kind in kinds.items() if tags[: len(beginning)] == beginning), "")
 
 
-def _as_octets(data: bytes) -> bytes:
+def as_octets(data: bytes) -> bytes:
     """Text in the encoding that Windows calls Unicode becomes octets that can be read on."""
     encoding, dashes = "", data.find(b"-\0-\0-\0")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):

@@ -122,7 +122,9 @@ def _signing_key_id(extensions: x509.Extensions) -> bytes | None:
     constraints = found.get(x509.BasicConstraints.oid)
     usage = found.get(x509.KeyUsage.oid)
     key_id = found.get(x509.SubjectKeyIdentifier.oid)
-    if not isinstance(constraints, x509.BasicConstraints) or not isinstance(usage, x509.KeyUsage):
+    if not isinstance(constraints, x509.BasicConstraints):
         return None
-    is_signing_ca = constraints.ca and usage.key_cert_sign and usage.crl_sign
+    # Without the extension, as 'openssl req -x509' made CAs for long, a key may be used for everything.
+    may_sign = not isinstance(usage, x509.KeyUsage) or (usage.key_cert_sign and usage.crl_sign)
+    is_signing_ca = constraints.ca and may_sign
     return key_id.digest if is_signing_ca and isinstance(key_id, x509.SubjectKeyIdentifier) else None

@@ -155,7 +155,16 @@ def load_key(data: bytes, passphrase: bytes | None) -> PrivateKey:
             type that is not supported.
 
     """
-    key = _load_any(data, passphrase or None)
+    return checked_key(_load_any(data, passphrase or None))
+
+
+def checked_key(key: object) -> PrivateKey:
+    """Take a private key that the library read.
+
+    Raises:
+        KeyUnavailableError: its type is not supported.
+
+    """
     if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey):
         raise KeyUnavailableError("the private key's type is not supported", hint=_SUPPORTED)
     try:

@@ -54,13 +54,13 @@ def test_a_ca_that_may_sign_certificates_and_crls_is_an_issuer() -> None:
     ca = load_issuer(certificate("Plant", COMPLETE), signer())
     assert (ca.name, ca.key_id, ca.validity) == (name("Plant"), KEY_ID.digest, CA_VALIDITY)
     assert len(ca.fingerprint) == 64
+    load_issuer(certificate("Plant", (CONSTRAINTS, KEY_ID)), signer())  # RFC 5280 4.2.1.3 limits a key that has it
 
 
 @pytest.mark.parametrize(
     "extensions",
     [
         (SIGNS, KEY_ID),
-        (CONSTRAINTS, KEY_ID),
         (CONSTRAINTS, SIGNS),
         (x509.BasicConstraints(ca=False, path_length=None), SIGNS, KEY_ID),
         (CONSTRAINTS, usage("key_cert_sign"), KEY_ID),

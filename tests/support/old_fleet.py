@@ -64,6 +64,8 @@ class OldFleet:
         self.ca = folder / "ca.crt"
         chain = above.ca.read_bytes() if above else b""
         self.ca.write_bytes(self.certificate.public_bytes(Encoding.PEM) + chain)
+        plain = self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        (folder / "ca.key").write_bytes(plain)
 
     def _builder(
         self, subject: x509.Name, issuer: OldFleet, key: ec.EllipticCurvePrivateKey, begin: timedelta, days: float
