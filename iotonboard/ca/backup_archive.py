@@ -31,7 +31,7 @@ from iotonboard.ca.backup_seal import (
 )
 from iotonboard.disk.files import PRIVATE, replacing
 from iotonboard.disk.reading import check_file, open_file
-from iotonboard.errors import BusyError, IotOnboardError, NotFoundError, PolicyError, UsageError
+from iotonboard.errors import BusyError, IotOnboardError, NotFoundError, PolicyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -108,7 +108,7 @@ def open_archive(path: str, secret: Passphrase | Keys) -> Iterator[BackupArchive
     """Open a backup, once it was authenticated as a whole; ``secret`` is the passphrase, or what was derived of it.
 
     Raises:
-        UsageError: there is no such file.
+        NotFoundError: there is no such file.
         KeyUnavailableError: the passphrase does not open it.
         PolicyError: it is damaged, was changed, is no backup, or one of another format.
         BusyError: it cannot be read.
@@ -167,18 +167,25 @@ def _open_zip(file: BinaryIO, path: str, passwords: Sequence[bytes], format: int
         yield BackupArchive(path, manifest, format == SEALED, archive)
 
 
-def refuse_no_backup(path: str) -> None:
-    """Make sure that a file is there to be read, and nothing else; ``UsageError``."""
-    try:
-        check_file(path)
-    except NotFoundError as error:
-        reason = f"no backup: {error.message}" if os.path.lexists(path) else f"there is no backup {path!r}"
-        raise UsageError(reason, hint="check the file's name") from None
+def refuse_no_backup(path: str, *, is_sealed: bool) -> None:
+    """Refuse what ends as no backup of its format does, before a passphrase is asked for.
+
+    Raises:
+        NotFoundError: there is no such file, or it is none that can be read.
+        PolicyError: it is no backup, or one of another format.
+        BusyError: it cannot be read.
+    """
+    with _open(path) as file, _reading(path):
+        read_tail(file, path, SEALED if is_sealed else UNSEALED)
 
 
 @contextlib.contextmanager
 def _open(path: str) -> Iterator[BinaryIO]:
-    refuse_no_backup(path)
+    try:
+        check_file(path)
+    except NotFoundError as error:
+        reason = f"no backup: {error.message}" if os.path.lexists(path) else f"there is no backup {path!r}"
+        raise NotFoundError(reason, hint="check the file's name") from None
     with open_file(path) as file:
         if hasattr(os, "posix_fadvise"):  # what was just written is read from the disk, not from memory
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import seal_audit
 from iotonboard.delivery.credential import Credential
+from iotonboard.delivery.export_places import is_there, prepare_targets, target_path, write_all
 from iotonboard.delivery.formats import table
 from iotonboard.delivery.formats.output import Options
-from iotonboard.disk.files import PRIVATE, PUBLIC, create_exclusive, erase_file, make_private_dir, write_atomic
-from iotonboard.disk.reading import read_file
-from iotonboard.disk.walking import no_folder
-from iotonboard.errors import ConflictError, IotOnboardError, KeyUnavailableError, NotFoundError, PolicyError
+from iotonboard.disk.files import PRIVATE, PUBLIC, make_private_dir, write_atomic
+from iotonboard.errors import KeyUnavailableError, NotFoundError, PolicyError
 from iotonboard.model import DeviceId, rfc3339
 from iotonboard.pki.facts import certificate_facts, is_issued_by
 from iotonboard.pki.keys import dump_key, load_key, public_key_matches
@@ -26,7 +24,6 @@ from iotonboard.store.issuers import all_issuers, issuer_of
 from iotonboard.store.secrets import purged_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import datetime
 
     from iotonboard.ca.authority import Authority
@@ -36,10 +33,6 @@ if TYPE_CHECKING:
     from iotonboard.store.issuers import IssuerRow
 
 _CHANGED = "somebody changed the database: look at 'iotonboard health --deep', then restore the latest backup"
-_SUFFIXES = {
-    "zip": ".zip", "p12": ".p12", "pem-chain": ".pem", "c-header": ".h", "esp-nvs": ".csv", "esp-secure-cert": ".csv",
-    "json": ".json", "tasmota": ".txt",
-}  # fmt: skip
 
 
 def encode(
@@ -54,16 +47,29 @@ def encode(
         PolicyError: the format needs a key that is not here.
         KeyUnavailableError: the key that is here is not that of the certificate, or that is not the device's.
     """
+    certificate = check_exportable(state, device_id, format_name, asked)
+    key_der, password = open_secret(state, authority, certificate.serial)
+    credential = credential_of(state, authority, device_id, certificate, key_der)
+    return list(table.encode(format_name, credential, _options(state, password, asked or Options()))), password
+
+
+def check_exportable(state: State, device_id: str, format_name: str, asked: Options | None = None) -> CertificateRecord:
+    """The newest valid certificate of a device, whose credentials a format can hold; for all that the database says.
+
+    Raises:
+        NotFoundError: no such device or valid certificate, or its secrets were purged.
+        PolicyError: the format needs a key that is not here, or an attribute that the device does not have.
+    """
     certificate = current_certificate(state, device_id)
     refuse_purged(state, device_id, certificate.serial)
-    key_der, password = open_secret(state, authority, certificate.serial)
-    if key_der is None and table.find_format(format_name).needs_password:
+    if not certificate.has_key and table.find_format(format_name).needs_password:
         raise PolicyError(
             f"the key of {device_id!r} never left the device: there is nothing for {format_name!r} to protect",
             hint="'--format pem' writes its certificate and the CA's",
         )
-    credential = credential_of(state, authority, device_id, certificate, key_der)
-    return list(table.encode(format_name, credential, _options(state, password, asked or Options()))), password
+    if asked and asked.nvs and asked.nvs.attributes:
+        asked.nvs.names_among(device_id, device_record(state.store, device_id).attributes)
+    return certificate
 
 
 def _options(state: State, password: str | None, asked: Options) -> Options:
@@ -168,12 +174,16 @@ def current_certificate(state: State, device_id: str) -> CertificateRecord:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """Where a device's credentials went, when the last of their certificates ends, and what opens them if anything."""
+    """Where a device's credentials went, when the last of their certificates ends, and what opens them if anything.
+
+    ``left_out`` are the names of attributes that the format could not hold, and nobody asked for.
+    """
 
     device_id: str
     path: str
     last_end: datetime
     password: str | None = field(default=None, repr=False)
+    left_out: tuple[str, ...] = ()
 
 
 def write_credentials(
@@ -196,30 +206,13 @@ def write_credentials(
     """
     chosen = table.find_format(format_name)
     files, password = encode(state, authority, device_id, format_name, asked)
-    targets = _prepare_targets(files, path, is_folder=not chosen.single_file, force=force)
+    targets = prepare_targets(files, path, is_folder=not chosen.single_file, force=force)
     record_export(state, authority, device_id, format_name, os.path.abspath(path))
-    _write_all(targets, force=force)
+    write_all(targets, force=force)
     ends = [current_certificate(state, device_id).validity.not_after]
     ends += (certificate_facts(anchor).validity.not_after for anchor in authority.anchors)
-    return Exported(device_id, path, max(ends), password if chosen.needs_password else None)
-
-
-def _write_all(targets: Iterable[tuple[str, OutputFile]], *, force: bool) -> None:
-    """Write files; without ``force`` all or none, so that the same call can be made again once the disk is well."""
-    written = list[str]()
-    try:
-        for target, file in targets:
-            placement = PRIVATE if file.secret else PUBLIC
-            if force:
-                write_atomic(target, file.data, placement)
-            else:
-                create_exclusive(target, file.data, placement)
-                written.append(target)
-    except IotOnboardError:
-        for target in written:
-            with contextlib.suppress(IotOnboardError):
-                erase_file(target)
-        raise
+    left_out = tuple(name for file in files for name in file.left_out)
+    return Exported(device_id, path, max(ends), password if chosen.needs_password else None, left_out)
 
 
 def write_below(
@@ -249,7 +242,7 @@ def complete_below(state: State, authority: Authority, device_id: str, format_na
         (path if chosen.single_file else os.path.join(path, file.name), file)
         for file in encode(state, authority, device_id, format_name)[0]
     ]
-    missing = [(target, file) for target, file in targets if not _is_there(target, file)]
+    missing = [(target, file) for target, file in targets if not is_there(target, file)]
     if not missing:
         return
     if not chosen.single_file:
@@ -257,38 +250,6 @@ def complete_below(state: State, authority: Authority, device_id: str, format_na
     record_export(state, authority, device_id, format_name, os.path.abspath(path))
     for target, file in missing:
         write_atomic(target, file.data, PRIVATE if file.secret else PUBLIC)
-
-
-def _is_there(path: str, file: OutputFile) -> bool:
-    """Whether a file is there and whole; false too for its beginning, which a call left that was killed."""
-    if not os.path.lexists(path):
-        return False
-    if not os.path.islink(path) and os.path.isfile(path):
-        found = read_file(path)
-        if found == file.data:
-            return True
-        if file.data.startswith(found):
-            return False
-    raise ConflictError(f"{path!r} exists already", hint="choose another folder")
-
-
-def _prepare_targets(
-    files: list[OutputFile], out: str, *, is_folder: bool, force: bool
-) -> list[tuple[str, OutputFile]]:
-    """Where each encoded file goes: several below the folder ``out``, made here; or one to ``out``, a second beside."""
-    parent = os.path.dirname(os.path.abspath(out))
-    if not os.path.isdir(parent):
-        raise NotFoundError(no_folder(parent), hint="make it, or name another place with --out")
-    folder = out if is_folder else os.path.dirname(out)
-    targets = [(os.path.join(folder, file.name), file) for file in files]
-    if not is_folder:
-        targets[0] = out, files[0]
-    for path, _ in targets:
-        if os.path.islink(path) or os.path.isdir(path) or (os.path.lexists(path) and not force):
-            raise ConflictError(f"{path!r} exists already", hint="choose another name, or --force to replace a file")
-    if is_folder:
-        make_private_dir(out)
-    return targets
 
 
 def record_export(state: State, authority: Authority, device_id: str, format_name: str, place: str) -> None:
@@ -301,15 +262,3 @@ def record_export(state: State, authority: Authority, device_id: str, format_nam
         certificate = current_certificate(state, device_id)
         state.record(now, device_id, serial=certificate.serial.hex, detail={"format": format_name, "path": place})
         seal_audit(state, authority)
-
-
-def target_path(folder: str, device_id: str, format_name: str, asked: Options | None = None) -> str:
-    """Where one of many devices' credentials go below ``folder``; the id is checked again, as it becomes a path.
-
-    Raises:
-        PolicyError: the id is none.
-    """
-    name = DeviceId(device_id)
-    chosen = table.find_format(format_name)
-    suffix = ".bin" if asked and asked.nvs and asked.nvs.size else _SUFFIXES.get(format_name, "")
-    return os.path.join(folder, f"{name}{suffix}" if chosen.single_file else name)

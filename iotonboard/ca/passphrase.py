@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from iotonboard.disk.beforehand import refuse_unwritable
 from iotonboard.disk.files import create_exclusive, write_atomic
 from iotonboard.disk.permissions import TAKEN_HINT
 from iotonboard.disk.reading import read_file
@@ -168,16 +169,43 @@ def generate_key_file(path: str, noise: bytes, *, is_resumed: bool = False) -> P
         BusyError: the disk refuses.
     """
     text = key_file_text(noise)
-    if is_resumed and os.path.isfile(path) and not os.path.islink(path):
-        if found := read_file(path, limit=_MAX_OCTETS):
-            passphrase = parse_passphrase_file(found)
-            if passphrase.is_random_key:
-                return passphrase
-            raise ConflictError(f"{path!r} exists and is no random key file", hint=TAKEN_HINT)
+    if is_resumed and (found := _made_before(path)):
+        return found
+    if is_resumed and _is_file(path):
         write_atomic(path, text + b"\n")
     else:
         create_exclusive(path, text + b"\n")
     return Passphrase(text, is_random_key=True)
+
+
+def check_key_file(path: str) -> None:
+    """Refuse a place where ``generate_key_file`` can make no file, and take up none, before anything is asked for.
+
+    Raises:
+        ConflictError: something is there that is no such file.
+        BusyError: there is no such folder, or it may not be written.
+    """
+    if os.path.lexists(path) and not _is_file(path):
+        raise ConflictError(f"{path!r} exists already", hint=TAKEN_HINT)
+    if not _made_before(path):
+        refuse_unwritable(path)
+
+
+def _made_before(path: str) -> Passphrase | None:
+    """The passphrase of a random key file that is there; ``None`` for an empty file, and where there is none."""
+    if not _is_file(path):
+        return None
+    found = read_file(path, limit=_MAX_OCTETS)
+    if not found:
+        return None
+    passphrase = parse_passphrase_file(found)
+    if not passphrase.is_random_key:
+        raise ConflictError(f"{path!r} exists and is no random key file", hint=TAKEN_HINT)
+    return passphrase
+
+
+def _is_file(path: str) -> bool:
+    return os.path.isfile(path) and not os.path.islink(path)
 
 
 def key_is_encrypted(state: State) -> bool:

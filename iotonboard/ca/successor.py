@@ -12,7 +12,7 @@ from iotonboard.ca.founding import found_ca
 from iotonboard.ca.rollover_status import name_of
 from iotonboard.errors import ConflictError, KeyUnavailableError
 from iotonboard.pki.facts import certificate_facts
-from iotonboard.pki.profiles import renamed
+from iotonboard.pki.profiles import Subject, renamed
 from iotonboard.pki.signatures import sign_statement
 from iotonboard.store.issuers import all_issuers
 from iotonboard.store.succession import VOUCHED, succession_statement
@@ -50,13 +50,7 @@ def found_successor(
         PolicyError: its name cannot be one.
         BusyError: the disk refuses.
     """
-    rows = all_issuers(state.store)
-    taken = {name_of(row).casefold() for row in rows}
-    name = successor_name(name_of(rows[0]), taken) if request.name is None else request.name
-    if name.casefold() in taken:
-        raise ConflictError(
-            f"a CA of this state is called {name!r} already", hint="choose another --name: brokers tell CAs by it"
-        )
+    rows, name = all_issuers(state.store), check_name(state, request)
     key_type = request.key_type or certificate_facts(rows[0].der).key_type
     key_file, subject = f"ca-{rows[0].id + 1}.key", renamed(opened.active.issuer.name, name)
     begin = state.config.backdated_to
@@ -70,6 +64,23 @@ def found_successor(
         ) from None
     _vouch(state, opened, ca, now)
     return ca
+
+
+def check_name(state: State, request: NewCa) -> str:
+    """The name that the new CA gets, which is said before a passphrase is asked for.
+
+    Raises:
+        ConflictError: a CA had that name before.
+        PolicyError: it cannot be one.
+    """
+    rows = all_issuers(state.store)
+    taken = {name_of(row).casefold() for row in rows}
+    name = successor_name(name_of(rows[0]), taken) if request.name is None else request.name
+    if name.casefold() in taken:
+        raise ConflictError(
+            f"a CA of this state is called {name!r} already", hint="choose another --name: brokers tell CAs by it"
+        )
+    return Subject(name).common_name
 
 
 def _vouch(state: State, opened: Authority, ca: SigningCa, now: datetime) -> None:

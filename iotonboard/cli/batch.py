@@ -83,7 +83,7 @@ def show_card(answer: Enrolled) -> None:
     old = rfc3339(answer.revoke_after) if answer.revoke_after else ""
     facts = (("serial", answer.serial.hex), ("valid until", rfc3339(answer.validity.not_after)), ("old one until", old),
              ("bundle", answer.bundle or ""), ("password", answer.bundle_password or ""),
-             ("file", answer.exported or ""))  # fmt: skip
+             ("file", answer.exported.path if answer.exported else ""))  # fmt: skip
     output.write_card(f"{answer.device_id}\t{answer.outcome}", facts)
 
 

@@ -14,7 +14,7 @@ from iotonboard.cli import ca_split, ca_trust, output
 from iotonboard.cli.limits import tell_32_bits
 from iotonboard.cli.options import ReloadOption, WeakOption, YesOption
 from iotonboard.cli.session import Session, clock, group, verb
-from iotonboard.errors import UsageError
+from iotonboard.errors import KeyUnavailableError, UsageError
 from iotonboard.model import KeyType, parse_moment, rfc3339
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ GenerateKeyOption = Annotated[
     str | None,
     typer.Option("--generate-key-file", metavar="FILE", help="Make a random passphrase file there and use it."),
 ]
+
+_NAME_NEW = "name its file with --new-passphrase-file, or let one be made with --generate-key-file"
 
 app = group("ca", "The certificate authority: where it stands, its successor, its passphrase, others beside it.",
             example="iotonboard ca status")  # fmt: skip
@@ -202,7 +204,9 @@ def _tell_what_follows(session: Session, result: Replacement, *, is_new: bool) -
             " key of the CA that issues now stolen too? Then type: iotonboard ca replace"
             f" {result.cas[0].fingerprint[:16]} --compromised"
         )
-    elif not is_new:
+    else:
+        tell_32_bits(session, "the CA that issues now", result.cas[0].not_after)
+    if result.status != "was-replaced" and not is_new:
         session.message("warning: the new key has the passphrase of the stolen one; type: iotonboard ca passwd")
     session.message(f"the CA that issues now has the fingerprint {result.cas[0].fingerprint}")
     session.message("next: iotonboard pack, and apply it with --ca and the new CA's file, fingerprints compared by eye")
@@ -316,7 +320,11 @@ def passwd(
 def _new_passphrase(
     session: Session, new_passphrase_file: str | None, generate_key_file: str | None, *, weak: bool
 ) -> Callable[[], Passphrase]:
-    """What gives the new passphrase once it is needed: from one of the options, or a terminal."""
+    """What gives the new passphrase once it is needed: from one of the options, or a terminal.
+
+    A file that is named is read at once, and a place for a new one looked at, before the old passphrase is asked for.
+    """
+    from iotonboard.ca.passphrase import check_key_file
     from iotonboard.ca.passphrase import generate_key_file as make_key_file
 
     if new_passphrase_file and generate_key_file:
@@ -330,6 +338,13 @@ def _new_passphrase(
             # A change that was interrupted left the file: the same command again finishes it.
             return make_key_file(generate_key_file, os.urandom(32), is_resumed=os.path.exists(generate_key_file))
         asked = replace(session, passphrase_file=new_passphrase_file, share_file=None, environment={})
-        return asked.new_passphrase(weak=weak)
+        try:
+            return asked.new_passphrase(weak=weak)
+        except KeyUnavailableError as error:
+            raise KeyUnavailableError(f"the new one: {error.message}", hint=_NAME_NEW) from None
 
+    if generate_key_file is not None:
+        check_key_file(generate_key_file)
+    elif new_passphrase_file not in (None, "-"):
+        new()
     return new

@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iotonboard.cli.complete import complete_device_id, complete_format
-from iotonboard.cli.limits import tell_32_bits
+from iotonboard.cli.limits import ExportLimits
 from iotonboard.cli.options import BatchOption, ForceOption, IdColumnOption
 from iotonboard.cli.session import Session, verb
 from iotonboard.cli.targets import Told, check_list, named_targets
 from iotonboard.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
-
     from iotonboard.ca.credentials import Exported
     from iotonboard.commands.export import Wanted
 
@@ -65,6 +62,7 @@ def export(
 ) -> int | None:
     """Write credentials in a format. Formats other than zip and p12 hold the key in the clear."""
     from iotonboard.commands.export import ask_for
+    from iotonboard.delivery.export_places import target_name
     from iotonboard.delivery.formats.table import find_format
 
     chosen = find_format(format_name)
@@ -76,8 +74,7 @@ def export(
         exit_code = _export_list(session, batch, id_column, wanted, out, force=force)
     else:
         check_list(session, batch, id_column)
-        name = f"{device_id}.bin" if image else f"{device_id}.{format_name}"
-        path = out or (name if chosen.single_file else str(device_id))
+        path = out or target_name(str(device_id), format_name, wanted.options)
         exit_code = _export_one(session, str(device_id), wanted, path, force=force)
         if path == "-":
             return exit_code
@@ -101,7 +98,7 @@ def _export_one(session: Session, device_id: str, wanted: Wanted, path: str, *, 
             return None
         one = command.export(state, device_id, wanted, path, unlock, force=force)
         _print(session, one, wanted.format_name)
-    _tell_end(session, wanted, [one])
+    ExportLimits(session, wanted.format_name).note(one)
     return None
 
 
@@ -117,25 +114,11 @@ def _export_list(
     targets, told = named_targets(session, None, batch, id_column), Told(session)
     with session.open_state() as state:
         done = export_list(state, targets, wanted, out, session.unlocker(state), force=force)
-        exported: list[Exported] = []
+        limits = ExportLimits(session, wanted.format_name)
         for one in told.done(watched(session, done, count_rows(batch))):
             _print(session, one, wanted.format_name)
-            exported = [max([one, *exported], key=_last_end)]
-    _tell_end(session, wanted, exported)
+            limits.note(one)
     return told.end()
-
-
-def _last_end(one: Exported) -> datetime:
-    return one.last_end
-
-
-def _tell_end(session: Session, wanted: Wanted, exported: Iterable[Exported]) -> None:
-    """Once for all of them, where devices whose time may have 32 bits are meant."""
-    from iotonboard.delivery.formats.table import find_format
-
-    if find_format(wanted.format_name).small_device:
-        for one in exported:
-            tell_32_bits(session, f"the certificate of {one.device_id!r} or of its CA", one.last_end)
 
 
 def _print(session: Session, one: Exported, format_name: str) -> None:

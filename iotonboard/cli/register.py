@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from iotonboard.cli import output
-from iotonboard.cli.batch import answering, name_call, refuse_stopped, results_file, show_card, tell, worker_starter
+from iotonboard.cli.batch import answering, name_call, refuse_stopped, results_file, tell, worker_starter
 from iotonboard.cli.complete import complete_format
 from iotonboard.cli.options import BatchOption, IdColumnOption, ReachOption, ReloadOption, ValidityOption
+from iotonboard.cli.registered import shower
 from iotonboard.cli.session import RELOAD_NEXT, Session, verb
 from iotonboard.cli.targets import check_list
 from iotonboard.errors import UsageError
-from iotonboard.model import DeviceId, KeyType, certificate_json
+from iotonboard.model import DeviceId, KeyType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from iotonboard.cli.batch import Told
-    from iotonboard.commands.register import Options
     from iotonboard.enrolment.answer_files import Export
-    from iotonboard.enrolment.batch import Enrolled
     from iotonboard.enrolment.csr_files import CsrFolder
     from iotonboard.enrolment.request import Request
     from iotonboard.enrolment.results import ResultsFile
     from iotonboard.model import Refused
-    from iotonboard.state.state import State
 
 app = typer.Typer()
 _NAMES_SHOWN = 8
@@ -127,7 +124,7 @@ def register(
         reloader, before = session.reloader(state, wanted=reload), command.in_force(state)
         answers = command.register(
             state,
-            _checked(state, options, _requests(session, ids, named, source, common), len(ids or ()) == 1 and not kept),
+            _requests(session, ids, named, source, common),
             replace(options, reload=reloader),
             Keeping(kept, password_file, _export(format_name, out)),
             session.unlocker(state),
@@ -136,7 +133,7 @@ def register(
             tell=session.message,
         )
         total = 1 if stream else _count_rows(batch) if batch else None if csr_dir else named
-        show = partial(_show, is_json=is_json)
+        show = shower(session, format_name, is_json=is_json)
         told = tell(session, answers, show, is_json=is_json and is_list, total=total, is_stream=stream)
         _tell_summary(session, told, kept, is_many=told.devices > 1 or is_list)
         if command.reload_broker(state, before, reloader):
@@ -260,19 +257,6 @@ def _look_into(session: Session, path: str) -> CsrFolder:
     return folder
 
 
-def _checked(
-    state: State, options: Options, asked: Iterator[Request | Refused | None], is_one: bool
-) -> Iterable[Request | Refused | None]:
-    """The requests; one device that was named is checked before anybody is asked for a passphrase."""
-    if not is_one:
-        return asked
-    from iotonboard.commands.register import check_named
-
-    (only,) = requests = list(asked)
-    check_named(state, options, only)
-    return requests
-
-
 def _with_defaults(rows: Iterable[Request | Refused | None], common: Request) -> Iterator[Request | Refused | None]:
     from iotonboard.enrolment.request import Request, with_defaults
 
@@ -326,23 +310,3 @@ def _export(format_name: str | None, out: str | None) -> Export | None:
     find_format(format_name)
     make_private_dir(out)
     return Export(format_name, out)
-
-
-def _show(answer: Enrolled, *, is_json: bool) -> None:
-    if is_json:
-        values = {
-            "device_id": answer.device_id,
-            "status": answer.outcome,
-            **certificate_json(answer.serial, answer.validity, answer.fingerprint),
-            "bundle": answer.bundle,
-            "bundle_password": answer.bundle_password,
-            "created": answer.outcome != "skipped",
-        }
-        output.write_json("register", values | ({"path": answer.exported} if answer.exported else {}))
-        return
-    if output.is_for_people():
-        show_card(answer)
-        return
-    shown = f"\tpassword {answer.bundle_password}" if answer.bundle_password else ""
-    place = "".join(f"\t{path}" for path in (answer.bundle, answer.exported) if path)
-    output.write_line(f"{answer.device_id}\t{answer.outcome}\tserial {answer.serial.hex}{place}{shown}")

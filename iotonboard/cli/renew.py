@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from iotonboard.cli.batch import Told
     from iotonboard.enrolment.batch import Enrolled
     from iotonboard.enrolment.results import ResultsFile
-    from iotonboard.state.state import State
 
 app = typer.Typer()
 
@@ -107,7 +106,6 @@ def renew(
     )
     with session.open_state() as state, answering(session, passwords, is_json=session.json) as (password_file, stopped):
         kept = results_file(state, "renew", results, is_many=len(ids or ()) != 1)
-        _check_named(session, state, ids, kept)
         answers = command.renew(
             state,
             targets,
@@ -123,14 +121,6 @@ def renew(
         _tell_next(session, ends, is_revoked=bool(told.counts["renewed"] and revoke_old == "now"))
         refuse_stopped(stopped, hint="run the same command again: it leaves out what was renewed already")
     return told.exit_code
-
-
-def _check_named(session: Session, state: State, ids: Sequence[str] | None, kept: ResultsFile | None) -> None:
-    """Check one device that was named before anybody is asked for a passphrase; a script is answered instead."""
-    from iotonboard.commands.renew import check_named
-
-    if ids is not None and len(ids) == 1 and not (session.json or kept):
-        check_named(state, ids[0])
 
 
 def _name_call(ids: Sequence[str] | None, sources: list[str | None], file: str | None, *words: object) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.delivery.bundle import MANIFEST
-from iotonboard.delivery.bundle_reader import open_bundle
+from iotonboard.delivery.bundle_reader import check_bundle, open_bundle
 from iotonboard.disk.files import create_exclusive, make_private_dir, write_atomic
 from iotonboard.disk.reading import read_file
 from iotonboard.errors import ConflictError
@@ -40,15 +40,16 @@ def extract_bundle(path: str, folder: str, ask_password: Callable[[], str], *, f
         BusyError: the disk refuses.
     """
     content = read_file(path, limit=_MAX_BUNDLE)
-    files = open_bundle(content, ask_password())
-    make_private_dir(folder)
-    targets = {os.path.join(folder, name): octets for name, octets in files.items()}
-    for target in targets:
+    for name in check_bundle(content):
+        target = os.path.join(folder, name)
         if os.path.islink(target) or os.path.isdir(target) or (os.path.lexists(target) and not force):
             raise ConflictError(
                 f"{target!r} exists already", hint="choose another folder, or --force to replace a file"
             )
-    for target, octets in targets.items():
+    files = open_bundle(content, ask_password())
+    make_private_dir(folder)
+    for name, octets in files.items():
+        target = os.path.join(folder, name)
         if force:
             write_atomic(target, octets)
         else:

@@ -20,7 +20,7 @@ from iotonboard.ca.authority import refuse_changed, seal_audit, sealer, unlock, 
 from iotonboard.ca.crl import sign_crls, sign_last_crl
 from iotonboard.ca.founding import check_life
 from iotonboard.ca.rollover_status import Replaced, Standing, name_of, replaced_cas, standings
-from iotonboard.ca.successor import NewCa, found_successor
+from iotonboard.ca.successor import NewCa, check_name, found_successor
 from iotonboard.errors import ConflictError, NotFoundError, PolicyError
 from iotonboard.model import RevocationReason, rfc3339
 from iotonboard.pki import pem
@@ -149,6 +149,7 @@ def replace_ca(
                 hint="leave the new passphrase to 'iotonboard ca passwd'",
             )
         given = _given_certificates(request.certificates, rows)
+        check_name(state, NewCa(request.name, request.key_type, request.validity_days))
         passphrase = ask_passphrase()
         opened = unlock(state, passphrase)
         passphrase = new_passphrase() if new_passphrase else passphrase

@@ -20,7 +20,7 @@ from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.founding import check_life
 from iotonboard.ca.passphrase import key_is_encrypted
 from iotonboard.ca.rollover_status import Standing, name_of, standings
-from iotonboard.ca.successor import NewCa, found_successor
+from iotonboard.ca.successor import NewCa, check_name, found_successor
 from iotonboard.errors import ConflictError
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.state.acl_file import mark_acl
@@ -72,6 +72,7 @@ def begin(
     refuse_copies(state)
     issuing, *old = current_issuers(state.store)
     if not old:
+        check_name(state, request)
         confirm(name_of(issuing))
     passphrase = ask_passphrase()
     opened = unlock(state, passphrase)

@@ -6,19 +6,25 @@ Each export is recorded before an octet of it leaves the program.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.credentials import (
     Exported,
-    current_certificate,
+    check_exportable,
     encode,
     record_export,
     write_below,
     write_credentials,
 )
+from iotonboard.delivery.export_places import check_place
+from iotonboard.delivery.formats.esp_nvs import image_maker
 from iotonboard.delivery.formats.output import NvsImage, Options
+from iotonboard.delivery.formats.table import find_format
+from iotonboard.delivery.nvs_keys import are_keys
 from iotonboard.disk.files import make_private_dir
 from iotonboard.disk.reading import read_file
+from iotonboard.enrolment.leading import refused_ahead
 from iotonboard.errors import IotOnboardError, PolicyError, UsageError
 from iotonboard.model import Refused
 
@@ -45,7 +51,8 @@ def ask_for(format_name: str, told: Mapping[str, str | bool]) -> Wanted:
     """A format with what it was ``told``, by the names of the options of ``export``.
 
     Raises:
-        UsageError: an option is another format's, or two of them do not go together; a size is none.
+        UsageError: an option is another format's, or two of them do not go together; a size is none; Espressif's
+            generator is not installed, which a partition needs.
         NotFoundError: there is no such file of NVS keys.
         PolicyError: it holds none.
     """
@@ -60,7 +67,10 @@ def ask_for(format_name: str, told: Mapping[str, str | bool]) -> Wanted:
     names = None if attributes is None else tuple(filter(None, map(str.strip, str(attributes).split(","))))
     keys = b"" if "encrypt" in told else _read_keys(str(told["image-keys"])) if "image-keys" in told else None
     size = _parse_size(str(told["image"])) if "image" in told else None
-    return Wanted(format_name, Options(nvs=NvsImage(names, size, keys)))
+    asked = NvsImage(names, size, keys)
+    if size is not None:
+        image_maker()
+    return Wanted(format_name, Options(nvs=asked))
 
 
 def _parse_size(text: str) -> int:
@@ -72,9 +82,16 @@ def _parse_size(text: str) -> int:
 
 def _read_keys(path: str) -> bytes:
     octets = read_file(path, limit=1 << 16)
-    if not octets:
-        raise PolicyError(f"{path!r} holds no NVS keys", hint="a key partition of 4096 octets")
+    if not are_keys(octets):
+        raise PolicyError(
+            f"{path!r} holds no NVS keys", hint="a key partition of 4096 octets, as 'generate-key' makes it"
+        )
     return octets
+
+
+def _check(state: State, device_id: str, wanted: Wanted) -> None:
+    """Refuse a device before a passphrase is asked for."""
+    check_exportable(state, device_id, wanted.format_name, wanted.options)
 
 
 def export(state: State, device_id: str, wanted: Wanted, path: str, unlock: Unlock, *, force: bool) -> Exported:
@@ -86,7 +103,8 @@ def export(state: State, device_id: str, wanted: Wanted, path: str, unlock: Unlo
         PolicyError: the format cannot hold this device's credentials.
         BusyError: the state is locked or the disk refuses.
     """
-    current_certificate(state, device_id)  # before a passphrase is asked for
+    _check(state, device_id, wanted)
+    check_place(path, is_folder=not find_format(wanted.format_name).single_file, force=force)
     return write_credentials(state, unlock(), device_id, wanted.format_name, path, force=force, asked=wanted.options)
 
 
@@ -96,7 +114,7 @@ def export_stream(state: State, device_id: str, wanted: Wanted, unlock: Unlock) 
     Raises:
         UsageError: it is more than one file.
     """
-    current_certificate(state, device_id)
+    _check(state, device_id, wanted)
     authority = unlock()
     files, _ = encode(state, authority, device_id, wanted.format_name, wanted.options)
     if len(files) > 1:
@@ -108,10 +126,17 @@ def export_stream(state: State, device_id: str, wanted: Wanted, unlock: Unlock) 
 def export_list(
     state: State, targets: Iterable[Target | Refused], wanted: Wanted, folder: str, unlock: Unlock, *, force: bool
 ) -> Iterator[Exported | Refused]:
-    """Write many devices' credentials below ``folder``, which is made; a device that is refused harms no other."""
-    authority = unlock()
+    """Write many devices' credentials below ``folder``, which is made; a device that is refused harms no other.
+
+    The CA is unlocked with the first that is not refused.
+    """
+    asked = iter(targets)
+    first = yield from refused_ahead(asked, lambda target: _check(state, target.device_id, wanted))
+    if not first:
+        return
     make_private_dir(folder)
-    for target in targets:
+    authority = unlock()
+    for target in chain(first, asked):
         if isinstance(target, Refused):
             yield target
             continue

@@ -94,6 +94,7 @@ def init_ca(
     refuse_network(paths.database)
     given = _check(request, settings, clock())
     is_resumed, is_given_up = os.path.exists(paths.database), False
+    above = _missing_above(paths.root)
     _make_folders(paths)
     store = Store.open(paths.database, timeout_s=settings["busy_timeout_seconds"], now=clock(), create=True)
     try:
@@ -117,15 +118,24 @@ def init_ca(
     finally:
         store.close()
         if is_given_up:
-            _leave_nothing(paths)
+            _leave_nothing(paths, above)
     return result
 
 
-def _leave_nothing(paths: Paths) -> None:
+def _missing_above(root: str) -> list[str]:
+    """The folders above a place that are not there yet, the innermost first."""
+    folder, found = os.path.dirname(root), list[str]()
+    while folder and not os.path.lexists(folder):
+        found.append(folder)
+        folder = os.path.dirname(folder)
+    return found
+
+
+def _leave_nothing(paths: Paths, above: list[str]) -> None:
     """Take away the database of a state that was not begun, and the folders that are empty without it."""
     for suffix in ("", "-wal", "-shm", "-journal"):
         remove_file(paths.database + suffix)
-    for folder in (paths.devices, paths.certs, os.path.dirname(paths.database), paths.root):
+    for folder in (paths.devices, paths.certs, os.path.dirname(paths.database), paths.root, *above):
         remove_empty_dir(folder)
 
 

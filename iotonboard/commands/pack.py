@@ -18,8 +18,9 @@ from iotonboard.broker.package import ACL, CA, CRL, NEWEST_FORMAT, IssuerPart, M
 from iotonboard.ca.authority import seal_audit
 from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.recorded import refuse_edited_overlaps
+from iotonboard.disk.beforehand import refuse_unwritable
 from iotonboard.disk.files import PUBLIC, refuse_existing, replacing
-from iotonboard.errors import ConflictError, IotOnboardError, Unpublished, disk_error
+from iotonboard.errors import ConflictError, IotOnboardError, Unpublished
 from iotonboard.model import to_epoch
 from iotonboard.pki import pem
 from iotonboard.pki.key_id import key_id
@@ -81,7 +82,7 @@ def pack(state: State, request: Request, unlock: Unlock) -> Result:
         BusyError: the state is locked or the disk refuses.
         IotOnboardError: the ACL cannot be rendered, and form 1 has no packages without.
     """
-    _check_folder(request.out)
+    refuse_unwritable(request.out)
     if not request.force:
         refuse_existing(request.out)
     authority = unlock()
@@ -112,14 +113,6 @@ def pack(state: State, request: Request, unlock: Unlock) -> Result:
         file.writelines(render_package(manifest, files, signers))
         size = file.tell()
     return Result(request.out, manifest, size, tuple(unpublished))
-
-
-def _check_folder(path: str) -> None:
-    """Before anything is asked or signed: the folder that the package goes into is there."""
-    try:
-        os.stat(os.path.dirname(os.path.abspath(path)))
-    except OSError as error:
-        raise disk_error(error, path) from error
 
 
 def _count(state: State, key: str, now: datetime) -> int:

@@ -1,6 +1,6 @@
 """``register``: give devices an identity.
 
-1. *Unlock* - the CA key, once for all devices.
+1. *Unlock* - the CA key, once for all devices, behind those that are refused before the first that is not.
 2. *Batch*  - plan, issue, record, publish and answer (``enrolment/batch.py``). A device is created, or reissued with a
    certificate in place of all that it has, or skipped. CRL and ACL are published once, at the end.
 3. *Keep*   - each answer's row in the results, its password and its credentials in a format, before it is told; the
@@ -13,20 +13,20 @@ and completes the rest.
 from __future__ import annotations
 
 import os
-import uuid
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from iotonboard.broker.topics import parse_topic_rule
+from iotonboard.enrolment.admission import Admission, new_id
 from iotonboard.enrolment.answer_files import keep_all
 from iotonboard.enrolment.batch import Enrolled, Pace, Plan, run_batch
 from iotonboard.enrolment.desk import Order
+from iotonboard.enrolment.leading import refused_ahead
 from iotonboard.enrolment.put_off import PutOff
 from iotonboard.enrolment.record import record_certificate, refuse_used_key
 from iotonboard.enrolment.unfinished import Call
-from iotonboard.errors import ConflictError, UnpublishedError
 from iotonboard.model import DeviceId, KeyType, Refused, SerialNumber
 from iotonboard.pki import csr as requests
 from iotonboard.pki.certificates import validity_for
@@ -41,16 +41,12 @@ from iotonboard.state.publication import (
     reload_behind,
     try_reload,
 )
-from iotonboard.state.reach import others_of
 from iotonboard.store.devices import add_device, device_named, device_record, find_device, refuse_retired
-from iotonboard.store.list_duplicates import note_seen
-from iotonboard.store.recalled import is_recalled
 from iotonboard.store.revocations import is_lost_device
-from iotonboard.store.table_scan import TableScan
 from iotonboard.store.topics import add_topic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from datetime import datetime
 
     from iotonboard.ca.authority import Authority, Unlock
@@ -58,6 +54,7 @@ if TYPE_CHECKING:
     from iotonboard.enrolment.batch import StartWorkers
     from iotonboard.enrolment.desk import Issued
     from iotonboard.enrolment.request import Request
+    from iotonboard.errors import UnpublishedError
     from iotonboard.model import TopicRule
     from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
@@ -110,9 +107,10 @@ def register(
 ) -> Generator[Enrolled | Refused]:
     """Register devices and yield one answer for each, in the order of the requests, once it is durable.
 
-    A refused request harms no other; with ``strict`` it ends the call. ``None`` among the requests says that none
-    comes for a moment. ``stopped`` is asked between groups; ``start_workers`` gives a long batch more cores. ``tell``
-    is called with what people should know of the call as a whole.
+    The CA is unlocked with the first that is not refused; for a stream, which opens it once for a shift, at once. A
+    refused request harms no other; with ``strict`` it ends the call. ``None`` among the requests says that none comes
+    for a moment. ``stopped`` is asked between groups; ``start_workers`` gives a long batch more cores. ``tell`` is
+    called with what people should know of the call as a whole.
 
     Raises:
         KeyUnavailableError: the CA key cannot be opened.
@@ -120,21 +118,19 @@ def register(
         BusyError: the state is locked or the disk refuses; what was answered is durable.
         UnpublishedError: at the end not everything is published; what was answered stays.
     """
-    authority = unlock()
+    if options.is_stream:
+        unlock()
     call = Call(state, options.call)
     if call.serials:
         tell(f"this call broke off before: {len(call.serials)} of its devices are left as they are")
     backlog, put_off = FileBacklog() if options.is_stream else None, PutOff(options.tell_unpublished)
-    answers = run_batch(
-        state,
-        authority,
-        _publish_when_idle(state, backlog, requests, options.reload, put_off),
-        Pace(options.strict, stopped, start_workers, backlog, put_off.add),
-        plan=partial(_plan, state, authority, options, OwnRules(state, tell), call),
-        record=partial(_record, state, authority, call),
-    )
+    asked = _publish_when_idle(state, backlog, requests, options.reload, put_off)
+    pace = Pace(options.strict, stopped, start_workers, backlog, put_off.add)
+    own_rules, users = options.own_rules, OwnRules(state, tell)
+    admission = Admission(state, options.if_exists, options.is_list, options.reach, own_rules, users, call.serials)
+    answers = _answers(state, asked, options, unlock, pace, call, admission)
     is_cut = False
-    with closing(keep_all(state, authority, answers, keeping)) as kept:
+    with closing(keep_all(state, unlock, answers, keeping)) as kept:
         for answer in kept:
             is_cut = is_cut or (options.strict and isinstance(answer, Refused))
             yield answer
@@ -142,19 +138,30 @@ def register(
         call.note_ended()
 
 
-def check_named(state: State, options: Options, request: Request | Refused | None) -> None:
-    """Refuse a device as ``register`` would, before a passphrase is asked for.
-
-    Raises:
-        ConflictError: it is there already.
-        PolicyError: its id, a topic or its request is not allowed.
-    """
-    if request is None or isinstance(request, Refused):
-        return
-    if request.device_id:
-        _check(state, options, OwnRules(state, lambda _: None), {}, request, request.device_id)
-    if request.csr is not None:
-        requests.parse_csr(request.csr)
+def _answers(
+    state: State,
+    asked: Iterator[Request | Refused],
+    options: Options,
+    unlock: Unlock,
+    pace: Pace,
+    call: Call,
+    admission: Admission,
+) -> Generator[Enrolled | Refused]:
+    """What becomes of each request; the CA is unlocked behind those that lead and are refused."""
+    first: list[Request] = []
+    if not options.is_stream:
+        first = yield from refused_ahead(asked, admission.check, strict=options.strict, stopped=pace.stopped)
+        if not first:
+            return
+    authority = unlock()
+    yield from run_batch(
+        state,
+        authority,
+        chain(first, asked),
+        pace,
+        plan=partial(_plan, state, authority, options, admission, call),
+        record=partial(_record, state, authority, call),
+    )
 
 
 def in_force(state: State) -> tuple[int, int]:
@@ -197,60 +204,17 @@ def _publish_when_idle(
 
 
 def _plan(
-    state: State, authority: Authority, options: Options, own_rules: OwnRules, call: Call, request: Request
+    state: State, authority: Authority, options: Options, admission: Admission, call: Call, request: Request
 ) -> _Plan | Enrolled:
     """Decide what becomes of one request."""
     before = None if request.device_id else _made_before(state, call, request)
-    device_id = request.device_id or before or DeviceId(str(uuid.uuid4()))
-    if options.is_list and (earlier := note_seen(state.store, device_id, request.line)):
-        raise ConflictError(f"{str(device_id)!r} stands in line {earlier} already", hint="remove one of the two")
-    checked = _check(
-        state, options, own_rules, call.serials, request, device_id, is_new=not (request.device_id or before)
-    )
-    if isinstance(checked, Enrolled):
-        return checked
+    device_id = request.device_id or before or new_id()
+    admission.note(device_id, request.line)
+    admitted = admission.admit(request, device_id, is_new=not (request.device_id or before))
+    if isinstance(admitted, Enrolled):
+        return admitted
     order = _order(state, authority, request, device_id, with_bundle=options.with_bundle)
-    return _Plan(order, request, *checked)
-
-
-def _check(
-    state: State,
-    options: Options,
-    own_rules: OwnRules,
-    serials: Mapping[str, str],
-    request: Request,
-    device_id: DeviceId,
-    *,
-    is_new: bool = False,
-) -> tuple[tuple[TopicRule, ...], bool, bool] | Enrolled:
-    """What is decided of a device without the CA: its topics, whether it is new, and whether it gets own rules.
-
-    ``serials``: what this call made before it broke off. ``is_new``: nobody has a new UUID.
-    """
-    found = None if is_new else find_device(state.store, device_id)
-    if found and found.device_id != device_id:
-        raise ConflictError(
-            f"{str(device_id)!r} exists already, spelled {str(found.device_id)!r}",
-            hint="ids differ by more than their case",
-        )
-    if found:
-        refuse_retired(found)
-    elif request.device_id and is_recalled(state.store, device_id):
-        raise ConflictError(
-            f"the audit trail knows {str(device_id)!r}, and the database has no such device any more",
-            hint="'iotonboard health --deep' names what was changed; restore it from the latest backup",
-        )
-    if found and device_id in serials:
-        return _existing(state, device_id, request.line, "skip")
-    if found and options.if_exists != "reissue":
-        return _existing(state, device_id, request.line, options.if_exists)
-    if found:  # else what a damaged index hides stays valid
-        TableScan(state.store, read_through=0).make_found(device_id)
-    gets_own_rules = own_rules.grants(device_id, is_meant=options.own_rules)
-    topics = tuple(parse_topic_rule(text) for text in request.topics)
-    if topics and not options.reach:
-        others_of(state).refuse_reaching(topics, device_id)
-    return topics, found is None, gets_own_rules
+    return _Plan(order, request, admitted.topics, admitted.is_new, admitted.gets_own_rules)
 
 
 def _made_before(state: State, call: Call, request: Request) -> DeviceId | None:
@@ -280,30 +244,6 @@ def _order(state: State, authority: Authority, request: Request, device_id: Devi
         key_type=csr.key_type if csr else request.key_type or KeyType(state.config["key_type"]),
         csr_spki_der=csr.spki_der if csr else None,
         with_bundle=with_bundle,
-    )
-
-
-def _existing(state: State, device_id: DeviceId, line: int, if_exists: str) -> Enrolled:
-    """Leave a device that is there as it is.
-
-    Raises:
-        ConflictError: it must not be there.
-    """
-    if if_exists == "fail":
-        raise ConflictError(
-            f"device {str(device_id)!r} exists already",
-            hint="'--if-exists skip' leaves it, '--if-exists reissue' makes a new certificate",
-        )
-    newest = device_record(state.store, device_id).certificates[0]
-    bundle = state.paths.device(device_id).bundle
-    return Enrolled(
-        outcome="skipped",
-        device_id=device_id,
-        line=line,
-        serial=newest.serial,
-        validity=newest.validity,
-        fingerprint=newest.fingerprint,
-        bundle=bundle if os.path.exists(bundle) else None,
     )
 
 

@@ -1,7 +1,7 @@
 """``release``: end a hold. The certificates are valid again, and leave the CRL.
 
-1. Unlock the CA: without a new CRL the devices would stay out, and nobody would know why.
-   What a call left that was killed is signed and published.
+1. Unlock the CA, unless every target is refused: without a new CRL the devices would stay out, and nobody would know
+   why. What a call left that was killed is signed and published.
 2. Record, all devices that were named or none, and each row of a list alone.
 3. Sign CRLs, publish them with the ACL and everything else, and read them back.
 4. Reload the broker, where that was asked for.
@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import seal_audit
@@ -17,8 +18,8 @@ from iotonboard.ca.carry_out import publish_signed, sign_waiting
 from iotonboard.ca.copies import refuse_copies
 from iotonboard.ca.crl import sign_recorded
 from iotonboard.ca.recorded import refuse_final
-from iotonboard.errors import ConflictError
-from iotonboard.model import Target
+from iotonboard.errors import ConflictError, NotFoundError
+from iotonboard.model import Refused, Target
 from iotonboard.state.alone import each_alone
 from iotonboard.state.changes import release as release_certificate
 from iotonboard.state.publication import EVERYTHING, publish
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from iotonboard.ca.authority import Authority, Unlock
     from iotonboard.errors import Unpublished
-    from iotonboard.model import Refused, SerialNumber
+    from iotonboard.model import SerialNumber
     from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
 
@@ -63,10 +64,17 @@ def release(
     if dispute := state.read_clock().dispute:
         raise dispute
     refuse_copies(state)
-    authority, named, scan = unlock(), list(targets), TableScan(state.store)
+    named, scan = list(targets), TableScan(state.store)
     for target in named:
         if isinstance(target, Target):
             scan.make_found(target.device_id)
+    if not unlisted_revocations(state.store):  # else a call was killed, and this one finds nothing that is on hold
+        refused = [one for one in map(partial(_refusal, state), named) if one]
+        if refused and strict:
+            raise refused[0].error
+        if len(refused) == len(named):
+            return list(refused), publish_signed(state, ())
+    authority = unlock()
     _finish_killed_call(state, authority)
     with state.transaction(signing=True) as now:
         results = each_alone(state, named, lambda target: _record(state, target.device_id, now), strict=strict)
@@ -88,7 +96,30 @@ def _finish_killed_call(state: State, authority: Authority) -> None:
     publish(state, *EVERYTHING)  # what is refused here is refused, and told, at the end
 
 
+def _refusal(state: State, target: Target | Refused) -> Refused | None:
+    if isinstance(target, Refused):
+        return target
+    try:
+        _held(state, target.device_id)
+    except (NotFoundError, ConflictError) as error:
+        return Refused(target.device_id, target.line, error)
+    return None
+
+
 def _record(state: State, device_id: str, now: datetime) -> Released:
+    serials = _held(state, device_id)
+    for serial in serials:
+        release_certificate(state, serial, now, subject=device_id)
+    return Released(device_id, serials)
+
+
+def _held(state: State, device_id: str) -> tuple[SerialNumber, ...]:
+    """The certificates of a device that are on hold, and can be released.
+
+    Raises:
+        NotFoundError: there is no such device.
+        ConflictError: it was retired, none of its certificates is on hold, or one was revoked for good.
+    """
     refuse_retired(device_named(state.store, device_id))
     serials = tuple(held_serials(state.store, device_id))
     if not serials:
@@ -98,6 +129,4 @@ def _record(state: State, device_id: str, now: datetime) -> Released:
         )
     for serial in serials:
         refuse_final(state, serial)
-    for serial in serials:
-        release_certificate(state, serial, now, subject=device_id)
-    return Released(device_id, serials)
+    return serials

@@ -1,6 +1,6 @@
 """``renew``: a new certificate for a device that has one. The old one stays valid for an overlap, then is superseded.
 
-1. *Unlock* - the CA key, once for all devices.
+1. *Unlock* - the CA key, once for all devices, behind those that are refused before the first that is not.
 2. *Choose* - the devices that are named, that expire soon, or that have no certificate of the CA that issues now.
 3. *Batch*  - plan, issue, record, publish and answer (``enrolment/batch.py``). A key that the workstation made is
    replaced, unless ``same`` asks for the old one; a key that the device made is certified again. CRL and ACL are
@@ -24,6 +24,7 @@ from iotonboard.ca.credentials import check_certificate
 from iotonboard.enrolment.answer_files import keep_all
 from iotonboard.enrolment.batch import Enrolled, Pace, Plan, run_batch
 from iotonboard.enrolment.desk import KeptKey, Order
+from iotonboard.enrolment.leading import refuse_outliving, refused_ahead
 from iotonboard.enrolment.record import record_certificate, refuse_used_key
 from iotonboard.enrolment.unfinished import Call
 from iotonboard.errors import ConflictError
@@ -106,19 +107,11 @@ def renew(
         PolicyError: the clock cannot be right.
         BusyError: the state is locked or the disk refuses; what was answered is durable.
     """
-    authority = unlock()
     call = Call(state, options.call)
-    answers = run_batch(
-        state,
-        authority,
-        _chosen(state, options, call.serials) if targets is None else targets,
-        Pace(options.strict, stopped, start_workers),
-        plan=partial(_plan, state, authority, options, call, TableScan(state.store, read_through=0)),
-        record=partial(_record, state, authority, options, call),
-        needs_crl=bool(overdue_overlaps(state.store, state.clock())),
-    )
+    asked = iter(_chosen(state, options, call.serials) if targets is None else targets)
+    answers = _answers(state, asked, options, unlock, Pace(options.strict, stopped, start_workers), call)
     is_cut = False
-    with closing(keep_all(state, authority, answers, keeping)) as kept:
+    with closing(keep_all(state, unlock, answers, keeping)) as kept:
         for answer in kept:
             is_cut = is_cut or (options.strict and isinstance(answer, Refused))
             yield answer
@@ -126,14 +119,58 @@ def renew(
         call.note_ended()
 
 
-def check_named(state: State, device_id: str) -> None:
-    """Refuse a device as ``renew`` would, before a passphrase is asked for.
+def _answers(
+    state: State, asked: Iterator[Target | Refused], options: Options, unlock: Unlock, pace: Pace, call: Call
+) -> Generator[Enrolled | Refused]:
+    """What becomes of each device; the CA is unlocked behind those that lead and are refused.
+
+    It is unlocked for none too where an overlap is over: its end goes onto a CRL.
+    """
+    check = partial(_check, state, options, call)
+    first = yield from refused_ahead(asked, check, strict=options.strict, stopped=pace.stopped)
+    needs_crl = bool(overdue_overlaps(state.store, state.clock()))
+    if not (first or needs_crl):
+        return
+    authority = unlock()
+    yield from run_batch(
+        state,
+        authority,
+        chain(first, asked),
+        pace,
+        plan=partial(_plan, state, authority, options, call, TableScan(state.store, read_through=0)),
+        record=partial(_record, state, authority, options, call),
+        needs_crl=needs_crl,
+    )
+
+
+def _check(state: State, options: Options, call: Call, target: Target) -> None:
+    """Refuse a device as its plan would, without the CA.
 
     Raises:
         NotFoundError: it is not there.
-        ConflictError: it was revoked or retired, or is on hold.
+        ConflictError: it was revoked or retired, is on hold, stands twice in the list, or has a key of another type.
+        PolicyError: it would outlive the CA.
     """
-    _renewable(state.store, device_record(state.store, device_id), state.clock())
+    _refuse_second(state.store, target)
+    device = device_record(state.store, target.device_id)
+    newest = _renewable(state.store, device, state.clock())
+    if _is_left(options, call, device, newest, state.clock()):
+        return
+    if options.csr is None and _keeps_key(state.store, options, newest):
+        _refuse_other_type(device, certificate_facts(newest.der).key_type, options.key_type)
+    refuse_outliving(state, options.validity_days)
+
+
+def _refuse_second(store: Store, target: Target) -> None:
+    if target.line and (earlier := note_seen(store, target.device_id, target.line)):
+        raise ConflictError(f"{target.device_id!r} stands in line {earlier} already", hint="remove one of the two")
+
+
+def _keeps_key(store: Store, options: Options, newest: CertificateRecord) -> bool:
+    """Whether the key that the device made itself is certified again."""
+    if options.key == "same":
+        return sealed_key(store, newest.serial) is None
+    return options.key == "auto" and is_device_made(store, newest.serial)
 
 
 def _chosen(state: State, options: Options, before: Mapping[str, str]) -> Iterator[Target]:
@@ -156,16 +193,21 @@ def _plan(
     """Decide what becomes of one device; none of its certificates stays valid because a damaged index hides it."""
     store, now = state.store, state.clock()
     scan.make_found(target.device_id)
-    if target.line and (earlier := note_seen(store, target.device_id, target.line)):
-        raise ConflictError(f"{target.device_id!r} stands in line {earlier} already", hint="remove one of the two")
+    _refuse_second(store, target)
     device = device_record(store, target.device_id)
     newest = _renewable(store, device, now)
-    within = options.expiring_within
-    is_done = call.serials.get(device.device_id) == newest.serial.hex
-    if is_done or (within is not None and newest.validity.not_after >= now + timedelta(days=within)):
+    if _is_left(options, call, device, newest, now):
         return _skipped(state, device, newest, target.line)
     order = _order(state, authority, options, target.line, device, newest)
     return _Plan(order, device.certificates[0].serial, tuple(revocable(store, device.device_id, now)))
+
+
+def _is_left(options: Options, call: Call, device: DeviceRecord, newest: CertificateRecord, now: datetime) -> bool:
+    """Whether a device is left as it is: this call renewed it before it broke off, or it is valid for long enough."""
+    within = options.expiring_within
+    if call.serials.get(device.device_id) == newest.serial.hex:
+        return True
+    return within is not None and newest.validity.not_after >= now + timedelta(days=within)
 
 
 def _skipped(state: State, device: DeviceRecord, newest: CertificateRecord, line: int) -> Enrolled:
@@ -186,7 +228,7 @@ def _order(
     elif options.key == "same" and sealed:
         vault = authority.vault_of(issuer_of(state.store, newest.serial))
         kept = KeptKey(sealed.key_der, vault.bundle_password(newest.serial, sealed.salt), facts.spki_der)
-    elif options.key == "same" or (options.key == "auto" and is_device_made(state.store, newest.serial)):
+    elif _keeps_key(state.store, options, newest):
         spki_der = facts.spki_der
         _refuse_other_type(device, facts.key_type, options.key_type)
     validity = validity_for(

@@ -104,13 +104,14 @@ def restore(
 
     Raises:
         ConflictError: there is something at ``root`` already.
-        UsageError: there is no such backup, or no such setting to take over.
+        NotFoundError: there is no such backup.
+        UsageError: there is no such setting to take over.
         KeyUnavailableError: the passphrase does not open the backup.
         PolicyError: it is not what was sealed, no backup, or the CRL is of another CA.
         StateError: what came out of it is damaged, or the place is a network share, or one where locks keep nobody out;
             nothing is left at ``root``.
     """
-    refuse_no_backup(request.archive)
+    refuse_no_backup(request.archive, is_sealed=request.is_sealed)
     wanted = wanted_settings(request.take, in_place=request.in_place)
     crls = read_crls(request.crl) if request.crl is not None else None
     with new_folder(root) as copied:

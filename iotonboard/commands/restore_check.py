@@ -69,7 +69,7 @@ def check_backup(
         StateError: its database is damaged.
         BusyError: it cannot be read, or the scratch folder's disk is full.
     """
-    refuse_no_backup(path)
+    refuse_no_backup(path, is_sealed=is_sealed)
     passphrase, root = ask_passphrase(), os.path.join(scratch, "state")
     make_private_dir(root)
     with _open(path, passphrase, is_sealed=is_sealed) as archive:

@@ -39,6 +39,22 @@ def open_bundle(data: bytes, password: str) -> dict[str, bytes]:
         KeyUnavailableError: the password is wrong.
         PolicyError: the file is damaged, is not a bundle, or contains what a bundle does not.
     """
+    check_bundle(data)
+    try:
+        with pyzipper.AESZipFile(io.BytesIO(data)) as archive:
+            files = _decrypt(archive, archive.infolist(), password)
+    except _UNREADABLE as error:
+        raise _damaged("it cannot be read as a ZIP archive") from error
+    _check_device(files, _check_manifest(files))
+    return files
+
+
+def check_bundle(data: bytes) -> list[str]:
+    """Refuse what no bundle is, as far as that can be seen without its password; returns the names of its files.
+
+    Raises:
+        PolicyError: the file is damaged, is not a bundle, or contains what a bundle does not.
+    """
     if len(data) > _MAX_BUNDLE_BYTES:
         raise PolicyError(f"the file is larger than any bundle ({len(data)} bytes)")
     try:
@@ -47,11 +63,9 @@ def open_bundle(data: bytes, password: str) -> dict[str, bytes]:
             _check_entries(entries)
             if problem := layout_problem(data):
                 raise _damaged(problem)
-            files = _decrypt(archive, entries, password)
+            return [entry.filename for entry in entries]
     except _UNREADABLE as error:
         raise _damaged("it cannot be read as a ZIP archive") from error
-    _check_device(files, _check_manifest(files))
-    return files
 
 
 def _check_entries(entries: list[Any]) -> None:

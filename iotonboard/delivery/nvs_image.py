@@ -1,19 +1,17 @@
 """A ready NVS partition for a device's flash, made by Espressif's generator in this process: no plain key is on a disk.
 
-The generator is the extra ``esp``. Its own keys come from Python's ``random``, so keys are made here.
-Formats: ESP-IDF, Non-Volatile Storage Library, Internals; NVS Encryption, NVS Key Partition.
+The generator is the extra ``esp``. Its own keys come from Python's ``random``, so keys are made in ``nvs_keys``.
+Format: ESP-IDF, Non-Volatile Storage Library, Internals.
 """
 
 from __future__ import annotations
 
 import io
-import os
-import struct
-import zlib
 from typing import TYPE_CHECKING
 
 from esp_idf_nvs_partition_gen import nvs_partition_gen as generator
 
+from iotonboard.delivery.nvs_keys import KEY_OCTETS
 from iotonboard.errors import PolicyError
 
 if TYPE_CHECKING:
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     Row = tuple[str, str, str, str]
 
 _PAGE = 0x1000
-_KEY_OCTETS = 64  # of AES-256-XTS: the key's and the tweak's 32
 
 
 def build_image(rows: Iterable[Row], size: int, keys: bytes | None) -> bytes:
@@ -33,7 +30,7 @@ def build_image(rows: Iterable[Row], size: int, keys: bytes | None) -> bytes:
         PolicyError: the partition is too small for the rows.
     """
     out = io.BytesIO()
-    key = keys[:_KEY_OCTETS] if keys else None
+    key = keys[:KEY_OCTETS] if keys else None
     # One page is kept free, as the library on the device needs one to move entries.
     version = generator.Page.VERSION2
     partition = generator.nvs_open(out, size - _PAGE, version, is_encrypt=key is not None, key=key)
@@ -44,19 +41,3 @@ def build_image(rows: Iterable[Row], size: int, keys: bytes | None) -> bytes:
     except generator.InsufficientSizeError:
         raise PolicyError(f"an NVS partition of {size:#x} octets is too small", hint="a larger --image") from None
     return out.getvalue()
-
-
-def make_keys() -> bytes:
-    """A new NVS key partition: two random keys, their CRC-32, and erased flash."""
-    key = os.urandom(_KEY_OCTETS)
-    return _partition(key)
-
-
-def are_keys(octets: bytes) -> bool:
-    """Say whether these are an NVS key partition."""
-    return octets == _partition(octets[:_KEY_OCTETS])
-
-
-def _partition(key: bytes) -> bytes:
-    checked = key + struct.pack("<I", zlib.crc32(key, 0xFFFFFFFF))
-    return checked.ljust(_PAGE, b"\xff")

@@ -14,7 +14,7 @@ from iotonboard.model import Refused
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from iotonboard.ca.authority import Authority
+    from iotonboard.ca.authority import Authority, Unlock
     from iotonboard.enrolment.batch import Enrolled
     from iotonboard.enrolment.password_file import PasswordFile
     from iotonboard.enrolment.results import ResultsFile
@@ -39,9 +39,11 @@ class Keeping:
 
 
 def keep_all(
-    state: State, authority: Authority, answers: Generator[Enrolled | Refused], keeping: Keeping
+    state: State, unlock: Unlock, answers: Generator[Enrolled | Refused], keeping: Keeping
 ) -> Generator[Enrolled | Refused]:
     """Keep each answer before it is handed on to be told, and sign the results at the end, however it comes.
+
+    ``unlock``, which asks once, is called for none but a device that was not refused.
 
     Raises:
         ConflictError: something stands where the credentials go.
@@ -51,18 +53,19 @@ def keep_all(
     try:
         with closing(answers):
             for answer in answers:
-                yield _keep(state, authority, answer, keeping)
+                yield _keep(state, unlock, answer, keeping)
     finally:
         if keeping.results:
-            keeping.results.sign_manifest(authority.active.key.signer)
+            keeping.results.end(lambda: unlock().active.key.signer)
 
 
-def _keep(state: State, authority: Authority, answer: Enrolled | Refused, keeping: Keeping) -> Enrolled | Refused:
+def _keep(state: State, unlock: Unlock, answer: Enrolled | Refused, keeping: Keeping) -> Enrolled | Refused:
     """Keep one answer, and return what is told: a password that lies in a file is not."""
     if keeping.results:
         keeping.results.add(answer, state.clock())
     if isinstance(answer, Refused):
         return answer
+    authority = unlock()
     if answer.outcome == "skipped":
         _complete(state, authority, answer, keeping)
         return answer
@@ -72,7 +75,7 @@ def _keep(state: State, authority: Authority, answer: Enrolled | Refused, keepin
     if keeping.export:
         place = keeping.export.format_name, keeping.export.folder
         answer = replace(
-            answer, exported=credentials.write_below(state, authority, answer.device_id, *place, force=False).path
+            answer, exported=credentials.write_below(state, authority, answer.device_id, *place, force=False)
         )
     return answer
 

@@ -16,12 +16,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from iotonboard.ca import crl
 from iotonboard.ca.authority import refuse_changed, seal_audit
 from iotonboard.ca.copies import refuse_copies
 from iotonboard.enrolment.desk import Desk
+from iotonboard.enrolment.leading import Named
 from iotonboard.errors import BusyError, IotOnboardError, StateError, Unpublished
 from iotonboard.model import Refused
 from iotonboard.pki.profiles import DeviceProfile
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.ca.authority import Authority
+    from iotonboard.ca.credentials import Exported
     from iotonboard.enrolment.desk import Issued, Order
     from iotonboard.enrolment.workers import Workers
     from iotonboard.model import DeviceId, SerialNumber, Validity
@@ -56,18 +58,6 @@ _WORKERS_FROM_RSA = 2  # an RSA key takes longer than that start
 _UNSETTLED = 64  # on a stream each line waits for its files: so many are made durable together
 
 
-class Asked(Protocol):
-    """A request of a verb: what names the device, and the line of the list (0: not from a list)."""
-
-    @property
-    def device_id(self) -> str | None:
-        """The name, as it was given."""
-
-    @property
-    def line(self) -> int:
-        """The line."""
-
-
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A request that passed its checks, with the order for its certificate; a verb adds what it records by."""
@@ -79,7 +69,7 @@ class Plan:
 class Enrolled:
     """What became of one device, now that it is durable. ``outcome``: created, reissued, renewed or skipped.
 
-    ``bundle`` and ``exported`` are paths. ``renews``, of a renewal: the certificate whose place this one takes, until
+    ``bundle`` is a path. ``renews``, of a renewal: the certificate whose place this one takes, until
     ``revoke_after`` where they overlap. ``needs_crl``: certificates were revoked, and are on no CRL yet.
     """
 
@@ -91,7 +81,7 @@ class Enrolled:
     fingerprint: str = ""
     bundle: str | None = None
     bundle_password: str | None = field(default=None, repr=False)
-    exported: str | None = None
+    exported: Exported | None = None
     renews: SerialNumber | None = None
     revoke_after: datetime | None = None
     needs_crl: bool = False
@@ -114,7 +104,7 @@ class Pace:
     put_off: Callable[[Sequence[Unpublished]], object] = refuse_unpublished
 
 
-RequestT = TypeVar("RequestT", bound=Asked)
+RequestT = TypeVar("RequestT", bound=Named)
 PlanT = TypeVar("PlanT", bound=Plan)
 
 

@@ -9,13 +9,13 @@ below the line ``iotonboard manifest v1``. ``FILE.manifest.sig`` is the CA's sig
 from __future__ import annotations
 
 import csv
-import errno
 import io
 import json
 import mmap
 import os
 from typing import TYPE_CHECKING
 
+from iotonboard.disk.beforehand import refuse_unwritable
 from iotonboard.disk.files import (
     PRIVATE,
     changing,
@@ -33,6 +33,7 @@ from iotonboard.model import Refused, SerialNumber, rfc3339
 from iotonboard.pki.signatures import sign_statement
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
     from io import FileIO
 
@@ -58,7 +59,8 @@ def default_path(root: str, verb: str, now: datetime) -> str:
 class ResultsFile:
     """Two files (0600) that grow with every answer; each line is complete when it is written.
 
-    They are made with the first answer: a list that cannot be read leaves none. Results of an earlier call are
+    The results are made with the first answer, the manifest with the first device that was not refused: a list that
+    cannot be read leaves neither. Results of an earlier call are
     completed: each device stands there once, rows that failed give way, and the manifest is signed anew.
 
     Raises:
@@ -74,21 +76,26 @@ class ResultsFile:
         for name, head in ((path, self._head or b"{"), (self.manifest, MANIFEST_HEAD)):
             if os.path.lexists(name) and not _begins_with(name, head):
                 raise ConflictError(f"{name!r} exists already", hint="choose another name with --results")
-            _refuse_unwritable(name)
+            if os.path.lexists(name) or os.path.basename(os.path.dirname(name)) != FOLDER:  # that one is made
+                refuse_unwritable(name)
         if os.path.lexists(self.manifest + ".sig") and not os.path.lexists(self.manifest):
             raise ConflictError(f"{self.manifest + '.sig'!r} exists already", hint="choose another name with --results")
-        self._files: list[FileIO] = []
+        self._results: FileIO | None = None
+        self._manifest: FileIO | None = None
         self._known: dict[str, str] = {}  # id -> serial, of rows that are there
         self._signed: frozenset[SerialNumber] = frozenset()
         self._count = 0
 
-    def _make(self) -> None:
+    def _begin(self) -> FileIO:
         if os.path.basename(os.path.dirname(self.path)) == FOLDER:
             make_private_dir(os.path.dirname(self.path))
         if os.path.lexists(self.path):
             self._take_up()
         else:
             create_exclusive(self.path, self._head)
+        return open_to_append(self.path)
+
+    def _begin_manifest(self) -> FileIO:
         if os.path.lexists(self.manifest):
             cut_off_rest(self.manifest)
             if not os.path.getsize(self.manifest):  # of a call that was killed in its first line
@@ -97,7 +104,7 @@ class ResultsFile:
             remove_file(self.manifest + ".sig")
         else:
             create_exclusive(self.manifest, MANIFEST_HEAD)
-        self._files = [open_to_append(self.path), open_to_append(self.manifest)]
+        return open_to_append(self.manifest)
 
     def _take_up(self) -> None:
         """Note which devices an earlier call answered. Rows that failed go: this call answers them again."""
@@ -119,11 +126,11 @@ class ResultsFile:
         Raises:
             BusyError: the disk refuses.
         """
-        if not self._files:
-            self._make()
+        self._results = self._results or self._begin()
+        if not isinstance(answer, Refused):
+            self._manifest = self._manifest or self._begin_manifest()
         self._count += 1
         values = _values(answer, answer.line or self._count)
-        results, manifest = self._files
         if values["device_id"] in self._known and values["serial"] in ("", self._known[str(values["device_id"])]):
             return  # it stands there; a refusal of what was done before takes nothing back
         if self._is_json:
@@ -132,19 +139,20 @@ class ResultsFile:
             line = io.StringIO()
             csv.writer(line, lineterminator="\n").writerow([values[name] for name in COLUMNS])
             text = line.getvalue()
-        _append(results, text.encode("utf-8", "backslashreplace"))  # a folder's name may be no text
-        if not isinstance(answer, Refused) and answer.serial not in self._signed:
+        _append(self._results, text.encode("utf-8", "backslashreplace"))  # a folder's name may be no text
+        if self._manifest and not isinstance(answer, Refused) and answer.serial not in self._signed:
             row = f"{values['device_id']}\t{values['serial']}\t{values['fingerprint']}\t{rfc3339(now)}\n"
-            _append(manifest, row.encode("ascii"))
+            _append(self._manifest, row.encode("ascii"))
 
-    def sign_manifest(self, signer: Signer) -> None:
-        """Close the files and sign the manifest as it is on the disk; nothing is done when there was no answer."""
-        if not self._files:
+    def end(self, signer: Callable[[], Signer]) -> None:
+        """Close the files, and sign the manifest as it is on the disk, where this call had a device for it."""
+        if self._results:
+            self._results.close()
+        if not self._manifest:
             return
-        for each in self._files:
-            each.close()
+        self._manifest.close()
         with open_file(self.manifest) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            signature = _signature(signer, content)
+            signature = _signature(signer(), content)
         for refused in sync_together((self.path, self.manifest)).values():
             raise refused
         create_exclusive(self.manifest + ".sig", signature)
@@ -156,18 +164,6 @@ def cut_off_rest(path: str) -> None:
     if content and not content.endswith(b"\n"):
         with changing(path) as file:
             file.truncate(content.rfind(b"\n") + 1)
-
-
-def _refuse_unwritable(path: str) -> None:
-    """Refuse before anything is done what could not be written with the first answer."""
-    folder = os.path.dirname(path) or "."
-    number = 0
-    if os.path.lexists(path):
-        number = 0 if os.access(path, os.W_OK) else errno.EACCES
-    elif os.path.basename(folder) != FOLDER:  # that one is made
-        number = errno.ENOENT if not os.path.isdir(folder) else 0 if os.access(folder, os.W_OK) else errno.EACCES
-    if number:
-        raise disk_error(OSError(number, os.strerror(number)), path)
 
 
 def _begins_with(path: str, head: bytes) -> bool:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def note_seen(store: Store, device_id: str, line: int) -> int | None:
-    """Remember an id of the list being read; the line where it stood before, or ``None``.
+    """Remember an id of the list being read; the other line where it stood before, or ``None``.
 
     The memory is a temporary table, which SQLite moves to disk when it grows.
     """
@@ -19,4 +19,4 @@ def note_seen(store: Store, device_id: str, line: int) -> int | None:
     earlier = store.record(int, "SELECT line FROM seen WHERE device_id = ?", (str(device_id),))
     if earlier is None:
         store.execute("INSERT INTO seen VALUES (?, ?)", (str(device_id), line))
-    return earlier
+    return earlier if earlier != line else None

@@ -25,6 +25,33 @@ def test_a_ca_that_ends_after_2038_is_told(state: State, tmp_path: Path) -> None
     done = state.run("export", "press-1", "--format", "esp-nvs", "--out", tmp_path / "short.csv")
     assert AFTER not in done.stderr
     assert AFTER in state.run("ca", "rollover", "begin", "--validity-days", "20000").stderr
+    assert AFTER in state.run("ca", "replace", "--compromised", "--validity-days", "20000").stderr
+
+
+def test_it_is_told_once_where_devices_are_registered_for_small_targets(tmp_path: Path) -> None:
+    env = {"IOTONBOARD_STATE": str(tmp_path / "s"), "IOTONBOARD_PASSPHRASE_FILE": str(tmp_path / "pass")}
+    words = ("init-ca", "--state", tmp_path / "s", "--generate-key-file", tmp_path / "pass")
+    run_cli(*words, "--validity-days", "20000")
+    for name, times in (("c-header", 1), ("json", 0)):
+        words = ("register", f"{name}-1", f"{name}-2", "--format", name, "--out", tmp_path / name)
+        assert run_cli(*words, env=env).stderr.count(AFTER) == times, name
+
+
+def test_attributes_that_a_format_cannot_hold_are_told(state: State, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text(
+        f"device_id,line,a_name_of_20_letters,note\npress-1,A3,x,short\npress-2,A3,y,{'𝄞' * 1001}\npress-3,A4,,\n"
+    )
+    words = ("register", "--batch", tmp_path / "list.csv", "--format", "esp-nvs", "--out", tmp_path / "nvs", "--json")
+    done = state.run(*words)
+    assert [one.get("left_out") for one in done.json_lines] == [
+        ["a_name_of_20_letters"], ["a_name_of_20_letters", "note"], None,
+    ]  # fmt: skip
+    for name, device in (("a_name_of_20_letters", "press-1"), ("note", "press-2")):
+        said = f"warning: attribute '{name}' does not fit into NVS"
+        assert done.stderr.count(said) == 1
+        assert f"left out of the file of '{device}'" in done.stderr
+    assert "line,data,string,A3" in (tmp_path / "nvs" / "press-2.csv").read_text()
+    assert "left_out" not in state.run("register", "press-4", "--set", "line=A3", "--json", *words[3:7]).stdout
 
 
 @pytest.mark.parametrize(("days", "said"), [(398, []), (399, ["398"]), (826, ["398", "825"])])

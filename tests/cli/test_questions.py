@@ -99,24 +99,6 @@ def test_an_empty_passphrase_gets_the_hint_of_where_it_came_from(state: State, t
     assert "first line" in state.run("register", "press-1", "--passphrase-file", tmp_path / "empty", expect=7).stderr
 
 
-WRONG = (
-    ("register bad/id", 6), ("register press-1", 4), ("register x --topic nowhere", 6), ("register x --set nothing", 2),
-    ("register x --csr /no/file", 5), ("register x --format nothing --out d", 2), ("renew press-9", 5),
-    ("renew press-1 --csr /no/file", 5), ("deliver press-9", 5), ("export press-9", 5), ("bundle password press-9", 5),
-    ("broker issue bad/host", 6), ("ca rollover begin --validity-days 5", 6), ("ca rollover --retire", 4),
-    ("ca rollover --cancel", 4), ("backup /dev/null/x", 8), ("config set acl.style round", 6),
-    ("pack --out /nowhere/x", 8),
-)  # fmt: skip
-
-
-@pytest.mark.parametrize(("words", "code"), WRONG)
-def test_input_is_checked_before_the_passphrase_is_asked_for(state: State, words: str, code: int) -> None:
-    state.register("press-1")
-    done = state.run(*words.split(), env=NO_FILE, expect=None)
-    assert done.exit_code == code, done
-    assert "passphrase" not in done.stderr
-
-
 def test_a_rollover_that_was_begun_by_mistake_is_cancelled(state: State) -> None:
     state.register("press-1")
     anchors = state.ca_cert.read_bytes()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from iotonboard.errors import PolicyError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from iotonboard.delivery.credential import Credential
 
 _MAX_SECURITY_TAG = 2147483647  # nRF91 AT commands reference, %CMNG: <sec_tag>
@@ -35,6 +37,19 @@ class NvsImage:
     attributes: tuple[str, ...] | None = None
     size: int | None = None
     keys: bytes | None = field(default=None, repr=False)
+
+    def names_among(self, device_id: str, attributes: Mapping[str, str]) -> tuple[str, ...]:
+        """The names of the attributes of a device that go in.
+
+        Raises:
+            PolicyError: the device has no attribute of a name that was asked for.
+        """
+        for name in self.attributes or ():
+            if name not in attributes:
+                raise PolicyError(
+                    f"{device_id!r} has no attribute {name[:80]!r}", hint=f"'iotonboard show {device_id}' lists them"
+                )
+        return tuple(attributes) if self.attributes is None else self.attributes
 
     def __post_init__(self) -> None:
         if self.size is not None and (self.size % _NVS_PAGE or not 3 * _NVS_PAGE <= self.size <= _LARGEST_NVS):
@@ -87,12 +102,14 @@ class Options:
 class OutputFile:
     """One file of an export: a name that is safe everywhere, its bytes, and whether it holds a plain key.
 
-    ``repr`` does not show the bytes. Of a format of one file a second one is put beside the first.
+    ``repr`` does not show the bytes. Of a format of one file a second one is put beside the first. ``left_out`` are the
+    names of the device's attributes that the format cannot hold, and nobody asked for.
     """
 
     name: str
     data: bytes = field(repr=False)
     secret: bool = False
+    left_out: tuple[str, ...] = ()
 
 
 def check_no_ed25519(credential: Credential, consumer: str) -> None:

@@ -1,0 +1,135 @@
+"""What is decided of a device that shall be registered without the CA, so that it is said before a passphrase is."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from iotonboard.broker.topics import parse_topic_rule
+from iotonboard.enrolment.batch import Enrolled
+from iotonboard.enrolment.leading import refuse_outliving
+from iotonboard.errors import ConflictError
+from iotonboard.model import DeviceId
+from iotonboard.pki.csr import parse_csr
+from iotonboard.state.reach import others_of
+from iotonboard.store.devices import device_record, find_device, refuse_retired
+from iotonboard.store.list_duplicates import note_seen
+from iotonboard.store.recalled import is_recalled
+from iotonboard.store.table_scan import TableScan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from iotonboard.enrolment.request import Request
+    from iotonboard.model import TopicRule
+    from iotonboard.state.own_rules import OwnRules
+    from iotonboard.state.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A device that gets a certificate: its topics, whether it is new, and whether it gets an operator's own rules."""
+
+    topics: tuple[TopicRule, ...]
+    is_new: bool
+    gets_own_rules: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """How one call admits devices. ``if_exists`` is ``fail``, ``skip`` or ``reissue``.
+
+    An ``is_list`` names every device once. ``reach``: topics of other devices are meant, and with ``own_rules`` the
+    ``users`` of the operator's own rules. ``done`` is what the call did before it broke off.
+    """
+
+    state: State
+    if_exists: str
+    is_list: bool
+    reach: bool
+    own_rules: bool
+    users: OwnRules
+    done: Mapping[str, str]
+
+    def check(self, request: Request) -> None:
+        """Refuse a request as its admission would, and one whose own request cannot be read.
+
+        Raises:
+            ConflictError: the device is there already, or stands twice in the list.
+            PolicyError: its id, a topic or its request is not allowed, or it would outlive the CA.
+        """
+        if request.device_id:
+            self.note(request.device_id, request.line)
+        if isinstance(self.admit(request, request.device_id or new_id(), is_new=not request.device_id), Enrolled):
+            return
+        refuse_outliving(self.state, request.validity_days)
+        if request.csr is not None:
+            parse_csr(request.csr)
+
+    def note(self, device_id: DeviceId, line: int) -> None:
+        """Note where a list names a device.
+
+        Raises:
+            ConflictError: it did before.
+        """
+        if self.is_list and (earlier := note_seen(self.state.store, device_id, line)):
+            raise ConflictError(f"{str(device_id)!r} stands in line {earlier} already", hint="remove one of the two")
+
+    def admit(self, request: Request, device_id: DeviceId, *, is_new: bool = False) -> Admitted | Enrolled:
+        """Decide what becomes of a device. ``is_new``: nobody has a new UUID.
+
+        Raises:
+            ConflictError: it is there already, perhaps spelled otherwise, or was retired.
+            PolicyError: a topic is not allowed, or its id would get rights that are not meant.
+        """
+        store = self.state.store
+        found = None if is_new else find_device(store, device_id)
+        if found and found.device_id != device_id:
+            raise ConflictError(
+                f"{str(device_id)!r} exists already, spelled {str(found.device_id)!r}",
+                hint="ids differ by more than their case",
+            )
+        if found:
+            refuse_retired(found)
+        elif request.device_id and is_recalled(store, device_id):
+            raise ConflictError(
+                f"the audit trail knows {str(device_id)!r}, and the database has no such device any more",
+                hint="'iotonboard health --deep' names what was changed; restore it from the latest backup",
+            )
+        if found and device_id in self.done:
+            return self._existing(device_id, request.line, "skip")
+        if found and self.if_exists != "reissue":
+            return self._existing(device_id, request.line, self.if_exists)
+        if found:  # else what a damaged index hides stays valid
+            TableScan(store, read_through=0).make_found(device_id)
+        gets_own_rules = self.users.grants(device_id, is_meant=self.own_rules)
+        topics = tuple(parse_topic_rule(text) for text in request.topics)
+        if topics and not self.reach:
+            others_of(self.state).refuse_reaching(topics, device_id)
+        return Admitted(topics, found is None, gets_own_rules)
+
+    def _existing(self, device_id: DeviceId, line: int, if_exists: str) -> Enrolled:
+        """Leave a device that is there as it is, unless it must not be there."""
+        if if_exists == "fail":
+            raise ConflictError(
+                f"device {str(device_id)!r} exists already",
+                hint="'--if-exists skip' leaves it, '--if-exists reissue' makes a new certificate",
+            )
+        newest = device_record(self.state.store, device_id).certificates[0]
+        bundle = self.state.paths.device(device_id).bundle
+        return Enrolled(
+            outcome="skipped",
+            device_id=device_id,
+            line=line,
+            serial=newest.serial,
+            validity=newest.validity,
+            fingerprint=newest.fingerprint,
+            bundle=bundle if os.path.exists(bundle) else None,
+        )
+
+
+def new_id() -> DeviceId:
+    """An id that nobody has: a UUID."""
+    return DeviceId(str(uuid.uuid4()))

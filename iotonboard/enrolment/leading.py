@@ -1,0 +1,77 @@
+"""Input before the key: what leads a call and is refused is answered before anybody is asked for a passphrase."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from iotonboard.errors import BusyError, IotOnboardError, StateError
+from iotonboard.model import Refused
+from iotonboard.pki.certificates import validity_for
+from iotonboard.store.issuers import current_issuers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from iotonboard.state.state import State
+
+
+class Named(Protocol):
+    """What names a device, and the line of the list where it does (0: not from a list)."""
+
+    @property
+    def device_id(self) -> str | None:
+        """The name, as it was given."""
+
+    @property
+    def line(self) -> int:
+        """The line."""
+
+
+NamedT = TypeVar("NamedT", bound=Named)
+
+
+def refused_ahead(
+    requests: Iterator[NamedT | Refused],
+    check: Callable[[NamedT], object],
+    *,
+    strict: bool = False,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Generator[Refused, None, list[NamedT]]:
+    """Yield what is refused up to the first request that is not, and return that one; nothing where all were refused.
+
+    ``check`` raises what refuses a request, without the CA key. With ``strict`` the first refusal is the last; so it is
+    when the call was ``stopped``.
+
+    Raises:
+        BusyError, StateError: the database and not the device.
+        IotOnboardError: the requests broke off.
+    """
+    for request in requests:
+        if isinstance(request, Refused):
+            yield request
+        else:
+            try:
+                check(request)
+            except (BusyError, StateError):
+                raise
+            except IotOnboardError as error:
+                yield Refused(request.device_id or "", request.line, error)
+            else:
+                return [request]
+        if strict or stopped():
+            return []
+    return []
+
+
+def refuse_outliving(state: State, validity_days: int | None) -> None:
+    """Refuse a certificate that would outlive the CA that issues now. ``None``: it lives as the settings say.
+
+    Raises:
+        PolicyError: it would, or the CA has ended.
+    """
+    validity_for(
+        state.clock(),
+        validity_days or state.config["cert_validity_days"],
+        skew_minutes=state.config["not_before_skew_minutes"],
+        issuer_validity=current_issuers(state.store)[0].validity,
+    )
