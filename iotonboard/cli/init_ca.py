@@ -166,5 +166,4 @@ def _tell_next(session: Session, *, is_taken_over: bool) -> None:
     if not is_taken_over:
         session.message("next: iotonboard broker issue HOST, then iotonboard register ID")
         return
-    session.message("the CRL in this state knows no device of that CA yet: give it to no broker before 'adopt'")
-    session.message("next: iotonboard adopt --dry-run, with its --index and --certs, and the newest --crl of a broker")
+    session.message("the CRL in this state has no revocation of that CA from before: give it to no broker yet")
