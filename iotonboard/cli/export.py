@@ -61,8 +61,7 @@ def export(
     force: ForceOption = False,
 ) -> int | None:
     """Write credentials in a format. Formats other than zip and p12 hold the key in the clear."""
-    from iotonboard.commands.export import ask_for
-    from iotonboard.delivery.export_places import target_name
+    from iotonboard.commands.export import ask_for, default_name
     from iotonboard.delivery.formats.table import find_format
 
     chosen = find_format(format_name)
@@ -74,7 +73,7 @@ def export(
         exit_code = _export_list(session, batch, id_column, wanted, out, force=force)
     else:
         check_list(session, batch, id_column)
-        path = out or target_name(str(device_id), format_name, wanted.options)
+        path = out or default_name(str(device_id), wanted)
         exit_code = _export_one(session, str(device_id), wanted, path, force=force)
         if path == "-":
             return exit_code

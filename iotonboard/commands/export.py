@@ -17,7 +17,7 @@ from iotonboard.ca.credentials import (
     write_below,
     write_credentials,
 )
-from iotonboard.delivery.export_places import check_place
+from iotonboard.delivery.export_places import check_place, target_name
 from iotonboard.delivery.formats.esp_nvs import image_maker
 from iotonboard.delivery.formats.output import NvsImage, Options
 from iotonboard.delivery.formats.table import find_format
@@ -71,6 +71,11 @@ def ask_for(format_name: str, told: Mapping[str, str | bool]) -> Wanted:
     if size is not None:
         image_maker()
     return Wanted(format_name, Options(nvs=asked))
+
+
+def default_name(device_id: str, wanted: Wanted) -> str:
+    """What the file or folder of one device is called, unless somebody names it."""
+    return target_name(device_id, wanted.format_name, wanted.options)
 
 
 def _parse_size(text: str) -> int:
