@@ -21,7 +21,9 @@ from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.crl_calendar import new_calendar, save_calendar
 from iotonboard.ca.recorded import refuse_edited_overlaps
 from iotonboard.errors import UsageError
+from iotonboard.state.acl_file import mark_acl, tell_edits
 from iotonboard.state.alone import attempt, past_damage
+from iotonboard.state.denied import read_denied
 from iotonboard.state.erasure import apply_keep_keys, finish_erasures
 from iotonboard.state.places import Place, begin_here
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from iotonboard.ca.authority import Unlock
     from iotonboard.errors import Unpublished
+    from iotonboard.state.denied import Denied
     from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
     from iotonboard.store.crls import CrlRow
@@ -77,18 +80,22 @@ def gen_crl(
     if here:
         begin_here(state, Place.CRL, Place.CA, Place.BROKER_CA)
 
-    def sign() -> list[CrlRow]:
+    def sign() -> tuple[list[CrlRow], Denied]:
         with state.transaction(signing=True) as now:
             refuse_edited_overlaps(state)
             if calendar is not None:
                 _keep_calendar(state, calendar, now)
             signed = sign_crls(state, authority, now, next_update_days=next_update_days)
+            denied = read_denied(state, now)
+            if denied.told:
+                mark_acl(state)
             seal_audit(state, authority)
-        return signed
+        return signed, denied
 
-    rows = past_damage(state.store, sign)
+    rows, denied = past_damage(state.store, sign)
     unpurged = attempt("purge", state.paths.database, partial(apply_keep_keys, state))
     unpublished = unpurged + publish_signed(state, rows, reload=reload)
+    unpublished += tell_edits(state, denied, unpublished)
     finish_erasures(state)
     own, old = (tuple(row for row in rows if (row.issuer == rows[0].issuer) is is_own) for is_own in (True, False))
     return Result(state.paths.crl, own, old), unpublished

@@ -20,6 +20,8 @@ from iotonboard.health.inspection import inspect_state
 from iotonboard.model import RevocationReason, parse_moment
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.changes import revoke_certificates
+from iotonboard.state.denied import read_denied
+from iotonboard.state.named_again import put_names_back
 from iotonboard.state.outbox import is_exchanged
 from iotonboard.state.places import Place, note_published
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
@@ -74,10 +76,11 @@ def repair(state: State, unlock: Unlock) -> Repaired:
     """Rebuild what the certificates, the trail and the CA key can rebuild; without a difference no key is needed.
 
     Indexes of the database are built anew first, which needs no key: all else is found by them. Revocations that the
-    database forgot are recorded again, topic rules, overlaps and retirements are put back as the trail tells them,
-    files are written from the database, modes are set, CRL and ACL are published anew. Other edited and vanished rows
-    stay: only a backup knows what they said; so does a key that is not that of its certificate, and no file is written
-    from it. Rows that were set aside are recorded in the trail, and what stands in their place counts from then on.
+    database forgot are recorded again. Topic rules, overlaps, retirements, names of devices, and whose a certificate is
+    that decides who is denied, are put back as trail and certificates tell them. Files are written from the database,
+    modes are set, CRL and ACL are published anew. Other edited and vanished rows stay: only a backup knows what they
+    said; so does a key that is not that of its certificate, and no file is written from it. Rows that were set aside
+    are recorded in the trail, and what stands in their place counts from then on.
 
     Raises:
         KeyUnavailableError: the CA key is missing, or the passphrase does not open it.
@@ -91,6 +94,7 @@ def repair(state: State, unlock: Unlock) -> Repaired:
     authority = unlock()
     with state.transaction(signing=True) as now:
         seal_audit(state, authority)  # what was broken is told before it is put right
+        put_names_back(state.store, with_certificates=bool(read_denied(state, now).edits))
         put_back(state.store)
         forgotten = {one.serial for one in differences if one.repair is Repair.REVOKE and one.serial}
         listed = listed_dates(state) if forgotten else {}

@@ -20,16 +20,16 @@ from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.recorded import refuse_edited_overlaps
 from iotonboard.disk.beforehand import refuse_unwritable
 from iotonboard.disk.files import PUBLIC, refuse_existing, replacing
-from iotonboard.errors import ConflictError, IotOnboardError, Unpublished
+from iotonboard.errors import IotOnboardError, Unpublished
 from iotonboard.model import to_epoch
 from iotonboard.pki import pem
 from iotonboard.pki.key_id import key_id
-from iotonboard.state.acl_file import edited_topics, listed_since, renew_acl, tell_edited_topics
+from iotonboard.state.acl_file import mark_acl, renew_acl, tell_edits
+from iotonboard.state.denied import read_denied
 from iotonboard.state.places import Place, check_here
 from iotonboard.state.publication import publish_recorded
 from iotonboard.state.region_change import pack_change
 from iotonboard.state.trust import ca_file, foreign_crls
-from iotonboard.store.acl_members import denied_ids
 from iotonboard.store.brokers import broker_setup
 from iotonboard.store.certificates import broker_certificates, broker_hosts
 from iotonboard.store.issuers import all_issuers, current_issuers
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.ca.authority import Unlock
+    from iotonboard.state.denied import Denied
     from iotonboard.state.state import State
     from iotonboard.store.crls import CrlRow
 
@@ -92,7 +93,10 @@ def pack(state: State, request: Request, unlock: Unlock) -> Result:
         key = key_id(authority.active.issuer.certificate_der)
         counter = _count(state, key, now)
         state.record(now, "package", detail={"counter": counter, "crl_number": rows[0].number, "form": request.form})
-        files, left_out, edited = _files(state, rows, now)
+        denied = read_denied(state, now)
+        if denied.told:
+            mark_acl(state)
+        files, left_out = _files(state, rows, now, denied)
         if request.form > 1:
             files |= _own_files(state, now)
         if left_out and request.form == 1:
@@ -103,12 +107,12 @@ def pack(state: State, request: Request, unlock: Unlock) -> Result:
         if request.form > 1:
             issuers, gone = _issuers(state, rows, now), _gone(state)
             manifest = replace(manifest, format=request.form, key=key, issuers=issuers, gone=gone)
-            manifest = replace(manifest, **_acl_words(state, now))
+            manifest = replace(manifest, **_acl_words(state, denied))
             manifest = replace(manifest, broker_version=state.config["broker.version"])
         seal_audit(state, authority)
     signers = [ca.issuer.signer for ca in authority.signing]
     unpublished = left_out + [one for one in publish_recorded(state) if one.what != "acl" or not left_out]
-    unpublished += tell_edited_topics(state, edited, unpublished)
+    unpublished += tell_edits(state, denied, unpublished)
     with replacing(request.out, PUBLIC) as file:
         file.writelines(render_package(manifest, files, signers))
         size = file.tell()
@@ -130,13 +134,9 @@ def _count(state: State, key: str, now: datetime) -> int:
 
 
 def _files(
-    state: State, rows: Sequence[CrlRow], now: datetime
-) -> tuple[dict[str, bytes], list[Unpublished], ConflictError | None]:
-    """The files as the database says them: what else somebody wrote into ``ca.crt`` is not signed.
-
-    With what could not be made, and what ``edited_topics`` says.
-    """
-    edited = None
+    state: State, rows: Sequence[CrlRow], now: datetime, denied: Denied
+) -> tuple[dict[str, bytes], list[Unpublished]]:
+    """The files as the database says them: what else somebody wrote into ``ca.crt`` is not signed."""
     files = {
         CRL: b"".join(
             pem.pem_encode("X509 CRL", der) for der in (*(row.der or b"" for row in rows), *foreign_crls(state))
@@ -146,11 +146,10 @@ def _files(
     try:
         with state.store.savepoint():
             check_here(state, Place.ACL)
-            edited = edited_topics(state)
-            files[ACL] = b"".join(renew_acl(state, state.paths.acl, now, edited=edited))
+            files[ACL] = b"".join(renew_acl(state, state.paths.acl, now, denied))
     except IotOnboardError as error:
-        return files, [Unpublished("acl", state.paths.acl, error)], edited
-    return files, [], edited
+        return files, [Unpublished("acl", state.paths.acl, error)]
+    return files, []
 
 
 def _own_files(state: State, now: datetime) -> dict[str, bytes]:
@@ -183,15 +182,14 @@ def _gone(state: State) -> tuple[str, ...]:
     return (*retired, *removed_cas(state.store))
 
 
-def _acl_words(state: State, now: datetime) -> dict[str, Any]:
+def _acl_words(state: State, denied: Denied) -> dict[str, Any]:
     """What a package says of its ACL, also where that is left out of it."""
     lineage = pack_change(state)
-    denied = denied_ids(state.store, now, listed_since(state, now))
     return {
         "acl_change": lineage.change,
         "acl_floor": lineage.floor,
         "acl_before": lineage.before,
-        "denied": tuple(denied),
+        "denied": denied.names,
     }
 
 

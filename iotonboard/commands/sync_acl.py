@@ -12,19 +12,12 @@ from typing import TYPE_CHECKING
 
 from iotonboard.broker.render import style_warning
 from iotonboard.errors import IotOnboardError
-from iotonboard.state.acl_file import (
-    acl_is_current,
-    edited_topics,
-    listed_since,
-    mark_acl,
-    tell_edited_topics,
-    write_acl,
-)
+from iotonboard.state.acl_file import acl_is_current, mark_acl, tell_edits, write_acl
 from iotonboard.state.alone import attempt
+from iotonboard.state.denied import read_denied
 from iotonboard.state.places import Place, begin_here
 from iotonboard.state.publication import EVERYTHING, publish_acl, publish_recorded
 from iotonboard.state.region_change import refuse_other_copy
-from iotonboard.store.acl_members import denied_ids
 from iotonboard.store.devices import count_devices
 
 if TYPE_CHECKING:
@@ -72,11 +65,9 @@ def sync_acl(
         begin_here(state, Place.ACL)
     with state.store.reading() if check else state.noting():
         now = state.trusted_time()
-        revoked = len(denied_ids(state.store, now, listed_since(state, now)))
-        edited = None
+        denied = read_denied(state, now)
         try:
-            edited = edited_topics(state)
-            changed = not acl_is_current(state, path, now, edited=edited, style=style)
+            changed = not acl_is_current(state, path, now, denied, style=style)
         except IotOnboardError:
             if check or not is_published:
                 raise
@@ -84,13 +75,13 @@ def sync_acl(
         if changed and is_published and not check:
             mark_acl(state)
         elif changed and not check:
-            write_acl(state, path, now, edited=edited, style=style)
+            write_acl(state, path, now, denied, style=style)
     steps = [step for step in EVERYTHING if is_published or step is not publish_acl]
     unpublished = [] if check else publish_recorded(state, *steps)
-    unpublished += tell_edited_topics(state, edited, unpublished)
+    unpublished += tell_edits(state, denied, unpublished)
     if reload is not None:
         unpublished += attempt("reload", str(state.config["broker.reload"]), reload)
     devices = count_devices(state.store)
     chosen = style or state.config["acl.style"]
     warning = style_warning(devices, state.config["broker.version"]) if chosen == "per-device" else ""
-    return Result(path, chosen, devices, revoked, changed, warning), unpublished
+    return Result(path, chosen, devices, len(denied.names), changed, warning), unpublished

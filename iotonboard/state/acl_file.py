@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from itertools import filterfalse
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.region import devices_to_deny, dollar_roots, operator_acl, stream_operator_text
@@ -13,13 +14,10 @@ from iotonboard.broker.topics import parse_topic_rule
 from iotonboard.disk.files import PUBLIC, write_atomic
 from iotonboard.disk.permissions import Placement, check_plain, group_number, placement_like, user_number
 from iotonboard.disk.reading import holds, read_file, read_pieces
-from iotonboard.errors import ConflictError, PolicyError, Unpublished
-from iotonboard.model import from_epoch
+from iotonboard.errors import PolicyError, Unpublished
 from iotonboard.state.region_change import last_change, meet_region, other_copy, settle_change
-from iotonboard.store.acl_members import denied_ids, permitted_ids
-from iotonboard.store.crls import newest_update
-from iotonboard.store.recalled import recalled_topics, unlike_trail
-from iotonboard.store.row_subjects import subject_of
+from iotonboard.store.acl_members import permitted_ids
+from iotonboard.store.recalled import recalled_topics
 from iotonboard.store.topics import extra_topics
 
 if TYPE_CHECKING:
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.broker.region import Change, OperatorText
+    from iotonboard.state.denied import Denied
     from iotonboard.state.state import State
 
 _LARGEST = 1 << 30
@@ -37,44 +36,38 @@ def mark_acl(state: State) -> None:
     state.store.set_meta("acl_changes", (state.store.number("acl_changes") or 0) + 1)
 
 
-def write_acl(
-    state: State, path: str, now: datetime, *, edited: ConflictError | None, style: str | None = None
-) -> None:
+def write_acl(state: State, path: str, now: datetime, denied: Denied, *, style: str | None = None) -> None:
     """Replace the managed region of the ACL at ``path``, leaving every other octet as it is.
 
     The caller holds the write lock. A region that another copy of this state wrote is met (``region_change``): it
-    stays, and who is revoked here is silenced in it. ``edited``: what ``edited_topics`` said.
+    stays, and who is revoked here is silenced in it. ``denied``: what ``read_denied`` said.
 
     Raises:
         PolicyError: a topic rule or an operator's own line would break the broker; the old file stays.
         ConflictError: a link, or something that is no file, stands there.
         BusyError: the disk refuses; the old file stays.
     """
-    text = renew_acl(state, path, now, edited=edited, style=style)
+    text = renew_acl(state, path, now, denied, style=style)
     write_atomic(path, text, broker_placement(state, path))
 
 
-def renew_acl(
-    state: State, path: str, now: datetime, *, edited: ConflictError | None, style: str | None = None
-) -> Iterator[bytes]:
+def renew_acl(state: State, path: str, now: datetime, denied: Denied, *, style: str | None = None) -> Iterator[bytes]:
     """The whole new text of the ACL at ``path``, as ``write_acl`` writes it; the caller holds the write lock."""
     operator = _operator_text(path)
     meet_region(state, operator.change, path, now)
-    return _render(state, path, operator, settle_change(state), now, edited, style)
+    return _render(state, path, operator, settle_change(state), now, denied, style)
 
 
-def acl_is_current(
-    state: State, path: str, now: datetime, *, edited: ConflictError | None, style: str | None = None
-) -> bool:
+def acl_is_current(state: State, path: str, now: datetime, denied: Denied, *, style: str | None = None) -> bool:
     """Compare the ACL at ``path`` with what would be written, piece by piece: never whole in memory.
 
-    A region of a version that counted no changes is as good as one that does. ``edited`` as for ``write_acl``.
+    A region of a version that counted no changes is as good as one that does. ``denied`` as for ``write_acl``.
     """
     if not os.path.exists(path):
         return False
     operator = _operator_text(path)
     change = last_change(state) if operator.change or not operator.has_region else None
-    return holds(path, _render(state, path, operator, change, now, edited, style))
+    return holds(path, _render(state, path, operator, change, now, denied, style))
 
 
 def _operator_text(path: str) -> OperatorText:
@@ -88,58 +81,37 @@ def _render(
     operator: OperatorText,
     change: Change | None,
     now: datetime,
-    edited: ConflictError | None,
+    denied: Denied,
     style: str | None,
 ) -> Iterator[bytes]:
     """The text around a region that is made anew, or kept where another copy is at work; checked as it is read."""
     own_rules = operator_acl(operator)
     templates = [parse_topic_rule(text, template=True) for text in state.config["acl.topics"]]
-    denied = denied_ids(state.store, now, listed_since(state, now))
     roots = dollar_roots(own_rules)
     if operator.has_region and other_copy(state):
         with contextlib.suppress(PolicyError):  # a region that the broker cannot read is not worth keeping
             whole = read_file(path, limit=_LARGEST)
-            return keep_region(whole, operator, denied, templates, deny_roots=roots, change=change)
-    extra = recalled_topics(state.store) if edited else extra_topics(state.store)
+            return keep_region(whole, operator, denied.names, templates, deny_roots=roots, change=change)
+    recorded = recalled_topics(state.store) if denied.topics else extra_topics(state.store)
+    extra = {name: rules for name, rules in recorded.items() if name not in denied.not_theirs}
     if (style or state.config["acl.style"]) == "pattern":
-        region = render_region_pattern(templates, denied, extra, deny_roots=roots)
+        region = render_region_pattern(templates, denied.names, extra, deny_roots=roots)
     else:
+        permitted = permitted_ids(state.store, now, denied.others)
         region = render_region_per_device(
-            permitted_ids(state.store, now),
+            filterfalse(denied.unlisted.__contains__, permitted) if denied.unlisted else permitted,
             templates,
             extra=extra,
-            denied=devices_to_deny(own_rules, denied),
+            denied=devices_to_deny(own_rules, denied.names),
             deny_roots=roots,
         )
     return replace_region(operator, region, change=change)
 
 
-def edited_topics(state: State) -> ConflictError | None:
-    """What to tell where topic rules of devices are not as the audit trail says; the ACL has what that says.
-
-    Where the trail cannot be asked, it has what is in the database.
-    """
-    keys = unlike_trail(state.store, "topic")
-    if not keys:
-        return None
-    names = dict.fromkeys(filter(None, (subject_of(state.store, "topic", key, None) for key in keys)))
-    return ConflictError(
-        f"somebody changed the topic rules of {', '.join(map(repr, names)) or 'devices'} in the database",
-        hint="the ACL has what was recorded; 'iotonboard health --repair' puts the database right",
-    )
-
-
-def tell_edited_topics(state: State, edited: ConflictError | None, told: Sequence[Unpublished]) -> list[Unpublished]:
-    """The same beside what is told of the ACL already."""
-    return [Unpublished("acl", state.paths.acl, edited)] if edited and all(one.what != "acl" for one in told) else []
-
-
-def listed_since(state: State, now: datetime) -> datetime:
-    """A revoked certificate that expired before this moment was on a CRL after its expiry (RFC 5280 3.3).
-
-    Of lists that began by either of the times when the clock is disputed.
-    """
-    return newest_update(state.store, min(now, state.read_clock().earliest)) or from_epoch(0)
+def tell_edits(state: State, denied: Denied, told: Sequence[Unpublished]) -> list[Unpublished]:
+    """What ``denied`` tells of edited rows, beside what is told of the ACL already."""
+    edited = denied.told if all(one.what != "acl" for one in told) else None
+    return [Unpublished("acl", state.paths.acl, edited)] if edited else []
 
 
 def broker_placement(state: State, path: str) -> Placement:

@@ -20,8 +20,9 @@ from iotonboard.disk.reading import file_mark
 from iotonboard.errors import ConflictError, DamageError, IotOnboardError, Unpublished, UnpublishedError
 from iotonboard.pki import pem
 from iotonboard.state import device_files, foreign_lists, generations, outbox, replaced_files, trust
-from iotonboard.state.acl_file import broker_placement, edited_topics, mark_acl, write_acl
+from iotonboard.state.acl_file import broker_placement, mark_acl, write_acl
 from iotonboard.state.alone import alone, as_told, attempt
+from iotonboard.state.denied import read_denied
 from iotonboard.state.places import (
     SEEN_ACL,
     SEEN_CRL,
@@ -225,15 +226,15 @@ def _write_acl(state: State) -> None:
     check_here(state, Place.ACL)
     if is_current and not is_shaped:
         mark_acl(state)
-    edited = edited_topics(state)
-    write_acl(state, state.paths.acl, state.trusted_time(), edited=edited)
+    denied = read_denied(state, now := state.trusted_time())
+    write_acl(state, state.paths.acl, now, denied)
     changes = state.store.number("acl_changes") or 0  # the file may have made it rise
     state.store.set_meta("acl_settings", settings)
     state.store.set_meta("acl_published", changes)
     state.store.set_meta(SEEN_ACL, file_mark(state.paths.acl))
     note_published(state, Place.ACL, changes)
-    if edited:
-        raise edited
+    if denied.misled:
+        raise denied.misled
 
 
 def publish_device_files(state: State) -> list[Unpublished]:

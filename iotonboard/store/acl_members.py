@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from itertools import filterfalse
 from operator import itemgetter
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from iotonboard.model import to_epoch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from datetime import datetime
 
     from iotonboard.store.store import Store
@@ -21,18 +22,22 @@ if TYPE_CHECKING:
 _FULLY_REVOKED = """SELECT c.device FROM revocation r JOIN certificate c ON c.id = +r.certificate
     WHERE c.device IS NOT NULL AND r.not_after >= :listed_since AND NOT EXISTS (
         SELECT 1 FROM certificate i CROSS JOIN unrevoked_certificate o ON o.id = +i.id
-            WHERE i.device = c.device AND +o.device = c.device AND o.not_after >= :now)"""
+            WHERE i.device = c.device AND +o.device = c.device AND o.not_after >= :now
+                AND o.id NOT IN (SELECT value FROM json_each(:others)))"""
 # A device whose certificate was revoked that this state has no row of, while it has no valid one of it either.
 _LOST = """SELECT l.device_id FROM lost_device l WHERE NOT EXISTS (SELECT 1 FROM device d
     JOIN unrevoked_certificate c ON c.device = d.id WHERE d.device_id = l.device_id AND c.not_after >= :now)"""
 _FEW = 10_000  # ids that are worth keeping in memory, so that SQLite need not look for each of a million
 
 
-def permitted_ids(store: Store, now: datetime) -> Iterator[str]:
-    """Ids of devices, in their order, but for the retired and those with a revoked certificate and no valid one."""
+def permitted_ids(store: Store, now: datetime, others: Collection[int] = ()) -> Iterator[str]:
+    """Ids of devices, in their order, but for the retired and those with a revoked certificate and no valid one.
+
+    ``others``: rows of certificates that are not those of the devices that they lead to.
+    """
     lost = f"SELECT id FROM device WHERE device_id IN ({_LOST})"
     out = f"SELECT id FROM device WHERE retired_at IS NOT NULL UNION {_FULLY_REVOKED} UNION {lost}"
-    times = {"now": to_epoch(now), "listed_since": 0}
+    times = {"now": to_epoch(now), "listed_since": 0, "others": json.dumps(list(others))}
     every = "SELECT device_id FROM device {} ORDER BY device_id"
     few = store.rows(f"SELECT device_id FROM device WHERE id IN ({out}) LIMIT {_FEW + 1}", times)
     if len(few) > _FEW:  # too many for the memory
@@ -61,7 +66,11 @@ def members(store: Store, now: datetime) -> Iterator[Member]:
     return store.each(Member, query, {"now": to_epoch(now)})
 
 
-def denied_ids(store: Store, now: datetime, listed_since: datetime) -> list[str]:
-    """Ids of devices with a listed revocation and no valid certificate, also of those that this state has no row of."""
+def denied_ids(store: Store, now: datetime, listed_since: datetime, others: Collection[int] = ()) -> list[str]:
+    """Ids of devices with a listed revocation and no valid certificate, also of those that this state has no row of.
+
+    ``others`` as in ``permitted_ids``.
+    """
     query = f"SELECT device_id FROM device WHERE id IN ({_FULLY_REVOKED}) UNION {_LOST} ORDER BY 1"
-    return store.records(str, query, {"now": to_epoch(now), "listed_since": to_epoch(listed_since)})
+    times = {"now": to_epoch(now), "listed_since": to_epoch(listed_since)}
+    return store.records(str, query, {**times, "others": json.dumps(list(others))})

@@ -8,7 +8,7 @@ import pytest
 
 from support.in_process import call
 from support.program import State
-from support.tampering import EDITS, edit, found, listed, rules, serials_of, serials_on_list
+from support.tampering import EDITS, denied, edit, found, listed, permitted, rules, serials_of, serials_on_list
 
 OVERLAPS = ("overlap added", "overlap without an end", "overlap longer", "overlap deleted")
 # What would un-revoke, or keep a certificate valid: no list is signed on it.
@@ -21,6 +21,21 @@ UNREVOKING = (
     *OVERLAPS,
 )  # fmt: skip
 TOPICS = ("topic added", "topic changed", "topic with more access", "topic of another device", "topic deleted")
+# What would have the ACL deny another name than that of the certificate that was revoked.
+NAMES = (
+    "revoked device renamed", "revoked device renamed to a letter", "revoked device named in other letters",
+    "revoked device's name for a valid one", "revoked device deleted", "revoked certificate deleted",
+    "revoked certificate given away", "revoked certificate of a broker", "valid certificate for a revoked device",
+    "certificate added to a revoked device", "octets of a revoked certificate swapped",
+    "devices of certificates swapped", "octets and devices of certificates swapped",
+)  # fmt: skip
+# What the certificates themselves tell, so that a repair puts it back.
+NAMED_AGAIN = (
+    *(name for name in NAMES if "deleted" not in name and "added" not in name), "device renamed",
+    "names of devices swapped", "device no longer retired",
+)  # fmt: skip
+# Of these the rows themselves still deny the right one.
+DENIED_ALL_THE_SAME = ("octets of a revoked certificate swapped",)
 # What hides a certificate from who revokes its device.
 HIDING = (
     "serial", "certificate expires earlier", "device renamed", "certificate deleted", "device deleted",
@@ -88,6 +103,47 @@ def test_the_acl_has_the_topics_that_were_recorded(plant: State, tmp_path: Path,
     assert not any(rule.endswith(" #") for rule in rules(plant))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_who_was_revoked_is_denied_by_the_name_of_the_certificate(plant: State, tmp_path: Path, name: str) -> None:
+    plant.run("config", "set", "acl.style", "pattern")
+    edit(plant, EDITS[name][0])
+    package = ("pack", "--out", str(tmp_path / "package"))
+    for words in (("gen-crl",), ("sync-acl",), package):
+        done = call(plant, *words)
+        assert (done.exit_code, "whose certificates these are" in done.stderr, "'own'" in done.stderr) == (
+            8, True, True
+        ), done  # fmt: skip
+        assert {"own", "held"} <= denied(plant)
+    by_rows = {"c"} if "devices of certificates" in name else {"evil", "x", "OWN"}
+    assert denied(plant) <= {"own", "held", "a", "gone"} | by_rows
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_revoked_name_gets_no_topics(plant: State, name: str) -> None:
+    edit(plant, EDITS[name][0])
+    assert call(plant, "sync-acl").exit_code == 8
+    for words in (("register", "new"), ("sync-acl",)):
+        assert call(plant, *words).exit_code == (0 if words[0] == "register" and name in DENIED_ALL_THE_SAME else 8)
+        assert "own" not in permitted(plant)
+    assert {"b", "new"} <= permitted(plant)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_revocation_goes_on_where_names_were_changed(plant: State, name: str) -> None:
+    serials = serials_of(plant, "b")
+    edit(plant, EDITS[name][0])
+    done = call(plant, "revoke", "b")
+    assert (done.exit_code, set(serials) <= listed(plant)) == (0 if name in DENIED_ALL_THE_SAME else 8, True), done
+    assert not {"own", "b"} & permitted(plant)
+
+
+def test_topic_rules_do_not_go_to_another_device(plant: State) -> None:
+    edit(plant, EDITS["names of devices swapped"][0])
+    done = call(plant, "sync-acl")
+    assert (done.exit_code, "whose certificates these are: 'c'" in done.stderr) == (8, True), done
+    assert not any("line/1" in rule for rule in rules(plant))
+
+
 @pytest.mark.parametrize("name", REGISTERED)
 def test_no_certificate_is_issued_on_an_edited_row(plant: State, name: str) -> None:
     edit(plant, EDITS[name][0])
@@ -106,9 +162,7 @@ def test_the_next_seal_covers_up_nothing(plant: State, name: str) -> None:
         assert call(plant, "gen-crl").exit_code == 4
 
 
-@pytest.mark.parametrize(
-    "name", [*TOPICS, *(name for name in UNREVOKING if "overlap" in name), "device no longer retired"]
-)
+@pytest.mark.parametrize("name", [*TOPICS, *OVERLAPS, *NAMED_AGAIN])
 def test_a_repair_puts_back_what_the_trail_tells(plant: State, name: str) -> None:
     edit(plant, EDITS[name][0])
     plant.run("health", "--repair")

@@ -17,6 +17,7 @@ from iotonboard.store.device_search import DeviceFilter, find_devices
 from iotonboard.store.devices import device_record
 from iotonboard.store.issuers import brokers_of
 from iotonboard.store.left_to_do import has_expired_delivery
+from iotonboard.store.misnamed import revoked_suspects, topic_suspects, valid_suspects
 from iotonboard.store.overlaps import overdue_overlaps
 from iotonboard.store.pending import pending_files
 from iotonboard.store.revocations import held_serials, revocable
@@ -35,6 +36,8 @@ QUESTIONS: dict[str, Callable[[Store], object]] = {
     "list --expiring-within": lambda s: list(find_devices(s, DeviceFilter(expiring_before=SOON), NOW)),
     "expiring": lambda s: list(find_devices(s, DeviceFilter(expiring_before=SOON, expired_since=NOW), NOW)),
     "denied in the ACL": lambda s: denied_ids(s, NOW, NOW),
+    "denied by another name": lambda s: (revoked_suspects(s, (), NOW), valid_suspects(s, (), NOW, NOW)),
+    "topics of another device": lambda s: topic_suspects(s, ()),
     "show": lambda s: (device_record(s, "dev"), deliveries_of(s, "dev"), device_topics(s, "dev")),
     "revoke": lambda s: (revocable(s, "dev", NOW), held_serials(s, "dev"), certificate_by_serial(s, SerialNumber(1))),
     "key of somebody else": lambda s: key_holder(s, bytes(32)),

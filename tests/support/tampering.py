@@ -65,6 +65,27 @@ def rules(state: State) -> set[str]:
     return {line for line in state.acl.read_text().splitlines() if line.startswith("topic")}
 
 
+def _blocks(state: State) -> dict[str, list[str]]:
+    """The lines that the ACL has for each user."""
+    blocks: dict[str, list[str]] = {}
+    for line in state.acl.read_text().splitlines():
+        if line.startswith("user "):
+            blocks[line.removeprefix("user ")] = []
+        elif blocks:
+            blocks[list(blocks)[-1]].append(line)
+    return blocks
+
+
+def denied(state: State) -> set[str]:
+    """Whom the ACL silences by name."""
+    return {name for name, lines in _blocks(state).items() if "topic deny #" in lines}
+
+
+def permitted(state: State) -> set[str]:
+    """Whom the ACL grants something by name."""
+    return {name for name, lines in _blocks(state).items() if any(" deny " not in line for line in lines)}
+
+
 def request(path: Path) -> None:
     """A request for the one key that a device made itself."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -158,6 +179,21 @@ def forged_downgrade(connection: sqlite3.Connection) -> None:
     append_row(connection, "own", serial, {"revoked": "certificateHold"})
 
 
+def device(name: str) -> str:
+    return f"(SELECT id FROM device WHERE device_id = '{name}')"
+
+
+def swapped(one: str, other: str, column: str) -> str:
+    """The values of two certificates in each other's row."""
+    return f"""CREATE TEMP TABLE swap AS SELECT id, {column} AS value FROM certificate WHERE id IN ({one}, {other});
+        UPDATE certificate SET {column} = (SELECT value FROM swap WHERE swap.id <> certificate.id)
+        WHERE id IN (SELECT id FROM swap)"""
+
+
+def renamed(*pairs: tuple[str, str]) -> str:
+    return ";".join(f"UPDATE device SET device_id = '{new}' WHERE device_id = '{old}'" for old, new in pairs)
+
+
 def changed_schema(old: str, new: str) -> str:
     return (
         "PRAGMA writable_schema = ON;"
@@ -180,6 +216,31 @@ EDITS: dict[str, tuple[Edit, str]] = {
     "device retired earlier": ("UPDATE device SET retired_at = 5 WHERE device_id = 'gone'", " gone:"),
     "device added": ("INSERT INTO device VALUES (99, 'new', '', '{}', 1, NULL)", " new:"),
     "device deleted": ("DELETE FROM device WHERE device_id = 'b'", " b:"),
+    # who was revoked, by the name that the broker sees
+    "revoked device renamed": (renamed(("own", "evil")), "evil"),
+    "revoked device renamed to a letter": (renamed(("own", "x")), " x:"),
+    "revoked device named in other letters": (renamed(("own", "OWN")), " OWN:"),
+    "revoked device's name for a valid one": (renamed(("own", "evil"), ("c", "own")), "evil"),
+    "revoked device deleted": ("DELETE FROM device WHERE device_id = 'own'", "own"),
+    "revoked certificate deleted": (f"DELETE FROM certificate WHERE id = {OWN}", "own"),
+    "revoked certificate given away": (f"UPDATE certificate SET device = {device('c')} WHERE id = {OWN}", " c:"),
+    "revoked certificate of a broker": (
+        f"UPDATE certificate SET device = NULL, host = 'broker.test' WHERE id = {OWN}", "broker.test"
+    ),
+    "valid certificate for a revoked device": (
+        f"UPDATE certificate SET device = {device('own')} WHERE id = {C}", " own:"
+    ),
+    "certificate added to a revoked device": (
+        f"""INSERT INTO certificate SELECT 999, x'{"12" * 20}', issuer, device, host, not_before, not_after, der,
+        spki_sha256, key_der, salt, created_at FROM certificate WHERE id = {OWN}""", " own:"
+    ),
+    "octets of a revoked certificate swapped": (swapped(OWN, C, "der"), " own:"),
+    "devices of certificates swapped": (swapped(OWN, C, "device"), " own:"),
+    "octets and devices of certificates swapped": (
+        f"{swapped(OWN, C, 'device')}; DROP TABLE swap; {swapped(OWN, C, 'der')}", " own:"
+    ),
+    "names of devices swapped": (renamed(("b", "x"), ("c", "b"), ("x", "c")), " b:"),
+    "broker renamed": ("UPDATE certificate SET host = 'x.test' WHERE host = 'broker.test'", "x.test:"),
     # certificates
     "serial": (f"UPDATE certificate SET serial = x'{'11' * 20}' WHERE id = {B}", " b:"),
     "issuer of a certificate": (f"UPDATE certificate SET issuer = 7 WHERE id = {B}", " b:"),

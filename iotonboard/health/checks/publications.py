@@ -17,7 +17,8 @@ from iotonboard.health.arrival import acl_behind, brokers_behind, never_reported
 from iotonboard.health.finding import Outcome, failed, ok, warning
 from iotonboard.model import rfc3339
 from iotonboard.pki.pem import pem_decode_all, pem_encode
-from iotonboard.state.acl_file import acl_is_current, edited_topics
+from iotonboard.state.acl_file import acl_is_current
+from iotonboard.state.denied import read_denied
 from iotonboard.state.own_rules import devices_among, own_users
 from iotonboard.state.places import Place, away_places, check_here, path_of
 from iotonboard.state.reload import judge_configured
@@ -138,7 +139,10 @@ def acl(state: State) -> Outcome:
     """The ACL says what the database says, in a style that suits the number of devices."""
     check_here(state, Place.ACL)
     path, devices = state.paths.acl, count_devices(state.store)
-    if not acl_is_current(state, path, state.trusted_time(), edited=edited_topics(state)):
+    denied = read_denied(state, now := state.trusted_time())
+    if denied.told:
+        return failed(denied.told.message, denied.told.hint)
+    if not acl_is_current(state, path, now, denied):
         return failed(f"{path!r} is not what the database says", "type: iotonboard sync-acl")
     version = state.config["broker.version"]
     if state.config["acl.style"] == "per-device" and (slow := style_warning(devices, version)):
