@@ -24,8 +24,8 @@ from iotonboard.state.sealing import note_event, seal_rows
 from iotonboard.state.settings_seal import adopt_settings
 from iotonboard.store import audit
 from iotonboard.store.issuers import all_issuers, current_issuers, valid_devices
-from iotonboard.store.secrets import earlier_vaults, set_earlier_vaults
 from iotonboard.store.succession import cas_in_force
+from iotonboard.store.vaults import earlier_vaults, set_earlier_vaults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -18,9 +18,10 @@ from iotonboard.pki.facts import certificate_facts, is_issued_by
 from iotonboard.pki.keys import dump_key, load_key, public_key_matches
 from iotonboard.state.chain import chain_in_force
 from iotonboard.store.brokers import newest_broker
-from iotonboard.store.certificates import certificate_der, sealed_key
+from iotonboard.store.certificates import certificate_der
 from iotonboard.store.devices import device_record
 from iotonboard.store.issuers import all_issuers, issuer_of
+from iotonboard.store.keys import sealed_key
 from iotonboard.store.secrets import purged_at
 
 if TYPE_CHECKING:

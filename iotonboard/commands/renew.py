@@ -33,11 +33,11 @@ from iotonboard.pki.certificates import validity_for
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.changes import revoke_certificates
-from iotonboard.store.certificates import is_device_made, sealed_key
 from iotonboard.store.compromised import awaits_reenrolment
 from iotonboard.store.device_search import DeviceFilter, find_devices
 from iotonboard.store.devices import device_named, device_record, refuse_retired
 from iotonboard.store.issuers import devices_behind, issuer_of
+from iotonboard.store.keys import is_device_made, sealed_key
 from iotonboard.store.list_duplicates import note_seen
 from iotonboard.store.overlaps import begin_overlap, overdue_overlaps
 from iotonboard.store.revocations import revocable

@@ -14,8 +14,9 @@ from iotonboard.pki.facts import certificate_facts
 from iotonboard.pki.hostnames import parse_host_names
 from iotonboard.state.setting_sets import refuse_no_text
 from iotonboard.store.brokers import BrokerSetup, broker_in, broker_setup
-from iotonboard.store.certificates import broker_certificates, broker_hosts, key_holder
+from iotonboard.store.certificates import broker_certificates, broker_hosts
 from iotonboard.store.issuers import current_issuers
+from iotonboard.store.keys import key_holder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from iotonboard.ca import recorded
 from iotonboard.errors import PolicyError
 from iotonboard.model import rfc3339
-from iotonboard.store.certificates import add_certificate, key_holder
+from iotonboard.store import keys
+from iotonboard.store.certificates import add_certificate
 from iotonboard.store.pending import add_pending
 
 if TYPE_CHECKING:
@@ -50,9 +51,10 @@ def refuse_used_key(state: State, order: Order, issued: Issued) -> None:
     Raises:
         PolicyError: the key is somebody else's, or was revoked as keyCompromise.
     """
-    holder = key_holder(state.store, issued.certificate.spki_sha256) if order.csr_spki_der or order.kept_key else None
-    if order.csr_spki_der or order.kept_key:
-        recorded.refuse_compromised_key(state, issued.certificate.spki_sha256)
+    if not (order.csr_spki_der or order.kept_key):
+        return
+    recorded.refuse_compromised_key(state, issued.certificate.spki_sha256)
+    holder = keys.key_holder(state.store, issued.certificate.spki_sha256)
     if holder is None:
         return
     if holder.is_compromised:

@@ -15,7 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from iotonboard.errors import PolicyError
 from iotonboard.model import Validity, whole_seconds
-from iotonboard.pki.hostnames import parse_host_names
+from iotonboard.pki import hostnames
 from iotonboard.pki.keys import key_identifier, key_type_of
 from iotonboard.pki.lint.candidate import IssuerFacts, Kind
 from iotonboard.pki.linting_key import linting_key
@@ -121,7 +121,7 @@ def issue_server(
         LintError: a rule was broken; nothing was signed.
 
     """
-    hosts = parse_host_names(names)
+    hosts = hostnames.parse_host_names(names)
     first = str(hosts[0])
     subject = profile.name(first if len(first) <= _COMMON_NAME_BOUND else None)
     begun = _begun(issuer.name, subject, public_key, serial, validity)

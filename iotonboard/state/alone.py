@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from iotonboard.errors import DamageError, InterruptedBatchError, IotOnboardError, StateError, Unpublished, disk_error
 from iotonboard.model import Refused
-from iotonboard.store.damage import rebuild_unreadable
+from iotonboard.store import damage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -44,7 +44,7 @@ def past_damage(store: Store, do: Callable[[], ResultT]) -> ResultT:
     try:
         return do()
     except DamageError:
-        if not rebuild_unreadable(store):
+        if not damage.rebuild_unreadable(store):
             raise
         return do()
 

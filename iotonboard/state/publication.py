@@ -34,11 +34,15 @@ from iotonboard.state.places import (
     number_there,
     was_published,
 )
+from iotonboard.store import damage
 from iotonboard.store.crls import generation_ders, newest_generation
-from iotonboard.store.damage import rebuild_unreadable
 from iotonboard.store.issuers import current_issuers
-from iotonboard.store.left_to_do import has_replaced_files_left
-from iotonboard.store.trust import CHANGES, PUBLISHED
+from iotonboard.store.left_to_do import (
+    TRUST_CHANGES,
+    TRUST_PUBLISHED,
+    has_open_delivery,
+    has_replaced_files_left,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +83,7 @@ def publish_recorded(state: State, *steps: Step) -> list[Unpublished]:
     """``publish`` the steps, or everything, for a command that has recorded: Ctrl-C is told like any other obstacle."""
     refused: list[Unpublished] = []
     interrupted = attempt("publication", state.paths.root, lambda: refused.extend(publish(state, *steps or EVERYTHING)))
-    if any(isinstance(one.error, DamageError) for one in refused) and rebuild_unreadable(state.store):
+    if any(isinstance(one.error, DamageError) for one in refused) and damage.rebuild_unreadable(state.store):
         return publish_recorded(state, *steps)
     return refused + interrupted
 
@@ -141,8 +145,8 @@ def _write_crl(state: State) -> None:
             f"the database lost CRL generation {published}, which was published",
             hint="'iotonboard health --deep' names what was changed; bring the state back with 'restore --crl'",
         )
-    changes = state.store.number(CHANGES) or 0
-    is_current = was_published(state, Place.CRL, newest) and (state.store.number(PUBLISHED) or 0) == changes
+    changes = state.store.number(TRUST_CHANGES) or 0
+    is_current = was_published(state, Place.CRL, newest) and (state.store.number(TRUST_PUBLISHED) or 0) == changes
     if is_current and (os.path.exists(state.paths.crl) or is_away(state, Place.CRL)):
         return
     if next(generation_ders(state.store), None) is None:
@@ -155,7 +159,7 @@ def _write_crl(state: State) -> None:
     pieces = (piece for der in ders for piece in pem.checked_pieces("X509 CRL", der))
     write_atomic(state.paths.crl, pieces, broker_placement(state, state.paths.crl))
     state.store.set_meta("crl_published", newest)
-    state.store.set_meta(PUBLISHED, changes)
+    state.store.set_meta(TRUST_PUBLISHED, changes)
     note_published(state, Place.CRL, newest)
     state.store.set_meta(SEEN_CRL, file_mark(state.paths.crl))
 
@@ -184,7 +188,7 @@ def _write_broker_ca(state: State) -> None:
     # The CAs change by one that is added, or by one that goes: never is the same number another set of them.
     # With it goes how often those of others changed.
     number = 1000 * max(issuer.id for issuer in issuers) + len(issuers)
-    number += _TRUST_STEP * (state.store.number(CHANGES) or 0)
+    number += _TRUST_STEP * (state.store.number(TRUST_CHANGES) or 0)
     is_current = number_there(state, Place.BROKER_CA) == number
     if is_current and (os.path.exists(path) or is_away(state, Place.BROKER_CA)):
         return
@@ -201,7 +205,7 @@ def ca_is_published(state: State) -> bool:
 
 def _anchors(state: State, issuers: Sequence[IssuerRow]) -> str:
     """What names a set of CAs: our own by their rows, and how often those of others changed."""
-    changes = state.store.number(CHANGES) or 0
+    changes = state.store.number(TRUST_CHANGES) or 0
     return " ".join((*(str(issuer.id) for issuer in issuers), *([f"t{changes}"] if changes else ())))
 
 
@@ -269,6 +273,8 @@ def publish_replaced(state: State) -> list[Unpublished]:
 def settle_deliveries(state: State) -> list[Unpublished]:
     """Write the deliveries that were recorded, and clear away those that ended."""
     try:
+        if not has_open_delivery(state.store) and not os.path.lexists(state.paths.outbox):
+            return []
         return outbox.settle(state)
     except Exception as error:  # as in every other step
         return [Unpublished("deliveries", state.paths.outbox, as_told(error, state.paths.outbox))]

@@ -20,9 +20,8 @@ from iotonboard.state.layout import resolve_paths
 from iotonboard.state.recorded_settings import load_settings, note_used, settings_of
 from iotonboard.state.sealing import begin_seals, note_event, seal_rows
 from iotonboard.state.whereabouts import find_database, open_database
-from iotonboard.store import audit
+from iotonboard.store import audit, damage
 from iotonboard.store.certificates import has_issued
-from iotonboard.store.damage import damage_of
 from iotonboard.store.issuers import has_wrong_numbers
 
 if TYPE_CHECKING:
@@ -176,8 +175,8 @@ def open_state(
                 state.record(now, "database", detail={"moved_aside": names})
         yield state
     except _DEFECTS as error:
-        if damage := damage_of(store, with_indexes=False):  # SQLite holds every row against what its columns may hold
-            raise StateError(f"the database {store.path!r} is damaged: {damage}", hint=_REPAIR) from error
+        if what := damage.damage_of(store, with_indexes=False):  # SQLite holds every row against what it may hold
+            raise StateError(f"the database {store.path!r} is damaged: {what}", hint=_REPAIR) from error
         raise
     finally:
         store.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 # A purged key or salt was overwritten with zeros in its place (secrets.py); it reads as none.
 KEY = "nullif(c.key_der, zeroblob(length(c.key_der)))"
-_SALT = "nullif(c.salt, zeroblob(length(c.salt)))"
 # The columns of ``certificate_record``, of a certificate ``c`` and its revocation ``r``.
 RECORD_COLUMNS = (
     f"c.serial, c.not_before, c.not_after, c.der, c.created_at, {KEY} IS NOT NULL, r.revocation_date, r.reason"
@@ -46,22 +45,6 @@ class NewCertificate:
     spki_sha256: bytes
     key_der: bytes | None
     salt: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class KeyHolder:
-    """Who holds a certificate for a public key: a device or a broker."""
-
-    name: str
-    is_compromised: bool
-
-
-@dataclass(frozen=True, slots=True)
-class SealedKey:
-    """A device's encrypted key (PKCS#8 DER), and the salt of the password that opens it and the bundle."""
-
-    key_der: bytes = field(repr=False)
-    salt: bytes
 
 
 def add_certificate(
@@ -157,32 +140,3 @@ def broker_certificates(store: Store, host: str, *, by_index: bool = True) -> li
     joined = f"certificate c {'' if by_index else 'NOT INDEXED'} LEFT JOIN revocation r ON r.certificate = c.id"
     query = f"SELECT {RECORD_COLUMNS} FROM {joined} WHERE c.host = ? ORDER BY c.id DESC"
     return store.records(certificate_record, query, (host,))
-
-
-# -- keys -----------------------------------------------------------------------------------------------------------
-
-
-def key_holder(store: Store, spki_sha256: bytes) -> KeyHolder | None:
-    """Who holds a certificate for this public key; first of all one for whom it was revoked as keyCompromise."""
-    query = (
-        "SELECT coalesce(d.device_id, c.host), max(r.reason IS 'keyCompromise') FROM certificate c"
-        " LEFT JOIN device d ON d.id = c.device LEFT JOIN revocation r ON r.certificate = c.id"
-        " WHERE c.spki_sha256 = ? GROUP BY coalesce(d.device_id, c.host)"
-        " ORDER BY 2 DESC LIMIT 1"
-    )
-    return store.record(lambda name, compromised: KeyHolder(text(name), bool(compromised)), query, (spki_sha256,))
-
-
-def sealed_key(store: Store, serial: SerialNumber) -> SealedKey | None:
-    """The key of a certificate; ``None`` when the workstation never had it, or erased it."""
-    query = f"SELECT {KEY}, {_SALT} FROM certificate c WHERE serial = ?"
-    return store.record(_sealed_key, query, (serial.octets,))
-
-
-def _sealed_key(key_der: bytes | None, salt: bytes | None) -> SealedKey | None:
-    return None if key_der is None or salt is None else SealedKey(octets(key_der), octets(salt))
-
-
-def is_device_made(store: Store, serial: SerialNumber) -> bool:
-    """Say whether the key of a certificate never was on the workstation; an erased key was."""
-    return bool(store.row("SELECT key_der IS NULL FROM certificate WHERE serial = ?", (serial.octets,))[0])

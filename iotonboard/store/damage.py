@@ -10,11 +10,6 @@ if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
 
-def size_of(store: Store) -> int:
-    """Octets of the database, without its log."""
-    return int(store.row("PRAGMA page_count")[0]) * int(store.row("PRAGMA page_size")[0])
-
-
 def damage_of(store: Store, *, with_indexes: bool) -> str:
     """Read the whole database through and say in one line what is damaged; empty when nothing is.
 

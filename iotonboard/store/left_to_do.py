@@ -15,6 +15,8 @@ REPLACED_FILES = "replaced_files"  # noted until the files that follow from a st
 # When the first of the deliveries below the outbox ends, and whether there are any.
 _OPEN = "FROM delivery WHERE token IS NOT NULL AND erased_at IS NULL"
 OPEN_DELIVERIES = f"SELECT (SELECT min(expires_at) {_OPEN}), EXISTS (SELECT 1 {_OPEN})"
+TRUST_CHANGES = "trust_changes"  # how often the CAs of others, or their lists, changed
+TRUST_PUBLISHED = "trust_published"  # which of these changes is in the CRL file
 _ERASURES = ("log_holds_secrets", "retired_keys")
 
 

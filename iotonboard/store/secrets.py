@@ -14,7 +14,6 @@ from iotonboard.model import SerialNumber, from_epoch, to_epoch
 from iotonboard.store.deliveries import close_deliveries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import datetime
 
     from iotonboard.store.store import Store
@@ -43,21 +42,6 @@ def purged_at(store: Store, serial: SerialNumber) -> datetime | None:
     """When a certificate's key, salt and bundle were erased, or ``None``."""
     query = "SELECT p.purged_at FROM purge p JOIN certificate c ON c.id = p.certificate WHERE c.serial = ?"
     return store.record(from_epoch, query, (serial.octets,))
-
-
-def earlier_vaults(store: Store) -> list[tuple[int, object]]:
-    """The wrapped vault keys of CAs before the one that issues, each with the last row that it is for, oldest first.
-
-    As they stand: one that is damaged stops nothing but what needs it.
-    """
-    rows = "earlier_vault WHERE typeof(last_issuer) = 'integer'"
-    return store.rows(f"SELECT last_issuer, wrapped FROM {rows} ORDER BY last_issuer")
-
-
-def set_earlier_vaults(store: Store, vaults: Iterable[tuple[int, bytes]]) -> None:
-    """Write them anew, in the caller's transaction."""
-    store.execute("DELETE FROM earlier_vault")
-    store.execute_many("INSERT INTO earlier_vault (last_issuer, wrapped) VALUES (?, ?)", vaults)
 
 
 # -- what is kept ---------------------------------------------------------------------------------------------------

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from iotonboard.errors import BusyError, PolicyError, StateError
 from iotonboard.model import LATEST, from_epoch, to_epoch
-from iotonboard.store import opening
-from iotonboard.store.failures import database_error, row_error
+from iotonboard.store import failures, opening
 from iotonboard.store.issuers import mend_numbers
 from iotonboard.store.row_seals import watch
-from iotonboard.store.schema.expected import mend_schema
+from iotonboard.store.schema.views import mend_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -84,7 +83,7 @@ class Store:
             moved = () if create else opening.move_logs_aside(path)
             return cls(path, opening.connect(path, timeout_s=timeout_s, now=moment, create=create), moved_aside=moved)
         except sqlite3.Error as error:
-            raise database_error(error, path) from error
+            raise failures.database_error(error, path) from error
         except OSError as error:
             raise BusyError(f"cannot open {path!r}: {error.strerror}", hint="check its permissions") from error
 
@@ -99,7 +98,7 @@ class Store:
         try:
             return cls(path, opening.connect_to_look(path, timeout_s=timeout_s), is_read_only=True)
         except sqlite3.Error as error:
-            raise database_error(error, path) from error
+            raise failures.database_error(error, path) from error
 
     def close(self) -> None:
         """Close the connection; SQLite folds its log into the database when this is the last one."""
@@ -222,7 +221,7 @@ class Store:
         try:
             return self._connection.execute(statement, parameters)
         except sqlite3.Error as error:
-            raise database_error(error, self.path) from error
+            raise failures.database_error(error, self.path) from error
         except (OverflowError, UnicodeEncodeError) as error:
             raise PolicyError(f"the database cannot hold a value: {error}", hint="choose another one") from error
 
@@ -231,7 +230,7 @@ class Store:
         try:
             self._connection.executemany(statement, parameters)
         except sqlite3.Error as error:
-            raise database_error(error, self.path) from error
+            raise failures.database_error(error, self.path) from error
 
     def rows(self, query: str, parameters: _Parameters = ()) -> list[Any]:
         """All rows of a query."""
@@ -247,7 +246,7 @@ class Store:
             for row in self.execute(query, parameters):  # noqa: UP028
                 yield row  # "yield from" closes the cursor of one that was left, of a closed database too
         except sqlite3.Error as error:
-            raise database_error(error, self.path) from error
+            raise failures.database_error(error, self.path) from error
 
     def records(self, make: Callable[..., RecordType], query: str, parameters: _Parameters = ()) -> list[RecordType]:
         """A record for each row of a query, made of the row's columns.
@@ -272,7 +271,7 @@ class Store:
         try:
             return make(*row)
         except _IMPOSSIBLE as error:
-            raise row_error(error, self.path) from error
+            raise failures.row_error(error, self.path) from error
 
     # -- single values ------------------------------------------------------------------------------------------------
 
@@ -341,7 +340,7 @@ class Store:
             # Octets, since the name may be no text; SQLite wants it as one all the same.
             self._connection.execute("VACUUM INTO CAST(? AS TEXT)", (os.fsencode(path),))
         except sqlite3.Error as error:
-            raise database_error(error, path) from error
+            raise failures.database_error(error, path) from error
 
     def keep_log(self) -> None:
         """Switch a copied database to the write-ahead log that every state uses."""

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import StateError
-from iotonboard.store.damage import rebuild_unlike, size_of
+from iotonboard.store import damage
 
 if TYPE_CHECKING:
     from iotonboard.model import SerialNumber
@@ -49,7 +49,7 @@ class TableScan:
             if len(rows) != 1 or self._store.rows(_SPELLED, rows) != [(device_id,)]:
                 return False
             found = frozenset(self._store.records(int, _OF_DEVICE, rows))
-            if size_of(self._store) <= self._read_through:
+            if _size_of(self._store) <= self._read_through:
                 return found == frozenset(self._certificates.get(rows[0], ()))
             return found == frozenset(self._store.records(int, _OF_DEVICE_AGAIN, rows))
         except StateError:  # an index that cannot even be read
@@ -65,7 +65,7 @@ class TableScan:
         """
         if self.is_found_whole(device_id) or not self.has_device(device_id):
             return
-        if self._store.in_transaction or not rebuild_unlike(self._store):
+        if self._store.in_transaction or not damage.rebuild_unlike(self._store):
             raise StateError(
                 f"an index of the database is damaged: not every certificate of {device_id!r} is found",
                 hint="type: iotonboard health --repair",
@@ -87,3 +87,8 @@ class TableScan:
         for device, certificate in self._store.each_row(query):
             found.setdefault(device, []).append(certificate)
         return found
+
+
+def _size_of(store: Store) -> int:
+    """Octets of the database, without its log."""
+    return int(store.row("PRAGMA page_count")[0]) * int(store.row("PRAGMA page_size")[0])

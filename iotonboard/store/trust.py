@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from iotonboard.model import from_epoch, to_epoch
 from iotonboard.store.issuers import own_certificates
+from iotonboard.store.left_to_do import TRUST_CHANGES
 from iotonboard.store.values import number, octets, text
 
 if TYPE_CHECKING:
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
 
     from iotonboard.store.store import Store
 
-CHANGES = "trust_changes"  # how often the CAs of others, or their lists, changed
 ENDS = "trust_ends"  # when the first of their fleets is locked out, where no newer list comes; 0 without one
-PUBLISHED = "trust_published"  # which of these changes is in the CRL file
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +117,7 @@ def distrust(store: Store, ca: int, now: datetime) -> None:
 
 def count_trust_change(store: Store) -> None:
     """Note, in the caller's transaction, that what is published of CAs of others is to be written anew, and its end."""
-    store.set_meta(CHANGES, (store.number(CHANGES) or 0) + 1)
+    store.set_meta(TRUST_CHANGES, (store.number(TRUST_CHANGES) or 0) + 1)
     last_ends = """SELECT max(c.next_update) AS last FROM trusted_crl c JOIN trusted_ca t ON t.id = c.ca
         WHERE t.removed_at IS NULL GROUP BY c.ca"""
     store.set_meta(ENDS, store.row(f"SELECT min(last) FROM ({last_ends})")[0] or 0)

@@ -10,12 +10,13 @@ from datetime import timedelta
 import pytest
 from iotonboard.model import SerialNumber
 from iotonboard.store.acl_members import denied_ids, permitted_ids
-from iotonboard.store.certificates import certificate_by_serial, key_holder, newest_device_certificates
+from iotonboard.store.certificates import certificate_by_serial, newest_device_certificates
 from iotonboard.store.crls import crl_entries, crl_entry, crl_generation
 from iotonboard.store.deliveries import deliveries_of, never_fetched, open_deliveries
 from iotonboard.store.device_search import DeviceFilter, find_devices
 from iotonboard.store.devices import device_record
 from iotonboard.store.issuers import brokers_of
+from iotonboard.store.keys import key_holder
 from iotonboard.store.left_to_do import has_expired_delivery
 from iotonboard.store.misnamed import revoked_suspects, topic_suspects, valid_suspects
 from iotonboard.store.overlaps import overdue_overlaps

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from iotonboard.model import SerialNumber
-from iotonboard.store.certificates import is_device_made, sealed_key
 from iotonboard.store.deliveries import add_receipt
+from iotonboard.store.keys import is_device_made, sealed_key
 from iotonboard.store.pending import add_pending, clear_pending, pending_files
 from iotonboard.store.secrets import (
     add_purge,

@@ -1,25 +1,21 @@
-"""The schema as the migrations make it, beside the one that a database has.
+"""The schema as the migrations make it, beside the one that a database has: whatever differs is named.
 
-What the program did not make there works behind its back: a trigger undoes what a command records, a view shows other
-rows than there are. Triggers are dropped and views made anew before a change; they hold no data. All else is named.
+What changes rows behind the program's back is put right before a change already (``views.py``).
 """
 
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import StateError
 from iotonboard.store.schema.migrations import migrate
-from iotonboard.store.schema.views import VIEWS
 
 if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
 _OBJECTS = "SELECT type, name, sql FROM main.sqlite_master WHERE name NOT GLOB 'sqlite_stat*'"
-_VIEWS = {statement.split()[2]: statement for statement in VIEWS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,34 +25,6 @@ class SchemaDifference:
     kind: str
     name: str
     what: str
-
-
-def mend_schema(store: Store) -> list[str]:
-    """Drop triggers, and make changed views anew, inside a transaction; returns what was done, in words.
-
-    What cannot be mended so is no obstacle: ``schema_differences`` names it.
-    """
-    found = store.rows(f"{_OBJECTS} AND type IN ('trigger', 'view')")
-    views = {name: sql for kind, name, sql in found if kind == "view"}
-    triggers = [name for kind, name, _ in found if kind == "trigger"]
-    if not triggers and all(views.get(name) == sql for name, sql in _VIEWS.items()):
-        return []
-    done = []
-    for name in triggers:
-        with suppress(StateError):
-            store.execute(f"DROP TRIGGER main.{_quoted(name)}")
-            done.append(f"dropped the trigger {name!r}, which changed rows behind the program's back")
-    for name, sql in _VIEWS.items():
-        if views.get(name) != sql:
-            with suppress(StateError):
-                store.execute(f"DROP VIEW IF EXISTS main.{_quoted(name)}")
-                store.execute(sql)
-                done.append(f"made the view {name!r} anew, which somebody had changed")
-    return done
-
-
-def _quoted(name: str) -> str:
-    return '"{}"'.format(name.replace('"', '""'))
 
 
 def make_missing_indexes(store: Store) -> None:
