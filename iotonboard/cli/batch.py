@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.cli import output
 from iotonboard.cli.targets import exit_code_with
-from iotonboard.errors import InterruptedBatchError, UnpublishedError
+from iotonboard.errors import InterruptedBatchError, UnpublishedError, UsageError
 from iotonboard.model import Refused, rfc3339
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from iotonboard.cli.session import Session
+    from iotonboard.disk.csv_form import CsvForm
     from iotonboard.enrolment.batch import Enrolled, StartWorkers
     from iotonboard.enrolment.desk import Desk
     from iotonboard.enrolment.password_file import PasswordFile
@@ -89,7 +90,7 @@ def show_card(answer: Enrolled) -> None:
 
 @contextmanager
 def answering(
-    session: Session, passwords: str | None, *, is_json: bool
+    session: Session, passwords: str | None, *, is_json: bool, for_excel: bool = False
 ) -> Iterator[tuple[PasswordFile | None, Callable[[], bool]]]:
     """What a call that answers for devices runs in: the file for ``passwords``, and whether it was asked to stop.
 
@@ -99,7 +100,7 @@ def answering(
         UnpublishedError: as it was raised in the block.
     """
     try:
-        with _open_passwords(passwords) as password_file, _stop_signal() as stopped:
+        with _open_passwords(passwords, for_excel=for_excel) as password_file, _stop_signal() as stopped:
             yield password_file, stopped
     except UnpublishedError as error:
         if is_json:
@@ -131,13 +132,34 @@ def worker_starter(session: Session, jobs: int | None) -> StartWorkers | None:
     return start
 
 
-def results_file(state: State, verb: str, path: str | None, *, is_many: bool) -> ResultsFile | None:
-    """The results file: where the operator says, below the state for a batch, none for a single device."""
+def results_file(
+    state: State, verb: str, path: str | None, *, is_many: bool, for_excel: bool = False, passwords: str | None = None
+) -> ResultsFile | None:
+    """The results file: where the operator says, below the state for a batch, none for a single device.
+
+    Raises:
+        UsageError: a CSV is asked for, and none is written.
+    """
+    if for_excel:
+        _check_excel(path, passwords, is_many=is_many)
     if path is None and not is_many:
         return None
     from iotonboard.enrolment.results import ResultsFile, default_path
 
-    return ResultsFile(path or default_path(state.paths.root, verb, state.clock()))
+    return ResultsFile(path or default_path(state.paths.root, verb, state.clock()), _form(for_excel=for_excel))
+
+
+def _check_excel(results: str | None, passwords: str | None, *, is_many: bool) -> None:
+    if results is not None and results.endswith(".jsonl") and passwords is None:
+        raise UsageError("--excel is for CSV, and these results are JSON lines", hint="name a file that ends in .csv")
+    if results is None and passwords is None and not is_many:
+        raise UsageError("--excel is for files", hint="name one with --results or --passwords")
+
+
+def _form(*, for_excel: bool) -> CsvForm:
+    from iotonboard.disk.csv_form import EXCEL, PLAIN
+
+    return EXCEL if for_excel else PLAIN
 
 
 def name_call(places: Iterable[str | None], *words: object) -> str:
@@ -149,13 +171,13 @@ def name_call(places: Iterable[str | None], *words: object) -> str:
     return sha256(repr((files, *words)).encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
 
-def _open_passwords(path: str | None) -> AbstractContextManager[PasswordFile | None]:
+def _open_passwords(path: str | None, *, for_excel: bool) -> AbstractContextManager[PasswordFile | None]:
     """The file that takes the bundle passwords, if one is asked for."""
     if path is None:
         return nullcontext()
     from iotonboard.enrolment.password_file import PasswordFile
 
-    return PasswordFile(path)
+    return PasswordFile(path, _form(for_excel=for_excel))
 
 
 @contextmanager

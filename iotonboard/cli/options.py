@@ -70,6 +70,9 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask on a terminal
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 ExcelOption = Annotated[bool, typer.Option("--excel", help="Print CSV as Excel wants it.")]
+ExcelFilesOption = Annotated[
+    bool, typer.Option("--excel", help="New CSV files of --results and --passwords as Excel wants them.")
+]
 ReloadOption = Annotated[
     bool, typer.Option("--reload", help="Make the broker read it, as 'broker.reload' says, and check the outcome.")
 ]

@@ -11,7 +11,14 @@ import typer
 from iotonboard.cli import output
 from iotonboard.cli.batch import answering, name_call, refuse_stopped, results_file, tell, worker_starter
 from iotonboard.cli.complete import complete_format
-from iotonboard.cli.options import BatchOption, IdColumnOption, ReachOption, ReloadOption, ValidityOption
+from iotonboard.cli.options import (
+    BatchOption,
+    ExcelFilesOption,
+    IdColumnOption,
+    ReachOption,
+    ReloadOption,
+    ValidityOption,
+)
 from iotonboard.cli.registered import shower
 from iotonboard.cli.session import RELOAD_NEXT, Session, verb
 from iotonboard.cli.targets import check_list
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
     from iotonboard.enrolment.request import Request
     from iotonboard.enrolment.results import ResultsFile
     from iotonboard.model import Refused
+    from iotonboard.state.state import State
 
 app = typer.Typer()
 _NAMES_SHOWN = 8
@@ -82,6 +90,7 @@ def register(
         str | None,
         typer.Option("--results", metavar="FILE", help="Results of this call, .csv or .jsonl; a batch has one anyway."),
     ] = None,
+    excel: ExcelFilesOption = False,
     yes: ReachOption = False,
     own_rules: Annotated[
         bool,
@@ -104,6 +113,7 @@ def register(
     common = _request(name, attributes or [], topics or [], key_type, validity_days)
     named, is_json = count or max(len(ids or ()), 1), session.json or stream
     is_list = bool(batch is not None or stream or csr_dir)
+    is_many = named > 1 or (is_list and not stream)
     options = command.Options(
         if_exists=if_exists,
         with_bundle=not no_bundle,
@@ -116,11 +126,11 @@ def register(
         call=_name_call(if_exists, [batch, csr_dir, csr], ids, [passwords, results, out], stream, count, uuid, common),
         ends_stopped=count is not None,
     )
-    with session.open_state() as state, answering(session, passwords, is_json=is_json) as (password_file, stopped):
-        origin, is_mixed = state.config["key_origin"], bool(batch or stream)
-        _say_where_keys_belong(session, origin, csr=bool(csr or csr_dir), is_list=is_mixed)
+    answered = answering(session, passwords, is_json=is_json, for_excel=excel)
+    with session.open_state() as state, answered as (password_file, stopped):
+        _say_where_keys_belong(session, state, csr=bool(csr or csr_dir), is_list=bool(batch or stream))
         source = _Source(batch, csr, csr_dir, _lines_of_stdin(stopped) if stream else None, id_column, not uuid)
-        kept = results_file(state, "register", results, is_many=named > 1 or (is_list and not stream))
+        kept = results_file(state, "register", results, is_many=is_many, for_excel=excel, passwords=passwords)
         reloader, before = session.reloader(state, wanted=reload), command.in_force(state)
         answers = command.register(
             state,
@@ -275,8 +285,9 @@ def _count_rows(batch: str) -> int | None:
     return count_rows(batch)
 
 
-def _say_where_keys_belong(session: Session, key_origin: str, *, csr: bool, is_list: bool) -> None:
+def _say_where_keys_belong(session: Session, state: State, *, csr: bool, is_list: bool) -> None:
     """Say once per call that keys are not made where the operator wants them."""
+    key_origin = state.config["key_origin"]
     if key_origin == "device" and not csr and not is_list:
         session.message("key_origin is 'device', and this key is made on the workstation: use --csr or --csr-dir")
     elif key_origin == "device" and is_list:

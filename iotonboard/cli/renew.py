@@ -10,8 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from iotonboard.cli import output
-from iotonboard.cli.batch import answering, name_call, refuse_stopped, results_file, show_card, tell, worker_starter
-from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument, ValidityOption
+from iotonboard.cli.batch import (
+    answering,
+    name_call,
+    refuse_stopped,
+    results_file,
+    show_card,
+    tell,
+    worker_starter,
+)
+from iotonboard.cli.options import (
+    BatchOption,
+    ExcelFilesOption,
+    IdColumnOption,
+    OptionalDevicesArgument,
+    ValidityOption,
+)
 from iotonboard.cli.session import Session, verb
 from iotonboard.cli.targets import CARRY_NEXT, check_list, named_targets
 from iotonboard.errors import UsageError
@@ -69,6 +83,7 @@ def renew(
         str | None,
         typer.Option("--results", metavar="FILE", help="Results of this call, .csv or .jsonl; a batch has one anyway."),
     ] = None,
+    excel: ExcelFilesOption = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first device that is refused.")] = False,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Worker processes; default: all cores.")] = None,
 ) -> int | None:
@@ -104,8 +119,9 @@ def renew(
         strict=strict,
         call=_name_call(ids, [batch, csr], passwords or results, id_column, expiring_within, old_ca, rekey, same_key),
     )
-    with session.open_state() as state, answering(session, passwords, is_json=session.json) as (password_file, stopped):
-        kept = results_file(state, "renew", results, is_many=len(ids or ()) != 1)
+    answered = answering(session, passwords, is_json=session.json, for_excel=excel)
+    with session.open_state() as state, answered as (password_file, stopped):
+        kept = results_file(state, "renew", results, is_many=len(ids or ()) != 1, for_excel=excel, passwords=passwords)
         answers = command.renew(
             state,
             targets,

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import stat
 from typing import TYPE_CHECKING
 
+from iotonboard.disk.csv_form import EXCEL, PLAIN
 from iotonboard.disk.files import open_to_append
 from iotonboard.disk.permissions import check_replaceable, keeps_modes, warn_if_open
 from iotonboard.errors import ConflictError, disk_error
 
 if TYPE_CHECKING:
     from typing import Self
+
+    from iotonboard.disk.csv_form import CsvForm
 
 _HEADER = ("device_id", "serial", "bundle_password")
 
@@ -26,7 +27,8 @@ class PasswordFile:
         BusyError: the disk refuses.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, form: CsvForm = PLAIN) -> None:
+        """``form``: of a file that is new; one that is there keeps its own."""
         self._path = path
         if os.path.islink(path):
             raise ConflictError(f"{path!r} is a link", hint="name the file itself")
@@ -39,9 +41,12 @@ class PasswordFile:
             self._file.close()
             raise
         self._cut_off_rest()
-        self._known = self._read_serials()
-        if os.fstat(self._descriptor).st_size == 0:
-            self._append(_HEADER)
+        lines = self._read_lines()
+        self._form = form if not lines else EXCEL if lines[0].startswith(EXCEL.mark) else PLAIN
+        rows = map(self._form.values, lines)
+        self._known = {row[1] for row in rows if len(row) == len(_HEADER)}
+        if not lines:
+            self._write(self._form.head(_HEADER))
 
     def __enter__(self) -> Self:
         return self
@@ -61,22 +66,20 @@ class PasswordFile:
         """Say whether the password of that certificate's bundle is in the file."""
         return serial_hex in self._known
 
-    def _read_serials(self) -> set[str]:
+    def _read_lines(self) -> list[str]:
         with os.fdopen(os.dup(self._descriptor), "r", encoding="utf-8", newline="") as file:
             file.seek(0)
-            return {row[1] for row in csv.reader(file) if len(row) == len(_HEADER)}
+            return file.readlines()
 
     def add(self, device_id: str, serial_hex: str, password: str) -> None:
         """Append one line, unless that serial is there already."""
         if serial_hex not in self._known:
-            self._append((device_id, serial_hex, password))
+            self._write(self._form.row((device_id, serial_hex, password)).encode("utf-8"))
             self._known.add(serial_hex)
 
-    def _append(self, values: tuple[str, ...]) -> None:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow(values)
+    def _write(self, line: bytes) -> None:
         try:
-            os.write(self._descriptor, text.getvalue().encode("utf-8"))
+            os.write(self._descriptor, line)
             os.fsync(self._descriptor)
         except OSError as error:
             raise disk_error(error, self._path) from error

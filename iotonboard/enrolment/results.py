@@ -1,9 +1,9 @@
 """What a batch leaves for the line: a results file, and a manifest that the CA signed.
 
-The results file is CSV, or JSON lines when its name ends in ``.jsonl``; ``confirm`` and ``revoke`` read it. The
-manifest lists the devices that got a certificate, one a line: id, serial, fingerprint and time, separated by tabs,
-below the line ``iotonboard manifest v1``. ``FILE.manifest.sig`` is the CA's signature over its octets, for
-``openssl dgst``.
+The results file is CSV, for programs or as Excel wants it, or JSON lines when its name ends in ``.jsonl``; ``confirm``
+and ``revoke`` read it. The manifest lists the devices that got a certificate, one a line: id, serial, fingerprint and
+time, separated by tabs, below the line ``iotonboard manifest v1``. ``FILE.manifest.sig`` is the CA's signature over its
+octets, for ``openssl dgst``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import os
 from typing import TYPE_CHECKING
 
 from iotonboard.disk.beforehand import refuse_unwritable
+from iotonboard.disk.csv_form import EXCEL, PLAIN
 from iotonboard.disk.files import (
     PRIVATE,
     changing,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from io import FileIO
 
+    from iotonboard.disk.csv_form import CsvForm
     from iotonboard.enrolment.batch import Enrolled
     from iotonboard.pki.signatures import Signer
 
@@ -68,11 +70,15 @@ class ResultsFile:
         BusyError: there is no such folder, or it or a file there may not be written.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, form: CsvForm = PLAIN) -> None:
+        """``form``: of a CSV that is new; one that is there keeps its own."""
         self.path = path
         self.manifest = path + ".manifest"
         self._is_json = path.endswith(".jsonl")
-        self._head = b"" if self._is_json else (",".join(COLUMNS) + "\n").encode("ascii")
+        self._form = EXCEL if _begins_with(path, EXCEL.head(COLUMNS), whole=True) else form
+        if self._form is EXCEL and _begins_with(path, PLAIN.head(COLUMNS), whole=True):
+            self._form = PLAIN
+        self._head = b"" if self._is_json else self._form.head(COLUMNS)
         for name, head in ((path, self._head or b"{"), (self.manifest, MANIFEST_HEAD)):
             if os.path.lexists(name) and not _begins_with(name, head):
                 raise ConflictError(f"{name!r} exists already", hint="choose another name with --results")
@@ -111,9 +117,9 @@ class ResultsFile:
         cut_off_rest(self.path)
         with io.TextIOWrapper(open_file(self.path), encoding="utf-8", newline="") as file:
             texts = file.readlines()
-        kept = [] if self._is_json else texts[:1] or [self._head.decode("ascii")]
+        kept = [] if self._is_json else texts[:1] or [self._head.decode("utf-8")]
         for text in texts[len(kept) :]:
-            row = _parse(text, is_json=self._is_json)
+            row = _parse(text, None if self._is_json else self._form)
             if row.get("status") != "failed":
                 kept.append(text)
                 self._known[row.get("device_id", "")] = row.get("serial", "")
@@ -136,9 +142,7 @@ class ResultsFile:
         if self._is_json:
             text = json.dumps({name: values[name] for name in COLUMNS}) + "\n"
         else:
-            line = io.StringIO()
-            csv.writer(line, lineterminator="\n").writerow([values[name] for name in COLUMNS])
-            text = line.getvalue()
+            text = self._form.row(values[name] for name in COLUMNS)
         _append(self._results, text.encode("utf-8", "backslashreplace"))  # a folder's name may be no text
         if self._manifest and not isinstance(answer, Refused) and answer.serial not in self._signed:
             row = f"{values['device_id']}\t{values['serial']}\t{values['fingerprint']}\t{rfc3339(now)}\n"
@@ -166,18 +170,22 @@ def cut_off_rest(path: str) -> None:
             file.truncate(content.rfind(b"\n") + 1)
 
 
-def _begins_with(path: str, head: bytes) -> bool:
-    """Say whether a file of this program stands there, or an empty one of a killed call; never a link."""
+def _begins_with(path: str, head: bytes, *, whole: bool = False) -> bool:
+    """Say whether a file of this program stands there, or unless it must be ``whole``, the beginning of one; no link.
+
+    A killed call may have left an empty one.
+    """
     if os.path.islink(path) or not os.path.isfile(path):
         return False
     with open_file(path) as file:
         found = file.read(len(head))
-    return found == head[: len(found)]
+    return found == head if whole else found == head[: len(found)]
 
 
-def _parse(text: str, *, is_json: bool) -> dict[str, str]:
+def _parse(text: str, form: CsvForm | None) -> dict[str, str]:
+    """One line of results; without a ``form`` it is JSON."""
     try:
-        values = json.loads(text) if is_json else dict(zip(COLUMNS, next(csv.reader([text])), strict=False))
+        values = json.loads(text) if form is None else dict(zip(COLUMNS, form.values(text), strict=False))
     except (ValueError, csv.Error):
         return {}
     return {name: str(value) for name, value in values.items()} if isinstance(values, dict) else {}

@@ -161,6 +161,7 @@ BESIDE_COMMANDS = {
     "iotonboard.ca.shares": "reads a passphrase in shares",
     "iotonboard.delivery.formats.table": "names the formats",
     "iotonboard.delivery.labels": "names the sheets",
+    "iotonboard.disk.csv_form": "prints a CSV",
     "iotonboard.disk.files": "makes the folder of an export",
     "iotonboard.health.checks.table": "names the checks",
     "iotonboard.health.expiry": "shows what expires",
