@@ -12,7 +12,7 @@ from iotonboard.enrolment.batch import Enrolled
 from iotonboard.enrolment.leading import refuse_outliving
 from iotonboard.errors import ConflictError
 from iotonboard.model import DeviceId
-from iotonboard.pki.csr import parse_csr
+from iotonboard.pki import csr
 from iotonboard.state.reach import others_of
 from iotonboard.store.devices import device_record, find_device, refuse_retired
 from iotonboard.store.list_duplicates import note_seen
@@ -66,7 +66,7 @@ class Admission:
             return
         refuse_outliving(self.state, request.validity_days)
         if request.csr is not None:
-            parse_csr(request.csr)
+            csr.parse_csr(request.csr)
 
     def note(self, device_id: DeviceId, line: int) -> None:
         """Note where a list names a device.
