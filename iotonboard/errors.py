@@ -8,10 +8,18 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+
+def did_you_mean(typed: str, names: Iterable[str], otherwise: str) -> str:
+    """The hint for a word that is none of ``names``: those that are spelled alike, in any case; else ``otherwise``."""
+    by_folded = {str(name).casefold(): str(name) for name in names}
+    alike = import_module("difflib").get_close_matches(typed.casefold(), by_folded, n=2, cutoff=0.6)
+    return f"did you mean {' or '.join(repr(by_folded[one]) for one in alike)}?" if alike else otherwise
 
 
 class IotOnboardError(Exception):

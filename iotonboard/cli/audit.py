@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iotonboard.cli import output
+from iotonboard.cli.help_command import meant
 from iotonboard.cli.options import CsvOption, ExcelOption
 from iotonboard.cli.session import Session, group, verb
 from iotonboard.cli.settings_problems import in_words
@@ -17,6 +18,8 @@ from iotonboard.errors import UsageError
 from iotonboard.model import rfc3339
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from iotonboard.store.audit import AuditRow
 
 app = group("audit", "Read, verify and carry the audit trail.", example="iotonboard audit verify")
@@ -24,11 +27,20 @@ _COLUMNS = ("seq", "time", "operator", "host", "command", "subject", "serial", "
 _SHOWN = 20  # rows, unless more are asked for
 
 
+def complete_verb(incomplete: str) -> list[str]:
+    """Verbs."""
+    from iotonboard.cli.app import VERBS
+
+    return [name for name in VERBS if name.startswith(incomplete)]
+
+
 @verb(app, "show", example="iotonboard audit show --subject press-17 --json")
 def show(
     session: Session,
     subject: Annotated[str, typer.Option("--subject", help="Only rows about this device, broker or setting.")] = "",
-    command: Annotated[str, typer.Option("--command", help="Only rows of this verb.")] = "",
+    command: Annotated[
+        str, typer.Option("--command", metavar="VERB", help="Only rows of this verb.", autocompletion=complete_verb)
+    ] = "",
     since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="From this time on, UTC.")] = None,
     until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Up to this time, UTC.")] = None,
     last: Annotated[int | None, typer.Option("--last", min=1, help="Look at the newest N rows only.")] = None,
@@ -46,6 +58,7 @@ def show(
     from iotonboard.commands.audit_show import Filter, last_row, select_rows
 
     in_csv = check_form(in_json=session.json, as_csv=as_csv, for_excel=excel)
+    _refuse_no_verb(command)
     chosen = Filter(subject, command, _parse_time(since), _parse_time(until), unsealed)
     is_short = not everything and last is None and chosen == Filter()
     with session.open_state() as state:
@@ -63,6 +76,19 @@ def show(
         if is_short and (count := last_row(state)) > _SHOWN:
             session.message(f"the newest {_SHOWN} of {count} rows; --all shows all of them")
     return None
+
+
+def _refuse_no_verb(name: str) -> None:
+    """Refuse a name that no verb has, and no verb below one."""
+    from iotonboard.cli.app import VERBS, app
+    from iotonboard.cli.help_command import verbs_below
+
+    names: Sequence[str] = VERBS
+    words = name.split()
+    for number, word in enumerate(words):
+        if word not in names:
+            raise UsageError(f"there is no verb {name!r}", hint=meant(word, names))
+        names = verbs_below(app, words[: number + 1])
 
 
 def _texts(row: AuditRow) -> tuple[str, ...]:

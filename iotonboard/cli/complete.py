@@ -41,3 +41,26 @@ def complete_reason(incomplete: str) -> list[tuple[str, str]]:
 
     names = [(reason.value, "") for reason in RevocationReason] + [("hold", "the same as certificateHold")]
     return [(name, about) for name, about in names if name.casefold().startswith(incomplete.casefold())]
+
+
+def complete_setting(incomplete: str) -> list[tuple[str, str]]:
+    """Names of settings, each with what it is for."""
+    from iotonboard.state.setting_table import SETTINGS
+
+    return [(key, one.help) for key, one in SETTINGS.items() if key.startswith(incomplete)]
+
+
+def complete_setting_value(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The words that the setting takes, or its default."""
+    from iotonboard.state.setting_table import SETTINGS
+
+    setting = SETTINGS.get(str(ctx.params.get("key")))
+    words = setting.words or (setting.default,) if setting else ()
+    return [word for word in words if isinstance(word, str) and word.startswith(incomplete)]
+
+
+def complete_check(incomplete: str) -> list[tuple[str, str]]:
+    """Names of checks, each with what it looks at."""
+    from iotonboard.health.checks.table import CHECKS
+
+    return [(one.name, one.about) for one in CHECKS if one.name.startswith(incomplete)]

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iotonboard.cli import output
-from iotonboard.cli.help_command import meant
+from iotonboard.cli.complete import complete_setting, complete_setting_value
 from iotonboard.cli.options import ReachOption
 from iotonboard.cli.session import Session, group, verb
-from iotonboard.errors import UsageError
 
 if TYPE_CHECKING:
     from iotonboard.commands.config_show import Shown
@@ -45,8 +44,13 @@ def _text(value: object) -> str:
 @verb(app, "set", example="iotonboard config set crl_next_update_days 60")
 def config_set(
     session: Session,
-    key: Annotated[str, typer.Argument(metavar="KEY", help="The setting.")],
-    value: Annotated[str, typer.Argument(metavar="VALUE", help="Its new value; lists with commas.")],
+    key: Annotated[str, typer.Argument(metavar="KEY", help="The setting.", autocompletion=complete_setting)],
+    value: Annotated[
+        str,
+        typer.Argument(
+            metavar="VALUE", help="Its new value; lists with commas.", autocompletion=complete_setting_value
+        ),
+    ],
     yes: ReachOption = False,
 ) -> int | None:
     """Check a value, seal it, and write it into iotonboard.toml, which shows what is sealed.
@@ -54,10 +58,9 @@ def config_set(
     What decides access, runs a command, or steers what is signed, published or erased needs the passphrase, unless the
     new value is tighter than the old one.
     """
-    from iotonboard.commands.config_set import set_value, setting_names
+    from iotonboard.commands.config_set import check_value, set_value
 
-    if key not in (names := setting_names()):
-        raise UsageError(f"there is no setting {key!r}", hint=meant(key, names, "iotonboard config show"))
+    check_value(key, value)  # a mistyped word needs no state
     with session.open_state() as state:
         result = set_value(state, key, value, session.unlock, reach=yes)
         path = state.paths.config

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from iotonboard.cli import output
+from iotonboard.cli.complete import complete_check
 from iotonboard.cli.help_command import meant
 from iotonboard.cli.session import Session, verb
 from iotonboard.errors import NotFoundError, UsageError
@@ -17,7 +18,10 @@ app = typer.Typer()
 @verb(app, "health", example="iotonboard health --json")
 def health(
     session: Session,
-    check: Annotated[list[str] | None, typer.Option("--check", metavar="NAME", help="Run this check only.")] = None,
+    check: Annotated[
+        list[str] | None,
+        typer.Option("--check", metavar="NAME", help="Run this check only.", autocompletion=complete_check),
+    ] = None,
     list_checks: Annotated[bool, typer.Option("--list", help="List the checks and exit.")] = False,
     deep: Annotated[
         bool, typer.Option("--deep", help="Rebuild everything from certificates and trail; name each difference.")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup
+from typer.main import get_group
 
-from iotonboard.errors import UsageError
+from iotonboard.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,13 +43,18 @@ class HelpfulGroup(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
+def verbs_below(app: Any, words: Iterable[str]) -> list[str]:
+    """The verbs below a verb that ``words`` name; none below most."""
+    command: Any = get_group(app)
+    context = typer.Context(command)
+    for word in words:
+        command = command.get_command(context, word) if isinstance(command, TyperGroup) else None
+    return list(command.list_commands(context)) if isinstance(command, TyperGroup) else []
+
+
 def meant(typed: str, names: Iterable[str], shown_by: str = "iotonboard --help") -> str:
     """What to type instead of a word that is none of ``names``, which a call shows."""
-    from difflib import get_close_matches
-
-    if close := get_close_matches(typed, list(map(str, names)), n=2, cutoff=0.6):
-        return f"did you mean {' or '.join(repr(one) for one in close)}?"
-    return f"'{shown_by}' shows what there is"
+    return did_you_mean(typed, names, f"'{shown_by}' shows what there is")
 
 
 def _page(command: Any, context: Any) -> str:

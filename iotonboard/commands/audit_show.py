@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which rows are shown; empty or ``None`` means any. Times include their ends.
+    """Which rows are shown; empty or ``None`` means any. Times include their ends; ``config`` is ``config set`` too.
 
     ``is_unsealed``: only those since the CA signed the head of the trail.
     """
@@ -42,7 +42,7 @@ def select_rows(state: State, chosen: Filter, *, last: int | None = None) -> Ite
     for row in audit.rows(state.store, since_seq=since_seq):
         if chosen.subject and row.subject != chosen.subject:
             continue
-        if chosen.command and row.command != chosen.command:
+        if chosen.command and not f"{row.command} ".startswith(f"{chosen.command} "):
             continue
         if (chosen.since and row.time < chosen.since) or (chosen.until and row.time > chosen.until):
             continue

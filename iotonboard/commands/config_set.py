@@ -16,7 +16,6 @@ from iotonboard.state import config
 from iotonboard.state.reach import refuse_wide_templates
 from iotonboard.state.recorded_settings import needs_key, set_without_key
 from iotonboard.state.setting_sets import TOPIC_SETTINGS, check_settings, follow_settings, where_keys_are
-from iotonboard.state.setting_table import SETTINGS
 from iotonboard.state.settings_file import note_file, write_settings_file
 from iotonboard.state.settings_seal import seal_settings, standing_values
 from iotonboard.state.whereabouts import refuse_other_database
@@ -36,9 +35,14 @@ class Result:
     kept: str
 
 
-def setting_names() -> tuple[str, ...]:
-    """The names of all settings."""
-    return tuple(SETTINGS)
+def check_value(key: str, text: str) -> Any:
+    """Check one value alone, and return what it stands for.
+
+    Raises:
+        UsageError: there is no such setting.
+        PolicyError: it does not take that value.
+    """
+    return config.parse_value(key, config.split_list(key, text), "command line")
 
 
 def set_value(
@@ -55,7 +59,7 @@ def set_value(
             at work, whose region stays.
         BusyError: the disk refuses.
     """
-    value = config.parse_value(key, config.split_list(key, text), "command line")
+    value = check_value(key, text)
     if state.config.file.problems:
         raise state.config.file.problems[0]
     values = standing_values(state) | {key: value}

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from iotonboard.errors import PolicyError, UsageError
+from iotonboard.errors import PolicyError, UsageError, did_you_mean
 from iotonboard.model import parse_moment
 from iotonboard.state.setting_table import SETTINGS
 
@@ -243,13 +243,15 @@ def parse_value(key: str, raw: object, source: str) -> Any:
     """
     setting = SETTINGS.get(key)
     if setting is None:
-        raise UsageError(f"there is no setting {key!r}", hint="'iotonboard config show' lists all of them")
+        hint = did_you_mean(key, SETTINGS, "'iotonboard config show' lists all of them")
+        raise UsageError(f"there is no setting {key!r}", hint=hint)
     try:
         return setting.parse(raw)
     except ValueError as error:
         if key == "database_url":
             raise _not_ours(source, error) from None
-        raise PolicyError(f"{key} = {raw!r} ({source}): {error}", hint=f"{key}: {setting.help}") from None
+        hint = did_you_mean(str(raw), setting.words, f"{key}: {setting.help}")
+        raise PolicyError(f"{key} = {raw!r} ({source}): {error}", hint=hint) from None
 
 
 def _not_ours(source: str, error: ValueError) -> PolicyError:
@@ -291,7 +293,7 @@ def _checked(flat: Mapping[str, object]) -> FileContent:
             values[key] = parse_value(key, raw, "file")
         except UsageError:
             message = f"{FILE_NAME} names an unknown setting {key!r}"
-            hint = "correct or remove it; 'iotonboard config show' lists them"
+            hint = did_you_mean(key, SETTINGS, "correct or remove it; 'iotonboard config show' lists them")
             problems.append(PolicyError(message, hint=hint))
         except PolicyError as error:
             problems.append(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.reload_method import parse_method
@@ -37,15 +38,27 @@ def whole(low: int, high: int) -> Callable[[object], int]:
     return parse
 
 
-def one_of(*words: str) -> Callable[[object], str]:
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """One of some words, or what matches ``pattern`` and is ``called`` so."""
+
+    words: tuple[str, ...]
+    pattern: str = ""
+    called: str = ""
+
+    def __call__(self, value: object) -> str:
+        """The value, if it is one of them."""
+        if value in self.words or (self.pattern and re.fullmatch(self.pattern, text(value))):
+            return str(value)
+        raise ValueError(f"must be one of {', '.join(filter(None, (*self.words, self.called)))}")
+
+
+def one_of(*words: str) -> OneOf:
     """One of some words."""
+    return OneOf(words)
 
-    def parse(value: object) -> str:
-        if value not in words:
-            raise ValueError(f"must be one of {', '.join(words)}")
-        return str(value)
 
-    return parse
+keep_keys = OneOf(("always", "until-confirmed"), r"days:[1-9][0-9]{0,4}", "days:N")
 
 
 def path(value: object) -> str:
@@ -61,13 +74,6 @@ def path(value: object) -> str:
 def path_or_nothing(value: object) -> str:
     """A path, or empty."""
     return path(value) if value else text(value)
-
-
-def keep_keys(value: object) -> str:
-    """``always``, ``until-confirmed`` or ``days:N``."""
-    if value not in ("always", "until-confirmed") and not re.fullmatch(r"days:[1-9][0-9]{0,4}", text(value)):
-        raise ValueError("must be always, until-confirmed or days:N")
-    return str(value)
 
 
 def name_part(value: object) -> str:

@@ -62,6 +62,11 @@ class Setting:
     is_sealed: bool = True
     is_tighter: Callable[[Any, Any], bool] = _never
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words that it takes, where it takes words."""
+        return self.parse.words if isinstance(self.parse, forms.OneOf) else ()
+
 
 SETTINGS: Mapping[str, Setting] = {
     setting.key: setting

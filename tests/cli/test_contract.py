@@ -747,3 +747,8 @@ def test_completion_knows_verbs_devices_and_reasons(state: State, shell: str) ->
     assert "welder-1" not in shown
     assert "keyCompromise" in completions("iotonboard revoke press-1 --reason key")
     assert "zephyr" in completions("iotonboard export press-1 --format z")
+    assert "acl.style" in completions("iotonboard config set acl.s")
+    assert "pattern" in completions("iotonboard config set acl.style pa")
+    assert "clock" in completions("iotonboard health --check cl")
+    assert "on-hold" in completions("iotonboard list --status on")
+    assert "renew" in completions("iotonboard audit show --command rene")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import KeyUnavailableError, UsageError
+from iotonboard.errors import KeyUnavailableError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,7 +73,8 @@ def find_format(name: str) -> Format:
     try:
         return FORMATS[name]
     except KeyError:
-        raise UsageError(f"{name[:80]!r} is not a format", hint=f"choose one of {', '.join(FORMATS)}") from None
+        hint = did_you_mean(name[:80], FORMATS, f"choose one of {', '.join(FORMATS)}")
+        raise UsageError(f"{name[:80]!r} is not a format", hint=hint) from None
 
 
 def encode(name: str, credential: Credential, options: Options) -> tuple[OutputFile, ...]:
