@@ -1,8 +1,10 @@
 """What a test has happen in the process of a call: death, or a refusing disk, at its n-th step, and worse.
 
 A step is a moment at which the program changes the world: a file opened for writing, fsync, rename, unlink, mkdir,
-chmod and their like, or a writing statement for SQLite. Python itself tells of them (``sys.addaudithook``), whatever
-module they happen in; the program has no switch for it. All of these are for ``before`` of ``State.run``: they happen
+chmod and their like, or a writing statement for SQLite, but for one that only writes what this connection alone sees;
+statements of one kind on one table count once when they come in a row, since a transaction is there whole or not at
+all. Python itself tells of them (``sys.addaudithook``), whatever module they happen in; the program has no switch for
+it. All of these are for ``before`` of ``State.run``: they happen
 in the process that was forked for the call, which never goes back.
 """
 
@@ -12,6 +14,7 @@ import _multiprocessing
 import codecs
 import errno
 import os
+import re
 import signal
 import sqlite3
 import sys
@@ -34,6 +37,7 @@ _STATEMENTS = (
     "PRAGMA user_version =",
     "PRAGMA journal_mode",
 )
+_ONE_S_OWN = re.compile(r"CREATE TEMP|[A-Z ]+ temp\.")
 
 
 def in_turn(*actions: Callable[[], object]) -> Callable[[], None]:
@@ -84,8 +88,13 @@ def _refuse_at(step: int, number: int) -> None:
 class _Countdown:
     def __init__(self, left: int, action: Callable[[], None]) -> None:
         self._left, self._action = left, action
+        self._last = ""
 
-    def __call__(self) -> None:
+    def __call__(self, statement: str = "") -> None:
+        is_one_more = statement != "" and statement == self._last
+        self._last = statement
+        if is_one_more:
+            return
         self._left -= 1
         if self._left == 0:
             self._action()
@@ -110,10 +119,10 @@ def _is_for_writing(flags: int) -> bool:
     return bool(flags & (os.O_CREAT | os.O_WRONLY | os.O_RDWR))
 
 
-def _watch_statements(step: Callable[[], None], beginnings: tuple[str, ...] = _STATEMENTS) -> None:
+def _watch_statements(step: Callable[[str], None], beginnings: tuple[str, ...] = _STATEMENTS) -> None:
     def trace(statement: str) -> None:
-        if statement.startswith(beginnings):
-            step()
+        if statement.startswith(beginnings) and not _ONE_S_OWN.match(statement):
+            step(" ".join(statement.split(None, 3)[:3]))  # such as INSERT INTO device
 
     connecting = sqlite3.connect
 
@@ -133,7 +142,7 @@ def count_transactions(path: str) -> Callable[[], None]:
 def _count_transactions(path: str) -> None:
     file = open(path, "w", buffering=1)  # noqa: SIM115 - for as long as the process lives
 
-    def step() -> None:
+    def step(_statement: str) -> None:
         file.write("begun\n")
 
     _watch_statements(step, ("BEGIN",))

@@ -15,7 +15,8 @@ from iotonboard.broker.acl import acl_problems
 from iotonboard.store import audit
 from iotonboard.store.store import Store
 
-from support.program import State
+from support.in_process import call
+from support.program import Result, State
 from support.tools import find, run_tool
 
 _PLAIN_KEYS = (b"BEGIN PRIVATE KEY", b"BEGIN RSA PRIVATE KEY", b"BEGIN EC PRIVATE KEY")
@@ -25,7 +26,7 @@ def check_published(state: State) -> None:
     """Check that a command left nothing to be published: no revocation, no file, no change of the ACL."""
     names = ("unpublished", "crl", "acl")
     words = [word for name in names for word in ("--check", name)]
-    findings = json.loads(state.run("health", "--json", *words, expect=(0, 9)).stdout)["checks"]
+    findings = _answer(state, "health", "--json", *words, expect=(0, 9)).json["checks"]
     assert {one["name"]: one["status"] for one in findings} == dict.fromkeys(names, "ok"), findings
 
 
@@ -34,8 +35,8 @@ def check_invariants(state: State, *, answered: tuple[str, ...] = (), with_opens
 
     ``answered`` are serials that the program gave out: the database must know them.
     """
-    state.run("sync-acl")
-    findings = json.loads(state.run("health", "--json", expect=(0, 9)).stdout)["checks"]
+    _answer(state, "sync-acl")
+    findings = _answer(state, "health", "--json", expect=(0, 9)).json["checks"]
     bad = [one for one in findings if one["status"] == "failed" and one["name"] != "unpublished"]
     assert not bad, bad
     with contextlib.closing(sqlite3.connect(state.path / "devices.db")) as database:
@@ -57,6 +58,13 @@ def check_invariants(state: State, *, answered: tuple[str, ...] = (), with_opens
     if with_openssl:
         _check_with_openssl(state)
     _check_revocable(state)
+
+
+def _answer(state: State, *words: str, expect: tuple[int, ...] = (0,)) -> Result:
+    """Ask in this process, as every interruption is followed by several questions."""
+    result = call(state, *words)
+    assert result.exit_code in expect, result
+    return result
 
 
 def _check_files(
@@ -109,6 +117,6 @@ def _check_revocable(state: State) -> None:
         if not serials:
             return
         words = [word for serial in serials for word in ("--serial", serial)]
-        copy.run("revoke", *words)
+        _answer(copy, "revoke", *words)
         listed = {entry.serial_number.to_bytes(20).hex() for crl in read_crls(copy.crl) for entry in crl}
         assert listed == serials

@@ -1,9 +1,12 @@
 """Starts the program for the tests without paying its start each time.
 
-One process per test worker loads the whole program as every start begins it, and then forks: each call is still a
-process of its own, that reads its words, its environment and its streams and ends as the program ends. A call that
-changes what Python itself reads at its start is started anew, and so is every call of the long version. Tests of the
-start, scripts and streams start the program themselves.
+One process per test worker loads the program as every start begins it, does once what most calls do, and then forks:
+each call is still a process of its own, that reads its words, its environment and its streams and ends as the program
+ends. A call that changes what Python itself reads at its start is started anew, and so is every call of the long
+version. Tests of the start, scripts and streams start the program themselves.
+
+A fork costs what it has to copy of the memory that is there before it. So what draws labels, as much again as all the
+rest, is only in the process that a worker has for them.
 
 A test may have something done in the forked process before the program begins: ``support.faults`` are such things.
 """
@@ -20,9 +23,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import IO, NoReturn
@@ -33,11 +37,16 @@ _LONGEST = 1 << 20  # octets of words and environment
 
 
 class Launcher:
-    """The tests' side. ``program`` is what to run where Python itself has to start anew."""
+    """The tests' side.
+
+    Args:
+        program: what to run where Python itself has to start anew.
+        draws_labels: whether its calls need the libraries that draw labels.
+    """
 
     forks = True
 
-    def __init__(self, program: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(self, program: Sequence[str], environment: Mapping[str, str], *, draws_labels: bool = False) -> None:
         self._program = program
         self._at_start = _read_at_start(environment)
         self._lock = threading.Lock()
@@ -45,7 +54,7 @@ class Launcher:
         tests = str(Path(__file__).parents[1])
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "support.launcher", str(theirs.fileno())],
+                [sys.executable, "-m", "support.launcher", str(theirs.fileno()), str(int(draws_labels))],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 pass_fds=[theirs.fileno()],
@@ -103,7 +112,7 @@ def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
 _RARE = ("nvs_image",)  # needs an extra that a developer's environment lacks
 
 
-def _load_everything() -> None:
+def _load_everything(*, draws_labels: bool) -> None:
     """Import every module of the program, whatever they are called, so that no call pays for it."""
     from iotonboard.cli import process
 
@@ -111,11 +120,64 @@ def _load_everything() -> None:
     import iotonboard
 
     for module in pkgutil.walk_packages(iotonboard.__path__, "iotonboard."):
-        if not module.name.endswith(("__main__", *_RARE)):
-            import_module(module.name)
+        if not module.name.endswith(("__main__", *_RARE)) and (draws_labels or not module.name.endswith(".labels")):
+            _ = import_module(module.name).__doc__  # which loads what waits for its first use
     import_module("support.faults")
+
+
+# What makes Python compile, choose and remember what nearly every call needs.
+_PRACTICE = (
+    "init-ca --generate-key-file {key}",
+    "register a b",
+    "register --stream --json",
+    "renew a",
+    "revoke b",
+    "sync-acl",
+    "list --json",
+    "show a",
+    "health --deep --json",
+)
+
+
+def _practise() -> None:
+    """Do once what most calls do, on a state that is gone afterwards."""
+    from iotonboard.cli import app
+
+    with tempfile.TemporaryDirectory() as folder, _saying_nothing(), _environment_put_back():
+        os.environ["IOTONBOARD_STATE"] = f"{folder}/state"
+        for line in _PRACTICE:
+            code = app.run(line.format(key=f"{folder}/key").split())
+            assert code in (0, 9), f"'{line}' ended with {code}"  # 9: no backup was made yet
+            os.environ["IOTONBOARD_PASSPHRASE_FILE"] = f"{folder}/key"
     gc.collect()
-    gc.freeze()  # what is loaded is never looked at again, and stays shared
+    gc.freeze()  # what is there is never looked at again, and stays shared
+
+
+@contextlib.contextmanager
+def _environment_put_back() -> Iterator[None]:
+    environment = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(environment)
+
+
+@contextlib.contextmanager
+def _saying_nothing() -> Iterator[None]:
+    """The standard streams lead nowhere."""
+    kept = [os.dup(number) for number in range(3)]
+    with open(os.devnull, "r+b", buffering=0) as nothing:
+        for number in range(3):
+            os.dup2(nothing.fileno(), number)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, descriptor in enumerate(kept):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
 
 
 def _serve(channel: socket.socket) -> None:
@@ -168,5 +230,6 @@ def _become(message: bytes, descriptors: list[int], channel: socket.socket) -> N
 
 
 if __name__ == "__main__":
-    _load_everything()
+    _load_everything(draws_labels=sys.argv[2] == "1")
+    _practise()
     _serve(socket.socket(fileno=int(sys.argv[1])))

@@ -101,7 +101,7 @@ def run_cli(
         streams = given, out, err = tuple(stack.enter_context(tempfile.TemporaryFile()) for _ in range(3))
         given.write(input.encode() if isinstance(input, str) else (input or b""))
         given.seek(0)
-        exit_code = _launcher().run(
+        exit_code = _launcher(draws_labels="labels" in words).run(
             words, streams=streams, environment=environment, cwd=folder, timeout_s=timeout_s, before=before
         )
         out.seek(0)
@@ -118,8 +118,8 @@ def run_cli(
 
 
 @functools.cache
-def _launcher() -> Launcher:
-    return Launcher(PROGRAM, program_environment())
+def _launcher(*, draws_labels: bool) -> Launcher:
+    return Launcher(PROGRAM, program_environment(), draws_labels=draws_labels)
 
 
 @dataclass(frozen=True)
