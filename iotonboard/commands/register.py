@@ -210,7 +210,8 @@ def _plan(
     before = None if request.device_id else _made_before(state, call, request)
     device_id = request.device_id or before or new_id()
     admission.note(device_id, request.line)
-    admitted = admission.admit(request, device_id, is_new=not (request.device_id or before))
+    found = admission.find(device_id) if request.device_id or before else None
+    admitted = admission.admit(request, device_id, found)
     if isinstance(admitted, Enrolled):
         return admitted
     order = _order(state, authority, request, device_id, with_bundle=options.with_bundle)

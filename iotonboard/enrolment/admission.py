@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.topics import parse_topic_rule
@@ -14,9 +14,9 @@ from iotonboard.errors import ConflictError
 from iotonboard.model import DeviceId
 from iotonboard.pki import csr
 from iotonboard.state.reach import others_of
-from iotonboard.store.devices import device_record, find_device, refuse_retired
+from iotonboard.store.devices import device_record, refuse_retired
 from iotonboard.store.list_duplicates import note_seen
-from iotonboard.store.recalled import is_recalled
+from iotonboard.store.recalled import find_or_recall
 from iotonboard.store.table_scan import TableScan
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from iotonboard.model import TopicRule
     from iotonboard.state.own_rules import OwnRules
     from iotonboard.state.state import State
+    from iotonboard.store.devices import DeviceRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,8 @@ class Admission:
     """How one call admits devices. ``if_exists`` is ``fail``, ``skip`` or ``reissue``.
 
     An ``is_list`` names every device once. ``reach``: topics of other devices are meant, and with ``own_rules`` the
-    ``users`` of the operator's own rules. ``done`` is what the call did before it broke off.
+    ``users`` of the operator's own rules. ``done`` is what the call did before it broke off. ``ahead``: what was found
+    by the name that was checked before a passphrase is asked for.
     """
 
     state: State
@@ -52,6 +54,7 @@ class Admission:
     own_rules: bool
     users: OwnRules
     done: Mapping[str, str]
+    ahead: dict[DeviceId, DeviceRow | None] = field(default_factory=dict)
 
     def check(self, request: Request) -> None:
         """Refuse a request as its admission would, and one whose own request cannot be read.
@@ -60,9 +63,12 @@ class Admission:
             ConflictError: the device is there already, or stands twice in the list.
             PolicyError: its id, a topic or its request is not allowed, or it would outlive the CA.
         """
-        if request.device_id:
-            self.note(request.device_id, request.line)
-        if isinstance(self.admit(request, request.device_id or new_id(), is_new=not request.device_id), Enrolled):
+        name, found = request.device_id, None
+        if name:
+            self.note(name, request.line)
+            found = self.find(name)
+            self.ahead[name] = found
+        if isinstance(self.admit(request, name or new_id(), found), Enrolled):
             return
         refuse_outliving(self.state, request.validity_days)
         if request.csr is not None:
@@ -77,15 +83,15 @@ class Admission:
         if self.is_list and (earlier := note_seen(self.state.store, device_id, line)):
             raise ConflictError(f"{str(device_id)!r} stands in line {earlier} already", hint="remove one of the two")
 
-    def admit(self, request: Request, device_id: DeviceId, *, is_new: bool = False) -> Admitted | Enrolled:
-        """Decide what becomes of a device. ``is_new``: nobody has a new UUID.
+    def find(self, device_id: DeviceId) -> DeviceRow | None:
+        """The device of a name that was given; asked once of a name that was checked: what is recorded, decides.
 
         Raises:
-            ConflictError: it is there already, perhaps spelled otherwise, or was retired.
-            PolicyError: a topic is not allowed, or its id would get rights that are not meant.
+            ConflictError: it is spelled otherwise, was retired, or was taken out of the database.
         """
-        store = self.state.store
-        found = None if is_new else find_device(store, device_id)
+        if device_id in self.ahead:
+            return self.ahead.pop(device_id)
+        found, is_recalled = find_or_recall(self.state.store, device_id)
         if found and found.device_id != device_id:
             raise ConflictError(
                 f"{str(device_id)!r} exists already, spelled {str(found.device_id)!r}",
@@ -93,17 +99,26 @@ class Admission:
             )
         if found:
             refuse_retired(found)
-        elif request.device_id and is_recalled(store, device_id):
+        elif is_recalled:
             raise ConflictError(
                 f"the audit trail knows {str(device_id)!r}, and the database has no such device any more",
                 hint="'iotonboard health --deep' names what was changed; restore it from the latest backup",
             )
+        return found
+
+    def admit(self, request: Request, device_id: DeviceId, found: DeviceRow | None) -> Admitted | Enrolled:
+        """Decide what becomes of a device, ``found`` by its name if it is there.
+
+        Raises:
+            ConflictError: it is there already.
+            PolicyError: a topic is not allowed, or its id would get rights that are not meant.
+        """
         if found and device_id in self.done:
             return self._existing(device_id, request.line, "skip")
         if found and self.if_exists != "reissue":
             return self._existing(device_id, request.line, self.if_exists)
         if found:  # else what a damaged index hides stays valid
-            TableScan(store, read_through=0).make_found(device_id)
+            TableScan(self.state.store, read_through=0).make_found(device_id)
         gets_own_rules = self.users.grants(device_id, is_meant=self.own_rules)
         topics = tuple(parse_topic_rule(text) for text in request.topics)
         if topics and not self.reach:

@@ -34,11 +34,19 @@ def find_device(store: Store, device_id: str, *, by_index: bool = True) -> Devic
     Without ``by_index`` the table is read through.
     """
     scan = "" if by_index else "NOT INDEXED"
-    query = f"""SELECT d.device_id, d.retired_at IS NOT NULL OR EXISTS (SELECT 1 FROM audit a
-        WHERE a.subject = d.device_id AND a.detail = '{{"retired":true}}') FROM device d {scan} WHERE d.device_id = ?"""
     return store.record(
-        lambda spelled, is_retired: DeviceRow(DeviceId(spelled), bool(is_retired)), query, (str(device_id),)
+        device_row, f"SELECT {ROW_COLUMNS} FROM device d {scan} WHERE d.device_id = ?", (str(device_id),)
     )
+
+
+# The columns of ``device_row``, of a device ``d``.
+ROW_COLUMNS = """d.device_id, d.retired_at IS NOT NULL
+    OR EXISTS (SELECT 1 FROM audit a WHERE a.subject = d.device_id AND a.detail = '{"retired":true}')"""
+
+
+def device_row(spelled: str, is_retired: int) -> DeviceRow:
+    """A device as its row and the trail have it."""
+    return DeviceRow(DeviceId(spelled), bool(is_retired))
 
 
 def device_named(store: Store, device_id: str) -> DeviceRow:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from iotonboard.errors import PolicyError, StateError
 from iotonboard.model import SerialNumber, parse_moment, to_epoch
 from iotonboard.store import audit
+from iotonboard.store.devices import ROW_COLUMNS, device_row
 from iotonboard.store.row_seals import TABLES, digest_of
 from iotonboard.store.topics import topic_rule
 from iotonboard.store.values import text
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.model import TopicRule
+    from iotonboard.store.devices import DeviceRow
     from iotonboard.store.store import Store
 
 _BY_NAME = {table.name: table for table in TABLES}
@@ -53,11 +55,13 @@ def _recalled(serial: str, end: str | None) -> Recalled:
     return Recalled(SerialNumber.from_hex(text(serial)), parse_moment(text(end)) if end else None)
 
 
-def is_recalled(store: Store, device_id: str) -> bool:
-    """Say whether the trail knows a certificate that was issued to a device of this name."""
-    query = f"""SELECT 1 FROM audit a WHERE {_ISSUED}
-        AND NOT EXISTS (SELECT 1 FROM certificate c WHERE c.host = :subject) LIMIT 1"""
-    return store.row(query, {"subject": device_id}) is not None
+def find_or_recall(store: Store, device_id: str) -> tuple[DeviceRow | None, bool]:
+    """A device as ``find_device`` finds it, and whether the trail knows a certificate of one that is not there."""
+    query = f"""SELECT {ROW_COLUMNS}, d.id IS NULL AND EXISTS (SELECT 1 FROM audit a WHERE {_ISSUED}
+            AND NOT EXISTS (SELECT 1 FROM certificate c WHERE c.host = :subject))
+        FROM (SELECT 1) LEFT JOIN device d ON d.device_id = :subject"""
+    *row, is_recalled = store.row(query, {"subject": str(device_id)})
+    return None if row[0] is None else store.make_record(device_row, row), bool(is_recalled)
 
 
 def recalled_topics(store: Store) -> dict[str, list[TopicRule]]:
