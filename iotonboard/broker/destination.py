@@ -19,7 +19,7 @@ import json
 import os
 import re
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from importlib import import_module
 from itertools import count
@@ -67,6 +67,24 @@ class Applied:
     replaced: tuple[str, ...] = ()
     highest: Mapping[str, int] = field(default_factory=dict)
     denied: tuple[str, ...] = ()
+    stations: Mapping[str, Station] = field(default_factory=dict)
+    withdrawn: tuple[str, ...] = ()
+
+    def of(self, key: str) -> Applied:
+        """The record as it concerns the station with a key: counter, digest and denied devices are that one's."""
+        if key == self.key or key not in self.stations:
+            return self
+        station = self.stations[key]
+        return replace(self, counter=station.counter, digest=station.digest, denied=station.denied, key=key)
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """The newest package of one of several stations, as ``Applied`` has it of the last one."""
+
+    counter: int
+    digest: str
+    denied: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +120,8 @@ class Destination:
         found = [_read_record(folder, name) for folder, name in self._records]
         # Counters of two CAs cannot be compared: the newer record knows more of those that were replaced.
         records = [one for one in found if one is not None]
-        return max(records, key=lambda one: (len(one.replaced), one.counter), default=None)
+        # A station's counter is not comparable with another's either: whoever knows more of them is newer.
+        return max(records, key=lambda one: (len(one.withdrawn), len(one.replaced), _packages(one)), default=None)
 
     def record(self, applied: Applied) -> None:
         """Remember a package, durably, in both places."""
@@ -114,6 +133,8 @@ class Destination:
             "replaced": list(applied.replaced),
             "highest": dict(applied.highest),
             "denied": list(applied.denied),
+            "stations": {key: asdict(one) for key, one in applied.stations.items()},
+            "withdrawn": list(applied.withdrawn),
         }
         for folder, name in self._records:
             folder.write(name, json.dumps(values, indent=1).encode("ascii") + b"\n", PUBLIC)
@@ -285,6 +306,11 @@ def _keep_others_out(folder: Folder) -> None:
             return
 
 
+def _packages(applied: Applied) -> tuple[int, int]:
+    counters = [applied.counter, *(one.counter for one in applied.stations.values())]
+    return len(counters), sum(counters)
+
+
 def digests(files: Mapping[str, bytes]) -> dict[str, str]:
     """SHA-256 of each file."""
     return {name: sha256(content).hexdigest() for name, content in files.items()}
@@ -300,7 +326,13 @@ def _read_record(folder: Folder, name: str) -> Applied | None:
         replaced, key = tuple(map(str, values.get("replaced", ()))), str(values.get("key", ""))
         denied = tuple(map(str, values.get("denied", ())))
         counter, digest = int(values["counter"]), str(values["digest"])
-        return Applied(counter, digest, dict(values["files"]), key, replaced, highest, denied)
+        stations = {
+            str(key): Station(int(one["counter"]), str(one["digest"]), tuple(map(str, one["denied"])))
+            for key, one in values.get("stations", {}).items()
+        }
+        withdrawn = tuple(map(str, values.get("withdrawn", ())))
+        files = dict(values["files"])
+        return Applied(counter, digest, files, key, replaced, highest, denied, stations, withdrawn)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise PolicyError(
             f"{folder.file(name)!r}, which says what was applied last, cannot be read",

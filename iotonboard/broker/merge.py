@@ -2,28 +2,28 @@
 
 Freshness comes from content. A list of a CA is newer by its number, and may lack a serial of the older one only where
 the package says why. The region of the ACL has a number of its own. So one stale part holds no fresh one back, and
-what others put there, a CA or its list, stays and is told.
+what others put there, a CA or its list, stays and is told. Stations below one root each have their CA, list and region
+there, and a package says nothing of those of others: but for the root's list, which takes a station out.
 """
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from iotonboard.broker.acl_stations import AclStations
+from iotonboard.broker.ca_relations import revoked_above, vouched
+from iotonboard.broker.foreign_mark import without_marks
 from iotonboard.broker.merge_acl import AclHere, choose_acl
+from iotonboard.broker.merge_cas import NOBODY, Cas, Withdrawn, merge_cas
+from iotonboard.broker.merge_lists import merge_lists, sort_lists
 from iotonboard.broker.package import ACL, CA, CRL, FILES
-from iotonboard.errors import ConflictError, PolicyError
 from iotonboard.pki import pem
-from iotonboard.pki.crl import CrlFacts, check_crl, entries_of_any_writer, foreign_crl_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from iotonboard.broker.package import Package
-
-FETCH = "take this machine's crl.pem to the workstation, type 'iotonboard restore --crl FILE' there, and pack again"
 
 
 @dataclass
@@ -34,7 +34,8 @@ class Merged:
     is not kept. ``forked`` is what says that another copy of the state wrote what is here. ``highest`` are the numbers
     that were seen, by name, and ``denied`` the devices that a region of another copy denied. ``is_behind``: a list of
     the package is older than one that an earlier package brought. ``takes_lists``: those of the package's own CAs are
-    all in place.
+    all in place. ``siblings`` are the keys of other stations below the same root, and ``withdrawn`` those of CAs that
+    count no more. ``acl_before`` and ``acl_after`` are the ACL of the package's own station, without those of others.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -46,48 +47,71 @@ class Merged:
     denied: tuple[str, ...] = ()
     is_behind: bool = False
     takes_lists: bool = True
+    siblings: frozenset[str] = frozenset()
+    withdrawn: frozenset[str] = frozenset()
+    acl_before: bytes | None = None
+    acl_after: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
-class _List:
-    der: bytes
-    facts: CrlFacts
+class Known:
+    """What is known of the packages before: ``highest`` and ``denied`` as in ``Merged``, by an earlier call.
 
-    @property
-    def serials(self) -> set[str]:
-        return {serial.hex for serial, _, _ in entries_of_any_writer(self.der)}
+    ``is_newest`` says that no newer package of the station was applied; the CAs with ``replaced`` keys gave way to
+    others, and those with ``withdrawn`` keys count no more. ``kept`` are the ACLs of packages before, the newest first.
+    """
+
+    highest: Mapping[str, int]
+    is_newest: bool
+    kept: Callable[[], Iterable[bytes]] = tuple
+    denied: tuple[str, ...] = ()
+    replaced: Collection[str] = ()
+    withdrawn: Withdrawn = NOBODY
 
 
-def merge(
-    package: Package,
-    there: Mapping[str, bytes],
-    highest: Mapping[str, int],
-    *,
-    is_newest: bool,
-    kept: Callable[[], Iterable[bytes]] = tuple,
-    denied: tuple[str, ...] = (),
-) -> Merged:
+def find_withdrawn(
+    package: Package, there: Mapping[str, bytes], anchors: Sequence[bytes], before: Collection[str]
+) -> Withdrawn:
+    """The CAs below the pinned ``anchors`` that a list of the package or of the machine revokes.
+
+    ``before`` are the keys of those that went earlier.
+    """
+    cas = dict.fromkeys(der for files in (package.files, there) for der in _blocks("CERTIFICATE", files, CA))
+    lists = [der for files in (package.files, there) for der in _blocks("X509 CRL", files, CRL)]
+    gone, keys = revoked_above(vouched(anchors, cas), lists)
+    return Withdrawn(tuple(gone), frozenset({*keys, *before}))
+
+
+def _blocks(label: str, files: Mapping[str, bytes], name: str) -> list[bytes]:
+    return pem.pem_blocks(label, files.get(name, b""))
+
+
+def merge(package: Package, there: Mapping[str, bytes], known: Known) -> Merged:
     """Merge a package with the files that are there.
-
-    ``highest`` are numbers seen before; ``is_newest`` says that no newer package was applied. ``kept`` are the ACLs of
-    packages before, the newest first, and ``denied`` is ``Merged.denied`` of then.
 
     Raises:
         ConflictError: a list would lose a revocation, or has another one's number.
         PolicyError: it holds a list that is older than one seen before, and nothing newer is here.
     """
-    merged = Merged(highest=dict(highest), denied=denied)
-    cas = pem.pem_blocks("CERTIFICATE", package.files[CA])
-    gone = [der for der in pem.pem_blocks("CERTIFICATE", there.get(CA, b"")) if _name(der) in package.manifest.gone]
-    merged.files[CRL] = _merge_crls(package, there.get(CRL, b""), cas, gone, merged)
-    merged.files[CA] = _merge_cas(package, there.get(CA, b""), cas, gone, merged)
+    merged = Merged(highest=dict(known.highest), denied=known.denied, withdrawn=known.withdrawn.keys)
+    replaced = None if known.is_newest else known.replaced
+    leaving = package.manifest.gone
+    cas = _merge_cas(package, there, known.withdrawn, merged, leaving=leaving, replaced=replaced)
+    merged.files[CRL] = merge_lists(package, there.get(CRL, b""), cas, merged)
     for label, name in (("X509 CRL", CRL), ("CERTIFICATE", CA)):
-        if not is_newest and _has_the_same(label, merged.files[name], there.get(name, b"")):
-            merged.files[name] = there[name]
+        here = there.get(name, b"")
+        is_tidy = bool(cas.siblings) and _is_tidy(label, here)  # whose package came last is no reason to write
+        if (is_tidy or not known.is_newest) and _has_the_same(label, merged.files[name], here):
+            merged.files[name] = here
     # Lists and ACL are of one moment: the ACL of a package whose list is behind may give rights back, whatever it says.
-    acl = choose_acl(package, AclHere(there.get(ACL), kept, denied), merged, is_newest=is_newest)
-    if acl is not None:
-        merged.files[ACL] = acl
+    stations = AclStations(there.get(ACL), package.own_keys, cas.siblings, known.withdrawn.keys)
+    merged.acl_before = stations.own
+    acl_here = AclHere(stations.own, lambda: stations.of_each(known.kept()), known.denied)
+    if (acl := choose_acl(package, acl_here, merged, is_newest=known.is_newest)) is not None:
+        merged.acl_after = acl
+    whole = stations.with_own(package.manifest.key, acl)
+    if whole is not None:
+        merged.files[ACL] = whole
     return merged
 
 
@@ -96,156 +120,44 @@ def _has_the_same(label: str, one: bytes, other: bytes) -> bool:
     return set(pem.pem_blocks(label, one)) == set(pem.pem_blocks(label, other))
 
 
-def take_as_it_is(package: Package, there: Mapping[str, bytes]) -> Merged:
-    """What an older package puts in place when that is asked for by name: all of its own, and what others put there."""
+def _is_tidy(label: str, text: bytes) -> bool:
+    """Say whether a PEM file is as this program writes it."""
+    blocks = b"".join(pem.pem_encode(label, der) for der in pem.pem_blocks(label, text))
+    return without_marks(text) == blocks
+
+
+def take_as_it_is(package: Package, there: Mapping[str, bytes], withdrawn: Withdrawn) -> Merged:
+    """What an older package puts in place when that is asked for by name: all of its own, and what others put there.
+
+    But no CA comes back that the one above it revoked.
+    """
     merged = Merged(dict(there) | {name: package.files[name] for name in FILES if name in package.files})
-    cas = pem.pem_blocks("CERTIFICATE", package.files[CA])
-    foreign = _sort(pem.pem_blocks("X509 CRL", there.get(CRL, b"")), cas)[1]
-    merged.files[CRL] += b"".join(pem.pem_encode("X509 CRL", der) for der in foreign)
-    merged.files[CA] = _merge_cas(package, there.get(CA, b""), cas, [], merged)
+    merged.withdrawn = withdrawn.keys
+    cas = _merge_cas(package, there, withdrawn, merged, leaving=())
+    coming = sort_lists(_blocks("X509 CRL", package.files, CRL), cas.gone)[1]
+    foreign = sort_lists(_blocks("X509 CRL", there, CRL), [*_blocks("CERTIFICATE", package.files, CA), *cas.gone])[1]
+    merged.files[CRL] = b"".join(pem.pem_encode("X509 CRL", der) for der in (*coming, *foreign))
+    stations = AclStations(there.get(ACL), package.own_keys, cas.siblings, withdrawn.keys)
+    merged.acl_before, merged.acl_after = stations.own, package.files.get(ACL, stations.own or b"")
+    if (whole := stations.with_own(package.manifest.key, package.files.get(ACL, stations.own))) is not None:
+        merged.files[ACL] = whole
     return merged
 
 
-def _name(certificate_der: bytes) -> str:
-    return sha256(certificate_der).hexdigest()
-
-
-# -- lists ------------------------------------------------------------------------------------------------------------
-
-
-def _merge_crls(package: Package, there: bytes, cas: Sequence[bytes], gone: Sequence[bytes], merged: Merged) -> bytes:
-    coming, _ = _sort(pem.pem_blocks("X509 CRL", package.files[CRL]), cas)
-    blocks = pem.pem_blocks("X509 CRL", there)
-    if len(blocks) < there.count(b"-----BEGIN "):
-        merged.dropped.append("a part of crl.pem here could not be read")
-    present, others = _sort(blocks, cas)
-    _, foreign = _sort(others, gone)
-    if len(foreign) < len(others):
-        merged.dropped.append("the CRL of a CA that goes")
-    chosen: list[_List] = []
-    for ca in cas:
-        name = _name(ca)
-        lists = coming.get(name, []), present.get(name, [])
-        is_own = name in own_cas(package)
-        own = _choose_lists(package, name, *lists, merged) if is_own else _choose_foreign(name, *lists, merged)
-        is_taken = {one.der for one in coming.get(name, [])} <= {one.der for one in own}
-        merged.takes_lists = merged.takes_lists and (is_taken or not is_own)
-        merged.highest[f"crl {name}"] = max([merged.highest.get(f"crl {name}", 0), *(one.facts.number for one in own)])
-        chosen += own
-    merged.kept += ["the CRL of another CA"] * len(foreign)
-    return b"".join(pem.pem_encode("X509 CRL", der) for der in (*(one.der for one in chosen), *foreign))
-
-
-def _sort(ders: Iterable[bytes], cas: Sequence[bytes]) -> tuple[dict[str, list[_List]], list[bytes]]:
-    """The lists of each of ``cas``, by the name of its certificate, and those of others."""
-    own: dict[str, list[_List]] = {}
-    others: list[bytes] = []
-    for der in dict.fromkeys(ders):
-        signed = ((ca, facts) for ca in cas if (facts := _facts_of(der, ca)))
-        signer, facts = next(signed, (b"", None))
-        if facts is not None:
-            own.setdefault(_name(signer), []).append(_List(der, facts))
-        else:
-            others.append(der)
-    return own, others
-
-
-def _facts_of(der: bytes, ca: bytes) -> CrlFacts | None:
-    """What a list says that a CA signed, with this program or another; ``None`` when it did not."""
-    for read in (check_crl, foreign_crl_facts):
-        with contextlib.suppress(PolicyError):
-            return read(der, ca)
-    return None
-
-
-def _choose_lists(
-    package: Package, name: str, coming: list[_List], present: list[_List], merged: Merged
-) -> list[_List]:
-    """The newer ones of one CA's lists; several are a calendar, and stay together."""
-    if not coming or {one.der for one in coming} == {one.der for one in present}:
-        return coming or present
-    number, here = (max((one.facts.number for one in lists), default=0) for lists in (coming, present))
-    if not present and number < merged.highest.get(f"crl {name}", 0):
-        raise PolicyError(
-            f"CRL {number} of this package is older than CRL {merged.highest[f'crl {name}']}, which was here before: it"
-            " would un-revoke what was revoked since",
-            hint="apply the newest package; --accept-older when you know why this one must go in",
-        )
-    _refuse_same_number(coming, present)
-    if number < here:
-        more = set().union(*(one.serials for one in coming)) - set().union(*(one.serials for one in present))
-        what = f", and revokes {len(more)} certificates that it does not: two copies of the state are at work"
-        merged.older.append(f"CRL {number} is older than CRL {here} here{what if more else ''}")
-        merged.is_behind = merged.is_behind or here <= merged.highest.get(f"crl {name}", 0)
-        return present
-    _refuse_loss(package, name, coming, present, merged)
-    return coming
-
-
-def own_cas(package: Package) -> frozenset[str]:
-    """The CAs whose package it is, SHA-256: what comes of the lists of others in it stops nothing."""
-    if package.manifest.format > 1:
-        return frozenset(one.certificate for one in package.manifest.issuers)
-    return frozenset(map(_name, pem.pem_blocks("CERTIFICATE", package.files[CA])))
-
-
-def _choose_foreign(name: str, coming: list[_List], present: list[_List], merged: Merged) -> list[_List]:
-    """As ``_choose_lists``, of a CA of others, which refuses nothing: newer are number and thisUpdate both.
-
-    Why a serial left its list nobody knows here.
-    """
-    if not coming or {one.der for one in coming} == {one.der for one in present}:
-        return coming or present
-    number = max(one.facts.number for one in coming)
-    if not present and number < merged.highest.get(f"crl {name}", 0):
-        merged.older.append(f"CRL {number} of the CA {name[:16]} of others is older than one that was here: left out")
-        return []
-    here = max((one.facts.number for one in present), default=0)
-    begins, begins_here = ([one.facts.this_update for one in lists] for lists in (coming, present))
-    if present and (number < here or max(begins) <= max(begins_here)):
-        merged.older.append(f"CRL {number} of the CA {name[:16]} of others is not newer than CRL {here} here")
-        return present
-    return coming
-
-
-def _refuse_same_number(coming: list[_List], present: list[_List]) -> None:
-    numbers = {one.facts.number: one.der for one in present}
-    for one in coming:
-        if numbers.get(one.facts.number, one.der) != one.der:
-            raise ConflictError(
-                f"CRL {one.facts.number} of this package is another one than CRL {one.facts.number} here: two copies of"
-                " the state are at work",
-                hint=f"nothing was touched; {FETCH}",
-            )
-
-
-def _refuse_loss(package: Package, name: str, coming: list[_List], present: list[_List], merged: Merged) -> None:
-    if not present:
-        return
-    stays = set.intersection(*(one.serials for one in coming))
-    left = next((dict(one.left) for one in package.manifest.issuers if one.certificate == name), {})
-    lost = sorted(set().union(*(one.serials for one in present)) - stays - left.keys())
-    number, here = (max(one.facts.number for one in lists) for lists in (coming, present))
-    if lost and package.manifest.format == 1:
-        merged.dropped.append(f"{len(lost)} serials that CRL {here} here has: a package of form 1 does not say why")
-    elif lost:
-        raise ConflictError(
-            f"CRL {number} of this package lacks {len(lost)} serials that CRL {here} here has ({lost[0]}), and does not"
-            " say why: an older copy of the state made it",
-            hint=f"nothing was touched; {FETCH}",
-        )
-
-
-# -- CA file ---------------------------------------------------------------------------------------------------------
-
-
-def _merge_cas(package: Package, there: bytes, cas: Sequence[bytes], gone: Sequence[bytes], merged: Merged) -> bytes:
-    """The package's CAs, and those that others put there; what goes, the package says."""
-    blocks = pem.pem_blocks("CERTIFICATE", there)
-    if len(blocks) < there.count(b"-----BEGIN "):
+def _merge_cas(
+    package: Package,
+    there: Mapping[str, bytes],
+    withdrawn: Withdrawn,
+    merged: Merged,
+    *,
+    leaving: Collection[str],
+    replaced: Collection[str] | None = None,
+) -> Cas:
+    coming, here = package.files[CA], there.get(CA, b"")
+    if len(_blocks("CERTIFICATE", there, CA)) < here.count(b"-----BEGIN "):
         merged.dropped.append("a part of ca.crt here could not be read")
-    known = {*cas, *gone}
-    foreign = [der for der in dict.fromkeys(blocks) if der not in known]
-    merged.kept += [f"the CA {_name(der)[:16]} that is of no package" for der in foreign]
-    merged.dropped += [f"the CA {_name(der)[:16]}, which goes" for der in dict.fromkeys(gone)]
-    return package.files[CA] + b"".join(pem.pem_encode("CERTIFICATE", der) for der in foreign)
+    cas = merge_cas(coming, here, leaving, package.own_keys, withdrawn, replaced=replaced)
+    merged.files[CA], merged.siblings = cas.pem, cas.siblings
+    merged.kept += cas.kept
+    merged.dropped += cas.dropped
+    return cas

@@ -4,11 +4,12 @@
 
     iotonboard package v2
     {"counter":1795520932, ..., "files":[["crl.pem",1234,"<sha256>"], ...]}
-    <signatures of the CAs, base64, separated by blanks>
+    <signatures of the CAs, and certificates of those with a CA above them, base64, separated by blanks>
     <the files' octets, one after the other>
 
 The first two lines with their line feeds are what is signed (``pki/signatures.py``). Nothing of a package is
-believed, and no more of it read than the first lines, before a pinned CA's signature over them holds.
+believed, and no more of it read than the first lines, before the signature over them holds of a pinned CA, or of one
+whose certificate leads to a pinned CA: whoever pins a root takes the packages of its stations.
 
 Form 1 lacks what form 2 says of each CA, and so why a serial left a list, which CAs go, and which change of the ACL it
 has. The label carries the form.
@@ -23,6 +24,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from iotonboard.broker.ca_relations import key_of, vouched
 from iotonboard.broker.own_certificate import is_own_file
 from iotonboard.disk.reading import check_file, read_pieces
 from iotonboard.errors import PolicyError
@@ -33,7 +35,7 @@ from iotonboard.pki.signatures import sign_statement
 from iotonboard.pki.verifying import statement_holds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from iotonboard.broker.acl import Version
@@ -47,7 +49,7 @@ CRL, ACL, CA = "crl.pem", "mosquitto.acl", "ca.crt"
 # CRL is not there yet would be refused with all its devices.
 FILES = (CRL, ACL, CA)
 _MAX_HEAD = {1: 1 << 16, 2: 1 << 26}  # octets, with every serial that left a list
-_MAX_SIGNATURES = 8
+_MAX_SIGNATURES = 16  # words of that line
 _HINT = "nothing was touched; copy the package again, or ask for a new one ('iotonboard pack')"
 
 
@@ -113,12 +115,40 @@ class Manifest:
 
 
 @dataclass(frozen=True, slots=True)
+class Seal:
+    """What was signed of a package, the signatures, and the certificates (DER) that came with them."""
+
+    statement: bytes
+    signatures: tuple[bytes, ...]
+    certificates: tuple[bytes, ...]
+
+    def holds(self, anchors: Sequence[bytes], withdrawn: Collection[str] = ()) -> bool:
+        """Say whether one of the ``anchors`` signed it, or a CA below; those with ``withdrawn`` keys count no more."""
+        signers = vouched(anchors, self.certificates, withdrawn)
+        return any(statement_holds(signer, self.statement, one) for signer in signers for one in self.signatures)
+
+
+@dataclass(frozen=True, slots=True)
 class Package:
     """A package whose signature and contents hold. ``digest`` names it: SHA-256 of what was signed."""
 
     manifest: Manifest
     digest: str
     files: Mapping[str, bytes]
+    seal: Seal
+
+    @property
+    def own_cas(self) -> frozenset[str]:
+        """The CAs whose package it is, SHA-256: what comes of the lists of others in it stops nothing."""
+        if self.manifest.format > 1:
+            return frozenset(one.certificate for one in self.manifest.issuers)
+        return frozenset(sha256(der).hexdigest() for der in pem_blocks("CERTIFICATE", self.files[CA]))
+
+    @property
+    def own_keys(self) -> frozenset[str]:
+        """The keys of these CAs (``pki.key_id``)."""
+        cas = (der for der in pem_blocks("CERTIFICATE", self.files[CA]) if sha256(der).hexdigest() in self.own_cas)
+        return frozenset({self.manifest.key, *map(key_of, cas)} - {""})
 
 
 def describe(files: Mapping[str, bytes]) -> tuple[tuple[str, int, str], ...]:
@@ -127,11 +157,17 @@ def describe(files: Mapping[str, bytes]) -> tuple[tuple[str, int, str], ...]:
     return tuple((name, len(files[name]), sha256(files[name]).hexdigest()) for name in names)
 
 
-def render_package(manifest: Manifest, files: Mapping[str, bytes], signers: Iterable[Signer]) -> Iterator[bytes]:
-    """Yield a package's octets; every CA signs, so that a broker's machine may pin any of them."""
+def render_package(
+    manifest: Manifest, files: Mapping[str, bytes], signers: Iterable[Signer], certificates: Iterable[bytes] = ()
+) -> Iterator[bytes]:
+    """Yield a package's octets; every CA signs, so that a broker's machine may pin any of them.
+
+    ``certificates`` (DER) lead from the signers to the CA above them, which a broker's machine may pin as well.
+    """
     statement = manifest.statement()
     yield statement
-    yield b" ".join(base64.b64encode(sign_statement(signer, statement)) for signer in signers) + b"\n"
+    words = (*(sign_statement(signer, statement) for signer in signers), *certificates)
+    yield b" ".join(map(base64.b64encode, words)) + b"\n"
     for name, _, _ in manifest.files:
         yield files[name]
 
@@ -146,13 +182,13 @@ def read_package(path: str, anchors: Sequence[bytes]) -> Package:
     check_file(path)
     pieces = read_pieces(path)
     head = _read_head(path, pieces)
-    statement, signatures, rest = _split_head(path, head)
-    if not any(statement_holds(anchor, statement, one) for anchor in anchors for one in signatures):
+    seal, rest = _split_head(path, head)
+    if not seal.holds(anchors):
         raise PolicyError(
             f"{path!r} was not signed by the CA that is trusted here, or it was changed since",
             hint="check --ca: it must be the CA of the workstation that made the package; nothing was touched",
         )
-    manifest = _load(path, statement)
+    manifest = _load(path, seal.statement)
     content = _read_content(path, rest, pieces, sum(size for _, size, _ in manifest.files))
     files, start = {}, 0
     for name, size, digest in manifest.files:
@@ -161,14 +197,14 @@ def read_package(path: str, anchors: Sequence[bytes]) -> Package:
         if sha256(files[name]).hexdigest() != digest:
             raise PolicyError(f"{name} in {path!r} is damaged", hint=_HINT)
     if manifest.format > 1:
-        _check_key(path, manifest, files[CA], statement, signatures)
-    return Package(manifest, sha256(statement).hexdigest(), files)
+        _check_key(path, manifest, files[CA], seal)
+    return Package(manifest, sha256(seal.statement).hexdigest(), files, seal)
 
 
-def _check_key(path: str, manifest: Manifest, cas: bytes, statement: bytes, signatures: list[bytes]) -> None:
+def _check_key(path: str, manifest: Manifest, cas: bytes, seal: Seal) -> None:
     """Make sure that the CA whose counter this is signed too: whoever stole another CA's key has no say in it."""
     own = [der for der in pem_blocks("CERTIFICATE", cas) if key_id(der) == manifest.key]
-    if not any(statement_holds(der, statement, one) for der in own for one in signatures):
+    if not any(statement_holds(der, seal.statement, one) for der in own for one in seal.signatures):
         raise PolicyError(f"{path!r} is not signed by the CA that it says it is of", hint=_HINT)
 
 
@@ -194,18 +230,20 @@ def _read_head(path: str, pieces: Iterator[bytes]) -> bytes:
     return b"".join(kept)
 
 
-def _split_head(path: str, head: bytes) -> tuple[bytes, list[bytes], bytes]:
-    """Cut a package's first octets into what is signed, the signatures and what follows."""
+def _split_head(path: str, head: bytes) -> tuple[Seal, bytes]:
+    """Cut a package's first octets into what is signed and by whom, and what follows."""
     lines = head.split(b"\n", 3)
     label, manifest, words = lines[0], lines[1], lines[2].split(b" ", _MAX_SIGNATURES)
     try:
-        signatures = [base64.b64decode(word) for word in words]
+        decoded = [base64.b64decode(word) for word in words]
     except binascii.Error:
-        signatures = []
-    if [base64.b64encode(one) for one in signatures] != words:  # the last bits of the last letter count too
+        decoded = []
+    if [base64.b64encode(one) for one in decoded] != words:  # the last bits of the last letter count too
         raise PolicyError(f"the signature of {path!r} is damaged", hint=_HINT)
+    certificates = tuple(filter(key_of, decoded))
+    signatures = tuple(one for one in decoded if one not in certificates)
     statement = b"%b\n%b\n" % (label, manifest)
-    return statement, signatures, head[len(statement) + len(lines[2]) + 1 :]
+    return Seal(statement, signatures, certificates), head[len(statement) + len(lines[2]) + 1 :]
 
 
 def _load(path: str, statement: bytes) -> Manifest:

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 from iotonboard.broker.certificate_file import read_anchors
 from iotonboard.broker.check import BrokerFiles, judge_files
 from iotonboard.broker.destination import LARGEST, Applied, Destination, digests, open_destination
-from iotonboard.broker.merge import FETCH, Merged, merge, own_cas, take_as_it_is
+from iotonboard.broker.freshness import is_newest, record_of
+from iotonboard.broker.merge import Known, Merged, find_withdrawn, merge, take_as_it_is
+from iotonboard.broker.merge_lists import FETCH
 from iotonboard.broker.own_certificate import OwnPlace, put_own_in_place
 from iotonboard.broker.package import ACL, CA, CRL, FILES, Package, read_package
 from iotonboard.broker.problems import Problem
@@ -26,10 +28,9 @@ from iotonboard.broker.reload import find_broker, reload_broker
 from iotonboard.broker.rules_there import check_own_rules
 from iotonboard.errors import BusyError, ConflictError, IotOnboardError, PolicyError, Unpublished
 from iotonboard.model import rfc3339
-from iotonboard.pki.key_id import key_id
-from iotonboard.pki.pem import pem_blocks
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from iotonboard.broker.acl import Version
@@ -99,7 +100,8 @@ def apply(request: Request, now: datetime) -> Result:
     """
     if request.receipt:
         check_receipt_place(request.receipt)
-    package = read_package(request.package, read_anchors(request.ca))
+    anchors = read_anchors(request.ca)
+    package = read_package(request.package, anchors)
     request = replace(request, version=request.version or package.manifest.broker_version)
     if request.method is not None:
         find_broker(request.method, timeout_s=request.timeout_s)
@@ -107,9 +109,9 @@ def apply(request: Request, now: datetime) -> Result:
     with open_destination(request.dest) as destination:
         applied = _applied(destination, request)
         current = destination.current(limit=max(LARGEST, largest))
-        merged = _merge(destination, package, applied, current, request)
+        merged = _merge(destination, package, anchors, applied, current, request)
         if ACL in current and not request.replace_rules and not _is_ours(destination, current[ACL], applied):
-            check_own_rules(current[ACL], merged.files[ACL], destination.kept(ACL))
+            check_own_rules(merged.acl_before or b"", merged.acl_after, destination.kept(ACL))
         result = _put_in_place(request, destination, package, applied, current, merged, now)
         unwritten = _write_receipt(request, destination, result, now) if request.receipt else None
         return replace(result, unwritten=unwritten)
@@ -118,12 +120,12 @@ def apply(request: Request, now: datetime) -> Result:
 def _write_receipt(request: Request, destination: Destination, result: Result, now: datetime) -> IotOnboardError | None:
     """Say in a file what is in place; returns what refused it, for everything else is done."""
     try:
-        applied = destination.applied()
+        applied, manifest = destination.applied(), result.package.manifest
         receipt = receipt_of(
-            destination.current(),
+            destination.current() | {ACL: result.merged.acl_after},  # of stations that share it the package's own
             broker=request.host,
             path=os.path.realpath(request.dest),
-            counter=applied.counter if applied else result.package.manifest.counter,
+            counter=applied.of(manifest.key).counter if applied else manifest.counter,
             is_read=bool(result.reloaded),
             now=now,
         )
@@ -145,7 +147,7 @@ def _put_in_place(
     counter, changed, refused = package.manifest.counter, current != merged.files, list[Unpublished]()
     folder = destination.keep(counter, merged.files)
     try:
-        found = _check_files(folder, merged.files, request, now, current, own_cas(package))
+        found = _check_files(folder, merged.files, request, now, current, package.own_cas)
     except BaseException:
         if applied is None or applied.counter != counter:
             destination.forget(counter)
@@ -157,17 +159,17 @@ def _put_in_place(
         if previous == 0:
             destination.keep(previous, current)
     # Remembered before anything is replaced: a kill in between leaves a package that can be applied again.
-    destination.record(_record(package, applied, merged))
+    destination.record(record_of(package, applied, merged, current))
     if changed:
         refused, aside = destination.put_in_place(merged.files, current, destination.unread(current))
         merged.dropped += [f"a file that cannot be read: it lies in {path!r}" for path in aside]
-    own = _put_own(package, request, destination, applied, merged)
+    own = _put_own(package, request, destination, applied, merged, current)
     try:
         reloaded = _reload(request, destination)
     except IotOnboardError as error:
         if not refused:
             own.put_back()
-            raise _put_back(request, destination, previous, current, error, now, own_cas(package)) from error
+            raise _put_back(request, destination, previous, current, error, now, package.own_cas) from error
         reloaded, refused = "", [*refused, Unpublished("reload", request.dest, error)]  # fresher than what was it is
     destination.thin(request.keep)
     ca_changed = CA in current and current[CA] != merged.files[CA]
@@ -175,78 +177,76 @@ def _put_in_place(
 
 
 def _put_own(
-    package: Package, request: Request, destination: Destination, applied: Applied | None, merged: Merged
+    package: Package,
+    request: Request,
+    destination: Destination,
+    applied: Applied | None,
+    merged: Merged,
+    current: dict[str, bytes],
 ) -> OwnPlace:
     """The broker's own certificate and configuration, where its key is here and the package is the newest."""
     before = applied.files if applied else {}
-    if not _is_newest(package, applied):
+    if not is_newest(package, applied):
         return OwnPlace()
     try:
         own = put_own_in_place(package.files, request.dest, before)
     except IotOnboardError as error:  # a revocation does not wait for it
         return OwnPlace(problem=f"{error.message} ({error.hint})")
     if own.digests:
-        recorded = _record(package, applied, merged)
+        recorded = record_of(package, applied, merged, current)
         destination.record(replace(recorded, files={**recorded.files, **own.digests}))
     return own
 
 
 def _merge(
-    destination: Destination, package: Package, applied: Applied | None, current: dict[str, bytes], request: Request
+    destination: Destination,
+    package: Package,
+    anchors: Sequence[bytes],
+    applied: Applied | None,
+    current: dict[str, bytes],
+    request: Request,
 ) -> Merged:
     """What is to be in place.
 
     Raises:
-        PolicyError: nothing of an older package is newer than what is here.
+        PolicyError: nothing of an older package is newer than what is here, or the CA above withdrew who signed it.
         ConflictError: a revocation would be lost.
     """
     there = {**destination.newest_kept(destination.unread(current)), **current}
+    withdrawn = find_withdrawn(package, there, anchors, applied.withdrawn if applied else ())
+    if not package.seal.holds(anchors, withdrawn.keys):
+        raise PolicyError(
+            "the CA that signed this package was revoked by the CA above it: nothing of it is taken",
+            hint="nothing was touched; ask for a package of a station that is in force",
+        )
     if request.accept_older:
-        return take_as_it_is(package, there)
-    is_newest = _is_newest(package, applied)
-    highest, denied = (applied.highest, applied.denied) if applied else ({}, ())
-    kept = partial(destination.kept, ACL)
-    merged = merge(package, there, highest, is_newest=is_newest, kept=kept, denied=denied)
+        return take_as_it_is(package, there, withdrawn)
+    is_new = is_newest(package, applied)
+    of_station = applied.of(package.manifest.key) if applied else None
+    known = Known(
+        applied.highest if applied else {},
+        is_newest=is_new,
+        kept=partial(destination.kept, ACL),
+        denied=of_station.denied if of_station else (),
+        replaced=applied.replaced if applied else (),
+        withdrawn=withdrawn,
+    )
+    merged = merge(package, there, known)
     if ACL not in merged.files:
         raise PolicyError(
             "the package has no ACL, and there is none here",
             hint="correct on the workstation what 'iotonboard pack' names, and pack again",
         )
-    if merged.files == current and (merged.is_behind or not is_newest):
-        error = ConflictError if merged.is_behind and is_newest else PolicyError
+    if merged.files == current and (merged.is_behind or not is_new):
+        error = ConflictError if merged.is_behind and is_new else PolicyError
         raise error(
             f"package {package.manifest.counter} is older than what was applied here"
             f" ({'; '.join(merged.older) or 'by its counter'}): it would un-revoke what was revoked since",
             hint="apply the newest package; --accept-older when you know why this one must go in"
-            if not merged.is_behind or not is_newest
+            if not merged.is_behind or not is_new
             else FETCH,
         )
     return merged
-
-
-def _is_newest(package: Package, applied: Applied | None) -> bool:
-    """Say whether no newer package was applied, by its counter: of the same CA, or of one that takes its place."""
-    if applied is None or package.digest == applied.digest:
-        return True
-    key = package.manifest.key
-    if key in applied.replaced:
-        return False
-    if key and applied.key and key != applied.key:
-        return True
-    return package.manifest.counter >= applied.counter  # the same one twice: two copies of a state packed at once
-
-
-def _record(package: Package, applied: Applied | None, merged: Merged) -> Applied:
-    """What is remembered: of an older package only which files are in place now."""
-    own = {name: digest for name, digest in (applied.files if applied else {}).items() if name not in FILES}
-    manifest, files = package.manifest, own | digests(merged.files)
-    if applied is not None and not _is_newest(package, applied):
-        return replace(applied, files=files, highest=merged.highest, denied=merged.denied)
-    keys = {key_id(der) for der in pem_blocks("CERTIFICATE", package.files[CA])}
-    before = {*(applied.replaced if applied else ()), *([applied.key] if applied and applied.key else ())}
-    replaced = tuple(sorted((keys | before) - {manifest.key})) if manifest.key else tuple(sorted(before))
-    key = manifest.key or (applied.key if applied else "")
-    return Applied(manifest.counter, package.digest, files, key, replaced, merged.highest, merged.denied)
 
 
 def _applied(destination: Destination, request: Request) -> Applied | None:

@@ -30,6 +30,7 @@ from iotonboard.state.broker_conf import ConfResult, check_conf, write_conf
 from iotonboard.state.broker_folder import find_folder, make_folder, settings_for, write_pair
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.state.region_change import refuse_other_copy
+from iotonboard.state.sent_chain import as_sent
 from iotonboard.state.setting_sets import follow_settings
 from iotonboard.state.settings_file import note_file, write_settings_file
 from iotonboard.state.settings_seal import seal_settings
@@ -116,7 +117,7 @@ def issue_broker(state: State, request: Request, unlock: Unlock) -> Result:
         write_settings_file(state, settings.values, named=state.config.file.values)
         state = settings.applied(state)
     unpublished = publish(state, *EVERYTHING)
-    _write_plain_key(state, plan, folder, issued)
+    _write_plain_key(state, plan, folder, issued, ca)
     config = write_conf(state, plan.setup, plan.setup_before, folder)
     refuse_unpublished(unpublished)
     changed = tuple(settings.changed) if settings else ()
@@ -173,11 +174,13 @@ def _issue(state: State, authority: Authority, ca: SigningCa, plan: BrokerPlan, 
     return _Issued(new, key_der, password)
 
 
-def _write_plain_key(state: State, plan: BrokerPlan, folder: BrokerFolder | None, issued: _Issued) -> None:
+def _write_plain_key(
+    state: State, plan: BrokerPlan, folder: BrokerFolder | None, issued: _Issued, ca: SigningCa
+) -> None:
     if issued.key_der is None:
         return
     if folder:
-        write_pair(folder, issued.certificate.der, issued.key_der)
+        write_pair(folder, as_sent(issued.certificate.der, ca.chain[:-1]), issued.key_der)
     elif plan.setup.has_plain_key:
         path = os.path.join(state.paths.broker(plan.setup.host).path, PLAIN_KEY_FILE)
         write_atomic(path, pem.pem_encode("PRIVATE KEY", issued.key_der), PRIVATE)

@@ -11,8 +11,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from iotonboard.broker.acl_stations import split_stations
 from iotonboard.broker.own_certificate import own_files
 from iotonboard.broker.package import ACL, CA, CRL, NEWEST_FORMAT, IssuerPart, Manifest, describe, render_package
 from iotonboard.ca.authority import seal_audit
@@ -25,14 +27,16 @@ from iotonboard.model import to_epoch
 from iotonboard.pki import pem
 from iotonboard.pki.key_id import key_id
 from iotonboard.state.acl_file import mark_acl, renew_acl, tell_edits
+from iotonboard.state.chain import chain_in_force
 from iotonboard.state.denied import read_denied
 from iotonboard.state.places import Place, check_here
 from iotonboard.state.publication import publish_recorded
 from iotonboard.state.region_change import pack_change
+from iotonboard.state.sent_chain import as_sent, chains_behind
 from iotonboard.state.trust import ca_file, foreign_crls
 from iotonboard.store.brokers import broker_setup
 from iotonboard.store.certificates import broker_certificates, broker_hosts
-from iotonboard.store.issuers import all_issuers, current_issuers
+from iotonboard.store.issuers import all_issuers, current_issuers, issuer_of
 from iotonboard.store.revocations import left_serials
 from iotonboard.store.trust import removed_cas
 
@@ -111,10 +115,11 @@ def pack(state: State, request: Request, unlock: Unlock) -> Result:
             manifest = replace(manifest, broker_version=state.config["broker.version"])
         seal_audit(state, authority)
     signers = [ca.issuer.signer for ca in authority.signing]
+    below = dict.fromkeys(der for ca in authority.signing for der in ca.chain[:-1])
     unpublished = left_out + [one for one in publish_recorded(state) if one.what != "acl" or not left_out]
     unpublished += tell_edits(state, denied, unpublished)
     with replacing(request.out, PUBLIC) as file:
-        file.writelines(render_package(manifest, files, signers))
+        file.writelines(render_package(manifest, files, signers, below))
         size = file.tell()
     return Result(request.out, manifest, size, tuple(unpublished))
 
@@ -146,7 +151,8 @@ def _files(
     try:
         with state.store.savepoint():
             check_here(state, Place.ACL)
-            files[ACL] = b"".join(renew_acl(state, state.paths.acl, now, denied))
+            whole = b"".join(renew_acl(state, state.paths.acl, now, denied))
+            files[ACL], _ = split_stations(whole)  # what other stations put there is carried by their own packages
     except IotOnboardError as error:
         return files, [Unpublished("acl", state.paths.acl, error)]
     return files, []
@@ -155,12 +161,13 @@ def _files(
 def _own_files(state: State, now: datetime) -> dict[str, bytes]:
     """Certificate and configuration of each broker whose key was made on its own machine."""
     files: dict[str, bytes] = {}
+    chains = chains_behind(state.store)
     for host in broker_hosts(state.store):
         newest, setup = broker_certificates(state.store, host)[0], broker_setup(state.store, host)
         is_valid = newest.revocation is None and newest.validity.not_after >= now
         if setup and is_valid and not newest.has_key:
             folder = os.path.basename(state.paths.broker(host).path)
-            certificate = pem.pem_encode("CERTIFICATE", newest.der)
+            certificate = as_sent(newest.der, chains.get(issuer_of(state.store, newest.serial), ()))
             files |= own_files(folder, host, certificate, setup.port, state.config["broker.version"])
     return files
 
@@ -171,15 +178,20 @@ def _issuers(state: State, rows: Sequence[CrlRow], now: datetime) -> tuple[Issue
         in_force = next(row for row in rows if row.issuer == issuer.id)
         left = left_serials(state.store, issuer.id, now - _EXPLAINED, now)
         reasons = {serial.hex: reason for serial, reason in left.items()}
-        parts.append(IssuerPart(issuer.fingerprint, in_force.number, reasons))
+        certificate = sha256(chain_in_force(state.store, issuer)[0]).hexdigest()
+        parts.append(IssuerPart(certificate, in_force.number, reasons))
     return tuple(parts)
 
 
 def _gone(state: State) -> tuple[str, ...]:
-    """The CAs of this state that are retired, and those of others that were taken out again."""
+    """The CAs of this state that are retired, and those of others that were taken out again.
+
+    Our own also by their keys: a broker may have another certificate of one than this state.
+    """
     current = {issuer.id for issuer in current_issuers(state.store)}
-    retired = (issuer.fingerprint for issuer in all_issuers(state.store) if issuer.id not in current)
-    return (*retired, *removed_cas(state.store))
+    retired = [issuer for issuer in all_issuers(state.store) if issuer.id not in current]
+    names = (name for issuer in retired for name in (issuer.fingerprint, key_id(issuer.der)))
+    return (*names, *removed_cas(state.store))
 
 
 def _acl_words(state: State, denied: Denied) -> dict[str, Any]:

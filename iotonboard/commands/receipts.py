@@ -15,6 +15,7 @@ from iotonboard.errors import ConflictError, PolicyError
 from iotonboard.health.arrival import never_reported
 from iotonboard.model import rfc3339
 from iotonboard.pki.key_id import key_id
+from iotonboard.state.chain import chain_in_force
 from iotonboard.store.crls import crl_without_digest, known_crl
 from iotonboard.store.issuers import all_issuers
 from iotonboard.store.receipts import ReceiptRow, receipt_from, set_receipt
@@ -83,7 +84,13 @@ def silent_brokers(state: State) -> tuple[str, ...]:
 
 def _own_lists(state: State, path: str, receipt: Receipt) -> list[tuple[IssuerRow, ListInPlace]]:
     """The lists of the CAs of this state."""
-    issuers = {sha256(issuer.der).hexdigest(): issuer for issuer in all_issuers(state.store)}
+    rows = all_issuers(state.store)
+    issuers = {sha256(der).hexdigest(): row for row in rows for der in (row.der, chain_in_force(state.store, row)[0])}
+    # A broker may have a certificate of the CA that is none of these any more: its list is ours all the same.
+    by_list = {one.crl: known_crl(state.store, bytes.fromhex(one.crl)) for one in receipt.issuers}
+    issuers |= {
+        one.certificate: row for one in receipt.issuers for row in rows if by_list[one.crl] == (row.id, one.number)
+    }
     own = [(issuers[one.certificate], one) for one in receipt.issuers if one.certificate in issuers]
     if not own:
         what = "a broker of another CA" if receipt.issuers else "a broker without any CRL"

@@ -14,7 +14,10 @@ from iotonboard.broker.topics import PLACEHOLDER
 from iotonboard.errors import IotOnboardError, NotFoundError, PolicyError, UsageError
 from iotonboard.state.own_rules import devices_among, own_users
 from iotonboard.state.reload import unread_published
+from iotonboard.state.sent_chain import chains_behind
+from iotonboard.store.chains import recorded_chain
 from iotonboard.store.devices import device_record
+from iotonboard.store.issuers import issuer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from iotonboard.broker.conf_check import ListenerVerdict
     from iotonboard.broker.region import OperatorUser
     from iotonboard.broker.verdict import Verdict
-    from iotonboard.model import DeviceRecord
+    from iotonboard.model import CertificateRecord, DeviceRecord
     from iotonboard.state.state import State
 
 
@@ -54,13 +57,13 @@ class Request:
 class _Client:
     """A certificate to judge with the issuers that are sent along, DER, and the user name that the broker takes.
 
-    ``older`` are the device's other certificates, DER, that it may still use.
+    ``older`` are the same of the device's other certificates that it may still use.
     """
 
     name: str
     chain: tuple[bytes, ...]
     file: str = ""
-    older: tuple[bytes, ...] = ()
+    older: tuple[tuple[bytes, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,7 @@ def verify_state(state: State, request: Request, device_ids: Sequence[str], cert
         published = {"acl": files.acl, "crl": files.crl, "ca": files.ca}
         files = replace(files, published=published, user=request.user, has_own_ca=False)
     unread = () if request.acl or request.crl else _unread(state)
-    devices = [_client_of(device_record(state.store, device_id), request.at) for device_id in device_ids]
+    devices = [_client_of(state, device_record(state.store, device_id), request.at) for device_id in device_ids]
     found = _verify(files, devices + others, lambda users: devices_among(state, users))
     return replace(found, problems=(*found.problems, *unread))
 
@@ -152,13 +155,24 @@ def _read_clients(path: str) -> list[_Client]:
     ]
 
 
-def _client_of(device: DeviceRecord, at: datetime) -> _Client:
-    """A device as it would connect at a time: with the newest certificate of then."""
+def _client_of(state: State, device: DeviceRecord, at: datetime) -> _Client:
+    """A device as it would connect at a time: with the newest certificate of then, and the CAs that it sends along."""
     if not device.certificates:
         raise NotFoundError(f"{device.device_id!r} has no certificate", hint="register it again")
     begun = [one for one in device.certificates if one.created_at <= at] or device.certificates[:1]
-    older = tuple(one.der for one in begun[1:] if one.validity.contains(at))
-    return _Client(device.device_id, (begun[0].der,), older=older)
+    chains = chains_behind(state.store)
+    newest, *before = (_sent(state, one, chains) for one in begun if one is begun[0] or one.validity.contains(at))
+    return _Client(device.device_id, newest, older=tuple(before))
+
+
+def _sent(state: State, certificate: CertificateRecord, chains: Mapping[int, tuple[bytes, ...]]) -> tuple[bytes, ...]:
+    """What goes over the line: the CA behind it, unless it is of the time before that had one above it."""
+    if not chains:
+        return (certificate.der,)
+    issuer = issuer_of(state.store, certificate.serial)
+    chain = recorded_chain(state.store, issuer)
+    is_before = chain is not None and certificate.created_at < chain.installed_at
+    return (certificate.der, *(() if is_before else chains.get(issuer, ())))
 
 
 def _verify(
@@ -189,7 +203,7 @@ def _verify(
         others = tuple(one for other in conf.files[1:] for one in judge_files(other).problems)
         problems += others
         beside = replace(conf, problems=(*conf.problems, *others)).at_the_first()
-    questions = [one for client in clients for one in (client.chain, *((older,) for older in client.older))]
+    questions = [one for client in clients for one in (client.chain, *client.older)]
     judged = judge_files(files, questions, beside)
     answers = iter(judged.clients)
     results = []

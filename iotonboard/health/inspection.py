@@ -26,6 +26,7 @@ from iotonboard.pki.facts import certificate_facts, is_issued_by
 from iotonboard.state.chain import chain_in_force
 from iotonboard.state.outbox import delivery_path, is_exchanged
 from iotonboard.state.places import Place, check_here, path_of
+from iotonboard.state.sent_chain import as_sent, chains_behind, is_as_sent
 from iotonboard.state.trust import foreign_crls, sealed_trust
 from iotonboard.store.certificates import broker_hosts
 from iotonboard.store.crls import crl_generation
@@ -230,15 +231,19 @@ def _checked(crl_der: bytes, anchors: list[bytes]) -> CrlFacts:
 
 
 def _files(state: State) -> Iterator[Difference]:
+    chains = chains_behind(state.store)
     for row in written_certificates(state.store):
         folder = state.paths.broker(row.name) if row.is_broker else state.paths.device(row.name)
-        wanted = {folder.certificate: pem.pem_encode("CERTIFICATE", row.der)}
+        found, behind = _content(folder.certificate), chains.get(row.issuer, ())
+        is_right = {folder.certificate: found == as_sent(row.der, behind)}
+        if not row.is_broker:  # its file is of the time of its registration
+            is_right = {folder.certificate: is_as_sent(found, row.der, behind)}
         if row.key_der is not None:
-            wanted[folder.key] = pem.pem_encode("ENCRYPTED PRIVATE KEY", row.key_der)
-        for path, content in wanted.items():
-            if _content(path) != content:
-                message = f"{os.path.basename(path)} is not what the database says"
-                yield Difference("file", row.name, message, Repair.WRITE_FILES, row.serial)
+            key = pem.pem_encode("ENCRYPTED PRIVATE KEY", row.key_der)
+            is_right[folder.key] = _content(folder.key) == key
+        for path in (path for path, is_there in is_right.items() if not is_there):
+            message = f"{os.path.basename(path)} is not what the database says"
+            yield Difference("file", row.name, message, Repair.WRITE_FILES, row.serial)
         if row.key_der is None:
             yield from _erased_files(folder, row)
         if row.key_der is not None and row.noted_sha256 != row.bundle_sha256:

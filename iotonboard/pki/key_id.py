@@ -8,7 +8,7 @@ from iotonboard.errors import PolicyError
 from iotonboard.pki import der
 
 _VERSION = 0xA0  # [0] EXPLICIT
-_SPKI = 5
+_SUBJECT, _SPKI = 4, 5
 _DIGITS = 16
 
 
@@ -20,10 +20,19 @@ def key_id(certificate_der: bytes) -> str:
     Raises:
         PolicyError: this is not a certificate.
     """
+    return sha256(name_and_key(certificate_der)[1]).hexdigest()[:_DIGITS]
+
+
+def name_and_key(certificate_der: bytes) -> tuple[bytes, bytes]:
+    """Subject and SubjectPublicKeyInfo of a certificate, as they are encoded: what all certificates of one CA share.
+
+    Raises:
+        PolicyError: this is not a certificate.
+    """
     tbs, *_ = der.children(certificate_der, der.whole(certificate_der))
     # Behind the version: serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo.
     fields = [field for field in der.children(certificate_der, tbs) if field.tag != _VERSION]
     if len(fields) < _SPKI + 1:
         raise PolicyError("this is not a certificate that can be read")
-    spki = fields[_SPKI]
-    return sha256(certificate_der[spki.start : spki.end]).hexdigest()[:_DIGITS]
+    subject, spki = (certificate_der[field.start : field.end] for field in (fields[_SUBJECT], fields[_SPKI]))
+    return subject, spki

@@ -196,8 +196,10 @@ def make_folder(state: State, folder: BrokerFolder) -> None:
         write_atomic(acl, read_file(state.paths.acl, limit=_LARGEST_ACL), placement)
 
 
-def write_pair(folder: BrokerFolder, certificate_der: bytes, key_der: bytes) -> None:
+def write_pair(folder: BrokerFolder, certificate_pem: bytes, key_der: bytes) -> None:
     """Put certificate and key in place, together: both are written whole before the first is renamed.
+
+    Behind the certificate may stand the CAs that are sent along.
 
     Raises:
         BusyError: the disk refuses.
@@ -207,7 +209,7 @@ def write_pair(folder: BrokerFolder, certificate_der: bytes, key_der: bytes) -> 
     refused = write_together(
         {
             folder.key: (pem.pem_encode("PRIVATE KEY", key_der), Placement(0o600, owner)),
-            folder.certificate: (pem.pem_encode("CERTIFICATE", certificate_der), Placement(0o644, owner)),
+            folder.certificate: (certificate_pem, Placement(0o644, owner)),
         }
     )
     for error in refused.values():

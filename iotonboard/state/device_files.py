@@ -6,6 +6,7 @@ What is to be written is noted beside the certificate's row (``store/pending.py`
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from iotonboard.errors import BusyError, IotOnboardError, Unpublished
 from iotonboard.pki import pem
 from iotonboard.state.alone import attempt
 from iotonboard.state.places import Place, check_here, note_published
+from iotonboard.state.sent_chain import as_sent, chains_behind
 from iotonboard.store.pending import clear_pending, pending_files, pending_groups
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ def writing(state: State, start: StartWriting) -> Iterator[None]:
     if _away(state, is_broker=False):
         yield
         return
-    group = pending_files(state.store, _GROUP, is_broker=False)
+    group = _with_chains(state, pending_files(state.store, _GROUP, is_broker=False))
     finish = start(state.paths, group)
     try:
         yield
@@ -98,7 +100,7 @@ class FileBacklog:
             while group := pending_files(state.store, _GROUP, after=max(self._written, default=0), is_broker=False):
                 if away := _away(state, is_broker=False):
                     return away
-                for files in group:
+                for files in _with_chains(state, group):
                     self._written[files.certificate] = None
                     folder = _folder_of(state.paths, files).path
                     unpublished += attempt("device files", folder, partial(self._write_one, state.paths, files))
@@ -118,7 +120,7 @@ class FileBacklog:
             return []  # the step behind tells it, and writes all of them when the disk is back
         unpublished: list[Unpublished] = []
         for noted in pending_groups(state.store, _GROUP, is_broker=False):
-            group = [files for files in noted if written.get(files.certificate) == hash(files)]
+            group = [files for files in _with_chains(state, noted) if written.get(files.certificate) == hash(files)]
             unpublished += _note(state, group, _sync(state.paths, group))
         return unpublished
 
@@ -130,8 +132,14 @@ def _write_noted(state: State, *, is_broker: bool) -> list[Unpublished]:
         if not is_there and (away := _away(state, is_broker=is_broker)):
             return away
         is_there = True
-        unpublished += _note(state, group, write_group(state.paths, group))
+        unpublished += _note(state, group, write_group(state.paths, _with_chains(state, group)))
     return unpublished
+
+
+def _with_chains(state: State, group: list[PendingFiles]) -> list[PendingFiles]:
+    """The same, with the CAs that are sent behind each certificate."""
+    chains = chains_behind(state.store)
+    return [replace(files, behind=chains.get(files.issuer, ())) for files in group] if chains else group
 
 
 def _away(state: State, *, is_broker: bool) -> list[Unpublished]:
@@ -211,7 +219,7 @@ def _prepare(paths: Paths, files: PendingFiles) -> bool:
 def _wanted(paths: Paths, files: PendingFiles) -> list[tuple[str, bytes, Placement]]:
     """What lies in the folder of a device or broker: path, content and mode."""
     folder = _folder_of(paths, files)
-    wanted = [(folder.certificate, pem.pem_encode("CERTIFICATE", files.der), PUBLIC)]
+    wanted = [(folder.certificate, as_sent(files.der, files.behind), PUBLIC)]
     if files.key_der is not None:
         wanted.append((folder.key, pem.pem_encode("ENCRYPTED PRIVATE KEY", files.key_der), PRIVATE))
     if files.bundle is not None:

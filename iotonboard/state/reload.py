@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
 from typing import TYPE_CHECKING, TypeAlias
 
 from iotonboard.broker.check import BrokerFiles, check_before_reload
@@ -13,6 +14,7 @@ from iotonboard.broker.reload import reload_broker
 from iotonboard.broker.reload_method import parse_method
 from iotonboard.disk.owner import as_caller
 from iotonboard.errors import PolicyError
+from iotonboard.state.chain import chain_in_force
 from iotonboard.state.config import resolve_path
 from iotonboard.store.issuers import current_issuers
 
@@ -79,7 +81,8 @@ def reload_configured(state: State, *, as_user: Owner | None = None) -> str:
     method = parse_method(state.config["broker.reload"])
     version = state.config["broker.version"]
     files = BrokerFiles(paths.acl, paths.crl, paths.ca_for_broker, state.trusted_time(), version)
-    check_before_reload(files, frozenset(issuer.fingerprint for issuer in current_issuers(state.store)))
+    own = (chain_in_force(state.store, issuer)[0] for issuer in current_issuers(state.store))
+    check_before_reload(files, frozenset(sha256(der).hexdigest() for der in own))
     with as_caller():
         if state.config["broker.conf"]:
             check_conf_before_reload(state)

@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from iotonboard.broker.ca_relations import list_facts
 from iotonboard.broker.foreign_mark import MARK
 from iotonboard.errors import StateError
 from iotonboard.pki import pem
 from iotonboard.pki.verifying import statement_holds
 from iotonboard.state.chain import chain_in_force
-from iotonboard.store.issuers import are_believed
+from iotonboard.store.chains import root_crl
+from iotonboard.store.issuers import are_believed, current_issuers
 from iotonboard.store.trust import set_trust_seal, trusted_cas, trusted_crls
 
 if TYPE_CHECKING:
@@ -68,8 +70,16 @@ def _statement(ca: TrustedCa, crls: Sequence[TrustedCrl]) -> bytes:
 
 
 def foreign_crls(state: State) -> Iterator[bytes]:
-    """The lists (DER) of CAs of others that stand behind our own in what is published."""
-    return (crl.der for one in sealed_trust(state.store) for crl in one.crls)
+    """The lists (DER) that stand behind our own in what is published: of the CAs above ours, then of CAs of others."""
+    yield from crls_above(state.store, current_issuers(state.store))
+    yield from (crl.der for one in sealed_trust(state.store) for crl in one.crls)
+
+
+def crls_above(store: Store, issuers: Iterable[IssuerRow]) -> list[bytes]:
+    """The newest lists (DER) that are here of the CAs above ours; one that its CA did not sign is none."""
+    above = list(dict.fromkeys(der for row in issuers for der in chain_in_force(store, row)[1:]))
+    found = [(der, recorded.der) for der in above if (recorded := root_crl(store, der))]
+    return [crl for der, crl in found if list_facts(crl, der)]
 
 
 def ca_file(state: State, issuers: Sequence[IssuerRow]) -> bytes:

@@ -120,13 +120,13 @@ def has_certificate(store: Store, serial: SerialNumber) -> bool:
     return store.row("SELECT 1 FROM certificate WHERE serial = ?", (serial.octets,)) is not None
 
 
-def newest_device_certificates(store: Store, limit: int) -> list[tuple[str, bytes]]:
-    """Device id and DER of the devices that were certified last."""
+def newest_device_certificates(store: Store, limit: int) -> list[tuple[str, int, bytes]]:
+    """Device id, row of the CA and DER of the devices that were certified last."""
     query = (
-        "SELECT d.device_id, c.der FROM certificate c JOIN device d ON d.id = c.device"
+        "SELECT d.device_id, c.issuer, c.der FROM certificate c JOIN device d ON d.id = c.device"
         " WHERE c.id = (SELECT max(id) FROM certificate o WHERE o.device = c.device) ORDER BY c.id DESC LIMIT ?"
     )
-    return store.records(lambda name, der: (text(name), octets(der)), query, (limit,))
+    return store.records(lambda name, issuer, der: (text(name), issuer, octets(der)), query, (limit,))
 
 
 def broker_hosts(store: Store, *, by_index: bool = True) -> list[str]:

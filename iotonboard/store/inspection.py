@@ -38,12 +38,15 @@ class InspectedCertificate:
 class WrittenCertificate:
     """The newest certificate of a device or broker, whose files are in its folder.
 
+    ``issuer`` is the row of its CA.
+
     ``is_purged``: its key and bundle were erased. ``bundle_sha256``: of the bundle that the trail says was made, and
     ``noted_sha256`` what the rows say of it, lower-case hex.
     """
 
     name: str
     is_broker: bool
+    issuer: int
     serial: SerialNumber
     der: bytes
     key_der: bytes | None
@@ -81,7 +84,7 @@ def _inspected(*row: Any) -> InspectedCertificate:
 
 def written_certificates(store: Store) -> Iterator[WrittenCertificate]:
     """The newest certificate of each device and broker."""
-    query = f"""SELECT coalesce(d.device_id, c.host), c.host IS NOT NULL, c.serial, c.der, {KEY},
+    query = f"""SELECT coalesce(d.device_id, c.host), c.host IS NOT NULL, c.issuer, c.serial, c.der, {KEY},
         c.id IN (SELECT certificate FROM purge), t.bundle,
         (SELECT lower(hex(b.sha256)) FROM bundle b WHERE b.certificate = c.id)
         FROM certificate c LEFT JOIN device d ON d.id = c.device LEFT JOIN temp.trail t ON t.serial = c.serial
@@ -91,11 +94,19 @@ def written_certificates(store: Store) -> Iterator[WrittenCertificate]:
 
 
 def _written(
-    name: str, is_broker: int, serial: bytes, der: bytes, key_der: bytes | None, is_purged: int, *bundle: Any
+    name: str,
+    is_broker: int,
+    issuer: int,
+    serial: bytes,
+    der: bytes,
+    key_der: bytes | None,
+    is_purged: int,
+    *bundle: Any,
 ) -> WrittenCertificate:
     number = SerialNumber.from_octets(serial)
+    holder = text(name), bool(is_broker), issuer if isinstance(issuer, int) else 0
     keys = optional_octets(key_der), bool(is_purged)
-    return WrittenCertificate(text(name), bool(is_broker), number, octets(der), *keys, *bundle)
+    return WrittenCertificate(*holder, number, octets(der), *keys, *bundle)
 
 
 def vanished_certificates(store: Store) -> Iterator[Recorded]:

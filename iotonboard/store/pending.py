@@ -18,14 +18,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PendingFiles:
-    """One certificate whose files are to be written: for a device (``host`` empty) or a broker."""
+    """One certificate whose files are to be written: for a device or a broker. ``issuer`` is the row of its CA.
+
+    ``behind`` are the CAs that are sent behind it, DER; whoever writes the files fills it in.
+    """
 
     certificate: int
     name: str
     is_broker: bool
+    issuer: int
     der: bytes
     key_der: bytes | None
     bundle: bytes | None
+    behind: tuple[bytes, ...] = ()
 
 
 def add_pending(store: Store, serial: SerialNumber, bundle: bytes | None) -> None:
@@ -61,7 +66,8 @@ def has_pending_of(store: Store, device_id: str) -> bool:
 
 def pending_files(store: Store, limit: int, *, after: int = 0, is_broker: bool) -> list[PendingFiles]:
     """Files of devices, or of brokers, that are to be written; oldest certificate first, of those behind ``after``."""
-    query = f"""SELECT p.certificate, coalesce(d.device_id, c.host), c.host IS NOT NULL, c.der, {KEY}, p.bundle
+    columns = f"p.certificate, coalesce(d.device_id, c.host), c.host IS NOT NULL, c.issuer, c.der, {KEY}, p.bundle"
+    query = f"""SELECT {columns}
         FROM pending p JOIN certificate c ON c.id = p.certificate LEFT JOIN device d ON d.id = c.device
         WHERE p.certificate > ? AND (c.host IS NOT NULL) = ? ORDER BY p.certificate LIMIT ?"""
     return store.records(_pending_files, query, (after, is_broker, limit))
@@ -76,8 +82,10 @@ def pending_groups(store: Store, size: int, *, is_broker: bool) -> Iterator[list
         group = pending_files(store, size, after=last, is_broker=is_broker) if len(group) == size else []
 
 
-def _pending_files(certificate: int, name: str, is_broker: int, der: bytes, *secrets: Any) -> PendingFiles:
-    return PendingFiles(certificate, text(name), bool(is_broker), octets(der), *map(optional_octets, secrets))
+def _pending_files(certificate: int, name: str, is_broker: int, issuer: int, der: bytes, *secrets: Any) -> PendingFiles:
+    holder = text(name), bool(is_broker), issuer if isinstance(issuer, int) else 0
+    key_der, bundle = map(optional_octets, secrets)
+    return PendingFiles(certificate, *holder, octets(der), key_der, bundle)
 
 
 def clear_pending(store: Store, certificates: Iterable[int]) -> None:

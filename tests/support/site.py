@@ -69,6 +69,12 @@ class Site:
         pieces = (self.dest / "crl.pem").read_bytes().split(end)[:-1]
         return set.intersection(*({entry.serial_number for entry in lists(piece + end)} for piece in pieces))
 
+    def revoked_by_name(self, name: str) -> set[int]:
+        """The serials on the lists here of the CA with a commonName."""
+        begin = b"-----BEGIN X509 CRL-----"
+        lists = [x509.load_pem_x509_crl(begin + one) for one in (self.dest / "crl.pem").read_bytes().split(begin)[1:]]
+        return {entry.serial_number for one in lists if name in one.issuer.rfc4514_string() for entry in one}
+
     def is_silent(self, device_id: str) -> bool:
         """Whether the ACL here lets a device publish nothing."""
         acl = parse_acl((self.dest / "mosquitto.acl").read_bytes())

@@ -137,7 +137,7 @@ def _private(state: State) -> Iterator[str]:
     paths = state.paths
     keys = [os.path.join(paths.certs, issuer.key_file) for issuer in current_issuers(state.store)]
     yield from filter(os.path.lexists, (paths.root, paths.certs, paths.database, *keys))
-    for name, _ in newest_device_certificates(state.store, SAMPLE):
+    for name, *_ in newest_device_certificates(state.store, SAMPLE):
         folder = paths.device(name)
         yield from filter(os.path.lexists, (folder.path, folder.key, folder.bundle))
 

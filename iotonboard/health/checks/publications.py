@@ -16,12 +16,13 @@ from iotonboard.errors import IotOnboardError
 from iotonboard.health.arrival import acl_behind, brokers_behind, never_reported
 from iotonboard.health.finding import Outcome, failed, ok, warning
 from iotonboard.model import rfc3339
-from iotonboard.pki.pem import pem_decode_all, pem_encode
+from iotonboard.pki.pem import pem_decode_all
 from iotonboard.state.acl_file import acl_is_current
 from iotonboard.state.denied import read_denied
 from iotonboard.state.own_rules import devices_among, own_users
 from iotonboard.state.places import Place, away_places, check_here, path_of
 from iotonboard.state.reload import judge_configured
+from iotonboard.state.sent_chain import chains_behind, is_as_sent
 from iotonboard.state.trust import foreign_crls
 from iotonboard.store.certificates import newest_device_certificates
 from iotonboard.store.crls import crl_generation
@@ -169,9 +170,11 @@ def own_rules(state: State) -> Outcome:
 def device_files(state: State) -> Outcome:
     """The files of the newest certificates hold them."""
     check_here(state, Place.CA)
-    for name, der in newest_device_certificates(state.store, SAMPLE):
+    chains = chains_behind(state.store)
+    for name, issuer, der in newest_device_certificates(state.store, SAMPLE):
         path = state.paths.device(name).certificate
-        if not os.path.exists(path) or read_file(path, limit=1 << 16) != pem_encode("CERTIFICATE", der):
+        found = read_file(path, limit=1 << 16) if os.path.exists(path) else None
+        if not is_as_sent(found, der, chains.get(issuer, ())):
             return failed(f"{path!r} is not what the database says", "type: iotonboard health --repair")
     return ok(f"the newest {SAMPLE} certificates are as recorded (--deep looks at all)")
 

@@ -1,0 +1,104 @@
+"""Which CAs a broker's machine has in the end, of those that a package brings and those that are there.
+
+A CA is a key with a name: another certificate of it takes the place of the one that is there, as when a root certified
+a station that signed itself until then. What a package does not name stays; what goes, the package says, or the list
+of the CA above it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+from iotonboard.broker.ca_relations import key_of, same_ca, sibling_keys
+from iotonboard.broker.foreign_mark import MARK, foreign_part
+from iotonboard.pki import pem
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """Whom the CAs above took back: ``cas`` (DER) and the ``keys`` (``pki.key_id``) that count no more."""
+
+    cas: tuple[bytes, ...] = ()
+    keys: frozenset[str] = frozenset()
+
+    def has(self, der: bytes) -> bool:
+        """Say whether a CA goes."""
+        return der in self.cas or key_of(der) in self.keys
+
+
+NOBODY: Final = Withdrawn()
+
+
+@dataclass(frozen=True, slots=True)
+class Cas:
+    """The CAs that are to be in place (DER), and those whose lists are to go with them.
+
+    ``pem`` is the file. ``siblings`` are the keys of other stations below the same root, and of that. ``kept`` and
+    ``dropped`` are what is to be told.
+    """
+
+    ders: tuple[bytes, ...]
+    gone: tuple[bytes, ...]
+    pem: bytes
+    siblings: frozenset[str]
+    kept: tuple[str, ...]
+    dropped: tuple[str, ...]
+
+
+def merge_cas(
+    coming: bytes,
+    there: bytes,
+    leaving: Collection[str],
+    own: Collection[str],
+    withdrawn: Withdrawn,
+    *,
+    replaced: Collection[str] | None = None,
+) -> Cas:
+    """Merge a package's CA file with the one that is there.
+
+    ``leaving`` are CAs that the package says go, by SHA-256 of the certificate or by their key, and ``own`` the keys of
+    the package's own CAs. ``replaced`` is given for a package that is older than one that was applied: the keys that it
+    does not bring back; of CAs that are there its certificates are then not taken.
+    """
+    new = [der for der in pem.pem_blocks("CERTIFICATE", coming) if not withdrawn.has(der)]
+    old = list(dict.fromkeys(pem.pem_blocks("CERTIFICATE", there)))
+    gone = [der for der in old if {_name(der), key_of(der)} & set(leaving) or withdrawn.has(der)]
+    stays = [der for der in old if der not in gone]
+    if replaced is None:
+        chosen = [*new, *(der for der in stays if not any(same_ca(der, one) for one in new))]
+    else:
+        fresh = (der for der in new if key_of(der) not in replaced and not any(same_ca(der, one) for one in stays))
+        chosen = [*stays, *fresh]
+    chosen = list(dict.fromkeys(chosen))
+    siblings = sibling_keys(chosen, own)
+    foreign = [der for der in chosen if der not in new and key_of(der) not in siblings]
+    superseded = [der for der in stays if der not in chosen]
+    dropped = [f"the CA {_name(der)[:16]}, which goes" for der in gone]
+    dropped += [f"the CA {_name(der)[:16]}, which has another certificate now" for der in superseded]
+    refused = [der for der in pem.pem_blocks("CERTIFICATE", coming) if withdrawn.has(der) and der not in gone]
+    dropped += [f"the CA {_name(der)[:16]} of the package, which the CA above it revoked" for der in refused]
+    return Cas(
+        tuple(chosen),
+        (*gone, *refused),
+        _render(chosen, coming, there),
+        siblings,
+        tuple(f"the CA {_name(der)[:16]} that is of no package" for der in foreign if der in old),
+        tuple(dropped),
+    )
+
+
+def _render(chosen: Sequence[bytes], coming: bytes, there: bytes) -> bytes:
+    """The file; CAs of others stay marked, unless the package brings one as its own."""
+    given = set(pem.pem_blocks("CERTIFICATE", coming))
+    marked = set(pem.pem_blocks("CERTIFICATE", foreign_part(coming)))
+    marked |= set(pem.pem_blocks("CERTIFICATE", foreign_part(there))) - given
+    return b"".join((MARK if der in marked else b"") + pem.pem_encode("CERTIFICATE", der) for der in chosen)
+
+
+def _name(certificate_der: bytes) -> str:
+    return sha256(certificate_der).hexdigest()

@@ -1,0 +1,172 @@
+"""Several stations below one root at one broker: packages of each stay beside the other's."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from iotonboard.broker.acl import parse_acl
+
+from support.program import State
+from support.site import Site
+from support.stations import Root
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Root:
+    return Root(tmp_path / "root")
+
+
+@pytest.fixture
+def stations(root: Root, tmp_path: Path) -> list[State]:
+    made = [root.station(tmp_path / f"station-{name}", f"Station {name}") for name in "AB"]
+    for state, name in zip(made, "ab", strict=True):
+        state.register(f"{name}-1", f"{name}-2")
+    return made
+
+
+@pytest.fixture
+def sites(stations: list[State], root: Root, tmp_path: Path) -> list[Site]:
+    """One broker's machine, which knows the root alone, as each station packs for it."""
+    made = []
+    (tmp_path / "site").mkdir()
+    first = Site(stations[0], tmp_path / "site")
+    first.ca = root.crt
+    second = object.__new__(Site)
+    second.__dict__ |= first.__dict__ | {"state": stations[1]}
+    made += [first, second]
+    return made
+
+
+def names(path: Path) -> list[str]:
+    certificates = x509.load_pem_x509_certificates(path.read_bytes())
+    return [str(one.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value) for one in certificates]
+
+
+def acl_lets_in(site: Site) -> set[str]:
+    acl = parse_acl((site.dest / "mosquitto.acl").read_bytes())
+    devices = [f"{station}-{number}" for station in "ab" for number in (1, 2)]
+    return {name for name in devices if acl.allows(name, name, "write", f"devices/{name}/x")}
+
+
+def revoked_at(site: Site) -> int:
+    blocks = (site.dest / "crl.pem").read_bytes().split(b"-----BEGIN X509 CRL-----")[1:]
+    return sum(len(x509.load_pem_x509_crl(b"-----BEGIN X509 CRL-----" + one)) for one in blocks)
+
+
+def test_each_station_brings_its_own_and_leaves_the_other_s(sites: list[Site]) -> None:
+    a, b = sites
+    a.apply(a.pack("a-1"))
+    said = json.loads(b.apply(b.pack("b-1"), "--json"))
+    assert (said["kept"], said["dropped"], said["forked"]) == ([], [], [])
+    assert sorted(names(a.dest / "ca.crt")) == ["Station A", "Station B", "Works Root"]
+    assert acl_lets_in(a) == {"a-1", "a-2", "b-1", "b-2"}
+    a.state.run("revoke", "a-1")
+    b.state.run("revoke", "b-2")
+    for site, name in ((b, "b-2nd"), (a, "a-2nd")):
+        said = json.loads(site.apply(site.pack(name), "--json"))
+        assert said["forked"] == []
+    assert acl_lets_in(a) == {"a-2", "b-1"}
+    assert revoked_at(a) == 2
+    for site, name in ((b, "b-1"), (a, "a-1")):
+        assert "older" in site.refused(site.folder / name)
+    site_files = a.contents()
+    for site, name in ((b, "b-2nd"), (a, "a-2nd")):
+        assert json.loads(site.apply(site.folder / name, "--json"))["changed"] is False
+    assert a.contents() == site_files
+
+
+def test_rules_of_an_operator_stay_whichever_station_brings_its_own(sites: list[Site]) -> None:
+    a, b = sites
+    for site, who in ((a, "dashboard"), (b, "bridge")):
+        text = site.state.acl.read_text()
+        site.state.acl.write_text(f"topic read nobody/x\nuser {who}\ntopic read #\n\n{text}")
+    for round_ in ("1", "2"):
+        for site, name in ((a, "a"), (b, "b")):
+            site.state.run("gen-crl")
+            site.apply(site.pack(f"{name}-{round_}"))
+            acl = parse_acl((site.dest / "mosquitto.acl").read_bytes())
+            assert all(acl.allows(who, who, "read", "any") for who in ("dashboard", "bridge")) or name == "a"
+            assert not acl.allows("a-2", "a-2", "read", "nobody/x")
+
+
+@pytest.fixture
+def withdrawn(sites: list[Site], root: Root) -> list[Site]:
+    """The root revoked station A, and B's package brought the root's list to the broker."""
+    a, b = sites
+    a.apply(a.pack("a-1"))
+    b.apply(b.pack("b-1"))
+    certificate = x509.load_pem_x509_certificates(a.state.ca_cert.read_bytes())
+    below = next(one for one in certificate if "Station A" in one.subject.rfc4514_string())
+    a.pack("a-2")
+    root.take_crl(b.state, root.crl(below.public_bytes(Encoding.DER)))
+    b.state.run("revoke", "b-2")
+    said = json.loads(b.apply(b.pack("b-2"), "--json"))
+    assert any("which goes" in one for one in said["dropped"])
+    return sites
+
+
+def test_a_station_that_the_root_revoked_goes_with_its_list_and_stays_away(withdrawn: list[Site]) -> None:
+    a, b = withdrawn
+    assert sorted(names(a.dest / "ca.crt")) == ["Station B", "Works Root"]
+    issuers = {
+        x509.load_pem_x509_crl(b"-----BEGIN X509 CRL-----" + one).issuer.rfc4514_string()
+        for one in (a.dest / "crl.pem").read_bytes().split(b"-----BEGIN X509 CRL-----")[1:]
+    }
+    assert not any("Station A" in name for name in issuers)
+    assert acl_lets_in(a) == {"b-1"}
+    own = a.ca
+    a.state.run("gen-crl")
+    for site, package in ((a, "a-1"), (a, "a-2"), (a, str(a.pack("a-3")))):
+        for pins in (own, a.state.ca_cert):
+            site.ca = pins
+            for words in ((), ("--accept-older",)):
+                assert "revoked by the CA above it" in site.refused(site.folder / package, *words)
+    b.ca = own
+    b.apply(b.folder / "b-1", "--accept-older")  # of before, with the root's list of then
+    assert sorted(names(b.dest / "ca.crt")) == ["Station B", "Works Root"]
+    for name in ("ca.crt", "crl.pem", "mosquitto.acl"):
+        (b.dest / name).unlink()
+    b.apply(b.folder / "b-2")
+    a.ca = own
+    assert "revoked by the CA above it" in a.refused(a.folder / "a-2")
+
+
+def test_a_stolen_station_speaks_for_no_ca_of_its_own_making(withdrawn: list[Site], tmp_path: Path) -> None:
+    """Whoever has a revoked station's key signs with it what another CA's package says, and brings that CA along."""
+    a, _ = withdrawn
+    (tmp_path / "thief").mkdir()
+    from support.program import make_state
+
+    thief = make_state(tmp_path / "thief", "--common-name", "Thief")
+    a.state.run("ca", "trust", "add", thief.ca_cert, "--crl", thief.crl)
+    assert "revoked by the CA above it" in a.refused(a.pack("with"))
+
+
+def test_who_pinned_a_station_before_takes_its_packages_still(root: Root, tmp_path: Path) -> None:
+    """Its key is the same. What signed itself leaves the CA file, and no older package brings it back."""
+    from support.program import make_state
+
+    (tmp_path / "one").mkdir()
+    state = make_state(tmp_path / "one")
+    state.register("a-1")
+    (tmp_path / "site").mkdir()
+    site = Site(state, tmp_path / "site")
+    before = Path(shutil.copy(state.ca_cert, tmp_path / "before.crt"))
+    site.apply(site.pack("first"))
+    root.install(state)
+    said = json.loads(site.apply(site.pack("second"), "--json"))
+    assert any("has another certificate now" in one for one in said["dropped"])
+    assert names(site.dest / "ca.crt") == ["IoT Onboarding CA", "Works Root"]
+    assert before.read_bytes() not in (site.dest / "ca.crt").read_bytes()
+    state.run("revoke", "a-1")
+    site.apply(site.pack("third"))
+    assert len(site.revoked_by_name("IoT Onboarding CA")) == 1
+    assert "older" in site.refused(site.folder / "first")
+    assert before.read_bytes() not in (site.dest / "ca.crt").read_bytes()
+    site.ca = root.crt
+    site.apply(site.folder / "third")
