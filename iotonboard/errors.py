@@ -81,6 +81,10 @@ class KeyUnavailableError(IotOnboardError):
     exit_code = 7
 
 
+class TokenLostError(KeyUnavailableError):
+    """The token that holds the CA key does not answer any more; no device of a batch can be served."""
+
+
 class BusyError(IotOnboardError):
     """The database is locked by another process, or the disk refused: try again."""
 

@@ -11,7 +11,9 @@ from hashlib import sha256
 from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeAlias
 
+from iotonboard.ca import recovery, secrets_asked, tokens
 from iotonboard.ca.ca_key import MAX_KEY_FILE_OCTETS, CaKey, load_ca_key
+from iotonboard.ca.passphrase import TOKEN_SCHEME
 from iotonboard.ca.trail_seal import seal_problem, unsigned_rows
 from iotonboard.ca.vault import VAULT_KEY_OCTETS, Vault
 from iotonboard.disk.reading import read_file
@@ -158,6 +160,7 @@ def with_new_ca(state: State, opened: Authority, ca: SigningCa) -> Authority:
     state.store.set_meta("vault", ca.key.wrap(grown.vault.key))
     wrapped = [(last, ca.key.wrap(_opened(vault).key)) for last, vault in grown.earlier_vaults]
     set_earlier_vaults(state.store, wrapped)
+    recovery.go_on(state.store, opened.vault, grown)
     return grown
 
 
@@ -170,6 +173,7 @@ def without_newest_ca(state: State, opened: Authority) -> Authority:
     left = Authority(opened.signing[1:], _opened(vault), tuple(earlier))
     state.store.set_meta("vault", left.active.key.wrap(left.vault.key))
     set_earlier_vaults(state.store, [(last, left.active.key.wrap(_opened(each).key)) for last, each in earlier])
+    recovery.go_on(state.store, opened.vault, left)
     return left
 
 
@@ -235,7 +239,12 @@ def _open_key_file(state: State, passphrases: tuple[Passphrase | None, ...], nam
     """Open a key with the first passphrase that fits; or why it cannot be opened."""
     path = os.path.join(state.paths.certs, name)
     try:
-        return _open_key(read_file(path, limit=MAX_KEY_FILE_OCTETS), passphrases)
+        content = read_file(path, limit=MAX_KEY_FILE_OCTETS)
+        if len(current_issuers(state.store)) > 1:
+            passphrases = tuple(secrets_asked.secret_of(state, name, each) for each in passphrases)
+        if content.startswith(TOKEN_SCHEME):
+            return tokens.open_key(state, name, content, passphrases[0])  # once: a wrong PIN may block it
+        return _open_key(content, passphrases)
     except (NotFoundError, ConflictError) as error:
         is_there = os.path.lexists(path)
         return KeyUnavailableError(

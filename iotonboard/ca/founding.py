@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from iotonboard.ca import tokens
 from iotonboard.ca.authority import signing_ca
 from iotonboard.ca.ca_key import MAX_KEY_FILE_OCTETS, generate_ca_key, load_ca_key
+from iotonboard.ca.passphrase import TOKEN_SCHEME
 from iotonboard.disk.files import PRIVATE, write_atomic
 from iotonboard.disk.reading import read_file
-from iotonboard.errors import PolicyError
-from iotonboard.model import SerialNumber, Validity, rfc3339
+from iotonboard.errors import ConflictError, PolicyError
+from iotonboard.model import KeyType, SerialNumber, Validity, rfc3339
 from iotonboard.pki.certificates import make_ca
 from iotonboard.pki.profiles import CaProfile
 from iotonboard.store.issuers import IssuerRow, add_issuer
@@ -22,10 +26,22 @@ if TYPE_CHECKING:
     from iotonboard.ca.authority import SigningCa
     from iotonboard.ca.ca_key import CaKey
     from iotonboard.ca.passphrase import Passphrase
-    from iotonboard.model import KeyType
+    from iotonboard.ca.token_uri import TokenUri
     from iotonboard.pki.profiles import Subject
     from iotonboard.state.config import Config
     from iotonboard.state.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """The key that a new CA shall have: one of a type, in a file that ``secret`` encrypts (``None``: nothing does).
+
+    Or one in a token, which ``secret`` is the PIN of. Without a type it is there already.
+    """
+
+    key_type: KeyType | None
+    secret: Passphrase | None = field(repr=False)
+    token: TokenUri | None = None
 
 
 def check_life(settings: Config, validity_days: int) -> None:
@@ -56,9 +72,8 @@ def found_ca(
     state: State,
     key_file: str,
     subject: Subject,
-    key_type: KeyType,
+    new_key: NewKey,
     validity_days: int,
-    passphrase: Passphrase | None,
     now: datetime,
     *,
     not_before: datetime | None = None,
@@ -69,24 +84,41 @@ def found_ca(
     now: no certificate is valid before its CA is.
 
     Raises:
-        KeyUnavailableError: ``passphrase`` does not open that key.
+        KeyUnavailableError: the secret does not open that key.
+        ConflictError: another key is there.
         BusyError: the disk refuses.
     """
-    key = _ca_key(os.path.join(state.paths.certs, key_file), key_type, passphrase)
+    path = os.path.join(state.paths.certs, key_file)
+    key = _key_in_file(path, new_key) if new_key.token is None else _key_in_token(path, new_key, new_key.token)
     begin = min(now - timedelta(minutes=state.config["not_before_skew_minutes"]), not_before or now)
     validity = Validity(begin, now + timedelta(days=validity_days))
     serial = SerialNumber.from_random(os.urandom(20))
     der = make_ca(CaProfile(subject), key.signer, serial, validity)
     row = add_issuer(state.store, serial, validity, der, key_file, now)
     ca = signing_ca(state.store, IssuerRow(row, der, validity, key_file, now), key)
-    state.record(now, "ca", serial=serial.hex, detail={"fingerprint": ca.identity})
+    place = {} if new_key.token is None else tokens.seal_place(state.store, key_file, key)
+    state.record(now, "ca", serial=serial.hex, detail={"fingerprint": ca.identity, **place})
     return ca
 
 
-def _ca_key(path: str, key_type: KeyType, passphrase: Passphrase | None) -> CaKey:
+def _key_in_file(path: str, new_key: NewKey) -> CaKey:
     """The key that an interrupted call left, or a new one, durable on disk before anything refers to it."""
     if not os.path.exists(path):
         # The write lock is held and nothing stands there; whole or not at all, so that the next call can open it.
-        write_atomic(path, generate_ca_key(key_type).dump(passphrase), PRIVATE)
+        write_atomic(path, generate_ca_key(new_key.key_type or KeyType.EC_P256).dump(new_key.secret), PRIVATE)
     # Read back: nothing is signed with a key that could not be opened again.
-    return load_ca_key(read_file(path, limit=MAX_KEY_FILE_OCTETS), passphrase)
+    return load_ca_key(read_file(path, limit=MAX_KEY_FILE_OCTETS), new_key.secret)
+
+
+def _key_in_token(path: str, new_key: NewKey, uri: TokenUri) -> CaKey:
+    """A key in a token. Its name is durable before it is made, so that an interrupted call is known and goes on."""
+    content, left = f"{uri}\n".encode("ascii"), b""
+    if os.path.exists(path):
+        left = read_file(path, limit=MAX_KEY_FILE_OCTETS)
+        if not left.startswith(TOKEN_SCHEME):
+            raise ConflictError(
+                f"{path!r} holds a key that an interrupted call left",
+                hint="move it away: no certificate was made with it; then run the command again",
+            )
+    note = functools.partial(write_atomic, path, content, PRIVATE)
+    return tokens.new_key(uri, new_key.secret, new_key.key_type, note, may_exist=left == content)

@@ -22,12 +22,16 @@ from iotonboard.errors import ConflictError, KeyUnavailableError, NotFoundError,
 from iotonboard.store.issuers import are_believed, current_issuers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from iotonboard.state.state import State
 
 RANDOM_OCTETS = 32
 MIN_CHARACTERS = 12
 SHARES_MADE = "shares"  # single value: the set of shares that was made last of the passphrase in force
+TOKEN_SCHEME = b"pkcs11:"  # how the file of a key begins that lies in a token
 _MAX_OCTETS = 1 << 16
+_MOST_LINES = 9  # CAs that are trusted at once
 # What '--generate-key-file' writes: 224 random bits and the beginning of a SHA-256 over a label and them, so
 # that nothing that a person typed, and no file of another program, passes for random.
 _KEY_FILE = re.compile(r"([0-9a-f]{56})([0-9a-f]{8})")
@@ -47,12 +51,15 @@ _COMMONEST = frozenset(
 class Passphrase:
     """The octets that encrypt the CA key, and whether they are random enough to need no slow KDF.
 
-    ``earlier`` is what earlier versions made of the same file, for keys and backups that they encrypted.
+    ``earlier`` is what earlier versions made of the same file, for keys and backups that they encrypted. ``further``:
+    what stands on the next lines of a file, for a state whose CAs are opened by more than one secret
+    (``secrets_asked``).
     """
 
     octets: bytes = field(repr=False)
     is_random_key: bool = False
     earlier: bytes | None = field(default=None, repr=False)
+    further: tuple[Passphrase, ...] = field(default=(), repr=False)
 
     @property
     def spellings(self) -> tuple[bytes, ...]:
@@ -75,8 +82,19 @@ def parse_passphrase_file(content: bytes) -> Passphrase:
         if len(content) < RANDOM_OCTETS:
             raise _not_text()
         return Passphrase(content.hex().encode("ascii"))
-    found = parse_passphrase(text.split("\n", 1)[0].rstrip("\r").encode("utf-8"))
-    return found if earlier in {None, found.octets} else replace(found, earlier=earlier)
+    first, *others = (line.rstrip("\r").encode("utf-8") for line in text.split("\n", _MOST_LINES))
+    found = parse_passphrase(first)
+    further = tuple(_further(others[: _MOST_LINES - 1]))
+    if further or earlier not in {None, found.octets}:
+        found = replace(found, further=further, earlier=None if earlier == found.octets else earlier)
+    return found
+
+
+def _further(lines: Sequence[bytes]) -> Iterator[Passphrase]:
+    """The passphrases on further lines, up to one that is none: most files have only a first line that counts."""
+    with contextlib.suppress(KeyUnavailableError):
+        for line in lines:
+            yield parse_passphrase(line)
 
 
 def parse_passphrase(octets: bytes) -> Passphrase:
@@ -209,7 +227,7 @@ def _is_file(path: str) -> bool:
 
 
 def key_is_encrypted(state: State) -> bool:
-    """Say whether the CA key file asks for a passphrase; a missing file counts as encrypted.
+    """Say whether the CA key asks for a passphrase or, in a token, for a PIN; a missing file counts as encrypted.
 
     Where the row of a CA is not what the trail tells, it may name another file: then each key that is there is asked.
     """
@@ -220,8 +238,19 @@ def key_is_encrypted(state: State) -> bool:
     return not names or any(_is_encrypted(os.path.join(folder, name)) for name in names)
 
 
+def is_in_token(state: State) -> bool:
+    """Say whether the key of a CA in force lies in a token."""
+    paths = (os.path.join(state.paths.certs, row.key_file) for row in current_issuers(state.store))
+    return any((_content_of(path) or b"").startswith(TOKEN_SCHEME) for path in paths)
+
+
 def _is_encrypted(path: str) -> bool:
+    content = _content_of(path)
+    return content is None or b"ENCRYPTED" in content or content.startswith(TOKEN_SCHEME)
+
+
+def _content_of(path: str) -> bytes | None:
     try:
-        return b"ENCRYPTED" in read_file(path, limit=_MAX_OCTETS)
+        return read_file(path, limit=_MAX_OCTETS)
     except (NotFoundError, ConflictError):
-        return True
+        return None

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.ca.founding import found_ca
+from iotonboard.ca.founding import NewKey, found_ca
 from iotonboard.ca.rollover_status import name_of
 from iotonboard.errors import ConflictError, KeyUnavailableError
 from iotonboard.pki.facts import certificate_facts
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from iotonboard.ca.authority import Authority, SigningCa
     from iotonboard.ca.passphrase import Passphrase
+    from iotonboard.ca.token_uri import TokenUri
     from iotonboard.model import KeyType
     from iotonboard.state.state import State
 
@@ -32,15 +33,20 @@ _GENERATION = re.compile(r" G[0-9]+$")
 
 @dataclass(frozen=True, slots=True)
 class NewCa:
-    """What the new CA shall be; what is ``None`` follows the CA that issues now."""
+    """What the new CA shall be; what is ``None`` follows the CA that issues now.
+
+    ``token``: where its key is, which is made there with ``generate``; ``None``: in a file.
+    """
 
     name: str | None
     key_type: KeyType | None
     validity_days: int
+    token: TokenUri | None = None
+    generate: bool = False
 
 
 def found_successor(
-    state: State, opened: Authority, request: NewCa, passphrase: Passphrase | None, now: datetime
+    state: State, opened: Authority, request: NewCa, secret: Passphrase | None, now: datetime
 ) -> SigningCa:
     """Make the new CA inside the caller's transaction: after the one that issues, unless the request says otherwise.
 
@@ -52,11 +58,14 @@ def found_successor(
     """
     rows, name = all_issuers(state.store), check_name(state, request)
     key_type = request.key_type or certificate_facts(rows[0].der).key_type
+    new_key = NewKey(key_type if request.token is None or request.generate else None, secret, request.token)
     key_file, subject = f"ca-{rows[0].id + 1}.key", renamed(opened.active.issuer.name, name)
     begin = state.config.backdated_to
     try:
-        ca = found_ca(state, key_file, subject, key_type, request.validity_days, passphrase, now, not_before=begin)
+        ca = found_ca(state, key_file, subject, new_key, request.validity_days, now, not_before=begin)
     except KeyUnavailableError as error:
+        if request.token is not None:
+            raise
         path = os.path.join(state.paths.certs, key_file)
         raise KeyUnavailableError(
             f"{path!r} is of an interrupted call and does not open: {error.message}",

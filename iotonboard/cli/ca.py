@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import functools
 import os
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from iotonboard.cli import ca_split, ca_trust, output
+from iotonboard.cli import ca_split, ca_token, ca_trust, output
 from iotonboard.cli.limits import tell_32_bits
+from iotonboard.cli.new_secrets import changed_passphrase
 from iotonboard.cli.options import ReloadOption, WeakOption, YesOption
 from iotonboard.cli.session import Session, clock, group, verb
-from iotonboard.errors import KeyUnavailableError, UsageError
+from iotonboard.errors import UsageError
 from iotonboard.model import KeyType, parse_moment, rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from iotonboard.ca.passphrase import Passphrase
     from iotonboard.ca.rollover_status import Standing
     from iotonboard.commands.ca_replace import Result as Replacement
     from iotonboard.commands.ca_rollover import Result
@@ -42,12 +41,12 @@ GenerateKeyOption = Annotated[
     typer.Option("--generate-key-file", metavar="FILE", help="Make a random passphrase file there and use it."),
 ]
 
-_NAME_NEW = "name its file with --new-passphrase-file, or let one be made with --generate-key-file"
 
 app = group("ca", "The certificate authority: where it stands, its successor, its passphrase, others beside it.",
             example="iotonboard ca status")  # fmt: skip
 app.add_typer(ca_trust.app, name="trust")
 ca_split.add_to(app)
+ca_token.add_to(app)
 
 
 @verb(app, "status", example="iotonboard ca status --json")
@@ -176,7 +175,7 @@ def replace_stolen(
             hint="add --compromised if it was; else type: iotonboard ca rollover begin",
         )
     is_new = bool(new_passphrase_file or generate_key_file)
-    new = _new_passphrase(session, new_passphrase_file, generate_key_file, weak=weak)
+    new = changed_passphrase(session, new_passphrase_file, generate_key_file, weak=weak)
     end = parse_moment(until) if until else None
     if end is not None and end <= clock():
         raise UsageError(f"--until {until} is over", hint="name a day on which the last device has its new certificate")
@@ -305,7 +304,7 @@ def passwd(
     from iotonboard.ca.passphrase import SHARES_MADE
     from iotonboard.commands.ca_passwd import change_passphrase
 
-    new = _new_passphrase(session, new_passphrase_file, generate_key_file, weak=weak)
+    new = changed_passphrase(session, new_passphrase_file, generate_key_file, weak=weak)
     with session.open_state() as state:
         had_shares = state.store.meta(SHARES_MADE) is not None
         paths = change_passphrase(state, session.ask_passphrase, new)
@@ -315,36 +314,3 @@ def passwd(
     if had_shares:
         session.message("the shares of the old passphrase open nothing now; next: iotonboard ca split")
     return None
-
-
-def _new_passphrase(
-    session: Session, new_passphrase_file: str | None, generate_key_file: str | None, *, weak: bool
-) -> Callable[[], Passphrase]:
-    """What gives the new passphrase once it is needed: from one of the options, or a terminal.
-
-    A file that is named is read at once, and a place for a new one looked at, before the old passphrase is asked for.
-    """
-    from iotonboard.ca.passphrase import check_key_file
-    from iotonboard.ca.passphrase import generate_key_file as make_key_file
-
-    if new_passphrase_file and generate_key_file:
-        raise UsageError("more than one way to the new passphrase", hint="choose one of them")
-    if new_passphrase_file == "-" and session.passphrase_file == "-":
-        raise UsageError("stdin cannot be both passphrases", hint="put one of them into a file")
-
-    @functools.cache
-    def new() -> Passphrase:
-        if generate_key_file is not None:
-            # A change that was interrupted left the file: the same command again finishes it.
-            return make_key_file(generate_key_file, os.urandom(32), is_resumed=os.path.exists(generate_key_file))
-        asked = replace(session, passphrase_file=new_passphrase_file, share_file=None, environment={})
-        try:
-            return asked.new_passphrase(weak=weak)
-        except KeyUnavailableError as error:
-            raise KeyUnavailableError(f"the new one: {error.message}", hint=_NAME_NEW) from None
-
-    if generate_key_file is not None:
-        check_key_file(generate_key_file)
-    elif new_passphrase_file not in (None, "-"):
-        new()
-    return new

@@ -8,8 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iotonboard.cli.limits import tell_32_bits
+from iotonboard.cli.new_secrets import FirstSecret
 from iotonboard.cli.options import WeakOption
 from iotonboard.cli.session import Session, clock, verb
+from iotonboard.cli.token_options import (
+    GenerateOption,
+    KeyOption,
+    PrintRecoveryOption,
+    RecoveryFileOption,
+    RecoveryKeyFileOption,
+    RecoveryWays,
+    parse_key,
+)
 from iotonboard.errors import UsageError
 from iotonboard.model import KeyType, parse_moment, rfc3339
 
@@ -34,6 +44,8 @@ def init_ca(
     key_type: Annotated[
         KeyType | None, typer.Option("--key-type", help="The CA's key type.", show_default=KeyType.EC_P256.value)
     ] = None,
+    key: KeyOption = None,
+    generate: GenerateOption = False,
     validity_days: Annotated[
         int | None,
         typer.Option(
@@ -48,6 +60,9 @@ def init_ca(
         bool,
         typer.Option("--no-passphrase", help="Leave the CA key unencrypted. Whoever copies it owns every device."),
     ] = False,
+    recovery_passphrase_file: RecoveryFileOption = None,
+    generate_recovery_file: RecoveryKeyFileOption = None,
+    print_recovery_passphrase: PrintRecoveryOption = False,
     weak: WeakOption = False,
     not_before: Annotated[
         str | None, typer.Option("--not-before", metavar="DAY", help="When the CA begins, such as 1970-01-01.")
@@ -76,21 +91,17 @@ def init_ca(
     if given:
         _refuse_made(session, import_passphrase_file, common_name, organization, key_type, validity_days, not_before)
     common_name = _NAME if common_name is None else common_name
-    if sum((no_passphrase, generate_key_file is not None, session.passphrase_file is not None)) > 1:
-        raise UsageError(
-            "more than one way to the passphrase",
-            hint="choose one of them; IOTONBOARD_PASSPHRASE_FILE counts too: 'unset IOTONBOARD_PASSPHRASE_FILE'",
-        )
+    token = parse_key(key, key_type, generate=generate)
+    if token is not None and given:
+        raise UsageError("a key of another program is not put into a token", hint="leave --key or --import-key out")
+    secret = FirstSecret(session, generate_key_file, no_passphrase, weak, token)
+    secret.check()
+    recovery = RecoveryWays(session, recovery_passphrase_file, generate_recovery_file, print_recovery_passphrase, weak)
+    recovery.check(is_wanted=token is not None)
 
     def passphrase(is_resumed: bool) -> Passphrase | None:
-        if no_passphrase:
-            return None
-        if generate_key_file is not None:
-            from iotonboard.ca.passphrase import generate_key_file as make_key_file
-
-            return make_key_file(generate_key_file, os.urandom(32), is_resumed=is_resumed)
         whose = "the CA that is taken over" if given else repr(common_name)
-        return session.new_passphrase(weak=weak, whose=f" for {whose} in {os.path.abspath(session.root)!r}")
+        return secret.find(f" for {whose} in {os.path.abspath(session.root)!r}", is_resumed=is_resumed)
 
     def import_passphrase(path: str) -> Passphrase:
         from iotonboard.cli.passphrases import find_passphrase_of
@@ -98,12 +109,13 @@ def init_ca(
         return find_passphrase_of(path, import_passphrase_file, tell_if_open=session.tell_if_open)
 
     begin = parse_moment(not_before) if not_before is not None else None
-    made = common_name, organization, key_type or KeyType.EC_P256, validity_days or _VALIDITY_DAYS, begin
+    made_type = (key_type or KeyType.EC_P256) if token is None or generate else None
+    made = common_name, organization, made_type, validity_days or _VALIDITY_DAYS, begin
     files = command.Files(*given, import_passphrase) if given else None
-    request = command.Request(*made, passphrase, files)
+    request = command.Request(*made, passphrase, files, token, recovery.ask() if token else None)
     session.work_as_owner()
     result = command.init_ca(session.root, session.environment, session.caller, clock, request)
-    _tell(session, result, is_taken_over=bool(given))
+    _tell(session, result, recovery, is_taken_over=bool(given))
     if no_passphrase:
         session.message("warning: the CA key is not encrypted; 'iotonboard ca passwd' gives it a passphrase")
     if not_before is not None:
@@ -112,6 +124,8 @@ def init_ca(
         )
     session.message(f"{'took over' if given else 'made'} the CA {result.name!r} in {result.state!r}")
     session.tell_key_file(generate_key_file)
+    if token is not None:
+        recovery.tell()
     _tell_next(session, is_taken_over=bool(given))
     return None
 
@@ -145,18 +159,18 @@ def _refuse_made(session: Session, passphrase_file: str | None, *made: object) -
         raise UsageError("two passphrases cannot both come from stdin", hint="put one of them into a file")
 
 
-def _tell(session: Session, result: Result, *, is_taken_over: bool) -> None:
+def _tell(session: Session, result: Result, recovery: RecoveryWays, *, is_taken_over: bool) -> None:
     values = {
         "state": result.state,
         "ca_fingerprint": result.ca_fingerprint,
         "not_after": rfc3339(result.not_after),
         "crl_number": result.crl_number,
+        **recovery.values(),
     }
     findings = [{"rule": one.rule, "what": one.what, "meaning": one.meaning} for one in result.findings]
-    session.result(
-        {**values, "findings": findings} if is_taken_over else values,
-        f"{result.state}\tCA {result.ca_fingerprint}\tvalid until {rfc3339(result.not_after)}",
-    )
+    line = f"{result.state}\tCA {result.ca_fingerprint}\tvalid until {rfc3339(result.not_after)}"
+    text = "\t".join((line, *(f"recovery passphrase {one}" for one in recovery.made)))
+    session.result({**values, "findings": findings} if is_taken_over else values, text)
     tell_32_bits(session, "the CA", result.not_after)
     for finding in result.findings:
         session.message(f"warning: {finding}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from iotonboard.cli.person import ask_secret
@@ -15,9 +16,51 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from iotonboard.ca.passphrase import Passphrase
+    from iotonboard.cli.session import Session
+    from iotonboard.state.state import State
 
 _MAX_FILE = 1 << 16
 _HINT = "name its file with --passphrase-file or IOTONBOARD_PASSPHRASE_FILE"
+
+
+def passphrase_of(session: Session, state: State) -> Passphrase | None:
+    """Find what opens a state's CA key, as ``Session.passphrase_of`` says."""
+    from iotonboard.ca.passphrase import is_in_token, key_is_encrypted
+
+    if is_in_token(state):
+        from iotonboard.ca.secrets_asked import asked_secrets
+
+        return find_pins(session, [one.prompt for one in asked_secrets(state)])
+    if key_is_encrypted(state):
+        return session.ask_passphrase()
+    if session.passphrase_file is not None or "IOTONBOARD_PASSPHRASE" in session.environment:
+        session.message(
+            f"warning: a passphrase is named, and the CA key in {session.root!r} has none: is this the state that you"
+            " mean? compare 'iotonboard ca status' with what was written down; 'iotonboard ca passwd' encrypts it"
+        )
+    return None
+
+
+def find_pins(session: Session, prompts: Sequence[str]) -> Passphrase:
+    """Find the PIN of a token, and what else opens the state, in the order of ``prompts``: in a file, or typed.
+
+    Raises:
+        KeyUnavailableError: none was given and nobody is there to ask, or it stands in the environment.
+    """
+    from iotonboard.ca.passphrase import parse_passphrase
+
+    if session.passphrase_file is not None or session.share_file:
+        return session.ask_passphrase()
+    if "IOTONBOARD_PASSPHRASE" in session.environment:
+        raise KeyUnavailableError(
+            "the PIN of a token is not taken from IOTONBOARD_PASSPHRASE; nothing was tried",
+            hint="put it on the first line of a file that only you can read, and name that with --passphrase-file",
+        )
+    keep_secrets()
+    if not sys.stdin.isatty():
+        raise KeyUnavailableError(f"the {prompts[0]} is needed and nobody is there to type it", hint=_HINT)
+    first, *others = (parse_passphrase(ask_secret(prompt, repeat=False).encode("utf-8")) for prompt in prompts)
+    return replace(first, further=tuple(others))
 
 
 def find_passphrase(

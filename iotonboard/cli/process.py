@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 # an export or a CRL needs. Who imports one of these names the module, and not what is in it.
 SELDOM = (
     "bz2", "iotonboard.ca.absorption", "iotonboard.ca.credentials", "iotonboard.ca.crl", "iotonboard.ca.recorded",
-    "iotonboard.pki.crl", "iotonboard.pki.csr", "iotonboard.pki.hostnames", "iotonboard.pki.lint.crl_rules",
-    "iotonboard.state.foreign_lists", "iotonboard.state.outbox", "iotonboard.state.replaced_files",
-    "iotonboard.state.trust", "iotonboard.store.damage", "iotonboard.store.failures", "iotonboard.store.keys",
-    "iotonboard.store.leftovers", "iotonboard.store.schema.version_1", "iotonboard.store.schema.version_2",
-    "iotonboard.store.schema.version_3", "locale", "lzma", "ntpath", "shellingham", "socket", "tempfile", "textwrap",
-    "tomllib",
+    "iotonboard.ca.recovery", "iotonboard.ca.secrets_asked", "iotonboard.ca.tokens",
+    "iotonboard.health.checks.token_check", "iotonboard.pki.crl", "iotonboard.pki.csr", "iotonboard.pki.hostnames",
+    "iotonboard.pki.lint.crl_rules", "iotonboard.state.foreign_lists", "iotonboard.state.outbox",
+    "iotonboard.state.replaced_files", "iotonboard.state.trust", "iotonboard.store.damage",
+    "iotonboard.store.failures", "iotonboard.store.keys", "iotonboard.store.leftovers",
+    "iotonboard.store.schema.version_1", "iotonboard.store.schema.version_2", "iotonboard.store.schema.version_3",
+    "locale", "lzma", "ntpath", "pkcs11.util.dh", "pkcs11.util.dsa", "pkcs11.util.ec", "pkcs11.util.rsa",
+    "pkcs11.util.x509", "shellingham", "socket", "tempfile", "textwrap", "tomllib",
 )  # fmt: skip
 _SECRET_VARIABLES = frozenset(
     {"IOTONBOARD_PASSPHRASE", "IOTONBOARD_BUNDLE_PASSWORD", "DATABASE_URL", "IOTONBOARD_DATABASE_URL"}

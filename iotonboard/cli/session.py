@@ -168,16 +168,9 @@ class Session:
         Raises:
             KeyUnavailableError: none was given and nobody is there to ask, or it is not usable.
         """
-        from iotonboard.ca.passphrase import key_is_encrypted
+        from iotonboard.cli.passphrases import passphrase_of
 
-        if key_is_encrypted(state):
-            return self.ask_passphrase()
-        if self.passphrase_file is not None or "IOTONBOARD_PASSPHRASE" in self.environment:
-            self.message(
-                f"warning: a passphrase is named, and the CA key in {self.root!r} has none: is this the state that you"
-                " mean? compare 'iotonboard ca status' with what was written down; 'iotonboard ca passwd' encrypts it"
-            )
-        return None
+        return passphrase_of(self, state)
 
     def unlocker(self, state: State) -> Unlock:
         """What a command opens the CA key with, once its input was checked; who is asked is asked once."""

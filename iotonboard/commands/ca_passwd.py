@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import refuse_changed, seal_audit, unlock
-from iotonboard.ca.passphrase import SHARES_MADE, key_is_encrypted
+from iotonboard.ca.passphrase import SHARES_MADE, is_in_token, key_is_encrypted
 from iotonboard.disk.files import PRIVATE, write_atomic
 from iotonboard.disk.permissions import Placement, placement_like
 from iotonboard.errors import ConflictError, KeyUnavailableError
@@ -27,10 +27,16 @@ def change_passphrase(state: State, ask_old: Callable[[], Passphrase], ask_new: 
     passphrase; the same call again finishes it, because either is accepted. Shares of the old one open nothing then.
 
     Raises:
-        ConflictError: the new passphrase is the old one.
+        ConflictError: the new passphrase is the old one, or a key lies in a token.
         KeyUnavailableError: a key is missing, does not match its certificate, or opens with neither passphrase.
         BusyError: the state is locked, a CA was added or retired meanwhile, or the disk refuses.
     """
+    if is_in_token(state):
+        raise ConflictError(
+            "the CA key lies in a token, whose PIN this program does not change",
+            hint="use the token's own tool, such as 'pkcs11-tool --login --change-pin'; 'iotonboard ca recovery' sets"
+            " the recovery passphrase",
+        )
     paths = [os.path.join(state.paths.certs, row.key_file) for row in current_issuers(state.store)]
     old = ask_old() if key_is_encrypted(state) else None
     try:

@@ -11,14 +11,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from iotonboard.ca import recovery
 from iotonboard.ca.authority import Authority, seal_audit
 from iotonboard.ca.ca_key import CA_KEY_FILE
 from iotonboard.ca.crl import sign_crls
-from iotonboard.ca.founding import check_begin, check_life, found_ca
+from iotonboard.ca.founding import NewKey, check_begin, check_life, found_ca
 from iotonboard.ca.importing import Source, import_ca, open_source, read_source
 from iotonboard.ca.vault import VAULT_KEY_OCTETS, Vault
 from iotonboard.disk.files import make_private_dir, remove_empty_dir, remove_file
-from iotonboard.errors import ConflictError, StateError
+from iotonboard.errors import ConflictError, KeyUnavailableError, StateError
 from iotonboard.pki.foreign_ca import read_foreign_ca
 from iotonboard.pki.profiles import Subject
 from iotonboard.state.acl_file import mark_acl
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from iotonboard.ca.importing import Given, ImportedCa
     from iotonboard.ca.passphrase import Passphrase
+    from iotonboard.ca.token_uri import TokenUri
     from iotonboard.model import Caller, KeyType
     from iotonboard.pki.imported_ca import Finding
     from iotonboard.state.config import Config
@@ -50,16 +52,20 @@ class Request:
 
     ``not_before``: when it begins, where that is not now. ``passphrase`` is asked once nothing stands in the way; it is
     told whether an interrupted call is being finished. Its answer ``None`` leaves the key in the clear, which must be
-    asked for by name. ``source``: a CA that another program made is taken over, and is as it is.
+    asked for by name. ``source``: a CA that another program made is taken over, and is as it is. ``token``: where the
+    key is instead of a file, whose PIN is asked for; without a ``key_type`` it is there already. ``recovery`` gives
+    what opens the bundles should it be lost.
     """
 
     common_name: str
     organization: str | None
-    key_type: KeyType
+    key_type: KeyType | None
     validity_days: int
     not_before: datetime | None
     passphrase: Callable[[bool], Passphrase | None] = field(repr=False)
     source: Source | None = None
+    token: TokenUri | None = None
+    recovery: Callable[[], Passphrase] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +107,7 @@ def init_ca(
         state = State(paths, settings, store, caller, clock)
         with state.transaction():
             refuse_without_locks(store)
-            if store.meta("initialised") is not None:
-                raise ConflictError(
-                    f"there is a state in {paths.root!r} already",
-                    hint="use it, or choose another folder with --state",
-                )
+            _refuse_second(store, paths)
             is_given_up = not is_resumed  # until the passphrase is there, nothing was made
             imported = open_source(given, clock(), settings["cert_validity_days"]) if given else None
             passphrase = request.passphrase(is_resumed)
@@ -115,11 +117,21 @@ def init_ca(
     except StateError:
         is_given_up = not is_resumed
         raise
+    except (ConflictError, KeyUnavailableError):  # a token that did not open left nothing, and a key file something
+        is_given_up = not is_resumed and not os.path.lexists(os.path.join(paths.certs, CA_KEY_FILE))
+        raise
     finally:
         store.close()
         if is_given_up:
             _leave_nothing(paths, above)
     return result
+
+
+def _refuse_second(store: Store, paths: Paths) -> None:
+    if store.meta("initialised") is not None:
+        raise ConflictError(
+            f"there is a state in {paths.root!r} already", hint="use it, or choose another folder with --state"
+        )
 
 
 def _missing_above(root: str) -> list[str]:
@@ -175,15 +187,19 @@ def _check(request: Request, settings: Config, now: datetime) -> Given | None:
 def _fill(state: State, request: Request, imported: ImportedCa | None, passphrase: Passphrase | None) -> Result:
     """Inside one transaction: key file, CA certificate, vault, first CRL."""
     now = state.clock()
+    recovery_passphrase = request.recovery() if request.recovery else None
     if imported is not None:
         ca = import_ca(state, CA_KEY_FILE, imported, passphrase, now)
     else:
         subject = Subject(request.common_name, request.organization)
+        key = NewKey(request.key_type, passphrase, request.token)
         days, begin = request.validity_days, request.not_before or state.config.backdated_to
-        ca = found_ca(state, CA_KEY_FILE, subject, request.key_type, days, passphrase, now, not_before=begin)
+        ca = found_ca(state, CA_KEY_FILE, subject, key, days, now, not_before=begin)
     vault = Vault(os.urandom(VAULT_KEY_OCTETS))
     state.store.set_meta("vault", ca.key.wrap(vault.key))
     opened = Authority((ca,), vault)
+    if recovery_passphrase is not None:
+        recovery.set_recovery(state, opened, recovery_passphrase, now)
     crl = sign_crls(state, opened, now)[0]
     mark_acl(state)
     state.store.set_meta("initialised", 1)

@@ -33,6 +33,11 @@ def succession_statement(fingerprint: str) -> bytes:
     return b"iotonboard successor v1\n%s\n" % fingerprint.encode("ascii")
 
 
+def recovery_statement(spki: str) -> bytes:
+    """The octets that a CA signs for the key that names the one after it, should its own be lost (public, in hex)."""
+    return b"iotonboard recovery v1\n%s\n" % spki.encode("ascii")
+
+
 def cas_in_force(store: Store, ders: Iterable[bytes]) -> tuple[frozenset[str], frozenset[str]]:
     """Fingerprints of the CAs that the trail tells are in force, and of those that it tells ended.
 

@@ -25,6 +25,7 @@ _TOOLS = {
     "mosquitto_pub": ((), "mosquitto-clients"),
     "mosquitto_sub": ((), "mosquitto-clients"),
     "openssl": ((), "openssl"),
+    "softhsm2-util": ((), "softhsm2"),
     "ssh-keygen": ((), "openssh-client"),
     "strace": ((), "strace"),
     "bash": ((), "bash"),

@@ -6,8 +6,10 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from iotonboard.ca.passphrase import TOKEN_SCHEME
 from iotonboard.disk.permissions import keeps_modes
 from iotonboard.disk.reading import read_file
+from iotonboard.health.checks import token_check
 from iotonboard.health.checks.publications import published_blocks
 from iotonboard.health.finding import Outcome, Status, failed, ok, warning
 from iotonboard.model import rfc3339
@@ -29,11 +31,18 @@ _KEY_IS_MISSING = "bring back the disk that holds it, or type: iotonboard restor
 
 def ca_key(state: State) -> Outcome:
     """The key of each CA is there, encrypted, and readable by its owner only."""
-    for issuer in current_issuers(state.store):
+    issuers = current_issuers(state.store)
+    for issuer in issuers:
         path = os.path.join(state.paths.certs, issuer.key_file)
         if not os.path.exists(path):
             return failed(f"the CA key {path!r} is missing", _KEY_IS_MISSING)
-        if b"ENCRYPTED" not in read_file(path, limit=1 << 16):
+        content = read_file(path, limit=1 << 16)
+        if content.startswith(TOKEN_SCHEME):
+            outcome = token_check.token(state, issuer.key_file, content)
+            if outcome.status is not Status.OK or issuer == issuers[-1]:
+                return outcome
+            continue
+        if b"ENCRYPTED" not in content:
             return warning("the CA key is not encrypted", "type: iotonboard ca passwd")
         if os.name == "posix" and stat.S_IMODE(os.stat(path).st_mode) & 0o077:
             if not keeps_modes(os.path.dirname(path)):
@@ -129,6 +138,8 @@ def _passphrase_of(path: str) -> Outcome:
     if not os.path.exists(path):
         return failed(f"the CA key {path!r} is missing", _KEY_IS_MISSING)
     content = read_file(path, limit=1 << 16)
+    if content.startswith(TOKEN_SCHEME):
+        return ok("the token counts wrong PINs")
     if b"ENCRYPTED" not in content:
         return warning("the CA key has no passphrase", "type: iotonboard ca passwd")
     rounds = kdf_iterations(pem_decode_all("ENCRYPTED PRIVATE KEY", content)[0])

@@ -1,0 +1,221 @@
+"""A CA whose key lies in a token: what works as with a file, and what a PIN, a module and a token can do wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from support.program import PROJECT
+from support.tokens import TokenState, blank, found
+
+COUNT_LOW, FINAL_TRY, LOCKED = 0x10000, 0x20000, 0x40000
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> TokenState:
+    """Read only: copy it, or use ``state``."""
+    state = blank(tmp_path_factory.mktemp("token"))
+    found(state)
+    state.register("d-1")
+    return state
+
+
+@pytest.fixture
+def state(made: TokenState, tmp_path: Path) -> TokenState:
+    return made.copy_to(tmp_path)
+
+
+def test_the_file_of_the_key_names_it_and_holds_nothing_secret(made: TokenState) -> None:
+    assert (made.certs / "ca.key").read_text() == f"{made.uri()}\n"
+    assert not any(b"PRIVATE" in path.read_bytes() for path in made.certs.glob("*.key"))
+
+
+def test_a_life_with_a_token(state: TokenState) -> None:
+    state.register("d-2", "d-3")
+    state.run("revoke", "d-1")
+    state.run("broker", "issue", "broker.example")
+    state.run("renew", "d-2")
+    assert state.json("bundle", "password", "d-3")["bundle_password"]
+    assert state.run("health", "--deep").stdout.startswith("everything is as it was recorded")
+    state.run("audit", "verify")
+
+
+def test_a_batch_on_all_cores(state: TokenState) -> None:
+    lines = state.run("register", "--count", "40", "--jobs", "2", "--json").json_lines
+    assert len({line["serial"] for line in lines if "serial" in line}) == 40
+    state.run("health", "--deep")
+
+
+@pytest.mark.parametrize("key_type", ["ec-p384", "rsa-2048"])
+def test_other_types_of_keys(tmp_path: Path, key_type: str) -> None:
+    state = blank(tmp_path)
+    found(state, "--key-type", key_type)
+    state.register("d-1")
+    assert state.json("bundle", "password", "d-1")["bundle_password"]
+    state.run("health", "--deep")
+
+
+def test_keys_that_are_there_already(state: TokenState, tmp_path: Path) -> None:
+    other = TokenState(tmp_path / "other", state.passphrase_file, state.softhsm, state.module)
+    refused = found(other, expect=4)
+    assert "there is a key 'ca' in the token 'station7' already" in refused.stderr
+    assert not other.path.exists()
+    words = ("init-ca", "--key", state.uri(), "--recovery-passphrase-file", state.recovery)
+    other.run(*words)
+    other.register("d-1")
+    missing = other.run("init-ca", "--state", tmp_path / "third", "--key", state.uri("none"), *words[3:], expect=7)
+    assert "has no private key 'none'" in missing.stderr
+
+
+# -- the PIN -------------------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_pin_is_tried_once(state: TokenState) -> None:
+    wrong = state.write("wrong", "999999")
+    refused = state.run("register", "d-2", "--passphrase-file", wrong, expect=7)
+    assert "the PIN of the token 'station7' is wrong" in refused.stderr
+    assert "attempts are left" in refused.stderr
+    assert "warning\tin the token 'station7'" in state.run("health", "--check", "ca-key").stdout
+    assert "a wrong PIN was given since the last right one" in state.run("register", "d-2").stderr
+    state.run("health", "--check", "ca-key")
+
+
+def test_the_last_attempt_is_taken_when_it_is_asked_for_by_name(state: TokenState) -> None:
+    state.set_flags(COUNT_LOW | FINAL_TRY)
+    refused = state.run("register", "d-2", expect=7)
+    assert "one attempt left" in refused.stderr
+    assert "nothing was tried" in refused.stderr
+    assert "iotonboard ca token --last-try" in refused.stderr
+    assert "one attempt is left" in state.run("health", "--check", "ca-key").stdout
+    state.run("ca", "token", "--last-try")
+
+
+def test_a_blocked_pin(state: TokenState) -> None:
+    state.set_flags(LOCKED)
+    for words in (("register", "d-2"), ("ca", "token", "--last-try")):
+        refused = state.run(*words, expect=7)
+        assert "the PIN of the token 'station7' is blocked; nothing was tried" in refused.stderr
+        assert "SO PIN" in refused.stderr
+    assert "its PIN is blocked" in state.run("health", "--check", "ca-key", expect=9).stdout
+
+
+def test_a_revocation_is_recorded_whatever_the_token_says(state: TokenState) -> None:
+    state.set_flags(LOCKED)
+    state.run("revoke", "d-1", expect=8)
+    assert state.json("show", "d-1")["status"] == "revoked"
+    assert "d-1" not in state.acl.read_text()
+
+
+def test_what_cannot_be_the_pin_is_not_tried(state: TokenState) -> None:
+    refused = state.run("register", "d-2", "--passphrase-file", state.recovery, expect=7)
+    assert "a passphrase and not the PIN" in refused.stderr
+    none = {"IOTONBOARD_PASSPHRASE_FILE": None}
+    refused = state.run("register", "d-2", env={**none, "IOTONBOARD_PASSPHRASE": "482915"}, expect=7)
+    assert "not taken from IOTONBOARD_PASSPHRASE" in refused.stderr
+    assert "PIN of the token 'station7'" in state.run("register", "d-2", env=none, expect=7).stderr
+    state.run("health", "--check", "ca-key")
+
+
+def test_the_pin_is_changed_with_the_tools_of_the_token(state: TokenState) -> None:
+    refused = state.run("ca", "passwd", "--generate-key-file", state.path.parent / "new", expect=4)
+    assert "lies in a token" in refused.stderr
+    assert not (state.path.parent / "new").exists()
+
+
+# -- the token and its module --------------------------------------------------------------------------------------
+
+
+def test_a_token_that_is_not_there(state: TokenState) -> None:
+    state.unplug()
+    assert "the token 'station7' is not there" in state.run("register", "d-2", expect=7).stderr
+    assert "is not there" in state.run("health", "--check", "ca-key").stdout
+    assert "is not there" in state.run("ca", "token").stdout
+    state.plug_in()
+    state.register("d-2")
+
+
+def test_without_the_extra(state: TokenState, tmp_path: Path) -> None:
+    (tmp_path / "lacks").mkdir()
+    (tmp_path / "lacks" / "pkcs11.py").write_text("raise ImportError(name='pkcs11')\n")
+    path = {"PYTHONPATH": f"{tmp_path / 'lacks'}:{PROJECT}"}
+    assert "pip install 'iotonboard[pkcs11]'" in state.run("register", "d-2", env=path, expect=7).stderr
+    state.run("show", "d-1", env=path)
+    assert "pip install" in state.run("health", "--check", "ca-key", env=path).stdout
+
+
+def test_another_module_than_the_sealed_one_is_not_loaded(state: TokenState, tmp_path: Path) -> None:
+    key = state.certs / "ca.key"
+    planted = tmp_path / "planted.so"
+    planted.write_bytes(b"no library at all")
+    key.write_text(state.uri().replace(state.module, str(planted)) + "\n")
+    refused = state.run("register", "d-2", expect=7)
+    assert "names another token or module than the one that the CA sealed; nothing was loaded" in refused.stderr
+    assert "names another token or module" in state.run("health", "--check", "ca-key", expect=9).stdout
+    state.run("ca", "token", state.uri())
+    state.register("d-2")
+
+
+def test_a_module_that_others_may_write(tmp_path: Path) -> None:
+    state = blank(tmp_path)
+    open_folder = tmp_path / "lib"
+    open_folder.mkdir()
+    module = open_folder / "softhsm.so"
+    module.write_bytes(Path(state.module).read_bytes())
+    module.chmod(0o755)
+    own = TokenState(state.path, state.passphrase_file, state.softhsm, str(module))
+    found(own)
+    for place, mode in ((module, 0o777), (open_folder, 0o777)):
+        place.chmod(mode)
+        refused = own.run("register", "d-1", expect=7)
+        assert "others may put something else in the place of the module" in refused.stderr
+        assert "others may put something else" in own.run("health", "--check", "ca-key", expect=9).stdout
+        place.chmod(0o755)
+    own.register("d-1")
+
+
+def test_health_names_the_token(state: TokenState) -> None:
+    (one,) = state.json("ca", "token")["tokens"]
+    (check,) = state.json("health", "--check", "ca-key")["checks"]
+    assert f"in the token 'station7', serial {one['token_serial']}" in check["message"]
+    assert "cannot be copied out, and never could" in check["message"]
+    assert (one["extractable"], one["was_extractable"]) == (False, False)
+    told = json.loads(state.run("audit", "show", "--all", "--json").stdout.splitlines()[0])
+    assert told["detail"]["token"]["uri"] == state.uri()
+
+
+def test_another_key_of_the_token_is_none_of_this_ca(state: TokenState) -> None:
+    refused = state.run("ca", "token", state.uri("ca-vault"), expect=7)
+    assert "has no" in refused.stderr or "does not belong to the CA" in refused.stderr
+    state.register("d-2")
+
+
+# -- making one ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--no-passphrase",), "has a PIN, and no passphrase"),
+        (("--key-type", "ec-p384"), "--key-type is for a key that is made"),
+        (("--print-recovery-passphrase", "--generate-recovery-file", "x"), "more than one way to the recovery"),
+    ],
+)
+def test_options_that_do_not_go_together(made: TokenState, tmp_path: Path, options: tuple[str, ...], said: str) -> None:
+    words = ("init-ca", "--state", tmp_path / "s", "--key", made.uri(), *options)
+    assert said in made.run(*words, env={"IOTONBOARD_PASSPHRASE_FILE": None}, expect=2).stderr
+
+
+def test_the_recovery_passphrase_is_shown_once(tmp_path: Path) -> None:
+    state = blank(tmp_path)
+    words = ("init-ca", "--key", state.uri(), "--generate")
+    state.write("weak", "password1234")
+    state.run(*words, "--recovery-passphrase-file", tmp_path / "weak", expect=6)
+    shown = state.json(*words, "--print-recovery-passphrase")["recovery_passphrase"]
+    assert len(shown) == 30
+    assert shown not in state.run("audit", "show", "--all").stdout
+    state.write("words", "correct horse battery staple")
+    assert state.json("ca", "recovery", "--recovery-passphrase-file", tmp_path / "words")["status"] == "replaced"
+    assert "horse" not in state.run("audit", "show", "--all").stdout
+    state.run("health", "--deep")
