@@ -17,7 +17,6 @@ from iotonboard.disk.reading import holds, read_file, read_pieces
 from iotonboard.errors import PolicyError, Unpublished
 from iotonboard.state.region_change import last_change, meet_region, other_copy, settle_change
 from iotonboard.store.acl_members import permitted_ids
-from iotonboard.store.recalled import recalled_topics
 from iotonboard.store.topics import extra_topics
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ def _render(
         with contextlib.suppress(PolicyError):  # a region that the broker cannot read is not worth keeping
             whole = read_file(path, limit=_LARGEST)
             return keep_region(whole, operator, denied.names, templates, deny_roots=roots, change=change)
-    recorded = recalled_topics(state.store) if denied.topics else extra_topics(state.store)
+    recorded = extra_topics(state.store) if denied.rules is None else denied.rules
     extra = {name: rules for name, rules in recorded.items() if name not in denied.not_theirs}
     if (style or state.config["acl.style"]) == "pattern":
         region = render_region_pattern(templates, denied.names, extra, deny_roots=roots)

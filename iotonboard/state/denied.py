@@ -18,22 +18,24 @@ from iotonboard.store.acl_members import denied_ids
 from iotonboard.store.crls import newest_update
 from iotonboard.store.issuers import all_issuers
 from iotonboard.store.misnamed import (
+    certificate_suspects,
     issued_as,
-    revoked_suspects,
     topic_suspects,
     valid_of_device,
-    valid_suspects,
 )
-from iotonboard.store.recalled import unlike_trail
+from iotonboard.store.recalled import recorded_topics
 from iotonboard.store.row_subjects import subject_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from iotonboard.model import SerialNumber
+    from iotonboard.model import SerialNumber, TopicRule
     from iotonboard.state.state import State
     from iotonboard.store.misnamed import Suspect
+
+    # Topic rules of devices, and what to tell of those that were changed.
+    _Rules = tuple[Mapping[str, Sequence[TopicRule]] | None, ConflictError | None]
 
 AnswerT = TypeVar("AnswerT")
 
@@ -44,8 +46,8 @@ class Denied:
 
     ``others``: rows of valid certificates that are not those of the devices that they lead to. ``not_theirs``: devices
     whose topic rules nobody gets. ``edits``: of whom this tells that rows were changed; ``is_misled``: by these alone
-    somebody would get something. ``topics``: what to tell where topic rules of devices are not as the trail says; the
-    ACL then has what that says.
+    somebody would get something. ``rules``: topic rules of devices, as they were recorded; ``None`` where nobody can
+    read them. ``topics``: what to tell where those of the database are not as the trail says.
     """
 
     names: tuple[str, ...]
@@ -54,6 +56,7 @@ class Denied:
     not_theirs: frozenset[str] = frozenset()
     edits: tuple[str, ...] = ()
     is_misled: bool = False
+    rules: Mapping[str, Sequence[TopicRule]] | None = None
     topics: ConflictError | None = None
 
     @property
@@ -96,15 +99,16 @@ def read_denied(state: State, now: datetime) -> Denied:
     Where the trail cannot be asked, the rules are those of the database.
     """
     store, since = state.store, listed_since(state, now)
-    edited = _unless_gone(None, partial(_edited_topics, state))
+    unread: _Rules = None, None
+    rules, edited = _unless_gone(unread, partial(_recorded_topics, state))
     by_rows = denied_ids(store, now, since)
     cas = [name for issuer in all_issuers(store) if (name := _named(issuer.der)[1])]
-    revoked = [one for one in revoked_suspects(store, cas, since) if not _is_right(one)]
-    valid = [one for one in valid_suspects(store, cas, now, since) if not _is_right(one)]
-    with_topics: list[Suspect] = _unless_gone([], partial(topic_suspects, store, cas))
+    suspects = certificate_suspects(store, cas, now, since)
+    revoked, valid = ([one for one in kind if not _is_right(one)] for kind in suspects)
+    with_topics: list[Suspect] = [] if rules == {} else _unless_gone([], partial(topic_suspects, store, cas))
     topics = {one.holder for one in with_topics if _named(one.der)[1] != one.holder}
     if not (revoked or valid or topics):
-        return Denied(tuple(by_rows), topics=edited)
+        return Denied(tuple(by_rows), rules=rules, topics=edited)
     others = frozenset(one.certificate for one in valid)
     certified = _certified(state, revoked)
     beside = frozenset(name for name in certified if not _has_valid(state, name, now))
@@ -112,7 +116,7 @@ def read_denied(state: State, now: datetime) -> Denied:
     edits = {*certified, *topics, *(one.holder for one in (*revoked, *valid)), *(_named(one.der)[1] for one in valid)}
     told = tuple(sorted(edits - {""}))
     is_misled = bool(topics - names) or not names <= set(by_rows)
-    return Denied(tuple(sorted(names)), beside, others, frozenset(topics), told, is_misled, edited)
+    return Denied(tuple(sorted(names)), beside, others, frozenset(topics), told, is_misled, rules, edited)
 
 
 def _unless_gone(otherwise: AnswerT, ask: Callable[[], AnswerT]) -> AnswerT:
@@ -125,12 +129,12 @@ def _unless_gone(otherwise: AnswerT, ask: Callable[[], AnswerT]) -> AnswerT:
         return otherwise
 
 
-def _edited_topics(state: State) -> ConflictError | None:
-    keys = unlike_trail(state.store, "topic")
+def _recorded_topics(state: State) -> _Rules:
+    rules, keys = recorded_topics(state.store)
     if not keys:
-        return None
+        return rules, None
     names = dict.fromkeys(filter(None, (subject_of(state.store, "topic", key, None) for key in keys)))
-    return ConflictError(
+    return rules, ConflictError(
         f"somebody changed the topic rules of {', '.join(map(repr, names)) or 'devices'} in the database",
         hint="the ACL has what was recorded; 'iotonboard health --repair' puts the database right",
     )

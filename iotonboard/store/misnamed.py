@@ -66,32 +66,30 @@ _OF_DEVICE = f"""SELECT {_COLUMNS}, x'' FROM unrevoked_certificate c JOIN device
     WHERE d.device_id = :name AND c.not_after >= :now"""
 
 
-def revoked_suspects(store: Store, ca_names: Collection[str], listed_since: datetime) -> list[Suspect]:
-    """Revoked certificates whose row may lead to somebody else, or that have no row any more.
+def certificate_suspects(
+    store: Store, ca_names: Collection[str], now: datetime, listed_since: datetime
+) -> tuple[list[Suspect], list[Suspect]]:
+    """Revoked certificates whose row may lead to somebody else, or that have no row any more; and valid ones.
 
-    ``ca_names``: commonNames of CAs, which stand in each certificate.
+    The valid ones are of devices of which another one was revoked, and may be somebody else's. ``ca_names``:
+    commonNames of CAs, which stand in each certificate.
     """
-    return _suspects(store, _REVOKED, ca_names, since=to_epoch(listed_since))
-
-
-def valid_suspects(store: Store, ca_names: Collection[str], now: datetime, listed_since: datetime) -> list[Suspect]:
-    """Valid certificates of devices of which one was revoked, that may be somebody else's."""
-    return _suspects(store, _VALID, ca_names, since=to_epoch(listed_since), now=to_epoch(now))
+    query = f"SELECT 1, * FROM ({_REVOKED} LIMIT {_MOST}) UNION ALL SELECT 0, * FROM ({_VALID} LIMIT {_MOST})"
+    times = {"since": to_epoch(listed_since), "now": to_epoch(now)}
+    kinds: tuple[list[Suspect], list[Suspect]] = [], []
+    for is_revoked, *row in store.each_row(query, {"ca_names": json.dumps(list(ca_names)), **times}):
+        kinds[0 if is_revoked else 1].append(store.make_record(_suspect, row))
+    return kinds
 
 
 def topic_suspects(store: Store, ca_names: Collection[str]) -> list[Suspect]:
     """Certificates of devices with topic rules of their own that may be somebody else's."""
-    return _suspects(store, _WITH_TOPICS, ca_names)
+    return store.records(_suspect, f"{_WITH_TOPICS} LIMIT {_MOST}", {"ca_names": json.dumps(list(ca_names))})
 
 
 def valid_of_device(store: Store, device_id: str, now: datetime) -> list[Suspect]:
     """All valid certificates whose rows lead to a device."""
     return store.records(_suspect, _OF_DEVICE, {"name": device_id, "now": to_epoch(now)})
-
-
-def _suspects(store: Store, query: str, ca_names: Collection[str], **values: object) -> list[Suspect]:
-    parameters = {"ca_names": json.dumps(list(ca_names)), **values}
-    return store.records(_suspect, f"{query} LIMIT {_MOST}", parameters)
 
 
 def _suspect(certificate: int, holder: str, is_device: int, *values: object) -> Suspect:

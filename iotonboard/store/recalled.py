@@ -64,8 +64,24 @@ def find_or_recall(store: Store, device_id: str) -> tuple[DeviceRow | None, bool
     return None if row[0] is None else store.make_record(device_row, row), bool(is_recalled)
 
 
-def recalled_topics(store: Store) -> dict[str, list[TopicRule]]:
-    """As ``topics.extra_topics``, as the trail has them: a rule is the key of its row."""
+def recorded_topics(store: Store) -> tuple[dict[str, list[TopicRule]], list[str]]:
+    """As ``topics.extra_topics``, but as they were recorded; and the keys of rows that are not as the trail says."""
+    sealed = _BY_NAME["topic"]
+    # Sorted by an expression: the topics are walked and not the index of all devices.
+    query = f"""SELECT d.device_id || '', {sealed.key_text("t")}, {", ".join(f"t.{each}" for each in sealed.columns)}
+        FROM main.topic t LEFT JOIN device d ON d.id = t.device ORDER BY 1 COLLATE NOCASE, t.access, t.topic"""
+    rows = store.rows(query)
+    if edited := _unlike(store, "topic", {str(key): digest_of(row) for _, key, *row in rows}):
+        return _recalled_topics(store), edited
+    topics: dict[str, list[TopicRule]] = {}
+    for device_id, _, _, *rule in rows:
+        if device_id is not None:
+            topics.setdefault(device_id, []).append(store.make_record(topic_rule, rule))
+    return topics, []
+
+
+def _recalled_topics(store: Store) -> dict[str, list[TopicRule]]:
+    """Those that the trail has: a rule is the key of its row."""
     topics: dict[str, list[TopicRule]] = {}
     for key, value, _ in store.each_row(_SAID.format(table="topic")):
         device, access, topic = key.split(" ", 2)
@@ -81,11 +97,15 @@ def unlike_trail(store: Store, table: str) -> list[str]:
     None in a state of an earlier version, whose rows are not sealed yet.
     """
     sealed = _BY_NAME[table]
+    rows = store.each_row(f"SELECT {sealed.key_text('t')}, {', '.join(sealed.columns)} FROM main.{table} t")
+    return _unlike(store, table, {str(key): digest_of(row) for key, *row in rows})
+
+
+def _unlike(store: Store, table: str, found: dict[str, str]) -> list[str]:
+    """The keys under which the trail says something else than was ``found``."""
     said = {key: _digest(value) for key, value, _ in store.each_row(_SAID.format(table=table))}
     if not said and store.meta("rows_sealed_from") is None and not audit.has_row_seals(store):
         return []
-    rows = store.each_row(f"SELECT {sealed.key_text('t')}, {', '.join(sealed.columns)} FROM main.{table} t")
-    found = {str(key): digest_of(row) for key, *row in rows}
     return [key for key in sorted(found.keys() | said.keys()) if found.get(key) != said.get(key)]
 
 

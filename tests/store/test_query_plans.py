@@ -18,9 +18,10 @@ from iotonboard.store.devices import device_record
 from iotonboard.store.issuers import brokers_of
 from iotonboard.store.keys import key_holder
 from iotonboard.store.left_to_do import has_expired_delivery
-from iotonboard.store.misnamed import revoked_suspects, topic_suspects, valid_suspects
+from iotonboard.store.misnamed import certificate_suspects, topic_suspects
 from iotonboard.store.overlaps import overdue_overlaps
 from iotonboard.store.pending import pending_files
+from iotonboard.store.recalled import recorded_topics
 from iotonboard.store.revocations import held_serials, revocable
 from iotonboard.store.secrets import kept_before, kept_for_nothing, kept_of
 from iotonboard.store.store import Store
@@ -37,7 +38,7 @@ QUESTIONS: dict[str, Callable[[Store], object]] = {
     "list --expiring-within": lambda s: list(find_devices(s, DeviceFilter(expiring_before=SOON), NOW)),
     "expiring": lambda s: list(find_devices(s, DeviceFilter(expiring_before=SOON, expired_since=NOW), NOW)),
     "denied in the ACL": lambda s: denied_ids(s, NOW, NOW),
-    "denied by another name": lambda s: (revoked_suspects(s, (), NOW), valid_suspects(s, (), NOW, NOW)),
+    "denied by another name": lambda s: certificate_suspects(s, (), NOW, NOW),
     "topics of another device": lambda s: topic_suspects(s, ()),
     "show": lambda s: (device_record(s, "dev"), deliveries_of(s, "dev"), device_topics(s, "dev")),
     "revoke": lambda s: (revocable(s, "dev", NOW), held_serials(s, "dev"), certificate_by_serial(s, SerialNumber(1))),
@@ -48,7 +49,7 @@ QUESTIONS: dict[str, Callable[[Store], object]] = {
     "deliveries": lambda s: (open_deliveries(s), never_fetched(s, NOW), has_expired_delivery(s, NOW)),
     "files to be written": lambda s: pending_files(s, 9, is_broker=False),
     "kept keys": lambda s: (kept_of(s, "dev"), kept_before(s, 0, NOW), kept_for_nothing(s, NOW)),
-    "topics": extra_topics,
+    "topics": lambda s: (extra_topics(s), recorded_topics(s)),
     "brokers": lambda s: brokers_of(s, 1, NOW),
     "newest certificates": lambda s: newest_device_certificates(s, 50),
 }
