@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from iotonboard.cli.options import BatchOption, ForceOption, IdColumnOption, OptionalDeviceArgument
+from iotonboard.cli.person import ask_secret
 from iotonboard.cli.process import keep_secrets
 from iotonboard.cli.session import Session, group, verb
 from iotonboard.cli.targets import Told, either, named_targets
@@ -75,9 +76,7 @@ def _bundle_password(session: Session, password_file: str | None) -> str:
     elif "IOTONBOARD_BUNDLE_PASSWORD" in session.environment:
         octets = os.fsencode(session.environment["IOTONBOARD_BUNDLE_PASSWORD"])
     elif sys.stdin.isatty():
-        from getpass import getpass
-
-        octets = getpass("bundle password: ", stream=sys.stderr).encode()
+        octets = ask_secret("Password of the bundle", what="password").encode()
     else:
         raise KeyUnavailableError(
             "the bundle's password is needed and nobody is there to type it",

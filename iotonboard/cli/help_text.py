@@ -26,6 +26,7 @@ _BOLD, _CYAN, _PLAIN = "\x1b[1m", "\x1b[36m", "\x1b[0m"
 _HEADING = re.compile(r"^([A-Z][A-Za-z -]*:)", re.MULTILINE)
 _NAME = re.compile(r"^  (-{1,2}[\w-]+(?:, -{1,2}[\w-]+)*|[a-z][a-z-]+(?=  ))", re.MULTILINE)
 _BOTH_ENDS, _LOW_END = re.compile(r"(\d+)<=x<=(\d+)"), re.compile(r"x>=(\d+)")
+_HYPHEN = "\N{NON-BREAKING HYPHEN}"  # while a page is set, so that no option is broken at one
 Record = tuple[str, str]
 
 
@@ -50,8 +51,9 @@ def page_of(command: Any, context: Any) -> Page:
     records = [(each.param_type_name, each.get_help_record(context)) for each in own]
     names = command.list_commands(context) if hasattr(command, "list_commands") else ()
     below = [(name, command.get_command(context, name)) for name in names]
+    pieces = (re.sub(r"^\{(.*)\}$", r"\1", piece) for piece in command.collect_usage_pieces(context))
     return Page(
-        " ".join([context.command_path, *command.collect_usage_pieces(context)]),
+        " ".join([context.command_path, *pieces]),
         re.sub(r"(?<!\n)\n(?!\n)", " ", (command.help or "").strip()),
         [record for kind, record in records if kind == "argument" and record],
         [_in_words(record) for kind, record in records if kind == "option" and record],
@@ -77,7 +79,8 @@ def _name_values(parameter: Any) -> tuple[str, list[Record]] | None:
         return None
     choices = [getattr(each, "value", each) for each in getattr(parameter.type, "choices", ())]
     if not choices:
-        parameter.metavar = "N" if "int" in parameter.type.name else "TEXT"
+        name = parameter.name.replace("_", " ").split()[-1].upper()
+        parameter.metavar = "N" if {"int", "float"} & set(parameter.type.name.split()) else name
         return None
     parameter.metavar = joined = "|".join(choices)
     if len(joined) <= _LONGEST_CHOICE:
@@ -95,27 +98,27 @@ def render(page: Page, context: Any) -> str:
     """The page as it is printed, in the width of the terminal, coloured on one."""
     formatter = context.make_formatter()
     formatter.width = text_width()
-    name, _, arguments = page.usage.partition(" [")
-    formatter.write_usage(name, f"[{arguments}" if arguments else "")
+    name, bracket, arguments = page.usage.partition(" [")
+    formatter.write_usage(name, f"[{arguments}" if bracket else "")
     if page.about:
         formatter.write_paragraph()
         with formatter.indentation():
-            formatter.write_text(page.about)
+            formatter.write_text(_whole(page.about))
     for title, records in (("Arguments", page.arguments), ("Options", page.options), ("Verbs", page.verbs)):
         if records:
             with formatter.section(title):
-                formatter.write_dl(records)
+                formatter.write_dl([(name, _whole(text)) for name, text in records])
     for title, values in page.lists:
         with formatter.section(title):
             if any(text for _, text in values):
-                formatter.write_dl(values)
+                formatter.write_dl([(name, _whole(text)) for name, text in values])
             else:
-                formatter.write_text(", ".join(name for name, _ in values))
+                formatter.write_text(_whole(", ".join(name for name, _ in values)))
     if page.general:
         formatter.write_paragraph()
         general = f"General options ({', '.join(page.general)}): iotonboard help options"
         formatter.write(textwrap.fill(general, text_width(), break_on_hyphens=False) + "\n")
-    text = formatter.getvalue()
+    text = formatter.getvalue().replace(_HYPHEN, "-")
     return coloured(f"{text}\n{page.epilog}\n" if page.epilog else text)
 
 
@@ -130,14 +133,18 @@ def overview_page(command: Any, context: Any, groups: Mapping[str, Mapping[str, 
     widest = max(len(verb) for verbs in groups.values() for verb in verbs)
     for title, verbs in groups.items():
         with formatter.section(title):
-            formatter.write_dl([(verb.ljust(widest), about) for verb, about in verbs.items()])
+            formatter.write_dl([(verb.ljust(widest), _whole(about)) for verb, about in verbs.items()])
     with formatter.section("Options"):
         formatter.write_dl([each.get_help_record(context) for each in command.get_params(context)])
     ends = (f"Guide: iotonboard help TOPIC ({', '.join(topics())})", command.epilog)
     for end in ends:
         formatter.write_paragraph()
-        formatter.write_text(end)
-    return coloured(formatter.getvalue()).rstrip()
+        formatter.write_text(_whole(end))
+    return coloured(formatter.getvalue().replace(_HYPHEN, "-")).rstrip()
+
+
+def _whole(text: str | None) -> str:
+    return (text or "").replace("-", _HYPHEN)
 
 
 def text_width() -> int:

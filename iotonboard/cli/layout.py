@@ -21,6 +21,7 @@ _KEPT_WHOLE = (36, 20)  # characters of the longest word that a table does not b
 _INDENT, _BELOW = "  ", "    "
 _END = "\x1b[0m"
 _COLOURS = {"bold": "1", "dim": "2", "bad": "1;31", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+_TOGETHER, _JOIN = re.compile(r"\biotonboard (?=[a-z])"), "\x1f"  # no command is broken behind the program's name
 _LABEL = re.compile(r"^(iotonboard: )?(error|warning|hint|next|then|not done)(?=: )")
 _OF_LABELS = {"error": "bad", "not done": "bad", "warning": "yellow"}  # of the others: cyan
 _OF_WORDS = {
@@ -43,9 +44,17 @@ def coloured(text: str, colour: str) -> str:
 
 
 def message_lines(text: str) -> Iterator[str]:
-    """A message for people, wrapped at words, with its first word in colour."""
+    """A message for people, wrapped at words, with its first word in colour.
+
+    What is to be typed into a shell as it stands has a line of its own where it does not fit behind its label.
+    """
     for line in text.split("\n"):
-        first, *more = wrap(line, text_width(), indent=_INDENT)
+        label, to_type, command = line.partition(" export ")
+        if to_type and label.endswith("next:") and cell_width(line) > text_width():
+            first, more = label, [f"{_INDENT}export {command}"]
+        else:
+            first, *more = wrap(_TOGETHER.sub(f"iotonboard{_JOIN}", line), text_width(), indent=_INDENT)
+            first, more = first.replace(_JOIN, " "), [each.replace(_JOIN, " ") for each in more]
         yield _LABEL.sub(lambda found: f"{found[1] or ''}{coloured(found[2], _OF_LABELS.get(found[2], 'cyan'))}", first)
         yield from more
 
@@ -84,13 +93,21 @@ def table_lines(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty:
         yield coloured(empty, "dim")
         return
     widths = _widths([columns, *sample], text_width())
-    # Paths are copied from there: where they do not fit, the last column goes below its row, whole.
-    is_below = len(columns) > 1 and max(_longest_word(row[-1]) for row in sample) > widths[-1]
+    # Paths and names are copied from there: where one does not fit, the last column goes below its row, whole.
+    is_below = len(columns) > 1 and any(_is_too_narrow(row, widths) for row in sample)
     if is_below:
         widths = _widths([row[:-1] for row in (columns, *sample)], text_width())
     yield from (coloured(line, "bold") for line in _row_lines(columns, widths, is_header=True))
     for row in chain(sample, left):
         yield from _row_lines(row, widths)
+
+
+def _is_too_narrow(row: Sequence[str], widths: Sequence[int]) -> bool:
+    """Whether a row would break a word of its last column, or one elsewhere that is kept whole while there is room."""
+    *longest, last = map(_longest_word, row)
+    return last > widths[-1] or any(
+        width < word <= _KEPT_WHOLE[0] for word, width in zip(longest, widths, strict=False)
+    )
 
 
 def _widths(rows: Sequence[Sequence[str]], width: int) -> list[int]:

@@ -59,7 +59,7 @@ def find_pins(session: Session, prompts: Sequence[str]) -> Passphrase:
     keep_secrets()
     if not sys.stdin.isatty():
         raise KeyUnavailableError(f"the {prompts[0]} is needed and nobody is there to type it", hint=_HINT)
-    first, *others = (parse_passphrase(ask_secret(prompt, repeat=False).encode("utf-8")) for prompt in prompts)
+    first, *others = (parse_passphrase(ask_secret(prompt).encode("utf-8")) for prompt in prompts)
     return replace(first, further=tuple(others))
 
 
@@ -70,11 +70,12 @@ def find_passphrase(
     *,
     repeat: bool,
     tell_if_open: Callable[[str], object],
+    check: Callable[[Passphrase], object] = bool,
 ) -> Passphrase:
     """Find a passphrase: in a file (``-`` is stdin), in the environment, else on a terminal, where ``prompt`` asks.
 
-    Several files are shares of it.
-    ``repeat`` asks twice. ``tell_if_open`` is called with the path of a file that was read.
+    Several files are shares of it. ``repeat`` asks twice, unless ``check`` refuses what was typed first.
+    ``tell_if_open`` is called with the path of a file that was read.
 
     Raises:
         KeyUnavailableError: none was given and nobody is there to ask, or it is not usable.
@@ -100,7 +101,8 @@ def find_passphrase(
             "the CA passphrase is needed and nobody is there to type it",
             hint=_HINT,
         )
-    return parse_passphrase(ask_secret(prompt, repeat=repeat).encode("utf-8"))
+    typed = ask_secret(prompt, repeat=repeat, check=lambda text: check(parse_passphrase(text.encode("utf-8"))))
+    return parse_passphrase(typed.encode("utf-8"))
 
 
 def _content(file: str, tell_if_open: Callable[[str], object], hint: str) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import signal
 import stat
 import sys
 from contextlib import contextmanager
@@ -80,19 +81,23 @@ def confirm(question: str) -> None:
         raise UsageError("nothing was done", hint="answer 'yes', or say --yes")
 
 
-def ask_secret(text: str, *, repeat: bool) -> str:
-    """Ask on the terminal, without showing what is typed.
+def ask_secret(
+    text: str, *, repeat: bool = False, check: Callable[[str], object] = bool, what: str = "passphrase"
+) -> str:
+    """Ask on the terminal, without showing what is typed; ``check`` may refuse it before it is typed a second time.
 
     Raises:
         KeyUnavailableError: nothing was typed.
         UsageError: with ``repeat``, the two answers differ.
+        IotOnboardError: whatever ``check`` raised.
     """
     from getpass import getpass
 
     with _line_ended():
         answer = getpass(f"{text}: ", stream=sys.stderr)
         if not answer:
-            raise KeyUnavailableError("no passphrase was typed", hint="run the command again, and type it")
+            raise KeyUnavailableError(f"no {what} was typed", hint="run the command again, and type it")
+        check(answer)
         if repeat and getpass(f"{text} (again): ", stream=sys.stderr) != answer:
             raise UsageError("the two passphrases differ", hint="type the same one twice")
     return answer
@@ -100,12 +105,18 @@ def ask_secret(text: str, *, repeat: bool) -> str:
 
 @contextmanager
 def _line_ended() -> Iterator[None]:
-    """For the block, an interruption ends the line on which was asked; so does Ctrl-D, which is one here."""
+    """For the block, an interruption ends the line on which was asked; so does Ctrl-D, which is one here.
+
+    Also in a batch, whose own handling of Ctrl-C lets a device that is under way come to its end.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     except (KeyboardInterrupt, EOFError):
         sys.stderr.write("\n")
         raise KeyboardInterrupt from None
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def tell_if_open(path: str, tell: Callable[[str], object]) -> None:

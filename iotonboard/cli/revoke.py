@@ -80,7 +80,8 @@ def revoke(
 
             targets += find_targets(state, certificates)
         if len(targets) > 1 and (names := names_of(targets)):
-            session.confirm(f"Revoke {names}, for {reason.value}?", yes=yes)
+            why = "" if reason is RevocationReason.UNSPECIFIED else f", for {reason.value}"
+            session.confirm(f"Revoke {names}{why}?", yes=yes)
         whose_is = _proof(state, batch, is_said=unknown)
         if defer:
             from iotonboard.commands.revoke_defer import revoke_deferred

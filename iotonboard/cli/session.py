@@ -214,12 +214,14 @@ class Session:
         """
         from iotonboard.ca.passphrase import check_strength
 
-        passphrase = self.read_passphrase(f"New CA passphrase{whose}", repeat=True)
-        if not weak:
-            check_strength(passphrase)
+        check = bool if weak else check_strength
+        passphrase = self.read_passphrase(f"New CA passphrase{whose}", repeat=True, check=check)
+        check(passphrase)
         return passphrase
 
-    def read_passphrase(self, prompt: str, *, repeat: bool = False) -> Passphrase:
+    def read_passphrase(
+        self, prompt: str, *, repeat: bool = False, check: Callable[[Passphrase], object] = bool
+    ) -> Passphrase:
         """Find the passphrase: shares, file, environment, then a prompt on a terminal.
 
         Raises:
@@ -228,7 +230,7 @@ class Session:
         from iotonboard.cli.passphrases import find_passphrase
 
         place = self.share_file or self.passphrase_file, self.environment
-        return find_passphrase(*place, prompt, repeat=repeat, tell_if_open=self.tell_if_open)
+        return find_passphrase(*place, prompt, repeat=repeat, tell_if_open=self.tell_if_open, check=check)
 
     def tell_key_file(self, path: str | None) -> None:
         """Say how the next commands find a passphrase file that was made."""

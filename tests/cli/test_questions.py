@@ -51,7 +51,7 @@ def test_the_list_of_a_question_is_short(state: State, tmp_path: Path) -> None:
     ids = state.register("--count", "7")
     (tmp_path / "ids.txt").write_text("".join(f"{one['device_id']}\n" for one in ids))
     raw, _, _ = on_terminal(state, "revoke", "--batch", str(tmp_path / "ids.txt"), answers=["no"], columns=400)
-    assert "and 2 more, for unspecified?" in raw
+    assert "and 2 more? Type yes" in raw
 
 
 def test_one_device_is_revoked_without_a_question(state: State) -> None:
@@ -71,7 +71,7 @@ def test_ctrl_c_at_a_prompt_leaves_no_half_made_ca(state: State, tmp_path: Path)
         (["long enough words", CTRL_C], 130),
         ([CTRL_D], 130),
         ([""], 7),
-        (["weak"] * 2, 6),
+        (["weak"], 6),
     ):
         raw, lines, got = on_terminal(None, *words, answers=answers, env=NO_FILE, columns=200)
         assert got == code, raw
@@ -88,6 +88,28 @@ def test_ctrl_c_at_the_passphrase_of_a_revocation_keeps_the_record(state: State)
     assert (code, "the change is recorded" in raw) == (8, True), raw
     assert state.json("show", "press-1")["status"] == "revoked"
     state.run("gen-crl")
+
+
+@pytest.mark.parametrize("words", ["register press-9", "renew press-1", "export press-1 --out", "gen-crl"])
+def test_ctrl_c_at_the_passphrase_ends_the_call(state: State, tmp_path: Path, words: str) -> None:
+    state.register("press-1")
+    words += f" {tmp_path}/x" * words.endswith("--out")
+    before = state.run("audit", "show", "--all").stdout
+    for answer in (CTRL_C, CTRL_D):
+        raw, lines, code = on_terminal(state, *words.split(), answers=[answer], env=NO_FILE, columns=200)
+        assert (code, lines[0].strip(), lines[-2]) == (130, "CA passphrase:", "iotonboard: error: interrupted"), raw
+    assert state.run("audit", "show", "--all").stdout == before
+
+
+def test_a_bundle_s_password_is_asked_for_as_passphrases_are(state: State, tmp_path: Path) -> None:
+    (made,) = state.register("press-1")
+    words = ("bundle", "open", made["bundle"], "--out", str(tmp_path / "out"))
+    for answers, code in ([CTRL_C], 130), ([""], 7), (["wrong"], 7):
+        raw, lines, got = on_terminal(None, *words, answers=answers, columns=200)
+        assert (got, (tmp_path / "out").exists()) == (code, False), raw
+        assert lines[-2].startswith("iotonboard: error: ")
+    raw, _, code = on_terminal(None, *words, answers=[made["bundle_password"]], columns=200)
+    assert code == 0, raw
 
 
 def test_an_empty_passphrase_gets_the_hint_of_where_it_came_from(state: State, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def on_terminal(
             if not piece:
                 break
             raw += piece
-            if left and re.search(rb"(passphrase[^\n]*|Type yes): $", raw[answered:]):
+            if left and re.search(rb"(?i)(pass(phrase|word)[^\n]*|Type yes): $", raw[answered:]):
                 answered = len(raw)
                 os.write(terminal, (left.pop(0) + "\n").encode())
     else:
