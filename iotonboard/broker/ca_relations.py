@@ -16,7 +16,7 @@ from iotonboard.errors import PolicyError
 from iotonboard.model import RevocationReason
 from iotonboard.pki.crl import CrlFacts, check_crl, entries_of_any_writer, foreign_crl_facts
 from iotonboard.pki.facts import is_issued_by
-from iotonboard.pki.key_id import key_id, name_and_key
+from iotonboard.pki.key_id import key_id, same_ca
 from iotonboard.pki.parse_errors import UNREADABLE
 
 if TYPE_CHECKING:
@@ -39,14 +39,6 @@ def key_of(der: bytes) -> str:
     with contextlib.suppress(PolicyError):
         return key_id(der)
     return ""
-
-
-def same_ca(one: bytes, other: bytes) -> bool:
-    """Say whether two certificates (DER) are of one CA: the same name, octet for octet, and the same key."""
-    try:
-        return one == other or name_and_key(one) == name_and_key(other)
-    except PolicyError:
-        return False
 
 
 def vouched(anchors: Sequence[bytes], certificates: Iterable[bytes], withdrawn: Collection[str] = ()) -> list[bytes]:

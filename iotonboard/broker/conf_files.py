@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from iotonboard.broker.conf_check import acl_path, judge_conf, listener_name, where
 from iotonboard.broker.conf_reader import read_conf
 from iotonboard.broker.problems import ENDS, Problem
-from iotonboard.broker.server_key import judge_server_key
+from iotonboard.broker.server_key import judge_sent_chain, judge_server_key
 from iotonboard.disk.permissions import has_user
 from iotonboard.disk.reading import holds, read_pieces
 
@@ -66,6 +66,9 @@ def judge_broker_conf(path: str, published: Mapping[str, str], as_asked: BrokerF
         if certificate and key:
             at, version = as_asked.at, as_asked.version
             problems += judge_server_key(certificate, key, at=at, version=version, user=user)
+    for certificate, ca in dict.fromkeys((one.value("certfile"), one.value("cafile")) for one in conf.listeners):
+        if certificate and ca:
+            problems += judge_sent_chain(certificate, ca)
     sets = dict.fromkeys(map(_trust_files, conf.listeners))
     files = tuple(replace(as_asked, acl=acl, crl=crl, ca=ca, user=user) for acl, crl, ca in sets if acl and crl and ca)
     first = (files[0].acl, files[0].crl, files[0].ca) if files else ()

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from iotonboard.broker.ca_relations import key_of, same_ca, sibling_keys
+from iotonboard.broker.ca_relations import key_of, sibling_keys
 from iotonboard.broker.foreign_mark import MARK, foreign_part
 from iotonboard.pki import pem
+from iotonboard.pki.key_id import same_ca
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from iotonboard.broker.ca_relations import key_of, list_facts, same_ca
+from iotonboard.broker.ca_relations import key_of, list_facts
 from iotonboard.broker.package import CA, CRL
 from iotonboard.errors import ConflictError, PolicyError
 from iotonboard.pki import pem
 from iotonboard.pki.crl import entries_of_any_writer
+from iotonboard.pki.key_id import same_ca
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

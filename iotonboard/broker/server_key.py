@@ -6,17 +6,20 @@ OpenSSL says so; what it says is put into words here.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 
 from iotonboard.broker.openssl import NotJudgedError, open_openssl
-from iotonboard.broker.pem_views import as_read
+from iotonboard.broker.pem_views import as_read, certificate_blocks
 from iotonboard.broker.problems import REFUSES_ALL, Problem, unusable
 from iotonboard.disk.permissions import unreadable_for
 from iotonboard.disk.reading import read_file
-from iotonboard.errors import IotOnboardError
+from iotonboard.errors import IotOnboardError, PolicyError
+from iotonboard.pki.facts import is_issued_by
+from iotonboard.pki.key_id import same_ca
 from iotonboard.pki.parse_errors import UNREADABLE
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from iotonboard.broker.acl import Version
 
 _LIMIT = 1 << 20
+REFUSED_BY_DEVICES: Final = "devices that know the root only refuse the broker"
 # Blocks that the broker passes over in its certificate file, as the strict reader of certificates does not.
 _NO_CERTIFICATE = re.compile(rb"^(-----(?:BEGIN|END) )(?:[A-Z0-9]+ )?(?:CRL|PRIVATE KEY)(-----)", re.MULTILINE)
 # The first certificate is read in a form that may say behind it what it is trusted for (PEM_read_bio_X509_AUX).
@@ -65,6 +69,31 @@ def judge_server_key(
         message = "the broker's certificate ended or has not begun: devices that check it refuse the broker"
         problems.append(Problem(certificate_path, "certificate-not-valid", message, message, message))
     return problems
+
+
+def judge_sent_chain(certificate_path: str, ca_path: str) -> list[Problem]:
+    """What is wrong where a CA below another one issued the broker's certificate, and the file lacks that CA.
+
+    What cannot be read is told elsewhere. Names and keys are looked at alone: what a device makes of the rest is its
+    own library's matter.
+    """
+    try:
+        sent, cas = (certificate_blocks(as_read(read_file(path, limit=_LIMIT))) for path in (certificate_path, ca_path))
+    except IotOnboardError:
+        return []
+    if not sent:
+        return []
+    above = [ca for ca in cas if _issued(ca, sent[0])]
+    if not above or any(_issued(ca, ca) for ca in above) or any(same_ca(ca, one) for ca in above for one in sent[1:]):
+        return []
+    message = "it lacks the CA that issued the broker's certificate: put that behind it, and give the broker both"
+    return [Problem(certificate_path, "certificate-chain", message, REFUSED_BY_DEVICES, REFUSED_BY_DEVICES)]
+
+
+def _issued(ca: bytes, der: bytes) -> bool:
+    with suppress(PolicyError):
+        return is_issued_by(der, ca)
+    return False
 
 
 def _of_pair(

@@ -16,7 +16,8 @@ from iotonboard.model import rfc3339
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, entries_of_any_writer
 from iotonboard.pki.foreign_ca import ForeignCa, has_authority_key_id, read_foreign_ca, read_foreign_crl, signed_by
-from iotonboard.state.trust import recorded_trust
+from iotonboard.state.chain import chain_in_force
+from iotonboard.state.trust import crls_above, recorded_trust
 from iotonboard.store.crls import generation_ders
 from iotonboard.store.issuers import all_issuers, current_issuers
 from iotonboard.store.trust import TrustedCrl
@@ -86,7 +87,7 @@ def plan_trust(state: State, ca_ders: Iterable[bytes], crl_ders: Iterable[bytes]
 
 
 def _given_cas(state: State, ders: Iterable[bytes], now: datetime) -> list[ForeignCa]:
-    current = {row.der for row in current_issuers(state.store)}
+    current = {*_own(state), *(row.der for row in current_issuers(state.store))}
     before = {row.der for row in all_issuers(state.store)} - current
     own_keys = {read_foreign_ca(der).spki_der for der in current | before}
     found = []
@@ -104,6 +105,12 @@ def _given_cas(state: State, ders: Iterable[bytes], now: datetime) -> list[Forei
             raise PolicyError(f"{ca.name!r} is valid from {when} only", hint="its devices are refused everywhere")
         found.append(ca)
     return found
+
+
+def _own(state: State) -> list[bytes]:
+    """What our CAs go out with, DER: their certificates, and those above them."""
+    chains = (chain_in_force(state.store, row) for row in current_issuers(state.store))
+    return list(dict.fromkeys(der for chain in chains for der in chain))
 
 
 def _sorted_lists(
@@ -130,6 +137,8 @@ def _sorted_lists(
 
 
 def _is_own(state: State, der: bytes) -> bool:
+    if der in crls_above(state.store, current_issuers(state.store)):
+        return True
     for row in all_issuers(state.store):
         try:
             check_crl(der, row.der)
@@ -181,7 +190,7 @@ def _serials(lists: Iterable[TrustedCrl]) -> set[str]:
 
 def _check_whole(state: State, entries: Sequence[Entry]) -> None:
     """Every CA has one above it up to a root, and every one that may have issued to devices has a list."""
-    own = [read_foreign_ca(row.der) for row in current_issuers(state.store)]
+    own = [read_foreign_ca(der) for der in _own(state)]
     cas = [one.ca for one in entries]
     listed = {(one.ca.subject, one.ca.spki_der) for one in entries if one.crls}
     for one in entries:
@@ -204,7 +213,7 @@ def _check_whole(state: State, entries: Sequence[Entry]) -> None:
 
 def _check_names(state: State, entries: Sequence[Entry]) -> list[str]:
     """Two CAs of one name are told apart by their keys' ids alone, in certificates and in lists."""
-    own = [read_foreign_ca(row.der) for row in current_issuers(state.store)]
+    own = [read_foreign_ca(der) for der in _own(state)]
     cas, told = [*own, *(one.ca for one in entries)], []
     for one in entries:
         twins = [ca for ca in cas if ca.subject == one.ca.subject and ca.spki_der != one.ca.spki_der]
@@ -222,8 +231,8 @@ def _check_names(state: State, entries: Sequence[Entry]) -> list[str]:
 
 def _ask_openssl(state: State, entries: Sequence[Entry], now: datetime) -> list[str]:
     """Ask what a broker makes of the files with these CAs in them; returns what could not be judged."""
-    own = [row.der for row in current_issuers(state.store)]
-    lists = list(generation_ders(state.store))
+    own = _own(state)
+    lists = [*generation_ders(state.store), *crls_above(state.store, current_issuers(state.store))]
     before = _judge(own, lists, now)
     cas = [*own, *(one.ca.der for one in entries)]
     after = _judge(cas, [*lists, *(crl.der for one in entries if one.changes for crl in one.crls)], now)

@@ -28,6 +28,7 @@ from iotonboard.pki.keys import dump_key, generate_key, load_public_key, spki_de
 from iotonboard.pki.profiles import ServerProfile
 from iotonboard.state.broker_conf import ConfResult, check_conf, write_conf
 from iotonboard.state.broker_folder import find_folder, make_folder, settings_for, write_pair
+from iotonboard.state.ca_life import last_longer
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.state.region_change import refuse_other_copy
 from iotonboard.state.sent_chain import as_sent
@@ -158,6 +159,7 @@ def _issue(state: State, authority: Authority, ca: SigningCa, plan: BrokerPlan, 
         skew_minutes=state.config["not_before_skew_minutes"],
         issuer_validity=ca.issuer.validity,
         backdated_to=state.config.backdated_to,
+        last_longer=last_longer(ca.chain),
     )
     serial, profile = SerialNumber.from_random(os.urandom(20)), ServerProfile(state.config.subject_extra)
     if plan.spki_der is not None:

@@ -13,6 +13,10 @@ from iotonboard.disk.files import PUBLIC, write_atomic
 from iotonboard.disk.reading import read_file
 from iotonboard.health.calendar import days_named, render_ics
 from iotonboard.health.expiry import REMEDIES, Expiring, render_prometheus
+from iotonboard.pki.certificates import NEW_CA
+from iotonboard.state.ca_life import last_longer, validity_in_force
+from iotonboard.state.cas_above import NEWER_ROOT_LIST, cas_above
+from iotonboard.state.chain import chain_in_force
 from iotonboard.state.setting_table import SETTINGS
 from iotonboard.state.trust import recorded_trust
 from iotonboard.store.certificates import broker_certificates, broker_hosts
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
 
     from iotonboard.model import CertificateRecord
     from iotonboard.state.state import State
+    from iotonboard.store.issuers import IssuerRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +142,9 @@ def _standing(state: State) -> Iterator[Expiring]:
     """
     issuing, *old = current_issuers(state.store)
     for issuer in (issuing, *(row for row in old if valid_devices(state.store, row.id, state.clock()))):
-        short = issuer.fingerprint[:16]
-        yield Expiring("ca", short, issuer.fingerprint, issuer.validity.not_after, holder=short)
+        short, end = issuer.fingerprint[:16], validity_in_force(state.store, issuer).not_after
+        longer = last_longer(chain_in_force(state.store, issuer))
+        yield Expiring("ca", short, issuer.fingerprint, end, holder=short, otherwise=longer)
     for issuer in (issuing, *old):
         rows = [row for row in crl_generation(state.store) if row.issuer == issuer.id]
         if rows:
@@ -147,11 +153,22 @@ def _standing(state: State) -> Iterator[Expiring]:
             if issuer is not issuing:
                 name, key = f"{name} of {short}", f"{key}-{short}"
             yield Expiring("crl", name, key, last.next_update, holder=short)
+    yield from _of_cas_above(state, (issuing, *old))
     yield from _of_others(state)
     for host in broker_hosts(state.store):
         newest = broker_certificates(state.store, host)[0]
         if newest.revocation is None:
             yield Expiring("broker", host, newest.serial.hex, newest.validity.not_after, holder=host)
+
+
+def _of_cas_above(state: State, issuers: Sequence[IssuerRow]) -> Iterator[Expiring]:
+    """The CAs above ours, and the copies of their lists that are here."""
+    for ca in cas_above(state.store, issuers):
+        short = ca.fingerprint[:16]
+        yield Expiring("ca", ca.name, ca.fingerprint, ca.not_after, holder=short, place="at the root", otherwise=NEW_CA)
+        if ca.crl:
+            name, key = f"CRL {ca.crl.number} of {ca.name}", f"{ca.crl.number}-{short}"
+            yield Expiring("crl", name, key, ca.crl.next_update, holder=short, otherwise=NEWER_ROOT_LIST)
 
 
 def _of_others(state: State) -> Iterator[Expiring]:

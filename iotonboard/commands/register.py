@@ -31,6 +31,7 @@ from iotonboard.model import DeviceId, KeyType, Refused, SerialNumber
 from iotonboard.pki import csr as requests
 from iotonboard.pki.certificates import validity_for
 from iotonboard.state.acl_file import mark_acl
+from iotonboard.state.ca_life import last_longer
 from iotonboard.state.changes import supersede
 from iotonboard.state.device_files import FileBacklog
 from iotonboard.state.own_rules import OwnRules
@@ -236,6 +237,7 @@ def _order(state: State, authority: Authority, request: Request, device_id: Devi
         skew_minutes=state.config["not_before_skew_minutes"],
         issuer_validity=authority.active.issuer.validity,
         backdated_to=state.config.backdated_to,
+        last_longer=last_longer(authority.chain),
     )
     return Order(
         device_id=device_id,

@@ -32,6 +32,7 @@ from iotonboard.model import KeyType, Refused, RevocationReason, SerialNumber, T
 from iotonboard.pki.certificates import validity_for
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.state.acl_file import mark_acl
+from iotonboard.state.ca_life import last_longer
 from iotonboard.state.changes import revoke_certificates
 from iotonboard.store.compromised import awaits_reenrolment
 from iotonboard.store.device_search import DeviceFilter, find_devices
@@ -237,6 +238,7 @@ def _order(
         skew_minutes=state.config["not_before_skew_minutes"],
         issuer_validity=authority.active.issuer.validity,
         backdated_to=state.config.backdated_to,
+        last_longer=last_longer(authority.chain),
     )
     return Order(
         device_id=device.device_id,

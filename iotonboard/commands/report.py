@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from iotonboard.disk.files import PRIVATE, refuse_existing, write_atomic
 from iotonboard.health.checks.table import run_checks
-from iotonboard.health.report.facts import Attribute, AuditLine, Count, CrlSpan, Facts, Month
+from iotonboard.health.report.facts import Above, Attribute, AuditLine, Count, CrlSpan, Facts, Month
 from iotonboard.health.report.page import render_page
 from iotonboard.health.report.words import detail_in_words
 from iotonboard.model import LATEST, from_epoch
 from iotonboard.pki.facts import certificate_facts
+from iotonboard.state.ca_life import validity_in_force
+from iotonboard.state.cas_above import CaAbove, cas_above
 from iotonboard.state.trust import sealed_trust
 from iotonboard.store import audit
 from iotonboard.store.crls import crl_generation, replaced_crls
@@ -66,8 +68,9 @@ def _gather(state: State) -> Facts:
             title="Device identities",
             made_at=now,
             ca_name=certificate_facts(issuer.der).subject_cn,
-            ca_not_after=issuer.validity.not_after,
+            ca_not_after=validity_in_force(state.store, issuer).not_after,
             ca_fingerprint=issuer.fingerprint,
+            above=tuple(_above(one) for one in cas_above(state.store, current_issuers(state.store))),
             statuses=statuses,
             attributes=tuple(_attribute(state, name, devices) for name in names[:_ATTRIBUTES]),
             more_attributes=tuple(names[_ATTRIBUTES:]),
@@ -81,6 +84,10 @@ def _gather(state: State) -> Facts:
             audit_head=audit.printable_head(newest),
             checks=checks,
         )
+
+
+def _above(ca: CaAbove) -> Above:
+    return Above(ca.name, ca.not_after, ca.fingerprint, ca.crl.next_update if ca.crl else None)
 
 
 def _statuses(state: State, now: datetime) -> tuple[Count, ...]:

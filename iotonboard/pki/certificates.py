@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _COMMON_NAME_BOUND: Final = 64  # RFC 5280 appendix A.1, ub-common-name
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
+NEW_CA: Final = "iotonboard ca rollover begin"  # what makes one that lasts longer
 _CA: Final = x509.BasicConstraints(ca=True, path_length=0)
 _END_ENTITY: Final = x509.BasicConstraints(ca=False, path_length=None)
 
@@ -174,12 +175,14 @@ def validity_for(
     skew_minutes: int,
     issuer_validity: Validity | None,
     backdated_to: datetime | None = None,
+    last_longer: str = NEW_CA,
 ) -> Validity:
     """Choose notBefore and notAfter of a certificate made at ``now`` (aware UTC).
 
     notBefore lies ``skew_minutes`` before ``now``, for slow clocks, or at ``backdated_to`` where that is earlier, for
     machines that wake up in 1970, but not before the CA's. notAfter lies
-    ``days`` after ``now``. ``issuer_validity`` is None for the CA itself.
+    ``days`` after ``now``. ``issuer_validity`` is None for the CA itself. ``last_longer`` is what to type where the CA
+    ends too soon.
 
     Raises:
         PolicyError: ``days`` is not positive or beyond the calendar, ``now`` is outside the CA's validity, or
@@ -196,11 +199,13 @@ def validity_for(
         raise PolicyError(f"{days} days is not a possible validity", hint="use a positive number of days")
     if issuer_validity is None:
         return Validity(not_before, not_after)
-    _check_lifetime(moment, days, not_after, issuer_validity)
+    _check_lifetime(moment, days, not_after, issuer_validity, last_longer)
     return Validity(max(not_before, issuer_validity.not_before), not_after)
 
 
-def _check_lifetime(moment: datetime, days: int, not_after: datetime, issuer_validity: Validity) -> None:
+def _check_lifetime(
+    moment: datetime, days: int, not_after: datetime, issuer_validity: Validity, last_longer: str
+) -> None:
     """Refuse what the CA cannot vouch for (RFC 5280 6.1.3 (a)(2))."""
     if moment < issuer_validity.not_before:
         raise PolicyError("the clock is before the beginning of the CA", hint="set the workstation's clock")
@@ -208,8 +213,9 @@ def _check_lifetime(moment: datetime, days: int, not_after: datetime, issuer_val
         return
     fitting = (issuer_validity.not_after - moment).days
     if fitting < 1:
-        raise PolicyError("the CA has expired or ends within a day", hint="type: iotonboard ca rollover begin")
+        raise PolicyError("the CA has expired or ends within a day", hint=f"type: {last_longer}")
     raise PolicyError(
         f"a certificate of {days} days would outlive its CA, which has {fitting} whole days left",
-        hint=f"use {fitting} days or fewer, or 'iotonboard ca rollover begin' for a new CA",
+        hint=f"use {fitting} days or fewer, or '{last_longer}' for a "
+        + ("new CA" if last_longer == NEW_CA else "longer one"),
     )

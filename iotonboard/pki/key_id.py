@@ -36,3 +36,11 @@ def name_and_key(certificate_der: bytes) -> tuple[bytes, bytes]:
         raise PolicyError("this is not a certificate that can be read")
     subject, spki = (certificate_der[field.start : field.end] for field in (fields[_SUBJECT], fields[_SPKI]))
     return subject, spki
+
+
+def same_ca(one: bytes, other: bytes) -> bool:
+    """Say whether two certificates (DER) are of one CA: the same name, octet for octet, and the same key."""
+    try:
+        return one == other or name_and_key(one) == name_and_key(other)
+    except PolicyError:
+        return False

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING
 from iotonboard.errors import PolicyError
 from iotonboard.pki import der
 from iotonboard.pki.verifying import statement_holds
+from iotonboard.store.brokers import live_broker_hosts
+from iotonboard.store.certificates import broker_certificates
 from iotonboard.store.chains import chain_statement, recorded_chain, set_chain
+from iotonboard.store.pending import add_pending
 from iotonboard.store.trust import count_trust_change
 
 if TYPE_CHECKING:
@@ -83,7 +86,9 @@ def record_chain(
 ) -> None:
     """Let a CA, named by its row, go out with this chain from now on, in the caller's transaction.
 
-    ``sign`` signs with that CA's key. The files for brokers count as not yet written.
+    ``sign`` signs with that CA's key. The files for brokers count as not yet written, their certificates too.
     """
     set_chain(store, issuer, b"".join(chain), sign(_statement(chain)), now)
     count_trust_change(store)
+    for host in live_broker_hosts(store, now):
+        add_pending(store, broker_certificates(store, host)[0].serial, None)

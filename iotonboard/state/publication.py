@@ -22,6 +22,7 @@ from iotonboard.pki import pem
 from iotonboard.state import device_files, foreign_lists, generations, outbox, replaced_files, trust
 from iotonboard.state.acl_file import broker_placement, mark_acl, write_acl
 from iotonboard.state.alone import alone, as_told, attempt
+from iotonboard.state.broker_chains import write_folder_certificates
 from iotonboard.state.denied import read_denied
 from iotonboard.state.places import (
     SEEN_ACL,
@@ -248,7 +249,8 @@ def publish_device_files(state: State) -> list[Unpublished]:
 
 def publish_broker_files(state: State) -> list[Unpublished]:
     """Write the certificate and key of every broker that has none, or other ones, in its folder."""
-    return alone(state, "broker files", state.paths.brokers, partial(device_files.write_brokers, state))
+    refused = alone(state, "broker files", state.paths.brokers, partial(device_files.write_brokers, state))
+    return refused + alone(state, "broker files", state.paths.acl, partial(write_folder_certificates, state))
 
 
 def keep_generation(state: State) -> list[Unpublished]:

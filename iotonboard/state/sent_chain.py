@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iotonboard.broker.ca_relations import same_ca
+from iotonboard.pki.key_id import same_ca
 from iotonboard.pki.pem import pem_blocks, pem_encode
 from iotonboard.state.chain import chain_in_force
 from iotonboard.store.issuers import all_issuers, rows_with_chains

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from iotonboard.broker.ca_relations import key_of, revoked_above, same_ca, sibling_keys, vouched
+from iotonboard.broker.ca_relations import key_of, revoked_above, sibling_keys, vouched
 from iotonboard.model import KeyType
+from iotonboard.pki.key_id import same_ca
 
 from support import pki
 from support.roots import certified, root_certificate

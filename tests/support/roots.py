@@ -40,11 +40,18 @@ def certified(ca_der: bytes, *, days: int = 1000, name: str = "") -> bytes:
     ca = x509.load_der_x509_certificate(ca_der)
     key = ca.public_key()
     assert isinstance(key, ec.EllipticCurvePublicKey)
-    return _certify(ca.subject, key, path_length=0, days=days, name=name)
+    key_id = ca.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value  # what was issued before names it
+    return _certify(ca.subject, key, path_length=0, days=days, name=name, key_id=key_id)
 
 
 def _certify(
-    subject: x509.Name, key: ec.EllipticCurvePublicKey, *, path_length: int, days: int = 3000, name: str
+    subject: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    *,
+    path_length: int,
+    days: int = 3000,
+    name: str,
+    key_id: x509.SubjectKeyIdentifier | None = None,
 ) -> bytes:
     root, now = root_key(name), datetime.now(UTC)
     above = x509.AuthorityKeyIdentifier.from_issuer_public_key(root.public_key())
@@ -58,7 +65,7 @@ def _certify(
         .not_valid_after(now + timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
         .add_extension(_KEY_USAGE, critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+        .add_extension(key_id or x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         .add_extension(above, critical=False)
     )
     return builder.sign(root, hashes.SHA256()).public_bytes(serialization.Encoding.DER)

@@ -82,6 +82,16 @@ class AuditLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Above:
+    """A CA above ours; ``list_ends``: when the newest list of it ends that is here, if there is one."""
+
+    name: str
+    not_after: datetime
+    fingerprint: str
+    list_ends: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything on the page, and of what is not on it how much that is.
 
@@ -95,6 +105,7 @@ class Facts:
     ca_name: str
     ca_not_after: datetime
     ca_fingerprint: str
+    above: tuple[Above, ...]
     statuses: tuple[Count, ...]
     attributes: tuple[Attribute, ...]
     more_attributes: tuple[str, ...]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
     from iotonboard.health.finding import Finding
-    from iotonboard.health.report.facts import Facts
+    from iotonboard.health.report.facts import Above, Facts
 
 _STATUS_COLOURS = {"active": "good", "on-hold": "warning", "expired": "warning", "revoked": "bad", "retired": "quiet"}
 _MARKS = {Status.WARNING: "!", Status.FAILED: "✗"}
@@ -47,7 +47,15 @@ def _header(facts: Facts) -> Element:
     ca = f"{facts.ca_name}, valid until {rfc3339(facts.ca_not_after)}"
     fingerprint = element("span", {"class": "mono wrap"}, facts.ca_fingerprint)
     made = element("div", {"class": "soft"}, f"Made on {rfc3339(facts.made_at)}. {ca}, fingerprint ", fingerprint)
-    return element("header", {}, element("h1", {}, facts.title), made)
+    return element("header", {}, element("h1", {}, facts.title), made, *map(_above, facts.above))
+
+
+def _above(ca: Above) -> Element:
+    """A CA above, and how long its list lasts that is here."""
+    ends = f"our copy of its list ends on {rfc3339(ca.list_ends)}" if ca.list_ends else "no list of it is here"
+    fingerprint = element("span", {"class": "mono wrap"}, ca.fingerprint)
+    said = f"Below {ca.name}, valid until {rfc3339(ca.not_after)}; {ends}. Fingerprint "
+    return element("div", {"class": "soft"}, said, fingerprint)
 
 
 def _tiles(facts: Facts) -> Element:
