@@ -303,6 +303,7 @@ def seal_audit(state: State, authority: Authority, *, before: Authority | None =
     newest = audit.head(state.store)
     signature = sign_statement(authority.active.issuer.signer, audit.head_statement(newest))
     audit.set_signed_head(state.store, audit.SignedHead(newest, authority.active.row, signature))
+    state.sealed[:] = [state.store.changes]
 
 
 def _note_broken_seal(state: State, authority: Authority, now: datetime) -> None:

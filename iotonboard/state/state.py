@@ -45,7 +45,8 @@ _REPAIR = "'iotonboard health --deep' names what is damaged; restore it from the
 class State:
     """An open state directory. ``clock`` answers aware UTC times in whole seconds.
 
-    ``begun``: what the clock said when the open transaction began, which is what holds until its end.
+    ``begun``: what the clock said when the open transaction began, which is what holds until its end. ``sealed``: how
+    many changes there had been when the CA signed the trail in it.
     """
 
     paths: Paths
@@ -54,6 +55,7 @@ class State:
     caller: Caller
     clock: Callable[[], datetime]
     begun: list[ClockReading] = field(default_factory=list)
+    sealed: list[int] = field(default_factory=list)
 
     @contextlib.contextmanager
     def transaction(self, *, signing: bool = False) -> Iterator[datetime]:
@@ -74,12 +76,14 @@ class State:
             try:
                 begin_seals(self, clock.now)
                 yield clock.now
-                # What the CA signed of the trail it signed with the time.
+                if self.sealed == [self.store.changes]:  # the CA signed the trail, with the time, as it is now
+                    return
                 if audit.head(self.store) not in (before, audit.newest_signed(self.store)):
                     note_event(self)
                 seal_rows(self, clock.now)
             finally:
                 self.begun.clear()
+                self.sealed.clear()
 
     @contextlib.contextmanager
     def noting(self, *, durable: bool = True) -> Iterator[None]:

@@ -32,8 +32,11 @@ _LARGEST = 1 << 53  # number of a row that somebody counted to
 _quoted = json.JSONEncoder().encode  # of a text, which takes no time to set up
 _detail = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 _COLUMNS = "seq, time, operator, host, command, subject, serial, detail, hash"
-_SIGNED = """SELECT h.seq, h.hash, h.issuer, h.signature, (SELECT a.hash FROM audit a WHERE a.seq = h.seq)
-    FROM audit_head h ORDER BY h.seq DESC LIMIT 1"""
+# The newest row, and the head that the CA signed last with the hash that its row has now.
+_ENDS = f"""SELECT n.seq, n.hash, h.seq, h.hash, h.issuer, h.signature, (SELECT a.hash FROM audit a WHERE a.seq = h.seq)
+    FROM (SELECT 1)
+    LEFT JOIN (SELECT seq, hash FROM audit WHERE seq BETWEEN 1 AND {_LARGEST} ORDER BY seq DESC LIMIT 1) n
+    LEFT JOIN (SELECT * FROM audit_head ORDER BY seq DESC LIMIT 1) h"""
 # Which CAs there were, and who vouched for them (``succession.py``).
 TOLD_CAS = """SELECT seq, command, detail FROM audit WHERE subject = 'ca' AND serial <> ''
     AND command IN ('init-ca', 'ca rollover', 'ca replace') ORDER BY seq"""
@@ -97,11 +100,8 @@ def chain(previous: bytes, seq: int, time: int, *texts: str) -> bytes:
 
 def head(store: Store) -> AuditHead:
     """Number and hash of the newest row."""
-    store.look_again()
-    if store.trail_head is None:
-        query = f"SELECT seq, hash FROM audit WHERE seq BETWEEN 1 AND {_LARGEST} ORDER BY seq DESC LIMIT 1"
-        store.trail_head = store.record(_head, query) or AuditHead(0, GENESIS)
-    return store.trail_head
+    seq, digest, *_ = store.small(_ENDS)[0]
+    return AuditHead(0, GENESIS) if seq is None else store.make_record(_head, (seq, digest))
 
 
 def _head(seq: int, digest: object) -> AuditHead:
@@ -155,7 +155,7 @@ def append(
         f"INSERT INTO audit ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (seq, time, *texts, digest),
     )
-    store.trail_head = AuditHead(seq, digest)
+    store.know_small(_ENDS, [(seq, digest, *store.small(_ENDS)[0][2:])])
     if subject == CA:
         store.forget_small(TOLD_CAS)
     store.first_own_row = store.first_own_row or seq
@@ -221,8 +221,8 @@ def head_statement(newest: AuditHead) -> bytes:
 
 def signed_head(store: Store) -> SignedHead | None:
     """The head of the trail that the CA signed last."""
-    found = store.small(_SIGNED)
-    return store.make_record(_signed_head, found[0]) if found else None
+    _, _, *signed = store.small(_ENDS)[0]
+    return None if signed[0] is None else store.make_record(_signed_head, signed)
 
 
 def _signed_head(seq: int, digest: object, issuer: int, signature: object, found: object) -> SignedHead:
@@ -272,4 +272,4 @@ def set_signed_head(store: Store, signed: SignedHead) -> None:
         "INSERT OR REPLACE INTO audit_head (seq, hash, issuer, signature) VALUES (?, ?, ?, ?)",
         row := (signed.head.seq, signed.head.hash, signed.issuer, signed.signature),
     )
-    store.know_small(_SIGNED, [(*row, signed.head.hash)])
+    store.know_small(_ENDS, [(signed.head.seq, signed.head.hash, *row, signed.head.hash)])

@@ -19,6 +19,7 @@ from iotonboard.store.topics import topic_rule
 from iotonboard.store.values import text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from iotonboard.model import TopicRule
@@ -66,17 +67,19 @@ def find_or_recall(store: Store, device_id: str) -> tuple[DeviceRow | None, bool
 
 def recorded_topics(store: Store) -> tuple[dict[str, list[TopicRule]], list[str]]:
     """As ``topics.extra_topics``, but as they were recorded; and the keys of rows that are not as the trail says."""
-    sealed = _BY_NAME["topic"]
     # Sorted by an expression: the topics are walked and not the index of all devices.
-    query = f"""SELECT d.device_id || '', {sealed.key_text("t")}, {", ".join(f"t.{each}" for each in sealed.columns)}
-        FROM main.topic t LEFT JOIN device d ON d.id = t.device ORDER BY 1 COLLATE NOCASE, t.access, t.topic"""
+    query = f"""SELECT 'row', {_BY_NAME["topic"].key_text("t")}, d.device_id || '' AS name, t.device, t.access, t.topic
+        FROM main.topic t LEFT JOIN device d ON d.id = t.device
+        UNION ALL SELECT 'said', key, value, NULL, NULL, NULL FROM ({_SAID.format(table="topic")})
+        ORDER BY 1, name COLLATE NOCASE, 5, 6"""
     rows = store.rows(query)
-    if edited := _unlike(store, "topic", {str(key): digest_of(row) for _, key, *row in rows}):
+    found = {str(key): digest_of(row) for kind, key, _, *row in rows if kind == "row"}
+    said = {key: _digest(value) for kind, key, value, *_ in rows if kind == "said"}
+    if edited := _unlike(store, found, said):
         return _recalled_topics(store), edited
     topics: dict[str, list[TopicRule]] = {}
-    for device_id, _, _, *rule in rows:
-        if device_id is not None:
-            topics.setdefault(device_id, []).append(store.make_record(topic_rule, rule))
+    for device_id, _, *rule in (row[2:] for row in rows if row[0] == "row" and row[2] is not None):
+        topics.setdefault(device_id, []).append(store.make_record(topic_rule, rule))
     return topics, []
 
 
@@ -98,12 +101,12 @@ def unlike_trail(store: Store, table: str) -> list[str]:
     """
     sealed = _BY_NAME[table]
     rows = store.each_row(f"SELECT {sealed.key_text('t')}, {', '.join(sealed.columns)} FROM main.{table} t")
-    return _unlike(store, table, {str(key): digest_of(row) for key, *row in rows})
-
-
-def _unlike(store: Store, table: str, found: dict[str, str]) -> list[str]:
-    """The keys under which the trail says something else than was ``found``."""
     said = {key: _digest(value) for key, value, _ in store.each_row(_SAID.format(table=table))}
+    return _unlike(store, {str(key): digest_of(row) for key, *row in rows}, said)
+
+
+def _unlike(store: Store, found: Mapping[str, str], said: Mapping[str, str | None]) -> list[str]:
+    """The keys under which the trail said something else than was ``found``."""
     if not said and store.meta("rows_sealed_from") is None and not audit.has_row_seals(store):
         return []
     return [key for key in sorted(found.keys() | said.keys()) if found.get(key) != said.get(key)]

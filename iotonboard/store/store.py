@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Self
 
-    from iotonboard.store.audit import AuditHead
     from iotonboard.store.succession import Verifies
 
 RecordType = TypeVar("RecordType")
@@ -41,7 +40,7 @@ class Store:
     ``moved_aside``: logs of another database that lay beside it. ``is_read_only``: its disk cannot be written, so no
     transaction begins. ``mended``: what of the schema was put right before a change (``schema/expected.py``), and
     ``unrecorded``: what of that the trail does not tell yet. ``is_rebuilt``: so it was tried with the indexes.
-    ``trail_head``: its newest row, if known; ``first_row``, ``first_own_row``: of the transaction, of this connection.
+    ``first_row``, ``first_own_row``: of the trail, that this transaction, and this connection, added.
     """
 
     def __init__(
@@ -54,7 +53,6 @@ class Store:
     ) -> None:
         self.path = path
         self.moved_aside, self.is_read_only, self.proven_cas = moved_aside, is_read_only, dict[int, bytes]()
-        self.trail_head: AuditHead | None = None
         self.first_row: int | None = None
         self.first_own_row: int | None = None
         self.verifies: Verifies | None = None  # this and the CAs that are proven: see ``succession.py``
@@ -185,7 +183,7 @@ class Store:
 
     def _forget(self) -> None:
         """Drop what is known of the database."""
-        self.trail_head = self._meta = None
+        self._meta = None
         self._small.clear()
 
     def _forget_if_changed(self) -> None:
@@ -209,6 +207,11 @@ class Store:
     def in_transaction(self) -> bool:
         """Say whether a transaction is open: what was read in it stays as it is, but for its own changes."""
         return self._connection.in_transaction
+
+    @property
+    def changes(self) -> int:
+        """How often this connection changed a row of any table: where that is as before, nothing was changed."""
+        return self._connection.total_changes
 
     # -- statements: for the modules of the store alone ---------------------------------------------------------------
 
