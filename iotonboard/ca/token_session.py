@@ -13,6 +13,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Final
 
 from iotonboard.disk.owner import is_working_as_owner
+from iotonboard.disk.permissions import mount_decides
 from iotonboard.errors import KeyUnavailableError, NotPrivateWarning, TokenLostError
 
 try:
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 LAST_TRY: Final = "iotonboard ca token --last-try"
 UNBLOCK: Final = "unblock it with the token's own tool and its SO PIN, such as 'pkcs11-tool --login-type so --init-pin'"
+_AGAIN: Final = (
+    "plug it in and run the same command again, a batch with --if-exists skip: what was answered is recorded"
+)
 _LONGEST_PIN: Final = 255
 # Process that initialised a module, by its path: a child after a fork has to do it again (PKCS #11 3.0, 5.4).
 _initialised: dict[str, int] = {}
@@ -44,6 +48,11 @@ def check_module(path: str) -> None:
     Raises:
         KeyUnavailableError: it is not there, or others than its owner, who is root or the caller, may write it.
     """
+    if mount_decides(path):
+        raise KeyUnavailableError(
+            f"the module {path!r} lies on a disk that keeps no owners: anybody could put another one there",
+            hint="install the module as a package of the system",
+        )
     trusted = {0} if os.name != "posix" or is_working_as_owner() else {0, os.geteuid()}
     real = os.path.realpath(path)
     try:
@@ -142,7 +151,7 @@ def _told(uri: TokenUri) -> Iterator[None]:
     except PKCS11Error as error:
         raise TokenLostError(
             f"the token {uri.where!r} does not answer ({type(error).__name__})",
-            hint="plug it in and run the same command again; what was recorded stays",
+            hint=_AGAIN,
         ) from None
 
 
@@ -237,7 +246,7 @@ class TokenSession:
         except PKCS11Error as error:
             raise TokenLostError(
                 f"the token {where!r} does not answer ({type(error).__name__})",
-                hint="plug it in and run the same command again",
+                hint=_AGAIN,
             ) from None
 
     def _wrong_pin(self) -> KeyUnavailableError:

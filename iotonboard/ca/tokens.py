@@ -14,6 +14,7 @@ from iotonboard.errors import KeyUnavailableError, UsageError
 from iotonboard.pki.signatures import sign_statement
 from iotonboard.pki.verifying import statement_holds
 from iotonboard.store.issuers import all_issuers, current_issuers
+from iotonboard.store.succession import cas_in_force
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +51,9 @@ def open_key(state: State, name: str, content: bytes, pin: Passphrase | None) ->
         TokenLostError: it went away.
     """
     uri = uri_of(content, name)
-    if name not in {row.key_file for row in current_issuers(state.store)}:
+    told, _ = cas_in_force(state.store, [row.der for row in all_issuers(state.store)])
+    rows = [row for row in current_issuers(state.store) if row.fingerprint in told or not told]
+    if name not in {row.key_file for row in rows}:
         raise KeyUnavailableError(f"{name!r} is no key of a CA in force; nothing was tried", hint=_RESTORE)
     if sealed_uri(state.store, name) != str(uri):
         raise KeyUnavailableError(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.cli import output
 from iotonboard.cli.targets import exit_code_with
-from iotonboard.errors import InterruptedBatchError, UnpublishedError, UsageError
+from iotonboard.errors import InterruptedBatchError, IotOnboardError, UnpublishedError, UsageError
 from iotonboard.model import Refused, rfc3339
 
 if TYPE_CHECKING:
@@ -64,10 +64,10 @@ def tell(
     """Print each answer as it comes, with progress beside it.
 
     ``is_json``: a refused device has an object of its own, beside its error on stderr. ``total`` is how many answers
-    there will be; ``None`` when nobody knows, 1 for no progress.
+    there will be; ``None`` when nobody knows, 1 for no progress. Where the batch breaks off, what was done is told.
     """
     counts, exit_code = dict.fromkeys(_OUTCOMES, 0), 0
-    with closing(answers), _watched(session, answers, total) as shown:
+    with closing(answers), _watched(session, answers, total) as shown, _told_before(session, counts):
         for answer in shown:
             if isinstance(answer, Refused):
                 counts["failed"] += 1
@@ -77,6 +77,18 @@ def tell(
                 counts[answer.outcome] += 1
                 show(answer)
     return Told(counts, exit_code)
+
+
+@contextmanager
+def _told_before(session: Session, counts: dict[str, int]) -> Iterator[None]:
+    try:
+        yield
+    except UnpublishedError:
+        raise  # at the end of all of them
+    except IotOnboardError:
+        if summary := Told(counts, 0).summary:
+            session.message(f"{summary} before it broke off")
+        raise
 
 
 def show_card(answer: Enrolled) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from iotonboard.ca.vault import SALT_OCTETS
 from iotonboard.delivery import bundle
 from iotonboard.delivery.credential import Credential
-from iotonboard.errors import IotOnboardError, KeyUnavailableError
+from iotonboard.errors import IotOnboardError, KeyUnavailableError, TokenLostError
 from iotonboard.model import Refused
 from iotonboard.pki.certificates import issue_device
 from iotonboard.pki.keys import dump_key, encrypt_key, generate_key, load_key, load_public_key, spki_der
@@ -80,12 +80,18 @@ class Desk:
     profile: DeviceProfile
 
     def issue_all(self, orders: Iterable[Order]) -> list[Issued | Refused]:
-        """Issue one certificate after the other; an order that is refused harms no other."""
+        """Issue one certificate after the other; an order that is refused harms no other.
+
+        Raises:
+            TokenLostError: the token that holds the CA key went away.
+        """
         return [self._issue_or_refuse(order) for order in orders]
 
     def _issue_or_refuse(self, order: Order) -> Issued | Refused:
         try:
             return self.issue(order)
+        except TokenLostError:
+            raise  # no other device fares better
         except IotOnboardError as error:
             return Refused(order.device_id, order.line, error)
 

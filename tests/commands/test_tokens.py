@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.program import PROJECT
-from support.tokens import TokenState, blank, found
+from support.tokens import TokenState, blank, found, unplug_after
 
 COUNT_LOW, FINAL_TRY, LOCKED = 0x10000, 0x20000, 0x40000
 
@@ -134,6 +134,24 @@ def test_a_token_that_is_not_there(state: TokenState) -> None:
     assert "is not there" in state.run("ca", "token").stdout
     state.plug_in()
     state.register("d-2")
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_token_that_is_pulled_out_in_the_middle_of_a_batch(state: TokenState, jobs: str) -> None:
+    devices = state.path.parent / "devices.csv"
+    devices.write_text("device_id\n" + "".join(f"m-{number}\n" for number in range(130)))
+    batch = ("register", "--batch", devices, "--jobs", jobs, "--json")
+    broken = state.run(*batch, before=unplug_after(state.softhsm, 50), expect=7)
+    answered = [line["device_id"] for line in broken.json_lines if "serial" in line]
+    assert 0 < len(answered) < 130
+    assert f"{len(answered)} created before it broke off" in broken.stderr
+    assert "the token 'station7' does not answer" in broken.stderr or "is not there" in broken.stderr
+    listed = [one["device_id"] for one in state.run("list", "--json").json_lines]
+    assert {*answered, "d-1"} <= set(listed)
+    state.plug_in()
+    assert state.run("health", "--deep").stdout.startswith("everything is as it was recorded")
+    done = state.run(*batch)
+    assert len(state.run("list", "--json").json_lines) == 131, done.stderr
 
 
 def test_without_the_extra(state: TokenState, tmp_path: Path) -> None:

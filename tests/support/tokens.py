@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,6 +85,27 @@ class TokenState(State):
     def plug_in(self) -> None:
         (self.softhsm / "tokens").rmdir()
         (self.softhsm / "away").rename(self.softhsm / "tokens")
+
+
+def unplug_after(folder: Path, signatures: int) -> Callable[[], None]:
+    """For ``before`` of a call: the token goes away at the n-th signature of a process, and stays away."""
+    return functools.partial(_unplug_after, str(folder), signatures)
+
+
+def _unplug_after(folder: str, signatures: int) -> None:
+    from iotonboard.ca.token_key import TokenSigner
+
+    sign, left = TokenSigner.sign, [signatures]
+
+    def counted(*args: Any) -> bytes:
+        left[0] -= 1
+        if left[0] < 0:
+            with contextlib.suppress(OSError):
+                os.rename(f"{folder}/tokens", f"{folder}/away")
+                os.mkdir(f"{folder}/tokens")
+        return sign(*args)
+
+    TokenSigner.sign = counted  # type: ignore[method-assign]
 
 
 def _configure(folder: Path) -> None:
