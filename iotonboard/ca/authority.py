@@ -240,7 +240,7 @@ def _open_key_file(state: State, passphrases: tuple[Passphrase | None, ...], nam
     path = os.path.join(state.paths.certs, name)
     try:
         content = read_file(path, limit=MAX_KEY_FILE_OCTETS)
-        if len(current_issuers(state.store)) > 1:
+        if len(current_issuers(state.store)) > 1 or content.startswith(TOKEN_SCHEME):
             passphrases = tuple(secrets_asked.secret_of(state, name, each) for each in passphrases)
         if content.startswith(TOKEN_SCHEME):
             return tokens.open_key(state, name, content, passphrases[0])  # once: a wrong PIN may block it

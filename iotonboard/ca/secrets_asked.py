@@ -8,7 +8,7 @@ where another one belongs: a wrong PIN costs one of a few attempts.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from iotonboard.ca import tokens
@@ -20,6 +20,7 @@ from iotonboard.store.issuers import current_issuers
 
 if TYPE_CHECKING:
     from iotonboard.ca.passphrase import Passphrase
+    from iotonboard.ca.token_uri import TokenUri
     from iotonboard.state.state import State
 
 
@@ -60,17 +61,30 @@ def secret_of(state: State, name: str, given: Passphrase | None) -> Passphrase |
     """The secret that belongs to a key file, of what was given.
 
     Raises:
-        KeyUnavailableError: fewer were given than the state has; none is tried then.
+        KeyUnavailableError: fewer were given than the state has; or more, and one would be tried as a PIN. None is.
     """
     asked = asked_secrets(state)
     place = next((number for number, one in enumerate(asked) if name in one.files), None)
-    if given is None or place is None or len(asked) == 1:
+    if given is None or place is None:
         return given
     lines = (given, *given.further)
-    if len(lines) < len(asked):
+    if len(lines) < len(asked) or (len(lines) > len(asked) and any(one.is_pin for one in asked)):
         wanted = ", ".join(one.prompt for one in asked)
         raise KeyUnavailableError(
-            f"the CAs of this state are opened by {len(asked)} secrets, and {len(lines)} was given; nothing was tried",
-            hint=f"put each on a line of its own into the passphrase file: {wanted}",
+            f"{counted(len(asked), 'secret')} would open this state, and {len(lines)} given; nothing was tried",
+            hint=f"one line each in the passphrase file, in this order: {wanted}",
         )
-    return lines[place]
+    return replace(lines[place], further=())
+
+
+def counted(number: int, what: str) -> str:
+    """``1 secret``, ``2 secrets``."""
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
+def needs_new_secret(state: State, token: TokenUri | None) -> bool:
+    """Say whether a new CA's key, in a token or (``None``) a file, needs another secret than the CA that issues."""
+    content = key_content(state, current_issuers(state.store)[0].key_file)
+    if not content.startswith(TOKEN_SCHEME):
+        return token is not None
+    return token is None or tokens.uri_of(content, "ca.key").holder != token.holder

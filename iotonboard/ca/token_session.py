@@ -274,9 +274,9 @@ def _text_of(pin: Passphrase | None, where: str) -> str:
         raise KeyUnavailableError(
             f"the PIN of the token {where!r} is needed", hint="put it on the first line of a file: --passphrase-file"
         )
-    if pin.is_random_key or len(pin.octets) > _LONGEST_PIN:
+    if pin.is_random_key or pin.further or len(pin.octets) > _LONGEST_PIN:
         raise KeyUnavailableError(
-            f"this is a passphrase and not the PIN of the token {where!r}; nothing was tried",
-            hint="name the file with the PIN: --passphrase-file or IOTONBOARD_PASSPHRASE_FILE",
+            f"this is a passphrase, or more than one line, and not the PIN of the token {where!r}; nothing was tried",
+            hint="name a file that holds the PIN alone: --passphrase-file or IOTONBOARD_PASSPHRASE_FILE",
         )
     return pin.octets.decode("utf-8")

@@ -11,9 +11,17 @@ import typer
 
 from iotonboard.cli import ca_split, ca_token, ca_trust, output
 from iotonboard.cli.limits import tell_32_bits
-from iotonboard.cli.new_secrets import changed_passphrase
+from iotonboard.cli.new_secrets import NextSecret, changed_passphrase
 from iotonboard.cli.options import ReloadOption, WeakOption, YesOption
 from iotonboard.cli.session import Session, clock, group, verb
+from iotonboard.cli.token_options import (
+    GenerateOption,
+    KeyOption,
+    RecoveryFileOption,
+    RecoveryKeyFileOption,
+    RecoveryWays,
+    parse_key,
+)
 from iotonboard.errors import UsageError
 from iotonboard.model import KeyType, parse_moment, rfc3339
 
@@ -76,6 +84,13 @@ def rollover(
     name: NewNameOption = None,
     key_type: NewKeyTypeOption = None,
     validity_days: NewLifeOption = 3650,
+    key: KeyOption = None,
+    generate: GenerateOption = False,
+    new_passphrase_file: NewPassphraseOption = None,
+    generate_key_file: GenerateKeyOption = None,
+    recovery_passphrase_file: RecoveryFileOption = None,
+    generate_recovery_file: RecoveryKeyFileOption = None,
+    weak: WeakOption = False,
     retire: Annotated[
         bool, typer.Option("--retire", help="End the rollover: take the old CA out and erase its key.")
     ] = False,
@@ -86,24 +101,31 @@ def rollover(
 ) -> int | None:
     """Put a new CA beside the old one. Both are trusted until --retire; new certificates are of the new one.
 
-    The passphrase stays the same. Refused is the retirement of a CA that has valid certificates.
+    The passphrase stays the same, unless --key takes the new key from a token, or the old one lay in one. Refused is
+    the retirement of a CA that has valid certificates.
     """
     from iotonboard.commands import ca_rollover as command
 
     if sum((action == "begin", action == "cancel" or cancel, retire)) > 1:
         raise UsageError("begin, cancel and --retire exclude each other", hint="choose one of them")
-    if action != "begin" and (name or key_type):
-        raise UsageError("--name and --key-type are for a new CA", hint="type: iotonboard ca rollover begin")
+    if action != "begin" and (name or key_type or key):
+        raise UsageError("--name, --key-type and --key are for a new CA", hint="type: iotonboard ca rollover begin")
     if not (action or cancel or retire):
         return _show_standing(session)
+    token = parse_key(key, key_type, generate=generate)
+    recovery = RecoveryWays(session, recovery_passphrase_file, generate_recovery_file, shows=False, weak=weak)
+    recovery.check(is_wanted=token is not None)
     with session.open_state() as state:
         if retire:
             session.confirm("Take the old CA out and erase its key? It never signs again.", yes=yes)
             result = command.retire(state, session.unlocker(state))
         elif action == "begin":
-            request = command.Request(name, key_type, validity_days)
+            request = command.Request(name, key_type, validity_days, token, generate)
             ask = partial(session.passphrase_of, state)
-            result = command.begin(state, request, ask, partial(_confirm_new, session, yes))
+            new = NextSecret(session, new_passphrase_file, generate_key_file, weak, token)
+            wanted = command.wanted(state, request)
+            asked = command.Asked(new.ways(wanted.secret), recovery.ask() if wanted.recovery else None)
+            result = command.begin(state, request, ask, partial(_confirm_new, session, yes), asked)
         else:
             result = command.cancel(state, session.unlocker(state))
         path = state.paths.ca_certificate
@@ -135,6 +157,9 @@ def _tell_next_step(session: Session, result: Result, path: str) -> None:
         )
     else:
         session.message(f"next: copy {path} and CRL to every broker and reload it, then make a new backup")
+    if result.secrets:
+        lines = ", ".join(result.secrets)
+        session.message(f"a passphrase file has from now on one line for each of these, in this order: {lines}")
 
 
 @verb(

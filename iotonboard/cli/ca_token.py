@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Make them verbs of ``ca``."""
-    verb(app, "token", example="iotonboard ca token 'pkcs11:token=station7;object=ca?module-path=/usr/lib/lib.so'")(
-        token
-    )
+    verb(app, "token", example="iotonboard ca token --json")(token)
     verb(app, "recovery", example="iotonboard ca recovery --generate-recovery-file /media/safe/recovery.pass")(recovery)
 
 

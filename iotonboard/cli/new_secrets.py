@@ -60,6 +60,51 @@ class FirstSecret:
         return self.session.new_passphrase(weak=self.weak, whose=whose)
 
 
+@dataclass(frozen=True, slots=True)
+class NextSecret:
+    """How the CA after another one gets its secret, where a token is left or entered."""
+
+    session: Session
+    file: str | None
+    key_file: str | None
+    weak: bool
+    token: TokenUri | None
+
+    def ways(self, is_wanted: bool | None) -> Callable[[], Passphrase] | None:
+        """What gives it, once it is needed; ``None`` where the one in force opens the new key too.
+
+        ``is_wanted``: ``None`` where no new key will be made.
+
+        Raises:
+            UsageError: it is needed and nobody said that the new key shall lie in a file; or is not needed.
+        """
+        if not is_wanted:
+            if is_wanted is False and (self.file or self.key_file):
+                raise UsageError(
+                    "the new key has the secret of the one before", hint="'iotonboard ca passwd' changes a passphrase"
+                )
+            return None
+        if self.token is None:
+            if not (self.file or self.key_file):
+                raise UsageError(
+                    "the CA key lies in a token, and the new one would lie in a file",
+                    hint="name its place in a token with --key, or its passphrase with --generate-key-file FILE or"
+                    " --new-passphrase-file FILE",
+                )
+            return changed_passphrase(self.session, self.file, self.key_file, weak=self.weak)
+        if self.key_file:
+            raise UsageError("a key in a token has a PIN, and no passphrase", hint="leave --generate-key-file out")
+        asked = replace(self.session, passphrase_file=self.file, share_file=None, environment={})
+        return functools.cache(functools.partial(_pin, asked, self.token.where))
+
+
+def _pin(asked: Session, where: str) -> Passphrase:
+    try:
+        return find_pins(asked, [f"PIN of the token {where!r}"])
+    except KeyUnavailableError as error:
+        raise KeyUnavailableError(error.message, hint="put it into a file: --new-passphrase-file FILE") from None
+
+
 def changed_passphrase(
     session: Session, new_passphrase_file: str | None, generate_key_file: str | None, *, weak: bool
 ) -> Callable[[], Passphrase]:

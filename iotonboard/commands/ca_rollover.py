@@ -11,14 +11,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from iotonboard.ca import recovery, secrets_asked
 from iotonboard.ca.authority import refuse_changed, seal_audit, sealer, unlock, with_new_ca, without_newest_ca
 from iotonboard.ca.copies import refuse_copies
 from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.founding import check_life
-from iotonboard.ca.passphrase import key_is_encrypted
+from iotonboard.ca.passphrase import is_in_token, key_is_encrypted
 from iotonboard.ca.rollover_status import Standing, name_of, standings
 from iotonboard.ca.successor import NewCa, check_name, found_successor
 from iotonboard.errors import ConflictError
@@ -46,20 +47,58 @@ Request = NewCa  # what the new CA shall be
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """``status``: ``begun``, ``under-way``, ``cancelled`` or ``retired``; the CA that issues stands first."""
+    """``status``: ``begun``, ``under-way``, ``cancelled`` or ``retired``; the CA that issues stands first.
+
+    ``secrets``: what opens the CAs from now on, in the order of the lines of a passphrase file, where a token is among
+    them.
+    """
 
     status: str
     cas: tuple[Standing, ...]
     is_encrypted: bool
+    secrets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What gives the secret of the new key, where that is not the one in force, and a recovery passphrase."""
+
+    secret: Callable[[], Passphrase] | None = field(default=None, repr=False)
+    recovery: Callable[[], Passphrase] | None = field(default=None, repr=False)
+
+
+NOTHING_MORE = Asked()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be asked for a new key beside what opens the state. ``secret``: ``None`` where none will be made."""
+
+    secret: bool | None
+    recovery: bool
+
+
+def wanted(state: State, request: Request) -> Wanted:
+    """Say what ``begin`` needs for the new key: a secret of its own, and a recovery passphrase where there is none."""
+    if len(current_issuers(state.store)) > 1:
+        return Wanted(None, recovery=False)
+    if request.token is None and not is_in_token(state):
+        return Wanted(secret=False, recovery=False)
+    needs_recovery = request.token is not None and not recovery.has_recovery(state.store)
+    return Wanted(secrets_asked.needs_new_secret(state, request.token), needs_recovery)
 
 
 def begin(
-    state: State, request: Request, ask_passphrase: Callable[[], Passphrase | None], confirm: Callable[[str], None]
+    state: State,
+    request: Request,
+    ask_passphrase: Callable[[], Passphrase | None],
+    confirm: Callable[[str], None],
+    asked: Asked = NOTHING_MORE,
 ) -> Result:
     """Make the new CA, sign CRLs of both and publish; a rollover that is under way is answered with its standing.
 
-    The new key gets the passphrase that opens the old one. ``confirm`` is asked first, with the name of the CA that
-    issues, where a new one will be made; what it raises ends the call.
+    The new key gets the passphrase that opens the old one, where ``asked`` gives it none of its own. ``confirm`` is
+    asked first, with the name of the CA that issues, where a new one will be made; what it raises ends the call.
 
     Raises:
         ConflictError: a CA had that name before, a rollover to another name is under way, or another copy of the state
@@ -76,13 +115,17 @@ def begin(
         confirm(name_of(issuing))
     passphrase = ask_passphrase()
     opened = unlock(state, passphrase)
+    secret = passphrase if old or asked.secret is None else asked.secret()
+    recovery_passphrase = None if old or asked.recovery is None else asked.recovery()
     with state.transaction(signing=True) as now:
         is_begun = len(current_issuers(state.store)) > 1
         if is_begun:
             _refuse_other_name(state, request.name)
         else:
             refuse_changed(state, opened)
-            grown = with_new_ca(state, opened, found_successor(state, opened, request, passphrase, now))
+            grown = with_new_ca(state, opened, found_successor(state, opened, request, secret, now))
+            if recovery_passphrase is not None:
+                recovery.set_recovery(state, grown, recovery_passphrase, now)
             sign_crls(state, grown, now)
             mark_acl(state)  # its region names the CA that issues
             # The old CA's signature counts no more once it is retired.
@@ -90,7 +133,12 @@ def begin(
             seal_trust(state.store, sealed_trust(state.store), sealer(grown))
             seal_audit(state, grown)
     refuse_unpublished(publish(state, *EVERYTHING))
-    return Result("under-way" if is_begun else "begun", standings(state), is_encrypted=passphrase is not None)
+    return _result(state, "under-way" if is_begun else "begun", is_encrypted=secret is not None)
+
+
+def _result(state: State, status: str, *, is_encrypted: bool) -> Result:
+    secrets = [one.prompt for one in secrets_asked.asked_secrets(state)] if is_in_token(state) else []
+    return Result(status, standings(state), is_encrypted, tuple(secrets))
 
 
 def cancel(state: State, unlock_ca: Unlock) -> Result:
@@ -118,7 +166,7 @@ def cancel(state: State, unlock_ca: Unlock) -> Result:
         seal_audit(state, left)
     refuse_unpublished(publish(state, *EVERYTHING))
     erase_retired_keys(state)
-    return Result("cancelled", standings(state), is_encrypted=key_is_encrypted(state))
+    return _result(state, "cancelled", is_encrypted=key_is_encrypted(state))
 
 
 def _refuse_to_cancel(state: State) -> IssuerRow:
@@ -156,7 +204,7 @@ def retire(state: State, unlock_ca: Unlock) -> Result:
             seal_audit(state, left)
     refuse_unpublished(publish(state, *EVERYTHING))
     erase_retired_keys(state)
-    return Result("retired", standings(state), is_encrypted=key_is_encrypted(state))
+    return _result(state, "retired", is_encrypted=key_is_encrypted(state))
 
 
 def _retirable(state: State, now: datetime) -> list[IssuerRow]:

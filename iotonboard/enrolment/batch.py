@@ -127,8 +127,7 @@ def run_batch(
     Raises:
         PolicyError: the clock cannot be right.
         ConflictError: another copy of the state is at work.
-        BusyError: the state is locked, the disk refuses, or a worker process was killed; what was answered stays.
-        TokenLostError: the token that holds the CA key went away; what was answered stays.
+        BusyError, TokenLostError: the state is locked, the disk refuses, or a worker or token went; answers stay true.
         IotOnboardError: the requests broke off; those before are done and answered before that is raised.
     """
     refuse_copies(state)

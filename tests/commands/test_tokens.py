@@ -110,7 +110,7 @@ def test_a_revocation_is_recorded_whatever_the_token_says(state: TokenState) -> 
 
 def test_what_cannot_be_the_pin_is_not_tried(state: TokenState) -> None:
     refused = state.run("register", "d-2", "--passphrase-file", state.recovery, expect=7)
-    assert "a passphrase and not the PIN" in refused.stderr
+    assert "not the PIN of the token 'station7'; nothing was tried" in refused.stderr
     none = {"IOTONBOARD_PASSPHRASE_FILE": None}
     refused = state.run("register", "d-2", env={**none, "IOTONBOARD_PASSPHRASE": "482915"}, expect=7)
     assert "not taken from IOTONBOARD_PASSPHRASE" in refused.stderr
@@ -237,3 +237,77 @@ def test_the_recovery_passphrase_is_shown_once(tmp_path: Path) -> None:
     assert state.json("ca", "recovery", "--recovery-passphrase-file", tmp_path / "words")["status"] == "replaced"
     assert "horse" not in state.run("audit", "show", "--all").stdout
     state.run("health", "--deep")
+
+
+# -- rollovers -----------------------------------------------------------------------------------------------------
+
+
+def test_from_a_file_to_a_token_and_back(tmp_path: Path) -> None:
+    state = blank(tmp_path)
+    pin, words = state.passphrase_file, tmp_path / "words"
+    in_file = {"IOTONBOARD_PASSPHRASE_FILE": str(words)}
+    state.run("init-ca", "--generate-key-file", words, env={"IOTONBOARD_PASSPHRASE_FILE": None})
+    state.register("d-1", env=in_file)
+    begin = ("ca", "rollover", "begin", "--key", state.uri(), "--generate")
+    lacking = state.run(*begin, "--recovery-passphrase-file", state.recovery, env=in_file, expect=7)
+    assert "PIN of the token 'station7'" in lacking.stderr
+    assert "--new-passphrase-file" in lacking.stderr
+    given = ("--new-passphrase-file", pin, "--recovery-passphrase-file", state.recovery)
+    begun = state.run(*begin, *given, env=in_file)
+    assert "in this order: PIN of the token 'station7', CA passphrase" in begun.stderr
+    assert (
+        "under-way"
+        in state.run(*begin, *given, env={"IOTONBOARD_PASSPHRASE_FILE": str(_two(state, pin, words))}).stdout
+    )
+
+    # Neither secret alone is tried where the other one belongs.
+    for alone in (pin, words):
+        refused = state.run("register", "d-2", "--passphrase-file", alone, expect=7)
+        assert "2 secrets would open this state, and 1 given; nothing was tried" in refused.stderr
+    state.run("health", "--check", "ca-key")
+    both = {"IOTONBOARD_PASSPHRASE_FILE": str(_two(state, pin, words))}
+    state.register("d-2", env=both)
+    state.run("revoke", "d-1", env=both)
+    state.run("ca", "rollover", "--retire", env=both)
+    refused = state.run("register", "d-3", env=both, expect=7)
+    assert "1 secret would open this state, and 2 given; nothing was tried" in refused.stderr
+    state.register("d-3")
+    assert state.json("bundle", "password", "d-2")["bundle_password"]
+
+    back = ("ca", "rollover", "begin")
+    assert "would lie in a file" in state.run(*back, expect=2).stderr
+    state.run(*back, "--generate-key-file", tmp_path / "new", "--key-type", "ec-p384")
+    both = {"IOTONBOARD_PASSPHRASE_FILE": str(_two(state, tmp_path / "new", pin))}
+    assert state.json("bundle", "password", "d-2", env=both)["bundle_password"]
+    state.run("revoke", "d-2", "d-3", env=both)
+    state.run("ca", "rollover", "--retire", env=both)
+    in_file = {"IOTONBOARD_PASSPHRASE_FILE": str(tmp_path / "new")}
+    state.register("d-4", env=in_file)
+    assert state.run("health", "--deep").stdout.startswith("everything is as it was recorded")
+
+
+def _two(state: TokenState, first: Path, second: Path) -> Path:
+    return state.write("both", first.read_text().strip() + "\n" + second.read_text().strip())
+
+
+def test_from_a_token_to_another_and_back_again(state: TokenState) -> None:
+    state.add_token("station8", "991177")
+    new = state.write("new-pin", "991177")
+    state.run(
+        "ca", "rollover", "begin", "--key", state.uri("ca", "station8"), "--generate", "--new-passphrase-file", new
+    )
+    both = {"IOTONBOARD_PASSPHRASE_FILE": str(_two(state, new, state.passphrase_file))}
+    state.run("gen-crl", env=both)
+    state.run("ca", "rollover", "--cancel", env=both)
+    state.register("d-2")
+    assert state.json("bundle", "password", "d-1")["bundle_password"]
+
+
+def test_to_a_new_key_of_the_same_token(state: TokenState) -> None:
+    state.run("ca", "rollover", "begin", "--key", state.uri("ca2"), "--generate")
+    state.register("d-2")
+    state.run("revoke", "d-1")
+    assert len(state.json("ca", "token")["tokens"]) == 2
+    state.run("ca", "rollover", "--retire")
+    state.register("d-3")
+    assert state.run("health", "--deep").stdout.startswith("everything is as it was recorded")
