@@ -84,11 +84,12 @@ def _issued(ca: bytes, der: bytes) -> bool:
 def revoked_above(cas: Sequence[bytes], lists: Iterable[bytes]) -> tuple[list[bytes], set[str]]:
     """The CAs that the newest list of the CA above them revokes, DER, and the keys that count no more for it.
 
-    Every certificate of such a key goes, but for one that was only superseded: then the key stays.
+    Every certificate of such a key goes. Of one that was only superseded the key stays, where it has another one.
     """
     lists = list(dict.fromkeys(lists))
     gone: list[bytes] = []
     keys: set[str] = set()
+    superseded: set[str] = set()
     for above in cas:
         below = [der for der in cas if _issued(above, der) and not same_ca(above, der)]
         own = [(facts.number, der) for der in lists if (facts := list_facts(der, above))] if below else []
@@ -99,7 +100,8 @@ def revoked_above(cas: Sequence[bytes], lists: Iterable[bytes]) -> tuple[list[by
             reason = entries.get(x509.load_der_x509_certificate(der).serial_number)
             if reason is not None:
                 gone.append(der)
-                keys |= set() if reason in _OF_ONE_CERTIFICATE else {key_id(der)}
+                (superseded if reason in _OF_ONE_CERTIFICATE else keys).add(key_id(der))
+    keys |= superseded - {key_of(der) for der in cas if der not in gone}
     return [der for der in cas if der in gone or key_of(der) in keys], keys
 
 

@@ -11,8 +11,8 @@ from iotonboard.model import KeyType
 from iotonboard.pki.key_id import same_ca
 
 from support import pki
+from support.foreign_root import Root
 from support.roots import certified, root_certificate
-from support.stations import Root
 
 OWN_A, OWN_B = (pki.issuer(one).certificate_der for one in (KeyType.EC_P256, KeyType.EC_P384))
 DEVICE = pki.device()
@@ -61,6 +61,7 @@ def test_a_certificate_that_was_superseded_goes_alone(tmp_path: Path) -> None:
     crl = root.crl(BELOW_A, reason=x509.ReasonFlags.superseded)
     again = certified(OWN_A)
     assert revoked_above([ROOT, BELOW_A, again], [crl]) == ([BELOW_A], set())
+    assert revoked_above([ROOT, BELOW_A], [crl]) == ([BELOW_A], {key_of(OWN_A)}), "it has no other one"
 
 
 def test_siblings_are_below_one_root_or_above() -> None:

@@ -11,9 +11,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from iotonboard.broker.acl import parse_acl
 
+from support.foreign_root import Root
 from support.program import State
 from support.site import Site
-from support.stations import Root
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from iotonboard.pki import pem
 
 from support.broker import BROKER_NAMES, Broker
 from support.client import Credentials, connect_answer, open_bundle, unpack
+from support.foreign_root import Root
 from support.program import State, make_state
 from support.site import FILES, Site
-from support.stations import Root
 from support.tools import need
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import IotOnboardError
-from iotonboard.health.checks import authority, devices, machine, publications, settings
+from iotonboard.health.checks import authority, devices, levels, machine, publications, settings
 from iotonboard.health.finding import Finding, Outcome, failed
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ CHECKS = (
     Check("settings", "the CA sealed the settings, and iotonboard.toml shows them", settings.settings),
     Check("ca-key", "the CA key is there, encrypted and private", authority.ca_key),
     Check("ca-certificate", "the CA lives longer than what it issues", authority.ca_certificate),
+    Check("root", "the CAs above ours, and our copy of their lists, have time left", levels.root),
     Check("ca-rollover", "a rollover that is under way can go on, or end", authority.ca_rollover),
     Check("trust", "each CA of others that is trusted has a list with time left", authority.trust),
     Check("crl", "crl.pem is the last one signed and has time left", publications.crl),

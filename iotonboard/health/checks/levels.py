@@ -1,0 +1,50 @@
+"""Checks of the CAs above ours: how long they last, and what their lists say that are here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iotonboard.health.finding import Outcome, Status, failed, ok, warning
+from iotonboard.model import rfc3339
+from iotonboard.state.cas_above import NEWER_ROOT_LIST, cas_above, is_revoked_above
+from iotonboard.store.issuers import current_issuers
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from iotonboard.state.cas_above import CaAbove
+    from iotonboard.state.state import State
+
+
+def root(state: State) -> Outcome:
+    """Every CA above ours has time left, and a list of it is here that revokes none of ours and has time left too.
+
+    A broker asks no list of a CA above: one that ended locks nobody out. But whoever carries it learns from it which
+    stations are to be let in no more.
+    """
+    issuers, now = current_issuers(state.store), state.clock()
+    above = cas_above(state.store, issuers)
+    if not above:
+        return ok("no CA stands above ours")
+    if any(is_revoked_above(state.store, issuer) for issuer in issuers):
+        message = "the CA above ours revoked it: brokers that hear of it take its devices out"
+        return failed(message, "ask whoever keeps the root; a new CA: iotonboard init-ca --below-root")
+    outcomes = [_of(ca, now, int(state.config["expiring.ca_days"])) for ca in above]
+    return next((one for one in outcomes if one.status is not Status.OK), outcomes[0])
+
+
+def _of(ca: CaAbove, now: datetime, days: int) -> Outcome:
+    left = (ca.not_after - now).days
+    if left < 0:
+        message = f"{ca.name!r}, which is above our CA, ended on {rfc3339(ca.not_after)}: every device is refused"
+        return failed(message, "at the root: iotonboard help root")
+    if left < days:
+        return warning(f"{ca.name!r}, which is above our CA, has {left} days left", "at the root: iotonboard help root")
+    if ca.crl is None:
+        return warning(f"no list of {ca.name!r} is here: nothing tells which stations it revoked", NEWER_ROOT_LIST)
+    ends, life = ca.crl.next_update, ca.crl.next_update - ca.crl.this_update
+    if ends <= now:
+        return warning(f"our copy of the list of {ca.name!r} ended on {rfc3339(ends)}", NEWER_ROOT_LIST)
+    if ends - now < life / 3:
+        return warning(f"our copy of the list of {ca.name!r} ends on {rfc3339(ends)}", NEWER_ROOT_LIST)
+    return ok(f"{ca.name!r} has {left} days left, our copy of its list {(ends - now).days}")
