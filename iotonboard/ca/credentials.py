@@ -107,7 +107,7 @@ def check_certificate(state: State, holder: str, certificate: CertificateRecord)
     row = next((row for row in all_issuers(state.store) if row.id == issuer), None)
     try:
         facts = certificate_facts(certificate.der)
-        is_right = facts.serial == certificate.serial and holder in (facts.subject_cn, *facts.alt_names)
+        is_right = facts.serial == certificate.serial and holder in (*facts.device_names, *facts.alt_names)
         if is_right and row is not None and is_issued_by(certificate.der, row.der):
             return row
     except PolicyError:  # no certificate at all

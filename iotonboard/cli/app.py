@@ -29,6 +29,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "Set up": {
         "init-ca": "Make a state directory with a new CA.",
         "config": "Show and change settings.",
+        "profile": "List, show and try certificate profiles.",
         "help": "Show this, one verb, or a page of the guide; write man pages.",
     },
     "Devices": {

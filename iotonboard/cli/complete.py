@@ -64,3 +64,10 @@ def complete_check(incomplete: str) -> list[tuple[str, str]]:
     from iotonboard.health.checks.table import CHECKS
 
     return [(one.name, one.about) for one in CHECKS if one.name.startswith(incomplete)]
+
+
+def complete_profile(incomplete: str) -> list[tuple[str, str]]:
+    """Certificate profiles that are built in, each with what it is for."""
+    from iotonboard.pki.built_in_profiles import BUILT_IN
+
+    return [(name, about) for name, (about, _, _) in BUILT_IN.items() if name.startswith(incomplete)]

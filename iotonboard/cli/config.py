@@ -38,7 +38,7 @@ def _in_file(one: Shown) -> dict[str, object]:
 
 
 def _text(value: object) -> str:
-    return ",".join(value) if isinstance(value, tuple) else str(value)
+    return ",".join(value) if isinstance(value, tuple | dict) else str(value)
 
 
 @verb(app, "set", example="iotonboard config set crl_next_update_days 60")

@@ -17,6 +17,7 @@ TOPICS = {
     "scripts": "exit codes, JSON, streams, device lists: the contract for line scripts",
     "settings": "where a setting comes from; topics, places, what is sealed",
     "formats": "credentials for devices; backups, packages, receipts",
+    "profiles": "certificates for what is no MQTT client: 802.1X, IDevID, OPC UA, clouds; your own",
     "hand-over": "deliveries, confirmation, purge, labels",
     "officer": "run-books: every week, an emergency, backups, an older copy, a stolen CA key",
     "brokers": "a broker here and elsewhere, verify, what a reload does, packages",

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from iotonboard.cli.complete import complete_device_id, complete_reason
+from iotonboard.cli.complete import complete_device_id, complete_profile, complete_reason
 from iotonboard.cli.help_command import meant
 from iotonboard.errors import UsageError
 from iotonboard.model import RevocationReason
@@ -58,6 +58,12 @@ OptionalDeviceArgument = Annotated[
 ValidityOption = Annotated[
     int | None, typer.Option("--validity-days", min=1, max=36500, help="Life, in days.")
 ]  # fmt: skip
+ProfileOption = Annotated[
+    str,
+    typer.Option(
+        "--profile", metavar="NAME", help="Certificate profile; see 'profile list'.", autocompletion=complete_profile
+    ),
+]
 ReachOption = Annotated[bool, typer.Option("--yes", help="Topics that reach other devices' topics are meant.")]
 ReasonOption = Annotated[
     RevocationReason,

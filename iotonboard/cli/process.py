@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 # and the settings import, 7 ms of the database's migrations, and as much again of what only a list, a signed request,
 # an export or a CRL needs. Who imports one of these names the module, and not what is in it.
 SELDOM = (
-    "bz2", "iotonboard.ca.absorption", "iotonboard.ca.credentials", "iotonboard.ca.crl", "iotonboard.ca.recorded",
-    "iotonboard.ca.recovery", "iotonboard.ca.secrets_asked", "iotonboard.ca.tokens",
-    "iotonboard.health.checks.token_check", "iotonboard.pki.crl", "iotonboard.pki.csr", "iotonboard.pki.hostnames",
-    "iotonboard.pki.lint.crl_rules", "iotonboard.state.foreign_lists", "iotonboard.state.outbox",
+    "bz2", "iotonboard.broker.ca_relations", "iotonboard.ca.absorption", "iotonboard.ca.credentials",
+    "iotonboard.ca.crl", "iotonboard.ca.recorded", "iotonboard.ca.recovery", "iotonboard.ca.secrets_asked",
+    "iotonboard.ca.tokens", "iotonboard.health.checks.token_check", "iotonboard.pki.crl", "iotonboard.pki.csr",
+    "iotonboard.pki.hostnames", "iotonboard.pki.lint.crl_rules", "iotonboard.pki.lint.profile_rules",
+    "iotonboard.pki.profile_form", "iotonboard.pki.profiled", "iotonboard.state.certificate_profiles",
+    "iotonboard.state.chain", "iotonboard.state.foreign_lists", "iotonboard.state.outbox",
     "iotonboard.state.replaced_files", "iotonboard.state.trust", "iotonboard.store.damage",
     "iotonboard.store.failures", "iotonboard.store.keys", "iotonboard.store.leftovers",
     "iotonboard.store.schema.version_1", "iotonboard.store.schema.version_2", "iotonboard.store.schema.version_3",

@@ -15,6 +15,7 @@ from iotonboard.cli.options import (
     BatchOption,
     ExcelFilesOption,
     IdColumnOption,
+    ProfileOption,
     ReachOption,
     ReloadOption,
     ValidityOption,
@@ -68,6 +69,7 @@ def register(
     ] = None,
     key_type: Annotated[KeyType | None, typer.Option("--key-type", help="Key type of the device.")] = None,
     validity_days: ValidityOption = None,
+    profile: ProfileOption = "",
     if_exists: Annotated[
         Literal["fail", "skip", "reissue"],
         typer.Option("--if-exists", help="What to do with a device that is there."),
@@ -110,7 +112,7 @@ def register(
 
     _check_ways(ids, count, batch, csr_dir, csr=csr, stream=stream, uuid=uuid)
     check_list(session, "-" if stream else batch, id_column)
-    common = _request(name, attributes or [], topics or [], key_type, validity_days)
+    common = _request(name, attributes or [], topics or [], key_type, validity_days, profile)
     named, is_json = count or max(len(ids or ()), 1), session.json or stream
     is_list = bool(batch is not None or stream or csr_dir)
     is_many = named > 1 or (is_list and not stream)
@@ -201,7 +203,12 @@ def _name_call(
 
 
 def _request(
-    name: str, attributes: list[str], topics: list[str], key_type: KeyType | None, validity_days: int | None
+    name: str,
+    attributes: list[str],
+    topics: list[str],
+    key_type: KeyType | None,
+    validity_days: int | None,
+    profile: str,
 ) -> Request:
     """What the options say of every device."""
     from iotonboard.enrolment.request import Request, check_value, parse_attribute
@@ -212,6 +219,7 @@ def _request(
         topics=tuple(topics),
         key_type=key_type,
         validity_days=validity_days,
+        profile=profile,
     )
 
 

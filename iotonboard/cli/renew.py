@@ -24,6 +24,7 @@ from iotonboard.cli.options import (
     ExcelFilesOption,
     IdColumnOption,
     OptionalDevicesArgument,
+    ProfileOption,
     ValidityOption,
 )
 from iotonboard.cli.session import Session, verb
@@ -74,6 +75,7 @@ def renew(
         KeyType | None, typer.Option("--key-type", help="Type of a new key; default: as before.")
     ] = None,
     validity_days: ValidityOption = None,
+    profile: ProfileOption = "",
     no_bundle: Annotated[bool, typer.Option("--no-bundle", help="Make no creds.zip.")] = False,
     passwords: Annotated[
         str | None,
@@ -102,9 +104,7 @@ def renew(
         raise UsageError("nothing to renew", hint="name devices, --batch, --expiring-within or --old-ca")
     if sum((bool(ids), batch is not None, old_ca)) > 1 or sum((rekey, same_key, csr is not None)) > 1:
         raise UsageError("these options exclude each other", hint="ids, --batch, --old-ca; --rekey, --same-key, --csr")
-    if key_type is not None and (same_key or csr is not None):
-        raise UsageError("--key-type is for a key that is made here", hint="leave it out, or use --rekey")
-    _check_usage(session, ids or [], csr)
+    _check_usage(session, ids or [], csr, keeps_key=key_type is not None and (same_key or csr is not None))
     check_list(session, batch, id_column)
     targets = named_targets(session, ids, batch, id_column) if ids or batch is not None else None
     options = command.Options(
@@ -115,6 +115,7 @@ def renew(
         expiring_within=expiring_within,
         old_ca=old_ca,
         validity_days=validity_days,
+        profile=profile,
         with_bundle=not no_bundle,
         strict=strict,
         call=_name_call(ids, [batch, csr], passwords or results, id_column, expiring_within, old_ca, rekey, same_key),
@@ -170,7 +171,9 @@ def _tell_next(session: Session, ends: _Ends, *, is_revoked: bool) -> None:
         session.message(f"next: {what} on {ends.last:%Y-%m-%d}: type iotonboard gen-crl then, and reload the broker")
 
 
-def _check_usage(session: Session, ids: Sequence[str], csr: str | None) -> None:
+def _check_usage(session: Session, ids: Sequence[str], csr: str | None, *, keeps_key: bool) -> None:
+    if keeps_key:
+        raise UsageError("--key-type is for a key that is made here", hint="leave it out, or use --rekey")
     if csr and len(ids) != 1:
         raise UsageError("--csr goes with one device", hint="name that device")
     if session.passphrase_file == "-" == csr:

@@ -57,6 +57,7 @@ def _values(shown: Shown) -> dict[str, object]:
                 **certificate_values(one.certificate, shown.now),
                 **{key: rfc3339(moment) if moment else None for key, moment in _moments(one).items()},
                 "ca_fingerprint": one.ca_fingerprint,
+                "profile": one.profile,
                 "arrivals": [
                     {
                         "broker": at.broker,
@@ -102,5 +103,6 @@ def _certificate_row(one: CertificateLife, now: datetime) -> tuple[str, ...]:
         if moment
     ]
     moments += [at.text for at in one.arrivals]
+    moments += [f"profile {one.profile}"] if one.profile != "mqtt" else []
     until = f"until {rfc3339(certificate.validity.not_after)}"
     return ("certificate", certificate.serial.hex, certificate_status(certificate, now) + reason, until, *moments)

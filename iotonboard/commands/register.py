@@ -24,6 +24,7 @@ from iotonboard.enrolment.answer_files import keep_all
 from iotonboard.enrolment.batch import Enrolled, Pace, Plan, run_batch
 from iotonboard.enrolment.desk import Order
 from iotonboard.enrolment.leading import refused_ahead
+from iotonboard.enrolment.order_profile import choose_profile
 from iotonboard.enrolment.put_off import PutOff
 from iotonboard.enrolment.record import record_certificate, refuse_used_key
 from iotonboard.enrolment.unfinished import Call
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from iotonboard.enrolment.answer_files import Keeping
     from iotonboard.enrolment.batch import StartWorkers
     from iotonboard.enrolment.desk import Issued
+    from iotonboard.enrolment.order_profile import ChosenProfile
     from iotonboard.enrolment.request import Request
     from iotonboard.errors import UnpublishedError
     from iotonboard.model import TopicRule
@@ -215,7 +217,12 @@ def _plan(
     admitted = admission.admit(request, device_id, found)
     if isinstance(admitted, Enrolled):
         return admitted
-    order = _order(state, authority, request, device_id, with_bundle=options.with_bundle)
+    newest = None if admitted.is_new else device_record(state.store, device_id).certificates[0].serial
+    chosen = choose_profile(state, request.profile, newest)
+    order = _order(state, authority, request, device_id, chosen, with_bundle=options.with_bundle)
+    if chosen:
+        attributes = request.attributes if admitted.is_new else device_record(state.store, device_id).attributes
+        order = chosen.apply(state, order, dict(attributes), request.key_type)
     return _Plan(order, request, admitted.topics, admitted.is_new, admitted.gets_own_rules)
 
 
@@ -229,11 +236,20 @@ def _made_before(state: State, call: Call, request: Request) -> DeviceId | None:
     return device.device_id if is_same else None
 
 
-def _order(state: State, authority: Authority, request: Request, device_id: DeviceId, *, with_bundle: bool) -> Order:
+def _order(
+    state: State,
+    authority: Authority,
+    request: Request,
+    device_id: DeviceId,
+    chosen: ChosenProfile | None,
+    *,
+    with_bundle: bool,
+) -> Order:
+    days = chosen.days(request.validity_days) if chosen else request.validity_days
     csr = None if request.csr is None else requests.parse_csr(request.csr)
     validity = validity_for(
         state.clock(),
-        request.validity_days or state.config["cert_validity_days"],
+        days or state.config["cert_validity_days"],
         skew_minutes=state.config["not_before_skew_minutes"],
         issuer_validity=authority.active.issuer.validity,
         backdated_to=state.config.backdated_to,

@@ -25,6 +25,7 @@ from iotonboard.enrolment.answer_files import keep_all
 from iotonboard.enrolment.batch import Enrolled, Pace, Plan, run_batch
 from iotonboard.enrolment.desk import KeptKey, Order
 from iotonboard.enrolment.leading import refuse_outliving, refused_ahead
+from iotonboard.enrolment.order_profile import choose_profile
 from iotonboard.enrolment.record import record_certificate, refuse_used_key
 from iotonboard.enrolment.unfinished import Call
 from iotonboard.errors import ConflictError
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from iotonboard.enrolment.answer_files import Keeping
     from iotonboard.enrolment.batch import StartWorkers
     from iotonboard.enrolment.desk import Issued
+    from iotonboard.enrolment.order_profile import ChosenProfile
     from iotonboard.model import CertificateRecord, DeviceRecord
     from iotonboard.pki.csr import Csr
     from iotonboard.state.state import State
@@ -65,7 +67,8 @@ class Options:
     ``key`` is ``auto``, ``new`` (made here) or ``same``, or ``csr`` is a certification request for one device;
     ``revoke_old`` is ``now``, ``after-overlap`` or ``never``. ``expiring_within`` days: a device that is valid for
     longer is skipped. ``old_ca`` chooses the devices without a certificate of the CA that issues now. ``call`` is the
-    same for calls that ask for the same: one that broke off is gone on with; empty: it is not.
+    same for calls that ask for the same: one that broke off is gone on with; empty: it is not. ``profile`` empty: each
+    device keeps its own, as it was when that was issued.
     """
 
     key: str = "auto"
@@ -75,6 +78,7 @@ class Options:
     expiring_within: int | None = None
     old_ca: bool = False
     validity_days: int | None = None
+    profile: str = ""
     with_bundle: bool = True
     strict: bool = False
     call: str = ""
@@ -199,7 +203,10 @@ def _plan(
     newest = _renewable(store, device, now)
     if _is_left(options, call, device, newest, now):
         return _skipped(state, device, newest, target.line)
-    order = _order(state, authority, options, target.line, device, newest)
+    chosen = choose_profile(state, options.profile, newest.serial)
+    order = _order(state, authority, options, target.line, device, newest, chosen)
+    if chosen:
+        order = chosen.apply(state, order, dict(device.attributes), order.key_type)
     return _Plan(order, device.certificates[0].serial, tuple(revocable(store, device.device_id, now)))
 
 
@@ -218,7 +225,13 @@ def _skipped(state: State, device: DeviceRecord, newest: CertificateRecord, line
 
 
 def _order(
-    state: State, authority: Authority, options: Options, line: int, device: DeviceRecord, newest: CertificateRecord
+    state: State,
+    authority: Authority,
+    options: Options,
+    line: int,
+    device: DeviceRecord,
+    newest: CertificateRecord,
+    chosen: ChosenProfile | None,
 ) -> Order:
     check_certificate(state, device.device_id, newest)
     facts = certificate_facts(newest.der)
@@ -232,9 +245,10 @@ def _order(
     elif _keeps_key(state.store, options, newest):
         spki_der = facts.spki_der
         _refuse_other_type(device, facts.key_type, options.key_type)
+    days = chosen.days(options.validity_days) if chosen else options.validity_days
     validity = validity_for(
         state.clock(),
-        options.validity_days or state.config["cert_validity_days"],
+        days or state.config["cert_validity_days"],
         skew_minutes=state.config["not_before_skew_minutes"],
         issuer_validity=authority.active.issuer.validity,
         backdated_to=state.config.backdated_to,

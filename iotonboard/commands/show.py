@@ -10,6 +10,7 @@ from iotonboard.store.deliveries import confirmed_at, deliveries_of
 from iotonboard.store.devices import device_record
 from iotonboard.store.issuers import all_issuers, issuer_of
 from iotonboard.store.overlaps import overlap_end
+from iotonboard.store.profiles import profile_name_of
 from iotonboard.store.secrets import purged_at
 from iotonboard.store.topics import device_topics
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 class CertificateLife:
     """One certificate: who issued it, when it was confirmed and purged, and when a renewal ends it.
 
-    ``arrivals``: at which brokers its revocation is in force, as far as they sent receipts.
+    ``arrivals``: at which brokers its revocation is in force, as far as they sent receipts. ``profile``: its name.
     """
 
     certificate: CertificateRecord
@@ -35,6 +36,7 @@ class CertificateLife:
     purged_at: datetime | None
     revoke_after: datetime | None
     arrivals: tuple[Arrival, ...]
+    profile: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,4 +79,5 @@ def _life(state: State, certificate: CertificateRecord, issuers: dict[int, str])
         purged_at(store, serial),
         None if certificate.revocation else overlap_end(store, serial),
         arrivals(store, issuer, serial, state.trusted_time()) if certificate.revocation else (),
+        profile_name_of(store, serial),
     )

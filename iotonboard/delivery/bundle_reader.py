@@ -135,7 +135,7 @@ def _check_device(files: dict[str, bytes], manifest: dict[str, Any]) -> None:
         anchors = pem_decode_all("CERTIFICATE", files[ANCHOR])
         facts = certificate_facts(leaf)
         said = (manifest.get("serial"), manifest.get("fingerprint"))
-        is_its_own = facts.subject_cn == device_id and said == (facts.serial.hex, facts.fingerprint)
+        is_its_own = device_id in facts.device_names and said == (facts.serial.hex, facts.fingerprint)
         is_key_its_own = KEY not in files or public_key_matches(leaf, load_key(files[KEY], None))
     except IotOnboardError as error:
         raise _damaged(error.message) from error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from iotonboard.broker.topics import parse_topic_rule
 from iotonboard.enrolment.batch import Enrolled
 from iotonboard.enrolment.leading import refuse_outliving
+from iotonboard.enrolment.order_profile import choose_profile
 from iotonboard.errors import ConflictError
 from iotonboard.model import DeviceId
 from iotonboard.pki import csr
@@ -70,6 +71,7 @@ class Admission:
             self.ahead[name] = found
         if isinstance(self.admit(request, name or new_id(), found), Enrolled):
             return
+        choose_profile(self.state, request.profile, None)
         refuse_outliving(self.state, request.validity_days)
         if request.csr is not None:
             csr.parse_csr(request.csr)

@@ -13,6 +13,7 @@ from iotonboard.delivery import bundle
 from iotonboard.delivery.credential import Credential
 from iotonboard.errors import IotOnboardError, KeyUnavailableError, TokenLostError
 from iotonboard.model import Refused
+from iotonboard.pki import profiled
 from iotonboard.pki.certificates import issue_device
 from iotonboard.pki.keys import dump_key, encrypt_key, generate_key, load_key, load_public_key, spki_der
 from iotonboard.store.certificates import NewCertificate
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from iotonboard.model import DeviceId, KeyType, SerialNumber, Validity
     from iotonboard.pki.issuer import Issuer
     from iotonboard.pki.keys import PrivateKey, PublicKey
+    from iotonboard.pki.profile_values import FilledProfile
     from iotonboard.pki.profiles import DeviceProfile
 
 _BLOCK_OCTETS = 16
@@ -47,7 +49,8 @@ class Order:
     """One certificate that is to be issued.
 
     For the public key in ``csr_spki_der``, for the key of an earlier certificate, or for a new key of ``key_type``.
-    ``line`` of the list that asks for it; 0: not from a list.
+    ``line`` of the list that asks for it; 0: not from a list. ``profile``: what it gets, where it is not an MQTT
+    client's, and ``profile_content`` as that is kept with it.
     """
 
     device_id: DeviceId
@@ -58,6 +61,8 @@ class Order:
     csr_spki_der: bytes | None = None
     with_bundle: bool = True
     kept_key: KeptKey | None = None
+    profile: FilledProfile | None = None
+    profile_content: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,7 @@ class Desk:
             KeyUnavailableError: the kept key cannot be opened, or is not that of its certificate.
         """
         private, public = self._key(order)
-        der = issue_device(self.issuer, public, order.device_id, order.serial, order.validity, self.profile)
+        der = self._certificate(order, public)
         digests = sha256(der).hexdigest(), sha256(spki_der(public)).digest()
         if private is None:
             return Issued(NewCertificate(order.serial, order.validity, der, *digests, None, None), None, None)
@@ -118,6 +123,11 @@ class Desk:
             order.device_id, order.serial, order.validity, der, key_der, self.chain, anchors=self.anchors
         )
         return Issued(certificate, bundle.build_bundle(credential, password), password)
+
+    def _certificate(self, order: Order, public: PublicKey) -> bytes:
+        if order.profile:
+            return profiled.issue_profiled(self.issuer, public, order.profile, order.serial, order.validity)
+        return issue_device(self.issuer, public, order.device_id, order.serial, order.validity, self.profile)
 
     def _key(self, order: Order) -> tuple[PrivateKey | None, PublicKey]:
         """The device's key; only its public half when the device keeps it."""

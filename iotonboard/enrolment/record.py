@@ -11,6 +11,7 @@ from iotonboard.model import rfc3339
 from iotonboard.store import keys
 from iotonboard.store.certificates import add_certificate
 from iotonboard.store.pending import add_pending
+from iotonboard.store.profiles import note_profile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +34,8 @@ def record_certificate(
     """Record a certificate, its files and its audit row, inside the caller's transaction."""
     new = issued.certificate
     add_certificate(state.store, new, issuer=authority.active.row, device_id=order.device_id, now=now)
+    if order.profile:
+        note_profile(state.store, order.serial, order.profile_content)
     add_pending(state.store, new.serial, issued.bundle)
     facts: dict[str, object] = {
         "fingerprint": new.fingerprint,
@@ -40,6 +43,8 @@ def record_certificate(
         "not_after": rfc3339(order.validity.not_after),
         **(detail or {}),
     }
+    if order.profile:
+        facts["profile"] = order.profile.name
     if issued.bundle:
         facts["bundle"] = sha256(issued.bundle).hexdigest()
     state.record(now, order.device_id, serial=order.serial.hex, detail=facts)

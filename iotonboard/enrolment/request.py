@@ -12,7 +12,14 @@ from iotonboard.model import DeviceId, KeyType
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-OF_A_DEVICE = ("name", "csr", "key_type", "validity_days", "topics")  # fields that have a meaning beside the id
+OF_A_DEVICE = (
+    "name",
+    "csr",
+    "key_type",
+    "validity_days",
+    "topics",
+    "profile",
+)  # fields that have a meaning beside the id
 _ATTRIBUTE_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
 _MAX_VALUE = 1024
 _MAX_DAYS = 36500
@@ -24,7 +31,7 @@ class Request:
     """One device. ``device_id`` ``None``: a UUIDv4 is made. ``line`` 0: not from a list.
 
     ``topics`` are rules as text (``access:topic``); ``csr``: a certification request, PEM or DER, where the device made
-    its key itself.
+    its key itself. ``profile`` empty: the one of the device's newest certificate, or the default.
     """
 
     device_id: DeviceId | None = None
@@ -35,6 +42,7 @@ class Request:
     csr: bytes | None = None
     key_type: KeyType | None = None
     validity_days: int | None = None
+    profile: str = ""
 
 
 def parse_request(device_id: str, fields: Mapping[str, str], line: int) -> Request:
@@ -57,6 +65,7 @@ def parse_request(device_id: str, fields: Mapping[str, str], line: int) -> Reque
         topics=tuple(fields.get("topics", "").split()),
         key_type=_parse_key_type(fields["key_type"]) if fields.get("key_type") else None,
         validity_days=_parse_days(fields["validity_days"]) if fields.get("validity_days") else None,
+        profile=fields.get("profile", ""),
     )
 
 
@@ -69,6 +78,7 @@ def with_defaults(request: Request, defaults: Request) -> Request:
         topics=(*defaults.topics, *request.topics),
         key_type=request.key_type or defaults.key_type,
         validity_days=request.validity_days or defaults.validity_days,
+        profile=request.profile or defaults.profile,
     )
 
 

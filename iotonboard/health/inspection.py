@@ -114,8 +114,8 @@ def _certificates(store: Store) -> Iterator[Difference]:
         stands = (row.serial, row.not_before, row.not_after, row.spki_sha256)
         if stands != (facts.serial, begin, end, facts.spki_sha256):
             yield Difference("edited-row", name, f"the row of {serial.hex} is not what its certificate says")
-        if name not in facts.alt_names if row.is_broker else name != facts.subject_cn:
-            yield Difference("edited-row", name, f"{serial.hex} was issued to {facts.subject_cn!r}")
+        if name not in (facts.alt_names if row.is_broker else facts.device_names):
+            yield Difference("edited-row", name, f"{serial.hex} was issued to {next(iter(facts.device_names), '')!r}")
         yield from _against_trail(row, facts.fingerprint)
 
 

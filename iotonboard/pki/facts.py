@@ -14,10 +14,13 @@ from cryptography.x509.oid import NameOID
 
 from iotonboard.errors import PolicyError
 from iotonboard.model import SerialNumber, Validity
+from iotonboard.pki import der
 from iotonboard.pki.keys import key_type_of, spki_der
 from iotonboard.pki.parse_errors import UNREADABLE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from iotonboard.model import KeyType
     from iotonboard.pki.keys import PublicKey
 
@@ -27,6 +30,7 @@ class CertificateFacts:
     """One certificate. ``spki_der`` is SubjectPublicKeyInfo, ``fingerprint`` lower-case hex, ``spki_sha256`` octets.
 
     ``subject_cn`` is the first commonName, or empty. ``alt_names`` are URIs, host names and addresses.
+    ``device_names``: what a device may be known by: commonName, serialNumber and the number of a hardwareModuleName.
     """
 
     serial: SerialNumber
@@ -38,6 +42,7 @@ class CertificateFacts:
     key_type: KeyType
     is_ca: bool
     alt_names: tuple[str, ...]
+    device_names: tuple[str, ...]
 
 
 def fingerprint(certificate_der: bytes) -> str:
@@ -113,4 +118,20 @@ def _read(octets: bytes) -> CertificateFacts:
         key_type=key_type,
         is_ca=isinstance(constraints, x509.BasicConstraints) and constraints.ca,
         alt_names=tuple(str(name.value) for name in names) if isinstance(names, x509.SubjectAlternativeName) else (),
+        device_names=(
+            *(str(each.value) for oid in _DEVICE_NAMES for each in certificate.subject.get_attributes_for_oid(oid)),
+            *(_hardware_numbers(names) if isinstance(names, x509.SubjectAlternativeName) else ()),
+        ),
     )
+
+
+_DEVICE_NAMES = (NameOID.COMMON_NAME, NameOID.SERIAL_NUMBER)
+_HARDWARE = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.4")
+
+
+def _hardware_numbers(names: x509.SubjectAlternativeName) -> Iterator[str]:
+    """The serial numbers of hardwareModuleNames (RFC 4108 section 5)."""
+    for name in names.get_values_for_type(x509.OtherName):
+        if name.type_id == _HARDWARE:
+            *_, number = der.children(name.value, der.whole(name.value))
+            yield name.value[number.begin : number.end].decode("utf-8", "replace")

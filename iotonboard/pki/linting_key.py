@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cryptography.utils import Buffer
 
     from iotonboard.pki.lint.candidate import CrlCandidate, IssuerFacts, Kind
+    from iotonboard.pki.profile_values import FilledProfile
     from iotonboard.pki.signatures import Signer
 
 
@@ -37,8 +38,8 @@ def sign_crl_tbs(signer: Signer, tbs: bytes, issuer: IssuerFacts) -> tuple[bytes
 class _Linting:
     """What the library asks of a private key of any type; the private half stays out of its reach."""
 
-    def __init__(self, signer: Signer, kind: Kind, issuer: IssuerFacts) -> None:
-        self._signer, self._kind, self._issuer = signer, kind, issuer
+    def __init__(self, signer: Signer, kind: Kind, issuer: IssuerFacts, profile: FilledProfile | None) -> None:
+        self._signer, self._kind, self._issuer, self._profile = signer, kind, issuer, profile
         self._public_key = signer.public_key()
         self._digest = tbs_digest(self._public_key)
 
@@ -49,7 +50,7 @@ class _Linting:
 
     def _lint_and_sign(self, tbs: bytes) -> bytes:
         """Sign by the algorithm that goes with the key: no other passes the lint."""
-        lint_certificate(tbs, self._kind, self._issuer)
+        lint_certificate(tbs, self._kind, self._issuer, self._profile)
         return self._signer.sign(tbs, self._digest)
 
     def public_key(self) -> Any:
@@ -96,14 +97,14 @@ class _Ed25519Key(_Linting, ed25519.Ed25519PrivateKey):
 LintingKey: TypeAlias = _EllipticCurveKey | _RsaKey | _Ed25519Key
 
 
-def linting_key(signer: Signer, kind: Kind, issuer: IssuerFacts) -> LintingKey:
-    """Return a key that signs TBSCertificates of one kind and nothing else.
+def linting_key(signer: Signer, kind: Kind, issuer: IssuerFacts, profile: FilledProfile | None = None) -> LintingKey:
+    """Return a key that signs TBSCertificates of one kind and nothing else, or of one filled-in ``profile``.
 
     Its ``sign`` raises LintError, and asks the signer for nothing, when a rule is broken.
     """
     public_key = signer.public_key()
     if isinstance(public_key, ec.EllipticCurvePublicKey):
-        return _EllipticCurveKey(signer, kind, issuer)
+        return _EllipticCurveKey(signer, kind, issuer, profile)
     if isinstance(public_key, rsa.RSAPublicKey):
-        return _RsaKey(signer, kind, issuer)
-    return _Ed25519Key(signer, kind, issuer)
+        return _RsaKey(signer, kind, issuer, profile)
+    return _Ed25519Key(signer, kind, issuer, profile)

@@ -250,6 +250,8 @@ def parse_value(key: str, raw: object, source: str) -> Any:
     except ValueError as error:
         if key == "database_url":
             raise _not_ours(source, error) from None
+        if key == "profiles":  # a table that is too long to be shown
+            raise PolicyError(f"{key} ({source}): {error}", hint="see: iotonboard help profiles") from None
         hint = did_you_mean(str(raw), setting.words, f"{key}: {setting.help}")
         raise PolicyError(f"{key} = {raw!r} ({source}): {error}", hint=hint) from None
 
@@ -275,9 +277,11 @@ def read_text(text: str) -> FileContent:
     flat: dict[str, object] = {}
     for key, value in tables.items():
         flat.update(
-            {f"{key}.{name}": inner for name, inner in value.items()} if isinstance(value, dict) else {key: value}
+            {f"{key}.{name}": inner for name, inner in value.items()}
+            if isinstance(value, dict) and key not in SETTINGS
+            else {key: value}
         )
-    return _checked(flat)
+    return _checked(flat, text)
 
 
 def _database_in(text: str) -> dict[str, Any]:
@@ -286,11 +290,11 @@ def _database_in(text: str) -> dict[str, Any]:
     return dict(_checked({"database_url": found[2]}).values) if found else {}
 
 
-def _checked(flat: Mapping[str, object]) -> FileContent:
+def _checked(flat: Mapping[str, object], text: str = "") -> FileContent:
     values, problems = {}, []
     for key, raw in flat.items():
         try:
-            values[key] = parse_value(key, raw, "file")
+            values[key] = parse_value(key, raw, _line_of_profile(text, raw) if key == "profiles" else "file")
         except UsageError:
             message = f"{FILE_NAME} names an unknown setting {key!r}"
             hint = did_you_mean(key, SETTINGS, "correct or remove it; 'iotonboard config show' lists them")
@@ -298,6 +302,19 @@ def _checked(flat: Mapping[str, object]) -> FileContent:
         except PolicyError as error:
             problems.append(error)
     return FileContent(values, tuple(problems))
+
+
+def _line_of_profile(text: str, tables: object) -> str:
+    """Where the file has the first profile that cannot be taken: each is a table with a line of its own."""
+    for name, table in tables.items() if isinstance(tables, dict) else ():
+        try:
+            parse_value("profiles", {name: table}, "file")
+        except PolicyError:
+            found = re.search(
+                rf"""^\s*\[\s*profiles\s*\.\s*["']?{re.escape(str(name))}["']?\s*\]""", text, re.MULTILINE
+            )
+            return f"file, line {text.count(chr(10), 0, found.end()) + 1}" if found else "file"
+    return "file"
 
 
 def resolve_path(root: str, configured: str) -> str:

@@ -106,7 +106,7 @@ def read_denied(state: State, now: datetime) -> Denied:
     suspects = certificate_suspects(store, cas, now, since)
     revoked, valid = ([one for one in kind if not _is_right(one)] for kind in suspects)
     with_topics: list[Suspect] = [] if rules == {} else _unless_gone([], partial(topic_suspects, store, cas))
-    topics = {one.holder for one in with_topics if _named(one.der)[1] != one.holder}
+    topics = {one.holder for one in with_topics if _named(one.der)[1] not in ("", one.holder)}
     if not (revoked or valid or topics):
         return Denied(tuple(by_rows), rules=rules, topics=edited)
     others = frozenset(one.certificate for one in valid)
@@ -148,7 +148,7 @@ def _is_right(suspect: Suspect) -> bool:
     if not suspect.is_device:
         return bool(suspect.holder) and _CLIENT_AUTH not in suspect.der
     is_itself = bool(suspect.entry_der) or (serial is not None and serial.octets == suspect.serial)
-    return is_itself and name == suspect.holder
+    return is_itself and name in ("", suspect.holder)  # without a commonName a broker lets nobody in
 
 
 _CLIENT_AUTH = bytes.fromhex("06082b06010505070302")  # extendedKeyUsage of a device (RFC 5280 4.2.1.12)

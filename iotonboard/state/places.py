@@ -16,7 +16,7 @@ from iotonboard.broker.region import has_marker
 from iotonboard.disk.reading import file_mark, read_file, read_pieces
 from iotonboard.errors import BusyError, ConflictError, PolicyError
 from iotonboard.pki import pem
-from iotonboard.state.chain import chain_in_force
+from iotonboard.state import chain
 from iotonboard.store.issuers import all_issuers
 from iotonboard.store.places import BEGUN, has_places, last_published, note_place
 
@@ -229,7 +229,7 @@ def _has_ca(state: State, paths: Paths) -> bool:
 
 def _own_cas(state: State) -> set[bytes]:
     """The certificates of the CAs, of now and of before; a root's says nothing, for other stations have it too."""
-    return {der for row in all_issuers(state.store) for der in (row.der, chain_in_force(state.store, row)[0])}
+    return {der for row in all_issuers(state.store) for der in (row.der, chain.chain_in_force(state.store, row)[0])}
 
 
 def _cas_in(path: str) -> set[bytes]:

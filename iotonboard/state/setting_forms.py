@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from iotonboard.broker.reload_method import parse_method
 from iotonboard.broker.topics import parse_topic_rule
 from iotonboard.errors import PolicyError, UsageError
 from iotonboard.model import parse_moment, rfc3339
+from iotonboard.pki import profile_form
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,3 +143,24 @@ def topics(value: object) -> tuple[str, ...]:
     except PolicyError as error:
         raise ValueError(error.message) from None
     return tuple(rules)
+
+
+def profile_name(value: object) -> str:
+    """The name of a certificate profile; whether there is one is checked with the others."""
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", value):
+        raise ValueError("must be the name of a profile: small letters, digits and dashes")
+    return value
+
+
+def profiles(value: object) -> dict[str, Any]:
+    """``[profiles.NAME]`` tables, each checked (``pki/profile_form.py``)."""
+    if not isinstance(value, dict):
+        raise ValueError("is written as [profiles.NAME] tables in iotonboard.toml; then: iotonboard config accept")  # noqa: TRY004 - reported as a bad value
+    for name, table in value.items():
+        try:
+            profile_form.parse_profile(name, table)
+        except PolicyError as error:
+            raise ValueError(error.message) from None
+    if "mqtt" in value:
+        raise ValueError("profile 'mqtt' is what the broker's clients get, and is not changed: give it another name")
+    return value

@@ -10,7 +10,7 @@ from iotonboard.broker.topics import parse_topic_rule, pattern_topic
 from iotonboard.disk.permissions import check_plain, group_number, user_number
 from iotonboard.disk.walking import no_folder
 from iotonboard.errors import NotFoundError, PolicyError
-from iotonboard.state import places
+from iotonboard.state import certificate_profiles, places
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.config import of_values
 from iotonboard.state.layout import resolve_paths
@@ -31,11 +31,13 @@ def check_settings(root: str, values: Mapping[str, Any], changed: Collection[str
     Raises:
         NotFoundError: a user, group or folder that was changed is not there.
         ConflictError: a folder, a link or a device stands where the broker's file belongs.
-        PolicyError: one file would be used for two things, a name is not UTF-8, or a topic rule cannot be written in
-            the ACL's style.
+        PolicyError: one file would be used for two things, a name is not UTF-8, a topic rule cannot be written in
+            the ACL's style, or there is no such profile.
     """
     for key, value in values.items():
         refuse_no_text(key, value)
+    if {"default_profile", "profiles"} & set(changed):
+        certificate_profiles.find_profile(of_values(values), values["default_profile"])
     paths = resolve_paths(root, of_values(values))
     for key, number_of in (("broker.user", user_number), ("broker.group", group_number)):
         if key in changed and values[key]:

@@ -234,6 +234,8 @@ SETTINGS: Mapping[str, Setting] = {
             "the mosquitto.conf that 'health' and --reload judge; empty: none",
             is_sealed=False,
         ),
+        Setting("default_profile", forms.profile_name, "mqtt", "the certificate profile of a new device"),
+        Setting("profiles", forms.profiles, {}, "certificate profiles: [profiles.NAME] tables of the file"),
         Setting("broker.mode", forms.octal, "", "mode of the published files; empty keeps the existing file's"),
     )
 }

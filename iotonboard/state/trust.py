@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.broker.ca_relations import list_facts
+from iotonboard.broker import ca_relations
 from iotonboard.broker.foreign_mark import MARK
 from iotonboard.errors import StateError
 from iotonboard.pki import pem
@@ -79,7 +79,7 @@ def crls_above(store: Store, issuers: Iterable[IssuerRow]) -> list[bytes]:
     """The newest lists (DER) that are here of the CAs above ours; one that its CA did not sign is none."""
     above = list(dict.fromkeys(der for row in issuers for der in chain_in_force(store, row)[1:]))
     found = [(der, recorded.der) for der in above if (recorded := root_crl(store, der))]
-    return [crl for der, crl in found if list_facts(crl, der)]
+    return [crl for der, crl in found if ca_relations.list_facts(crl, der)]
 
 
 def ca_file(state: State, issuers: Sequence[IssuerRow]) -> bytes:

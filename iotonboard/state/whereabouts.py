@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 from iotonboard.disk.reading import read_file
 from iotonboard.errors import ConflictError, IotOnboardError, NotFoundError, PolicyError, StateError
 from iotonboard.pki import pem
-from iotonboard.state import config
-from iotonboard.state.chain import chain_in_force
+from iotonboard.state import chain, config
 from iotonboard.state.layout import Paths, database_of, resolve_paths
 from iotonboard.state.setting_table import SETTINGS
 from iotonboard.store import audit
@@ -146,7 +145,7 @@ def _has_our_ca(path: str, root: str, settings: config.Config, *, is_last: bool 
     try:
         with contextlib.closing(Store.open_to_look(path, timeout_s=_WAIT_S)) as store:
             is_left = is_last and bool(_moved_to(store, root))
-            issued = {der for row in all_issuers(store) for der in (row.der, chain_in_force(store, row)[0])}
+            issued = {der for row in all_issuers(store) for der in (row.der, chain.chain_in_force(store, row)[0])}
     except IotOnboardError:
         return False
     published = _anchors(root, settings)

@@ -99,6 +99,8 @@ TABLES = (
         "id", "name", "spki_sha256", "serial", "issuer", "not_before", "not_after", "der", "request", "signed_at",
         "revoked_at", "reason",
     )),
+    Sealed("profile", ("id",), ("id", "content")),
+    Sealed("certificate_profile", _CERTIFICATE, ("certificate", "profile")),
     Sealed("known_crl", ("sha256",), ("sha256", "issuer", "number")),
     Sealed("setting", ("key",), ("key", "value")),
     Sealed("setting_seal", ("id",), ("id", "settings", "issuer", "signature", "created_at")),

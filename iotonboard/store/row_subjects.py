@@ -9,7 +9,9 @@ from iotonboard.store import audit
 if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
-_BY_CERTIFICATE = frozenset({"bundle", "certificate", "revocation", "overlap", "purge", "released", "reenrolment"})
+_BY_CERTIFICATE = frozenset(
+    {"bundle", "certificate", "certificate_profile", "revocation", "overlap", "purge", "released", "reenrolment"}
+)
 _HOLDER = "SELECT coalesce(d.device_id, c.host) FROM certificate c LEFT JOIN device d ON d.id = c.device WHERE c.id = "
 _QUERIES = {
     "device": "SELECT device_id FROM device WHERE id = ?",
@@ -29,6 +31,7 @@ _BY_ITSELF = {
     "setting_seal": "settings",
     "compromised_ca": "ca",
     "ca_chain": "ca",
+    "profile": "profiles",
     "root_crl": "root",
     "trusted_ca": "trust",
     "trusted_crl": "trust",

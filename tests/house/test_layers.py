@@ -172,6 +172,7 @@ BESIDE_COMMANDS = {
     "iotonboard.health.finding": "names the verdicts",
     "iotonboard.health.report.page": "draws the report",
     "iotonboard.disk.permissions": "knows whether a user is there",
+    "iotonboard.pki.built_in_profiles": "names the profiles",
     "iotonboard.pki.csr": "reads a request",
     "iotonboard.pki.reported_key": "reads the key that a device reported",
     "iotonboard.state.settings_seal": "verifies the seal of the settings",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from iotonboard.model import KeyType
     from iotonboard.pki.der import Element
+    from iotonboard.pki.profile_values import FilledProfile
 
     Extensions = dict[ObjectIdentifier, x509.Extension[x509.ExtensionType]]
 
@@ -37,6 +38,7 @@ class Kind(StrEnum):
     CA = "ca"
     DEVICE = "device"
     SERVER = "server"
+    PROFILED = "profiled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,16 @@ class IssuerFacts:
 
 @dataclass(frozen=True, slots=True)
 class CertificateCandidate:
-    """A certificate with what it is for, who is to sign it, and its key, read by the library."""
+    """A certificate with what it is for, who is to sign it, and its key, read by the library.
+
+    ``profile``: what one of that kind was filled in with.
+    """
 
     certificate: Certificate
     kind: Kind
     issuer: IssuerFacts
     public_key: object
+    profile: FilledProfile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +99,9 @@ def issuer_facts(certificate_der: bytes) -> IssuerFacts:
     )
 
 
-def read_candidate(tbs: bytes, kind: Kind, issuer: IssuerFacts) -> CertificateCandidate:
+def read_candidate(
+    tbs: bytes, kind: Kind, issuer: IssuerFacts, profile: FilledProfile | None = None
+) -> CertificateCandidate:
     """Take a TBSCertificate apart.
 
     Raises:
@@ -102,7 +110,7 @@ def read_candidate(tbs: bytes, kind: Kind, issuer: IssuerFacts) -> CertificateCa
     """
     try:
         certificate = read_tbs(tbs)
-        return CertificateCandidate(certificate, kind, issuer, read_public_key(certificate.spki_der))
+        return CertificateCandidate(certificate, kind, issuer, read_public_key(certificate.spki_der), profile)
     except PolicyError as error:
         raise LintError(f"the certificate cannot be read: {error}") from error
 

@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from iotonboard.errors import LintError
 from iotonboard.pki.lint import certificate_rules as certificate
-from iotonboard.pki.lint import crl_rules
+from iotonboard.pki.lint import crl_rules, profile_rules
 from iotonboard.pki.lint.candidate import CertificateCandidate, CrlCandidate, Kind, read_candidate, read_crl_candidate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from iotonboard.pki.lint.candidate import IssuerFacts
+    from iotonboard.pki.profile_values import FilledProfile
 
     CertificateRule = Callable[[CertificateCandidate], str | None]
 
 _Candidate = TypeVar("_Candidate", CertificateCandidate, CrlCandidate)
 
-_EVERY_CERTIFICATE: Final[tuple[CertificateRule, ...]] = (
+_ANY: Final[tuple[CertificateRule, ...]] = (
     certificate.version_is_3,
     certificate.serial_is_positive,
     certificate.serial_fits_20_octets,
@@ -27,16 +28,19 @@ _EVERY_CERTIFICATE: Final[tuple[CertificateRule, ...]] = (
     certificate.issuer_is_ca_subject,
     certificate.times_are_well_formed,
     certificate.validity_is_ordered,
+    certificate.subject_key_id_is_hash,
+    certificate.authority_key_id_is_issuers,
+    certificate.key_is_supported,
+    certificate.key_is_not_weak,
+)
+_EVERY_CERTIFICATE: Final[tuple[CertificateRule, ...]] = (
+    *_ANY,
     certificate.validity_is_inside_issuers,
     certificate.subject_attributes_are_legal,
     certificate.extensions_are_exact,
     certificate.criticality_is_right,
     certificate.basic_constraints_fit,
     certificate.key_usage_fits,
-    certificate.subject_key_id_is_hash,
-    certificate.authority_key_id_is_issuers,
-    certificate.key_is_supported,
-    certificate.key_is_not_weak,
 )
 
 LINTS: Final[dict[Kind, tuple[CertificateRule, ...]]] = {
@@ -56,14 +60,19 @@ LINTS: Final[dict[Kind, tuple[CertificateRule, ...]]] = {
 }
 
 
-def lint_certificate(tbs: bytes, kind: Kind, issuer: IssuerFacts) -> None:
-    """Check a TBSCertificate, before it is signed.
+def rules_for(kind: Kind) -> tuple[CertificateRule, ...]:
+    """The rules for a kind of certificate; those of profiles are loaded when one is issued."""
+    return (*_ANY, *profile_rules.RULES) if kind is Kind.PROFILED else LINTS[kind]
+
+
+def lint_certificate(tbs: bytes, kind: Kind, issuer: IssuerFacts, profile: FilledProfile | None = None) -> None:
+    """Check a TBSCertificate, before it is signed; ``profile`` is what one of that kind was filled in with.
 
     Raises:
         LintError: it cannot be read, or breaks a rule; the message names every broken rule.
 
     """
-    _refuse_broken("certificate", LINTS[kind], read_candidate(tbs, kind, issuer))
+    _refuse_broken("certificate", rules_for(kind), read_candidate(tbs, kind, issuer, profile))
 
 
 def lint_crl(tbs: bytes, issuer: IssuerFacts) -> CrlCandidate:

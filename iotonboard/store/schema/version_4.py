@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iotonboard.store.schema.columns import digest, octets, one_of, reference, row_number, serial, text, time
+from iotonboard.store.schema.columns import (
+    column,
+    digest,
+    octets,
+    one_of,
+    reference,
+    row_number,
+    serial,
+    text,
+    time,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     import sqlite3
@@ -47,8 +57,11 @@ TABLES: dict[str, tuple[str, ...]] = {
         time("revoked_at", null=True),
         one_of("reason", *_REASONS, null=True),
     ),
+    # Profiles by which certificates were issued, as the settings had them then: a JSON object with the name.
+    "profile": (row_number("id"), column("content", "TEXT UNIQUE", "json_valid(content)")),
+    "certificate_profile": (reference("certificate", "certificate", "PRIMARY KEY"), reference("profile", "profile")),
 }
-_HAVE_ROW_NUMBERS = ("ca_chain", "root_crl", "station")
+_HAVE_ROW_NUMBERS = ("ca_chain", "root_crl", "station", "profile")
 
 
 def make_tables(connection: sqlite3.Connection, now: int) -> None:  # noqa: ARG001 - as every migration

@@ -1,0 +1,37 @@
+"""By which profile a certificate was issued, where that is not the one of MQTT clients."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from iotonboard.store.values import text
+
+if TYPE_CHECKING:
+    from iotonboard.model import SerialNumber
+    from iotonboard.store.store import Store
+
+
+def note_profile(store: Store, serial: SerialNumber, content: str) -> None:
+    """Note the profile of a certificate, as JSON, in the caller's transaction; each content is kept once."""
+    store.execute("INSERT INTO profile (content) VALUES (?) ON CONFLICT (content) DO NOTHING", (content,))
+    store.execute(
+        "INSERT INTO certificate_profile (certificate, profile) SELECT c.id, p.id FROM certificate c, profile p"
+        " WHERE c.serial = ? AND p.content = ?",
+        (serial.octets, content),
+    )
+
+
+def profile_of(store: Store, serial: SerialNumber) -> str | None:
+    """The profile by which a certificate was issued, as JSON; ``None`` for one of an MQTT client."""
+    query = """SELECT p.content FROM certificate c JOIN certificate_profile cp ON cp.certificate = c.id
+        JOIN profile p ON p.id = cp.profile WHERE c.serial = ?"""
+    return store.record(text, query, (serial.octets,))
+
+
+def profile_name_of(store: Store, serial: SerialNumber) -> str:
+    """The name of a certificate's profile; ``mqtt`` where none is kept, empty where it cannot be read."""
+    try:
+        return text(json.loads(profile_of(store, serial) or '{"name": "mqtt"}').get("name", ""))
+    except (ValueError, AttributeError):
+        return ""
