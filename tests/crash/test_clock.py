@@ -37,7 +37,7 @@ SECOND = timedelta(seconds=1)
 
 
 def _at(state: State, moment: str, *words: str, zone: str = "UTC") -> Result:
-    return state.run(*words, env={"TZ": zone, **fake_time(moment)}, expect=None)
+    return state.run(*words, env={**fake_time(moment), "TZ": zone}, expect=None)
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from support.tools import need, run_tool
 
 
 def fake_time(moment: str) -> dict[str, str]:
-    """Variables under which a program begins at ``moment``: ``"+3d"`` or ``"@2050-01-01 00:00:01"`` in its zone."""
-    return {"LD_PRELOAD": _library(), "FAKETIME": moment}
+    """Variables under which a program begins at ``moment``: ``"+3d"`` or ``"@2050-01-01 00:00:01"`` in UTC."""
+    return {"LD_PRELOAD": _library(), "FAKETIME": moment, "FAKETIME_NO_CACHE": "1", "TZ": "UTC"}
 
 
 def fake_clock(file: Path) -> dict[str, str]:

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 _READ_AT_START = re.compile(r"PYTHON|LC_|LANG|LD_|TZ|FAKETIME")
+_READ_AGAIN = "FAKETIME"  # by the library that fakes the time, whenever the time is asked for
 _SIGNALS = {signal.SIGCHLD}
 _LONGEST = 1 << 20  # octets of words and environment
 
@@ -106,7 +107,7 @@ class Launcher:
 
 
 def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if _READ_AT_START.match(name)}
+    return {name: value for name, value in environment.items() if _READ_AT_START.match(name) and name != _READ_AGAIN}
 
 
 _RARE = ("nvs_image",)  # needs an extra that a developer's environment lacks

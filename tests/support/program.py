@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from iotonboard.ca.passphrase import key_file_text
 
+from support.clock import fake_time
 from support.launcher import Launcher
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -101,7 +102,8 @@ def run_cli(
         streams = given, out, err = tuple(stack.enter_context(tempfile.TemporaryFile()) for _ in range(3))
         given.write(input.encode() if isinstance(input, str) else (input or b""))
         given.seek(0)
-        exit_code = _launcher(draws_labels="labels" in words).run(
+        launcher = _launcher(draws_labels="labels" in words, fakes_time="FAKETIME" in environment)
+        exit_code = launcher.run(
             words, streams=streams, environment=environment, cwd=folder, timeout_s=timeout_s, before=before
         )
         out.seek(0)
@@ -118,8 +120,9 @@ def run_cli(
 
 
 @functools.cache
-def _launcher(*, draws_labels: bool) -> Launcher:
-    return Launcher(PROGRAM, program_environment(), draws_labels=draws_labels)
+def _launcher(*, draws_labels: bool, fakes_time: bool) -> Launcher:
+    environment = program_environment(env=fake_time("+0") if fakes_time else {})
+    return Launcher(PROGRAM, environment, draws_labels=draws_labels)
 
 
 @dataclass(frozen=True)
