@@ -20,6 +20,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from iotonboard.broker.acl import rule_lines
 from iotonboard.broker.region import stream_operator_text
 from iotonboard.errors import PolicyError
 
@@ -39,7 +40,8 @@ class AclStations:
     """The ACL of a broker's machine as one station sees it: its own, and beside it those of others.
 
     ``acl`` is what is there, ``own`` the keys of the station (``pki.key_id``), ``siblings`` those of other stations,
-    and what those of the ``withdrawn`` wrote is left out: their devices lose their topics.
+    and what those of the ``withdrawn`` wrote is left out: their devices lose their topics. ``has_rules_left``: around
+    the region of one of these stand rules, which stay.
     """
 
     def __init__(
@@ -47,8 +49,10 @@ class AclStations:
     ) -> None:
         main, blocks = split_stations(acl or b"")
         self._own_keys, self._others = own, {*siblings} - {*own}
+        self.has_rules_left = False
         if _region_key(main) in withdrawn:
             main = _without_region(main)
+            self.has_rules_left = any(True for _ in rule_lines(main))
         self._main = None if acl is None else main
         self._blocks = {key: one for key, one in blocks.items() if key not in withdrawn}
         self._own_block = next((key for key in self._blocks if key in own), "")

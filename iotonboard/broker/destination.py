@@ -15,16 +15,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import re
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from importlib import import_module
 from itertools import count
 from typing import TYPE_CHECKING
 
+from iotonboard.broker.applied import parse_applied, render_applied
 from iotonboard.broker.package import CA, CRL, FILES
 from iotonboard.disk.entries import staging_name
 from iotonboard.disk.files import PUBLIC
@@ -41,6 +41,7 @@ from iotonboard.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from iotonboard.broker.applied import Applied
     from iotonboard.disk.folders import Folder
 
 LARGEST = 1 << 28  # octets of a file that is there: a list of a million entries has a fifth of it
@@ -49,42 +50,6 @@ _NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)  # network 
 _LARGEST_RECORD = 1 << 26  # as the head of a package, which names the denied devices too
 _COUNTER = re.compile("0|[1-9][0-9]{0,18}")
 _RECORD = "applied.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """The newest package that was applied. ``files`` are the SHA-256 of what was put in place then.
-
-    ``key`` is the CA whose counter it is, empty for a package of form 1; ``replaced`` are CAs whose packages count no
-    more since. ``highest`` are the numbers that were seen, by name: they begin anew with each CA. ``denied``
-    are devices that a region of another copy of the state denied, and no package has since.
-    """
-
-    counter: int
-    digest: str
-    files: Mapping[str, str]
-    key: str = ""
-    replaced: tuple[str, ...] = ()
-    highest: Mapping[str, int] = field(default_factory=dict)
-    denied: tuple[str, ...] = ()
-    stations: Mapping[str, Station] = field(default_factory=dict)
-    withdrawn: tuple[str, ...] = ()
-
-    def of(self, key: str) -> Applied:
-        """The record as it concerns the station with a key: counter, digest and denied devices are that one's."""
-        if key == self.key or key not in self.stations:
-            return self
-        station = self.stations[key]
-        return replace(self, counter=station.counter, digest=station.digest, denied=station.denied, key=key)
-
-
-@dataclass(frozen=True, slots=True)
-class Station:
-    """The newest package of one of several stations, as ``Applied`` has it of the last one."""
-
-    counter: int
-    digest: str
-    denied: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,19 +90,8 @@ class Destination:
 
     def record(self, applied: Applied) -> None:
         """Remember a package, durably, in both places."""
-        values = {
-            "counter": applied.counter,
-            "digest": applied.digest,
-            "files": dict(applied.files),
-            "key": applied.key,
-            "replaced": list(applied.replaced),
-            "highest": dict(applied.highest),
-            "denied": list(applied.denied),
-            "stations": {key: asdict(one) for key, one in applied.stations.items()},
-            "withdrawn": list(applied.withdrawn),
-        }
         for folder, name in self._records:
-            folder.write(name, json.dumps(values, indent=1).encode("ascii") + b"\n", PUBLIC)
+            folder.write(name, render_applied(applied), PUBLIC)
 
     @property
     def _records(self) -> tuple[tuple[Folder, str], ...]:
@@ -321,18 +275,7 @@ def _read_record(folder: Folder, name: str) -> Applied | None:
     if content is None:
         return None
     try:
-        values = json.loads(content)
-        highest = {str(name): int(number) for name, number in values.get("highest", {}).items()}
-        replaced, key = tuple(map(str, values.get("replaced", ()))), str(values.get("key", ""))
-        denied = tuple(map(str, values.get("denied", ())))
-        counter, digest = int(values["counter"]), str(values["digest"])
-        stations = {
-            str(key): Station(int(one["counter"]), str(one["digest"]), tuple(map(str, one["denied"])))
-            for key, one in values.get("stations", {}).items()
-        }
-        withdrawn = tuple(map(str, values.get("withdrawn", ())))
-        files = dict(values["files"])
-        return Applied(counter, digest, files, key, replaced, highest, denied, stations, withdrawn)
+        return parse_applied(content)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise PolicyError(
             f"{folder.file(name)!r}, which says what was applied last, cannot be read",

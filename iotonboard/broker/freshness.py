@@ -10,8 +10,9 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from iotonboard.broker.ca_relations import key_of
-from iotonboard.broker.destination import Applied, Station, digests
+from iotonboard.broker.applied import Applied, Station
+from iotonboard.broker.ca_relations import key_of, sibling_keys
+from iotonboard.broker.destination import digests
 from iotonboard.broker.package import CA, FILES
 from iotonboard.pki.pem import pem_blocks
 
@@ -64,14 +65,22 @@ def record_of(package: Package, applied: Applied | None, merged: Merged, there: 
         merged.denied,
         stations,
         withdrawn,
+        _others_in(package),
     )
+
+
+def _others_in(package: Package) -> tuple[str, ...]:
+    """The CAs of others (SHA-256) that a package brings: none of its own, and none above them."""
+    ders = pem_blocks("CERTIFICATE", package.files[CA])
+    above = sibling_keys(ders, package.own_keys)
+    return tuple(sha256(der).hexdigest() for der in ders if key_of(der) not in package.own_keys | above)
 
 
 def _other_stations(key: str, applied: Applied | None, merged: Merged) -> dict[str, Station]:
     """What was known of stations that stand beside this one, below the same root."""
     if applied is None:
         return {}
-    known = {**applied.stations, applied.key: Station(applied.counter, applied.digest, applied.denied)}
+    known = {**applied.stations, applied.key: Station(applied.counter, applied.digest, applied.denied, applied.cas)}
     beside = merged.siblings - merged.withdrawn - {key, ""}
     return {one: station for one, station in known.items() if one in beside}
 

@@ -9,6 +9,7 @@ there, and a package says nothing of those of others: but for the root's list, w
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.acl_stations import AclStations
@@ -23,6 +24,7 @@ from iotonboard.pki import pem
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    from iotonboard.broker.applied import Applied
     from iotonboard.broker.package import Package
 
 
@@ -70,16 +72,20 @@ class Known:
 
 
 def find_withdrawn(
-    package: Package, there: Mapping[str, bytes], anchors: Sequence[bytes], before: Collection[str]
+    package: Package, there: Mapping[str, bytes], anchors: Sequence[bytes], applied: Applied | None
 ) -> Withdrawn:
-    """The CAs below the pinned ``anchors`` that a list of the package or of the machine revokes.
+    """The CAs below the pinned ``anchors`` that a list of the package or of the machine revokes, and what they brought.
 
-    ``before`` are the keys of those that went earlier.
+    Those that went earlier are among them.
     """
     cas = dict.fromkeys(der for files in (package.files, there) for der in _blocks("CERTIFICATE", files, CA))
     lists = [der for files in (package.files, there) for der in _blocks("X509 CRL", files, CRL)]
     gone, keys = revoked_above(vouched(anchors, cas), lists)
-    return Withdrawn(tuple(gone), frozenset({*keys, *before}))
+    keys |= set(applied.withdrawn) if applied else set()
+    brought = applied.brought_by(keys) if applied else set()
+    given = _blocks("CERTIFICATE", package.files, CA)
+    gone += [der for der in cas if sha256(der).hexdigest() in brought and der not in given]
+    return Withdrawn(tuple(gone), frozenset(keys))
 
 
 def _blocks(label: str, files: Mapping[str, bytes], name: str) -> list[bytes]:
@@ -106,6 +112,8 @@ def merge(package: Package, there: Mapping[str, bytes], known: Known) -> Merged:
     # Lists and ACL are of one moment: the ACL of a package whose list is behind may give rights back, whatever it says.
     stations = AclStations(there.get(ACL), package.own_keys, cas.siblings, known.withdrawn.keys)
     merged.acl_before = stations.own
+    if stations.has_rules_left:
+        merged.kept.append("the rules around the region of a CA that goes: look through them")
     acl_here = AclHere(stations.own, lambda: stations.of_each(known.kept()), known.denied)
     if (acl := choose_acl(package, acl_here, merged, is_newest=known.is_newest)) is not None:
         merged.acl_after = acl
@@ -126,18 +134,20 @@ def _is_tidy(label: str, text: bytes) -> bool:
     return without_marks(text) == blocks
 
 
-def take_as_it_is(package: Package, there: Mapping[str, bytes], withdrawn: Withdrawn) -> Merged:
+def take_as_it_is(package: Package, there: Mapping[str, bytes], known: Known) -> Merged:
     """What an older package puts in place when that is asked for by name: all of its own, and what others put there.
 
     But no CA comes back that the one above it revoked.
     """
     merged = Merged(dict(there) | {name: package.files[name] for name in FILES if name in package.files})
-    merged.withdrawn = withdrawn.keys
-    cas = _merge_cas(package, there, withdrawn, merged, leaving=())
+    merged.withdrawn = known.withdrawn.keys
+    cas = _merge_cas(package, there, known.withdrawn, merged, leaving=())
+    own = {*package.own_keys, *package.own_cas}
+    merged.highest = {name: number for name, number in known.highest.items() if name.split()[-1] not in own}
     coming = sort_lists(_blocks("X509 CRL", package.files, CRL), cas.gone)[1]
     foreign = sort_lists(_blocks("X509 CRL", there, CRL), [*_blocks("CERTIFICATE", package.files, CA), *cas.gone])[1]
     merged.files[CRL] = b"".join(pem.pem_encode("X509 CRL", der) for der in (*coming, *foreign))
-    stations = AclStations(there.get(ACL), package.own_keys, cas.siblings, withdrawn.keys)
+    stations = AclStations(there.get(ACL), package.own_keys, cas.siblings, known.withdrawn.keys)
     merged.acl_before, merged.acl_after = stations.own, package.files.get(ACL, stations.own or b"")
     if (whole := stations.with_own(package.manifest.key, package.files.get(ACL, stations.own))) is not None:
         merged.files[ACL] = whole

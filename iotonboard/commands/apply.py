@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.broker.certificate_file import read_anchors
 from iotonboard.broker.check import BrokerFiles, judge_files
-from iotonboard.broker.destination import LARGEST, Applied, Destination, digests, open_destination
+from iotonboard.broker.destination import LARGEST, Destination, digests, open_destination
 from iotonboard.broker.freshness import is_newest, record_of
 from iotonboard.broker.merge import Known, Merged, find_withdrawn, merge, take_as_it_is
 from iotonboard.broker.merge_lists import FETCH
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.broker.acl import Version
+    from iotonboard.broker.applied import Applied
     from iotonboard.broker.reload_method import Method
 
 # What makes a broker let everybody in, or end, is never taken for what was so before.
@@ -213,14 +214,12 @@ def _merge(
         ConflictError: a revocation would be lost.
     """
     there = {**destination.newest_kept(destination.unread(current)), **current}
-    withdrawn = find_withdrawn(package, there, anchors, applied.withdrawn if applied else ())
+    withdrawn = find_withdrawn(package, there, anchors, applied)
     if not package.seal.holds(anchors, withdrawn.keys):
         raise PolicyError(
             "the CA that signed this package was revoked by the CA above it: nothing of it is taken",
             hint="nothing was touched; ask for a package of a station that is in force",
         )
-    if request.accept_older:
-        return take_as_it_is(package, there, withdrawn)
     is_new = is_newest(package, applied)
     of_station = applied.of(package.manifest.key) if applied else None
     known = Known(
@@ -231,6 +230,8 @@ def _merge(
         replaced=applied.replaced if applied else (),
         withdrawn=withdrawn,
     )
+    if request.accept_older:
+        return take_as_it_is(package, there, known)
     merged = merge(package, there, known)
     if ACL not in merged.files:
         raise PolicyError(

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from iotonboard.broker.destination import Applied, Destination, digests, open_destination
+from iotonboard.broker.applied import Applied, Station
+from iotonboard.broker.destination import Destination, digests, open_destination
 from iotonboard.broker.rules_there import check_own_rules
 from iotonboard.disk.entries import STAGING_PREFIX, STAGING_SUFFIX
 from iotonboard.errors import ConflictError, NotFoundError, PolicyError
@@ -65,7 +66,8 @@ def test_what_was_applied_is_remembered_beside_the_folder_too(place: Destination
 def test_a_record_of_an_earlier_version_is_read(place: Destination) -> None:
     Path(f"{place.path}.applied.json").write_text('{"counter": 7, "digest": "d1", "files": {"crl.pem": "d2"}}')
     assert place.applied() == Applied(7, "d1", {"crl.pem": "d2"})
-    newest = Applied(3, "d3", {}, "key", ("old key",), {"acl key": 5})
+    stations = {"other": Station(9, "d9", ("press-1",), ("ab" * 32,))}
+    newest = Applied(3, "d3", {}, "key", ("old key",), {"acl key": 5}, ("lost",), stations, ("gone",), ("cd" * 32,))
     place.record(newest)
     assert place.applied() == newest, "counters of two CAs are not compared"
 

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from iotonboard.broker.acl import parse_acl
 
 from support.foreign_root import Root
+from support.old_fleet import OldFleet
 from support.program import State
 from support.site import Site
 
@@ -95,9 +96,15 @@ def test_rules_of_an_operator_stay_whichever_station_brings_its_own(sites: list[
 
 
 @pytest.fixture
-def withdrawn(sites: list[Site], root: Root) -> list[Site]:
-    """The root revoked station A, and B's package brought the root's list to the broker."""
+def withdrawn(sites: list[Site], root: Root, tmp_path: Path) -> list[Site]:
+    """The root revoked station A, and B's package brought the root's list to the broker.
+
+    A had taken in an old fleet, and B another one, which A had too.
+    """
     a, b = sites
+    one, both = OldFleet(tmp_path / "one", "Fleet of A"), OldFleet(tmp_path / "both", "Fleet of both")
+    for state, fleet in ((a.state, one), (a.state, both), (b.state, both)):
+        state.run("ca", "trust", "add", fleet.ca, "--crl", fleet.crl(1))
     a.apply(a.pack("a-1"))
     b.apply(b.pack("b-1"))
     certificate = x509.load_pem_x509_certificates(a.state.ca_cert.read_bytes())
@@ -112,12 +119,12 @@ def withdrawn(sites: list[Site], root: Root) -> list[Site]:
 
 def test_a_station_that_the_root_revoked_goes_with_its_list_and_stays_away(withdrawn: list[Site]) -> None:
     a, b = withdrawn
-    assert sorted(names(a.dest / "ca.crt")) == ["Station B", "Works Root"]
+    assert sorted(names(a.dest / "ca.crt")) == ["Fleet of both", "Station B", "Works Root"]
     issuers = {
         x509.load_pem_x509_crl(b"-----BEGIN X509 CRL-----" + one).issuer.rfc4514_string()
         for one in (a.dest / "crl.pem").read_bytes().split(b"-----BEGIN X509 CRL-----")[1:]
     }
-    assert not any("Station A" in name for name in issuers)
+    assert not any("Station A" in name or "Fleet of A" in name for name in issuers)
     assert acl_lets_in(a) == {"b-1"}
     own = a.ca
     a.state.run("gen-crl")
@@ -128,7 +135,7 @@ def test_a_station_that_the_root_revoked_goes_with_its_list_and_stays_away(withd
                 assert "revoked by the CA above it" in site.refused(site.folder / package, *words)
     b.ca = own
     b.apply(b.folder / "b-1", "--accept-older")  # of before, with the root's list of then
-    assert sorted(names(b.dest / "ca.crt")) == ["Station B", "Works Root"]
+    assert sorted(names(b.dest / "ca.crt")) == ["Fleet of both", "Station B", "Works Root"]
     for name in ("ca.crt", "crl.pem", "mosquitto.acl"):
         (b.dest / name).unlink()
     b.apply(b.folder / "b-2")
@@ -142,7 +149,7 @@ def test_a_stolen_station_speaks_for_no_ca_of_its_own_making(withdrawn: list[Sit
     (tmp_path / "thief").mkdir()
     from support.program import make_state
 
-    thief = make_state(tmp_path / "thief", "--common-name", "Thief")
+    thief = make_state(tmp_path / "thief", "--common-name", "Thief")  # its key signs nothing here
     a.state.run("ca", "trust", "add", thief.ca_cert, "--crl", thief.crl)
     assert "revoked by the CA above it" in a.refused(a.pack("with"))
 

@@ -1,0 +1,103 @@
+"""What was applied on a broker's machine, as it is remembered there in JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """The newest package of one of several stations, as ``Applied`` has it of the last one."""
+
+    counter: int
+    digest: str
+    denied: tuple[str, ...] = ()
+    cas: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The newest package that was applied. ``files`` are the SHA-256 of what was put in place then.
+
+    ``key`` is the CA whose counter it is, empty for a package of form 1; ``replaced`` are CAs whose packages count no
+    more since. ``highest`` are the numbers that were seen, by name: they begin anew with each CA. ``denied``
+    are devices that a region of another copy of the state denied, and no package has since. ``stations`` is the same of
+    the other stations of one root whose packages were applied here, by their keys, and ``withdrawn`` are the keys of
+    those that the root took back: nothing that they sign is believed again. ``cas`` are the CAs of others (SHA-256)
+    that came with it, and go with the station.
+    """
+
+    counter: int
+    digest: str
+    files: Mapping[str, str]
+    key: str = ""
+    replaced: tuple[str, ...] = ()
+    highest: Mapping[str, int] = field(default_factory=dict)
+    denied: tuple[str, ...] = ()
+    stations: Mapping[str, Station] = field(default_factory=dict)
+    withdrawn: tuple[str, ...] = ()
+    cas: tuple[str, ...] = ()
+
+    def of(self, key: str) -> Applied:
+        """The record as it concerns the station with a key: counter, digest and denied devices are that one's."""
+        if key == self.key or key not in self.stations:
+            return self
+        one = self.stations[key]
+        return replace(self, key=key, counter=one.counter, digest=one.digest, denied=one.denied, cas=one.cas)
+
+    def brought_by(self, keys: Collection[str]) -> set[str]:
+        """The CAs of others (SHA-256) that no other station brought than those with these keys."""
+        known = {**{key: one.cas for key, one in self.stations.items()}, self.key: self.cas}
+        kept = {ca for key, cas in known.items() if key not in keys for ca in cas}
+        return {ca for cas in known.values() for ca in cas} - kept
+
+
+def render_applied(applied: Applied) -> bytes:
+    """The record of a package, in JSON."""
+    values = {
+        "counter": applied.counter,
+        "digest": applied.digest,
+        "files": dict(applied.files),
+        "key": applied.key,
+        "replaced": list(applied.replaced),
+        "highest": dict(applied.highest),
+        "denied": list(applied.denied),
+        "stations": {key: asdict(one) for key, one in applied.stations.items()},
+        "withdrawn": list(applied.withdrawn),
+        "cas": list(applied.cas),
+    }
+    return json.dumps(values, indent=1).encode("ascii") + b"\n"
+
+
+def parse_applied(content: bytes) -> Applied:
+    """Read a record again; one of an earlier version lacks some of it.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError: it is none.
+    """
+    values = json.loads(content)
+    stations = {
+        str(key): Station(int(one["counter"]), str(one["digest"]), _texts(one, "denied"), _texts(one, "cas"))
+        for key, one in values.get("stations", {}).items()
+    }
+    return Applied(
+        int(values["counter"]),
+        str(values["digest"]),
+        dict(values["files"]),
+        str(values.get("key", "")),
+        _texts(values, "replaced"),
+        {str(name): int(number) for name, number in values.get("highest", {}).items()},
+        _texts(values, "denied"),
+        stations,
+        _texts(values, "withdrawn"),
+        _texts(values, "cas"),
+    )
+
+
+def _texts(values: Mapping[str, list[str]], key: str) -> tuple[str, ...]:
+    return tuple(map(str, values.get(key, ())))
