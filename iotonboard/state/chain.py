@@ -11,8 +11,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import PolicyError
-from iotonboard.pki import der
-from iotonboard.pki.verifying import statement_holds
+from iotonboard.pki import der, verifying
 from iotonboard.store.brokers import live_broker_hosts
 from iotonboard.store.certificates import broker_certificates
 from iotonboard.store.chains import chain_statement, recorded_chain, set_chain
@@ -52,7 +51,7 @@ def _judged(own_der: bytes, certificates: bytes, signature: bytes) -> tuple[byte
         is_own = identity(chain[0]) == identity(own_der)
     except (PolicyError, IndexError):
         return ()
-    return chain if is_own and statement_holds(own_der, _statement(chain), signature) else ()
+    return chain if is_own and verifying.statement_holds(own_der, _statement(chain), signature) else ()
 
 
 def _split(certificates: bytes) -> tuple[bytes, ...]:
