@@ -14,7 +14,7 @@ from iotonboard.broker.reload import reload_broker
 from iotonboard.broker.reload_method import parse_method
 from iotonboard.disk.owner import as_caller
 from iotonboard.errors import PolicyError
-from iotonboard.state.chain import chain_in_force
+from iotonboard.state import chain
 from iotonboard.state.config import resolve_path
 from iotonboard.store.issuers import current_issuers
 
@@ -81,7 +81,7 @@ def reload_configured(state: State, *, as_user: Owner | None = None) -> str:
     method = parse_method(state.config["broker.reload"])
     version = state.config["broker.version"]
     files = BrokerFiles(paths.acl, paths.crl, paths.ca_for_broker, state.trusted_time(), version)
-    own = (chain_in_force(state.store, issuer)[0] for issuer in current_issuers(state.store))
+    own = (chain.chain_in_force(state.store, issuer)[0] for issuer in current_issuers(state.store))
     check_before_reload(files, frozenset(sha256(der).hexdigest() for der in own))
     with as_caller():
         if state.config["broker.conf"]:

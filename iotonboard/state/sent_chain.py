@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.pki.key_id import same_ca
 from iotonboard.pki.pem import pem_blocks, pem_encode
-from iotonboard.state.chain import chain_in_force
+from iotonboard.state import chain
 from iotonboard.store.issuers import all_issuers, rows_with_chains
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ def chains_behind(store: Store) -> dict[int, tuple[bytes, ...]]:
     """The CAs (DER) that are sent behind what a CA certified, by its row; none of a CA that signs itself."""
     if all(row[_CHAIN] is None for row in rows_with_chains(store)):
         return {}
-    found = {row.id: chain_in_force(store, row)[:-1] for row in all_issuers(store)}
-    return {row: chain for row, chain in found.items() if chain}
+    found = {row.id: chain.chain_in_force(store, row)[:-1] for row in all_issuers(store)}
+    return {row: ders for row, ders in found.items() if ders}
 
 
 def as_sent(der: bytes, behind: Sequence[bytes]) -> bytes:

@@ -56,13 +56,17 @@ finally:
 """
 
 
+# What a command that publishes uses of it: the seal of the settings, and what a CA goes out as.
+VERIFIED = {"iotonboard.pki.verifying", "iotonboard.state.chain"}
+
+
 @pytest.mark.parametrize(
     ("words", "used"),
     [
         ("show press-1", set()),
         ("list", set()),
-        ("revoke press-1 --defer", {"iotonboard.pki.verifying"}),  # the seal of the settings
-        ("register press-2", {"iotonboard.pki.verifying"}),
+        ("revoke press-1 --defer", VERIFIED),
+        ("register press-2", VERIFIED),
     ],
 )
 def test_what_waits_is_not_used_by_a_call(state: State, words: str, used: set[str]) -> None:
