@@ -31,11 +31,12 @@ ANOTHER_COPY = "use another copy of the backup"
 _MAX_ITERATIONS = 10_000_000  # some seconds; more would only keep the machine busy
 _SEAL_DIGITS = 64
 _TAIL = re.compile(
-    rb"iotonboard backup v2 salt=([0-9a-f]{32}) iterations=([1-9][0-9]{0,8}) check=([0-9a-f]{16}) seal=[0-9a-f]{64}"
+    rb"iotonboard backup v2 salt=([0-9a-f]{32}) iterations=([1-9][0-9]{0,8}) check=([0-9a-f]{16})"
+    rb"(?: opener=([A-Za-z0-9+/=]{4,8000}))? seal=[0-9a-f]{64}"
 )
 _TAIL_1 = re.compile(rb"iotonboard backup v1 salt=([0-9a-f]{32}) iterations=([1-9][0-9]{0,8})")
 _NEWER = re.compile(rb"iotonboard backup v(?:[3-9]|[1-9][0-9]+) ")
-_LONGEST_TAIL = 400
+_LONGEST_TAIL = 8400
 _CHUNK = 1 << 20
 
 
@@ -50,11 +51,15 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """What the comment of a backup says; ``check`` is empty in one of format 1."""
+    """What the comment of a backup says; ``check`` is empty in one of format 1.
+
+    ``opener``: what finds its passphrase, where that is not given by people (``backup_opener``); else empty.
+    """
 
     salt: bytes
     iterations: int
     check: bytes
+    opener: bytes = b""
 
 
 def derive_keys(passphrase: Passphrase, salt: bytes, iterations: int = HUMAN_ITERATIONS) -> Keys:
@@ -67,10 +72,11 @@ def derive_keys(passphrase: Passphrase, salt: bytes, iterations: int = HUMAN_ITE
     return Keys(password[:16].hex().encode("ascii"), check[:8].hex().encode("ascii"), seal)
 
 
-def unsealed_comment(salt: bytes, keys: Keys) -> bytes:
-    """The comment of an archive, with zeros in the place of its seal."""
+def unsealed_comment(salt: bytes, keys: Keys, opener: bytes = b"") -> bytes:
+    """The comment of an archive, with zeros in the place of its seal; ``opener``: as in ``Tail``."""
     begin = b"iotonboard backup v2 salt=%s iterations=%d" % (salt.hex().encode("ascii"), HUMAN_ITERATIONS)
-    return begin + b" check=%s seal=%s" % (keys.check, b"0" * _SEAL_DIGITS)
+    said = b" opener=" + opener if opener else b""
+    return begin + b" check=%s%s seal=%s" % (keys.check, said, b"0" * _SEAL_DIGITS)
 
 
 def seal_file(path: str, keys: Keys) -> None:
@@ -149,7 +155,8 @@ def read_tail(file: BinaryIO, path: str, expected: int) -> Tail:
     match = sealed or unsealed
     if match is None:
         raise _no_backup(path, comment)
-    tail = Tail(bytes.fromhex(match[1].decode("ascii")), int(match[2]), match[3] if sealed else b"")
+    check, opener = (match[3], match[4] or b"") if sealed else (b"", b"")
+    tail = Tail(bytes.fromhex(match[1].decode("ascii")), int(match[2]), check, opener)
     if not (HUMAN_ITERATIONS if sealed else 1) <= tail.iterations <= _MAX_ITERATIONS:
         raise _no_such_rounds(path, tail.iterations)
     return tail

@@ -37,8 +37,11 @@ def write_archive(
     now: datetime,
     *,
     salt: bytes,
+    opener: bytes = b"",
 ) -> None:
     """Write ``sources``, name in the archive -> where it is, behind their manifest; ``salt`` has 16 octets.
+
+    ``opener`` stands at its end, in the clear, and finds the passphrase again where nobody knows it.
 
     Raises:
         ConflictError: something came into being at ``path`` meanwhile.
@@ -60,7 +63,7 @@ def write_archive(
 
     try:
         with replacing(path, PRIVATE, finish=finish) as file, _told_once():
-            _write_zip(file, {MANIFEST: manifest.to_json(), **sources}, unsealed_comment(salt, keys), keys, now)
+            _write_zip(file, {MANIFEST: manifest.to_json(), **sources}, unsealed_comment(salt, keys, opener), keys, now)
     except BaseException:
         if is_whole:  # it took its name, and the folder refused to make that last
             remove_file(path)

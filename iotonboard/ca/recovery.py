@@ -100,7 +100,7 @@ def open_secret(kept: object, passphrase: Passphrase) -> bytes:
         NotFoundError: none was set.
         KeyUnavailableError: it is another one.
     """
-    if not isinstance(kept, bytes):
+    if not isinstance(kept, bytes) or not kept:
         raise NotFoundError("this state has no recovery passphrase", hint="'iotonboard ca recovery' sets one")
     head, wrapped = kept[: 4 + _SALT_OCTETS], kept[4 + _SALT_OCTETS :]
     if int.from_bytes(head[:4]) <= _MAX_ITERATIONS:
@@ -127,6 +127,26 @@ def _unwrapped(kept: bytes, secret: bytes) -> Iterable[tuple[int, Vault]]:
         except (InvalidUnwrap, ValueError):
             continue  # that one is damaged; others may not be
         yield int.from_bytes(row[:_ROW_OCTETS]), Vault(key)
+
+
+def kept_for_backup(store: Store) -> tuple[bytes, bytes]:
+    """The secret under the passphrase, and the issuing CA's vault under the secret; empty where there is none."""
+    under_passphrase, vaults = store.meta(RECOVERY), store.meta(_VAULTS)
+    if not isinstance(under_passphrase, bytes) or not isinstance(vaults, bytes):
+        return b"", b""
+    return under_passphrase, vaults[: _ROW_OCTETS + _WRAPPED_OCTETS]
+
+
+def vault_for_backup(under_passphrase: bytes, wrapped: bytes, passphrase: Passphrase) -> Vault:
+    """Open with the recovery passphrase what ``kept_for_backup`` gave.
+
+    Raises:
+        KeyUnavailableError: it is another passphrase, or none was set.
+    """
+    found = dict(_unwrapped(wrapped, open_secret(under_passphrase, passphrase)))
+    if _ISSUING not in found:
+        raise KeyUnavailableError("what the recovery passphrase opens was damaged", hint="use another copy")
+    return found[_ISSUING]
 
 
 def signer_of(secret: bytes) -> Signer:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from iotonboard.cli.passphrases import backup_secret
 from iotonboard.cli.session import Session, verb
 
 app = typer.Typer()
@@ -23,7 +24,7 @@ def backup(
     from iotonboard.commands.backup import back_up
 
     with session.open_state() as state:
-        made = back_up(state, file, session.ask_passphrase, noise=os.urandom(16))
+        made = back_up(state, file, lambda: backup_secret(session, state), noise=os.urandom(16))
     values = {
         "path": made.path,
         "sha256": made.sha256,
@@ -32,10 +33,17 @@ def backup(
         "audit_seq": made.contents.audit_seq,
         "audit_head": made.contents.audit_head,
         "left_out": list(made.left_out),
+        "holds_ca_key": made.holds_ca_key,
     }
     holds = f"{made.contents.devices} devices\tCRL {made.contents.crl_number}\thead {made.contents.audit_head}"
     session.result(values, f"{made.path}\t{holds}\tSHA-256 {made.sha256}")
     for reason in made.left_out:
         session.message(f"warning: not in the backup: {reason}")
-    session.message("keep it apart from the passphrase; with both, anybody is this CA")
+    if made.holds_ca_key:
+        session.message("keep it apart from the passphrase; with both, anybody is this CA")
+    else:
+        session.message(
+            "the CA key is not in it: it lies in a token, which opens this backup with its PIN, as does the recovery"
+            " passphrase"
+        )
     return None

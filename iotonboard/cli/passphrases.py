@@ -41,6 +41,14 @@ def passphrase_of(session: Session, state: State) -> Passphrase | None:
     return None
 
 
+def backup_secret(session: Session, state: State) -> Passphrase:
+    """Find what opens a state, for its backup: a passphrase also where no key asks for one."""
+    from iotonboard.ca.passphrase import is_in_token
+
+    found = passphrase_of(session, state) if is_in_token(state) else None
+    return session.ask_passphrase() if found is None else found
+
+
 def find_pins(session: Session, prompts: Sequence[str]) -> Passphrase:
     """Find the PIN of a token, and what else opens the state, in the order of ``prompts``: in a file, or typed.
 

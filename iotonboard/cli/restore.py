@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from iotonboard.cli.passphrases import find_pins
 from iotonboard.cli.session import Session, clock, verb
+from iotonboard.cli.token_options import KeyOption, parse_key
 from iotonboard.errors import UnpublishedError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from iotonboard.ca.denied_elsewhere import Elsewhere
+    from iotonboard.ca.passphrase import Passphrase
     from iotonboard.commands.restore import Request, Result
     from iotonboard.commands.restore_check import Checked
     from iotonboard.commands.restore_crl import Result as InPlace
@@ -52,6 +58,7 @@ def restore(
     accept_clock: Annotated[
         bool, typer.Option("--accept-clock", help="The clock of this machine is right, however old the backup is.")
     ] = False,
+    key: KeyOption = None,
     format: Annotated[  # noqa: A002 - as 'pack' calls it
         int, typer.Option("--format", min=1, max=2, help="1: a backup of earlier versions, which is not sealed.")
     ] = 2,
@@ -73,11 +80,12 @@ def restore(
             "which CRL do the brokers have?",
             hint="fetch the newest crl.pem from a broker and name it with --crl; --no-crl when there is none",
         )
+    token = parse_key(key, None, generate=False)
     if file is None:
-        if check or in_place or take or plain_keys or accept_clock or format == 1:
+        if key or check or in_place or take or plain_keys or accept_clock or format == 1:
             raise UsageError("which backup?", hint="name its file; without one, only --crl or --no-crl goes with it")
         return _go_on(session, crl)
-    request = Request(file, crl, in_place, tuple(take or ()), format == 2, plain_keys, accept_clock)
+    request = Request(file, crl, in_place, tuple(take or ()), format == 2, plain_keys, accept_clock, token)
     if format == 1:
         session.message("warning: format 1 cannot show whether a file of it was left out, or exchanged with another")
     return _check(session, request) if check else _restore(session, request)
@@ -138,11 +146,17 @@ def _names(devices: tuple[str, ...]) -> str:
     return ", ".join(devices[:_SHOWN]) + more
 
 
+def _asker(session: Session, request: Request) -> Callable[[], Passphrase]:
+    if request.token is None:
+        return session.ask_passphrase
+    return partial(find_pins, session, [f"PIN of the token {request.token.where!r}"])
+
+
 def _restore(session: Session, request: Request) -> int | None:
     from iotonboard.commands.restore import restore as bring_back
 
     session.work_as_owner()
-    result = bring_back(session.root, session.environment, session.caller, clock, request, session.ask_passphrase)
+    result = bring_back(session.root, session.environment, session.caller, clock, request, _asker(session, request))
     values = {
         **_values(result),
         **_not_taken(result.held, result.left_out, result.state),
@@ -187,8 +201,8 @@ def _check(session: Session, request: Request) -> int | None:
 
     with TemporaryDirectory(prefix="iotonboard-check-") as scratch:
         checked = check_backup(
-            scratch, request.archive, session.caller, clock, session.ask_passphrase,
-            is_sealed=request.is_sealed, plain_keys=request.plain_keys,
+            scratch, request.archive, session.caller, clock, _asker(session, request),
+            is_sealed=request.is_sealed, plain_keys=request.plain_keys, token=request.token,
         )  # fmt: skip
     _show(session, request, checked)
     return None

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard import __version__
+from iotonboard.ca import backup_opener
 from iotonboard.ca.authority import seal_audit, unlock
 from iotonboard.ca.backup_manifest import ACL, BROKER_FILES, CONFIG, DATABASE, Contents, Manifest, contents_of
 from iotonboard.ca.backup_writer import write_archive
@@ -42,12 +44,16 @@ _MAX_FILE = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The backup that was made. ``left_out``: why something that belongs to the state is not in it."""
+    """The backup that was made. ``left_out``: why something that belongs to the state is not in it.
+
+    ``holds_ca_key``: false where the key of the CA that issues lies in a token.
+    """
 
     path: str
     sha256: str
     contents: Contents
     left_out: tuple[str, ...]
+    holds_ca_key: bool
 
 
 def back_up(state: State, path: str, ask_passphrase: Callable[[], Passphrase], *, noise: bytes) -> Result:
@@ -65,7 +71,7 @@ def back_up(state: State, path: str, ask_passphrase: Callable[[], Passphrase], *
         passphrase = ask_passphrase()
         opened = unlock(state, passphrase)
         begun = _begin(state, opened, path)
-        result = _write(state, path, passphrase, begun, noise)
+        result = _write(state, path, backup_opener.secret_for(state, opened, passphrase), begun, noise)
     except IotOnboardError as error:
         _record_failure(state, path, error)
         raise
@@ -103,10 +109,11 @@ def _record_success(state: State, opened: Authority, begun: datetime, made: Resu
         seal_audit(state, opened)
 
 
-def _write(state: State, path: str, passphrase: Passphrase, now: datetime, noise: bytes) -> Result:
+def _write(state: State, path: str, secret: tuple[Passphrase, bytes], now: datetime, noise: bytes) -> Result:
     _sweep_copies(state.paths.root, now)
     copy = os.path.join(state.paths.root, f"{_COPY_PREFIX}{noise.hex()}{_COPY_SUFFIX}")
     left_out: list[str] = []
+    passphrase, opener = secret
     try:
         create_exclusive(copy, b"")
         state.store.copy_to(copy)
@@ -116,12 +123,13 @@ def _write(state: State, path: str, passphrase: Passphrase, now: datetime, noise
             **_keys(state, contents),
             **dict(_others(state, hosts, left_out)),
         }
-        write_archive(path, files, lambda stored: Manifest(__version__, contents, stored), passphrase, now, salt=noise)
+        describe = functools.partial(Manifest, __version__, contents)
+        write_archive(path, files, describe, passphrase, now, salt=noise, opener=opener)
     finally:
         for suffix in ("", "-wal", "-shm"):
             with contextlib.suppress(BusyError):  # a later backup sweeps it away
                 remove_file(copy + suffix)
-    return Result(path, _sha256(path), contents, tuple(left_out))
+    return Result(path, _sha256(path), contents, tuple(left_out), holds_ca_key=not opener)
 
 
 def _sweep_copies(root: str, now: datetime) -> None:

@@ -15,10 +15,12 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from iotonboard.ca import backup_opener
 from iotonboard.ca.absorption import continue_alone, read_crls, take_up
 from iotonboard.ca.authority import seal_audit, sealer, unlock
 from iotonboard.ca.backup_archive import open_archive, open_unsealed_archive, refuse_no_backup
 from iotonboard.ca.backup_manifest import refuse_other_contents
+from iotonboard.ca.backup_opener import Secret
 from iotonboard.ca.copies import absorb_published
 from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.denied_elsewhere import Elsewhere, hold_denied
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.ca.passphrase import Passphrase
+    from iotonboard.ca.token_uri import TokenUri
     from iotonboard.ca.unpacking import Unpacked
     from iotonboard.errors import Unpublished
     from iotonboard.model import Caller
@@ -61,7 +64,8 @@ class Request:
 
     What that revokes is taken up and its number passed. ``None``, which must be asked for by name, makes the numbers
     jump instead. ``in_place`` and ``take`` name settings that may reach out of the new folder: those of the places of
-    publication, and single ones. ``is_sealed``: false for one of format 1.
+    publication, and single ones. ``is_sealed``: false for one of format 1. ``token``: where the CA's key is on this
+    machine, if it lies in a token.
     """
 
     archive: str
@@ -71,6 +75,7 @@ class Request:
     is_sealed: bool
     plain_keys: bool
     accept_clock: bool
+    token: TokenUri | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +120,9 @@ def restore(
     wanted = wanted_settings(request.take, in_place=request.in_place)
     crls = read_crls(request.crl) if request.crl is not None else None
     with new_folder(root) as copied:
-        passphrase = ask_passphrase()
+        secret = _secret(request, ask_passphrase())
         open_backup = open_archive if request.is_sealed else open_unsealed_archive
-        with open_backup(request.archive, passphrase) as archive:
+        with open_backup(request.archive, secret.archive) as archive:
             if not request.plain_keys:
                 refuse_plain_keys(archive)
             unpacked = unpack(archive, root, environment, wanted, copied, clock())
@@ -127,7 +132,7 @@ def restore(
                     refuse_without_locks(state.store)
                 refuse_other_contents(archive.manifest, state.store)
                 brokers = bring_back_brokers(archive, state.store, state.paths, copied, plain_keys=request.plain_keys)
-                taken_up, number, elsewhere = _go_on(state, unpacked, request, crls, passphrase)
+                taken_up, number, elsewhere = _go_on(state, unpacked, request, crls, secret)
         put_in_place(unpacked)
     with open_state(root, unpacked.environment, caller, clock, holds=holds) as state:
         unpublished = publish_recorded(state)
@@ -139,14 +144,21 @@ def restore(
     )
 
 
+def _secret(request: Request, given: Passphrase) -> Secret:
+    if not request.is_sealed:
+        return Secret(given, given)
+    return backup_opener.find_secret(request.archive, request.token, given)
+
+
 def _go_on(
-    state: State, unpacked: Unpacked, request: Request, crls: list[bytes] | None, passphrase: Passphrase
+    state: State, unpacked: Unpacked, request: Request, crls: list[bytes] | None, secret: Secret
 ) -> tuple[int, int, Elsewhere]:
     """Take up what the CRLs revoke and sign the next ones; returns how many were new, and the CRL's number.
 
     With them goes what the ACL in place says, and no list does.
     """
-    authority = unlock(state, passphrase)
+    secret.settle(state)
+    authority = unlock(state, secret.state)
     if request.accept_clock:
         with state.noting():
             believe_clock(state, whole_seconds(state.clock()))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from iotonboard.ca.authority import unlock
 from iotonboard.ca.backup_archive import damaged_files, open_archive, open_unsealed_archive, refuse_no_backup
 from iotonboard.ca.backup_manifest import refuse_other_contents
+from iotonboard.ca.backup_opener import Secret, find_secret
 from iotonboard.ca.unpacking import bring_back_brokers, refuse_plain_keys, unpack
 from iotonboard.disk.files import make_private_dir
 from iotonboard.errors import KeyUnavailableError, PolicyError, StateError
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from iotonboard.ca.backup_archive import BackupArchive
     from iotonboard.ca.backup_manifest import Contents, StoredFile
     from iotonboard.ca.passphrase import Passphrase
+    from iotonboard.ca.token_uri import TokenUri
     from iotonboard.model import Caller
     from iotonboard.state.held_settings import Held
 
@@ -59,8 +61,9 @@ def check_backup(
     *,
     is_sealed: bool,
     plain_keys: bool,
+    token: TokenUri | None = None,
 ) -> Checked:
-    """Try a backup; ``scratch`` is an empty folder that the caller deletes.
+    """Try a backup; ``scratch`` is an empty folder that the caller deletes. ``token``: as in ``restore.Request``.
 
     Raises:
         UsageError: there is no such backup.
@@ -70,9 +73,10 @@ def check_backup(
         BusyError: it cannot be read, or the scratch folder's disk is full.
     """
     refuse_no_backup(path, is_sealed=is_sealed)
-    passphrase, root = ask_passphrase(), os.path.join(scratch, "state")
+    given, root = ask_passphrase(), os.path.join(scratch, "state")
+    secret = find_secret(path, token, given) if is_sealed else Secret(given, given)
     make_private_dir(root)
-    with _open(path, passphrase, is_sealed=is_sealed) as archive:
+    with _open(path, secret.archive, is_sealed=is_sealed) as archive:
         for one in archive.manifest.files:
             archive.try_file(one.name)
         if not plain_keys:
@@ -82,7 +86,9 @@ def check_backup(
         try:
             _prove(store)
             refuse_other_contents(archive.manifest, store)
-            unlock(State(unpacked.paths, unpacked.settings, store, caller, clock), passphrase)
+            state = State(unpacked.paths, unpacked.settings, store, caller, clock)
+            secret.settle(state)
+            unlock(state, secret.state)
             brokers = bring_back_brokers(archive, store, unpacked.paths, [], plain_keys=plain_keys)
         finally:
             store.close()

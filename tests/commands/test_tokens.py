@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.program import PROJECT
+from support.program import PROJECT, State
 from support.tokens import TokenState, blank, found, unplug_after
 
 COUNT_LOW, FINAL_TRY, LOCKED = 0x10000, 0x20000, 0x40000
@@ -311,3 +311,59 @@ def test_to_a_new_key_of_the_same_token(state: TokenState) -> None:
     state.run("ca", "rollover", "--retire")
     state.register("d-3")
     assert state.run("health", "--deep").stdout.startswith("everything is as it was recorded")
+
+
+# -- backups -------------------------------------------------------------------------------------------------------
+
+
+def test_a_backup_is_restored_on_another_machine_with_the_same_token(state: TokenState, tmp_path: Path) -> None:
+    made = state.run("backup", tmp_path / "b.zip", "--json")
+    assert made.json["holds_ca_key"] is False
+    assert "the CA key is not in it" in made.stderr
+    # Neither the PIN nor the recovery passphrase is the archive's: the PIN alone opens nothing.
+    other = TokenState(tmp_path / "other" / "state", state.passphrase_file, state.softhsm, state.module)
+    other.path.parent.mkdir()
+    restore = ("restore", tmp_path / "b.zip", "--no-crl")
+    refused = other.run(*restore, expect=2)
+    assert f"the backup says of itself: {state.uri()}" in refused.stderr
+    assert "--key" in refused.stderr
+    wrong = state.write("wrong", "000000")
+    other.run(*restore, "--key", state.uri(), "--passphrase-file", wrong, expect=7)
+    checked = other.run("restore", "--check", tmp_path / "b.zip", "--key", state.uri())
+    assert "certs/ca.key" in checked.stdout or "ca.key" in checked.stdout
+
+    moved = tmp_path / "other" / "lib.so"
+    moved.write_bytes(Path(state.module).read_bytes())
+    moved.chmod(0o755)
+    there = TokenState(other.path, other.passphrase_file, other.softhsm, str(moved))
+    there.run(*restore, "--key", there.uri())
+    assert (there.certs / "ca.key").read_text().strip() == there.uri()
+    there.register("d-2")
+    password = there.json("bundle", "password", "d-1")["bundle_password"]
+    assert password == state.json("bundle", "password", "d-1")["bundle_password"]
+    there.run("health", "--repair")
+    assert there.run("health", "--deep").stdout.startswith("everything is as it was recorded")
+
+
+def test_a_backup_opens_with_no_other_token(state: TokenState, tmp_path: Path) -> None:
+    state.run("backup", tmp_path / "b.zip")
+    state.add_token("station8")
+    state.run(
+        "init-ca", "--state", tmp_path / "s8", "--key", state.uri("ca", "station8"), "--generate",
+        "--recovery-passphrase-file", state.recovery,
+    )  # fmt: skip
+    restore = ("restore", tmp_path / "b.zip", "--no-crl", "--state", tmp_path / "new")
+    refused = state.run(*restore, "--key", state.uri("ca", "station8"), expect=7)
+    assert "does not open this state's vault" in refused.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_backup_of_a_key_in_a_file_needs_no_token(state: TokenState, pristine: State, tmp_path: Path) -> None:
+    pristine.copy_to(_made(tmp_path / "file")).run("backup", tmp_path / "b.zip")
+    words = ("restore", tmp_path / "b.zip", "--no-crl", "--state", tmp_path / "new", "--key", state.uri())
+    assert "lies in a file" in state.run(*words, expect=2).stderr
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
