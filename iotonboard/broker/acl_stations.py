@@ -98,6 +98,12 @@ def split_stations(acl: bytes) -> tuple[bytes, dict[str, bytes]]:
     return _BLOCK.sub(b"", acl), blocks
 
 
+def station_lines(acl: bytes) -> list[range]:
+    """The lines of a file, counted from one, that stand in the blocks of other stations."""
+    spans = (one.span() for one in _BLOCK.finditer(acl)) if _OPENS in acl else ()
+    return [range(acl.count(b"\n", 0, begin) + 1, acl.count(b"\n", 0, end) + 1) for begin, end in spans]
+
+
 def _block(key: str, acl: bytes) -> bytes:
     first = _FIRST_USER.search(acl)
     head, rest = (acl[: first.start()], acl[first.start() :]) if first else (acl, b"")

@@ -186,7 +186,8 @@ def read_package(path: str, anchors: Sequence[bytes]) -> Package:
     if not seal.holds(anchors):
         raise PolicyError(
             f"{path!r} was not signed by the CA that is trusted here, or it was changed since",
-            hint="check --ca: it must be the CA of the workstation that made the package; nothing was touched",
+            hint="check --ca: it must be the CA of the workstation that made the package, or the root above it; nothing"
+            " was touched",
         )
     manifest = _load(path, seal.statement)
     content = _read_content(path, rest, pieces, sum(size for _, size, _ in manifest.files))

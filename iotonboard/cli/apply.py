@@ -27,7 +27,7 @@ def apply(
     words: Annotated[
         list[str], typer.Argument(metavar="FILE", help="A package that 'pack' made; with --prepare: HOST...")
     ],
-    ca: Annotated[str, typer.Option("--ca", metavar="FILE", help="The CA that must have signed it.")] = "",
+    ca: Annotated[str, typer.Option("--ca", metavar="FILE", help="CA that must have signed it, or its root.")] = "",
     dest: Annotated[str, typer.Option("--dest", metavar="DIR", help="Folder whose files the broker reads.")] = "",
     prepare: Annotated[
         str,

@@ -238,8 +238,10 @@ def _list_unknown(state: State, issuer: int, serial: SerialNumber, now: datetime
 
 
 def _compromised(ca: SigningCa, left: Authority, last_crl: bytes, now: datetime) -> CompromisedCa:
-    """The file of anchors that follow, signed with the stolen key and with the new one."""
-    anchors = b"".join(pem.pem_encode("CERTIFICATE", one.issuer.certificate_der) for one in left.signing)
+    """The file of anchors that follow, signed with the stolen key and the new one: the root, where there is one."""
+    # A new CA that waits for the root of the stolen one has no anchor yet, and devices go on to trust that root.
+    chains = (ca.chain if len(one.chain) == 1 < len(ca.chain) else one.chain for one in left.signing)
+    anchors = b"".join(pem.pem_encode("CERTIFICATE", der) for der in dict.fromkeys(chain[-1] for chain in chains))
     head = f"iotonboard anchors v1\nreplaces {ca.identity}\ncreated {rfc3339(now)}\n\n"
     statement = head.encode("ascii") + anchors
     signed = (sign_statement(one.issuer.signer, statement) for one in (ca, left.active))

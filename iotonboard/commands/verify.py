@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from iotonboard.broker.acl_stations import station_lines
 from iotonboard.broker.certificate_file import read_certificate_file
 from iotonboard.broker.check import BrokerFiles, judge_files, judge_message
 from iotonboard.broker.conf_files import judge_broker_conf
 from iotonboard.broker.pem_views import view_client
 from iotonboard.broker.problems import Problem
 from iotonboard.broker.topics import PLACEHOLDER
+from iotonboard.disk.reading import read_file
 from iotonboard.errors import IotOnboardError, NotFoundError, PolicyError, UsageError
 from iotonboard.state.own_rules import devices_among, own_users
 from iotonboard.state.reload import unread_published
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from iotonboard.broker.verdict import Verdict
     from iotonboard.model import CertificateRecord, DeviceRecord
     from iotonboard.state.state import State
+
+
+_LARGEST_ACL = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +228,10 @@ def _own_rules(
     except IotOnboardError:
         return []  # judged already
     found = {user.line: user for user in devices_of(users.values())}
-    found |= {user.line: user for client in clients if (user := users.get(client.name.lower()))}
+    named = {user.line: user for client in clients if (user := users.get(client.name.lower()))}
+    if named:  # what another station's package brought for its own device is nobody's rule but that one's
+        blocks = station_lines(read_file(path, limit=_LARGEST_ACL))
+        found |= {line: user for line, user in named.items() if not any(line in block for block in blocks)}
     message = "line {}: user {!r} is a device too, with what is written there"
     return [
         Problem(path, "own-rules", message.format(user.line, user.name), warning=True)

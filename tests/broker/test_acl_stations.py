@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from iotonboard.broker.acl import parse_acl
-from iotonboard.broker.acl_stations import AclStations, split_stations
+from iotonboard.broker.acl_stations import AclStations, split_stations, station_lines
 from iotonboard.broker.region import Change
 
 A, B, C = "a" * 16, "b" * 16, "c" * 16
@@ -53,6 +53,14 @@ def test_each_of_three_finds_its_own_again() -> None:
     main, blocks = split_stations(file)
     assert main == wrote[A]
     assert set(blocks) == {B, C}
+
+
+def test_the_lines_of_a_block_are_known() -> None:
+    file = seen_by(acl(A, "a-1"), B, A).with_own(B, acl(B, "b-1")) or b""
+    (lines,) = station_lines(file)
+    text = file.decode().splitlines()
+    assert (text[lines[0] - 1], text[lines[-1] - 1]) == (f"# BEGIN station {B}", f"# END station {B}")
+    assert station_lines(acl(A, "a-1")) == []
 
 
 def test_what_a_withdrawn_station_wrote_is_gone_and_the_operator_s_lines_stay() -> None:
