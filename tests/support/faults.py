@@ -13,11 +13,13 @@ from __future__ import annotations
 import _multiprocessing
 import codecs
 import errno
+import fcntl
 import os
 import re
 import signal
 import sqlite3
 import sys
+import termios
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
@@ -161,6 +163,14 @@ def become(user: int) -> None:
     os.setgroups([])
     os.setgid(user)
     os.setuid(user)
+
+
+def own_the_terminal() -> None:
+    """Be what a person started on the terminal that the streams are: its keys reach this process."""
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    for number, (name, mode) in enumerate({"stdin": "r", "stdout": "w", "stderr": "w"}.items()):
+        setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - as Python begins
 
 
 def refuse_to_read(path: Path) -> Callable[[], None]:

@@ -102,8 +102,8 @@ def run_cli(
         streams = given, out, err = tuple(stack.enter_context(tempfile.TemporaryFile()) for _ in range(3))
         given.write(input.encode() if isinstance(input, str) else (input or b""))
         given.seek(0)
-        launcher = _launcher(draws_labels="labels" in words, fakes_time="FAKETIME" in environment)
-        exit_code = launcher.run(
+        starts = launcher(draws_labels="labels" in words, fakes_time="FAKETIME" in environment)
+        exit_code = starts.run(
             words, streams=streams, environment=environment, cwd=folder, timeout_s=timeout_s, before=before
         )
         out.seek(0)
@@ -120,7 +120,8 @@ def run_cli(
 
 
 @functools.cache
-def _launcher(*, draws_labels: bool, fakes_time: bool) -> Launcher:
+def launcher(*, draws_labels: bool = False, fakes_time: bool = False) -> Launcher:
+    """What starts the program for this worker."""
     environment = program_environment(env=fake_time("+0") if fakes_time else {})
     return Launcher(PROGRAM, environment, draws_labels=draws_labels)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
-import select
-import signal
-import time
+import struct
+import termios
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from support.program import PROGRAM, State, program_environment
+from support.faults import own_the_terminal
+from support.program import State, launcher, program_environment
 from support.tools import need_module
 
 pty = pytest.importorskip("pty")
@@ -32,32 +34,41 @@ def on_terminal(
         state=state,
         env={"COLUMNS": str(columns), "LINES": "60", "TERM": "xterm-256color", "NO_COLOR": None, **(env or {})},
     )
-    child, terminal = pty.fork()
-    if child == 0:
-        os.execvpe(PROGRAM[0], [*PROGRAM, *words], variables)  # noqa: S606 - the program on trial
-    import fcntl
-    import struct
-    import termios
-
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 60, columns, 0, 0))
-    answered = 0
-    raw, left, deadline = b"", list(answers), time.monotonic() + TIMEOUT_S
-    while time.monotonic() < deadline:
-        if select.select([terminal], [], [], 0.1)[0]:
-            try:
-                piece = os.read(terminal, 1 << 16)
-            except OSError:  # the child closed its end
-                break
-            if not piece:
-                break
-            raw += piece
-            if left and re.search(rb"(?i)(pass(phrase|word)[^\n]*|Type yes): $", raw[answered:]):
-                answered = len(raw)
-                os.write(terminal, (left.pop(0) + "\n").encode())
-    else:
-        os.kill(child, signal.SIGKILL)
+    terminal, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 60, columns, 0, 0))
+    with ThreadPoolExecutor(1) as beside:
+        running = beside.submit(_run, words, variables, theirs)
+        raw = _talk(terminal, answers)
+        code = running.result()
     os.close(terminal)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     screen = pyte.Screen(columns, 60)
     pyte.ByteStream(screen).feed(raw)
     return raw.decode(), [line.rstrip() for line in screen.display if line.strip()], code
+
+
+def _run(words: Sequence[str], variables: dict[str, str], terminal: int) -> int:
+    """Run to the end; the program's end of the terminal is closed then."""
+    with open(terminal, "r+b", buffering=0) as file:
+        return launcher().run(
+            words,
+            streams=[file] * 3,
+            environment=variables,
+            cwd=os.getcwd(),
+            timeout_s=TIMEOUT_S,
+            before=own_the_terminal,
+        )
+
+
+def _talk(terminal: int, answers: Sequence[str]) -> bytes:
+    """Read what is written until the other end is closed, and type an answer to each question."""
+    answered = 0
+    raw, left = b"", list(answers)
+    while True:
+        try:
+            piece = os.read(terminal, 1 << 16)
+        except OSError:  # the other end is closed
+            return raw
+        raw += piece
+        if left and re.search(rb"(?i)(pass(phrase|word)[^\n]*|Type yes): $", raw[answered:]):
+            answered = len(raw)
+            os.write(terminal, (left.pop(0) + "\n").encode())
