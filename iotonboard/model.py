@@ -14,47 +14,14 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Self
 
 from iotonboard.errors import PolicyError
+from iotonboard.ids import DeviceId as DeviceId  # noqa: PLC0414, TC001 - one of these values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from iotonboard.errors import IotOnboardError
 
-_LETTERS = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
-# Names that Windows reserves for devices, with or without an extension, in any case.
-_WINDOWS_DEVICE = r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?"
-_DEVICE_ID = re.compile(rf"(?!{_WINDOWS_DEVICE}\Z){_LETTERS}(?<!\.)")
 _MAX_SERIAL_BITS = 159  # RFC 5280 4.1.2.2: at most 20 octets, positive
-
-
-class DeviceId(str):
-    """A device's name: at once commonName, file name, MQTT user name, topic level and ACL token.
-
-    Grammar: ``[A-Za-z0-9][A-Za-z0-9._-]{0,63}``. A commonName has at most 64 characters (RFC 5280 appendix A,
-    ub-common-name). None of these letters ends a topic level, a line of an ACL or a folder's name, or is a wildcard or
-    a part of ``%u``, and nothing that begins so is read as an option. Windows drops a dot at the end of a file's name
-    and reserves names such as ``con`` and ``com1.x``: both are refused.
-    Uniqueness without regard to case is the store's business.
-
-    Raises:
-        PolicyError: the text is not in the grammar.
-    """
-
-    __slots__ = ()
-
-    def __new__(cls, text: str) -> Self:
-        """Check ``text`` against the grammar."""
-        if _DEVICE_ID.fullmatch(text):
-            return super().__new__(cls, text)
-        if not re.fullmatch(_LETTERS, text):
-            raise PolicyError(
-                f"{text[:80]!r} is not a device id",
-                hint="use 1 to 64 letters, digits, dots, dashes and underscores; start with a letter or digit",
-            )
-        raise PolicyError(
-            f"{text!r} cannot be a file name everywhere",
-            hint="choose an id that Windows accepts as a file name",
-        )
 
 
 class SerialNumber(int):

@@ -85,7 +85,7 @@ def _has_rights(acl: Acl, name: str) -> bool:
 
 def _is_id(name: str) -> bool:
     try:
-        DeviceId(name)
+        DeviceId.adopted(name)
     except PolicyError:
         return False
     return True

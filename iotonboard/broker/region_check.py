@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _REPORT = "this is a defect of the program: keep the file as it is and report it"
-_ID = rb"[A-Za-z0-9][A-Za-z0-9._-]{0,63}+"
+_ID = rb"(?![ $])[^\x00-\x1f\x7f%+#/]{1,256}+(?<! )"
 _ACCESS = rb"(?:readwrite|read|write|deny) "
 _PLAIN_LEVEL = rb"\+(?![^/\n])|[^\x00-\x1f\x7f%+#/]*+"
 _PATTERN_LEVEL = rb"%u(?![^/\n])|" + _PLAIN_LEVEL

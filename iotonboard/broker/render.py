@@ -205,7 +205,7 @@ def _check_ids(names: Sequence[str]) -> None:
     joined = "\n".join(names) + "\n"
     if not _IDS.fullmatch(joined) or joined.count("\n") != len(names):
         for name in names:
-            DeviceId(name)
+            DeviceId.adopted(name)
 
 
 def style_warning(devices: int, version: Version) -> str:

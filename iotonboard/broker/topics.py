@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 PLACEHOLDER = "{device_id}"
 MAX_TOPIC_OCTETS = 65535  # MQTT 3.1.1 section 1.5.3: a string's length has two octets
 MAX_SEPARATORS = 200  # Mosquitto's TOPIC_HIERARCHY_LIMIT: one '/' more is a syntax error to it
-_LONGEST_ID = "x" * 64
+_LONGEST_ID = "x" * 256  # octets: of 64 letters
 _FORM_HINT = "write ACCESS:TOPIC with read, write, readwrite or deny, as in 'read:plant/config'"
-_AN_ID = "([A-Za-z0-9][A-Za-z0-9._-]{0,63})"
+_AN_ID = "([^+#%]{1,64})"
+_NEW_ID = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SCOPE_HINT = "name the topics one by one, or put the wildcard below a level that is {device_id}"
 
 
@@ -174,7 +175,11 @@ class Others:
         shape = _AN_ID.join(map(re.escape, theirs.split(PLACEHOLDER)))
         found = re.fullmatch(shape, mine)
         ids = set(found.groups()) if found else set()
-        return any(one.lower() != device_id.lower() and (not is_first or self.is_device(one)) for one in ids)
+        return any(one.lower() != device_id.lower() and self._is_ones(one, is_first=is_first) for one in ids)
+
+    def _is_ones(self, name: str, *, is_first: bool) -> bool:
+        """Say whether a level is a device's id, or may become a new one's."""
+        return (not is_first and _NEW_ID.fullmatch(name) is not None) or self.is_device(name)
 
 
 def _ends_meet(mine: str, theirs: str) -> bool:

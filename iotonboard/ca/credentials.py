@@ -91,7 +91,7 @@ def credential_of(
     """
     issuer = check_certificate(state, device_id, certificate)
     return Credential(
-        DeviceId(device_id), certificate.serial, certificate.validity, certificate.der, key_der,
+        DeviceId.adopted(device_id), certificate.serial, certificate.validity, certificate.der, key_der,
         chain_in_force(state.store, issuer), anchors=authority.anchors,
         attributes=tuple(device_record(state.store, device_id).attributes.items()),
     )  # fmt: skip

@@ -24,7 +24,8 @@ from iotonboard.cli.registered import shower
 from iotonboard.cli.session import RELOAD_NEXT, Session, verb
 from iotonboard.cli.targets import check_list
 from iotonboard.errors import UsageError
-from iotonboard.model import DeviceId, KeyType
+from iotonboard.ids import parse_id
+from iotonboard.model import KeyType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -257,7 +258,7 @@ def _requests(
         return _with_defaults(csr_files.read_csr_folder(_look_into(session, source.csr_dir)), common)
     if not ids:
         return (common for _ in range(count))
-    parsed = [DeviceId(text) for text in ids]
+    parsed = [parse_id(text) for text in ids]
     if len({text.lower() for text in parsed}) != len(parsed):
         raise UsageError("an id is named twice", hint="name every device once; case makes no difference")
     return (replace(common, device_id=device_id) for device_id in parsed)

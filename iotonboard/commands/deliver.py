@@ -19,6 +19,7 @@ from iotonboard.disk.reading import read_back, read_file
 from iotonboard.disk.walking import no_folder
 from iotonboard.enrolment.each_device import for_each
 from iotonboard.errors import BusyError, ConflictError, IotOnboardError, KeyUnavailableError, NotFoundError, PolicyError
+from iotonboard.ids import folder_name
 from iotonboard.state.erasure import apply_keep_keys, finish_erasures
 from iotonboard.state.outbox import delivery_path
 from iotonboard.state.publication import publish, publish_device_files, refuse_unpublished, settle_deliveries
@@ -106,7 +107,7 @@ def _deliver_link(state: State, device_id: str, unlock: Unlock, minutes: int) ->
 
 def _deliver_copy(state: State, device_id: str, unlock: Unlock, folder: str) -> Delivered:
     certificate, content = _bundle(state, device_id, unlock)
-    path, digest = os.path.join(os.path.abspath(folder), f"{device_id}.zip"), sha256(content).digest()
+    path, digest = os.path.join(os.path.abspath(folder), f"{folder_name(device_id)}.zip"), sha256(content).digest()
     if os.path.lexists(path):
         if os.path.islink(path) or not os.path.isfile(path) or read_file(path, limit=_MAX_BUNDLE) != content:
             raise ConflictError(f"{path!r} exists already", hint="choose another folder")

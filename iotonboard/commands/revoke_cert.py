@@ -85,9 +85,9 @@ def _adopt(state: State, given: _Given) -> SerialNumber:
         host = _host_of(facts)
         device_id = None
         if host is None:
-            device_id = DeviceId(facts.subject_cn)
+            device_id = DeviceId.adopted(facts.subject_cn)
             if find_device(state.store, device_id) is None:
-                add_device(state.store, device_id, "", {}, now)
+                add_device(state.store, device_id, "", {}, now, is_adopted=True)
         add_certificate(state.store, new, issuer=issuer, device_id=device_id, host=host, now=now)
         detail = {"fingerprint": facts.fingerprint, "adopted": True}
         state.record(now, host or facts.subject_cn, serial=facts.serial.hex, detail=detail)

@@ -14,7 +14,7 @@ from pyzipper import zipfile_aes
 from iotonboard.delivery.bundle import ANCHOR, CERTIFICATE, KEY, MANIFEST, SCHEMA, describe
 from iotonboard.delivery.bundle_layout import layout_problem
 from iotonboard.errors import IotOnboardError, KeyUnavailableError, PolicyError
-from iotonboard.model import DeviceId
+from iotonboard.ids import parse_id
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.pki.keys import load_key, public_key_matches
 from iotonboard.pki.pem import pem_decode_all
@@ -130,7 +130,7 @@ def _check_manifest(files: dict[str, bytes]) -> dict[str, Any]:
 def _check_device(files: dict[str, bytes], manifest: dict[str, Any]) -> None:
     """Make sure that certificate, key and CA are those of the device that the manifest names."""
     try:
-        device_id = DeviceId(str(manifest.get("device_id")))
+        device_id = parse_id(str(manifest.get("device_id")))
         leaf = pem_decode_all("CERTIFICATE", files[CERTIFICATE])[0]
         anchors = pem_decode_all("CERTIFICATE", files[ANCHOR])
         facts = certificate_facts(leaf)

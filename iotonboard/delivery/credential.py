@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import PolicyError
+from iotonboard.ids import folder_name
 from iotonboard.pki.pem import pem_encode
 
 if TYPE_CHECKING:
@@ -46,6 +47,11 @@ class Credential:
     def __post_init__(self) -> None:
         if not self.chain:
             raise PolicyError(f"the credential of {str(self.device_id)!r} names no issuer")
+
+    @property
+    def file_name(self) -> str:
+        """What the names of its files begin with."""
+        return folder_name(self.device_id)
 
     @property
     def fingerprint(self) -> str:

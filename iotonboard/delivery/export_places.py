@@ -11,7 +11,7 @@ from iotonboard.disk.files import PRIVATE, PUBLIC, create_exclusive, erase_file,
 from iotonboard.disk.reading import read_file
 from iotonboard.disk.walking import no_folder
 from iotonboard.errors import ConflictError, IotOnboardError, NotFoundError
-from iotonboard.model import DeviceId
+from iotonboard.ids import folder_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,13 +30,18 @@ def target_path(folder: str, device_id: str, format_name: str, asked: Options | 
     Raises:
         PolicyError: the id is none.
     """
-    return os.path.join(folder, target_name(DeviceId(device_id), format_name, asked))
+    return os.path.join(folder, target_name(device_id, format_name, asked))
 
 
 def target_name(device_id: str, format_name: str, asked: Options | None = None) -> str:
-    """What the file or folder of a device's credentials is called, unless somebody names it."""
+    """What the file or folder of a device's credentials is called, unless somebody names it.
+
+    Raises:
+        PolicyError: the id is none.
+    """
     suffix = ".bin" if asked and asked.nvs and asked.nvs.size else _SUFFIXES.get(format_name, "")
-    return f"{device_id}{suffix}" if table.find_format(format_name).single_file else str(device_id)
+    name = folder_name(device_id)
+    return f"{name}{suffix}" if table.find_format(format_name).single_file else name
 
 
 def check_place(path: str, *, is_folder: bool, force: bool) -> None:

@@ -90,6 +90,7 @@ class Admission:
 
         Raises:
             ConflictError: it is spelled otherwise, was retired, or was taken out of the database.
+            PolicyError: there is none, and a new one cannot be called so.
         """
         if device_id in self.ahead:
             return self.ahead.pop(device_id)
@@ -101,12 +102,14 @@ class Admission:
             )
         if found:
             refuse_retired(found)
-        elif is_recalled:
+            return found
+        DeviceId(device_id)  # it may name an adopted device, and a new one is called otherwise
+        if is_recalled:
             raise ConflictError(
                 f"the audit trail knows {str(device_id)!r}, and the database has no such device any more",
                 hint="'iotonboard health --deep' names what was changed; restore it from the latest backup",
             )
-        return found
+        return None
 
     def admit(self, request: Request, device_id: DeviceId, found: DeviceRow | None) -> Admitted | Enrolled:
         """Decide what becomes of a device, ``found`` by its name if it is there.

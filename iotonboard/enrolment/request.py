@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import PolicyError, UsageError
+from iotonboard.ids import parse_id
 from iotonboard.model import DeviceId, KeyType
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def parse_request(device_id: str, fields: Mapping[str, str], line: int) -> Reque
         PolicyError: a field is not allowed.
     """
     return Request(
-        device_id=DeviceId(device_id) if device_id else None,
+        device_id=parse_id(device_id) if device_id else None,
         line=line,
         name=check_value("name", fields.get("name", "")),
         attributes=tuple(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from iotonboard.errors import IotOnboardError, PolicyError, StateError
 from iotonboard.health.difference import Difference, Repair
 from iotonboard.health.row_check import check_kept_lists, check_rows, check_schema
 from iotonboard.health.trail_check import check_trail
+from iotonboard.ids import folder_name
 from iotonboard.model import from_epoch, rfc3339, to_epoch
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, revoked_entries
@@ -35,6 +37,7 @@ from iotonboard.store.deliveries import open_deliveries
 from iotonboard.store.devices import find_device
 from iotonboard.store.inspection import (
     certificates_to_list,
+    foreign_ids,
     inspected_certificates,
     valid_at_once,
     vanished_certificates,
@@ -291,7 +294,9 @@ def _ghosts(state: State) -> Iterator[Difference]:
             yield Difference("ghost", name, f"certs/{name} is the key of no CA that was recorded")
     hosts = {os.path.basename(state.paths.broker(host).path) for host in broker_hosts(state.store)}
     yield from _ghosts_among(state, "brokers", _BROKER_FILES, lambda name: name in hosts)
-    yield from _ghosts_among(state, "devices", _DEVICE_FILES, lambda name: _is_device(state.store, name))
+    adopted = {folder_name(name) for name in foreign_ids(state.store)}
+    is_recorded = partial(_is_folder_of_device, state.store, adopted)
+    yield from _ghosts_among(state, "devices", _DEVICE_FILES, is_recorded)
 
 
 def _ghosts_among(
@@ -310,10 +315,10 @@ def _ghosts_among(
                 yield Difference("ghost", name, f"certs/{kind}/{name}/{file} was not written by this program")
 
 
-def _is_device(store: Store, name: str) -> bool:
-    """Say whether a device has this very name, letter by letter."""
+def _is_folder_of_device(store: Store, adopted: set[str], name: str) -> bool:
+    """Say whether a device's folder has this very name, letter by letter."""
     found = find_device(store, name)
-    return found is not None and found.device_id == name
+    return name in adopted or (found is not None and folder_name(found.device_id) == name)
 
 
 def _modes(state: State) -> Iterator[Difference]:

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 
 from iotonboard.errors import PolicyError, StateError
-from iotonboard.model import DeviceId
+from iotonboard.ids import folder_name
 from iotonboard.state import config
 
 
@@ -81,7 +81,7 @@ class Paths:
 
     def device(self, device_id: str) -> Folder:
         """The folder of one device; the id is checked again here, where it becomes a path."""
-        return Folder(os.path.join(self.devices, DeviceId(device_id)), "device")
+        return Folder(os.path.join(self.devices, folder_name(device_id)), "device")
 
     def broker(self, host: str) -> Folder:
         """The folder of one broker; colons of IPv6 addresses become dashes, for Windows."""

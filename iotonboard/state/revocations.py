@@ -140,11 +140,11 @@ def find_holder(store: Store, scan: TableScan, device_id: str) -> tuple[DeviceId
         NotFoundError: there is no such device.
     """
     if scan.is_found_whole(device_id):
-        return DeviceId(device_id), True
+        return DeviceId.adopted(device_id), True
     if not scan.has_device(device_id):
         device_named(store, device_id)
         raise NotFoundError(f"there is no device {device_id[:80]!r}", hint="'iotonboard list' shows all devices")
-    return DeviceId(device_id), False
+    return DeviceId.adopted(device_id), False
 
 
 def _of_device(state: State, target: Target, order: _Order) -> Revoked:

@@ -46,7 +46,7 @@ ROW_COLUMNS = """d.device_id, d.retired_at IS NOT NULL
 
 def device_row(spelled: str, is_retired: int) -> DeviceRow:
     """A device as its row and the trail have it."""
-    return DeviceRow(DeviceId(spelled), bool(is_retired))
+    return DeviceRow(DeviceId.adopted(spelled), bool(is_retired))
 
 
 def device_named(store: Store, device_id: str) -> DeviceRow:
@@ -74,12 +74,22 @@ def refuse_retired(device: DeviceRow) -> None:
         )
 
 
-def add_device(store: Store, device_id: DeviceId, name: str, attributes: Mapping[str, str], now: datetime) -> None:
-    """Record a device.
+def add_device(
+    store: Store,
+    device_id: DeviceId,
+    name: str,
+    attributes: Mapping[str, str],
+    now: datetime,
+    *,
+    is_adopted: bool = False,
+) -> None:
+    """Record a device; one that comes from another program (``is_adopted``) keeps its name.
 
     Raises:
+        PolicyError: the id of a new one is not in the grammar.
         ConflictError: the id exists, in this or another case.
     """
+    device_id = device_id if is_adopted else DeviceId(device_id)
     try:
         store.execute(
             "INSERT INTO device (device_id, name, attributes, created_at) VALUES (?, ?, ?, ?)",
@@ -138,7 +148,7 @@ def _device_record(
     _row: int, device_id: str, name: str, attributes: str, created_at: int, retired_at: int | None,
 ) -> DeviceRecord:  # fmt: skip
     return DeviceRecord(
-        DeviceId(device_id), text(name), _attributes(attributes), from_epoch(created_at), certificates,
+        DeviceId.adopted(device_id), text(name), _attributes(attributes), from_epoch(created_at), certificates,
         None if retired_at is None else from_epoch(retired_at),
     )  # fmt: skip
 

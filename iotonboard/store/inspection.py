@@ -116,6 +116,15 @@ def vanished_certificates(store: Store) -> Iterator[Recorded]:
     return store.each(_recorded, query)
 
 
+def foreign_ids(store: Store) -> list[str]:
+    """Ids whose form only adopted devices have, and perhaps some more. Reads all of them."""
+    return store.records(
+        str,
+        """SELECT device_id FROM device WHERE device_id GLOB '*[^A-Za-z0-9._-]*' OR device_id GLOB '[._-]*'
+            OR device_id GLOB '*.' OR lower(substr(device_id, 1, 3)) IN ('con', 'prn', 'aux', 'nul', 'com', 'lpt')""",
+    )
+
+
 def certificates_to_list(store: Store, now: datetime) -> Iterator[Recorded]:
     """Certificates that were revoked, have not expired, and belong on the CRL of a CA that is not retired."""
     query = """SELECT t.serial, t.subject FROM temp.trail t JOIN certificate c ON c.serial = t.serial

@@ -1,7 +1,7 @@
 """The house: imports run one way, each outside library has its rooms, and the edge is one place.
 
 cli -> commands -> {health, enrolment} -> ca -> state -> {delivery, broker} -> {store, pki}
-    -> disk -> model -> errors
+    -> disk -> model -> ids -> errors
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ MODULES = read_package()
 FLOORS = (
     {"__init__"},
     {"errors"},
+    {"ids"},
     {"model"},
     {"disk"},
     {"pki", "store"},

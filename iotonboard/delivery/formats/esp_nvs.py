@@ -50,11 +50,11 @@ def encode(credential: Credential, options: Options) -> tuple[OutputFile, ...]:
     rows = [*_credential_rows(credential, options.nvs_namespace), *_attribute_rows(credential, asked)]
     is_secret = credential.key_der is not None
     if asked.size is not None:
-        return _partition(f"{credential.device_id}-nvs", rows, asked, is_secret=is_secret)
+        return _partition(f"{credential.file_name}-nvs", rows, asked, is_secret=is_secret)
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows([("key", "type", "encoding", "value"), *rows])
     data = out.getvalue().encode("utf-8")
-    return (OutputFile(f"{credential.device_id}-nvs.csv", data, secret=is_secret, left_out=left_out),)
+    return (OutputFile(f"{credential.file_name}-nvs.csv", data, secret=is_secret, left_out=left_out),)
 
 
 def _credential_rows(credential: Credential, namespace: str) -> Iterator[Row]:

@@ -34,7 +34,7 @@ def encode(credential: Credential, options: Options) -> tuple[OutputFile, ...]:
     if credential.key_der is not None:
         rows.append(_row("ESP_SECURE_CERT_PRIV_KEY_TLV", 0, credential.key_der, key_type="plaintext"))
     data = "".join(row + "\n" for row in rows).encode("ascii")
-    return (OutputFile(f"{credential.device_id}-secure-cert.csv", data, secret=credential.key_der is not None),)
+    return (OutputFile(f"{credential.file_name}-secure-cert.csv", data, secret=credential.key_der is not None),)
 
 
 def _row(tlv_type: str, subtype: int, der: bytes, key_type: str = "") -> str:

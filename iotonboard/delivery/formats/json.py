@@ -34,4 +34,4 @@ def encode(credential: Credential, options: Options) -> tuple[OutputFile, ...]:
         "ca": credential.anchor_pem.decode("ascii"),
     }
     data = json.dumps(content, indent=2).encode() + b"\n"
-    return (OutputFile(f"{credential.device_id}.json", data, secret=key_pem is not None),)
+    return (OutputFile(f"{credential.file_name}.json", data, secret=key_pem is not None),)

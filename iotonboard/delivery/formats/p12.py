@@ -66,7 +66,7 @@ def encode(credential: Credential, options: Options) -> tuple[OutputFile, ...]:
     trusted = serialize_java_truststore([_trusted(one) for one in credential.anchor_ders], encryption)
     content = der.sequence(*_content_infos(own), *_content_infos(trusted))
     data = _under_mac(content, password, "sha1" if options.legacy else "sha256")
-    return (OutputFile(f"{credential.device_id}.p12", data),)
+    return (OutputFile(f"{credential.file_name}.p12", data),)
 
 
 def _encryption(password: str, *, legacy: bool) -> KeySerializationEncryption:

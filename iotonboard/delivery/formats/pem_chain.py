@@ -15,4 +15,4 @@ def encode(credential: Credential, options: Options) -> tuple[OutputFile, ...]:
     del options
     key_pem = credential.key_pem
     data = (key_pem or b"") + credential.certificate_pem + credential.anchor_pem
-    return (OutputFile(f"{credential.device_id}.pem", data, secret=key_pem is not None),)
+    return (OutputFile(f"{credential.file_name}.pem", data, secret=key_pem is not None),)

@@ -34,7 +34,7 @@ def encode(credential: Credential, options: Options) -> tuple[OutputFile, ...]:
     if credential.key_der is not None:
         lines.insert(0, f"TLSKey1 {_base64(_p256_scalar(credential.key_der))}\n")
     is_secret = credential.key_der is not None
-    return (OutputFile(f"{credential.device_id}-tasmota.txt", "".join(lines).encode("ascii"), secret=is_secret),)
+    return (OutputFile(f"{credential.file_name}-tasmota.txt", "".join(lines).encode("ascii"), secret=is_secret),)
 
 
 def _p256_scalar(key_der: bytes) -> bytes:

@@ -17,4 +17,4 @@ def encode(credential: Credential, options: Options) -> tuple[OutputFile, ...]:
     Raises:
         PolicyError: the password is not printable ASCII text.
     """
-    return (OutputFile(f"{credential.device_id}.zip", build_bundle(credential, options.password or "")),)
+    return (OutputFile(f"{credential.file_name}.zip", build_bundle(credential, options.password or "")),)

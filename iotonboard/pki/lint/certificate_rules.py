@@ -197,7 +197,7 @@ def subject_has_common_name(candidate: CertificateCandidate) -> str | None:
 def common_name_is_device_id(candidate: CertificateCandidate) -> str | None:
     """Require a DeviceId: a broker takes it as user name, topic level and ACL token."""
     try:
-        DeviceId(_common_name(candidate) or "")
+        DeviceId.adopted(_common_name(candidate) or "")
     except PolicyError:
         return "commonName is not a device id"
     return None

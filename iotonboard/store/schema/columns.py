@@ -91,6 +91,19 @@ def device_id(constraints: str) -> str:
     return text("device_id", 1, 64, constraints, also=" AND ".join(rules))
 
 
+def any_device_id(constraints: str) -> str:
+    """The id of a device, adopted or not: as ``model.DeviceId.adopted``, as far as SQL can say it."""
+    rules = (
+        "length(device_id) <= 64",
+        "device_id NOT GLOB '*[+#/%]*'",
+        "device_id NOT GLOB ('*[' || char(1) || '-' || char(31) || char(127) || ']*')",
+        "device_id NOT GLOB ' *'",
+        "device_id NOT GLOB '* '",
+        "device_id NOT GLOB '$*'",
+    )
+    return text("device_id", 1, 256, constraints, also=" AND ".join(rules))
+
+
 def is_number(name: str, least: int, most: int = (1 << 63) - 1) -> str:
     """The rule of ``number``."""
     return f"(typeof({name}) = 'integer' AND {name} BETWEEN {least} AND {most})"

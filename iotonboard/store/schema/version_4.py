@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iotonboard.store.schema.columns import (
+    any_device_id,
     column,
     digest,
+    json_object,
     octets,
     one_of,
     reference,
@@ -14,7 +16,7 @@ from iotonboard.store.schema.columns import (
     serial,
     text,
     time,
-)  # fmt: skip
+)
 
 if TYPE_CHECKING:
     import sqlite3
@@ -61,12 +63,39 @@ TABLES: dict[str, tuple[str, ...]] = {
     "profile": (row_number("id"), column("content", "TEXT UNIQUE", "json_valid(content)")),
     "certificate_profile": (reference("certificate", "certificate", "PRIMARY KEY"), reference("profile", "profile")),
 }
-_HAVE_ROW_NUMBERS = ("ca_chain", "root_crl", "station", "profile")
+# Tables that hold ids: those of adopted devices are of other forms than version 2 and 3 allowed.
+_WITH_IDS: dict[str, tuple[str, ...]] = {
+    "device": (
+        row_number("id"), any_device_id("COLLATE NOCASE UNIQUE"), text("name"), json_object("attributes"),
+        time("created_at"), time("retired_at", null=True),
+    ),
+    "lost_device": (any_device_id("COLLATE NOCASE PRIMARY KEY"), serial()),
+}  # fmt: skip
+_RETIRED = "CREATE INDEX device_retired ON device(id) WHERE retired_at IS NOT NULL"
+_HAVE_ROW_NUMBERS = ("ca_chain", "root_crl", "station", "profile", "device")
 
 
 def make_tables(connection: sqlite3.Connection, now: int) -> None:  # noqa: ARG001 - as every migration
-    """Add the tables."""
+    """Add the tables, and let ids be those of adopted devices."""
     for table, columns in TABLES.items():
-        lines = ",\n    ".join(columns)
-        options = "" if table in _HAVE_ROW_NUMBERS else " WITHOUT ROWID"
-        connection.execute(f"CREATE TABLE {table} (\n    {lines}){options}")
+        _make(connection, table, columns)
+    # References and views go on naming the tables; and a row that somebody made past the checks stays for who looks.
+    connection.execute("PRAGMA legacy_alter_table = ON")
+    connection.execute("PRAGMA ignore_check_constraints = ON")
+    try:
+        connection.execute("DROP INDEX IF EXISTS device_retired")
+        for table, columns in _WITH_IDS.items():
+            connection.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
+            _make(connection, table, columns)
+            connection.execute(f"INSERT INTO {table} SELECT * FROM old_{table}")
+            connection.execute(f"DROP TABLE old_{table}")
+        connection.execute(_RETIRED)
+    finally:
+        connection.execute("PRAGMA ignore_check_constraints = OFF")
+        connection.execute("PRAGMA legacy_alter_table = OFF")
+
+
+def _make(connection: sqlite3.Connection, table: str, columns: tuple[str, ...]) -> None:
+    lines = ",\n    ".join(columns)
+    options = "" if table in _HAVE_ROW_NUMBERS else " WITHOUT ROWID"
+    connection.execute(f"CREATE TABLE {table} (\n    {lines}){options}")
