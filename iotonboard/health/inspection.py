@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -18,9 +17,9 @@ from iotonboard.disk.permissions import keeps_modes
 from iotonboard.disk.reading import read_file
 from iotonboard.errors import IotOnboardError, PolicyError, StateError
 from iotonboard.health.difference import Difference, Repair
+from iotonboard.health.ghosts import ghosts
 from iotonboard.health.row_check import check_kept_lists, check_rows, check_schema
 from iotonboard.health.trail_check import check_trail
-from iotonboard.ids import folder_name
 from iotonboard.model import from_epoch, rfc3339, to_epoch
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, revoked_entries
@@ -30,14 +29,11 @@ from iotonboard.state.outbox import delivery_path, is_exchanged
 from iotonboard.state.places import Place, check_here, path_of
 from iotonboard.state.sent_chain import as_sent, chains_behind, is_as_sent
 from iotonboard.state.trust import foreign_crls, sealed_trust
-from iotonboard.store.certificates import broker_hosts
 from iotonboard.store.crls import crl_generation
 from iotonboard.store.damage import damage_of
 from iotonboard.store.deliveries import open_deliveries
-from iotonboard.store.devices import find_device
 from iotonboard.store.inspection import (
     certificates_to_list,
-    foreign_ids,
     inspected_certificates,
     valid_at_once,
     vanished_certificates,
@@ -60,8 +56,6 @@ if TYPE_CHECKING:
 
 
 _UNREADABLE = "restore it from the latest backup, where 'iotonboard health --repair' does not mend it"
-_DEVICE_FILES = frozenset({"device.crt", "device.key", "creds.zip"})
-_BROKER_FILES = frozenset({"broker.crt", "broker.key", "broker-plain.key", "mosquitto.conf"})
 
 
 def inspect_state(state: State) -> Iterator[Difference]:
@@ -160,7 +154,7 @@ def _two_active(store: Store, now: datetime) -> Iterator[Difference]:
 def _publications(state: State) -> Iterator[Difference]:
     """What is published; where a disk is away, that alone is told."""
     looks: dict[Place, tuple[Callable[[State], Iterator[Difference]], ...]] = {
-        Place.CA: (_anchors, _files, _ghosts),
+        Place.CA: (_anchors, _files, ghosts),
         Place.CRL: (_crl,),
         Place.ACL: (),
         Place.BROKER_CA: (_broker_anchors,),
@@ -284,41 +278,6 @@ def _content(path: str) -> bytes | None:
         return read_file(path, limit=1 << 24)
     except IotOnboardError:
         return None
-
-
-def _ghosts(state: State) -> Iterator[Difference]:
-    """Files and folders that nothing recorded explains."""
-    keys = {row.key_file for row in current_issuers(state.store)}
-    for name in sorted(os.listdir(state.paths.certs)) if os.path.isdir(state.paths.certs) else ():
-        if name.endswith(".key") and name not in keys:
-            yield Difference("ghost", name, f"certs/{name} is the key of no CA that was recorded")
-    hosts = {os.path.basename(state.paths.broker(host).path) for host in broker_hosts(state.store)}
-    yield from _ghosts_among(state, "brokers", _BROKER_FILES, lambda name: name in hosts)
-    adopted = {folder_name(name) for name in foreign_ids(state.store)}
-    is_recorded = partial(_is_folder_of_device, state.store, adopted)
-    yield from _ghosts_among(state, "devices", _DEVICE_FILES, is_recorded)
-
-
-def _ghosts_among(
-    state: State, kind: str, expected: frozenset[str], is_recorded: Callable[[str], bool]
-) -> Iterator[Difference]:
-    """Look through the folders below ``certs/<kind>``."""
-    root = os.path.join(state.paths.certs, kind)
-    for name in sorted(os.listdir(root)) if os.path.isdir(root) else ():
-        folder = os.path.join(root, name)
-        if not is_recorded(name):
-            yield Difference("ghost", name, f"certs/{kind}/{name} belongs to nothing that was recorded")
-        elif not os.path.isdir(folder):
-            yield Difference("ghost", name, f"certs/{kind}/{name} is no folder")
-        else:
-            for file in sorted(set(os.listdir(folder)) - expected):
-                yield Difference("ghost", name, f"certs/{kind}/{name}/{file} was not written by this program")
-
-
-def _is_folder_of_device(store: Store, adopted: set[str], name: str) -> bool:
-    """Say whether a device's folder has this very name, letter by letter."""
-    found = find_device(store, name)
-    return name in adopted or (found is not None and folder_name(found.device_id) == name)
 
 
 def _modes(state: State) -> Iterator[Difference]:
