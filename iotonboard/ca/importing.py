@@ -26,7 +26,7 @@ from iotonboard.pki.given_key import has_own_certificate, read_given_key
 from iotonboard.pki.imported_ca import judge_ca, refuse_unusable
 from iotonboard.pki.keys import public_key_matches
 from iotonboard.pki.signatures import sign_statement
-from iotonboard.state.chain import record_chain
+from iotonboard.state.new_chain import record_chain
 from iotonboard.store.issuers import IssuerRow, add_issuer
 
 if TYPE_CHECKING:

@@ -31,9 +31,9 @@ from iotonboard.enrolment.unfinished import Call
 from iotonboard.model import DeviceId, KeyType, Refused, SerialNumber
 from iotonboard.pki import csr as requests
 from iotonboard.pki.certificates import validity_for
+from iotonboard.state import superseding
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.ca_life import last_longer
-from iotonboard.state.changes import supersede
 from iotonboard.state.device_files import FileBacklog
 from iotonboard.state.own_rules import OwnRules
 from iotonboard.state.publication import (
@@ -43,8 +43,8 @@ from iotonboard.state.publication import (
     reload_behind,
     try_reload,
 )
+from iotonboard.store.acl_members import is_lost_device
 from iotonboard.store.devices import add_device, device_named, device_record, find_device, refuse_retired
-from iotonboard.store.revocations import is_lost_device
 from iotonboard.store.topics import add_topic
 
 if TYPE_CHECKING:
@@ -284,7 +284,7 @@ def _record(state: State, authority: Authority, call: Call, plan: _Plan, issued:
         add_device(store, order.device_id, request.name, dict(request.attributes), now)
     else:
         refuse_retired(device_named(store, order.device_id))
-        is_superseded = supersede(state, order.device_id, now)
+        is_superseded = superseding.supersede(state, order.device_id, now)
     mark = call.mark(None if request.device_id else request.line)
     record_certificate(state, authority, order, issued, now=now, detail=_words(plan) | mark)
     for rule in plan.topics:

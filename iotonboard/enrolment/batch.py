@@ -26,12 +26,12 @@ from iotonboard.enrolment.leading import Named
 from iotonboard.errors import BusyError, IotOnboardError, StateError, Unpublished
 from iotonboard.model import Refused
 from iotonboard.pki.profiles import DeviceProfile
+from iotonboard.state import erasure
 from iotonboard.state.alone import attempt
 from iotonboard.state.device_files import write_group, writing
-from iotonboard.state.erasure import apply_keep_keys, finish_erasures
 from iotonboard.state.publication import EVERYTHING, publish, publish_device_files, refuse_unpublished
 from iotonboard.state.region_change import refuse_other_copy
-from iotonboard.store.revocations import is_crl_due
+from iotonboard.store.left_to_do import has_erasures_left, is_crl_due
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -305,10 +305,12 @@ def publish_all(
     unpublished: list[Unpublished] = []
     if needs_crl or is_crl_due(state.store):
         unpublished += attempt("crl", state.paths.crl, partial(_sign_crls, state, authority), is_unsigned=True)
-    unpublished += attempt("purge", state.paths.database, partial(apply_keep_keys, state))
+    if state.config["keep_keys"] != "always":
+        unpublished += attempt("purge", state.paths.database, partial(erasure.apply_keep_keys, state))
     settle = () if backlog is None else (backlog.settle,)
     unpublished += publish(state, *settle, *EVERYTHING)
-    finish_erasures(state)
+    if has_erasures_left(state.store):
+        erasure.finish_erasures(state)
     return unpublished
 
 

@@ -7,8 +7,8 @@ import os
 from itertools import filterfalse
 from typing import TYPE_CHECKING
 
+from iotonboard.broker import region_keep
 from iotonboard.broker.region import devices_to_deny, dollar_roots, operator_acl, stream_operator_text
-from iotonboard.broker.region_keep import keep_region
 from iotonboard.broker.render import render_region_pattern, render_region_per_device, replace_region
 from iotonboard.broker.topics import parse_topic_rule
 from iotonboard.disk.files import PUBLIC, write_atomic
@@ -90,7 +90,7 @@ def _render(
     if operator.has_region and other_copy(state):
         with contextlib.suppress(PolicyError):  # a region that the broker cannot read is not worth keeping
             whole = read_file(path, limit=_LARGEST)
-            return keep_region(whole, operator, denied.names, templates, deny_roots=roots, change=change)
+            return region_keep.keep_region(whole, operator, denied.names, templates, deny_roots=roots, change=change)
     recorded = extra_topics(state.store) if denied.rules is None else denied.rules
     extra = {name: rules for name, rules in recorded.items() if name not in denied.not_theirs}
     if (style or state.config["acl.style"]) == "pattern":

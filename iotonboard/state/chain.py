@@ -12,15 +12,10 @@ from typing import TYPE_CHECKING
 
 from iotonboard.errors import PolicyError
 from iotonboard.pki import der, verifying
-from iotonboard.store.brokers import live_broker_hosts
-from iotonboard.store.certificates import broker_certificates
-from iotonboard.store.chains import chain_statement, recorded_chain, set_chain
-from iotonboard.store.pending import add_pending
-from iotonboard.store.trust import count_trust_change
+from iotonboard.store.chains import chain_statement, recorded_chain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from datetime import datetime
+    from collections.abc import Iterable
 
     from iotonboard.store.issuers import IssuerRow
     from iotonboard.store.store import Store
@@ -51,7 +46,7 @@ def _judged(own_der: bytes, certificates: bytes, signature: bytes) -> tuple[byte
         is_own = identity(chain[0]) == identity(own_der)
     except (PolicyError, IndexError):
         return ()
-    return chain if is_own and verifying.statement_holds(own_der, _statement(chain), signature) else ()
+    return chain if is_own and verifying.statement_holds(own_der, statement_of(chain), signature) else ()
 
 
 def _split(certificates: bytes) -> tuple[bytes, ...]:
@@ -76,18 +71,6 @@ def identity(certificate_der: bytes) -> tuple[bytes, bytes]:
     return name, key
 
 
-def _statement(chain: Iterable[bytes]) -> bytes:
+def statement_of(chain: Iterable[bytes]) -> bytes:
+    """The octets that a CA signs for its chain of certificates (DER), its own first."""
     return chain_statement([sha256(one).hexdigest() for one in chain])
-
-
-def record_chain(
-    store: Store, issuer: int, chain: Sequence[bytes], sign: Callable[[bytes], bytes], now: datetime
-) -> None:
-    """Let a CA, named by its row, go out with this chain from now on, in the caller's transaction.
-
-    ``sign`` signs with that CA's key. The files for brokers count as not yet written, their certificates too.
-    """
-    set_chain(store, issuer, b"".join(chain), sign(_statement(chain)), now)
-    count_trust_change(store)
-    for host in live_broker_hosts(store, now):
-        add_pending(store, broker_certificates(store, host)[0].serial, None)

@@ -20,7 +20,6 @@ from iotonboard.store.revocations import (
     foreign_entry,
     note_lost_device,
     remove_revocation,
-    revocable,
     revocation_of,
     revocations_after,
     set_revocation_date,
@@ -145,11 +144,3 @@ def release(state: State, serial: SerialNumber, now: datetime, *, subject: str) 
 def _record(state: State, serial: SerialNumber, now: datetime, subject: str, detail: dict[str, object]) -> None:
     state.record(now, subject, serial=serial.hex, detail=detail)
     state.store.set_meta("unlisted_revocations", unlisted_revocations(state.store) + 1)
-
-
-def supersede(state: State, device_id: str, now: datetime) -> bool:
-    """Revoke a device's valid certificates because a new one takes their place; ``True`` when there were any."""
-    old = revocable(state.store, device_id, now, RevocationReason.SUPERSEDED)
-    if old:
-        revoke_certificates(state, old, RevocationReason.SUPERSEDED, now, subject=device_id)
-    return bool(old)

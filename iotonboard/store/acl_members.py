@@ -74,3 +74,8 @@ def denied_ids(store: Store, now: datetime, listed_since: datetime, others: Coll
     query = f"SELECT device_id FROM device WHERE id IN ({_FULLY_REVOKED}) UNION {_LOST} ORDER BY 1"
     times = {"now": to_epoch(now), "listed_since": to_epoch(listed_since)}
     return store.records(str, query, {**times, "others": json.dumps(list(others))})
+
+
+def is_lost_device(store: Store, device_id: str) -> bool:
+    """Say whether a device has a revoked certificate that this state has no row of."""
+    return store.row("SELECT 1 FROM lost_device WHERE device_id = ?", (device_id,)) is not None

@@ -15,6 +15,7 @@ REPLACED_FILES = "replaced_files"  # noted until the files that follow from a st
 # When the first of the deliveries below the outbox ends, and whether there are any.
 _OPEN = "FROM delivery WHERE token IS NOT NULL AND erased_at IS NULL"
 OPEN_DELIVERIES = f"SELECT (SELECT min(expires_at) {_OPEN}), EXISTS (SELECT 1 {_OPEN})"
+CRL_DUE = "crl_due"  # revocations wait for a CRL
 TRUST_CHANGES = "trust_changes"  # how often the CAs of others, or their lists, changed
 TRUST_PUBLISHED = "trust_published"  # which of these changes is in the CRL file
 _ERASURES = ("log_holds_secrets", "retired_keys")
@@ -40,3 +41,8 @@ def has_erasures_left(store: Store) -> bool:
 def has_replaced_files_left(store: Store) -> bool:
     """Say whether the files that follow from a stolen CA key are still to be written."""
     return bool(store.meta(REPLACED_FILES))
+
+
+def is_crl_due(store: Store) -> bool:
+    """Say whether revocations wait for a CRL that was wanted at once, and could not be signed then."""
+    return bool(store.meta(CRL_DUE))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.model import RevocationReason, RevocationRecord, SerialNumber, from_epoch, to_epoch
+from iotonboard.store.left_to_do import CRL_DUE, is_crl_due
 from iotonboard.store.values import octets
 
 if TYPE_CHECKING:
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.store.store import Store
-
-_DUE = "crl_due"
 
 
 def add_revocation(
@@ -220,25 +219,15 @@ def note_lost_device(store: Store, device_id: str, serial: SerialNumber) -> None
     )
 
 
-def is_lost_device(store: Store, device_id: str) -> bool:
-    """Say whether ``note_lost_device`` noted a device."""
-    return store.row("SELECT 1 FROM lost_device WHERE device_id = ?", (device_id,)) is not None
-
-
 def note_listed(store: Store, issuer: int, number: int) -> None:
     """Note the CRL of an issuer that has its revocations, for those that were on none before."""
     store.execute("UPDATE revocation SET listed = ? WHERE listed IS NULL AND issuer = ?", (number, issuer))
 
 
-def is_crl_due(store: Store) -> bool:
-    """Say whether revocations wait for a CRL that was wanted at once, and could not be signed then."""
-    return bool(store.meta(_DUE))
-
-
 def set_crl_due(store: Store, *, is_due: bool) -> None:
-    """Note it, in the transaction that records the revocations, or that signs."""
+    """Note whether ``is_crl_due``, in the transaction that records the revocations, or that signs."""
     if is_due is not is_crl_due(store):
-        store.set_meta(_DUE, int(is_due))
+        store.set_meta(CRL_DUE, int(is_due))
 
 
 def left_serials(store: Store, issuer: int, since: datetime, now: datetime) -> dict[SerialNumber, str]:
