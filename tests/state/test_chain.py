@@ -16,7 +16,8 @@ from iotonboard.ca.passphrase import parse_passphrase_file
 from iotonboard.model import Caller
 from iotonboard.pki import pem
 from iotonboard.pki.signatures import sign_statement
-from iotonboard.state.chain import chain_in_force, has_planted_chain, record_chain
+from iotonboard.state.chain import chain_in_force, has_planted_chain
+from iotonboard.state.new_chain import record_chain
 from iotonboard.state.state import State, open_state
 from iotonboard.state.trust import ca_file
 from iotonboard.store.chains import RootCrl, root_crl, root_crls, set_root_crl

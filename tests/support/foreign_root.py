@@ -13,7 +13,7 @@ from iotonboard.ca.passphrase import parse_passphrase_file
 from iotonboard.model import Caller
 from iotonboard.pki.crl import foreign_crl_facts
 from iotonboard.pki.signatures import sign_statement
-from iotonboard.state.chain import record_chain
+from iotonboard.state.new_chain import record_chain
 from iotonboard.state.state import open_state
 from iotonboard.store.chains import RootCrl, set_root_crl
 
