@@ -34,6 +34,7 @@ from iotonboard.store.revocations import (
     certificate_row,
     drop_foreign,
     drop_revocation,
+    drop_stored,
     set_entry,
     stored_foreign,
     stored_revocations,
@@ -199,6 +200,9 @@ def _mend_entries(state: State, now: datetime) -> int:
     mended = 0
     for row in list(stored_revocations(state.store)):
         if not isinstance(row.certificate_serial, bytes):
+            if not _is_entry(row.entry_der):  # of no certificate, and no entry: nobody was revoked by it
+                drop_stored(state.store, row)
+                mended += 1
             continue
         serial = SerialNumber.from_octets(row.certificate_serial)
         if not (_is_entry(row.entry_der) and serial_and_reason(row.entry_der)[0] == serial):

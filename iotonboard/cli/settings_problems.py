@@ -67,6 +67,11 @@ def problem_lines(settings: Config) -> Iterator[str]:
     for problem in (settings.recorded.problem, *settings.file.problems, *settings.environment_problems):
         if problem is not None:
             yield f"{problem.message} ({problem.hint})"
+    if settings.recorded.slipped_in:
+        yield (
+            "somebody wrote into the database what no command recorded, and it is not followed:"
+            f" {', '.join(settings.recorded.slipped_in)} ('iotonboard config accept' takes it out)"
+        )
     if settings.differing:
         yield (
             "the settings file says something else than what is sealed, and is not followed:"

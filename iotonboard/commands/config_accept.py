@@ -54,7 +54,8 @@ def accept_file(state: State, unlock: Callable[[State], Authority], *, reach: bo
     if any(change.key in TOPIC_SETTINGS for change in changes):
         refuse_copies(state)
     there = check_settings(state.paths.root, values, {change.key for change in changes})
-    if not changes and settings.recorded.sealed is not None and settings.recorded.problem is None:
+    recorded = settings.recorded
+    if not changes and recorded.sealed is not None and recorded.problem is None and not recorded.slipped_in:
         return ()
     authority = unlock(where_keys_are(state, there))
     with state.transaction(signing=True) as now:

@@ -77,11 +77,13 @@ class Recorded:
 
     ``noted`` are values that are not sealed: tighter ones, and those of settings that need no seal, as used last.
     ``problem``: why the newest seal is not believed; ``sealed`` is then the newest one that is, or empty.
+    ``slipped_in``: keys of values that are not as the trail says, and so count for nothing.
     """
 
     sealed: Mapping[str, Any] | None = None
     noted: Mapping[str, Any] | None = None
     problem: PolicyError | None = None
+    slipped_in: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

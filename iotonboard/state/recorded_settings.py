@@ -17,6 +17,7 @@ from iotonboard.state.config import Config, FileContent, Recorded, parse_value
 from iotonboard.state.setting_table import SETTINGS
 from iotonboard.store import audit
 from iotonboard.store import settings as store_settings
+from iotonboard.store.recalled import unlike_trail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -72,19 +73,31 @@ def settings_of(store: Store, root: str, environment: Mapping[str, str], holds: 
 def read_recorded(store: Store, holds: Holds | None) -> Recorded:
     """What the database says. A part of it that is damaged or gone is a problem, and no obstacle."""
     try:
-        noted = _checked({key: json.loads(value) for key, value in store_settings.noted(store).items()})
+        noted, slipped = noted_values(store), unrecorded_values(store)
+        noted = {key: value for key, value in noted.items() if key not in slipped}
         newest = None
         for seal in store_settings.seals(store):
             newest = newest or seal
             if holds is None or holds(seal):
-                return Recorded(_checked(dict(json.loads(seal.settings))), noted, _not_newest(seal, newest))
+                return Recorded(_checked(dict(json.loads(seal.settings))), noted, _not_newest(seal, newest), slipped)
     except (StateError, ValueError, TypeError) as error:
         return Recorded({}, {}, _problem(f"the settings in the database are damaged: {error}"))
     if newest is not None:
-        return Recorded({}, noted, _problem("no CA of this state signed the settings in the database"))
+        return Recorded({}, noted, _problem("no CA of this state signed the settings in the database"), slipped)
     if holds is not None and store_settings.has_sealed_before(store):
-        return Recorded({}, noted, _problem("the sealed settings are gone from the database"))
-    return Recorded(None, noted)
+        return Recorded({}, noted, _problem("the sealed settings are gone from the database"), slipped)
+    return Recorded(None, noted, slipped_in=slipped)
+
+
+def noted_values(store: Store) -> dict[str, Any]:
+    """Single values as the database has them, whoever wrote them there."""
+    return _checked({key: json.loads(value) for key, value in store_settings.noted(store).items()})
+
+
+def unrecorded_values(store: Store) -> tuple[str, ...]:
+    """Keys of single values that somebody wrote into the database and no command recorded."""
+    noted = store_settings.noted(store)
+    return tuple(key for key in unlike_trail(store, "setting") if key in noted) if noted else ()
 
 
 def _not_newest(seal: Seal, newest: Seal) -> PolicyError | None:
@@ -148,7 +161,7 @@ def note_used(state: State, now: datetime) -> None:
         detail = {"environment": state.config.overridden}
         audit.append(state.store, state.caller, now, subject="settings", detail=detail)
     if state.config.unnoted:
-        known = read_recorded(state.store, None).noted or {}  # an earlier transaction of this call may have done it
+        known = noted_values(state.store)  # an earlier record of this call may have done it
         for key, new in state.config.unnoted.items():
             if new != (old := known.get(key, SETTINGS[key].default)):
                 record_change(state, key, old, new, now)

@@ -53,6 +53,8 @@ def seal_settings(state: State, values: Mapping[str, Any], now: datetime, sign: 
     be read.
     """
     standing = standing_values(state)
+    for key in state.config.recorded.slipped_in:
+        store_settings.forget(state.store, key)
     chosen = {key: value for key, value in values.items() if value != SETTINGS[key].default}
     sealed = canonical({key: value for key, value in chosen.items() if SETTINGS[key].is_sealed})
     number = next((seal.number for seal in store_settings.seals(state.store)), 0) + 1

@@ -18,6 +18,7 @@ from iotonboard.errors import ConflictError, IotOnboardError, NotFoundError, Pol
 from iotonboard.pki import pem
 from iotonboard.state import chain, config
 from iotonboard.state.layout import Paths, database_of, resolve_paths
+from iotonboard.state.recorded_settings import unrecorded_values
 from iotonboard.state.setting_table import SETTINGS
 from iotonboard.store import audit
 from iotonboard.store import settings as store_settings
@@ -153,10 +154,12 @@ def _has_our_ca(path: str, root: str, settings: config.Config, *, is_last: bool 
 
 
 def _moved_to(store: Store, root: str) -> str:
-    """The URL of the place to which a database was moved, as it notes itself; empty where it is in use."""
+    """The URL of the place to which a database was moved, as it notes itself and its trail tells, or empty."""
     try:
         url = str(SETTINGS[_KEY].parse(json.loads(store_settings.noted(store)[_KEY])))
-    except (IotOnboardError, KeyError, ValueError):  # nothing was noted, or it is damaged: that stops nobody
+        if _KEY in unrecorded_values(store):
+            return ""
+    except (IotOnboardError, KeyError, TypeError, ValueError):  # nothing was noted, or it is damaged: no obstacle
         return ""
     return url if config.database_path(root, url) != store.path else ""
 

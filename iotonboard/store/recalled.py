@@ -14,12 +14,12 @@ from iotonboard.errors import PolicyError, StateError
 from iotonboard.model import SerialNumber, parse_moment, to_epoch
 from iotonboard.store import audit
 from iotonboard.store.devices import ROW_COLUMNS, device_row
-from iotonboard.store.row_seals import TABLES, digest_of
+from iotonboard.store.row_seals import DIGITS, TABLES, digest_of
 from iotonboard.store.topics import topic_rule
 from iotonboard.store.values import text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from iotonboard.model import TopicRule
@@ -74,8 +74,8 @@ def recorded_topics(store: Store) -> tuple[dict[str, list[TopicRule]], list[str]
         ORDER BY 1, name COLLATE NOCASE, 5, 6"""
     rows = store.rows(query)
     found = {str(key): digest_of(row) for kind, key, _, *row in rows if kind == "row"}
-    said = {key: _digest(value) for kind, key, value, *_ in rows if kind == "said"}
-    if edited := _unlike(store, found, said):
+    said = _read(row[1:3] for row in rows if row[0] == "said")
+    if edited := _unlike(store, "topic", found, said):
         return _recalled_topics(store), edited
     topics: dict[str, list[TopicRule]] = {}
     for device_id, _, *rule in (row[2:] for row in rows if row[0] == "row" and row[2] is not None):
@@ -86,30 +86,42 @@ def recorded_topics(store: Store) -> tuple[dict[str, list[TopicRule]], list[str]
 def _recalled_topics(store: Store) -> dict[str, list[TopicRule]]:
     """Those that the trail has: a rule is the key of its row."""
     topics: dict[str, list[TopicRule]] = {}
-    for key, value, _ in store.each_row(_SAID.format(table="topic")):
-        device, access, topic = key.split(" ", 2)
+    for key, digest in _said_last(store, "topic").items():
+        device, _, rule = key.partition(" ")
         device_id = store.record(str, "SELECT device_id FROM device WHERE id = ?", (device,))
-        if device_id and _digest(value):
-            topics.setdefault(device_id, []).append(store.make_record(topic_rule, (access, topic)))
+        if device_id and digest:
+            with suppress(StateError):  # of a row of the trail that no version wrote
+                topics.setdefault(device_id, []).append(store.make_record(topic_rule, rule.split(" ", 1)))
     return topics
 
 
 def unlike_trail(store: Store, table: str) -> list[str]:
-    """Keys of the rows of ``topic`` or ``overlap`` that are not as the trail says, in both directions.
+    """Keys of the rows of ``topic``, ``overlap`` or ``setting`` that are not as the trail says, in both directions.
 
     None in a state of an earlier version, whose rows are not sealed yet.
     """
     sealed = _BY_NAME[table]
     rows = store.each_row(f"SELECT {sealed.key_text('t')}, {', '.join(sealed.columns)} FROM main.{table} t")
-    said = {key: _digest(value) for key, value, _ in store.each_row(_SAID.format(table=table))}
-    return _unlike(store, {str(key): digest_of(row) for key, *row in rows}, said)
+    found = {str(key): digest_of(row) for key, *row in rows}
+    return _unlike(store, table, found, _said_last(store, table))
 
 
-def _unlike(store: Store, found: Mapping[str, str], said: Mapping[str, str | None]) -> list[str]:
+def _unlike(store: Store, table: str, found: Mapping[str, str], said: Mapping[str, str | None]) -> list[str]:
     """The keys under which the trail said something else than was ``found``."""
     if not said and store.meta("rows_sealed_from") is None and not audit.has_row_seals(store):
         return []
-    return [key for key in sorted(found.keys() | said.keys()) if found.get(key) != said.get(key)]
+    differing = (key for key in sorted(found.keys() | said.keys()) if found.get(key) != said.get(key))
+    return [key for key in differing if key in found or _can_be(store, table, key)]
+
+
+_PARENTS = {"topic": "device", "overlap": "certificate"}
+
+
+def _can_be(store: Store, table: str, key: str) -> bool:
+    """Say whether a table could have a row with a key: else the row of the trail that tells of it is of no version."""
+    parts, parent = key.split(" ", len(_BY_NAME[table].keys) - 1), _PARENTS.get(table)
+    is_whole = len(parts) == len(_BY_NAME[table].keys)
+    return is_whole and (parent is None or store.row(f"SELECT 1 FROM {parent} WHERE id = ?", parts[:1]) is not None)
 
 
 # The newest word on each row: of several, SQLite takes the columns beside max() from the row that has it.
@@ -118,9 +130,27 @@ _SAID = """SELECT j.key, j.value, max(a.seq)
     WHERE a.subject = 'rows' AND instr(a.detail, '"{table}":') GROUP BY j.key"""
 
 
-def _digest(value: str | None) -> str | None:
-    """Of a row as the trail says it last: alone, or behind what it was before."""
-    return json.loads(value)[1] if value and value.startswith("[") else value
+def _said_last(store: Store, table: str) -> dict[str, str | None]:
+    """Key -> digest of a row as the trail says it last, ``None`` where it is gone."""
+    return _read(row[:2] for row in store.each_row(_SAID.format(table=table)))
+
+
+def _read(said: Iterable[tuple[object, object]]) -> dict[str, str | None]:
+    """Without what no version wrote."""
+    digests = ((str(key), _digest(value)) for key, value in said)
+    return {key: digest or None for key, digest in digests if digest is not None}
+
+
+def _digest(value: object) -> str | None:
+    """The digest that stands alone, or behind the one before; empty where the row is gone, ``None``: none at all."""
+    with suppress(ValueError, RecursionError):
+        if isinstance(value, str) and value.startswith("["):
+            _, value = json.loads(value)
+        if value is None:
+            return ""
+        if isinstance(value, str) and len(bytes.fromhex(value)) * 2 == DIGITS:
+            return value
+    return None
 
 
 def put_back(store: Store) -> None:
@@ -129,21 +159,23 @@ def put_back(store: Store) -> None:
     A rule is the key of its row, the end of an overlap is told by the renewal, and the digest of a row proves both.
     """
     for key in unlike_trail(store, "topic"):
-        statement = "INSERT INTO topic VALUES (?, ?, ?)" if _said(store, "topic", key) else _FORGET_TOPIC
-        store.execute(statement, key.split(" ", 2))
+        parts = key.split(" ", 2)
+        if len(parts) == len(_BY_NAME["topic"].keys):  # else of a row of the trail that no version wrote
+            store.execute(_PUT_TOPIC if _said(store, "topic", key) else _FORGET_TOPIC, parts)
     for key in unlike_trail(store, "overlap"):
         _put_overlap_back(store, key, _said(store, "overlap", key))
     retired = """SELECT max(a.time) FROM audit a WHERE a.subject = device_id AND a.detail = '{"retired":true}'"""
     store.execute(f"UPDATE device SET retired_at = ({retired}) WHERE retired_at IS NULL AND ({retired}) IS NOT NULL")
 
 
+_PUT_TOPIC = "INSERT OR IGNORE INTO topic VALUES (?, ?, ?)"
 _FORGET_TOPIC = "DELETE FROM topic WHERE device = ? AND access = ? AND topic = ?"
 
 
 def _said(store: Store, table: str, key: str) -> str | None:
     """The digest that the trail has of a row; ``None``: it says that there is none, or nothing."""
     row = store.row(f"SELECT value FROM ({_SAID.format(table=table)}) WHERE key = ?", (key,))
-    return _digest(row[0]) if row else None
+    return (_digest(row[0]) if row else None) or None
 
 
 def _put_overlap_back(store: Store, key: str, said: str | None) -> None:
@@ -157,5 +189,5 @@ def _put_overlap_back(store: Store, key: str, said: str | None) -> None:
     for (text_of_end,) in store.rows(told, (key,)):
         with suppress(PolicyError):
             ends.append(to_epoch(parse_moment(str(text_of_end))))
-    for end in (end for end in ends if digest_of((int(key), end)) == said):
+    for end in (end for end in ends if key.isdecimal() and digest_of((int(key), end)) == said):
         store.execute("INSERT OR REPLACE INTO overlap VALUES (?, ?)", (key, end))

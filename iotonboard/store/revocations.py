@@ -134,7 +134,7 @@ def set_revocation_date(store: Store, serial: SerialNumber, date: datetime, entr
 
 @dataclass(frozen=True, slots=True)
 class StoredRevocation:
-    """A row as it stands, whatever somebody wrote into it; ``certificate`` is its certificate's row."""
+    """A row as it stands, whatever somebody wrote into it; ``certificate`` is its certificate's row, or of none."""
 
     certificate: int
     certificate_serial: object
@@ -144,10 +144,15 @@ class StoredRevocation:
 
 
 def stored_revocations(store: Store) -> Iterator[StoredRevocation]:
-    """Every row beside the serial of its certificate."""
+    """Every row beside the serial of its certificate, or ``None`` where that is gone."""
     query = """SELECT r.certificate, c.serial, r.revocation_date, r.reason, r.entry_der FROM revocation r
-        JOIN certificate c ON c.id = r.certificate ORDER BY r.certificate"""
+        LEFT JOIN certificate c ON c.id = r.certificate ORDER BY r.certificate"""
     return store.each(StoredRevocation, query)
+
+
+def drop_stored(store: Store, row: StoredRevocation) -> None:
+    """Forget a row of no certificate that is no entry of a list, in the caller's transaction."""
+    store.execute("DELETE FROM revocation WHERE certificate = ?", (row.certificate,))
 
 
 def stored_foreign(store: Store) -> list[tuple[int, object, object]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import sqlite3
 from pathlib import Path
@@ -143,6 +144,45 @@ def test_a_lost_settings_file_leads_nobody_back_to_the_old_database(state: State
     state.run("config", "write")
     assert str(moved) in (state.path / "iotonboard.toml").read_text()
     assert state.run("show", "b").stderr == ""
+
+
+PLANTED = {
+    "database_url": "sqlite:////no/such/disk/devices.db",
+    "busy_timeout_seconds": 0,
+    "acl.topics": [],
+    "crl_next_update_days": 1,
+    "backup_days": 9,
+    "nonsense": {"a": [None]},
+}
+
+
+@pytest.mark.parametrize("key", PLANTED)
+def test_a_value_that_somebody_wrote_into_the_database_counts_for_nothing(state: State, key: str) -> None:
+    state.register("a", "b")
+    with contextlib.closing(sqlite3.connect(state.path / "devices.db")) as database, database:
+        database.execute("INSERT INTO setting VALUES (?, ?)", (key, json.dumps(PLANTED[key])))
+    shown = state.run("config", "show")
+    assert key in shown.stderr
+    told = state.run("revoke", "a")
+    assert "no command recorded" in told.stderr
+    assert state.json("show", "a")["status"] == "revoked"
+    checks = {one["name"]: one for one in state.run("health", "--json", expect=9).json["checks"]}
+    assert (checks["settings"]["status"], key in checks["settings"]["message"]) == ("failed", True)
+    assert "topic readwrite devices/b/#" in state.acl.read_text()
+    state.run("config", "write")
+    state.run("config", "accept")
+    assert state.run("config", "show").stderr == ""
+
+
+def test_a_planted_move_leads_nobody_to_an_older_copy(state: State, tmp_path: Path) -> None:
+    state.register("a")
+    shutil.copy(state.path / "devices.db", tmp_path / "older.db")
+    state.register("b")
+    with contextlib.closing(sqlite3.connect(state.path / "devices.db")) as database, database:
+        url = json.dumps(f"sqlite:///{tmp_path}/older.db")
+        database.execute("INSERT INTO setting VALUES ('database_url', ?)", (url,))
+    assert state.json("show", "b")["status"] == "active"
+    state.run("revoke", "b")
 
 
 def test_a_variable_that_names_the_old_database(state: State, moved: Path) -> None:

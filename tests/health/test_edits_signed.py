@@ -144,6 +144,33 @@ def test_topic_rules_do_not_go_to_another_device(plant: State) -> None:
     assert not any("line/1" in rule for rule in rules(plant))
 
 
+_TRAIL_ROW = (
+    "INSERT INTO audit VALUES ((SELECT max(seq) + 1 FROM audit), 1, 'x', 'x', 'x', 'rows', '', '{}', zeroblob(32))"
+)
+# Rows that no version writes, beside those that are there.
+PLANTED = {
+    "digests of no digests": _TRAIL_ROW.format('{"rows":{"setting":{"a":5},"topic":{"1 read x":[]}}}'),
+    "digests of no rows": _TRAIL_ROW.format('{"rows":{"topic":{"x":"y"},"overlap":{"x":"y"}}}'),
+    "digests of no tables": _TRAIL_ROW.format('{"rows":{"topic":"x","setting":["y"]}}'),
+    "revocation of no certificate": """INSERT INTO revocation
+        (certificate, issuer, revocation_date, reason, not_after, entry_der)
+        VALUES (999, 1, 1, 'superseded', 4000000000, x'3000000000000000')""",
+    "database elsewhere": "INSERT INTO setting VALUES ('database_url', '\"sqlite:////no/such/disk.db\"')",
+    "setting of no version": "INSERT INTO setting VALUES ('x', '{}')",
+    "place elsewhere": "INSERT INTO place VALUES ('crl', '/no/such/disk/crl.pem', 900)",
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_no_row_that_somebody_adds_stops_a_revocation(plant: State, name: str) -> None:
+    serials = serials_of(plant, "c")
+    edit(plant, PLANTED[name])
+    done = call(plant, "revoke", "c")
+    assert (done.exit_code, set(serials) <= listed(plant)) == (0, True), done
+    assert "c" not in permitted(plant)
+    plant.run("health", "--repair", expect=(0, 9))
+
+
 @pytest.mark.parametrize("name", REGISTERED)
 def test_no_certificate_is_issued_on_an_edited_row(plant: State, name: str) -> None:
     edit(plant, EDITS[name][0])

@@ -23,9 +23,10 @@ def settings(state: State) -> Outcome:
             f"the settings file says something else than what is sealed: {', '.join(found.differing)}",
             "type: iotonboard config accept, or iotonboard config write",
         )
-    if slipped := _slipped_in(state):
+    if slipped := list(dict.fromkeys((*recorded.slipped_in, *_slipped_in(state)))):
         return failed(
-            f"the database has a value that is neither sealed nor tighter than the sealed one: {', '.join(slipped)}",
+            "the database has a value that no command recorded, or that is neither sealed nor tighter than the sealed"
+            f" one: {', '.join(slipped)}",
             "it is not followed; type: iotonboard config accept",
         )
     if recorded.sealed is None:

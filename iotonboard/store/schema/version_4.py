@@ -71,12 +71,15 @@ _WITH_IDS: dict[str, tuple[str, ...]] = {
     ),
     "lost_device": (any_device_id("COLLATE NOCASE PRIMARY KEY"), serial()),
 }  # fmt: skip
+# Of the trail: the few seals of single values, which every command is to believe.
+_TRAIL = """CREATE INDEX audit_settings ON audit(seq) WHERE subject = 'rows' AND instr(detail, '"setting":')"""
 _RETIRED = "CREATE INDEX device_retired ON device(id) WHERE retired_at IS NOT NULL"
 _HAVE_ROW_NUMBERS = ("ca_chain", "root_crl", "station", "profile", "device")
 
 
 def make_tables(connection: sqlite3.Connection, now: int) -> None:  # noqa: ARG001 - as every migration
-    """Add the tables, and let ids be those of adopted devices."""
+    """Add the tables and an index of the trail, and let ids be those of adopted devices."""
+    connection.execute(_TRAIL)
     for table, columns in TABLES.items():
         _make(connection, table, columns)
     # References and views go on naming the tables; and a row that somebody made past the checks stays for who looks.
