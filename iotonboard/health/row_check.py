@@ -10,6 +10,7 @@ from iotonboard.health.difference import Difference, Repair
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.store.compromised import compromised_cas
 from iotonboard.store.crls import kept_ders, known_crl
+from iotonboard.store.inspection import odd_bundles
 from iotonboard.store.row_seals import TABLES, differences
 from iotonboard.store.row_subjects import certificates_of_row, subject_of
 from iotonboard.store.schema.expected import schema_differences
@@ -50,6 +51,8 @@ def check_rows(store: Store, folded: Folded) -> Iterator[Difference]:
     if folded.is_sealed:
         for table in TABLES:
             yield from _of_table(store, table)
+    for certificate, holder in odd_bundles(store):
+        yield Difference("row", holder or "bundle", f"row {str(certificate)!r} of bundle is not as the trail says")
 
 
 def _of_table(store: Store, table: Sealed) -> Iterator[Difference]:

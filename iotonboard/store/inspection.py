@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
 
+_NEWEST = "SELECT max(id) FROM certificate GROUP BY device, host"
+
+
 @dataclass(frozen=True, slots=True)
 class InspectedCertificate:
     """A certificate's row as it stands: times in seconds since 1970, ``reason`` when it is revoked."""
@@ -82,13 +85,25 @@ def _inspected(*row: Any) -> InspectedCertificate:
     )
 
 
+def odd_bundles(store: Store) -> list[tuple[int, str]]:
+    """Rows of bundles' digests that the trail does not tell so: certificate and holder.
+
+    Of the newest certificates, whose bundle lies in a folder, ``written_certificates`` tells.
+    """
+    query = f"""SELECT b.certificate, coalesce(d.device_id, c.host, '') FROM bundle b
+        JOIN certificate c ON c.id = b.certificate LEFT JOIN device d ON d.id = c.device
+        LEFT JOIN temp.trail t ON t.serial = c.serial WHERE lower(hex(b.sha256)) IS NOT t.bundle
+        AND (c.id NOT IN ({_NEWEST}) OR c.key_der IS NULL) ORDER BY 1 LIMIT 1000"""
+    return [(int(row), str(name)) for row, name in store.rows(query)]
+
+
 def written_certificates(store: Store) -> Iterator[WrittenCertificate]:
     """The newest certificate of each device and broker."""
     query = f"""SELECT coalesce(d.device_id, c.host), c.host IS NOT NULL, c.issuer, c.serial, c.der, {KEY},
         c.id IN (SELECT certificate FROM purge), t.bundle,
         (SELECT lower(hex(b.sha256)) FROM bundle b WHERE b.certificate = c.id)
         FROM certificate c LEFT JOIN device d ON d.id = c.device LEFT JOIN temp.trail t ON t.serial = c.serial
-        WHERE c.id IN (SELECT max(id) FROM certificate GROUP BY device, host)
+        WHERE c.id IN ({_NEWEST})
         AND coalesce(d.device_id, c.host) IS NOT NULL ORDER BY c.id"""
     return store.each(_written, query)
 

@@ -14,7 +14,7 @@ from iotonboard.errors import PolicyError, StateError
 from iotonboard.model import SerialNumber, parse_moment, to_epoch
 from iotonboard.store import audit
 from iotonboard.store.devices import ROW_COLUMNS, device_row
-from iotonboard.store.row_seals import DIGITS, TABLES, digest_of
+from iotonboard.store.row_seals import TABLES, digest_of, read_digest
 from iotonboard.store.topics import topic_rule
 from iotonboard.store.values import text
 
@@ -144,12 +144,8 @@ def _read(said: Iterable[tuple[object, object]]) -> dict[str, str | None]:
 def _digest(value: object) -> str | None:
     """The digest that stands alone, or behind the one before; empty where the row is gone, ``None``: none at all."""
     with suppress(ValueError, RecursionError):
-        if isinstance(value, str) and value.startswith("["):
-            _, value = json.loads(value)
-        if value is None:
-            return ""
-        if isinstance(value, str) and len(bytes.fromhex(value)) * 2 == DIGITS:
-            return value
+        read = read_digest(json.loads(value) if isinstance(value, str) and value.startswith("[") else value)
+        return read and (read[1] or "")
     return None
 
 

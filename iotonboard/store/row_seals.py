@@ -9,6 +9,7 @@ of them away. Left out are notes that are held against files: what was published
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -20,12 +21,15 @@ if TYPE_CHECKING:
 
     from iotonboard.store.store import Store
 
-    # Of a row that is new, or that it had before and has now; ``None``: the row is gone.
-    Digest = str | None | list[str | None]
+    # Of a row that is new; of one that was there, the begin of what it had before, ``>``, and what it has now, or
+    # nothing where it is gone. Earlier versions wrote both whole, as a list with ``None``.
+    Digest = str
     # Table -> key of a row -> its digest.
     Digests = Mapping[str, Mapping[str, Digest]]
 
 DIGITS = 20
+_DIGITS_BEFORE = 8  # enough to tell that a row was edited by hand before the program wrote over it
+_DIGEST = re.compile(rf"(?:([0-9a-f]{{{_DIGITS_BEFORE}}})>)?([0-9a-f]{{{DIGITS}}})?")
 _ROWS_PER_PART = 1000
 # Single values that only say what was published or erased, or since when something is so; and the trail's own.
 NOTES = (
@@ -71,7 +75,6 @@ TABLES = (
         "erased_at",
     )),
     Sealed("receipt", ("id",), ("id", "certificate", "confirmed_at", "proved")),
-    Sealed("bundle", _CERTIFICATE, ("certificate", "sha256")),
     Sealed("purge", _CERTIFICATE, ("certificate", "purged_at")),
     # Without its octets, which are large, and signed; known_crl has their digest.
     Sealed("crl", ("id",), (
@@ -159,10 +162,21 @@ def take_changes(store: Store) -> Iterator[Digests]:
     if changes:
         store.execute("DELETE FROM temp.changed")
     yield from _parts(
-        (name, _name(*key), now if before is None else [before, now])
-        for (name, *key), (before, now) in changes.items()
-        if before != now
+        (name, _name(*key), _digest(before, now)) for (name, *key), (before, now) in changes.items() if before != now
     )
+
+
+def _digest(before: str | None, now: str | None) -> Digest:
+    return now or "" if before is None else f"{before[:_DIGITS_BEFORE]}>{now or ''}"
+
+
+def read_digest(said: object) -> tuple[str | None, str | None] | None:
+    """The digest (or the begin of it) before a row of the trail, and behind it; ``None``: no version wrote that."""
+    if isinstance(said, list):
+        is_pair = len(said) == len(("before", "now")) and all(isinstance(one, str | None) for one in said)
+        return (said[0], said[1]) if is_pair else None
+    found = _DIGEST.fullmatch(said) if isinstance(said, str) else None
+    return (found[1], found[2]) if found and said else None
 
 
 def _name(*key: object) -> str:
@@ -256,11 +270,16 @@ def fold(store: Store, seq: int, digests: Digests, *, is_repair: bool) -> None:
         store.execute("DELETE FROM temp.passing")
     for table, rows in digests.items():
         for key, digest in rows.items():
-            before, now = digest if isinstance(digest, list) else (None, digest)
-            said = store.row("SELECT digest FROM temp.sealed WHERE tab = ? AND key = ?", (table, key))
-            if not is_repair and before != (said[0] if said else None):
-                store.execute("INSERT INTO temp.passing VALUES (?, ?, ?)", (table, key, seq))
-            store.execute("INSERT OR REPLACE INTO temp.sealed VALUES (?, ?, ?, ?)", (table, key, now, seq))
+            read, row = read_digest(digest), (table, key)
+            said = store.row("SELECT digest FROM temp.sealed WHERE tab = ? AND key = ?", row)
+            if not is_repair and (read is None or not _fits(read[0], said[0] if said else None)):
+                store.execute("INSERT INTO temp.passing VALUES (?, ?, ?)", (*row, seq))
+            if read is not None:
+                store.execute("INSERT OR REPLACE INTO temp.sealed VALUES (?, ?, ?, ?)", (*row, read[1], seq))
+
+
+def _fits(before: str | None, said: str | None) -> bool:
+    return before is said is None or (before is not None and said is not None and said.startswith(before))
 
 
 def differences(store: Store, table: Sealed) -> Iterator[RowDifference]:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
 _BY_CERTIFICATE = frozenset(
-    {"bundle", "certificate", "certificate_profile", "revocation", "overlap", "purge", "released", "reenrolment"}
+    {"certificate", "certificate_profile", "revocation", "overlap", "purge", "released", "reenrolment"}
 )
 _HOLDER = "SELECT coalesce(d.device_id, c.host) FROM certificate c LEFT JOIN device d ON d.id = c.device WHERE c.id = "
 _QUERIES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 
-from iotonboard.store.row_seals import NOTES, TABLES
+from iotonboard.store.row_seals import NOTES, TABLES, read_digest
 from iotonboard.store.schema.migrations import migrate
 
 # Tables, or columns of sealed ones, whose change is found otherwise.
@@ -15,6 +15,7 @@ NOT_SEALED = {
     "migration": "says which versions made the schema, which is compared as a whole",
     "place": "notes of what was published where, held against the files",
     "pending": "files that are still to be written, deleted once they are; the trail has the digest of a bundle",
+    "bundle": "a digest that the trail tells in words, and against which it is held",
     "region_change": "notes of what was written into the ACL, held against the file",
     "trusted_crl.der": "is signed by the CA of others, and looked at by its signature",
     "root_crl.der": "is signed by the root, and looked at by its signature",
@@ -52,6 +53,17 @@ def test_keys_name_one_row() -> None:
         for table in TABLES:
             primary = {row[1] for row in connection.execute(f"PRAGMA table_info({table.name})") if row[5]}
             assert set(table.keys) == primary, table.name
+
+
+def test_digests_of_each_version_are_read() -> None:
+    was, now = "ab" * 10, "cd" * 10
+    assert read_digest(now) == (None, now)
+    assert read_digest(f"{was[:8]}>{now}") == (was[:8], now)
+    assert read_digest(f"{was[:8]}>") == (was[:8], None)
+    assert read_digest([was, now]) == (was, now)
+    assert read_digest([was, None]) == (was, None)
+    for garbage in ("", ">", now[:9], f"{was}>{now}", now.upper(), 5, None, {}, [], [was], [1, 2], [was, now, now]):
+        assert read_digest(garbage) is None
 
 
 def test_only_notes_of_what_was_published_are_left_out_of_the_single_values() -> None:

@@ -315,6 +315,10 @@ EDITS: dict[str, tuple[Edit, str]] = {
     "receipt of another device": (f"UPDATE receipt SET certificate = {B}", " b:"),
     "bundle exchanged": (f"UPDATE bundle SET sha256 = zeroblob(32) WHERE certificate = {B}", " b:"),
     "bundle of another device": (f"UPDATE bundle SET certificate = 999 WHERE certificate = {B}", " b:"),
+    "bundle of an earlier certificate": (
+        f"""UPDATE bundle SET sha256 = zeroblob(32) WHERE certificate < {OLD} AND certificate IN
+            (SELECT id FROM certificate WHERE device = {device('old')})""", " old:"
+    ),
     "purge added": (f"INSERT INTO purge VALUES ({B}, 1)", " b:"),
     "purge deleted": ("DELETE FROM purge", " bare:"),
     "purge of another day": ("UPDATE purge SET purged_at = 1", " bare:"),
