@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import Annotated
 
 import typer
 
+from iotonboard.cli import output
 from iotonboard.cli.passphrases import backup_secret
 from iotonboard.cli.session import Session, verb
 
@@ -35,7 +37,8 @@ def backup(
         "left_out": list(made.left_out),
         "holds_ca_key": made.holds_ca_key,
     }
-    holds = f"{made.contents.devices} devices\tCRL {made.contents.crl_number}\thead {made.contents.audit_head}"
+    devices = output.counted(made.contents.devices, "device")
+    holds = f"{devices}\tCRL {made.contents.crl_number}\thead {made.contents.audit_head}"
     session.result(values, f"{made.path}\t{holds}\tSHA-256 {made.sha256}")
     for reason in made.left_out:
         session.message(f"warning: not in the backup: {reason}")
@@ -46,4 +49,5 @@ def backup(
             "the CA key is not in it: it lies in a token, which opens this backup with its PIN, as does the recovery"
             " passphrase"
         )
+    session.message(f"next: where it will lie, iotonboard restore {shlex.quote(os.path.basename(made.path))} --check")
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -10,12 +11,12 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from iotonboard.cli import output
-from iotonboard.cli.targets import exit_code_with
+from iotonboard.cli.targets import confirm_next, exit_code_with
 from iotonboard.errors import InterruptedBatchError, IotOnboardError, UnpublishedError, UsageError
 from iotonboard.model import Refused, rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from iotonboard.cli.session import Session
@@ -172,6 +173,23 @@ def _form(*, for_excel: bool) -> CsvForm:
     from iotonboard.disk.csv_form import EXCEL, PLAIN
 
     return EXCEL if for_excel else PLAIN
+
+
+def tell_hand_over(session: Session, new: Sequence[Enrolled], kept: ResultsFile | None) -> None:
+    """Say how devices that got a certificate, of which two are enough, come to their credentials."""
+    one = new[0] if len(new) == 1 else None
+    if one is None and kept is None:  # of a stream, whose devices nobody reads off here
+        return
+    who = one.device_id if one else f"--batch {shlex.quote(kept.path)}" if kept else ""
+    if new[0].exported:
+        session.message(confirm_next(one.device_id if one else None, kept.path if kept else None))
+    elif new[0].bundle:
+        session.message(
+            f"next: iotonboard deliver {who}, or for its firmware iotonboard export {who} --format FORMAT"
+            f"{'' if one else ' --out DIR'}; iotonboard labels {who}"
+        )
+    else:
+        session.message(f"next: iotonboard export {who} --format pem{'' if one else ' --out DIR'}")
 
 
 def name_call(places: Iterable[str | None], *words: object) -> str:

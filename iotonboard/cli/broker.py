@@ -205,7 +205,9 @@ def revoke(
         "revocation_date": rfc3339(revoked.revocation_date) if revoked.revocation_date else None,
         "crl_number": revoked.crl_number,
     }
-    what = f"{len(revoked.serials)} certificate(s) revoked" if revoked.serials else "was revoked already"
+    what = (
+        f"{output.counted(len(revoked.serials), 'certificate')} revoked" if revoked.serials else "was revoked already"
+    )
     if revoked.revocation_date is None:
         what = "nothing to revoke: its certificates have expired"
     place = f"CRL {revoked.crl_number}" if revoked.crl_number else "no new CRL"

@@ -64,6 +64,8 @@ def open_bundle(
     opened = extract_bundle(bundle, out, partial(_bundle_password, session, password_file), force=force)
     values = {"device_id": opened.device_id, "path": out, "files": list(opened.files)}
     session.result(values, f"{opened.device_id}\t{out}\t{' '.join(opened.files)}")
+    if "device.key" in opened.files:
+        session.message("the key in there is not encrypted: delete it when the device has it")
     return None
 
 

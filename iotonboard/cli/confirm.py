@@ -58,6 +58,8 @@ def confirm(
             what = "confirmed" if one.is_new else "was confirmed before"
             what += ", and is proved now" if one.is_proved_now else ""
             session.result(values, f"{one.device_id}\t{what}\t{rfc3339(one.confirmed_at)}")
+    if ids and not (fingerprint or public_key):
+        session.message("your word alone says so; what the device reports proves it: --fingerprint, or --public-key")
     return told.end()
 
 

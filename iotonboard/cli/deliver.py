@@ -9,7 +9,7 @@ import typer
 
 from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument
 from iotonboard.cli.session import Session, verb
-from iotonboard.cli.targets import Told, either, named_targets
+from iotonboard.cli.targets import Told, confirm_next, either, named_targets
 from iotonboard.errors import UsageError
 from iotonboard.model import rfc3339
 
@@ -49,8 +49,7 @@ def deliver(
         ids = [_print(session, one) for one in told.done(delivered)]
     exit_code = told.end()
     if ids:
-        name = ids[0] if len(ids) == 1 else "ID"
-        session.message(f"next: iotonboard confirm {name} --fingerprint HEX, once the device reports its certificate")
+        session.message(confirm_next(ids[0] if len(ids) == 1 else None))
     return exit_code
 
 

@@ -11,7 +11,7 @@ from iotonboard.cli.complete import complete_device_id, complete_format
 from iotonboard.cli.limits import ExportLimits
 from iotonboard.cli.options import BatchOption, ForceOption, IdColumnOption
 from iotonboard.cli.session import Session, verb
-from iotonboard.cli.targets import Told, check_list, named_targets
+from iotonboard.cli.targets import Told, check_list, confirm_next, named_targets
 from iotonboard.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,11 +76,14 @@ def export(
         path = out or default_name(str(device_id), wanted)
         exit_code = _export_one(session, str(device_id), wanted, path, force=force)
         if path == "-":
+            session.message(confirm_next(device_id))
             return exit_code
     if format_name == "p12":
         session.message(_OTHER_P12[legacy])
     if chosen.plain_key:
         session.message("the key in there is not encrypted: delete it when the device has it")
+    if device_id or exit_code in (None, 0):
+        session.message(confirm_next(device_id))
     return exit_code
 
 

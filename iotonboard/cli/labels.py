@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from iotonboard.cli import output
 from iotonboard.cli.complete import complete_device_id
 from iotonboard.cli.options import BatchOption, IdColumnOption
 from iotonboard.cli.session import Session, verb
@@ -52,7 +53,12 @@ def labels(
     values = {"labels": result.labels, "pages": result.pages, "paths": list(result.paths)}
     told.refuse(*result.refused)
     told.count(result.labels)
-    session.result(values, f"{result.labels} labels\t{result.pages} pages\t{' '.join(result.paths)}")
+    session.result(
+        values,
+        f"{output.counted(result.labels, 'label')}\t{output.counted(result.pages, 'page')}\t{' '.join(result.paths)}",
+    )
+    if result.labels:
+        session.message(f"next: print {' '.join(result.paths)} in its own size, fitted to no page")
     return told.exit_code
 
 

@@ -165,6 +165,11 @@ def _pager() -> Iterator[IO[str]]:
         yield pager.stdin or sys.stdout
 
 
+def counted(number: int, what: str) -> str:
+    """``1 device``, ``2 devices``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def cell(value: str) -> str:
     """A CSV value that no spreadsheet takes for a formula, and that steers no terminal."""
     value = printable(value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from typing import Annotated
 
 import typer
@@ -54,7 +56,8 @@ def pack(
             "warning: form 1 does not say why a serial left a list, which CAs go, and which change of the ACL it has:"
             " the broker's machine can tell an older copy of this state by the package's counter only"
         )
-    session.message("next, on the broker's machine: iotonboard apply FILE --ca ca.crt --dest DIR --reload HOW")
+    package = shlex.quote(os.path.basename(out))
+    session.message(f"next: on the broker's machine, iotonboard apply {package} --ca ca.crt --dest DIR --reload HOW")
     if made.unpublished:
         raise UnpublishedError(made.unpublished)
     return None

@@ -20,8 +20,8 @@ from iotonboard.cli.options import (
     ReloadOption,
     ValidityOption,
 )
-from iotonboard.cli.registered import shower
-from iotonboard.cli.session import RELOAD_NEXT, Session, verb
+from iotonboard.cli.registered import Shower
+from iotonboard.cli.session import Session, verb
 from iotonboard.cli.targets import check_list
 from iotonboard.errors import UsageError
 from iotonboard.ids import parse_id
@@ -146,11 +146,10 @@ def register(
             tell=session.message,
         )
         total = 1 if stream else _count_rows(batch) if batch else None if csr_dir else named
-        show = shower(session, format_name, is_json=is_json)
+        show = Shower(session, format_name, is_json=is_json)
         told = tell(session, answers, show, is_json=is_json and is_list, total=total, is_stream=stream)
         _tell_summary(session, told, kept, is_many=told.devices > 1 or is_list)
-        if command.reload_broker(state, before, reloader):
-            session.message(RELOAD_NEXT)
+        show.tell_next(kept, must_reload=command.reload_broker(state, before, reloader))
         refuse_stopped(stopped, hint=_how_to_go_on(if_exists, count and told.missing_of(count)))
     return told.exit_code
 

@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from iotonboard.cli import output
-from iotonboard.cli.batch import show_card
+from iotonboard.cli.batch import show_card, tell_hand_over
+from iotonboard.cli.session import RELOAD_NEXT
 from iotonboard.model import certificate_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from iotonboard.cli.limits import ExportLimits
     from iotonboard.cli.session import Session
     from iotonboard.enrolment.batch import Enrolled
+    from iotonboard.enrolment.results import ResultsFile
+
+_ENOUGH = 2  # new devices, to know that there are several
 
 
-def shower(session: Session, format_name: str | None, *, is_json: bool) -> Callable[[Enrolled], None]:
-    """What shows each answer, and tells of its credentials in a format what is to be told."""
-    if format_name is None:
-        return partial(_show, is_json=is_json)
-    from iotonboard.cli.limits import ExportLimits
+class Shower:
+    """Shows each answer, tells of credentials in a format what is to be told, and knows what comes next."""
 
-    limits = ExportLimits(session, format_name)
+    def __init__(self, session: Session, format_name: str | None, *, is_json: bool) -> None:
+        self._session, self._is_json = session, is_json
+        self._limits: ExportLimits | None = None
+        self._new: list[Enrolled] = []  # the first two
+        if format_name is not None:
+            from iotonboard.cli.limits import ExportLimits
 
-    def show(answer: Enrolled) -> None:
-        _show(answer, is_json=is_json)
-        if answer.exported:
-            limits.note(answer.exported)
+            self._limits = ExportLimits(session, format_name)
 
-    return show
+    def __call__(self, answer: Enrolled) -> None:
+        """Show one answer."""
+        _show(answer, is_json=self._is_json)
+        if answer.outcome != "skipped" and len(self._new) < _ENOUGH:
+            self._new.append(answer)
+        if answer.exported and self._limits:
+            self._limits.note(answer.exported)
+
+    def tell_next(self, kept: ResultsFile | None, *, must_reload: bool) -> None:
+        """Say what comes next: for the broker, and for the devices that got a certificate."""
+        if must_reload:
+            self._session.message(RELOAD_NEXT)
+        if self._new:
+            tell_hand_over(self._session, self._new, kept)
 
 
 def _exported_values(answer: Enrolled) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from iotonboard.cli import output
 from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument, ReloadOption
 from iotonboard.cli.session import Session, verb
 from iotonboard.cli.targets import CARRY_NEXT, Told, distinct, either, named_targets
@@ -34,7 +35,7 @@ def release(
         serials = [serial.hex for serial in one.serials]
         values = {"device_id": one.device_id, "serials": serials, "crl_number": one.crl_number}
         place = f"CRL {one.crl_number}" if one.crl_number else "still on the CRL"
-        text = f"{one.device_id}\t{len(serials)} certificate(s) released\t{place}"
+        text = f"{one.device_id}\t{output.counted(len(serials), 'certificate')} released\t{place}"
         session.result(values, text, unpublished=unpublished)
     exit_code = told.end()
     if unpublished:

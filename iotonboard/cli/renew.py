@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,6 +17,7 @@ from iotonboard.cli.batch import (
     results_file,
     show_card,
     tell,
+    tell_hand_over,
     worker_starter,
 )
 from iotonboard.cli.options import (
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from iotonboard.enrolment.results import ResultsFile
 
 app = typer.Typer()
+_ENOUGH = 2  # renewed devices, to know that there are several
 
 
 @verb(app, "renew", example="iotonboard renew --expiring-within 30 --passwords renewed.csv --passphrase-file ca.pass")
@@ -135,7 +137,7 @@ def renew(
         total, ends = count_rows(batch) if batch else len(ids or ()) or None, _Ends()
         told = tell(session, answers, partial(_show, session, ends), is_json=session.json, total=total)
         _tell_summary(session, told, kept)
-        _tell_next(session, ends, is_revoked=bool(told.counts["renewed"] and revoke_old == "now"))
+        _tell_next(session, ends, kept, is_revoked=bool(told.counts["renewed"] and revoke_old == "now"))
         refuse_stopped(stopped, hint="run the same command again: it leaves out what was renewed already")
     return told.exit_code
 
@@ -153,17 +155,23 @@ def _tell_summary(session: Session, told: Told, kept: ResultsFile | None) -> Non
 
 @dataclass(slots=True)
 class _Ends:
-    """The old certificates that stay for an overlap: how many, and when the last one ends."""
+    """The old certificates that stay for an overlap: how many, and when the last one ends; the first new ones."""
 
     count: int = 0
     last: datetime | None = None
+    new: list[Enrolled] = field(default_factory=list)
 
-    def note(self, moment: datetime) -> None:
-        self.count += 1
-        self.last = max(moment, self.last or moment)
+    def note(self, answer: Enrolled) -> None:
+        if answer.outcome != "skipped" and len(self.new) < _ENOUGH:
+            self.new.append(answer)
+        if moment := answer.revoke_after:
+            self.count += 1
+            self.last = max(moment, self.last or moment)
 
 
-def _tell_next(session: Session, ends: _Ends, *, is_revoked: bool) -> None:
+def _tell_next(session: Session, ends: _Ends, kept: ResultsFile | None, *, is_revoked: bool) -> None:
+    if ends.new:
+        tell_hand_over(session, ends.new, kept)
     if is_revoked:
         session.message(CARRY_NEXT)
     if ends.last is not None:
@@ -183,8 +191,7 @@ def _check_usage(session: Session, ids: Sequence[str], csr: str | None, *, keeps
 
 
 def _show(session: Session, ends: _Ends, answer: Enrolled) -> None:
-    if answer.revoke_after:
-        ends.note(answer.revoke_after)
+    ends.note(answer)
     values = {
         "device_id": answer.device_id,
         "status": answer.outcome,

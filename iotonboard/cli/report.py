@@ -40,7 +40,9 @@ def report(
     if session.json:
         output.write_json("report", {"path": out, **_plain(facts)})
     elif out != "-":
-        output.write_line(f"{out}\t{facts.devices} devices")
+        output.write_line(f"{out}\t{output.counted(facts.devices, 'device')}")
+    if out not in (None, "-"):
+        session.message(f"next: open {out} in a browser; it needs no network")
     return None
 
 

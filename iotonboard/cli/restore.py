@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from iotonboard.cli import output
 from iotonboard.cli.passphrases import find_pins
 from iotonboard.cli.session import Session, clock, verb
 from iotonboard.cli.token_options import KeyOption, parse_key
@@ -117,7 +118,8 @@ def _values(result: Result | InPlace) -> dict[str, object]:
 
 
 def _line(result: Result | InPlace) -> str:
-    return f"{result.state}\t{result.devices} devices\t{result.taken_up} revocations taken up\tCRL {result.crl_number}"
+    devices, taken_up = output.counted(result.devices, "device"), output.counted(result.taken_up, "revocation")
+    return f"{result.state}\t{devices}\t{taken_up} taken up\tCRL {result.crl_number}"
 
 
 def _tell_elsewhere(session: Session, elsewhere: Elsewhere) -> None:
@@ -220,7 +222,9 @@ def _show(session: Session, request: Request, checked: Checked) -> None:
         **_not_taken(checked.lacking, checked.left_out, session.root),
     }
     lines = [f"{one.name}\tok\t{one.size} bytes" for one in checked.files]
-    total = f"{request.archive}\t{checked.contents.devices} devices\tCRL {checked.contents.crl_number}"
+    total = (
+        f"{request.archive}\t{output.counted(checked.contents.devices, 'device')}\tCRL {checked.contents.crl_number}"
+    )
     session.result(values, "\n".join((*lines, total)))
     for one in checked.lacking:
         session.message(f"this machine lacks: {one.key} = {one.value!r}: {one.reason}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from iotonboard.cli import output
 from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument, ReloadOption, YesOption
 from iotonboard.cli.session import Session, verb
 from iotonboard.cli.targets import CARRY_NEXT, DAMAGED_INDEX, Told, distinct, either, named_targets, names_of
@@ -60,6 +61,8 @@ def _print(session: Session, one: Retired, unpublished: Sequence[Unpublished]) -
         "changed": one.changed,
         "crl_number": one.crl_number,
     }
-    what = f"retired, {len(one.serials)} certificate(s) revoked" if one.changed else "was retired already"
+    what = (
+        f"retired, {output.counted(len(one.serials), 'certificate')} revoked" if one.changed else "was retired already"
+    )
     place = f"\tCRL {one.crl_number}" if one.crl_number else ""
     session.result(values, f"{one.device_id}\t{what}{place}", unpublished=unpublished)

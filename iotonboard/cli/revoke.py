@@ -185,7 +185,7 @@ def _print(session: Session, one: Revoked, unpublished: Sequence[Unpublished], m
         "crl_number": one.crl_number,
         **more,
     }
-    what = f"{len(one.serials)} certificate(s) revoked" if one.serials else "was revoked already"
+    what = f"{output.counted(len(one.serials), 'certificate')} revoked" if one.serials else "was revoked already"
     if one.revocation_date is None:
         what = "nothing to revoke: its certificates have expired ('--serial HEX --reason keyCompromise' bars a key)"
     place = f"CRL {one.crl_number}" if one.crl_number else "not yet on the CRL" if one.serials else "no new CRL"

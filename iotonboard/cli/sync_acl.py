@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from iotonboard.cli import output
 from iotonboard.cli.options import HereOption, ReloadOption
 from iotonboard.cli.session import RELOAD_NEXT, Session, verb
 from iotonboard.errors import UnpublishedError, UsageError
@@ -62,7 +63,7 @@ def _print(session: Session, result: Result, unpublished: Sequence[Unpublished],
     }
     is_written = not check and not any(one.what == "acl" for one in unpublished)
     what = ("written" if is_written else "differs") if result.changed else "is current"
-    text = f"{result.path}\t{what}\t{result.devices} devices\t{result.revoked} denied"
+    text = f"{result.path}\t{what}\t{output.counted(result.devices, 'device')}\t{result.revoked} denied"
     session.result(values, text, unpublished=unpublished)
     if result.warning:
         session.message(f"warning: {result.warning}; 'iotonboard config set acl.style pattern' has no such cost")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
@@ -71,6 +72,13 @@ def meant_ids(state: State, words: Sequence[str] | None, certificates: Sequence[
 
     named = [device_meant(state, word) for word in words or ()]
     return list(dict.fromkeys((*named, *(one for path in certificates or () for one in devices_in(state, path)))))
+
+
+def confirm_next(device_id: str | None, batch: str | None = None) -> str:
+    """What comes behind a hand-over: to one device, or to those of a list."""
+    listed = "--batch FILE with the fingerprints" if batch is None or batch == "-" else f"--batch {shlex.quote(batch)}"
+    who = f"{device_id} --fingerprint HEX" if device_id else listed
+    return f"next: iotonboard confirm {who}, once {'the device reports' if device_id else 'devices report'} it"
 
 
 def names_of(targets: Iterable[Target | Refused]) -> str:

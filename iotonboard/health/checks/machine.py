@@ -42,7 +42,8 @@ _SEE_FAILURE = "'iotonboard audit show --subject backup' says why; then " + _MAK
 
 def database(state: State) -> Outcome:
     """SQLite finds the database sound, where that takes seconds only."""
-    count = f"{count_devices(state.store)} devices"
+    number = count_devices(state.store)
+    count = f"{number} device{'' if number == 1 else 's'}"
     size = os.path.getsize(state.paths.database)
     if size > READ_THROUGH:
         return ok(f"{count}; too large to be read through now: 'health --deep' does that")
