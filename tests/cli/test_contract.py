@@ -672,6 +672,7 @@ def test_the_state_comes_from_the_option_first(state: State, tmp_path: Path) -> 
 )
 def test_nothing_prompts_without_a_terminal(state: State, words: tuple[str, ...]) -> None:
     state.register("press-1")
+    state.run("revoke", "press-1", "--reason", "certificateHold")
     before = state.snapshot()
     result = state.run(*words, env={"IOTONBOARD_PASSPHRASE_FILE": None}, input="not a passphrase\n", expect=7)
     assert "hint:" in result.stderr
