@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.own_certificate import KEY
-from iotonboard.disk.files import PUBLIC, create_exclusive, make_dir, write_atomic
+from iotonboard.disk.files import PUBLIC, make_dir, sweep_staging, write_atomic
 from iotonboard.disk.permissions import Placement, check_plain, user_number
 from iotonboard.disk.reading import read_file
 from iotonboard.errors import ConflictError, KeyUnavailableError
@@ -52,6 +52,7 @@ def prepare(path: str, hosts: Sequence[str], *, user: str, key_type: KeyType | N
     names = parse_host_names(hosts)
     folder = find_folder(path, user)
     make_dir(folder.path, 0o755)
+    sweep_staging(folder.path)
     key, is_new = _key(os.path.join(folder.path, KEY), folder.user, key_type or KeyType.EC_P256)
     request = os.path.join(folder.path, _REQUEST)
     check_plain(request)
@@ -66,5 +67,6 @@ def _key(path: str, user: str, key_type: KeyType) -> tuple[PrivateKey, bool]:
         except KeyUnavailableError as error:
             raise ConflictError(f"{path!r}: {error.message}", hint="move it away, or choose another folder") from None
     key = generate_key(key_type)
-    create_exclusive(path, pem.pem_encode("PRIVATE KEY", dump_key(key)), Placement(0o600, user_number(user)))
-    return key, True
+    # Whole or not there, so that a call that was killed is repeated; and what is there then is what is asked for.
+    write_atomic(path, pem.pem_encode("PRIVATE KEY", dump_key(key)), Placement(0o600, user_number(user)))
+    return load_key(read_file(path, limit=_LIMIT), None), True

@@ -15,6 +15,7 @@ from support.faults import KILLED, die_at, refuse_at
 from support.invariants import check_invariants, check_published, read_crls
 from support.old_fleet import OldFleet
 from support.program import State, write_key_file
+from support.tampering import edit
 
 _MOST_STEPS = 2000
 
@@ -31,6 +32,19 @@ class Case:
 
 def _touch_acl(state: State) -> None:
     state.acl.write_text("user nobody\ntopic read x\n")
+
+
+def _edit_settings(state: State) -> None:
+    path = state.path / "iotonboard.toml"
+    path.write_text("cert_validity_days = 40\n" + (path.read_text() if path.exists() else ""))
+
+
+def _issue_broker(state: State) -> None:
+    state.run("broker", "issue", "broker.test")
+
+
+def _rename(state: State) -> None:
+    edit(state, "UPDATE device SET device_id = 'evil' WHERE device_id = 'b'")
 
 
 def _begin_rollover(state: State) -> None:
@@ -53,6 +67,7 @@ def _hold(state: State) -> None:
     state.run("revoke", "a", "--reason", "certificateHold")
 
 
+_MENDING = ("config accept", "health --repair")  # before them health finds what they put right
 _BATCH = ("register", "--count", "30", "--jobs", "2")
 _EXPORT_PEM = ("export", "a", "--format", "pem", "--out", "OUT")
 CASES = {
@@ -65,6 +80,10 @@ CASES = {
     "gen-crl": Case(("gen-crl",), prepare=lambda state: state.run("revoke", "a", "--defer"), stride=3),
     "sync-acl": Case(("sync-acl",), prepare=_touch_acl),
     "config set": Case(("config", "set", "acl.style", "pattern")),
+    "config accept": Case(("config", "accept"), prepare=_edit_settings, stride=3),
+    "topics add": Case(("topics", "add", "a", "read:line/1"), stride=3),
+    "broker revoke": Case(("broker", "revoke", "broker.test"), prepare=_issue_broker, again=("gen-crl",), stride=13),
+    "health --repair": Case(("health", "--repair"), prepare=_rename, stride=59),
     "accept-clock": Case(("accept-clock",)),
     "ca passwd": Case(("ca", "passwd", "--new-passphrase-file", "NEW")),
     "deliver": Case(("deliver", "a"), stride=3),
@@ -132,6 +151,8 @@ def test_killed_at_every_step(fleet: State, tmp_path: Path, request: pytest.Fixt
         if name.startswith("ca passwd"):
             state.run(*words)
             state = State(state.path, fresh)
+        elif name in _MENDING:
+            state.run(*words)
         check_invariants(state, answered=answered, with_openssl=killed == 1)
         if not name.startswith("ca passwd"):
             state.run(*again)
