@@ -17,19 +17,23 @@ from iotonboard.disk.reading import read_file
 from iotonboard.errors import ConflictError, PolicyError
 from iotonboard.model import KeyType, SerialNumber, Validity, rfc3339
 from iotonboard.pki.certificates import make_ca
-from iotonboard.pki.profiles import CaProfile
+from iotonboard.pki.keys import key_identifier
+from iotonboard.pki.profiles import CaProfile, Subject
 from iotonboard.store.issuers import IssuerRow, add_issuer
+from iotonboard.store.kind import is_root
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from iotonboard.ca.authority import SigningCa
     from iotonboard.ca.ca_key import CaKey
     from iotonboard.ca.passphrase import Passphrase
     from iotonboard.ca.token_uri import TokenUri
-    from iotonboard.pki.profiles import Subject
     from iotonboard.state.config import Config
     from iotonboard.state.state import State
+
+_DIGEST_OCTETS = 4  # of a key's, in a name that nobody chose
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ def check_begin(not_before: datetime | None, now: datetime) -> None:
 def found_ca(
     state: State,
     key_file: str,
-    subject: Subject,
+    subject: Subject | Callable[[str], Subject],
     new_key: NewKey,
     validity_days: int,
     now: datetime,
@@ -80,8 +84,9 @@ def found_ca(
 ) -> SigningCa:
     """Make a CA and record it, inside the caller's transaction; its key is durable before its row is.
 
-    A key that an interrupted call left in ``key_file`` is used. ``not_before``: when the CA begins, where that is not
-    now: no certificate is valid before its CA is.
+    A key that an interrupted call left in ``key_file`` is used. ``subject`` may be made of a few hexadecimal digits,
+    which no other key has. In a root's state the CA is one. ``not_before``: when it begins, where that is not now: no
+    certificate is valid before its CA is.
 
     Raises:
         KeyUnavailableError: the secret does not open that key.
@@ -93,7 +98,9 @@ def found_ca(
     begin = min(now - timedelta(minutes=state.config["not_before_skew_minutes"]), not_before or now)
     validity = Validity(begin, now + timedelta(days=validity_days))
     serial = SerialNumber.from_random(os.urandom(20))
-    der = make_ca(CaProfile(subject), key.signer, serial, validity)
+    if not isinstance(subject, Subject):
+        subject = subject(key_identifier(key.signer.public_key())[:_DIGEST_OCTETS].hex())
+    der = make_ca(CaProfile(subject, is_root=is_root(state.store)), key.signer, serial, validity)
     row = add_issuer(state.store, serial, validity, der, key_file, now)
     ca = signing_ca(state.store, IssuerRow(row, der, validity, key_file, now), key)
     place = {} if new_key.token is None else tokens.seal_place(state.store, key_file, key)

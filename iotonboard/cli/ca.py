@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from iotonboard.cli import ca_split, ca_token, ca_trust, output
+from iotonboard.cli import ca_levels, ca_split, ca_token, ca_trust
+from iotonboard.cli.ca_standing import print_standing
 from iotonboard.cli.limits import tell_32_bits
 from iotonboard.cli.new_secrets import NextSecret, changed_passphrase
 from iotonboard.cli.options import ReloadOption, WeakOption, YesOption
@@ -26,12 +27,8 @@ from iotonboard.errors import UsageError
 from iotonboard.model import KeyType, parse_moment, rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from iotonboard.ca.rollover_status import Standing
     from iotonboard.commands.ca_replace import Result as Replacement
     from iotonboard.commands.ca_rollover import Result
-    from iotonboard.commands.ca_status import Result as CaStatus
 
 NewNameOption = Annotated[
     str | None, typer.Option("--name", help="The new CA's name; default: the old one's with G2, G3, ...")
@@ -53,6 +50,7 @@ GenerateKeyOption = Annotated[
 app = group("ca", "The certificate authority: where it stands, its successor, its passphrase, others beside it.",
             example="iotonboard ca status")  # fmt: skip
 app.add_typer(ca_trust.app, name="trust")
+ca_levels.add_verbs(app)
 ca_split.add_to(app)
 ca_token.add_to(app)
 
@@ -68,7 +66,7 @@ def _show_standing(session: Session) -> int | None:
 
     with session.open_state() as state:
         result = ca_status(state)
-    _print(session, result.status, result.cas, result)
+    print_standing(session, result.status, result.cas, result)
     return None
 
 
@@ -129,7 +127,7 @@ def rollover(
         else:
             result = command.cancel(state, session.unlocker(state))
         path = state.paths.ca_certificate
-    _print(session, result.status, result.cas)
+    print_standing(session, result.status, result.cas)
     _tell_next_step(session, result, path)
     return None
 
@@ -214,7 +212,7 @@ def replace_stolen(
         passphrase = new if is_new else None
         ask = functools.partial(session.passphrase_of, state)
         result = command.replace_ca(state, request, ask, passphrase, reload=reloader)
-    _print(session, result.status, result.cas, result)
+    print_standing(session, result.status, result.cas, result)
     session.tell_key_file(generate_key_file if result.status == "replaced" else None)
     _tell_what_follows(session, result, is_new=is_new)
     return None
@@ -240,75 +238,6 @@ def _tell_what_follows(session: Session, result: Replacement, *, is_new: bool) -
         path = os.path.join(last.folder, "devices.csv")
         session.message(f"next: iotonboard renew --batch {path}: {result.waiting_devices} devices have no certificate")
     session.message("then: iotonboard backup; the run-book 'A stolen CA key' has the rest")
-
-
-def _replaced_values(result: Replacement | CaStatus) -> dict[str, object]:
-    """What is said of CAs whose keys were stolen, where there are any."""
-    if not result.replaced:
-        return {}
-    return {
-        "replaced": [
-            {
-                "name": one.name,
-                "ca_fingerprint": one.fingerprint,
-                "replaced_at": rfc3339(one.replaced_at),
-                "last_crl_number": one.last_crl_number,
-                "until": rfc3339(one.until),
-                "path": one.folder,
-            }
-            for one in result.replaced
-        ],
-        "waiting_devices": result.waiting_devices,
-        "waiting_brokers": list(result.waiting_brokers),
-    }
-
-
-def _print(
-    session: Session, status: str, cas: Sequence[Standing], stolen: Replacement | CaStatus | None = None
-) -> None:
-    issuing = cas[0]
-    values = {
-        "status": status,
-        "name": issuing.name,
-        "ca_fingerprint": issuing.fingerprint,
-        "not_after": rfc3339(issuing.not_after),
-        "crl_number": issuing.crl_number,
-        "cas": [_values(one) for one in cas],
-        **(_replaced_values(stolen) if stolen else {}),
-    }
-    if session.json:
-        output.write_json(session.command, values)
-        return
-    if output.is_for_people():
-        output.write_line("no rollover is under way" if status == "none" else status)
-        columns = ("ROLE", "NAME", "NOT AFTER", "CRL", "DEVICES", "BROKERS")
-        output.write_table(columns, map(_row, cas), empty="no CA")
-    else:
-        output.write_line(status)
-        for role, name, not_after, crl, devices, brokers in map(_row, cas):
-            output.write_line(
-                f"{role}\t{name}\tvalid until {not_after}\tCRL {crl}\t{devices} devices\t{brokers} brokers"
-            )
-    if stolen and stolen.replaced:
-        brokers = ", ".join(stolen.waiting_brokers) or "none"
-        output.write_line(f"replaced\t{stolen.waiting_devices} devices wait\tbrokers that wait: {brokers}")
-
-
-def _row(one: Standing) -> tuple[str, ...]:
-    numbers = map(str, (one.crl_number, one.valid_devices, len(one.brokers)))
-    return (one.role, one.name, rfc3339(one.not_after), *numbers)
-
-
-def _values(one: Standing) -> dict[str, object]:
-    return {
-        "name": one.name,
-        "ca_fingerprint": one.fingerprint,
-        "role": one.role,
-        "not_after": rfc3339(one.not_after),
-        "crl_number": one.crl_number,
-        "valid_devices": one.valid_devices,
-        "brokers": list(one.brokers),
-    }
 
 
 @verb(

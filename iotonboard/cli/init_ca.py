@@ -28,8 +28,13 @@ if TYPE_CHECKING:
     from iotonboard.commands.init_ca import Result
 
 app = typer.Typer()
-_NAME = "IoT Onboarding CA"
 _VALIDITY_DAYS = 3650
+_NEXT = {
+    "alone": "next: iotonboard broker issue HOST, then iotonboard register ID",
+    "root": "next: iotonboard ca sign FILE --out FILE, for the request of each station; 'iotonboard help root' has the"
+    " run-books",
+    "below-root": "next: iotonboard ca request --out FILE; nothing is certified before 'iotonboard ca install FILE'",
+}
 
 
 @verb(
@@ -39,7 +44,9 @@ _VALIDITY_DAYS = 3650
 )
 def init_ca(
     session: Session,
-    common_name: Annotated[str | None, typer.Option("--common-name", help="The CA's name.", show_default=_NAME)] = None,
+    common_name: Annotated[
+        str | None, typer.Option("--common-name", help="The CA's name; default: one that no other CA has.")
+    ] = None,
     organization: Annotated[str | None, typer.Option("--organization", help="The CA's organization.")] = None,
     key_type: Annotated[
         KeyType | None, typer.Option("--key-type", help="The CA's key type.", show_default=KeyType.EC_P256.value)
@@ -63,6 +70,10 @@ def init_ca(
     recovery_passphrase_file: RecoveryFileOption = None,
     generate_recovery_file: RecoveryKeyFileOption = None,
     print_recovery_passphrase: PrintRecoveryOption = False,
+    root: Annotated[bool, typer.Option("--root", help="Make a root, which certifies CAs and no devices.")] = False,
+    below_root: Annotated[
+        bool, typer.Option("--below-root", help="Make a CA of which nothing goes out before a root has certified it.")
+    ] = False,
     weak: WeakOption = False,
     not_before: Annotated[
         str | None, typer.Option("--not-before", metavar="DAY", help="When the CA begins, such as 1970-01-01.")
@@ -87,10 +98,8 @@ def init_ca(
     """
     from iotonboard.commands import init_ca as command
 
-    given = _given(import_key, import_cert, chain, import_passphrase_file)
-    if given:
+    if given := _given(import_key, import_cert, chain, import_passphrase_file):
         _refuse_made(session, import_passphrase_file, common_name, organization, key_type, validity_days, not_before)
-    common_name = _NAME if common_name is None else common_name
     token = parse_key(key, key_type, generate=generate)
     if token is not None and given:
         raise UsageError("a key of another program is not put into a token", hint="leave --key or --import-key out")
@@ -99,9 +108,11 @@ def init_ca(
     recovery = RecoveryWays(session, recovery_passphrase_file, generate_recovery_file, print_recovery_passphrase, weak)
     recovery.check(is_wanted=token is not None)
 
+    kind = command.CaKind(_kind(root=root, below_root=below_root, is_given=given is not None))
+
     def passphrase(is_resumed: bool) -> Passphrase | None:
-        whose = "the CA that is taken over" if given else repr(common_name)
-        return secret.find(f" for {whose} in {os.path.abspath(session.root)!r}", is_resumed=is_resumed)
+        whose = " for the CA that is taken over" if given else f" for {common_name!r}" if common_name else ""
+        return secret.find(f"{whose} in {os.path.abspath(session.root)!r}", is_resumed=is_resumed)
 
     def import_passphrase(path: str) -> Passphrase:
         from iotonboard.cli.passphrases import find_passphrase_of
@@ -112,7 +123,7 @@ def init_ca(
     made_type = (key_type or KeyType.EC_P256) if token is None or generate else None
     made = common_name, organization, made_type, validity_days or _VALIDITY_DAYS, begin
     files = command.Files(*given, import_passphrase) if given else None
-    request = command.Request(*made, passphrase, files, token, recovery.ask() if token else None)
+    request = command.Request(*made, passphrase, files, token, recovery.ask() if token else None, kind)
     session.work_as_owner()
     result = command.init_ca(session.root, session.environment, session.caller, clock, request)
     _tell(session, result, recovery, is_taken_over=bool(given))
@@ -122,12 +133,24 @@ def init_ca(
         session.message(
             f"next: iotonboard config set not_before {not_before}, for brokers and devices that begin there"
         )
-    session.message(f"{'took over' if given else 'made'} the CA {result.name!r} in {result.state!r}")
+    made_it = "took over the CA" if given else "made the root" if root else "made the CA"
+    session.message(f"{made_it} {result.name!r} in {result.state!r}")
     session.tell_key_file(generate_key_file)
     if token is not None:
         recovery.tell()
-    _tell_next(session, is_taken_over=bool(given))
+    _tell_next(session, kind.value, is_taken_over=bool(given))
     return None
+
+
+def _kind(*, root: bool, below_root: bool, is_given: bool) -> str:
+    """What is to be made.
+
+    Raises:
+        UsageError: several things at once.
+    """
+    if root + below_root + is_given > 1:
+        raise UsageError("--root, --below-root and --import-key exclude each other", hint="choose one of them")
+    return "root" if root else "below-root" if below_root else "alone"
 
 
 def _given(key: str, certificate: str, chain: str, passphrase_file: str | None) -> tuple[str, str, str] | None:
@@ -162,6 +185,7 @@ def _refuse_made(session: Session, passphrase_file: str | None, *made: object) -
 def _tell(session: Session, result: Result, recovery: RecoveryWays, *, is_taken_over: bool) -> None:
     values = {
         "state": result.state,
+        "name": result.name,
         "ca_fingerprint": result.ca_fingerprint,
         "not_after": rfc3339(result.not_after),
         "crl_number": result.crl_number,
@@ -176,8 +200,8 @@ def _tell(session: Session, result: Result, recovery: RecoveryWays, *, is_taken_
         session.message(f"warning: {finding}")
 
 
-def _tell_next(session: Session, *, is_taken_over: bool) -> None:
+def _tell_next(session: Session, kind: str, *, is_taken_over: bool) -> None:
     if not is_taken_over:
-        session.message("next: iotonboard broker issue HOST, then iotonboard register ID")
+        session.message(_NEXT[kind])
         return
     session.message("the CRL in this state has no revocation of that CA from before: give it to no broker yet")

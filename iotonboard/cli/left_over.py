@@ -1,4 +1,4 @@
-"""What earlier calls left to the next one."""
+"""What earlier calls left to the next one: work, or a state in which it has nothing to do."""
 
 from __future__ import annotations
 
@@ -14,6 +14,24 @@ if TYPE_CHECKING:
 
     from iotonboard.state.state import State
     from iotonboard.store.store import Store
+
+
+_CERTIFIES = frozenset({"broker issue", "register", "renew"})
+
+
+def refuse_at_this_kind(command: str, store: Store) -> None:
+    """End a command that makes no sense at a root or elsewhere, or that certifies before a root's answer is here.
+
+    Raises:
+        PolicyError: it does.
+    """
+    from iotonboard.state.kind import refuse_kind
+
+    refuse_kind(store, command)
+    if command in _CERTIFIES:
+        from iotonboard.state.chain import refuse_waiting
+
+        refuse_waiting(store)
 
 
 def finish_earlier_calls(state: State, now: datetime) -> None:

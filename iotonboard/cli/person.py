@@ -66,19 +66,37 @@ def confirm(question: str) -> None:
     Raises:
         UsageError: the answer is not ``yes``.
     """
-    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
-        return
+    if is_at_a_terminal() and _answer(f"{question} Type yes:") != "yes":
+        raise UsageError("nothing was done", hint="answer 'yes', or say --yes")
+
+
+def _answer(question: str) -> str:
+    """What is typed, in lower case and without blanks around it."""
     from iotonboard.cli.layout import message_lines
 
-    asked = "\n".join(message_lines(output.printable(f"{question} Type yes:")))
+    asked = "\n".join(message_lines(output.printable(question)))
     with _line_ended():
         sys.stderr.write(f"{asked} ")
         sys.stderr.flush()
         answer = sys.stdin.readline()
         if not answer.endswith("\n"):  # Ctrl-D
             sys.stderr.write("\n")
-    if answer.strip().lower() != "yes":
-        raise UsageError("nothing was done", hint="answer 'yes', or say --yes")
+    return answer.strip().lower()
+
+
+def is_at_a_terminal() -> bool:
+    """Say whether a person sits at a terminal that shows the answers."""
+    return all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+
+
+def answer_exactly(question: str, expected: str) -> None:
+    """Ask for something that only who has read it can answer; the case of letters does not matter.
+
+    Raises:
+        UsageError: the answer is another one.
+    """
+    if _answer(question) != expected.lower():
+        raise UsageError("that is another one: nothing was done", hint="compare once more, from the beginning")
 
 
 def ask_secret(

@@ -18,16 +18,10 @@ import typer
 from iotonboard.cli import output
 from iotonboard.cli.general_options import COMMON, DEFAULT_STATE, OF_A_STATE
 from iotonboard.cli.help_command import HelpfulGroup, VerbCommand
-from iotonboard.cli.left_over import finish_earlier_calls, plant_watched
+from iotonboard.cli.left_over import finish_earlier_calls, plant_watched, refuse_at_this_kind
 from iotonboard.cli.person import confirm, host, operator, tell_if_open
 from iotonboard.cli.process import take_environment
-from iotonboard.cli.settings_problems import (
-    database_lines,
-    problem_lines,
-    refuse_problems,
-    trust_of,
-    unsealed_lines,
-)
+from iotonboard.cli.settings_problems import database_lines, problem_lines, refuse_problems, trust_of, unsealed_lines
 from iotonboard.errors import IotOnboardError, UnpublishedError
 from iotonboard.model import Caller
 
@@ -81,6 +75,7 @@ class Session:
         Raises:
             PolicyError: a setting of the environment is not allowed, or the file cannot be read and nothing is sealed.
             StateError: the sealed settings were changed by somebody who cannot sign them, and the command issues.
+            PolicyError: a root has nothing for the command to do, or it certifies before a root's answer is here.
         """
         from iotonboard.state.state import open_state
 
@@ -95,6 +90,7 @@ class Session:
 
                 state = finish_writing(state, self.environment, holds)  # noqa: PLW2901 - the same one, read again
             refuse_problems(self.command, state.config)
+            refuse_at_this_kind(self.command, state.store)
             self.tell_problems(state.config)
             self.tell_if_open(state.paths.root)
             trusted = self._tell_if_disputed(state).trusted

@@ -22,10 +22,12 @@ _LOOKS = frozenset(
      "show", "topics list"}
 )  # fmt: skip
 # Commands that nothing in the settings may stop, neither in the environment, nor in a file that was never sealed.
-_ALWAYS = frozenset({"broker revoke", "health", "retire", "revoke"})
+_ALWAYS = frozenset({"broker revoke", "ca revoke", "health", "retire", "revoke"})
 _WITHOUT_FILE = _ALWAYS | _LOOKS | {"gen-crl", "release", "sync-acl"}
 # Commands that give access: they run on believed settings alone.
-_ISSUES = frozenset({"broker issue", "ca rollover", "pack", "register", "release", "renew"})
+_ISSUES = frozenset(
+    {"broker issue", "ca install", "ca request", "ca rollover", "ca sign", "pack", "register", "release", "renew"}
+)
 
 
 def verifiers(command: str) -> tuple[Holds | None, Verifies | None]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from iotonboard.pki.issuer import Issuer
     from iotonboard.pki.keys import PublicKey
     from iotonboard.pki.linting_key import LintingKey
-    from iotonboard.pki.profiles import CaProfile, DeviceProfile, ServerProfile
+    from iotonboard.pki.profiles import CaProfile, DeviceProfile, ServerProfile, StationProfile
     from iotonboard.pki.signatures import Signer
 
 _COMMON_NAME_BOUND: Final = 64  # RFC 5280 appendix A.1, ub-common-name
@@ -37,6 +37,7 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGN
 
 NEW_CA: Final = "iotonboard ca rollover begin"  # what makes one that lasts longer
 _CA: Final = x509.BasicConstraints(ca=True, path_length=0)
+_ROOT: Final = x509.BasicConstraints(ca=True, path_length=1)
 _END_ENTITY: Final = x509.BasicConstraints(ca=False, path_length=None)
 
 
@@ -64,7 +65,7 @@ _SERVER_AUTH: Final = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
 
 
 def make_ca(profile: CaProfile, signer: Signer, serial: SerialNumber, validity: Validity) -> bytes:
-    """Make a self-signed v3 CA certificate (DER): pathLenConstraint 0, keyCertSign and cRLSign.
+    """Make a self-signed v3 CA certificate (DER): pathLenConstraint 0, or 1 of a root, keyCertSign and cRLSign.
 
     Raises:
         LintError: a rule was broken; nothing was signed.
@@ -74,12 +75,39 @@ def make_ca(profile: CaProfile, signer: Signer, serial: SerialNumber, validity: 
     key_id = key_identifier(public_key)
     builder = (
         _begun(name, name, public_key, serial, validity)
-        .add_extension(_CA, critical=True)
+        .add_extension(_ROOT if profile.is_root else _CA, critical=True)
         .add_extension(_CA_KEY_USAGE, critical=True)
         .add_extension(x509.SubjectKeyIdentifier(key_id), critical=False)
     )
     itself = IssuerFacts(name.public_bytes(), key_id, validity, key_type_of(public_key))
-    return _signed(builder, linting_key(signer, Kind.CA, itself))
+    return _signed(builder, linting_key(signer, Kind.ROOT if profile.is_root else Kind.CA, itself))
+
+
+def certify_station(
+    root: Issuer,
+    public_key: PublicKey,
+    subject: x509.Name,
+    serial: SerialNumber,
+    validity: Validity,
+    profile: StationProfile,
+) -> bytes:
+    """Certify a CA below a root (DER): pathLenConstraint 0, keyCertSign and cRLSign, and the profile's limit of names.
+
+    Raises:
+        LintError: a rule was broken; nothing was signed.
+
+    """
+    builder = (
+        _begun(root.name, subject, public_key, serial, validity)
+        .add_extension(_CA, critical=True)
+        .add_extension(_CA_KEY_USAGE, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier(key_identifier(public_key)), critical=False)
+        .add_extension(root.authority_key_id, critical=False)
+    )
+    if profile.permitted:
+        permitted = [x509.DirectoryName(name) for name in profile.permitted]
+        builder = builder.add_extension(x509.NameConstraints(permitted, None), critical=True)
+    return _signed(builder, linting_key(root.signer, Kind.STATION, root.facts))
 
 
 def issue_device(

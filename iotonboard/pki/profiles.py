@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from iotonboard.errors import PolicyError
+from iotonboard.pki.parse_errors import UNREADABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _COUNTRY: Final = r"[A-Z]{2}"
 COMMON_NAME: Final = "common_name"
@@ -47,6 +51,66 @@ def check_attribute(attribute: str, value: str) -> None:
         )
     if attribute == "country" and not re.fullmatch(_COUNTRY, value):
         raise PolicyError(f"{value!r} is not a country", hint="use two upper-case letters, such as DE")
+
+
+_SHORT_NAMES: Final = {  # RFC 4514 section 3, in the order in which subjects have them
+    "C": "country", "ST": "state", "L": "locality", "O": "organization", "OU": "organizational_unit", "CN": COMMON_NAME,
+}  # fmt: skip
+
+
+def parse_name(text: str) -> x509.Name:
+    r"""Read a directory name such as ``O=Works, OU=Line 4``; a comma in a value is written ``\,``.
+
+    Raises:
+        PolicyError: it is none, an attribute is unknown or named twice, or a value cannot be one.
+
+    """
+    given: dict[str, str] = {}
+    for part in re.split(r"(?<!\\),", text):
+        key, equals, value = part.strip().partition("=")
+        attribute = _SHORT_NAMES.get(key.strip().upper())
+        if not equals or attribute is None or attribute in given:
+            raise PolicyError(
+                f"{text[:80]!r} is not a directory name", hint="for example: 'O=Works, OU=Line 4'; each of "
+                f"{', '.join(_SHORT_NAMES)} once"
+            )  # fmt: skip
+        given[attribute] = value.strip().replace("\\,", ",")
+        check_attribute(attribute, given[attribute])
+    return _name([(attribute, given[attribute]) for attribute in _SHORT_NAMES.values() if attribute in given])
+
+
+def show_name(name: x509.Name) -> str:
+    """Write a directory name as ``parse_name`` reads it."""
+    shown = {oid: short for short, long in _SHORT_NAMES.items() for oid in [ATTRIBUTES[long][0]]}
+    return ", ".join(
+        f"{shown.get(one.oid, one.oid.dotted_string)}={str(one.value).replace(',', chr(92) + ',')}" for one in name
+    )
+
+
+def is_within(subject: x509.Name, permitted: Iterable[x509.Name]) -> bool:
+    """Say whether a subject begins with one of some names, as they are compared (RFC 5280 7.1)."""
+    return any(_folded(subject)[: len(list(name))] == _folded(name) for name in permitted)
+
+
+def _folded(name: x509.Name) -> list[tuple[str, str]]:
+    return [(one.oid.dotted_string, " ".join(str(one.value).split()).casefold()) for one in name]
+
+
+def permitted_names(certificate_der: bytes) -> tuple[x509.Name, ...]:
+    """The directory names of which one begins each subject that a CA may certify; empty: any (RFC 5280 4.2.1.10).
+
+    Raises:
+        PolicyError: it is no certificate.
+
+    """
+    try:
+        extensions = x509.load_der_x509_certificate(certificate_der).extensions
+        found = extensions.get_extension_for_class(x509.NameConstraints).value.permitted_subtrees or []
+    except x509.ExtensionNotFound:
+        return ()
+    except UNREADABLE as error:
+        raise PolicyError("this is not a certificate that can be read") from error
+    return tuple(one.value for one in found if isinstance(one, x509.DirectoryName))
 
 
 def _name(attributes: list[tuple[str, str]]) -> x509.Name:
@@ -102,9 +166,23 @@ def renamed(name: x509.Name, common_name: str) -> Subject:
 
 @dataclass(frozen=True, slots=True)
 class CaProfile:
-    """A self-signed CA that signs end-entity certificates and CRLs; pathLenConstraint is 0."""
+    """A self-signed CA that signs end-entity certificates and CRLs; pathLenConstraint is 0.
+
+    ``is_root``: it signs CAs instead; pathLenConstraint is 1.
+    """
 
     subject: Subject
+    is_root: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StationProfile:
+    """A CA that a root certifies: it signs end-entity certificates and CRLs; pathLenConstraint is 0.
+
+    ``permitted``: directory names of which one is the beginning of each subject that it certifies; empty: no limit.
+    """
+
+    permitted: tuple[x509.Name, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

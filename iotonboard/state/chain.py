@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 from iotonboard.errors import PolicyError
 from iotonboard.pki import der, verifying
 from iotonboard.store.chains import chain_statement, recorded_chain
+from iotonboard.store.issuers import current_issuers
+from iotonboard.store.kind import is_below_root
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from iotonboard.store.issuers import IssuerRow
     from iotonboard.store.store import Store
@@ -36,6 +38,35 @@ def has_planted_chain(store: Store, issuer: IssuerRow) -> bool:
     """Say whether a chain is recorded that the CA did not sign."""
     recorded = recorded_chain(store, issuer.id)
     return recorded is not None and not _judged(issuer.der, recorded.certificates, recorded.signature)
+
+
+def going_out(store: Store, issuers: Sequence[IssuerRow]) -> list[IssuerRow]:
+    """Those of the CAs (newest first) of which something may go out: not one that waits for its root's answer.
+
+    One waits that was made to stand below a root, or that followed one with a root, and has no chain yet.
+    """
+    found: list[IssuerRow] = []
+    below = is_below_root(store)
+    for issuer in reversed(issuers):
+        has_chain = len(chain_in_force(store, issuer)) > 1
+        below = below or has_chain
+        if has_chain or not below:
+            found.insert(0, issuer)
+    return found
+
+
+def refuse_waiting(store: Store) -> None:
+    """Refuse to certify anything while the CA that issues waits for its root's answer.
+
+    Raises:
+        PolicyError: it does.
+    """
+    issuers = current_issuers(store)
+    if issuers and issuers[0] not in going_out(store, issuers):
+        raise PolicyError(
+            "this CA waits for its root: nothing is certified before its answer is installed",
+            hint="type: iotonboard ca request --out FILE, and 'iotonboard ca install FILE' with the root's answer",
+        )
 
 
 @lru_cache(maxsize=8)  # a batch asks for each device

@@ -23,6 +23,7 @@ from iotonboard.state import device_files, foreign_lists, generations, outbox, r
 from iotonboard.state.acl_file import broker_placement, mark_acl, write_acl
 from iotonboard.state.alone import alone, as_told, attempt
 from iotonboard.state.broker_chains import write_folder_certificates
+from iotonboard.state.chain import going_out
 from iotonboard.state.denied import read_denied
 from iotonboard.state.places import (
     SEEN_ACL,
@@ -172,19 +173,19 @@ def publish_ca(state: State) -> list[Unpublished]:
 
 
 def _write_ca(state: State) -> None:
-    issuers = current_issuers(state.store)
+    issuers = _issuers(state)
     is_current = _anchors(state, issuers) == _published_cas(state)
-    if is_current and (os.path.exists(state.paths.ca_certificate) or is_away(state, Place.CA)):
+    if not issuers or (is_current and (os.path.exists(state.paths.ca_certificate) or is_away(state, Place.CA))):
         return
     check_here(state, Place.CA)
-    write_atomic(state.paths.ca_certificate, trust.ca_file(state, issuers), PUBLIC)
+    write_atomic(state.paths.ca_certificate, trust.ca_file(state, current_issuers(state.store)), PUBLIC)
     state.store.set_meta("ca_published", _anchors(state, issuers))
     note_published(state, Place.CA)
 
 
 def _write_broker_ca(state: State) -> None:
-    path, issuers = state.paths.broker_ca, current_issuers(state.store)
-    if not path:
+    path, issuers = state.paths.broker_ca, _issuers(state)
+    if not path or not issuers:
         return
     # The CAs change by one that is added, or by one that goes: never is the same number another set of them.
     # With it goes how often those of others changed.
@@ -195,13 +196,18 @@ def _write_broker_ca(state: State) -> None:
         return
     check_here(state, Place.BROKER_CA)
     check_plain(path)
-    write_atomic(path, trust.ca_file(state, issuers), broker_placement(state, path))
+    write_atomic(path, trust.ca_file(state, current_issuers(state.store)), broker_placement(state, path))
     note_published(state, Place.BROKER_CA, number)
 
 
 def ca_is_published(state: State) -> bool:
     """Say whether the CA file was written with the CAs that are trusted now, and no other."""
-    return _anchors(state, current_issuers(state.store)) == _published_cas(state)
+    return _anchors(state, _issuers(state)) == _published_cas(state)
+
+
+def _issuers(state: State) -> list[IssuerRow]:
+    """Our own CAs that go out; none in a state that waits for its root."""
+    return going_out(state.store, current_issuers(state.store))
 
 
 def _anchors(state: State, issuers: Sequence[IssuerRow]) -> str:

@@ -14,7 +14,7 @@ from iotonboard.broker.foreign_mark import MARK
 from iotonboard.errors import StateError
 from iotonboard.pki import pem
 from iotonboard.pki.verifying import statement_holds
-from iotonboard.state.chain import chain_in_force
+from iotonboard.state.chain import chain_in_force, going_out
 from iotonboard.store.chains import root_crl
 from iotonboard.store.issuers import are_believed, current_issuers
 from iotonboard.store.trust import set_trust_seal, trusted_cas, trusted_crls
@@ -85,11 +85,15 @@ def crls_above(store: Store, issuers: Iterable[IssuerRow]) -> list[bytes]:
 def ca_file(state: State, issuers: Sequence[IssuerRow]) -> bytes:
     """The CA file for brokers: our own CAs with all above them, then those of others, each behind a line that says so.
 
+    Without those that wait for their root's answer.
+
     Raises:
         StateError: the row of a CA has no certificate of its own: it is in the file that is published, and stays there.
     """
     if not are_believed(state.store, issuers):
         raise StateError("the row of a CA does not have its certificate", hint="type: iotonboard health --deep")
-    own = dict.fromkeys(der for issuer in issuers for der in chain_in_force(state.store, issuer))
+    own = dict.fromkeys(
+        der for issuer in going_out(state.store, issuers) for der in chain_in_force(state.store, issuer)
+    )
     others = (MARK + pem.pem_encode("CERTIFICATE", one.ca.der) for one in sealed_trust(state.store))
     return b"".join((*(pem.pem_encode("CERTIFICATE", der) for der in own), *others))

@@ -95,6 +95,8 @@ def set_root_crl(store: Store, crl: RootCrl) -> None:
     """Put a list in the place of the one before, in the caller's transaction."""
     times = to_epoch(crl.this_update), to_epoch(crl.next_update)
     store.execute(
-        "INSERT OR REPLACE INTO root_crl (root, number, this_update, next_update, der) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO root_crl (root, number, this_update, next_update, der) VALUES (?, ?, ?, ?, ?) ON CONFLICT (root)"
+        " DO UPDATE SET number = excluded.number, this_update = excluded.this_update,"
+        " next_update = excluded.next_update, der = excluded.der",
         (bytes.fromhex(crl.root), str(crl.number or ""), *times, crl.der),
     )

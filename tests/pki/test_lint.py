@@ -18,17 +18,17 @@ from iotonboard.pki.crl import sign_crl
 from iotonboard.pki.crl_entry import encode_entry
 from iotonboard.pki.keys import spki_der
 from iotonboard.pki.lint import crl_rules
-from iotonboard.pki.lint.candidate import Kind, read_candidate, read_crl_candidate
+from iotonboard.pki.lint.candidate import Kind, issuer_facts, read_candidate, read_crl_candidate
 from iotonboard.pki.lint.lint import LINTS, lint_certificate, lint_crl
 from iotonboard.pki.lint.reader import read_certificate, read_tbs
 from iotonboard.pki.profiles import Subject
 
-from support.pki import CA_VALIDITY, NOW, SERIAL, UUID, device, issuer, key, server
+from support.pki import CA_VALIDITY, NOW, SERIAL, UUID, device, issuer, key, root, server, station
 
 EC = KeyType.EC_P256
 FIELDS = ("version", "serial", "algorithm", "issuer", "validity", "subject", "spki", "extensions")
-BASIC, USAGE, PURPOSE, SKI, AKI, SAN = (
-    der.oid("2.5.29." + arc) for arc in ("19", "15", "37", "14", "35", "17")
+BASIC, USAGE, PURPOSE, SKI, AKI, SAN, LIMITS = (
+    der.oid("2.5.29." + arc) for arc in ("19", "15", "37", "14", "35", "17", "30")
 )  # fmt: skip
 TRUE = b"\x01\x01\xff"
 
@@ -40,6 +40,8 @@ def parts(octets: bytes) -> list[bytes]:
 # What is judged is what will be signed.
 GOOD = {
     Kind.CA: parts(issuer().certificate_der)[0],
+    Kind.ROOT: parts(root())[0],
+    Kind.STATION: parts(station("Station 7", Subject("Line A", "Example Works")))[0],
     Kind.DEVICE: parts(device())[0],
     Kind.SERVER: parts(server(EC, "broker.example", "10.0.0.1"))[0],
 }
@@ -100,6 +102,8 @@ BEGIN, END = der.x509_time(NOW), der.x509_time(NOW + timedelta(days=1))
 OTHER_NAME = Subject("Other Root").name().public_bytes()
 SHA384 = der.sequence(der.oid("1.2.840.10045.4.3.3"))
 DEVICE, CA, SERVER = Kind.DEVICE, Kind.CA, Kind.SERVER
+ROOT, STATION = Kind.ROOT, Kind.STATION
+LIMITED = replace(issuer().facts, permitted=(((der.oid(O_), "Example  works "),),))
 
 
 def device_with(**fields: bytes) -> bytes:
@@ -191,6 +195,20 @@ BAD_CERTIFICATES = [
     ("server_alt_names_are_hosts", SERVER, with_extension(SERVER, SAN, "3000", critical=False)),
     ("server_alt_names_are_hosts", SERVER, with_extension(SERVER, SAN, "3003860161", critical=False)),
     ("server_alt_names_are_hosts", SERVER, edited(GOOD[SERVER], subject=name((CN, "other.example")))),
+    ("ca_is_self_issued", ROOT, edited(GOOD[ROOT], subject=OTHER_NAME)),
+    ("basic_constraints_fit", ROOT, with_extension(ROOT, BASIC, "30030101ff", critical=True)),
+    ("extensions_are_exact", ROOT, with_extension(ROOT, LIMITS, "3000", critical=True)),
+    ("station_is_not_self_issued", STATION, edited(GOOD[STATION], subject=issuer().subject_der)),
+    ("extensions_are_exact", STATION, without(STATION, AKI)),
+    ("extensions_are_exact", STATION, with_extension(STATION, PURPOSE, "300a06082b06010505070302", critical=False)),
+    ("basic_constraints_fit", STATION, with_extension(STATION, BASIC, "30060101ff020101", critical=True)),
+    ("criticality_is_right", STATION, with_extension(STATION, LIMITS, "3008a0063004a4023000", critical=False)),
+    *(
+        ("name_constraints_permit_directory_names", STATION, with_extension(STATION, LIMITS, value, critical=True))
+        for value in ("3000", "3008a1063004a4023000", "3006a00430028200", "300ba0093007a4023000800101", "0500")
+    ),
+    ("subject_is_permitted", DEVICE, GOOD[DEVICE]),
+    ("subject_is_permitted", SERVER, GOOD[SERVER]),
     ("key_is_supported", DEVICE, with_key(rsa_spki(MODULUS | 1 << 2050, 65537))),
     ("key_is_supported", DEVICE, with_key(rsa_spki(MODULUS >> 1024 | 1, 65537))),
     ("key_is_not_weak", DEVICE, with_key(rsa_spki(MODULUS, 3))),
@@ -212,7 +230,20 @@ def test_good_certificates_break_no_rule(kind: Kind) -> None:
 @pytest.mark.parametrize(("rule", "kind", "tbs"), BAD_CERTIFICATES)
 def test_a_bad_certificate_is_named_by_its_rule(rule: str, kind: Kind, tbs: bytes) -> None:
     with pytest.raises(LintError, match=rule):
-        lint_certificate(tbs, kind, issuer().facts)
+        lint_certificate(tbs, kind, LIMITED if rule == "subject_is_permitted" else issuer().facts)
+
+
+@pytest.mark.parametrize(
+    "subject", [name((O_, "EXAMPLE Works"), (CN, "sensor-1")), name((O_, " example works"), (CN, "a"))]
+)
+def test_a_subject_within_a_permitted_name_passes(subject: bytes) -> None:
+    lint_certificate(device_with(subject=subject), DEVICE, LIMITED)
+
+
+def test_a_ca_s_permitted_names_are_read_from_its_certificate() -> None:
+    limited = issuer_facts(station("Station 7", Subject("Line A", "Example Works")))
+    assert limited.permitted == (((der.oid(O_), "Example Works"), (der.oid(CN), "Line A")),)
+    assert issuer_facts(station()).permitted == ()
 
 
 def test_every_certificate_rule_has_a_bad_vector() -> None:

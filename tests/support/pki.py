@@ -9,10 +9,10 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from iotonboard.model import DeviceId, KeyType, SerialNumber, Validity
-from iotonboard.pki.certificates import issue_device, issue_server, make_ca
+from iotonboard.pki.certificates import certify_station, issue_device, issue_server, make_ca
 from iotonboard.pki.issuer import Issuer, load_issuer
 from iotonboard.pki.keys import PrivateKey, generate_key
-from iotonboard.pki.profiles import CaProfile, DeviceProfile, ServerProfile, Subject
+from iotonboard.pki.profiles import CaProfile, DeviceProfile, ServerProfile, StationProfile, Subject
 from iotonboard.pki.signatures import SoftwareSigner
 
 NOW = datetime(2030, 6, 1, 12, 0, 0, tzinfo=UTC)
@@ -72,6 +72,20 @@ def device(key_type: KeyType = KeyType.EC_P256, device_id: str = "sensor-1", **e
     profile = DeviceProfile(tuple(extra.items()))
     public_key = key(key_type, "device").public_key()
     return issue_device(issuer(key_type), public_key, DeviceId(device_id), SERIAL, VALIDITY, profile)
+
+
+@cache
+def root(key_type: KeyType = KeyType.EC_P256) -> bytes:
+    """A root of the issuer's name and key."""
+    profile = CaProfile(Subject("Test Root", "Example Works", "Factory 7", "DE"), is_root=True)
+    return make_ca(profile, signer(key_type), CA_SERIAL, CA_VALIDITY)
+
+
+def station(name: str = "Station 7", *permitted: Subject) -> bytes:
+    """A CA that the issuer certifies."""
+    profile = StationProfile(tuple(one.name() for one in permitted))
+    public_key = key(KeyType.EC_P256, "station").public_key()
+    return certify_station(issuer(), public_key, Subject(name).name(), SERIAL, VALIDITY, profile)
 
 
 def server(key_type: KeyType = KeyType.EC_P256, *names: str) -> bytes:

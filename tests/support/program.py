@@ -185,7 +185,8 @@ def make_state(folder: Path, *options: str) -> State:
     """Make a CA with a random key file for a passphrase: the fast way, without a slow KDF."""
     state = State(folder / "state", folder / "key-file")
     write_key_file(state.passphrase_file)
-    state.run("init-ca", *options)
+    named = () if "--common-name" in options else ("--common-name", "IoT Onboarding CA")
+    state.run("init-ca", *named, *options)
     return state
 
 

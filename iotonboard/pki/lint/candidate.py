@@ -16,6 +16,7 @@ from iotonboard.errors import LintError, PolicyError
 from iotonboard.model import Validity
 from iotonboard.pki import der
 from iotonboard.pki.keys import key_type_of, read_public_key
+from iotonboard.pki.lint.names import read_name
 from iotonboard.pki.lint.reader import Certificate, EncodedTime, read_certificate, read_tbs
 from iotonboard.pki.parse_errors import UNREADABLE
 
@@ -24,18 +25,24 @@ if TYPE_CHECKING:
 
     from iotonboard.model import KeyType
     from iotonboard.pki.der import Element
+    from iotonboard.pki.lint.names import Name
     from iotonboard.pki.profile_values import FilledProfile
 
     Extensions = dict[ObjectIdentifier, x509.Extension[x509.ExtensionType]]
 
 
 _SUBJECT_KEY_ID: Final = der.oid("2.5.29.14")
+_NAME_CONSTRAINTS: Final = der.oid("2.5.29.30")
+DIRECTORY_NAME: Final = 0xA4  # GeneralName, RFC 5280 4.2.1.6
+PERMITTED_SUBTREES: Final = 0xA0  # RFC 5280 4.2.1.10
 
 
 class Kind(StrEnum):
     """What a certificate is for; decides the rules."""
 
     CA = "ca"
+    ROOT = "root"
+    STATION = "station"
     DEVICE = "device"
     SERVER = "server"
     PROFILED = "profiled"
@@ -43,12 +50,16 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class IssuerFacts:
-    """What the lint compares with: the issuing CA's name, key id, validity and type of key."""
+    """What the lint compares with: the issuing CA's name, key id, validity and type of key.
+
+    ``permitted``: names of which one is the beginning of each subject that it certifies; empty: no limit.
+    """
 
     subject_der: bytes
     key_id: bytes
     validity: Validity
     key_type: KeyType
+    permitted: tuple[Name, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +107,22 @@ def issuer_facts(certificate_der: bytes) -> IssuerFacts:
         extension.value[key_id.begin : key_id.end],
         Validity(certificate.not_before, certificate.not_after),
         key_type_of(read_public_key(certificate.spki_der)),
+        _permitted(certificate),
     )
+
+
+def _permitted(certificate: Certificate) -> tuple[Name, ...]:
+    """The directory names that nameConstraints permit (RFC 5280 4.2.1.10); nothing else is looked at."""
+    extension = certificate.extensions.get(_NAME_CONSTRAINTS)
+    if extension is None:
+        return ()
+    value, names = extension.value, []
+    for part in der.children(value, der.whole(value)):
+        for subtree in der.children(value, part) if part.tag == PERMITTED_SUBTREES else ():
+            base, *_ = der.children(value, subtree)
+            if base.tag == DIRECTORY_NAME:
+                names.append(read_name(value[base.begin : base.end]))
+    return tuple(names)
 
 
 def read_candidate(

@@ -41,6 +41,7 @@ _EXTENDED_KEY_USAGE: Final = der.oid("2.5.29.37")
 _SUBJECT_KEY_ID: Final = der.oid("2.5.29.14")
 _AUTHORITY_KEY_ID: Final = der.oid("2.5.29.35")
 _ALT_NAME: Final = der.oid("2.5.29.17")
+_NAME_CONSTRAINTS: Final = der.oid("2.5.29.30")
 _NAMES: Final = {
     _BASIC_CONSTRAINTS: "basicConstraints",
     _KEY_USAGE: "keyUsage",
@@ -48,6 +49,7 @@ _NAMES: Final = {
     _SUBJECT_KEY_ID: "subjectKeyIdentifier",
     _AUTHORITY_KEY_ID: "authorityKeyIdentifier",
     _ALT_NAME: "subjectAltName",
+    _NAME_CONSTRAINTS: "nameConstraints",
 }
 # Extension -> must it be critical.
 _REQUIRED: Final[dict[Kind, dict[bytes, bool]]] = {
@@ -61,6 +63,16 @@ _REQUIRED: Final[dict[Kind, dict[bytes, bool]]] = {
     },
 }
 _REQUIRED[Kind.SERVER] = _REQUIRED[Kind.DEVICE]
+_REQUIRED[Kind.ROOT] = _REQUIRED[Kind.CA]
+_REQUIRED[Kind.STATION] = {**_REQUIRED[Kind.CA], _AUTHORITY_KEY_ID: False}
+_OPTIONAL: Final = {
+    Kind.CA: _AUTHORITY_KEY_ID,
+    Kind.ROOT: _AUTHORITY_KEY_ID,
+    Kind.STATION: _NAME_CONSTRAINTS,
+    Kind.DEVICE: _ALT_NAME,
+    Kind.SERVER: _ALT_NAME,
+}
+_SELF_SIGNED: Final = frozenset({Kind.CA, Kind.ROOT})
 # The AlgorithmIdentifier that goes with the CA's key (RFC 4055 section 5, RFC 5758 3.2, RFC 8410 section 3).
 _SHA256_RSA: Final = bytes.fromhex("300d06092a864886f70d01010b0500")
 ALGORITHM_OF: Final = {
@@ -74,11 +86,15 @@ ALGORITHM_OF: Final = {
 # The values themselves as DER, written out: the rules share nothing with what encodes a certificate.
 _CONSTRAINTS_OF: Final = {
     Kind.CA: bytes.fromhex("30060101ff020100"),  # cA TRUE, pathLenConstraint 0
+    Kind.ROOT: bytes.fromhex("30060101ff020101"),  # cA TRUE, pathLenConstraint 1
+    Kind.STATION: bytes.fromhex("30060101ff020100"),
     Kind.DEVICE: bytes.fromhex("3000"),
     Kind.SERVER: bytes.fromhex("3000"),
 }
 _USAGE_OF: Final = {
     Kind.CA: bytes.fromhex("03020106"),  # keyCertSign, cRLSign
+    Kind.ROOT: bytes.fromhex("03020106"),
+    Kind.STATION: bytes.fromhex("03020106"),
     Kind.DEVICE: bytes.fromhex("03020780"),  # digitalSignature
     Kind.SERVER: bytes.fromhex("03020780"),
 }
@@ -206,10 +222,9 @@ def common_name_is_device_id(candidate: CertificateCandidate) -> str | None:
 def extensions_are_exact(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 4.2: only the extensions of the profile, all of those that it requires."""
     required, found = _REQUIRED[candidate.kind], candidate.certificate.extensions.keys()
-    optional = _AUTHORITY_KEY_ID if candidate.kind is Kind.CA else _ALT_NAME
     if missing := required.keys() - found:
         return "extension is missing: " + _listed(missing)
-    if excess := found - required.keys() - {optional}:
+    if excess := found - required.keys() - {_OPTIONAL[candidate.kind]}:
         return "extension is not in the profile: " + _listed(excess)
     return None
 
@@ -222,7 +237,7 @@ def criticality_is_right(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 4.2.1: each extension critical or not as its section says."""
     required = _REQUIRED[candidate.kind]
     for identifier, extension in candidate.certificate.extensions.items():
-        expected = required.get(identifier, False)
+        expected = required.get(identifier, identifier == _NAME_CONSTRAINTS)  # 4.2.1.10: critical
         if identifier == _ALT_NAME:
             expected = not candidate.certificate.subject  # 4.2.1.6: critical if and only if the subject is empty
         if extension.critical != expected:
@@ -231,7 +246,7 @@ def criticality_is_right(candidate: CertificateCandidate) -> str | None:
 
 
 def basic_constraints_fit(candidate: CertificateCandidate) -> str | None:
-    """RFC 5280 4.2.1.9: cA and pathLenConstraint 0 for the CA, neither for an end entity."""
+    """RFC 5280 4.2.1.9: cA with pathLenConstraint 0 for a CA, 1 for a root, neither for an end entity."""
     fits = _value(candidate, _BASIC_CONSTRAINTS) == _CONSTRAINTS_OF[candidate.kind]
     return None if fits else "basicConstraints does not fit the profile"
 
@@ -261,7 +276,7 @@ def subject_key_id_is_hash(candidate: CertificateCandidate) -> str | None:
 def authority_key_id_is_issuers(candidate: CertificateCandidate) -> str | None:
     """RFC 5280 4.2.1.1: keyIdentifier equal to the CA's subjectKeyIdentifier, and no other field."""
     found = _value(candidate, _AUTHORITY_KEY_ID)
-    if found is None and candidate.kind is Kind.CA:
+    if found is None and candidate.kind in _SELF_SIGNED:
         return None  # 4.2.1.1: may be omitted when self-signed
     expected = der.sequence(der.tlv(_KEY_IDENTIFIER_TAG, candidate.issuer.key_id))
     return None if found == expected else "authorityKeyIdentifier is not the CA's key identifier"

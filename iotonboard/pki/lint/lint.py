@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from iotonboard.errors import LintError
 from iotonboard.pki.lint import certificate_rules as certificate
-from iotonboard.pki.lint import crl_rules, profile_rules
+from iotonboard.pki.lint import crl_rules, profile_rules, two_levels
 from iotonboard.pki.lint.candidate import CertificateCandidate, CrlCandidate, Kind, read_candidate, read_crl_candidate
 
 if TYPE_CHECKING:
@@ -45,17 +45,26 @@ _EVERY_CERTIFICATE: Final[tuple[CertificateRule, ...]] = (
 
 LINTS: Final[dict[Kind, tuple[CertificateRule, ...]]] = {
     Kind.CA: (*_EVERY_CERTIFICATE, certificate.ca_is_self_issued, certificate.subject_has_common_name),
+    Kind.ROOT: (*_EVERY_CERTIFICATE, certificate.ca_is_self_issued, certificate.subject_has_common_name),
+    Kind.STATION: (
+        *_EVERY_CERTIFICATE,
+        two_levels.station_is_not_self_issued,
+        certificate.subject_has_common_name,
+        two_levels.name_constraints_permit_directory_names,
+    ),
     Kind.DEVICE: (
         *_EVERY_CERTIFICATE,
         certificate.subject_has_common_name,
         certificate.common_name_is_device_id,
         certificate.extended_key_usage_fits,
         certificate.device_alt_name_is_urn,
+        two_levels.subject_is_permitted,
     ),
     Kind.SERVER: (
         *_EVERY_CERTIFICATE,
         certificate.extended_key_usage_fits,
         certificate.server_alt_names_are_hosts,
+        two_levels.subject_is_permitted,
     ),
 }
 

@@ -1,0 +1,207 @@
+"""What a root is asked to certify: judged against all that it certified before, then signed and recorded.
+
+A station keeps its key and its name for its whole life, so that what it issued stays valid. A name belongs to one key:
+clients with mbedTLS tell CAs by their names alone.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from iotonboard.errors import ConflictError, PolicyError
+from iotonboard.model import RevocationReason, SerialNumber, rfc3339
+from iotonboard.pki.ca_request import spoken
+from iotonboard.pki.certificates import certify_station, validity_for
+from iotonboard.pki.facts import certificate_facts
+from iotonboard.pki.profiles import StationProfile, permitted_names, show_name
+from iotonboard.state.chain import chain_in_force, identity
+from iotonboard.store.crls import newest_of_issuer
+from iotonboard.store.issuers import current_issuers
+from iotonboard.store.stations import StationCertificate, add_station, stations
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from cryptography import x509
+
+    from iotonboard.ca.authority import Authority
+    from iotonboard.model import Validity
+    from iotonboard.pki.ca_request import CaRequest
+    from iotonboard.state.state import State
+    from iotonboard.store.issuers import IssuerRow
+
+DEFAULT_DAYS = 1825
+_MAKE_NEW = "make a new request at the station: iotonboard ca request --out FILE"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the root allows a station. ``None``: as it had before, or the default.
+
+    ``permitted``: directory names of which one begins each subject that it certifies; an empty tuple: any subject.
+    """
+
+    validity_days: int | None = None
+    permitted: tuple[x509.Name, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What will be signed. ``before``: the newest certificate of this key; ``again``: the one that this request got.
+
+    ``unknown_answer``: the request names an answer that is not of this root.
+    """
+
+    request: CaRequest
+    validity: Validity
+    permitted: tuple[x509.Name, ...] = field(repr=False)
+    root: IssuerRow
+    before: StationCertificate | None
+    again: StationCertificate | None
+    unknown_answer: bool
+
+    @property
+    def permitted_texts(self) -> tuple[str, ...]:
+        """``permitted`` for people."""
+        return tuple(map(show_name, self.permitted))
+
+    @property
+    def words(self) -> str:
+        """The request's digest as it is read aloud."""
+        return spoken(self.request.digest)
+
+
+def propose(state: State, request: CaRequest, limits: Limits, now: datetime) -> Proposal:
+    """Judge a request; nothing is changed.
+
+    Raises:
+        PolicyError: the key was revoked or is the root's, the root's list has ended, or no such validity is possible.
+        ConflictError: another key has the name, the key has another name, or the request is older than the last answer.
+    """
+    root, *_ = current_issuers(state.store)
+    own_name, _ = identity(root.der)
+    every = stations(state.store)
+    of_key = [one for one in every if one.spki_sha256 == request.spki_sha256]
+    root_facts = certificate_facts(root.der)
+    if request.spki_sha256 == root_facts.spki_sha256 or request.subject_der == own_name:
+        raise ConflictError("the request has the name or the key of this root", hint=_MAKE_NEW)
+    _refuse_name(request, every, root_facts.subject_cn)
+    _refuse_revoked(of_key)
+    before = of_key[-1] if of_key else None
+    again = next((one for one in of_key if one.request == request.digest), None)
+    if again is not None and again is not before:
+        raise ConflictError("the request was answered before the last one", hint=_MAKE_NEW)
+    if before is not None and again is None:
+        _refuse_old(request, of_key)
+    _refuse_ended_list(state, root, now)
+    permitted = limits.permitted
+    if permitted is None:
+        permitted = permitted_names(before.der) if before else ()
+    validity = again.validity if again else _validity(state, root, limits, now)
+    is_unknown = bool(request.after) and not of_key
+    return Proposal(request, validity, permitted, root, before, again, is_unknown)
+
+
+def _refuse_name(request: CaRequest, every: Sequence[StationCertificate], root_name: str) -> None:
+    name = request.name.casefold()
+    if name == root_name.casefold():
+        raise ConflictError(f"{request.name!r} is the root's own name", hint="every CA has a name of its own")
+    for one in every:
+        if one.name.casefold() == name and one.spki_sha256 != request.spki_sha256:
+            raise ConflictError(
+                f"{request.name!r} is the name of another key, certified on {rfc3339(one.signed_at)}",
+                hint="clients with mbedTLS cannot tell two CAs of one name apart: make the station's CA with another"
+                " name, iotonboard init-ca --below-root --common-name NAME",
+            )
+        if one.spki_sha256 == request.spki_sha256 and one.name != request.name:
+            raise ConflictError(
+                f"this key is known as {one.name!r}", hint="a station keeps its name as long as its key"
+            )
+
+
+def _refuse_revoked(of_key: Sequence[StationCertificate]) -> None:
+    """Also one of several: who took a station back meant its key."""
+    for one in of_key:
+        if one.reason is not None and one.reason is not RevocationReason.SUPERSEDED:
+            raise PolicyError(
+                f"{one.name!r} was revoked on {rfc3339(one.revoked_at or one.signed_at)} ({one.reason})",
+                hint="make a new CA at the station: iotonboard init-ca --below-root, with another name",
+            )
+
+
+def _refuse_old(request: CaRequest, of_key: Sequence[StationCertificate]) -> None:
+    """Refuse a request that was made before the last answer was installed, or after one that nobody knows here."""
+    fingerprints = [certificate_facts(one.der).fingerprint for one in of_key]
+    if request.after == fingerprints[-1]:
+        return
+    last = of_key[-1]
+    if request.after and request.after not in fingerprints:
+        raise ConflictError(
+            f"the request names an answer that is not known here ({request.after[:16]})",
+            hint="was this root restored from an older backup? bring back the newest one",
+        )
+    raise ConflictError(
+        f"the request is older than the last answer to {last.name!r}, of {rfc3339(last.signed_at)}",
+        hint="install that answer and make a new request; where it got lost, 'iotonboard ca sign --again"
+        f" {last.name!r} --out FILE' writes it once more",
+    )
+
+
+def _refuse_ended_list(state: State, root: IssuerRow, now: datetime) -> None:
+    lists = newest_of_issuer(state.store, root.id)
+    if not lists or max(one.next_update for one in lists) <= now:
+        raise PolicyError("the list of this root has ended", hint="type: iotonboard gen-crl")
+
+
+def _validity(state: State, root: IssuerRow, limits: Limits, now: datetime) -> Validity:
+    """The days that were asked for; else the default, or what is left of the root."""
+    left = (root.validity.not_after - now).days
+    days = limits.validity_days or max(min(DEFAULT_DAYS, left), 1)
+    return validity_for(now, days, skew_minutes=state.config["not_before_skew_minutes"], issuer_validity=root.validity)
+
+
+def certify(state: State, authority: Authority, proposal: Proposal, now: datetime) -> StationCertificate:
+    """Sign what was proposed and record it, inside the caller's transaction.
+
+    Raises:
+        LintError: a rule was broken; nothing was signed.
+        PolicyError: the name cannot be written as it stands in the request.
+    """
+    request, root = proposal.request, authority.active
+    serial = SerialNumber.from_random(os.urandom(20))
+    profile = StationProfile(proposal.permitted)
+    der = certify_station(root.issuer, request.public_key, request.subject, serial, proposal.validity, profile)
+    name, _ = identity(der)
+    if name != request.subject_der:
+        raise PolicyError(f"the name {request.name!r} cannot be written as it stands in the request", hint=_MAKE_NEW)
+    one = StationCertificate(
+        request.name, request.spki_sha256, serial, root.row, proposal.validity, der, request.digest, now
+    )
+    add_station(state.store, one)
+    detail = {
+        "signed": certificate_facts(der).fingerprint,
+        "name": request.name,
+        "spki_sha256": request.spki_sha256.hex(),
+        "not_after": rfc3339(proposal.validity.not_after),
+        "request": request.digest.hex(),
+        "permitted": list(proposal.permitted_texts),
+    }
+    state.record(now, "ca", serial=serial.hex, detail=detail)
+    return one
+
+
+def last_answer(state: State, name: str) -> StationCertificate | None:
+    """The newest certificate of a station; ``None``: this root has certified none of that name."""
+    named = [one for one in stations(state.store) if one.name.casefold() == name.casefold()]
+    return named[-1] if named else None
+
+
+def chain_of_station(state: State, one: StationCertificate) -> tuple[bytes, ...]:
+    """A station's certificate with what stands above it, DER."""
+    root = next((row for row in current_issuers(state.store) if row.id == one.issuer), None)
+    if root is None:
+        raise PolicyError(f"the root that certified {one.name!r} is retired", hint=_MAKE_NEW)
+    return (one.der, *chain_in_force(state.store, root))

@@ -1,0 +1,36 @@
+"""Which commands make no sense in a state of which kind: a root has no devices, and only a root has stations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iotonboard.errors import PolicyError
+from iotonboard.store.kind import is_root
+
+if TYPE_CHECKING:
+    from iotonboard.store.store import Store
+
+_NOT_AT_A_ROOT = frozenset(
+    {"broker issue", "broker revoke", "bundle password", "ca install", "ca replace", "ca request", "ca trust add",
+     "confirm", "deliver", "export", "labels", "pack", "purge", "register", "release", "renew", "retire", "revoke",
+     "topics add", "topics remove", "verify"}
+)  # fmt: skip
+_AT_A_ROOT_ALONE = frozenset({"ca revoke", "ca sign"})
+_OTHERWISE = {
+    "revoke": "'iotonboard ca revoke NAME' takes a station back",
+    "ca replace": "a stolen root is replaced by a new one: iotonboard help root",
+}
+
+
+def refuse_kind(store: Store, command: str) -> None:
+    """End a command that makes no sense in a state of this kind.
+
+    Raises:
+        PolicyError: it is about devices or brokers at a root, or about stations elsewhere.
+    """
+    if command in _NOT_AT_A_ROOT and is_root(store):
+        otherwise = _OTHERWISE.get(command, "name a station's state with --state")
+        raise PolicyError(f"this is a root, without devices and brokers: no {command!r} here", hint=otherwise)
+    if command in _AT_A_ROOT_ALONE and not is_root(store):
+        hint = "name the root's state with --state; 'iotonboard init-ca --root' makes one"
+        raise PolicyError(f"this state is not a root's: no {command!r} here", hint=hint)

@@ -1,0 +1,42 @@
+"""What kind of CA a state has: one that issues by itself, a root that certifies CAs, or one that waits for a root."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from iotonboard.store import audit
+
+if TYPE_CHECKING:
+    from iotonboard.store.store import Store
+
+_KIND, ROOT = "kind", "root"
+BELOW_ROOT = "below_root"  # key in the row of the trail that tells of the first CA
+
+
+def is_root(store: Store) -> bool:
+    """Say whether this state is a root's."""
+    return bool(store.meta(_KIND) == ROOT)
+
+
+def make_root(store: Store) -> None:
+    """Note that this state is a root's, in the transaction that makes it."""
+    store.set_meta(_KIND, ROOT)
+
+
+def is_below_root(store: Store) -> bool:
+    """Say whether the state was made to be certified by a root before anything of it goes out, as the trail tells."""
+    return _is_told(tuple(detail for _, command, detail in store.small(audit.TOLD_CAS) if command == "init-ca"))
+
+
+@lru_cache(maxsize=4)
+def _is_told(details: tuple[object, ...]) -> bool:
+    for detail in details:
+        try:
+            said = json.loads(detail) if isinstance(detail, str) else {}
+        except ValueError:  # somebody edited it
+            continue
+        if isinstance(said, dict) and said.get(BELOW_ROOT) is True:
+            return True
+    return False

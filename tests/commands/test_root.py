@@ -1,0 +1,93 @@
+"""A root, and a CA that waits for one: what each does, and what it does not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from support.program import State, make_state, run_cli
+
+
+def subject(state: State) -> str:
+    return x509.load_pem_x509_certificate(state.ca_cert.read_bytes()).subject.rfc4514_string()
+
+
+@pytest.fixture(scope="module")
+def kept_root(tmp_path_factory: pytest.TempPathFactory) -> State:
+    return make_state(tmp_path_factory.mktemp("root"), "--root", "--common-name", "Works Root")
+
+
+@pytest.fixture
+def root(kept_root: State, tmp_path: Path) -> State:
+    (tmp_path / "root").mkdir()
+    return kept_root.copy_to(tmp_path / "root")
+
+
+def test_a_root_certifies_cas_and_its_list_lasts_for_more_than_a_year(root: State) -> None:
+    certificate = x509.load_pem_x509_certificate(root.ca_cert.read_bytes())
+    assert certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length == 1
+    crl = x509.load_pem_x509_crl(root.crl.read_bytes())
+    assert crl.next_update_utc is not None
+    assert (crl.next_update_utc - crl.last_update_utc).days == 400
+    assert root.json("config", "show")["settings"]["crl_next_update_days"]["value"] == 400
+    root.run("config", "set", "crl_next_update_days", "200")
+    root.run("gen-crl")
+    crl = x509.load_pem_x509_crl(root.crl.read_bytes())
+    assert (crl.next_update_utc - crl.last_update_utc).days == 200  # type: ignore[operator]
+    root.run("health", "--deep")
+    root.run("audit", "verify")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "register press-1", "renew press-1", "revoke press-1", "retire press-1", "release press-1",
+        "broker issue broker.test", "broker revoke broker.test", "deliver press-1", "confirm press-1",
+        "export press-1 --format pem --out out", "purge press-1", "labels press-1 --out labels.pdf",
+        "bundle password press-1", "topics add press-1 read:a", "pack --out fleet.iotpkg", "verify press-1",
+        "ca replace --compromised", "ca trust add ca.crt",
+    ],
+)  # fmt: skip
+def test_a_root_refuses_what_is_about_devices_and_brokers(root: State, tmp_path: Path, words: str) -> None:
+    before = root.snapshot()
+    result = root.run(*words.split(), cwd=tmp_path, expect=6)
+    assert "this is a root" in result.stderr
+    assert "hint: " in result.stderr
+    assert root.snapshot() == before
+
+
+def test_a_ca_that_waits_for_its_root_goes_nowhere(tmp_path: Path) -> None:
+    state = make_state(tmp_path, "--below-root")
+    assert not state.ca_cert.exists()
+    for words in ("register press-1", "broker issue broker.test"):
+        result = state.run(*words.split(), expect=6)
+        assert "waits for its root" in result.stderr
+        assert "iotonboard ca request --out FILE" in result.stderr
+    state.run("gen-crl")
+    state.run("sync-acl")
+    assert not state.ca_cert.exists()
+    state.run("health", "--deep")
+    (found,) = state.run("health", "--check", "ca-certificate", "--json").json["checks"]
+    assert (found["status"], "waits for its root" in found["message"]) == ("warning", True)
+
+
+def test_a_ca_without_a_chosen_name_has_one_that_no_other_has(tmp_path: Path) -> None:
+    names = []
+    for name in ("one", "two"):
+        key = tmp_path / f"{name}.key"
+        found = run_cli("init-ca", "--generate-key-file", key, "--json", state=tmp_path / name)
+        names.append(json.loads(found.stdout)["name"])
+        assert subject(State(tmp_path / name, key)) == f"CN={names[-1]}"
+    assert names[0] != names[1]
+    assert all(name.startswith("IoT Onboarding CA ") for name in names)
+    root = make_state(tmp_path, "--root", "--common-name", "Works Root", "--organization", "Works")
+    assert subject(root) == "CN=Works Root,O=Works"
+
+
+def test_a_root_and_a_station_are_not_one(tmp_path: Path) -> None:
+    result = run_cli("init-ca", "--root", "--below-root", state=tmp_path / "x", expect=2)
+    assert "exclude each other" in result.stderr
+    assert not (tmp_path / "x").exists()
