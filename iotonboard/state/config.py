@@ -255,7 +255,8 @@ def parse_value(key: str, raw: object, source: str) -> Any:
         if key == "profiles":  # a table that is too long to be shown
             raise PolicyError(f"{key} ({source}): {error}", hint="see: iotonboard help profiles") from None
         hint = did_you_mean(str(raw), setting.words, f"{key}: {setting.help}")
-        raise PolicyError(f"{key} = {raw!r} ({source}): {error}", hint=hint) from None
+        said = ", ".join(map(repr, raw)) if isinstance(raw, list | tuple) else repr(raw)
+        raise PolicyError(f"{key} = {said} ({source}): {error}", hint=hint) from None
 
 
 def _not_ours(source: str, error: ValueError) -> PolicyError:
