@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 
 from iotonboard.ca.vault import Vault
 from iotonboard.errors import KeyUnavailableError, NotFoundError
+from iotonboard.pki.facts import certificate_facts
 from iotonboard.pki.keys import HUMAN_ITERATIONS, RANDOM_ITERATIONS, spki_der
 from iotonboard.pki.signatures import SoftwareSigner, sign_statement
 from iotonboard.store.succession import recovery_statement
@@ -39,7 +40,7 @@ _VAULTS: Final = "recovery vaults"
 _SALT_OCTETS: Final = 16
 _WRAPPED_OCTETS: Final = 40  # 32 octets by RFC 3394
 _ROW_OCTETS: Final = 8
-_ISSUING: Final = 0  # in the place of a row: the vault of the CA that issues
+ISSUING: Final = 0  # in the place of a row: the vault of the CA that issues
 _MAX_ITERATIONS: Final = 10_000_000
 
 
@@ -62,8 +63,9 @@ def set_recovery(state: State, opened: Authority, passphrase: Passphrase, now: d
     _wrap_vaults(state.store, opened, secret)
     public = spki_der(signer_of(secret).public_key()).hex()
     signature = sign_statement(opened.active.issuer.signer, recovery_statement(public)).hex()
+    serial = certificate_facts(opened.active.certificate_der).serial
     detail = {"recovery": public, "by": opened.active.identity, "signature": signature}
-    state.record(now, "ca", detail=detail)
+    state.record(now, "ca", serial=serial.hex, detail=detail)
 
 
 def go_on(store: Store, before: Vault, opened: Authority) -> None:
@@ -79,7 +81,7 @@ def go_on(store: Store, before: Vault, opened: Authority) -> None:
         secret = aes_key_unwrap(_keeping_key(before), kept)
     except InvalidUnwrap:
         raise KeyUnavailableError(
-            "what the recovery passphrase opens was damaged", hint="set a new one: iotonboard ca recovery"
+            "what the recovery passphrase opens was damaged", hint="set a new one: iotonboard ca recovery-passphrase"
         ) from None
     _wrap_vaults(store, opened, secret)
 
@@ -87,7 +89,7 @@ def go_on(store: Store, before: Vault, opened: Authority) -> None:
 def _wrap_vaults(store: Store, opened: Authority, secret: bytes) -> None:
     store.set_meta(_UNDER_VAULT, aes_key_wrap(_keeping_key(opened.vault), secret))
     wrapping = _derived(secret, b"iotonboard recovery of vaults v1")
-    vaults = [(_ISSUING, opened.vault)]
+    vaults = [(ISSUING, opened.vault)]
     vaults += [(last, vault) for last, vault in opened.earlier_vaults if isinstance(vault, Vault)]
     rows = (last.to_bytes(_ROW_OCTETS) + aes_key_wrap(wrapping, vault.key) for last, vault in vaults)
     store.set_meta(_VAULTS, b"".join(rows))
@@ -101,7 +103,9 @@ def open_secret(kept: object, passphrase: Passphrase) -> bytes:
         KeyUnavailableError: it is another one.
     """
     if not isinstance(kept, bytes) or not kept:
-        raise NotFoundError("this state has no recovery passphrase", hint="'iotonboard ca recovery' sets one")
+        raise NotFoundError(
+            "this state has no recovery passphrase", hint="'iotonboard ca recovery-passphrase' sets one"
+        )
     head, wrapped = kept[: 4 + _SALT_OCTETS], kept[4 + _SALT_OCTETS :]
     if int.from_bytes(head[:4]) <= _MAX_ITERATIONS:
         for octets in passphrase.spellings:
@@ -144,9 +148,9 @@ def vault_for_backup(under_passphrase: bytes, wrapped: bytes, passphrase: Passph
         KeyUnavailableError: it is another passphrase, or none was set.
     """
     found = dict(_unwrapped(wrapped, open_secret(under_passphrase, passphrase)))
-    if _ISSUING not in found:
+    if ISSUING not in found:
         raise KeyUnavailableError("what the recovery passphrase opens was damaged", hint="use another copy")
-    return found[_ISSUING]
+    return found[ISSUING]
 
 
 def signer_of(secret: bytes) -> Signer:

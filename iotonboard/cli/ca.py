@@ -13,7 +13,15 @@ from iotonboard.cli import ca_levels, ca_split, ca_token, ca_trust
 from iotonboard.cli.ca_standing import print_standing
 from iotonboard.cli.limits import tell_32_bits
 from iotonboard.cli.new_secrets import NextSecret, changed_passphrase
-from iotonboard.cli.options import ReloadOption, WeakOption, YesOption
+from iotonboard.cli.options import (
+    GenerateKeyOption,
+    NewKeyTypeOption,
+    NewLifeOption,
+    NewNameOption,
+    ReloadOption,
+    WeakOption,
+    YesOption,
+)
 from iotonboard.cli.session import Session, clock, group, verb
 from iotonboard.cli.token_options import (
     GenerateOption,
@@ -24,26 +32,15 @@ from iotonboard.cli.token_options import (
     parse_key,
 )
 from iotonboard.errors import UsageError
-from iotonboard.model import KeyType, parse_moment, rfc3339
+from iotonboard.model import parse_moment, rfc3339
 
 if TYPE_CHECKING:
     from iotonboard.commands.ca_replace import Result as Replacement
     from iotonboard.commands.ca_rollover import Result
 
-NewNameOption = Annotated[
-    str | None, typer.Option("--name", help="The new CA's name; default: the old one's with G2, G3, ...")
-]
-NewKeyTypeOption = Annotated[
-    KeyType | None, typer.Option("--key-type", help="The new CA's key type; default: as before.")
-]
-NewLifeOption = Annotated[int, typer.Option("--validity-days", min=1, max=36500, help="Life of the new CA, in days.")]
 NewPassphraseOption = Annotated[
     str | None,
     typer.Option("--new-passphrase-file", metavar="FILE", help="File whose first line is the new passphrase."),
-]
-GenerateKeyOption = Annotated[
-    str | None,
-    typer.Option("--generate-key-file", metavar="FILE", help="Make a random passphrase file there and use it."),
 ]
 
 
@@ -180,6 +177,8 @@ def replace_stolen(
     name: NewNameOption = None,
     key_type: NewKeyTypeOption = None,
     validity_days: NewLifeOption = 3650,
+    key: KeyOption = None,
+    generate: GenerateOption = False,
     new_passphrase_file: NewPassphraseOption = None,
     generate_key_file: GenerateKeyOption = None,
     weak: WeakOption = False,
@@ -197,19 +196,23 @@ def replace_stolen(
             "'ca replace' shuts every device out: it is for a key that was stolen",
             hint="add --compromised if it was; else type: iotonboard ca rollover begin",
         )
+    token = parse_key(key, key_type, generate=generate)
     is_new = bool(new_passphrase_file or generate_key_file)
-    new = changed_passphrase(session, new_passphrase_file, generate_key_file, weak=weak)
     end = parse_moment(until) if until else None
     if end is not None and end <= clock():
         raise UsageError(f"--until {until} is over", hint="name a day on which the last device has its new certificate")
-    request = command.Request(name, key_type, validity_days, which, end, tuple(certificates or ()))
+    new_ca = command.New(name, key_type, validity_days, token, generate)
+    request = command.Request(new_ca, which, end, tuple(certificates or ()))
+    new = NextSecret(session, new_passphrase_file, generate_key_file, weak, token)
+    if token is None and is_new:
+        new.in_file()
     with session.open_state(is_urgent=True) as state:
         stolen = command.stolen_cas(state, which)
         if stolen:
             names = ", ".join(one.fingerprint[:16] for one in stolen)
             session.confirm(f"Revoke everything that the CA {names} certified, and make a new CA?", yes=yes)
         reloader = session.reloader(state, wanted=reload)
-        passphrase = new if is_new else None
+        passphrase = new.beside(is_wanted=bool(stolen) and command.needs_new_secret(state, new_ca))
         ask = functools.partial(session.passphrase_of, state)
         result = command.replace_ca(state, request, ask, passphrase, reload=reloader)
     print_standing(session, result.status, result.cas, result)

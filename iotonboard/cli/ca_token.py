@@ -1,16 +1,36 @@
-"""The verbs ``ca token`` and ``ca recovery``."""
+"""The verbs ``ca token``, ``ca recovery-passphrase`` and ``ca recover``: a token, and the day on which it is lost."""
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from iotonboard.cli import output
-from iotonboard.cli.options import WeakOption
-from iotonboard.cli.passphrases import find_pins
+from iotonboard.cli.new_secrets import FirstSecret
+from iotonboard.cli.options import (
+    GenerateKeyOption,
+    NewKeyTypeOption,
+    NewLifeOption,
+    NewNameOption,
+    WeakOption,
+    YesOption,
+)
+from iotonboard.cli.passphrases import find_pins, read_recovery
 from iotonboard.cli.session import Session, verb
-from iotonboard.cli.token_options import PrintRecoveryOption, RecoveryFileOption, RecoveryKeyFileOption, RecoveryWays
+from iotonboard.cli.token_options import (
+    GenerateOption,
+    KeyOption,
+    PrintRecoveryOption,
+    RecoveryFileOption,
+    RecoveryKeyFileOption,
+    RecoveryWays,
+    parse_key,
+)
+from iotonboard.errors import UsageError
+from iotonboard.model import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +42,10 @@ if TYPE_CHECKING:
 def add_to(app: typer.Typer) -> None:
     """Make them verbs of ``ca``."""
     verb(app, "token", example="iotonboard ca token --json")(token)
-    verb(app, "recovery", example="iotonboard ca recovery --generate-recovery-file /media/safe/recovery.pass")(recovery)
+    example = "iotonboard ca recovery-passphrase --generate-recovery-file /media/safe/recovery.pass"
+    verb(app, "recovery-passphrase", example=example)(recovery)
+    example = "iotonboard ca recover --recovery-passphrase-file recovery.pass --generate-key-file /media/key/new.pass"
+    verb(app, "recover", example=example)(recover)
 
 
 def token(
@@ -94,7 +117,7 @@ def recovery(
     print_recovery_passphrase: PrintRecoveryOption = False,
     weak: WeakOption = False,
 ) -> int | None:
-    """Set the recovery passphrase: it opens the bundles when the CA's key is lost, and lets 'ca replace --lost' work.
+    """Set the recovery passphrase: with it 'ca recover' replaces a CA whose key is lost, and keeps bundles readable.
 
     It belongs into a safe. The one before opens nothing from then on, but in older backups.
     """
@@ -110,3 +133,64 @@ def recovery(
     ways.tell()
     session.message("then: iotonboard backup: earlier ones are opened by the recovery passphrase of before")
     return None
+
+
+def recover(
+    session: Session,
+    recovery_passphrase_file: RecoveryFileOption = None,
+    name: NewNameOption = None,
+    key_type: NewKeyTypeOption = None,
+    validity_days: NewLifeOption = 3650,
+    key: KeyOption = None,
+    generate: GenerateOption = False,
+    generate_key_file: GenerateKeyOption = None,
+    weak: WeakOption = False,
+    yes: YesOption = False,
+) -> int | None:
+    """Replace a CA whose key is lost, with its token: the recovery passphrase keeps bundle passwords readable.
+
+    The lost CA signs no list any more, so every device and broker needs a new certificate, and every device the new CA.
+    Not to be taken back. The new key lies in another token (--key), or in a file.
+    """
+    from iotonboard.commands import ca_recover as command
+
+    token = parse_key(key, key_type, generate=generate)
+    secret = FirstSecret(session, generate_key_file, False, weak, token)
+    secret.check()
+    if recovery_passphrase_file == "-" and session.passphrase_file == "-":
+        raise UsageError("stdin cannot be both secrets", hint="put one of them into a file")
+    is_resumed = generate_key_file is not None and os.path.exists(generate_key_file)
+    new = partial(secret.find, " for the new CA", is_resumed=is_resumed)
+    asked = command.Asked(partial(read_recovery, session, recovery_passphrase_file), new)
+    request = command.Request(name, key_type, validity_days, token, generate)
+    with session.open_state(is_urgent=True) as state:
+        result = command.recover(state, request, asked, partial(_confirm_lost, session, yes))
+    issuing, old = result.cas[0], result.lost[-1]
+    values = {
+        "status": "recovered",
+        "name": issuing.name,
+        "ca_fingerprint": issuing.fingerprint,
+        "not_after": rfc3339(issuing.not_after),
+        "crl_number": issuing.crl_number,
+        "waiting_devices": result.waiting_devices,
+        "waiting_brokers": list(result.waiting_brokers),
+        "path": old.folder,
+    }
+    session.result(
+        values, f"recovered\t{issuing.name}\tCA {issuing.fingerprint}\tvalid until {rfc3339(issuing.not_after)}"
+    )
+    session.tell_key_file(generate_key_file)
+    if result.waiting_brokers:
+        session.message(f"next: iotonboard broker issue, for each of: {', '.join(result.waiting_brokers)}")
+    if result.waiting_devices:
+        path = os.path.join(old.folder, "devices.csv")
+        session.message(f"next: iotonboard renew --batch {path}: {result.waiting_devices} devices need a certificate")
+    session.message(f"brokers as they are go on until {rfc3339(old.until)}: the lost CA signs no other list")
+    session.message("then: iotonboard pack, backup and ca recovery-passphrase, as the page 'help tokens' says")
+    return None
+
+
+def _confirm_lost(session: Session, yes: bool, name: str) -> None:
+    session.confirm(
+        f"Is the key of {name!r} lost for good? Every device and broker then needs a new certificate.", yes=yes
+    )

@@ -84,6 +84,20 @@ class NextSecret:
                     "the new key has the secret of the one before", hint="'iotonboard ca passwd' changes a passphrase"
                 )
             return None
+        return self.beside(is_wanted=True)
+
+    def in_file(self) -> Callable[[], Passphrase]:
+        """What gives the passphrase of a key in a file. Raises as ``changed_passphrase``."""
+        return changed_passphrase(self.session, self.file, self.key_file, weak=self.weak)
+
+    def beside(self, *, is_wanted: bool) -> Callable[[], Passphrase] | None:
+        """What gives it, where it is needed or was named; ``None`` where the one in force opens the new key too.
+
+        Raises:
+            UsageError: as ``ways``.
+        """
+        if not is_wanted and not (self.file or self.key_file):
+            return None
         if self.token is None:
             if not (self.file or self.key_file):
                 raise UsageError(
@@ -91,7 +105,7 @@ class NextSecret:
                     hint="name its place in a token with --key, or its passphrase with --generate-key-file FILE or"
                     " --new-passphrase-file FILE",
                 )
-            return changed_passphrase(self.session, self.file, self.key_file, weak=self.weak)
+            return self.in_file()
         if self.key_file:
             raise UsageError("a key in a token has a PIN, and no passphrase", hint="leave --generate-key-file out")
         asked = replace(self.session, passphrase_file=self.file, share_file=None, environment={})

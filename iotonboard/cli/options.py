@@ -9,7 +9,7 @@ import typer
 from iotonboard.cli.complete import complete_device_id, complete_profile, complete_reason
 from iotonboard.cli.help_command import meant
 from iotonboard.errors import UsageError
-from iotonboard.model import RevocationReason
+from iotonboard.model import KeyType, RevocationReason
 
 
 def parse_reason(text: str) -> RevocationReason:
@@ -85,4 +85,15 @@ ReloadOption = Annotated[
 HereOption = Annotated[
     bool,
     typer.Option("--here", help="Publish also where nothing of this CA is any more, as when its disk was lost."),
+]
+NewNameOption = Annotated[
+    str | None, typer.Option("--name", help="The new CA's name; default: the old one's with G2, G3, ...")
+]
+NewKeyTypeOption = Annotated[
+    KeyType | None, typer.Option("--key-type", help="The new CA's key type; default: as before.")
+]
+NewLifeOption = Annotated[int, typer.Option("--validity-days", min=1, max=36500, help="Life of the new CA, in days.")]
+GenerateKeyOption = Annotated[
+    str | None,
+    typer.Option("--generate-key-file", metavar="FILE", help="Make a random passphrase file there and use it."),
 ]

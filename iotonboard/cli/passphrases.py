@@ -71,6 +71,16 @@ def find_pins(session: Session, prompts: Sequence[str]) -> Passphrase:
     return replace(first, further=tuple(others))
 
 
+def read_recovery(session: Session, file: str | None) -> Passphrase:
+    """Find the recovery passphrase that was set: in a file, or typed."""
+    asked = replace(session, passphrase_file=file, share_file=None, environment={})
+    try:
+        return asked.read_passphrase("Recovery passphrase")
+    except KeyUnavailableError as error:
+        hint = "name its file with --recovery-passphrase-file"
+        raise KeyUnavailableError(f"the recovery passphrase: {error.message}", hint=hint) from None
+
+
 def find_passphrase(
     file: str | Sequence[str] | None,
     environment: Mapping[str, str],

@@ -34,8 +34,8 @@ def change_passphrase(state: State, ask_old: Callable[[], Passphrase], ask_new: 
     if is_in_token(state):
         raise ConflictError(
             "the CA key lies in a token, whose PIN this program does not change",
-            hint="use the token's own tool, such as 'pkcs11-tool --login --change-pin'; 'iotonboard ca recovery' sets"
-            " the recovery passphrase",
+            hint="use the token's own tool, such as 'pkcs11-tool --login --change-pin'; the recovery passphrase is"
+            " that of 'iotonboard ca recovery-passphrase'",
         )
     paths = [os.path.join(state.paths.certs, row.key_file) for row in current_issuers(state.store)]
     old = ask_old() if key_is_encrypted(state) else None

@@ -15,18 +15,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.certificate_file import read_certificate_file
+from iotonboard.ca import secrets_asked
 from iotonboard.ca.absorption import continue_alone
 from iotonboard.ca.authority import refuse_changed, seal_audit, sealer, unlock, with_new_ca
 from iotonboard.ca.crl import sign_crls, sign_last_crl
 from iotonboard.ca.founding import check_life
+from iotonboard.ca.passphrase import is_in_token
+from iotonboard.ca.replacement import anchors_after
 from iotonboard.ca.rollover_status import Replaced, Standing, name_of, replaced_cas, standings
 from iotonboard.ca.successor import NewCa, check_name, found_successor
 from iotonboard.errors import ConflictError, NotFoundError, PolicyError
-from iotonboard.model import RevocationReason, rfc3339
-from iotonboard.pki import pem
+from iotonboard.model import RevocationReason
 from iotonboard.pki.crl_entry import encode_entry
 from iotonboard.pki.facts import certificate_facts, is_issued_by
-from iotonboard.pki.signatures import sign_statement
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.alone import attempt
 from iotonboard.state.changes import date_of_next_list, revoke_certificates
@@ -36,7 +37,6 @@ from iotonboard.state.settings_seal import seal_settings, standing_values
 from iotonboard.state.trust import seal_trust, sealed_trust
 from iotonboard.store.certificates import has_certificate
 from iotonboard.store.compromised import (
-    CompromisedCa,
     add_compromised,
     compromised_cas,
     count_waiting,
@@ -52,19 +52,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from iotonboard.ca.authority import Authority, SigningCa
+    from iotonboard.ca.authority import Authority
     from iotonboard.ca.passphrase import Passphrase
-    from iotonboard.model import KeyType, SerialNumber
+    from iotonboard.model import SerialNumber
     from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
     from iotonboard.store.issuers import IssuerRow
 
+New = NewCa  # what the CA that follows shall be
 _LEAST_DIGITS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Of the new CA: name, key type (``None`` follows the one before) and life in days.
+    """What the ``new`` CA shall be.
 
     ``which``: the beginning of the fingerprint of the CA whose key was stolen; empty means every CA that is trusted.
 
@@ -72,9 +73,7 @@ class Request:
     somebody made with the stolen key.
     """
 
-    name: str | None
-    key_type: KeyType | None
-    validity_days: int
+    new: NewCa
     which: str = ""
     until: datetime | None = None
     certificates: tuple[str, ...] = ()
@@ -92,6 +91,11 @@ class Result:
     replaced: tuple[Replaced, ...]
     waiting_devices: int
     waiting_brokers: tuple[str, ...]
+
+
+def needs_new_secret(state: State, new: NewCa) -> bool:
+    """Say whether the new key is opened by another secret than the CA that issues: either of them lies in a token."""
+    return (new.token is not None or is_in_token(state)) and secrets_asked.needs_new_secret(state, new.token)
 
 
 def stolen_cas(state: State, which: str) -> list[IssuerRow]:
@@ -142,14 +146,15 @@ def replace_ca(
     """
     rows = stolen_cas(state, request.which)
     if rows:
-        check_life(state.config, request.validity_days)
-        if new_passphrase and len(rows) < len(current_issuers(state.store)):
+        check_life(state.config, request.new.validity_days)
+        is_one_of_many = len(rows) < len(current_issuers(state.store))
+        if new_passphrase and is_one_of_many and not needs_new_secret(state, request.new):
             raise ConflictError(
                 "another CA stays, and one passphrase opens all",
                 hint="leave the new passphrase to 'iotonboard ca passwd'",
             )
         given = _given_certificates(request.certificates, rows)
-        check_name(state, NewCa(request.name, request.key_type, request.validity_days))
+        check_name(state, request.new)
         passphrase = ask_passphrase()
         opened = unlock(state, passphrase)
         passphrase = new_passphrase() if new_passphrase else passphrase
@@ -198,12 +203,11 @@ def _replace(
     last = {ca.row: sign_last_crl(state, ca, request.until or ca.issuer.validity.not_after, now) for ca in old}
     grown = opened
     if opened.active.row in stolen:
-        new = NewCa(request.name, request.key_type, request.validity_days)
-        grown = with_new_ca(state, opened, found_successor(state, opened, new, passphrase, now))
+        grown = with_new_ca(state, opened, found_successor(state, opened, request.new, passphrase, now))
     left = replace(grown, signing=tuple(ca for ca in grown.signing if ca.row not in stolen))
     for ca in old:
         retire_issuer(state.store, ca.row, now)
-        add_compromised(state.store, _compromised(ca, left, last[ca.row].der or b"", now))
+        add_compromised(state.store, anchors_after(ca, left, last[ca.row].der or b"", now))
         of_ca = certificate_facts(ca.certificate_der).serial
         state.record(now, "ca", serial=of_ca.hex, detail={"compromised": ca.identity})
     if len(old) == len(opened.signing):
@@ -235,14 +239,3 @@ def _list_unknown(state: State, issuer: int, serial: SerialNumber, now: datetime
     reason = RevocationReason.KEY_COMPROMISE
     add_foreign_entry(state.store, issuer, serial, encode_entry(serial, dated, reason))
     state.record(now, "foreign", serial=serial.hex, detail={"foreign": reason.value})
-
-
-def _compromised(ca: SigningCa, left: Authority, last_crl: bytes, now: datetime) -> CompromisedCa:
-    """The file of anchors that follow, signed with the stolen key and the new one: the root, where there is one."""
-    # A new CA that waits for the root of the stolen one has no anchor yet, and devices go on to trust that root.
-    chains = (ca.chain if len(one.chain) == 1 < len(ca.chain) else one.chain for one in left.signing)
-    anchors = b"".join(pem.pem_encode("CERTIFICATE", der) for der in dict.fromkeys(chain[-1] for chain in chains))
-    head = f"iotonboard anchors v1\nreplaces {ca.identity}\ncreated {rfc3339(now)}\n\n"
-    statement = head.encode("ascii") + anchors
-    signed = (sign_statement(one.issuer.signer, statement) for one in (ca, left.active))
-    return CompromisedCa(ca.row, now, last_crl, statement, *signed)

@@ -21,14 +21,20 @@ _SPKI: Final = 6  # TBSCertificate: version, serialNumber, signature, issuer, va
 
 
 def statement_holds(certificate_der: bytes, statement: bytes, signature: bytes) -> bool:
-    """Say whether the holder of a certificate signed a statement; what is no certificate holds no key."""
+    """Say whether the holder of a certificate, or of a SubjectPublicKeyInfo, signed a statement; of nothing else."""
     try:
-        tbs, *_ = der.children(certificate_der, der.whole(certificate_der))
-        spki = der.children(certificate_der, tbs)[_SPKI]
-        public_key = load_der_public_key(certificate_der[spki.start : spki.end])
+        public_key = load_der_public_key(_spki(certificate_der))
     except (PolicyError, ValueError, IndexError, UnsupportedAlgorithm):
         return False
     return verify(public_key, signature, statement, _SHA256)
+
+
+def _spki(octets: bytes) -> bytes:
+    first, second, *_ = der.children(octets, der.whole(octets))
+    if second.tag == der.BIT_STRING:  # a key, and no certificate: that has a signature behind two sequences
+        return octets
+    spki = der.children(octets, first)[_SPKI]
+    return octets[spki.start : spki.end]
 
 
 def verify(public_key: object, signature: bytes, octets: bytes, digest: hashes.HashAlgorithm) -> bool:

@@ -10,20 +10,22 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 from hashlib import sha256
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from iotonboard.store import audit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from iotonboard.store.store import Store
 
-    # Whether the holder of a certificate (DER) signed a statement: certificate, statement, signature.
+    # Whether the holder of a certificate or key (DER) signed a statement: certificate or key, statement, signature.
     Verifies = Callable[[bytes, bytes, bytes], bool]
 
 _ALL = 1 << 62
 _NEW = "fingerprint"
+_RECOVERY = "recovery"
 VOUCHED = "vouched"  # key of the signature, in hex, in the row of the trail that tells of a new CA
 _FIRST_SEALED = "SELECT seq FROM audit WHERE subject = 'rows' AND serial = '' ORDER BY seq LIMIT 1"
 
@@ -63,11 +65,26 @@ def _judge(
     own = {fingerprint for _, command, fingerprint, _ in new if command == "init-ca"}
     if own:
         own |= {fingerprint for seq, _, fingerprint, vouched in new if vouched is None and seq < until}
+    recovery = [(seq, one) for seq, _, one in details if _RECOVERY in one]
     for seq, _, fingerprint, vouched in new:
-        signers = (certificates.get(one) for one in own if seq < ends.get(one, _ALL))
+        signers = [certificates.get(one) for one in own if seq < ends.get(one, _ALL)]
+        named = ((before, one) for before, one in reversed(recovery) if before < seq and one.get("by") in own)
+        signers += islice((key for _, one in named if (key := _key(certificates, one, verifies))), 1)
         if own and any(_signed(der, fingerprint, vouched, verifies) for der in signers):
             own.add(fingerprint)
     return frozenset(own - ends.keys()), frozenset(own & ends.keys())
+
+
+def _key(certificates: Mapping[str, bytes], one: dict[str, Any], verifies: Verifies | None) -> bytes | None:
+    """The key (SubjectPublicKeyInfo) that names a CA after a lost one, where a CA signed that it does."""
+    spki, signature, der = str(one[_RECOVERY]), one.get("signature"), certificates.get(str(one.get("by")))
+    try:
+        is_signed = verifies is None or (
+            der is not None and verifies(der, recovery_statement(spki), bytes.fromhex(str(signature)))
+        )
+        return bytes.fromhex(spki) if is_signed else None
+    except ValueError:
+        return None
 
 
 def _signed(der: bytes | None, fingerprint: str, signature: object, verifies: Verifies | None) -> bool:

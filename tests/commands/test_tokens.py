@@ -234,7 +234,10 @@ def test_the_recovery_passphrase_is_shown_once(tmp_path: Path) -> None:
     assert len(shown) == 30
     assert shown not in state.run("audit", "show", "--all").stdout
     state.write("words", "correct horse battery staple")
-    assert state.json("ca", "recovery", "--recovery-passphrase-file", tmp_path / "words")["status"] == "replaced"
+    assert (
+        state.json("ca", "recovery-passphrase", "--recovery-passphrase-file", tmp_path / "words")["status"]
+        == "replaced"
+    )
     assert "horse" not in state.run("audit", "show", "--all").stdout
     state.run("health", "--deep")
 
@@ -313,6 +316,15 @@ def test_to_a_new_key_of_the_same_token(state: TokenState) -> None:
     assert state.run("health", "--deep").stdout.startswith("everything is as it was recorded")
 
 
+def test_a_stolen_key_is_followed_by_one_in_the_token(state: TokenState) -> None:
+    words = ("ca", "replace", "--compromised")
+    assert "would lie in a file" in state.run(*words, expect=2).stderr
+    state.run(*words, "--key", state.uri("ca2"), "--generate")
+    state.register("d-2")
+    assert "ca2" in (state.certs / "ca-2.key").read_text()
+    assert not (state.certs / "ca.key").exists()
+
+
 # -- backups -------------------------------------------------------------------------------------------------------
 
 
@@ -362,6 +374,64 @@ def test_a_backup_of_a_key_in_a_file_needs_no_token(state: TokenState, pristine:
     pristine.copy_to(_made(tmp_path / "file")).run("backup", tmp_path / "b.zip")
     words = ("restore", tmp_path / "b.zip", "--no-crl", "--state", tmp_path / "new", "--key", state.uri())
     assert "lies in a file" in state.run(*words, expect=2).stderr
+
+
+# -- a token that is lost ------------------------------------------------------------------------------------------
+
+
+def test_a_lost_token_loses_no_bundle_password(state: TokenState) -> None:
+    state.run("broker", "issue", "broker.example")
+    password = state.json("bundle", "password", "d-1")["bundle_password"]
+    state.unplug()
+    state.add_token("station8")
+    words = ("ca", "recover", "--key", state.uri("ca", "station8"), "--generate")
+    wrong = state.write("wrong", "some other words again")
+    refused = state.run(*words, "--recovery-passphrase-file", wrong, expect=7)
+    assert "the recovery passphrase is wrong" in refused.stderr
+    done = state.run(*words, "--recovery-passphrase-file", state.recovery, "--json")
+    assert (done.json["waiting_devices"], done.json["waiting_brokers"]) == (1, ["broker.example"])
+    assert "iotonboard renew --batch" in done.stderr
+
+    assert state.json("bundle", "password", "d-1")["bundle_password"] == password
+    state.run("broker", "issue", "broker.example")
+    state.run("renew", "--batch", Path(done.json["path"]) / "devices.csv")
+    assert state.json("show", "d-1")["status"] == "active"
+    state.register("d-2")
+    state.run("backup", state.path.parent / "b.zip")
+    assert state.run("health", "--deep").stdout.startswith("everything is as it was recorded")
+    state.run("audit", "verify")
+    assert state.json("ca", "status")["status"] == "none"
+
+
+def test_a_lost_token_is_followed_by_a_key_in_a_file(state: TokenState) -> None:
+    state.unplug()
+    words = ("ca", "recover", "--recovery-passphrase-file", state.recovery, "--generate-key-file")
+    new = state.path.parent / "new"
+    state.run(*words, new, env={"IOTONBOARD_PASSPHRASE_FILE": None})
+    in_file = TokenState(state.path, new, state.softhsm, state.module)
+    in_file.register("d-2")
+    assert in_file.json("bundle", "password", "d-1")["bundle_password"]
+    in_file.run("ca", "passwd", "--generate-key-file", state.path.parent / "newer")
+    assert in_file.json("revoke", "d-1", "--passphrase-file", state.path.parent / "newer")["crl_number"] == 2
+    assert in_file.run("health", "--deep").stdout.startswith("everything is as it was recorded")
+
+
+def test_nobody_else_names_the_ca_after_a_lost_one(state: TokenState, tmp_path: Path) -> None:
+    """Rows of the trail alone, with a key of somebody else, make no CA."""
+    state.run("ca", "recovery-passphrase", "--generate-recovery-file", tmp_path / "newer")
+    state.unplug()
+    words = ("ca", "recover", "--generate-key-file", tmp_path / "k", "--recovery-passphrase-file")
+    env = {"IOTONBOARD_PASSPHRASE_FILE": None}
+    assert "the recovery passphrase is wrong" in state.run(*words, state.recovery, env=env, expect=7).stderr
+    state.run(*words, tmp_path / "newer", env=env)
+
+
+def test_what_has_no_recovery_passphrase(pristine: State, tmp_path: Path) -> None:
+    state = pristine.copy_to(tmp_path)
+    (tmp_path / "r").write_text("correct horse battery staple\n")
+    words = ("ca", "recover", "--generate-key-file", tmp_path / "k", "--recovery-passphrase-file", tmp_path / "r")
+    refused = state.run(*words, env={"IOTONBOARD_PASSPHRASE_FILE": None}, expect=5)
+    assert "this state has no recovery passphrase" in refused.stderr
 
 
 def _made(folder: Path) -> Path:

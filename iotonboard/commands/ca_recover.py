@@ -1,0 +1,119 @@
+"""``ca recover``: a CA key is lost, with the token that held it. A new CA at once, named by the recovery passphrase.
+
+1. The recovery passphrase opens the vaults, and a key that names the CA after the lost one.
+2. In one transaction: note whose certificate is of the lost CA; make the new CA, with a vault of its own beside those
+   of before; retire the lost one; sign the first CRL of the new CA, the settings and the trail.
+3. Publish: CRL, CA file without the lost CA, ACL, and the folder with what is to be carried further.
+Nothing is revoked: the lost CA could put it on no list. Brokers that get none of the new files go on with its last one,
+until that ends; those that get them forget it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from iotonboard.ca.absorption import continue_alone
+from iotonboard.ca.authority import refuse_changed, seal_audit, sealer, with_new_ca
+from iotonboard.ca.copies import refuse_copies
+from iotonboard.ca.crl import sign_crls
+from iotonboard.ca.founding import check_life
+from iotonboard.ca.lost_ca import open_lost
+from iotonboard.ca.replacement import anchors_after
+from iotonboard.ca.rollover_status import Replaced, Standing, name_of, replaced_cas, standings
+from iotonboard.ca.successor import NewCa, check_name, found_successor
+from iotonboard.errors import StateError
+from iotonboard.model import rfc3339
+from iotonboard.pki.facts import certificate_facts
+from iotonboard.state.acl_file import mark_acl
+from iotonboard.state.erasure import erase_retired_keys
+from iotonboard.state.publication import publish_recorded, refuse_unpublished
+from iotonboard.state.settings_seal import seal_settings, standing_values
+from iotonboard.state.trust import seal_trust, sealed_trust
+from iotonboard.store.compromised import add_compromised, count_waiting, note_reenrolments, waiting_brokers
+from iotonboard.store.crls import last_crl
+from iotonboard.store.issuers import current_issuers, retire_issuer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from iotonboard.ca.authority import Authority, SigningCa
+    from iotonboard.ca.passphrase import Passphrase
+    from iotonboard.state.state import State
+
+Request = NewCa  # what the new CA shall be
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What gives the recovery passphrase, and the secret of the new key: its passphrase, or the PIN of its token."""
+
+    recovery: Callable[[], Passphrase]
+    secret: Callable[[], Passphrase | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What is trusted now, and the lost CAs; so many devices, and these brokers, have no new certificate yet."""
+
+    cas: tuple[Standing, ...]
+    lost: tuple[Replaced, ...]
+    waiting_devices: int
+    waiting_brokers: tuple[str, ...]
+
+
+def recover(state: State, request: Request, asked: Asked, confirm: Callable[[str], None]) -> Result:
+    """Put a new CA in the place of those whose keys are lost: all of a state's, for one secret opens what is left.
+
+    ``confirm`` is asked with the name of the CA that issued.
+
+    Raises:
+        NotFoundError: no recovery passphrase was set.
+        ConflictError: the name was used before, or another copy of the state is at work.
+        PolicyError: the clock cannot be right, or the new CA would be shorter than what it issues.
+        KeyUnavailableError: the recovery passphrase is wrong, or the new token does not open.
+        UnpublishedError: it is done, and not wholly published.
+    """
+    check_life(state.config, request.validity_days)
+    refuse_copies(state)
+    check_name(state, request)
+    confirm(name_of(current_issuers(state.store)[0]))
+    opened = open_lost(state, asked.recovery())
+    secret = asked.secret()
+    with state.transaction(signing=True) as now:
+        refuse_changed(state, opened)
+        _recover(state, request, opened, secret, now)
+    refuse_unpublished(publish_recorded(state))
+    erase_retired_keys(state)
+    waiting = count_waiting(state.store), tuple(waiting_brokers(state.store))
+    return Result(standings(state), replaced_cas(state), *waiting)
+
+
+def _recover(state: State, request: Request, opened: Authority, secret: Passphrase | None, now: datetime) -> None:
+    """Do all of it inside the caller's transaction."""
+    trusted = sealed_trust(state.store)
+    for ca in opened.signing:
+        note_reenrolments(state.store, ca.row, now)
+    grown = with_new_ca(state, opened, found_successor(state, opened, request, secret, now))
+    left = replace(grown, signing=grown.signing[:1])
+    for ca in opened.signing:
+        retire_issuer(state.store, ca.row, now)
+        add_compromised(state.store, anchors_after(ca, left, _last_list(state, ca), now))
+        serial = certificate_facts(ca.certificate_der).serial
+        state.record(now, "ca", serial=serial.hex, detail={"compromised": ca.identity, "lost": rfc3339(now)})
+    continue_alone(state)  # no other copy of this state has the new CA
+    seal_audit(state, left, before=opened)
+    sign_crls(state, left, now)
+    mark_acl(state)
+    seal_settings(state, standing_values(state), now, sealer(left))
+    seal_trust(state.store, trusted, sealer(left))
+    seal_audit(state, left)
+
+
+def _last_list(state: State, ca: SigningCa) -> bytes:
+    """The list that a lost CA signed last: there will be no other."""
+    row = last_crl(state.store, ca.row)
+    if row is None or not row.der:
+        raise StateError("the last list of the lost CA is gone from the database", hint="restore the latest backup")
+    return row.der
