@@ -48,7 +48,8 @@ def choose_acl(package: Package, here: AclHere, merged: Merged, *, is_newest: bo
     """
     coming = package.files.get(ACL)
     if coming is None:
-        merged.older.append("the package has no ACL")
+        if package.manifest.acl_change:  # a root has none
+            merged.older.append("the package has no ACL")
         return here.acl
     choice = _Choice(package, coming, here, merged, is_newest)
     chosen = choice.choose()

@@ -107,8 +107,13 @@ class Authority:
 
     @property
     def anchors(self) -> tuple[bytes, ...]:
-        """What devices trust, DER, each once: the oldest CA's first, from which the brokers' certificates are."""
-        return tuple(dict.fromkeys(ca.chain[-1] for ca in reversed(self.signing)))
+        """What devices trust, DER, each once: the oldest CA's first, from which the brokers' certificates are.
+
+        One that follows a CA with a root, and waits for that root itself, is nobody's anchor.
+        """
+        chains = [ca.chain for ca in reversed(self.signing)]
+        first = next((place for place, chain in enumerate(chains) if len(chain) > 1), len(chains))
+        return tuple(dict.fromkeys(chain[-1] for chain in (*chains[:first], *(c for c in chains if len(c) > 1))))
 
 
 def _opened(vault: MaybeVault) -> Vault:

@@ -44,6 +44,11 @@ NewPassphraseOption = Annotated[
 ]
 
 
+_ASK_ROOT = (
+    "next: iotonboard ca request --out FILE: the new CA waits for the root; before 'iotonboard ca install FILE' nothing"
+    " is certified, and nothing of it goes out"
+)
+
 app = group("ca", "The certificate authority: where it stands, its successor, its passphrase, others beside it.",
             example="iotonboard ca status")  # fmt: skip
 app.add_typer(ca_trust.app, name="trust")
@@ -142,7 +147,10 @@ def _tell_next_step(session: Session, result: Result, path: str) -> None:
         tell_32_bits(session, "the new CA", result.cas[0].not_after)
         if not result.is_encrypted:
             session.message("warning: the CA key is not encrypted; 'iotonboard ca passwd' gives it a passphrase")
-        session.message(f"next: copy CRL and {path} to every broker, both, then reload it")
+        if result.waits:
+            session.message(_ASK_ROOT)
+        else:
+            session.message(f"next: copy CRL and {path} to every broker, both, then reload it")
         session.message("a mistake? 'iotonboard ca rollover --cancel' takes it back while the new CA certified nothing")
         session.message("then: iotonboard backup, because earlier ones lack the new key; iotonboard renew --old-ca")
     elif result.status == "under-way":
@@ -223,6 +231,9 @@ def replace_stolen(
 
 def _tell_what_follows(session: Session, result: Replacement, *, is_new: bool) -> None:
     last = result.replaced[-1]
+    if result.waits:
+        session.message(f"next: at the root: iotonboard ca revoke {last.name!r} --reason keyCompromise")
+        session.message(_ASK_ROOT)
     if result.status == "was-replaced":
         session.message(
             f"nothing more was done: CA {last.fingerprint[:16]} was replaced on {rfc3339(last.replaced_at)}. Was the"
@@ -234,7 +245,10 @@ def _tell_what_follows(session: Session, result: Replacement, *, is_new: bool) -
     if result.status != "was-replaced" and not is_new:
         session.message("warning: the new key has the passphrase of the stolen one; type: iotonboard ca passwd")
     session.message(f"the CA that issues now has the fingerprint {result.cas[0].fingerprint}")
-    session.message("next: iotonboard pack, and apply it with --ca and the new CA's file, fingerprints compared by eye")
+    if not result.waits:
+        session.message(
+            "next: iotonboard pack, and apply it with --ca and the new CA's file, fingerprints compared by eye"
+        )
     if result.waiting_brokers:
         session.message(f"next: iotonboard broker issue, for each of: {', '.join(result.waiting_brokers)}")
     if result.waiting_devices:

@@ -22,6 +22,7 @@ from iotonboard.disk.reading import read_file
 from iotonboard.errors import PolicyError
 from iotonboard.model import rfc3339
 from iotonboard.pki.signatures import sign_statement
+from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.new_chain import record_chain
 from iotonboard.state.publication import publish_recorded, try_reload
 from iotonboard.store.chains import set_root_crl
@@ -117,5 +118,6 @@ def _record(state: State, file: AnswerFile, authority: Authority | None) -> Plan
 def _record_chain(state: State, plan: Plan, authority: Authority, issuer: int, now: datetime) -> None:
     ca = next(one for one in authority.signing if one.row == issuer)
     record_chain(state.store, issuer, plan.chain, lambda octets: sign_statement(ca.issuer.signer, octets), now)
+    mark_acl(state)  # its region names the CA that issues, once that goes out
     detail = {"ca": ca.identity, "chain": [sha256(der).hexdigest() for der in plan.chain]}
     state.record(now, "ca", detail=detail)

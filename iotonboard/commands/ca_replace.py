@@ -30,6 +30,7 @@ from iotonboard.pki.crl_entry import encode_entry
 from iotonboard.pki.facts import certificate_facts, is_issued_by
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.alone import attempt
+from iotonboard.state.chain import is_waiting
 from iotonboard.state.changes import date_of_next_list, revoke_certificates
 from iotonboard.state.erasure import erase_retired_keys
 from iotonboard.state.publication import publish_recorded, refuse_unpublished
@@ -83,7 +84,8 @@ class Request:
 class Result:
     """``status``: ``replaced``, or ``was-replaced`` where an earlier call did it; what is trusted now, and what was.
 
-    So many devices, and these brokers, have no new certificate yet.
+    So many devices, and these brokers, have no new certificate yet. ``waits``: nor has the new CA, of the root of the
+    one before.
     """
 
     status: str
@@ -91,6 +93,7 @@ class Result:
     replaced: tuple[Replaced, ...]
     waiting_devices: int
     waiting_brokers: tuple[str, ...]
+    waits: bool
 
 
 def needs_new_secret(state: State, new: NewCa) -> bool:
@@ -167,7 +170,8 @@ def replace_ca(
     refuse_unpublished(unpublished)
     erase_retired_keys(state)
     waiting = count_waiting(state.store), tuple(waiting_brokers(state.store))
-    return Result("replaced" if rows else "was-replaced", standings(state), replaced_cas(state), *waiting)
+    status = "replaced" if rows else "was-replaced"
+    return Result(status, standings(state), replaced_cas(state), *waiting, is_waiting(state.store))
 
 
 def _given_certificates(paths: Sequence[str], rows: Sequence[IssuerRow]) -> list[tuple[int, SerialNumber]]:

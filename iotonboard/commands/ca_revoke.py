@@ -56,9 +56,10 @@ class Result:
         key = self.spki_sha256.hex()[:16]
         cas = ", ".join(one[:16] for one in self.fingerprints)
         at_brokers = (
-            f"at every broker that lets devices of {self.name!r} in: take its CA out of the CA file (key {key};"
-            f" certificates {cas}, and the one that it signed itself), and its CRL out of the CRL file, both; then"
-            " reload. A broker asks the list of who certified a device, and not the root's"
+            f"at every broker that lets devices of {self.name!r} in: iotonboard apply, with a package of this root"
+            " (iotonboard pack --out FILE) or of another station that has the new list; or by hand: take its CA out of"
+            f" the CA file (key {key}; certificates {cas}, and the one that it signed itself), and its CRL out of the"
+            " CRL file, both; then restart. A broker asks the list of who certified a device, and not the root's"
         )
         new = (
             "for that line, a new CA with another name: iotonboard init-ca --below-root; its devices need certificates"

@@ -25,6 +25,7 @@ from iotonboard.ca.successor import NewCa, check_name, found_successor
 from iotonboard.errors import ConflictError
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.state.acl_file import mark_acl
+from iotonboard.state.chain import is_waiting, refuse_waiting
 from iotonboard.state.erasure import erase_retired_keys
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
 from iotonboard.state.settings_seal import seal_settings, standing_values
@@ -50,13 +51,14 @@ class Result:
     """``status``: ``begun``, ``under-way``, ``cancelled`` or ``retired``; the CA that issues stands first.
 
     ``secrets``: what opens the CAs from now on, in the order of the lines of a passphrase file, where a token is among
-    them.
+    them. ``waits``: the new CA waits for the root of the one before.
     """
 
     status: str
     cas: tuple[Standing, ...]
     is_encrypted: bool
     secrets: tuple[str, ...] = ()
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ def begin(
 
 def _result(state: State, status: str, *, is_encrypted: bool) -> Result:
     secrets = [one.prompt for one in secrets_asked.asked_secrets(state)] if is_in_token(state) else []
-    return Result(status, standings(state), is_encrypted, tuple(secrets))
+    return Result(status, standings(state), is_encrypted, tuple(secrets), is_waiting(state.store))
 
 
 def cancel(state: State, unlock_ca: Unlock) -> Result:
@@ -209,6 +211,7 @@ def retire(state: State, unlock_ca: Unlock) -> Result:
 
 def _retirable(state: State, now: datetime) -> list[IssuerRow]:
     """The CAs before the one that issues, none of which is in use any more."""
+    refuse_waiting(state.store)
     _, *old = current_issuers(state.store)
     if not old and len(all_issuers(state.store)) == 1:
         raise ConflictError(

@@ -22,12 +22,12 @@ from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.recorded import refuse_edited_overlaps
 from iotonboard.disk.beforehand import refuse_unwritable
 from iotonboard.disk.files import PUBLIC, refuse_existing, replacing
-from iotonboard.errors import IotOnboardError, Unpublished
+from iotonboard.errors import IotOnboardError, PolicyError, Unpublished
 from iotonboard.model import to_epoch
 from iotonboard.pki import pem
 from iotonboard.pki.key_id import key_id
 from iotonboard.state.acl_file import mark_acl, renew_acl, tell_edits
-from iotonboard.state.chain import chain_in_force
+from iotonboard.state.chain import chain_in_force, going_out
 from iotonboard.state.denied import read_denied
 from iotonboard.state.places import Place, check_here
 from iotonboard.state.publication import publish_recorded
@@ -37,6 +37,7 @@ from iotonboard.state.trust import ca_file, foreign_crls
 from iotonboard.store.brokers import broker_setup
 from iotonboard.store.certificates import broker_certificates, broker_hosts
 from iotonboard.store.issuers import all_issuers, current_issuers, issuer_of
+from iotonboard.store.kind import is_root
 from iotonboard.store.revocations import left_serials
 from iotonboard.store.trust import removed_cas
 
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from iotonboard.ca.authority import Unlock
+    from iotonboard.ca.authority import Authority, SigningCa, Unlock
     from iotonboard.state.denied import Denied
     from iotonboard.state.state import State
     from iotonboard.store.crls import CrlRow
@@ -83,20 +84,25 @@ def pack(state: State, request: Request, unlock: Unlock) -> Result:
     Raises:
         KeyUnavailableError: the CA key is missing, or the passphrase does not open it.
         ConflictError: ``out`` exists, or a revocation would be lost.
-        PolicyError: the clock cannot be right.
+        PolicyError: the clock cannot be right; the CA waits for its root; or a root is asked for form 1.
         BusyError: the state is locked or the disk refuses.
         IotOnboardError: the ACL cannot be rendered, and form 1 has no packages without.
     """
     refuse_unwritable(request.out)
     if not request.force:
         refuse_existing(request.out)
+    _refuse_waiting(state)
+    if request.form == 1 and is_root(state.store):
+        raise PolicyError("form 1 has an ACL, and a root has none", hint="leave --format out")
     authority = unlock()
     with state.transaction(signing=True) as now:
         refuse_edited_overlaps(state)
         rows = sign_crls(state, authority, now)
-        key = key_id(authority.active.issuer.certificate_der)
+        signing = _going_out(state, authority)
+        key = key_id(signing[0].certificate_der)
         counter = _count(state, key, now)
-        state.record(now, "package", detail={"counter": counter, "crl_number": rows[0].number, "form": request.form})
+        number = next(row.number for row in rows if row.issuer == signing[0].row)
+        state.record(now, "package", detail={"counter": counter, "crl_number": number, "form": request.form})
         denied = read_denied(state, now)
         if denied.told:
             mark_acl(state)
@@ -107,21 +113,37 @@ def pack(state: State, request: Request, unlock: Unlock) -> Result:
             raise left_out[0].error
         expires = min(now + timedelta(days=request.valid_days or DEFAULT_VALID_DAYS), _end_of_lists(rows))
         begins = now - timedelta(minutes=state.config["not_before_skew_minutes"])
-        manifest = Manifest(counter, now, begins, expires, rows[0].number, describe(files))
+        manifest = Manifest(counter, now, begins, expires, number, describe(files))
         if request.form > 1:
-            issuers, gone = _issuers(state, rows, now), _gone(state)
-            manifest = replace(manifest, format=request.form, key=key, issuers=issuers, gone=gone)
-            manifest = replace(manifest, **_acl_words(state, denied))
-            manifest = replace(manifest, broker_version=state.config["broker.version"])
+            manifest = replace(manifest, format=request.form, key=key, **_words(state, rows, denied, now))
         seal_audit(state, authority)
-    signers = [ca.issuer.signer for ca in authority.signing]
-    below = dict.fromkeys(der for ca in authority.signing for der in ca.chain[:-1])
+    signers = [ca.issuer.signer for ca in signing]
+    below = dict.fromkeys(der for ca in signing for der in ca.chain[:-1])
     unpublished = left_out + [one for one in publish_recorded(state) if one.what != "acl" or not left_out]
     unpublished += tell_edits(state, denied, unpublished)
     with replacing(request.out, PUBLIC) as file:
         file.writelines(render_package(manifest, files, signers, below))
         size = file.tell()
     return Result(request.out, manifest, size, tuple(unpublished))
+
+
+def _refuse_waiting(state: State) -> None:
+    """A CA whose root has not certified it stands in no CA file, and signs no package.
+
+    Raises:
+        PolicyError: no other is here.
+    """
+    if not going_out(state.store, current_issuers(state.store)):
+        raise PolicyError(
+            "this CA waits for its root: nothing of it goes to a broker before its answer is installed",
+            hint="type: iotonboard ca request --out FILE; what a stolen CA certified a package of the root shuts out",
+        )
+
+
+def _going_out(state: State, authority: Authority) -> list[SigningCa]:
+    """The CAs that go out, the one that issues first."""
+    out = {row.id for row in going_out(state.store, current_issuers(state.store))}
+    return [ca for ca in authority.signing if ca.row in out]
 
 
 def _count(state: State, key: str, now: datetime) -> int:
@@ -148,6 +170,8 @@ def _files(
         ),
         CA: ca_file(state, current_issuers(state.store)),
     }
+    if is_root(state.store):  # it has no devices, and so nothing to say of anybody's rights
+        return files, []
     try:
         with state.store.savepoint():
             check_here(state, Place.ACL)
@@ -174,7 +198,7 @@ def _own_files(state: State, now: datetime) -> dict[str, bytes]:
 
 def _issuers(state: State, rows: Sequence[CrlRow], now: datetime) -> tuple[IssuerPart, ...]:
     parts = []
-    for issuer in current_issuers(state.store):
+    for issuer in going_out(state.store, current_issuers(state.store)):
         in_force = next(row for row in rows if row.issuer == issuer.id)
         left = left_serials(state.store, issuer.id, now - _EXPLAINED, now)
         reasons = {serial.hex: reason for serial, reason in left.items()}
@@ -192,6 +216,13 @@ def _gone(state: State) -> tuple[str, ...]:
     retired = [issuer for issuer in all_issuers(state.store) if issuer.id not in current]
     names = (name for issuer in retired for name in (issuer.fingerprint, key_id(issuer.der)))
     return (*names, *removed_cas(state.store))
+
+
+def _words(state: State, rows: Sequence[CrlRow], denied: Denied, now: datetime) -> dict[str, Any]:
+    """What form 2 says beside."""
+    of_acl = {} if is_root(state.store) else _acl_words(state, denied)
+    version = state.config["broker.version"]
+    return {"issuers": _issuers(state, rows, now), "gone": _gone(state), "broker_version": version, **of_acl}
 
 
 def _acl_words(state: State, denied: Denied) -> dict[str, Any]:

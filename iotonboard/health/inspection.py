@@ -24,7 +24,7 @@ from iotonboard.model import from_epoch, rfc3339, to_epoch
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, revoked_entries
 from iotonboard.pki.facts import certificate_facts, is_issued_by
-from iotonboard.state.chain import chain_in_force, going_out
+from iotonboard.state.chain import published_cas
 from iotonboard.state.outbox import delivery_path, is_exchanged
 from iotonboard.state.places import Place, check_here, path_of
 from iotonboard.state.sent_chain import as_sent, chains_behind, is_as_sent
@@ -184,8 +184,7 @@ def _cas_of(state: State, path: str) -> Iterator[Difference]:
     except IotOnboardError:
         found = set()
     others = {one.ca.der for one in sealed_trust(state.store)}
-    issuers = going_out(state.store, current_issuers(state.store))
-    own = {der for row in issuers for der in chain_in_force(state.store, row)}
+    own = set(published_cas(state.store, current_issuers(state.store)))
     if own | others != found:
         yield Difference("ca", path, "lacks the certificate of a CA, or holds another one", Repair.PUBLISH)
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from iotonboard.errors import PolicyError
 from iotonboard.pki import der, verifying
 from iotonboard.store.chains import chain_statement, recorded_chain
-from iotonboard.store.issuers import current_issuers
+from iotonboard.store.issuers import all_issuers, current_issuers
 from iotonboard.store.kind import is_below_root
+from iotonboard.store.succession import cas_in_force
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -47,12 +48,40 @@ def going_out(store: Store, issuers: Sequence[IssuerRow]) -> list[IssuerRow]:
     """
     found: list[IssuerRow] = []
     below = is_below_root(store)
-    for issuer in reversed(issuers):
-        has_chain = len(chain_in_force(store, issuer)) > 1
-        below = below or has_chain
-        if has_chain or not below:
-            found.insert(0, issuer)
+    ended = set(ended_issuers(store)) if len(issuers) < len(all_issuers(store)) else set()
+    for issuer in reversed(all_issuers(store)):
+        if issuer in ended or issuer in issuers:
+            has_chain = len(chain_in_force(store, issuer)) > 1
+            below = below or has_chain
+            if issuer in issuers and (has_chain or not below):
+                found.insert(0, issuer)
     return found
+
+
+def ended_issuers(store: Store) -> list[IssuerRow]:
+    """The CAs that the trail tells were retired or replaced, newest first."""
+    rows = all_issuers(store)
+    _, ended = cas_in_force(store, [row.der for row in rows])
+    return [row for row in rows if row.fingerprint in ended]
+
+
+def published_cas(store: Store, issuers: Sequence[IssuerRow]) -> list[bytes]:
+    """What brokers have of our own, DER: the roots first, then the CAs below them; none while all wait for a root.
+
+    Where a CA was replaced and the new one waits, the root stays: without it the old one would stay in the file.
+    """
+    out = going_out(store, issuers)
+    chains = [chain_in_force(store, issuer) for issuer in out or ended_issuers(store)]
+    if not out:
+        chains = [chain[1:] for chain in chains if len(chain) > 1]
+    roots, below = (chain[-1] for chain in chains), (der for chain in chains for der in chain[:-1])
+    return list(dict.fromkeys((*roots, *below)))
+
+
+def is_waiting(store: Store) -> bool:
+    """Say whether the CA that issues waits for its root's answer."""
+    issuers = current_issuers(store)
+    return bool(issuers) and issuers[0] not in going_out(store, issuers)
 
 
 def refuse_waiting(store: Store) -> None:
@@ -61,8 +90,7 @@ def refuse_waiting(store: Store) -> None:
     Raises:
         PolicyError: it does.
     """
-    issuers = current_issuers(store)
-    if issuers and issuers[0] not in going_out(store, issuers):
+    if is_waiting(store):
         raise PolicyError(
             "this CA waits for its root: nothing is certified before its answer is installed",
             hint="type: iotonboard ca request --out FILE, and 'iotonboard ca install FILE' with the root's answer",

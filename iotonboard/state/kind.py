@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _NOT_AT_A_ROOT = frozenset(
     {"broker issue", "broker revoke", "bundle password", "ca install", "ca replace", "ca request", "ca trust add",
-     "confirm", "deliver", "export", "labels", "pack", "purge", "register", "release", "renew", "retire", "revoke",
+     "confirm", "deliver", "export", "labels", "purge", "register", "release", "renew", "retire", "revoke",
      "topics add", "topics remove", "verify"}
 )  # fmt: skip
 _AT_A_ROOT_ALONE = frozenset({"ca revoke", "ca sign"})

@@ -23,7 +23,7 @@ from iotonboard.state import device_files, foreign_lists, generations, outbox, r
 from iotonboard.state.acl_file import broker_placement, mark_acl, write_acl
 from iotonboard.state.alone import alone, as_told, attempt
 from iotonboard.state.broker_chains import write_folder_certificates
-from iotonboard.state.chain import going_out
+from iotonboard.state.chain import going_out, published_cas
 from iotonboard.state.denied import read_denied
 from iotonboard.state.places import (
     SEEN_ACL,
@@ -175,7 +175,9 @@ def publish_ca(state: State) -> list[Unpublished]:
 def _write_ca(state: State) -> None:
     issuers = _issuers(state)
     is_current = _anchors(state, issuers) == _published_cas(state)
-    if not issuers or (is_current and (os.path.exists(state.paths.ca_certificate) or is_away(state, Place.CA))):
+    if not published_cas(state.store, current_issuers(state.store)) or (
+        is_current and (os.path.exists(state.paths.ca_certificate) or is_away(state, Place.CA))
+    ):
         return
     check_here(state, Place.CA)
     write_atomic(state.paths.ca_certificate, trust.ca_file(state, current_issuers(state.store)), PUBLIC)
@@ -185,11 +187,11 @@ def _write_ca(state: State) -> None:
 
 def _write_broker_ca(state: State) -> None:
     path, issuers = state.paths.broker_ca, _issuers(state)
-    if not path or not issuers:
+    if not path or not published_cas(state.store, current_issuers(state.store)):
         return
     # The CAs change by one that is added, or by one that goes: never is the same number another set of them.
     # With it goes how often those of others changed.
-    number = 1000 * max(issuer.id for issuer in issuers) + len(issuers)
+    number = 1000 * max((issuer.id for issuer in issuers), default=0) + len(issuers)
     number += _TRUST_STEP * (state.store.number(TRUST_CHANGES) or 0)
     is_current = number_there(state, Place.BROKER_CA) == number
     if is_current and (os.path.exists(path) or is_away(state, Place.BROKER_CA)):

@@ -14,7 +14,7 @@ from iotonboard.broker.foreign_mark import MARK
 from iotonboard.errors import StateError
 from iotonboard.pki import pem
 from iotonboard.pki.verifying import statement_holds
-from iotonboard.state.chain import chain_in_force, going_out
+from iotonboard.state.chain import chain_in_force, published_cas
 from iotonboard.store.chains import root_crl
 from iotonboard.store.issuers import are_believed, current_issuers
 from iotonboard.store.trust import set_trust_seal, trusted_cas, trusted_crls
@@ -92,8 +92,6 @@ def ca_file(state: State, issuers: Sequence[IssuerRow]) -> bytes:
     """
     if not are_believed(state.store, issuers):
         raise StateError("the row of a CA does not have its certificate", hint="type: iotonboard health --deep")
-    own = dict.fromkeys(
-        der for issuer in going_out(state.store, issuers) for der in chain_in_force(state.store, issuer)
-    )
+    own = published_cas(state.store, issuers)
     others = (MARK + pem.pem_encode("CERTIFICATE", one.ca.der) for one in sealed_trust(state.store))
     return b"".join((*(pem.pem_encode("CERTIFICATE", der) for der in own), *others))

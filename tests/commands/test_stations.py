@@ -46,8 +46,8 @@ def station(folder: Path) -> State:
 
 
 def test_a_new_station_waits_and_then_goes_out_below_its_root(works: Works, station: State, tmp_path: Path) -> None:
-    assert names(station.ca_cert) == ["CN=Station 7", "CN=Works Root"]
-    below, root = certificates(station.ca_cert)
+    assert names(station.ca_cert) == ["CN=Works Root", "CN=Station 7"]
+    root, below = certificates(station.ca_cert)
     below.verify_directly_issued_by(root)
     constraints = below.extensions.get_extension_for_class(x509.BasicConstraints)
     assert (constraints.critical, constraints.value.ca, constraints.value.path_length) == (True, True, 0)
@@ -71,7 +71,7 @@ def test_words_and_digest_are_the_same_on_both_sides(works: Works, station: Stat
     path = works.stick / "second.csr"
     asked = station.json("ca", "request", "--out", path)
     assert len(asked["words"].split()) == 12
-    assert asked["last_answer"] == fingerprint(certificates(station.ca_cert)[0].public_bytes(DER))
+    assert asked["last_answer"] == fingerprint(certificates(station.ca_cert)[-1].public_bytes(DER))
     text = path.read_text()
     assert asked["words"] in text
     assert asked["request_sha256"] in text
@@ -103,7 +103,7 @@ def test_a_ca_that_issued_before_goes_on_and_its_own_certificate_goes(works: Wor
     state.register("press-3")
     result = works.install(state, answer)
     assert "ignores what the root revokes" in result.stderr
-    assert names(state.ca_cert) == ["CN=Old Line", "CN=Works Root"]
+    assert names(state.ca_cert) == ["CN=Works Root", "CN=Old Line"]
     assert own not in state.ca_cert.read_bytes()
     assert state.json("show", "press-1") == before
     assert state.json("ca", "install", answer)["status"] == "unchanged"
@@ -117,7 +117,7 @@ def test_a_second_answer_takes_the_place_of_the_first(works: Works, station: Sta
     first = works.stick / "first.answer"
     shutil.copy(works.stick / "request.answer", first)
     works.certify(station, "--validity-days", "700")
-    ends = certificates(station.ca_cert)[0].not_valid_after_utc
+    ends = certificates(station.ca_cert)[-1].not_valid_after_utc
     assert abs(ends - datetime.now(UTC) - timedelta(days=700)) < timedelta(days=1)
     before = station.snapshot()
     result = works.install(station, first, expect=0 if _is_same_second(first, station) else 4)
@@ -128,7 +128,7 @@ def test_a_second_answer_takes_the_place_of_the_first(works: Works, station: Sta
 
 
 def _is_same_second(answer: Path, station: State) -> bool:
-    return certificates(answer)[0].not_valid_before_utc == certificates(station.ca_cert)[0].not_valid_before_utc
+    return certificates(answer)[0].not_valid_before_utc == certificates(station.ca_cert)[-1].not_valid_before_utc
 
 
 def test_the_same_request_gets_the_same_answer(works: Works, station: State) -> None:
@@ -302,7 +302,7 @@ def test_a_new_root_is_shown_and_its_digits_are_asked_for(works: Works, tmp_path
     raw, _, code = on_terminal(state, "ca", "install", str(answer), answers=[works.fingerprint[-8:]], columns=200)
     assert code == 0, raw
     assert "ignores what the root revokes" not in raw
-    assert names(state.ca_cert) == ["CN=New Line", "CN=Works Root"]
+    assert names(state.ca_cert) == ["CN=Works Root", "CN=New Line"]
 
 
 def test_a_list_of_the_root_alone_is_taken_when_it_is_newer(works: Works, station: State, tmp_path: Path) -> None:
@@ -359,7 +359,7 @@ def test_a_station_is_taken_back(works: Works, station: State, tmp_path: Path) -
     for word in ("out of the CA file", "its CRL out of the CRL file, both", "ca install FILE", "init-ca --below-root"):
         assert word in result.stderr
     crl = x509.load_pem_x509_crl(works.root.crl.read_bytes())
-    assert {entry.serial_number for entry in crl} >= {certificates(station.ca_cert)[0].serial_number}
+    assert {entry.serial_number for entry in crl} >= {certificates(station.ca_cert)[-1].serial_number}
     assert len(list(crl)) == 2
     again = works.root.json("ca", "revoke", "Station 7", "--reason", "keyCompromise")
     assert (again["reason"], len(again["serials"])) == ("keyCompromise", 2)
@@ -371,7 +371,7 @@ def test_a_station_is_taken_back(works: Works, station: State, tmp_path: Path) -
     works.root.run("ca", "revoke", "Other Line", "--reason", "hold", expect=6)
     assert other.json("ca", "install", works.root.crl)["revoked"] == []
     told = station.run("ca", "install", works.root.crl, "--json")
-    assert told.json["revoked"] == [fingerprint(certificates(station.ca_cert)[0].public_bytes(DER))]
+    assert told.json["revoked"] == [fingerprint(certificates(station.ca_cert)[-1].public_bytes(DER))]
     assert "has revoked this CA" in told.stderr
     works.root.run("health", "--deep")
     works.root.run("audit", "verify")

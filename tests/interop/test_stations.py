@@ -168,7 +168,7 @@ def test_who_pinned_a_station_before_takes_its_packages_still(root: Root, tmp_pa
     root.install(state)
     said = json.loads(site.apply(site.pack("second"), "--json"))
     assert any("has another certificate now" in one for one in said["dropped"])
-    assert names(site.dest / "ca.crt") == ["IoT Onboarding CA", "Works Root"]
+    assert names(site.dest / "ca.crt") == ["Works Root", "IoT Onboarding CA"]
     assert before.read_bytes() not in (site.dest / "ca.crt").read_bytes()
     state.run("revoke", "a-1")
     site.apply(site.pack("third"))

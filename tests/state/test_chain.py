@@ -76,9 +76,9 @@ def test_a_ca_with_a_chain_issues_by_it_and_its_devices_trust_the_root(
     credential = credential_of(state, again, "press-1", current_certificate(state, "press-1"), None)
     assert credential.sent_chain_der == (credential.certificate_der, below)
     assert credential.anchor_ders == (root,)
-    assert pem.pem_decode_all("CERTIFICATE", ca_file(state, [row])) == [below, root]
+    assert pem.pem_decode_all("CERTIFICATE", ca_file(state, [row])) == [root, below]
     made.run("gen-crl")
-    assert pem.pem_decode_all("CERTIFICATE", (made.certs / "ca.crt").read_bytes()) == [below, root]
+    assert pem.pem_decode_all("CERTIFICATE", (made.certs / "ca.crt").read_bytes()) == [root, below]
     assert made.run("ca", "status", "--json").json["ca_fingerprint"] == row.fingerprint
     made.run("audit", "verify")
 

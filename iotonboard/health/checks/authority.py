@@ -13,10 +13,10 @@ from iotonboard.health.checks import token_check
 from iotonboard.health.checks.publications import published_blocks
 from iotonboard.health.finding import Outcome, Status, failed, ok, warning
 from iotonboard.model import rfc3339
-from iotonboard.pki.facts import certificate_facts
 from iotonboard.pki.keys import HUMAN_ITERATIONS, RANDOM_ITERATIONS, kdf_iterations
 from iotonboard.pki.pem import pem_decode_all
-from iotonboard.state.chain import chain_in_force, going_out
+from iotonboard.state.ca_life import last_longer, validity_in_force
+from iotonboard.state.chain import chain_in_force, going_out, published_cas
 from iotonboard.state.places import Place, check_here
 from iotonboard.state.trust import NEWER_LIST, recorded_trust, sealed_trust
 from iotonboard.store.compromised import count_waiting, waiting_brokers
@@ -60,21 +60,21 @@ def ca_certificate(state: State) -> Outcome:
     if issuers[0] not in out:
         hint = "type: iotonboard ca request --out FILE, and 'iotonboard ca install FILE' with the answer"
         return warning("the CA waits for its root: nothing is certified", hint)
-    own_der, *above = chain_in_force(state.store, issuers[0])
-    ends = certificate_facts(own_der).validity.not_after if above else issuers[0].validity.not_after
+    ends = validity_in_force(state.store, issuers[0]).not_after
+    longer = f"type: {last_longer(chain_in_force(state.store, issuers[0]))}"
     left = (ends - state.clock()).days
     if left < 0:
-        return failed(f"the CA certificate expired on {rfc3339(ends)}", "type: iotonboard ca rollover begin")
+        return failed(f"the CA certificate expired on {rfc3339(ends)}", longer)
     check_here(state, Place.CA)
     published = published_blocks("CERTIFICATE", state.paths.ca_certificate, limit=1 << 20)
     others = {one.ca.der for one in sealed_trust(state.store)}
-    own = {der for each in out for der in chain_in_force(state.store, each)}
+    own = set(published_cas(state.store, issuers))
     if own | others != set(published):
         message = f"{state.paths.ca_certificate!r} lacks a CA, or holds another one"
         return failed(message, "type: iotonboard health --repair")
     if left < state.config["cert_validity_days"]:
         message = f"{left} days left: shorter than a new device certificate"
-        return warning(message, "type: iotonboard ca rollover begin")
+        return warning(message, longer)
     return ok(f"{left} days left")
 
 
