@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.pki.facts import certificate_facts
+from iotonboard.state.ca_life import validity_in_force
 from iotonboard.state.replaced_files import folder_of
 from iotonboard.store.compromised import compromised_cas
 from iotonboard.store.crls import last_crl
@@ -47,7 +48,7 @@ def _standing(state: State, row: IssuerRow, role: str, now: datetime) -> Standin
         name_of(row),
         row.fingerprint,
         role,
-        row.validity.not_after,
+        validity_in_force(state.store, row).not_after,
         last.number if last else 0,
         valid_devices(state.store, row.id, now),
         tuple(brokers_of(state.store, row.id, now)),

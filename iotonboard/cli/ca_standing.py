@@ -8,8 +8,9 @@ from iotonboard.cli import output
 from iotonboard.model import rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from iotonboard.ca.levels import Node
     from iotonboard.ca.rollover_status import Standing
     from iotonboard.cli.session import Session
     from iotonboard.commands.ca_replace import Result as Replacement
@@ -40,7 +41,8 @@ def _replaced_values(result: Replacement | CaStatus) -> dict[str, object]:
 def print_standing(
     session: Session, status: str, cas: Sequence[Standing], stolen: Replacement | CaStatus | None = None
 ) -> None:
-    """Print each CA, the one that issues first, and what is known of those whose keys were ``stolen``."""
+    """Print each CA, the one that issues first, what is known of those whose keys were ``stolen``, and the tree."""
+    tree: tuple[Node, ...] = getattr(stolen, "tree", ()) if session.command == "ca status" else ()
     issuing = cas[0]
     values = {
         "status": status,
@@ -50,6 +52,7 @@ def print_standing(
         "crl_number": issuing.crl_number,
         "cas": [_values(one) for one in cas],
         **(_replaced_values(stolen) if stolen else {}),
+        **({"tree": [_node(one) for one in tree]} if tree else {}),
     }
     if session.json:
         output.write_json(session.command, values)
@@ -67,6 +70,46 @@ def print_standing(
     if stolen and stolen.replaced:
         brokers = ", ".join(stolen.waiting_brokers) or "none"
         output.write_line(f"replaced\t{stolen.waiting_devices} devices wait\tbrokers that wait: {brokers}")
+
+    if any(one.below or one.role == "root" or one.status == "waiting" for one in tree):
+        for line in _drawn(tree):
+            output.write_line(line)
+    if unaware := sum(each.unaware for one in tree for each in (one, *one.below)):
+        session.message(
+            f"{unaware} devices trust the certificate that this CA signed itself, and so do brokers that were not"
+            " updated: they ignore what the root revokes; 'iotonboard renew' brings devices the root, 'pack' brokers"
+        )
+
+
+def _node(one: Node) -> dict[str, object]:
+    return {
+        "name": one.name,
+        "fingerprint": one.fingerprint,
+        "role": one.role,
+        "status": one.status,
+        "not_after": rfc3339(one.not_after),
+        "crl_number": one.crl_number,
+        "crl_next_update": rfc3339(one.crl_until) if one.crl_until else None,
+        "valid_devices": one.devices,
+        "brokers": list(one.brokers),
+        "trust_self_signed": one.unaware,
+        **({"reason": one.reason} if one.reason else {}),
+        "below": [_node(each) for each in one.below],
+    }
+
+
+def _drawn(nodes: Sequence[Node], begin: str = "", *, is_top: bool = True) -> Iterator[str]:
+    """The tree, a line for each CA."""
+    for number, one in enumerate(nodes, 1):
+        is_last = number == len(nodes)
+        branch, trunk = ("", "") if is_top else ("`-- ", "    ") if is_last else ("|-- ", "|   ")
+        lists = [f"CRL {one.crl_number} until {rfc3339(one.crl_until)}"] if one.crl_until else []
+        words = [one.role, one.status + (f" ({one.reason})" if one.reason else ""), f"until {rfc3339(one.not_after)}"]
+        hangs = [f"{one.devices} devices"] if one.devices else []
+        hangs += [f"brokers: {', '.join(one.brokers)}"] if one.brokers else []
+        hangs += [f"{one.unaware} trust the self-signed certificate"] if one.unaware else []
+        yield "\t".join((f"{begin}{branch}{one.name}", *words, *lists, *hangs))
+        yield from _drawn(one.below, begin + trunk, is_top=False)
 
 
 def _row(one: Standing) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from iotonboard.pki.signatures import sign_statement
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.new_chain import record_chain
 from iotonboard.state.publication import publish_recorded, try_reload
-from iotonboard.store.chains import set_root_crl
+from iotonboard.store.chains import newest_certificate, set_root_crl
 from iotonboard.store.trust import count_trust_change
 
 if TYPE_CHECKING:
@@ -119,5 +119,6 @@ def _record_chain(state: State, plan: Plan, authority: Authority, issuer: int, n
     ca = next(one for one in authority.signing if one.row == issuer)
     record_chain(state.store, issuer, plan.chain, lambda octets: sign_statement(ca.issuer.signer, octets), now)
     mark_acl(state)  # its region names the CA that issues, once that goes out
-    detail = {"ca": ca.identity, "chain": [sha256(der).hexdigest() for der in plan.chain]}
+    detail: dict[str, object] = {"ca": ca.identity, "chain": [sha256(der).hexdigest() for der in plan.chain]}
+    detail["certified"] = newest_certificate(state.store)
     state.record(now, "ca", detail=detail)

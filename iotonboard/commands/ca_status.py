@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from iotonboard.ca.levels import Node, ca_tree
 from iotonboard.ca.rollover_status import Replaced, Standing, replaced_cas, standings
 from iotonboard.store.compromised import count_waiting, waiting_brokers
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 class Result:
     """``status``: ``none`` or ``under-way``; the CA that issues stands first.
 
-    ``replaced`` are CAs whose keys were stolen; so many devices, and these brokers, have no new certificate since.
+    ``tree``: who certified whom. ``replaced`` are CAs whose keys were stolen; so many devices, and these brokers, have
+    no new certificate since.
     """
 
     status: str
@@ -24,10 +26,11 @@ class Result:
     replaced: tuple[Replaced, ...]
     waiting_devices: int
     waiting_brokers: tuple[str, ...]
+    tree: tuple[Node, ...]
 
 
 def ca_status(state: State) -> Result:
     """Look where a rollover stands; no key is needed."""
     cas = standings(state)
     waiting = count_waiting(state.store), tuple(waiting_brokers(state.store))
-    return Result("under-way" if len(cas) > 1 else "none", cas, replaced_cas(state), *waiting)
+    return Result("under-way" if len(cas) > 1 else "none", cas, replaced_cas(state), *waiting, ca_tree(state))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from iotonboard.errors import StateError
 from iotonboard.model import from_epoch, to_epoch
 from iotonboard.store.issuers import forget_rows, rows_with_chains
-from iotonboard.store.values import octets, text
+from iotonboard.store.values import number, octets, text
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -50,8 +50,8 @@ def chain_statement(fingerprints: list[str]) -> bytes:
 
 def recorded_chain(store: Store, issuer: int) -> RecordedChain | None:
     """The chain of a CA, named by its row; ``None`` where it has none, or one that cannot be."""
-    for number, *_, certificates, installed_at, signature in rows_with_chains(store):
-        if number == issuer and certificates is not None:
+    for row, *_, certificates, installed_at, signature in rows_with_chains(store):
+        if row == issuer and certificates is not None:
             with contextlib.suppress(StateError):
                 return store.make_record(_chain, (certificates, installed_at, signature))
     return None
@@ -59,6 +59,21 @@ def recorded_chain(store: Store, issuer: int) -> RecordedChain | None:
 
 def _chain(certificates: bytes, installed_at: int, signature: bytes) -> RecordedChain:
     return RecordedChain(octets(certificates), from_epoch(installed_at), octets(signature))
+
+
+def certified_before_chain(store: Store, fingerprint: str) -> int | None:
+    """The newest certificate's row at the time when a CA went out below a root first, as the trail tells.
+
+    The CA is named by SHA-256 of its own certificate in hex; ``None``: it went out by itself alone.
+    """
+    query = """SELECT json_extract(detail, '$.certified') FROM audit WHERE subject = 'ca' AND command = 'ca install'
+        AND iif(json_valid(detail), json_extract(detail, '$.ca'), '') = ? ORDER BY seq LIMIT 1"""
+    return store.record(number, query, (fingerprint,))
+
+
+def newest_certificate(store: Store) -> int:
+    """Row of the newest certificate; 0 without one."""
+    return int(store.row("SELECT coalesce(max(id), 0) FROM certificate")[0])
 
 
 def set_chain(store: Store, issuer: int, certificates: bytes, signature: bytes, now: datetime) -> None:
@@ -87,8 +102,8 @@ def root_crl(store: Store, root_der: bytes) -> RootCrl | None:
     return next((one for one in root_crls(store) if one.root == fingerprint), None)
 
 
-def _crl(root: bytes, number: str, begin: int, end: int, der: bytes) -> RootCrl:
-    return RootCrl(octets(root).hex(), int(text(number) or 0), from_epoch(begin), from_epoch(end), octets(der))
+def _crl(root: bytes, crl_number: str, begin: int, end: int, der: bytes) -> RootCrl:
+    return RootCrl(octets(root).hex(), int(text(crl_number) or 0), from_epoch(begin), from_epoch(end), octets(der))
 
 
 def set_root_crl(store: Store, crl: RootCrl) -> None:

@@ -172,6 +172,14 @@ def valid_devices(store: Store, issuer: int, now: datetime) -> int:
     return store.record(int, query, {"issuer": issuer, "now": to_epoch(now)}) or 0
 
 
+def devices_up_to(store: Store, issuer: int, certificate: int, now: datetime) -> int:
+    """How many devices with a valid certificate of a CA have none that is newer than a certificate's row."""
+    query = """SELECT count(*) FROM device d WHERE EXISTS (SELECT 1 FROM unended_certificate c
+            WHERE c.device = d.id AND c.issuer = :issuer AND c.not_after >= :now)
+        AND (SELECT max(c.id) FROM certificate c WHERE c.device = d.id) <= :certificate"""
+    return store.record(int, query, {"issuer": issuer, "now": to_epoch(now), "certificate": certificate}) or 0
+
+
 def has_certified(store: Store, issuer: int) -> bool:
     """Say whether a CA certified anything, whatever became of that."""
     return store.row("SELECT 1 FROM certificate WHERE issuer = ? LIMIT 1", (issuer,)) is not None

@@ -377,6 +377,33 @@ def test_a_station_is_taken_back(works: Works, station: State, tmp_path: Path) -
     works.root.run("audit", "verify")
 
 
+def test_the_tree_shows_who_certified_whom_and_what_hangs_on_it(works: Works, station: State, tmp_path: Path) -> None:
+    (root,) = station.json("ca", "status")["tree"]
+    (own,) = root["below"]
+    assert (root["name"], root["role"], root["crl_number"], own["name"]) == ("Works Root", "root", 1, "Station 7")
+    assert (own["valid_devices"], own["brokers"], own["trust_self_signed"]) == (1, ["broker.test"], 0)
+    assert station.json("ca", "status")["not_after"] == own["not_after"] < root["not_after"]
+    old = make_station(tmp_path / "old", "Old Line", "--key-type", "ec-p256")
+    old.register("press-1", "press-2")
+    assert "tree" in old.json("ca", "status")
+    assert "`-- " not in old.run("ca", "status").stdout
+    works.certify(old)
+    old.register("press-3")
+    result = old.run("ca", "status")
+    assert "`-- Old Line\tissuing\tvalid" in result.stdout
+    assert "2 devices trust the certificate that this CA signed itself" in result.stderr
+    old.run("renew", "press-1")
+    assert old.json("ca", "status")["tree"][0]["below"][0]["trust_self_signed"] == 1
+    works.root.run("ca", "revoke", "Station 7", "--reason", "superseded")
+    shown = works.root.run("ca", "status").stdout
+    assert "|-- Old Line\tstation\tvalid" in shown
+    assert "`-- Station 7\tstation\trevoked (superseded)" in shown
+    station.run("ca", "install", works.root.crl)
+    assert station.json("ca", "status")["tree"][0]["below"][0]["status"] == "revoked"
+    waiting = make_station(tmp_path / "waiting", "Waiting")
+    assert "Waiting\tissuing\twaiting" in waiting.run("ca", "status").stdout
+
+
 def test_no_verb_of_a_root_works_elsewhere(station: State, works: Works) -> None:
     request = works.request(station)
     for words in (("ca", "sign", request, "--out", works.stick / "no"), ("ca", "revoke", "Station 7")):

@@ -84,7 +84,9 @@ def test_a_ca_with_a_chain_issues_by_it_and_its_devices_trust_the_root(
 
 
 @pytest.mark.parametrize("what", ["unsigned", "of another key", "shortened", "no certificates", "longer"])
-def test_a_chain_that_the_ca_did_not_sign_goes_nowhere(state: State, opened: Authority, what: str) -> None:
+def test_a_chain_that_the_ca_did_not_sign_goes_nowhere(
+    made: program.State, state: State, opened: Authority, what: str
+) -> None:
     (row,) = current_issuers(state.store)
     below, root = certified(row.der), root_certificate()
     if what == "of another key":
@@ -101,6 +103,8 @@ def test_a_chain_that_the_ca_did_not_sign_goes_nowhere(state: State, opened: Aut
             database.execute(f"UPDATE ca_chain SET {edits[what]}")  # noqa: S608 - this test's own words
     assert chain_in_force(state.store, row) == (row.der,)
     assert has_planted_chain(state.store, row)
+    (found,) = made.run("health", "--check", "root", "--json", expect=9).json["checks"]
+    assert (found["status"], "did not sign" in found["message"]) == ("failed", True)
     assert pem.pem_decode_all("CERTIFICATE", ca_file(state, [row])) == [row.der]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from iotonboard.health.finding import Outcome, Status, failed, ok, warning
 from iotonboard.model import rfc3339
 from iotonboard.state.cas_above import NEWER_ROOT_LIST, cas_above, is_revoked_above
+from iotonboard.state.chain import has_planted_chain
 from iotonboard.store.issuers import current_issuers
 
 if TYPE_CHECKING:
@@ -24,6 +25,11 @@ def root(state: State) -> Outcome:
     """
     issuers, now = current_issuers(state.store), state.clock()
     above = cas_above(state.store, issuers)
+    if any(has_planted_chain(state.store, issuer) for issuer in issuers):
+        message = "a chain is recorded that our CA did not sign: it goes out nowhere"
+        return failed(
+            message, "type: iotonboard ca install FILE, with the root's answer; 'health --deep' names the row"
+        )
     if not above:
         return ok("no CA stands above ours")
     if any(is_revoked_above(state.store, issuer) for issuer in issuers):
