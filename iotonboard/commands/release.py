@@ -69,6 +69,7 @@ def release(
         if isinstance(target, Target):
             scan.make_found(target.device_id)
     if not unlisted_revocations(state.store):  # else a call was killed, and this one finds nothing that is on hold
+        publish(state, *EVERYTHING)  # of one that was killed a step later
         refused = [one for one in map(partial(_refusal, state), named) if one]
         if refused and strict:
             raise refused[0].error

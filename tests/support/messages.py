@@ -23,5 +23,6 @@ def python_value(text: str, given: Sequence[str] = ()) -> str:
 
 def value_told(words: Sequence[str], stdout: str, stderr: str, given: Sequence[str]) -> str:
     """The first such line of what a call told people; the guide and its examples are text of their own."""
-    told = "" if words[:1] == ("help",) or stdout.lstrip().startswith(_NOT_FOR_PEOPLE) else stdout
+    is_help = words[:1] == ("help",) or "--help" in words
+    told = "" if is_help or stdout.lstrip().startswith(_NOT_FOR_PEOPLE) else stdout
     return python_value(f"{stderr}\n{told}", (*words, *given))
