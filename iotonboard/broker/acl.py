@@ -193,7 +193,7 @@ def _read(text: bytes, version: Version, first_line: int = 1) -> tuple[list[AclP
             user = rest
             reason, effect = _user_problem(rest)
         elif keyword in {"topic", "pattern"}:
-            access, topic = _access_and_topic(rest)
+            access, topic = access_and_topic(rest)
             is_pattern = keyword == "pattern"
             reason, effect = _rule_problem(access, topic, rest, version if is_pattern else None)
             if not reason or effect is Effect.ODD:
@@ -227,7 +227,7 @@ def _first_nul(text: bytes, version: Version) -> int:
     return found.end() - 1 if found else -1
 
 
-def _access_and_topic(rest: str) -> tuple[str, str]:
+def access_and_topic(rest: str) -> tuple[str, str]:
     """Cut what follows ``topic`` or ``pattern``: one word is a topic, of more the first is the access."""
     access, blank, topic = rest.partition(" ")
     return (access, topic.strip(" \t\n\v\f\r")) if blank else ("readwrite", access)

@@ -28,6 +28,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # files have error
 GROUPS: dict[str, dict[str, str]] = {
     "Set up": {
         "init-ca": "Make a state directory with a new CA.",
+        "adopt": "Take over the devices of a CA that another program kept.",
         "config": "Show and change settings.",
         "profile": "List, show and try certificate profiles.",
         "help": "Show this, one verb, or a page of the guide; write man pages.",

@@ -50,6 +50,15 @@ def write_acl(state: State, path: str, now: datetime, denied: Denied, *, style: 
     write_atomic(path, text, broker_placement(state, path))
 
 
+def write_acl_around(state: State, path: str, text: bytes, now: datetime, denied: Denied) -> None:
+    """Replace the whole ACL at ``path``: by a text that somebody wrote, with the region made anew in it or behind it.
+
+    As ``write_acl``; a region in the text is one of this state.
+    """
+    pieces = _render(state, path, stream_operator_text([text]), settle_change(state), now, denied, None)
+    write_atomic(path, pieces, broker_placement(state, path))
+
+
 def renew_acl(state: State, path: str, now: datetime, denied: Denied, *, style: str | None = None) -> Iterator[bytes]:
     """The whole new text of the ACL at ``path``, as ``write_acl`` writes it; the caller holds the write lock."""
     operator = _operator_text(path)

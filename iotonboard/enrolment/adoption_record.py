@@ -1,0 +1,75 @@
+"""Recording devices that come from another program, inside one transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iotonboard.enrolment.adoption import is_weaker
+from iotonboard.model import Validity, rfc3339
+from iotonboard.pki.crl_entry import encode_entry, serial_and_reason
+from iotonboard.state.acl_file import mark_acl
+from iotonboard.state.changes import revoke_certificates
+from iotonboard.store.certificates import NewCertificate, add_certificate
+from iotonboard.store.devices import add_device
+from iotonboard.store.issuers import current_issuers
+from iotonboard.store.pending import add_pending
+from iotonboard.store.revocations import add_foreign_entry, note_lost_device, set_foreign_entry, stored_foreign
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from iotonboard.enrolment.adoption import Adopted, Adoption, Nameless, One
+    from iotonboard.state.state import State
+
+
+def record_adoption(state: State, adoption: Adoption, now: datetime) -> None:
+    """Record devices, certificates and revocations, each with its row in the trail."""
+    before = {bytes(serial): entry for _, serial, entry in stored_foreign(state.store) if isinstance(serial, bytes)}
+    for device in adoption.devices:
+        if device.is_new:
+            add_device(state.store, device.device_id, "", {}, now, is_adopted=True)
+        for one in device.certificates:
+            if one.is_new:
+                _record_certificate(state, device, one, now)
+                if one.serial.octets in before:
+                    set_foreign_entry(state.store, one.certificate.issuer or 0, one.serial, None)
+            if one.revoked is not None and is_weaker(state, one):
+                dated, reason = one.revoked.date, one.revoked.reason
+                revoke_certificates(state, [one.serial], reason, now, subject=device.device_id, dated=dated)
+        newest = device.certificates[-1]
+        if newest.is_new:
+            add_pending(state.store, newest.serial, None)
+    for nameless in adoption.nameless:
+        _record_nameless(state, nameless, before.get(nameless.serial.octets), now)
+    mark_acl(state)
+
+
+def _record_certificate(state: State, device: Adopted, one: One, now: datetime) -> None:
+    certificate = one.certificate
+    validity = Validity(certificate.not_before, certificate.not_after)
+    new = NewCertificate(
+        one.serial, validity, certificate.der, certificate.fingerprint, certificate.spki_sha256, None, None
+    )
+    add_certificate(state.store, new, issuer=certificate.issuer or 0, device_id=device.device_id, now=now)
+    detail = {
+        "fingerprint": certificate.fingerprint,
+        "key": "device",
+        "not_after": rfc3339(certificate.not_after),
+        "adopted": True,
+    }
+    state.record(now, device.device_id, serial=one.serial.hex, detail=detail)
+
+
+def _record_nameless(state: State, nameless: Nameless, entry: object, now: datetime) -> None:
+    """Keep a revocation on every list, and deny the device whose it was, unless it has a valid certificate."""
+    revoked = nameless.revoked
+    known = serial_and_reason(entry)[1] if isinstance(entry, bytes) else None
+    if not revoked.reason.replaces(known):
+        return
+    written = encode_entry(nameless.serial, revoked.date, revoked.reason)
+    for issuer in nameless.issuers or [row.id for row in current_issuers(state.store)]:
+        add_foreign_entry(state.store, issuer, nameless.serial, written)
+    if nameless.holder:
+        note_lost_device(state.store, nameless.holder, nameless.serial)
+    detail = {"foreign": revoked.reason.value, "dated": rfc3339(revoked.date)}
+    state.record(now, nameless.holder or "foreign", serial=nameless.serial.hex, detail=detail)
