@@ -42,6 +42,7 @@ install_missing_packages() {
     for pair in $TOOLS; do
         command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
     done
+    [ -e /usr/share/easy-rsa/easyrsa ] || missing="$missing easy-rsa" # which lies in no PATH
     [ -e /usr/include/mbedtls/x509_crt.h ] || missing="$missing libmbedtls-dev" # for firmware that the tests build
     [ -n "$missing" ] || return 0
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then

@@ -6,6 +6,7 @@ and reason; what has expired is history. A revocation without a certificate stay
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,9 +15,10 @@ from iotonboard.errors import PolicyError
 from iotonboard.ids import DeviceId
 from iotonboard.model import RevocationReason, SerialNumber
 from iotonboard.pki.crl import entries_of_any_writer
-from iotonboard.store.certificates import certificate_der
+from iotonboard.pki.crl_entry import serial_and_reason
+from iotonboard.store.certificates import certificate_by_serial, certificate_der, has_certificate
 from iotonboard.store.devices import device_record, find_device
-from iotonboard.store.revocations import revocation_of
+from iotonboard.store.revocations import revocation_of, stored_foreign
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -76,12 +78,16 @@ class Adopted:
 
 @dataclass(frozen=True, slots=True)
 class Nameless:
-    """A revocation whose certificate is not there, or can be no device's; ``holder``: whose it was, if known."""
+    """A revocation whose certificate is not among the files, or can be no device's; ``holder``: whose it was, if known.
+
+    ``is_recorded``: this state has the certificate. ``issuers``: rows of the CAs that may have issued it; none: all.
+    """
 
     serial: SerialNumber
     revoked: Revoked
     holder: str
-    issuers: tuple[int, ...]
+    issuers: tuple[int, ...] = ()
+    is_recorded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,8 @@ class _Plan:
         self.servers: list[str] = []
         self.left_out = self.weak = 0
         self.seen: dict[int, str] = {}
+        self.strangers: set[int] = set()
+        self.known = foreign_reasons(state)
 
     def _revocations(self) -> Iterator[tuple[int, Revoked]]:
         """By serial; where two sources differ, the stronger reason counts, and of one reason the earlier date."""
@@ -134,6 +142,7 @@ class _Plan:
             if certificate.is_ca:  # what stands above this one
                 self.left_out += 1
             else:
+                self.strangers.add(serial)
                 self.problems.append(f"{told} was not signed by this CA")
             return
         if serial in self.seen:
@@ -167,18 +176,17 @@ class _Plan:
         """Keep the revocation of a certificate that is no device's."""
         self.left_out += certificate.is_ca or certificate.is_of_client
         if (revoked := self.revoked.get(certificate.serial)) and not certificate.problem.startswith("a serial"):
-            issuers = (certificate.issuer,) if certificate.issuer else ()
-            self.nameless.append(Nameless(SerialNumber(certificate.serial), revoked, "", issuers))
+            self._keep(SerialNumber(certificate.serial), revoked, "", (certificate.issuer or 0,))
 
     def check_index(self) -> None:
         """Hold the index against the certificates that were found."""
-        lines: dict[int, int] = {}
+        lines, found = dict[int, int](), self.seen.keys() | self.strangers
         for row in self.sources.index:
             if lines.setdefault(row.serial, row.line) != row.line:
                 self.problems.append(
                     f"lines {lines[row.serial]} and {row.line} of the index have one serial number, {row.serial:X}"
                 )
-            elif row.serial not in self.seen and row.status == "V" and row.not_after >= self.now:
+            elif row.serial not in found and row.status == "V" and row.not_after >= self.now:
                 self.problems.append(
                     f"line {row.line} of the index: the certificate of {row.name!r}, serial {row.serial:X}, is in none"
                     " of the files, and is valid"
@@ -195,7 +203,18 @@ class _Plan:
                 number = SerialNumber(serial)
             except PolicyError:  # no certificate that a broker takes can have it
                 continue
-            self.nameless.append(Nameless(number, revoked, names.get(serial, ""), issuers))
+            self._keep(number, revoked, names.get(serial, ""), issuers)
+
+    def _keep(self, serial: SerialNumber, revoked: Revoked, holder: str, issuers: tuple[int, ...]) -> None:
+        """Keep a revocation that this state does not have yet, or has for a weaker reason."""
+        store = self.state.store
+        if has_certificate(store, serial):
+            recorded = revocation_of(store, serial)
+            if revoked.reason.replaces(recorded.reason if recorded else None):
+                _, holder = certificate_by_serial(store, serial)
+                self.nameless.append(Nameless(serial, revoked, holder, is_recorded=True))
+        elif revoked.reason.replaces(self.known.get(serial.octets)):
+            self.nameless.append(Nameless(serial, revoked, holder, issuers))
 
     def devices(self) -> Iterator[Adopted]:
         """Each device, unless something stands against it."""
@@ -242,6 +261,16 @@ def plan_adoption(state: State, sources: Sources, now: datetime) -> Adoption:
         plan.left_out,
         plan.weak,
     )
+
+
+def foreign_reasons(state: State) -> dict[bytes, RevocationReason]:
+    """Why the certificates are revoked that this state has no row of, by their serials as the database has them."""
+    found: dict[bytes, RevocationReason] = {}
+    for _, serial, entry in stored_foreign(state.store):
+        if isinstance(serial, bytes) and isinstance(entry, bytes):
+            with contextlib.suppress(PolicyError, IndexError, ValueError):  # a damaged row, which is mended elsewhere
+                found[serial] = serial_and_reason(entry)[1]
+    return found
 
 
 def is_weaker(state: State, one: One) -> bool:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iotonboard.enrolment.adoption import is_weaker
+from iotonboard.enrolment.adoption import foreign_reasons, is_weaker
 from iotonboard.model import Validity, rfc3339
-from iotonboard.pki.crl_entry import encode_entry, serial_and_reason
+from iotonboard.pki.crl_entry import encode_entry
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.changes import revoke_certificates
 from iotonboard.store.certificates import NewCertificate, add_certificate
 from iotonboard.store.devices import add_device
 from iotonboard.store.issuers import current_issuers
 from iotonboard.store.pending import add_pending
-from iotonboard.store.revocations import add_foreign_entry, note_lost_device, set_foreign_entry, stored_foreign
+from iotonboard.store.revocations import add_foreign_entry, note_lost_device, set_foreign_entry
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def record_adoption(state: State, adoption: Adoption, now: datetime) -> None:
     """Record devices, certificates and revocations, each with its row in the trail."""
-    before = {bytes(serial): entry for _, serial, entry in stored_foreign(state.store) if isinstance(serial, bytes)}
+    before = foreign_reasons(state)
     for device in adoption.devices:
         if device.is_new:
             add_device(state.store, device.device_id, "", {}, now, is_adopted=True)
@@ -40,7 +40,7 @@ def record_adoption(state: State, adoption: Adoption, now: datetime) -> None:
         if newest.is_new:
             add_pending(state.store, newest.serial, None)
     for nameless in adoption.nameless:
-        _record_nameless(state, nameless, before.get(nameless.serial.octets), now)
+        _record_nameless(state, nameless, now)
     mark_acl(state)
 
 
@@ -60,16 +60,16 @@ def _record_certificate(state: State, device: Adopted, one: One, now: datetime) 
     state.record(now, device.device_id, serial=one.serial.hex, detail=detail)
 
 
-def _record_nameless(state: State, nameless: Nameless, entry: object, now: datetime) -> None:
+def _record_nameless(state: State, nameless: Nameless, now: datetime) -> None:
     """Keep a revocation on every list, and deny the device whose it was, unless it has a valid certificate."""
-    revoked = nameless.revoked
-    known = serial_and_reason(entry)[1] if isinstance(entry, bytes) else None
-    if not revoked.reason.replaces(known):
+    revoked, holder, serial = nameless.revoked, nameless.holder, nameless.serial
+    if nameless.is_recorded:
+        revoke_certificates(state, [serial], revoked.reason, now, subject=holder, dated=revoked.date)
         return
-    written = encode_entry(nameless.serial, revoked.date, revoked.reason)
+    written = encode_entry(serial, revoked.date, revoked.reason)
     for issuer in nameless.issuers or [row.id for row in current_issuers(state.store)]:
-        add_foreign_entry(state.store, issuer, nameless.serial, written)
-    if nameless.holder:
-        note_lost_device(state.store, nameless.holder, nameless.serial)
+        add_foreign_entry(state.store, issuer, serial, written)
+    if holder:
+        note_lost_device(state.store, holder, serial)
     detail = {"foreign": revoked.reason.value, "dated": rfc3339(revoked.date)}
-    state.record(now, nameless.holder or "foreign", serial=nameless.serial.hex, detail=detail)
+    state.record(now, holder or "foreign", serial=serial.hex, detail=detail)

@@ -19,6 +19,7 @@ import pytest
 _TOOLS = {
     "bsdtar": ((), "libarchive-tools"),
     "certtool": (("gnutls-certtool",), "gnutls-bin"),
+    "easyrsa": ((), "easy-rsa"),
     "faketime": ((), "faketime"),
     "7zz": (("7z", "7zzs"), "7zip"),
     "mosquitto": ((), "mosquitto"),
@@ -38,7 +39,9 @@ _TOOLS = {
     "pdftoppm": ((), "poppler-utils"),
     "pdfinfo": ((), "poppler-utils"),
 }
-_SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/opt/homebrew/sbin"])
+_SEARCH_PATH = os.pathsep.join(
+    [os.environ.get("PATH", ""), "/usr/share/easy-rsa", "/usr/local/sbin", "/usr/sbin", "/opt/homebrew/sbin"]
+)
 
 
 def find(tool: str) -> str | None:
