@@ -57,6 +57,15 @@ def _trust_others(state: State) -> None:
     state.run("ca", "trust", "add", fleet.ca, "--crl", fleet.crl())
 
 
+def _leave_certificates(state: State) -> None:
+    """Certificates of this CA that the state knows nothing of, and rules that somebody wrote for them."""
+    others = state.path.parent / "others"
+    others.mkdir()
+    other = state.copy_to(others)
+    other.register("old-1", "old-2")
+    (others / "hand.acl").write_text("user old-1\ntopic read plant/config\nuser bridge\ntopic read x\n")
+
+
 def _use_new_ca_only(state: State) -> None:
     _begin_rollover(state)
     state.run("renew", "--old-ca", "--revoke-old", "now")
@@ -105,6 +114,7 @@ CASES = {
     ),
     "ca rollover --retire": Case(("ca", "rollover", "--retire"), prepare=_use_new_ca_only, stride=7),
     "ca replace": Case(("ca", "replace", "--compromised"), stride=11),
+    "adopt": Case(("adopt", "--certs", "CERTS", "--acl", "HAND"), prepare=_leave_certificates, stride=13),
     "ca trust add": Case(("ca", "trust", "add", "OLD", "--crl", "LIST"), stride=6),
     "ca trust remove": Case(("ca", "trust", "remove", "OLD"), prepare=_trust_others, again=("sync-acl",), stride=3),
     "pack": Case(("pack", "--out", "OUT"), again=("pack", "--out", "OUT", "--force"), stride=6),
@@ -138,6 +148,7 @@ def test_killed_at_every_step(fleet: State, tmp_path: Path, request: pytest.Fixt
         out = state.path.parent / "out"
         places = {"NEW": str(fresh), "OUT": str(out), "AGAIN": str(out) + "-2"}
         places |= {"OLD": str(old / "ca.crt"), "LIST": str(old / "crl-1.pem")}
+        places |= {"CERTS": str(old / "state/certs/devices"), "HAND": str(old / "hand.acl")}
         words, again = ([places.get(word, word) for word in part] for part in (case.words, case.again or case.words))
         result = state.run(*words, before=die_at(step), expect=(0, 8, KILLED) if name == "batch" else (0, KILLED))
         if result.exit_code == 0:
@@ -157,6 +168,9 @@ def test_killed_at_every_step(fleet: State, tmp_path: Path, request: pytest.Fixt
         if not name.startswith("ca passwd"):
             state.run(*again)
             check_invariants(state, answered=answered)
+        if name == "adopt":
+            assert "user bridge" in state.acl.read_text()
+            assert {one["device_id"] for one in state.run("list", "--json").json_lines} == {"a", "b", "old-1", "old-2"}
         if name.startswith("export"):
             assert not list(out.parent.rglob("*.tmp")), "staging is left beside the export"
         if name == "backup":
@@ -209,13 +223,17 @@ def _serials(stdout: str) -> list[str]:
     return [line.split("serial ")[1].split("\t")[0] for line in stdout.splitlines() if line.count("\t") >= 3]
 
 
-def test_init_ca_killed_at_every_step(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize("is_taken_over", [False, True])
+def test_init_ca_killed_at_every_step(tmp_path: Path, request: pytest.FixtureRequest, is_taken_over: bool) -> None:
     """The same command finishes what was begun: with the key that was made, never with a second one."""
-    for step in range(1, _MOST_STEPS, 1 if request.config.getoption("--long") else 5):
+    old = OldFleet(tmp_path / "old").folder
+    for step in range(1, _MOST_STEPS, 1 if request.config.getoption("--long") else 17 if is_taken_over else 5):
         folder = tmp_path / str(step)
         folder.mkdir()
         state = State(folder / "state", folder / "key-file")
-        words = ("init-ca", "--generate-key-file", str(state.passphrase_file), "--common-name", "Crash CA")
+        source = ("--import-key", str(old / "ca.key"), "--import-cert", str(old / "ca.crt"))
+        how = source if is_taken_over else ("--common-name", "Crash CA")
+        words = ("init-ca", "--generate-key-file", str(state.passphrase_file), *how)
         without = {"IOTONBOARD_PASSPHRASE_FILE": None}
         if state.run(*words, env=without, before=die_at(step), expect=(0, KILLED)).exit_code == 0:
             break
