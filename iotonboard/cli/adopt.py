@@ -86,7 +86,7 @@ def _print(session: Session, result: Result, *, dry_run: bool) -> None:
         output.write_json(session.command, {**summary, **unpublished})
         return
     for device in result.devices:
-        if session.verbose or dry_run:
+        if session.verbose:
             topics = f"\t{' '.join(device.topics)}" if device.topics else ""
             output.write_line(f"{device.device_id}\t{device.status}\t{' '.join(device.serials)}{topics}")
     told = ", ".join(f"{number} {status}" for status, number in result.counts.items())

@@ -23,6 +23,7 @@ TOPICS = {
     "brokers": "a broker here and elsewhere, verify, what a reload does, packages",
     "years": "renewal, expiry, repair, retirement, a new CA",
     "root": "a root in the safe, stations below it; the yearly day, a stolen station",
+    "take-over": "a CA and a fleet of openssl, easy-rsa, XCA or cfssl go on here",
     "air-gap": "installing without a network; signing and verifying, a newer version and back",
     "security": "threat model: what is promised, with its test, and what is not",
     "regulations": "the claims held against the EU Cyber Resilience Act and IEC 62443-4-2",

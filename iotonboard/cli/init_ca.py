@@ -94,7 +94,7 @@ def init_ca(
     """Make a state directory: CA key and certificate, database, empty CRL and empty ACL.
 
     An existing state is never touched. An interrupted call is finished by running it again.
-    With --import-key the CA of openssl, easy-rsa, XCA or cfssl goes on here: its certificate stays as it is.
+    With --import-key the CA of openssl, easy-rsa, XCA or cfssl goes on here: see 'iotonboard help take-over'.
     """
     from iotonboard.commands import init_ca as command
 
@@ -195,7 +195,8 @@ def _tell(session: Session, result: Result, recovery: RecoveryWays, *, is_taken_
     line = f"{result.state}\tCA {result.ca_fingerprint}\tvalid until {rfc3339(result.not_after)}"
     text = "\t".join((line, *(f"recovery passphrase {one}" for one in recovery.made)))
     session.result({**values, "findings": findings} if is_taken_over else values, text)
-    tell_32_bits(session, "the CA", result.not_after)
+    if not is_taken_over:
+        tell_32_bits(session, "the CA", result.not_after)
     for finding in result.findings:
         session.message(f"warning: {finding}")
 
@@ -205,3 +206,4 @@ def _tell_next(session: Session, kind: str, *, is_taken_over: bool) -> None:
         session.message(_NEXT[kind])
         return
     session.message("the CRL in this state has no revocation of that CA from before: give it to no broker yet")
+    session.message("next: iotonboard adopt --dry-run, with --index or --certs, and the newest --crl of a broker")

@@ -218,7 +218,7 @@ class _Plan:
 
     def devices(self) -> Iterator[Adopted]:
         """Each device, unless something stands against it."""
-        for ones in self.of_name.values():
+        for _, ones in sorted(self.of_name.items()):
             names = sorted({one.certificate.name for one in ones})
             if len(names) > 1:
                 self.problems.append(f"{' and '.join(map(repr, names))} differ by their case alone")

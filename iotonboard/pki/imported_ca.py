@@ -6,6 +6,7 @@ A hard finding is a CA that no broker would follow, or that this program cannot 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, cast
 
 from cryptography import x509
@@ -20,7 +21,6 @@ from iotonboard.pki.parse_errors import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from datetime import datetime
 
     from iotonboard.pki.keys import PublicKey
 
@@ -42,6 +42,7 @@ _KNOWN: Final = frozenset(
         x509.CRLDistributionPoints.oid,
     }
 )
+_LAST_OF_32_BITS: Final = datetime(2038, 1, 19, 3, 14, 7, tzinfo=UTC)  # 2^31 - 1 seconds since 1970
 # commonNames that tools propose: whoever took the proposal has the same.
 _PROPOSED: Final = frozenset(
     {"easy-rsa ca", "changeme", "example.com", "my own ca", "my ca", "ca", "root ca", "test ca", "server", "localhost"}
@@ -218,6 +219,9 @@ def _life(certificate: x509.Certificate, now: datetime, device_days: int) -> Ite
     elif (left := (end - now).days) < device_days:
         meaning = f"a device's certificate of {device_days} days would outlive it; plan 'iotonboard ca rollover begin'"
         yield Finding("validity", f"it ends in {left} days", meaning)
+    if end > _LAST_OF_32_BITS:
+        what = f"it ends after {rfc3339(_LAST_OF_32_BITS)}"
+        yield Finding("32-bits", what, "devices whose time has 32 bits take it for expired")
 
 
 def _above(certificate: x509.Certificate, above: Sequence[x509.Certificate], now: datetime) -> Iterator[Finding]:

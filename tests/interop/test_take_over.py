@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 from support.client import connect_answer, connected, unpack
 from support.easyrsa import COUNT, EasyRsa, make
 from support.easyrsa import unpack as unpack_pki
-from support.program import State, write_key_file
+from support.program import PROJECT, State, write_key_file
 
 _SAMPLE = 3  # of each kind, at the broker
 
@@ -99,3 +101,38 @@ def test_everything_of_it_is_here(unpacked: EasyRsa, tmp_path: Path) -> None:
     assert len(listed) == count
     again = state.run("adopt", "--index", pki.index, "--crl", pki.folder / "crl.pem", "--json").json_lines[-1]
     assert again["crl_number"] is None
+
+
+PAGE = PROJECT / "iotonboard/guide/take-over.md"
+_BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_CHANGING = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
+
+def test_the_page_of_the_guide_prints_what_it_says(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Typed as it stands, beside the fleet of 40; ``--rewrite`` writes what was printed into the page."""
+    pki = unpack_pki(tmp_path)
+    (tmp_path / "mosquitto.acl").write_text(hand_written(pki))
+    state = State(tmp_path / "iotonboard-state", tmp_path / "key-file")
+    write_key_file(state.passphrase_file)
+    pki.import_words()
+    places = {"/old/": f"{tmp_path}/", "iotonboard-state": str(state.path)}
+
+    def printed(line: str) -> str:
+        words = line.removeprefix("iotonboard ")
+        for place, ours in places.items():
+            words = words.replace(place, ours)
+        done = state.run(*shlex.split(words), cwd=tmp_path)
+        text = done.stdout + done.stderr
+        for place, ours in reversed(places.items()):
+            text = text.replace(ours, place)
+        return f"$ {line}\n{text}"
+
+    def block(match: re.Match[str]) -> str:
+        lines = [line.removeprefix("$ ") for line in match[1].splitlines() if line.startswith("$ ")]
+        return "```console\n" + "".join(map(printed, lines)) + "```"
+
+    said = PAGE.read_text(encoding="utf-8")
+    now = _BLOCK.sub(block, said)
+    if request.config.getoption("--rewrite"):
+        PAGE.write_text(now, encoding="utf-8")
+    assert _CHANGING.sub("*", now) == _CHANGING.sub("*", PAGE.read_text("utf-8")), "run this test with --rewrite"
