@@ -75,6 +75,11 @@ def _paths_below(der: bytes) -> int:
     return 1 << 16 if constraints.path_length is None else constraints.path_length
 
 
+def certifies_cas(der: bytes) -> bool:
+    """Say whether a CA may certify others (RFC 5280 4.2.1.9): one that this program made for devices may not."""
+    return _paths_below(der) > 0
+
+
 def _issued(ca: bytes, der: bytes) -> bool:
     with contextlib.suppress(PolicyError):
         return ca != der and is_issued_by(der, ca)

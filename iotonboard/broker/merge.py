@@ -13,13 +13,14 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.acl_stations import AclStations
-from iotonboard.broker.ca_relations import revoked_above, vouched
+from iotonboard.broker.ca_relations import certifies_cas, key_of, revoked_above, vouched
 from iotonboard.broker.foreign_mark import without_marks
 from iotonboard.broker.merge_acl import AclHere, choose_acl
 from iotonboard.broker.merge_cas import NOBODY, Cas, Withdrawn, merge_cas
 from iotonboard.broker.merge_lists import merge_lists, sort_lists
 from iotonboard.broker.package import ACL, CA, CRL, FILES
 from iotonboard.pki import pem
+from iotonboard.pki.key_id import KEY_DIGITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -82,10 +83,17 @@ def find_withdrawn(
     lists = [der for files in (package.files, there) for der in _blocks("X509 CRL", files, CRL)]
     gone, keys = revoked_above(vouched(anchors, cas), lists)
     keys |= set(applied.withdrawn) if applied else set()
+    keys |= _taken_back(package, anchors)
     brought = applied.brought_by(keys) if applied else set()
     given = _blocks("CERTIFICATE", package.files, CA)
     gone += [der for der in cas if sha256(der).hexdigest() in brought and der not in given]
     return Withdrawn(tuple(gone), frozenset(keys))
+
+
+def _taken_back(package: Package, anchors: Sequence[bytes]) -> set[str]:
+    """The keys that the package of a pinned root says it took back: a broker may have another certificate of one."""
+    is_of_root = package.manifest.key in {key_of(der) for der in anchors if certifies_cas(der)}
+    return {one for one in package.manifest.gone if len(one) == KEY_DIGITS} if is_of_root else set()
 
 
 def _blocks(label: str, files: Mapping[str, bytes], name: str) -> list[bytes]:
@@ -141,7 +149,7 @@ def take_as_it_is(package: Package, there: Mapping[str, bytes], known: Known) ->
     """
     merged = Merged(dict(there) | {name: package.files[name] for name in FILES if name in package.files})
     merged.withdrawn = known.withdrawn.keys
-    cas = _merge_cas(package, there, known.withdrawn, merged, leaving=())
+    cas = _merge_cas(package, there, known.withdrawn, merged, leaving=(), as_it_is=True)
     own = {*package.own_keys, *package.own_cas}
     merged.highest = {name: number for name, number in known.highest.items() if name.split()[-1] not in own}
     coming = sort_lists(_blocks("X509 CRL", package.files, CRL), cas.gone)[1]
@@ -162,11 +170,12 @@ def _merge_cas(
     *,
     leaving: Collection[str],
     replaced: Collection[str] | None = None,
+    as_it_is: bool = False,
 ) -> Cas:
     coming, here = package.files[CA], there.get(CA, b"")
     if len(_blocks("CERTIFICATE", there, CA)) < here.count(b"-----BEGIN "):
         merged.dropped.append("a part of ca.crt here could not be read")
-    cas = merge_cas(coming, here, leaving, package.own_keys, withdrawn, replaced=replaced)
+    cas = merge_cas(coming, here, leaving, package.own_keys, withdrawn, replaced=replaced, as_it_is=as_it_is)
     merged.files[CA], merged.siblings = cas.pem, cas.siblings
     merged.kept += cas.kept
     merged.dropped += cas.dropped

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from iotonboard.broker.ca_relations import key_of, sibling_keys
 from iotonboard.broker.foreign_mark import MARK, foreign_part
 from iotonboard.pki import pem
-from iotonboard.pki.key_id import same_ca
+from iotonboard.pki.key_id import is_self_issued, same_ca
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -59,17 +59,21 @@ def merge_cas(
     withdrawn: Withdrawn,
     *,
     replaced: Collection[str] | None = None,
+    as_it_is: bool = False,
 ) -> Cas:
     """Merge a package's CA file with the one that is there.
 
     ``leaving`` are CAs that the package says go, by SHA-256 of the certificate or by their key, and ``own`` the keys of
     the package's own CAs. ``replaced`` is given for a package that is older than one that was applied: the keys that it
-    does not bring back; of CAs that are there its certificates are then not taken.
+    does not bring back; of CAs that are there its certificates are then not taken. ``as_it_is``: also a CA that signs
+    itself in the place of one that another CA certified.
     """
-    new = [der for der in pem.pem_blocks("CERTIFICATE", coming) if not withdrawn.has(der)]
     old = list(dict.fromkeys(pem.pem_blocks("CERTIFICATE", there)))
     gone = [der for der in old if {_name(der), key_of(der)} & set(leaving) or withdrawn.has(der)]
     stays = [der for der in old if der not in gone]
+    given = [der for der in pem.pem_blocks("CERTIFICATE", coming) if not withdrawn.has(der)]
+    kept = {der: one for der in given for one in stays if _is_certified(one, der) and not as_it_is}
+    new = [kept.get(der, der) for der in given]
     if replaced is None:
         chosen = [*new, *(der for der in stays if not any(same_ca(der, one) for one in new))]
     else:
@@ -80,6 +84,7 @@ def merge_cas(
     foreign = [der for der in chosen if der not in new and key_of(der) not in siblings]
     superseded = [der for der in stays if der not in chosen]
     dropped = [f"the CA {_name(der)[:16]}, which goes" for der in gone]
+    dropped += [f"the CA {_name(der)[:16]} of the package, which a CA above it certified since" for der in kept]
     dropped += [f"the CA {_name(der)[:16]}, which has another certificate now" for der in superseded]
     refused = [der for der in pem.pem_blocks("CERTIFICATE", coming) if withdrawn.has(der) and der not in gone]
     dropped += [f"the CA {_name(der)[:16]} of the package, which the CA above it revoked" for der in refused]
@@ -91,6 +96,14 @@ def merge_cas(
         tuple(f"the CA {_name(der)[:16]} that is of no package" for der in foreign if der in old),
         tuple(dropped),
     )
+
+
+def _is_certified(here: bytes, coming: bytes) -> bool:
+    """Say whether a CA here is certified by another one, where a package has it as it signed itself: of a time before.
+
+    A state that was restored from a backup of then would put its root's revocations out of force.
+    """
+    return here != coming and same_ca(here, coming) and is_self_issued(coming) and not is_self_issued(here)
 
 
 def _render(chosen: Sequence[bytes], coming: bytes, there: bytes) -> bytes:

@@ -19,6 +19,7 @@ from iotonboard.pki.crl import crl_facts, entries_of_any_writer, listed_entries
 from iotonboard.pki.crl_entry import encode_entry, serial_and_reason
 from iotonboard.pki.foreign_ca import read_foreign_ca, signed_by
 from iotonboard.pki.given import crls_in
+from iotonboard.state.chain import chain_in_force
 from iotonboard.state.changes import revoke_certificates
 from iotonboard.state.foreign_lists import LARGEST_NUMBER, is_known, signer_of
 from iotonboard.state.region_change import forget_other_copy
@@ -126,10 +127,14 @@ def _signer_of(state: State, der: bytes) -> IssuerRow:
 
 
 def _is_of_others(state: State, der: bytes) -> bool:
-    """Say whether a list is of a CA of others that is, or was, trusted beside our own: it says nothing of ours."""
-    return signer_of(state, der) is None and any(
-        signed_by(der, read_foreign_ca(ca)) for ca in every_foreign_ca(state.store)
-    )
+    """Say whether a list is of a CA of others that is, or was, trusted beside our own: it says nothing of ours.
+
+    Below a root whatever is not ours may be another station's, which shares the broker.
+    """
+    if signer_of(state, der) is not None:
+        return False
+    is_below_root = any(len(chain_in_force(state.store, row)) > 1 for row in current_issuers(state.store))
+    return is_below_root or any(signed_by(der, read_foreign_ca(ca)) for ca in every_foreign_ca(state.store))
 
 
 def absorb(state: State, issuer: IssuerRow, crls: Sequence[bytes], now: datetime) -> int:

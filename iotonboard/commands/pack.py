@@ -39,6 +39,7 @@ from iotonboard.store.certificates import broker_certificates, broker_hosts
 from iotonboard.store.issuers import all_issuers, current_issuers, issuer_of
 from iotonboard.store.kind import is_root
 from iotonboard.store.revocations import left_serials
+from iotonboard.store.stations import stations
 from iotonboard.store.trust import removed_cas
 
 if TYPE_CHECKING:
@@ -215,7 +216,14 @@ def _gone(state: State) -> tuple[str, ...]:
     current = {issuer.id for issuer in current_issuers(state.store)}
     retired = [issuer for issuer in all_issuers(state.store) if issuer.id not in current]
     names = (name for issuer in retired for name in (issuer.fingerprint, key_id(issuer.der)))
-    return (*names, *removed_cas(state.store))
+    return (*names, *removed_cas(state.store), *_stations_taken_back(state))
+
+
+def _stations_taken_back(state: State) -> list[str]:
+    """The keys of the stations of which nothing stands any more that this root certified."""
+    every = stations(state.store) if is_root(state.store) else []
+    stands = {one.spki_sha256 for one in every if one.reason is None}
+    return list(dict.fromkeys(key_id(one.der) for one in every if one.spki_sha256 not in stands))
 
 
 def _words(state: State, rows: Sequence[CrlRow], denied: Denied, now: datetime) -> dict[str, Any]:

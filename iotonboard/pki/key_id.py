@@ -8,8 +8,8 @@ from iotonboard.errors import PolicyError
 from iotonboard.pki import der
 
 _VERSION = 0xA0  # [0] EXPLICIT
-_SUBJECT, _SPKI = 4, 5
-_DIGITS = 16
+_ISSUER, _SUBJECT, _SPKI = 2, 4, 5
+KEY_DIGITS = 16
 
 
 def key_id(certificate_der: bytes) -> str:
@@ -20,7 +20,7 @@ def key_id(certificate_der: bytes) -> str:
     Raises:
         PolicyError: this is not a certificate.
     """
-    return sha256(name_and_key(certificate_der)[1]).hexdigest()[:_DIGITS]
+    return sha256(name_and_key(certificate_der)[1]).hexdigest()[:KEY_DIGITS]
 
 
 def name_and_key(certificate_der: bytes) -> tuple[bytes, bytes]:
@@ -29,13 +29,31 @@ def name_and_key(certificate_der: bytes) -> tuple[bytes, bytes]:
     Raises:
         PolicyError: this is not a certificate.
     """
+    _, subject, spki = _names_and_key(certificate_der)
+    return subject, spki
+
+
+def is_self_issued(certificate_der: bytes) -> bool:
+    """Say whether issuer and subject are the same (RFC 5280 3.2); what is no certificate is not.
+
+    Names alone: nothing is verified.
+    """
+    try:
+        issuer, subject, _ = _names_and_key(certificate_der)
+    except PolicyError:
+        return False
+    return issuer == subject
+
+
+def _names_and_key(certificate_der: bytes) -> tuple[bytes, ...]:
+    """Issuer, subject and SubjectPublicKeyInfo, as they are encoded."""
     tbs, *_ = der.children(certificate_der, der.whole(certificate_der))
     # Behind the version: serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo.
     fields = [field for field in der.children(certificate_der, tbs) if field.tag != _VERSION]
     if len(fields) < _SPKI + 1:
         raise PolicyError("this is not a certificate that can be read")
-    subject, spki = (certificate_der[field.start : field.end] for field in (fields[_SUBJECT], fields[_SPKI]))
-    return subject, spki
+    found = (fields[place] for place in (_ISSUER, _SUBJECT, _SPKI))
+    return tuple(certificate_der[field.start : field.end] for field in found)
 
 
 def same_ca(one: bytes, other: bytes) -> bool:

@@ -73,6 +73,22 @@ def test_a_package_of_the_root_shuts_a_station_out(site: Site, works: Works, tmp
     assert "revoked by the CA above it" in site.refused(site.pack("third"))
 
 
+def test_a_broker_that_has_a_station_s_own_certificate_still_hears_the_root(works: Works, tmp_path: Path) -> None:
+    station = make_station(tmp_path / "a", "Station A", "--key-type", "ec-p256")
+    station.register("a-1")
+    (tmp_path / "site").mkdir()
+    site = Site(station, tmp_path / "site")
+    site.apply(site.pack("first"))
+    works.certify(station)
+    works.root.run("ca", "revoke", "Station A", "--reason", "keyCompromise", "--yes")
+    by_root = of_root(site, works)
+    by_root.ca = works.root.ca_cert
+    by_root.apply(by_root.pack("root"))
+    assert subjects(site.dest / "ca.crt") == ["Works Root"]
+    assert site.is_silent("a-1")
+    assert "revoked by the CA above it" in site.refused(site.folder / "first")
+
+
 def test_a_new_key_below_the_same_root(site: Site, works: Works, tmp_path: Path) -> None:
     """It waits for the root, and nothing of it goes out until then; the old CA's devices and packages go on."""
     station = site.state

@@ -81,6 +81,20 @@ def test_each_station_brings_its_own_and_leaves_the_other_s(sites: list[Site]) -
     assert a.contents() == site_files
 
 
+def test_a_shared_broker_s_lists_are_taken_up_by_each_station(sites: list[Site], tmp_path: Path) -> None:
+    """What hints say to do with that machine's crl.pem, which holds the other station's and the root's lists too."""
+    a, b = sites
+    (tmp_path / "copy").mkdir()
+    copy = a.state.copy_to(tmp_path / "copy")
+    a.state.run("revoke", "a-1")
+    for site, name in ((a, "a"), (b, "b")):
+        site.apply(site.pack(name))
+    assert copy.json("restore", "--crl", a.dest / "crl.pem")["taken_up"] == 1
+    alone = tmp_path / "b-alone.pem"
+    alone.write_bytes(b.state.crl.read_bytes())
+    assert "not issued by a CA of this state" in copy.run("restore", "--crl", alone, expect=6).stderr
+
+
 def test_rules_of_an_operator_stay_whichever_station_brings_its_own(sites: list[Site]) -> None:
     a, b = sites
     for site, who in ((a, "dashboard"), (b, "bridge")):
@@ -165,6 +179,7 @@ def test_who_pinned_a_station_before_takes_its_packages_still(root: Root, tmp_pa
     site = Site(state, tmp_path / "site")
     before = Path(shutil.copy(state.ca_cert, tmp_path / "before.crt"))
     site.apply(site.pack("first"))
+    backup = state.copy_to(tmp_path / "backup")
     root.install(state)
     said = json.loads(site.apply(site.pack("second"), "--json"))
     assert any("has another certificate now" in one for one in said["dropped"])
@@ -177,3 +192,16 @@ def test_who_pinned_a_station_before_takes_its_packages_still(root: Root, tmp_pa
     assert before.read_bytes() not in (site.dest / "ca.crt").read_bytes()
     site.ca = root.crt
     site.apply(site.folder / "third")
+    # A state that was restored from a backup of before does not bring it back either, however new its package is.
+    site.state, site.ca = backup, before
+    own = tmp_path / "own.pem"
+    end = b"-----END X509 CRL-----\n"
+    lists = [one + end for one in (site.dest / "crl.pem").read_bytes().split(end)[:-1]]
+    own.write_bytes(next(one for one in lists if "Works" not in x509.load_pem_x509_crl(one).issuer.rfc4514_string()))
+    backup.run("restore", "--crl", own)
+    said = json.loads(site.apply(site.pack("restored"), "--json"))
+    assert any("which a CA above it certified since" in one for one in said["dropped"])
+    assert names(site.dest / "ca.crt") == ["Works Root", "IoT Onboarding CA"]
+    assert before.read_bytes() not in (site.dest / "ca.crt").read_bytes()
+    site.apply(site.folder / "restored", "--accept-older")
+    assert before.read_bytes() in (site.dest / "ca.crt").read_bytes()
