@@ -69,7 +69,9 @@ def gen_crl(
             f"the calendar ends on {rfc3339(result.lists[-1].next_update)}; until then an old copy of it, put back,"
             " un-revokes what was revoked since it was signed: keep it no longer than your visits need"
         )
-    if not reload:
+    if result.is_root:
+        session.message(f"next: carry {result.path!r} to every station, and type there: iotonboard ca install FILE")
+    elif not reload:
         session.message(RELOAD_NEXT)
     return None
 

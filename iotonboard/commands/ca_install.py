@@ -71,8 +71,12 @@ def install(
         KeyUnavailableError: the CA key is missing, or the passphrase does not open it.
         BusyError: the state is locked or the disk refuses.
     """
-    file = read_answer(read_file(path, limit=_LARGEST))
-    plan = plan_install(state, file, state.clock())
+    content = read_file(path, limit=_LARGEST)
+    try:
+        file = read_answer(content)
+        plan = plan_install(state, file, state.clock())
+    except PolicyError as error:
+        raise PolicyError(f"{path!r}: {error.message}", hint=error.hint) from error
     if fingerprint is not None:
         _check_fingerprint(fingerprint, plan.root.fingerprint)
     elif plan.is_new_root:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import refuse_changed, seal_audit
 from iotonboard.disk.files import PUBLIC, create_exclusive, refuse_existing
+from iotonboard.disk.walking import refuse_no_folder_of
 from iotonboard.model import rfc3339
 from iotonboard.pki import pem
 from iotonboard.pki.ca_request import make_ca_request, read_ca_request
@@ -38,11 +39,13 @@ def request_certificate(state: State, path: str, unlock: Unlock) -> Result:
     """Write a request of the newest CA.
 
     Raises:
+        NotFoundError: there is no such folder.
         ConflictError: there is such a file.
         PolicyError: the clock cannot be right.
         KeyUnavailableError: the CA key is missing, or the passphrase does not open it.
         BusyError: the state is locked or the disk refuses.
     """
+    refuse_no_folder_of(path)
     refuse_existing(path, hint="choose another name, or delete it: an old request is refused by the root")
     authority = unlock()
     with state.transaction(signing=True) as now:

@@ -22,6 +22,7 @@ from iotonboard.ca.certifying import Limits, certify, chain_of_station, last_ans
 from iotonboard.ca.record_sheet import Record, render_sheet
 from iotonboard.disk.files import PUBLIC, write_atomic
 from iotonboard.disk.reading import read_file
+from iotonboard.disk.walking import refuse_no_folder_of
 from iotonboard.errors import ConflictError, IotOnboardError, NotFoundError, PolicyError
 from iotonboard.pki.ca_request import read_ca_request, spoken
 from iotonboard.pki.csr import MAX_CSR_OCTETS
@@ -87,13 +88,17 @@ def sign(
     ends the call.
 
     Raises:
-        NotFoundError: there is no request.
+        NotFoundError: there is no request, or no folder for the answer.
         PolicyError: it is none, its digest is another one, or it asks for what is not given; see ``propose``.
         ConflictError: see ``propose``; or something else lies where the answer goes.
         KeyUnavailableError: the root's key is missing, or the passphrase does not open it.
         BusyError: the state is locked or the disk refuses: the same command again writes the answer.
     """
-    request = read_ca_request(read_file(request_path, limit=MAX_CSR_OCTETS))
+    content = read_file(request_path, limit=MAX_CSR_OCTETS)
+    try:
+        request = read_ca_request(content)
+    except PolicyError as error:
+        raise PolicyError(f"{request_path!r}: {error.message}", hint=error.hint) from error
     if digest is not None:
         _check_digest(digest, request.digest)
     proposal = propose(state, request, limits, state.clock())
@@ -138,7 +143,8 @@ def _check_digest(given: str, digest: bytes) -> None:
 
 
 def _refuse_other(path: str, answered: StationCertificate | None) -> None:
-    """Refuse to write over what is not this very answer."""
+    """Refuse to write over what is not this very answer, or where there is no folder."""
+    refuse_no_folder_of(path)
     if not os.path.lexists(path):
         return
     try:

@@ -26,6 +26,7 @@ from iotonboard.state.alone import attempt, past_damage
 from iotonboard.state.denied import read_denied
 from iotonboard.state.erasure import apply_keep_keys, finish_erasures
 from iotonboard.state.places import Place, begin_here
+from iotonboard.store.kind import is_root
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -55,6 +56,7 @@ class Result:
     path: str
     lists: tuple[CrlRow, ...]
     old_ca: tuple[CrlRow, ...]
+    is_root: bool = False
 
 
 def gen_crl(
@@ -98,7 +100,7 @@ def gen_crl(
     unpublished += tell_edits(state, denied, unpublished)
     finish_erasures(state)
     own, old = (tuple(row for row in rows if (row.issuer == rows[0].issuer) is is_own) for is_own in (True, False))
-    return Result(state.paths.crl, own, old), unpublished
+    return Result(state.paths.crl, own, old, is_root(state.store)), unpublished
 
 
 def _keep_calendar(state: State, request: CalendarRequest, now: datetime) -> None:

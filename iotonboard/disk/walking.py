@@ -7,7 +7,7 @@ import os
 import shlex
 import stat
 
-from iotonboard.errors import ConflictError
+from iotonboard.errors import ConflictError, NotFoundError
 
 # How every file is opened. O_BINARY exists on Windows only, the others on POSIX only. O_NONBLOCK changes nothing for a
 # plain file; a FIFO would else wait for somebody, and a device may do something.
@@ -137,6 +137,17 @@ def removal(path: str, where: str = "") -> str:
 def kind_of(mode: int) -> str:
     """Say what a mode is of, with its article: ``a FIFO``."""
     return _KINDS.get(stat.S_IFMT(mode), "something else")
+
+
+def refuse_no_folder_of(path: str) -> None:
+    """Refuse a place for a file whose folder is not there, before anything is made for it.
+
+    Raises:
+        NotFoundError: it is not.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise NotFoundError(no_folder(folder), hint="make it, or name another place with --out")
 
 
 def no_folder(path: str) -> str:
