@@ -32,6 +32,7 @@ from iotonboard.state.settings_seal import seal_settings, standing_values
 from iotonboard.state.trust import seal_trust, sealed_trust
 from iotonboard.store import issuers
 from iotonboard.store.issuers import all_issuers, current_issuers
+from iotonboard.store.stations import valid_stations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,7 +179,7 @@ def _refuse_to_cancel(state: State) -> IssuerRow:
         raise ConflictError("no rollover is under way", hint="'iotonboard ca status' shows the CA")
     if issuers.has_certified(state.store, newest.id):
         raise ConflictError(
-            f"the rollover cannot be cancelled: {name_of(newest)!r} certified devices or brokers already",
+            f"the rollover cannot be cancelled: {name_of(newest)!r} certified something already",
             hint="go on with it: iotonboard renew --old-ca, then iotonboard ca rollover --retire",
         )
     return newest
@@ -237,6 +238,11 @@ def _refuse_in_use(state: State, row: IssuerRow, now: datetime) -> None:
             f"{devices} devices still have a valid certificate of {name_of(row)!r}",
             hint="'iotonboard renew --old-ca' gives them new ones; the old ones end with their overlap,"
             " or with 'iotonboard revoke'",
+        )
+    if names := valid_stations(state.store, row.id, now):
+        raise ConflictError(
+            f"the station {names[0]!r} has its newest certificate from {name_of(row)!r}",
+            hint="type at that station: iotonboard ca request --out FILE, and here: iotonboard ca sign FILE --out FILE",
         )
     if hosts := issuers.brokers_of(state.store, row.id, now):
         raise ConflictError(

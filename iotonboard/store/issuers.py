@@ -182,7 +182,8 @@ def devices_up_to(store: Store, issuer: int, certificate: int, now: datetime) ->
 
 def has_certified(store: Store, issuer: int) -> bool:
     """Say whether a CA certified anything, whatever became of that."""
-    return store.row("SELECT 1 FROM certificate WHERE issuer = ? LIMIT 1", (issuer,)) is not None
+    query = "SELECT 1 FROM certificate WHERE issuer = :issuer UNION ALL SELECT 1 FROM station WHERE issuer = :issuer"
+    return store.row(f"{query} LIMIT 1", {"issuer": issuer}) is not None
 
 
 def brokers_of(store: Store, issuer: int, now: datetime) -> list[str]:

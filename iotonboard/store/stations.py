@@ -81,7 +81,7 @@ def revoke_station(store: Store, serial: SerialNumber, reason: RevocationReason,
 
 
 def valid_stations(store: Store, issuer: int, now: datetime) -> list[str]:
-    """Names of the stations that have a valid certificate of a root, named by its row."""
-    query = """SELECT DISTINCT name FROM station WHERE issuer = ? AND not_after >= ? AND revoked_at IS NULL
-        ORDER BY name"""
+    """Names of the stations whose newest certificate is of a root, named by its row, and valid."""
+    query = """SELECT name FROM station WHERE issuer = ? AND not_after >= ? AND revoked_at IS NULL
+        AND id IN (SELECT max(id) FROM station GROUP BY spki_sha256) ORDER BY name"""
     return store.records(text, query, (issuer, to_epoch(now)))

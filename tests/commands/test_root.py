@@ -9,6 +9,7 @@ import pytest
 from cryptography import x509
 
 from support.program import State, make_state, run_cli
+from support.stations import Works, make_station, names
 
 
 def subject(state: State) -> str:
@@ -91,3 +92,66 @@ def test_a_root_and_a_station_are_not_one(tmp_path: Path) -> None:
     result = run_cli("init-ca", "--root", "--below-root", state=tmp_path / "x", expect=2)
     assert "exclude each other" in result.stderr
     assert not (tmp_path / "x").exists()
+
+
+def test_a_root_lives_as_every_state_does(root: State, tmp_path: Path) -> None:
+    """Backup, restore, another passphrase, its successor: stations and their names stay known."""
+    (tmp_path / "stick").mkdir()
+    works = Works(root, tmp_path / "stick")
+    station = make_station(tmp_path / "station", "Station 7")
+    works.certify(station)
+    root.run("backup", tmp_path / "root.zip")
+    restored = State(tmp_path / "restored", root.passphrase_file)
+    restored.run("restore", tmp_path / "root.zip", "--crl", root.crl)
+    restored.run("gen-crl")
+    restored.run("health", "--deep")
+    assert restored.json("ca", "status")["tree"][0]["below"][0]["name"] == "Station 7"
+    restored.run("register", "press-1", expect=6)
+    new = tmp_path / "new-key"
+    restored.run("ca", "passwd", "--generate-key-file", new)
+    restored = State(restored.path, new)
+    later = Works(restored, tmp_path / "stick")
+    later.certify(station)
+    restored.run("ca", "revoke", "Station 7", "--reason", "superseded")
+    restored.run("audit", "verify")
+
+
+def test_an_older_copy_of_a_root_does_not_certify_what_it_forgot(root: State, tmp_path: Path) -> None:
+    (tmp_path / "stick").mkdir()
+    works = Works(root, tmp_path / "stick")
+    station = make_station(tmp_path / "station", "Station 7")
+    works.certify(station)
+    (tmp_path / "older").mkdir()
+    older = root.copy_to(tmp_path / "older")
+    works.certify(station)
+    request = works.request(station)
+    result = older.run("ca", "sign", request, "--out", tmp_path / "answer", expect=4)
+    assert "an answer that is not known here" in result.stderr
+    assert "older backup" in result.stderr
+    assert not (tmp_path / "answer").exists()
+
+
+def test_a_root_s_successor_is_a_root_and_the_old_one_stays_while_stations_need_it(root: State, tmp_path: Path) -> None:
+    (tmp_path / "stick").mkdir()
+    works = Works(root, tmp_path / "stick")
+    station = make_station(tmp_path / "station", "Station 7")
+    works.certify(station)
+    root.run("ca", "rollover", "begin")
+    new, old = x509.load_pem_x509_certificates(root.ca_cert.read_bytes())
+    assert [one.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length for one in (new, old)] == [
+        1,
+        1,
+    ]
+    refused = root.run("ca", "rollover", "--retire", expect=4)
+    assert "Station 7" in refused.stderr
+    answer = works.sign(works.request(station))
+    assert names(answer) == ["CN=Station 7", "CN=Works Root G2"]
+    result = station.run("ca", "install", answer, expect=2)
+    assert "is a new one" in result.stderr
+    fingerprint_of_new = root.json("ca", "status")["ca_fingerprint"]
+    station.run("ca", "install", answer, "--fingerprint", fingerprint_of_new)
+    assert names(station.ca_cert)[:1] == ["CN=Works Root G2"]
+    root.run("ca", "rollover", "--cancel", expect=4)
+    root.run("ca", "rollover", "--retire")
+    root.run("health", "--deep")
+    assert [one["name"] for one in root.json("ca", "status")["tree"]] == ["Works Root G2"]
