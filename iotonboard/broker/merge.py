@@ -38,7 +38,8 @@ class Merged:
     that were seen, by name, and ``denied`` the devices that a region of another copy denied. ``is_behind``: a list of
     the package is older than one that an earlier package brought. ``takes_lists``: those of the package's own CAs are
     all in place. ``siblings`` are the keys of other stations below the same root, and ``withdrawn`` those of CAs that
-    count no more. ``acl_before`` and ``acl_after`` are the ACL of the package's own station, without those of others.
+    count no more; one of these was here where it ``shuts_out``. ``acl_before`` and ``acl_after`` are the ACL of the
+    package's own station, without those of others.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -52,6 +53,7 @@ class Merged:
     takes_lists: bool = True
     siblings: frozenset[str] = frozenset()
     withdrawn: frozenset[str] = frozenset()
+    shuts_out: bool = False
     acl_before: bytes | None = None
     acl_after: bytes = b""
 
@@ -177,6 +179,7 @@ def _merge_cas(
         merged.dropped.append("a part of ca.crt here could not be read")
     cas = merge_cas(coming, here, leaving, package.own_keys, withdrawn, replaced=replaced, as_it_is=as_it_is)
     merged.files[CA], merged.siblings = cas.pem, cas.siblings
+    merged.shuts_out = any(withdrawn.has(der) for der in _blocks("CERTIFICATE", there, CA))
     merged.kept += cas.kept
     merged.dropped += cas.dropped
     return cas

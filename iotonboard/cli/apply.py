@@ -151,7 +151,9 @@ def _tell(session: Session, result: Result, dest: str) -> None:
     for what, told in (("not taken", merged.older), ("stays here", merged.kept), ("dropped here", merged.dropped)):
         for one in told:
             session.message(f"warning: {what}: {one}")
-    if result.ca_changed:
+    if merged.shuts_out:
+        session.message("next: restart the broker: devices of the CA that goes stay connected until then")
+    elif result.ca_changed:
         session.message(
             "the CA file changed: where devices of a new CA are refused after the reload, restart the broker"
         )

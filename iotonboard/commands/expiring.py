@@ -14,7 +14,7 @@ from iotonboard.disk.reading import read_file
 from iotonboard.health.calendar import days_named, render_ics
 from iotonboard.health.expiry import REMEDIES, Expiring, render_prometheus
 from iotonboard.pki.certificates import NEW_CA
-from iotonboard.state.ca_life import last_longer, validity_in_force
+from iotonboard.state.ca_life import ASK_ROOT, last_longer, validity_in_force
 from iotonboard.state.cas_above import NEWER_ROOT_LIST, cas_above
 from iotonboard.state.chain import chain_in_force
 from iotonboard.state.setting_table import SETTINGS
@@ -23,6 +23,8 @@ from iotonboard.store.certificates import broker_certificates, broker_hosts
 from iotonboard.store.crls import crl_generation
 from iotonboard.store.device_search import DeviceFilter, find_devices
 from iotonboard.store.issuers import all_issuers, current_issuers, valid_devices
+from iotonboard.store.kind import is_root
+from iotonboard.store.stations import newest_of_each
 from iotonboard.store.statistics import days_of_ends
 
 if TYPE_CHECKING:
@@ -154,6 +156,7 @@ def _standing(state: State) -> Iterator[Expiring]:
                 name, key = f"{name} of {short}", f"{key}-{short}"
             yield Expiring("crl", name, key, last.next_update, holder=short)
     yield from _of_cas_above(state, (issuing, *old))
+    yield from _of_stations(state)
     yield from _of_others(state)
     for host in broker_hosts(state.store):
         newest = broker_certificates(state.store, host)[0]
@@ -169,6 +172,14 @@ def _of_cas_above(state: State, issuers: Sequence[IssuerRow]) -> Iterator[Expiri
         if ca.crl:
             name, key = f"CRL {ca.crl.number} of {ca.name}", f"{ca.crl.number}-{short}"
             yield Expiring("crl", name, key, ca.crl.next_update, holder=short, otherwise=NEWER_ROOT_LIST)
+
+
+def _of_stations(state: State) -> Iterator[Expiring]:
+    """The CAs that a root certified."""
+    for one in newest_of_each(state.store) if is_root(state.store) else ():
+        fingerprint = sha256(one.der).hexdigest()
+        short, asked = fingerprint[:16], {"place": "at the station", "otherwise": ASK_ROOT}
+        yield Expiring("ca", one.name, fingerprint, one.validity.not_after, holder=short, **asked)
 
 
 def _of_others(state: State) -> Iterator[Expiring]:

@@ -61,6 +61,12 @@ def _certificate(row: Sequence[Any]) -> StationCertificate:
     )
 
 
+def newest_of_each(store: Store) -> list[StationCertificate]:
+    """The certificate in force of each station: of those that are not revoked the one that was signed last."""
+    found = {one.spki_sha256: one for one in stations(store) if one.reason is None}
+    return sorted(found.values(), key=lambda one: (one.validity.not_after, one.name))
+
+
 def add_station(store: Store, one: StationCertificate) -> None:
     """Record a certificate, in the caller's transaction."""
     times = (to_epoch(moment) for moment in (one.validity.not_before, one.validity.not_after))

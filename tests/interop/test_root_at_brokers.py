@@ -60,6 +60,10 @@ def test_a_package_of_the_root_shuts_a_station_out(site: Site, works: Works, tmp
     package = by_root.pack("root")
     answer = json.loads(by_root.apply(package, "--json"))
     assert answer["changed"] is True
+    due = {one["name"] for one in works.root.run("expiring", "--within", "4000", "--json", expect=9).json_lines}
+    assert {"Station B"} == {name for name in due if name.startswith("Station")}
+    (check,) = works.root.run("health", "--check", "root", "--json").json["checks"]
+    assert check["message"].startswith("1 stations, the first of which ends in ")
     assert answer["older"] == []
     assert len(answer["dropped"]) == 2
     assert subjects(site.dest / "ca.crt") == ["Works Root", "Station B"]

@@ -9,6 +9,8 @@ from iotonboard.model import rfc3339
 from iotonboard.state.cas_above import NEWER_ROOT_LIST, cas_above, is_revoked_above
 from iotonboard.state.chain import has_planted_chain
 from iotonboard.store.issuers import current_issuers
+from iotonboard.store.kind import is_root
+from iotonboard.store.stations import newest_of_each
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,6 +26,8 @@ def root(state: State) -> Outcome:
     stations are to be let in no more.
     """
     issuers, now = current_issuers(state.store), state.clock()
+    if is_root(state.store):
+        return _stations(state, now)
     above = cas_above(state.store, issuers)
     if any(has_planted_chain(state.store, issuer) for issuer in issuers):
         message = "a chain is recorded that our CA did not sign: it goes out nowhere"
@@ -37,6 +41,22 @@ def root(state: State) -> Outcome:
         return failed(message, "ask whoever keeps the root; a new CA: iotonboard init-ca --below-root")
     outcomes = [_of(ca, now, int(state.config["expiring.ca_days"])) for ca in above]
     return next((one for one in outcomes if one.status is not Status.OK), outcomes[0])
+
+
+def _stations(state: State, now: datetime) -> Outcome:
+    """At a root: the first of its stations that ends."""
+    every = newest_of_each(state.store)
+    if not every:
+        return ok("no station is certified")
+    first = every[0]
+    left, name, ends = (first.validity.not_after - now).days, repr(first.name), rfc3339(first.validity.not_after)
+    if first.validity.not_after <= now:
+        message = f"the station {name} ended on {ends}: its devices are refused"
+    elif left < state.config["expiring.ca_days"]:
+        message = f"the station {name} ends on {ends}, with all that it issued"
+    else:
+        return ok(f"{len(every)} stations, the first of which ends in {left} days")
+    return warning(message, "at the station: iotonboard ca request --out FILE; one that is gone: iotonboard ca revoke")
 
 
 def _of(ca: CaAbove, now: datetime, days: int) -> Outcome:
