@@ -24,6 +24,7 @@ TOPICS = {
     "years": "renewal, expiry, repair, retirement, a new CA",
     "root": "a root in the safe, stations below it; the yearly day, a stolen station",
     "take-over": "a CA and a fleet of openssl, easy-rsa, XCA or cfssl go on here",
+    "tokens": "the CA's key in a token: PIN, module, backups, rollovers; a token dies",
     "air-gap": "installing without a network; signing and verifying, a newer version and back",
     "security": "threat model: what is promised, with its test, and what is not",
     "regulations": "the claims held against the EU Cyber Resilience Act and IEC 62443-4-2",

@@ -24,6 +24,7 @@ from measure import PROGRAM, Case, State, install, kept_or_temporary
 from peers import many_devices, one_device
 from single import startup, stream, without_bytecode
 from size import crl, large
+from tokens import token
 from verify import verify
 
 
@@ -33,6 +34,7 @@ def groups(state: State, folder: Path, states: Path, options: argparse.Namespace
     devices = options.devices or (100_000 if quick else 1_000_000)
     return {
         "startup": [*startup(state), *without_bytecode(state, folder)],
+        "token": token(state, folder),
         "peers": [*one_device(state, folder, peers), *many_devices(state, folder, peers, 100 if quick else 1000)],
         "stream": stream(state, folder, 30 if quick else 200),
         "batches": batches(state, folder, 2000 if quick else 5000),
