@@ -5,21 +5,33 @@ What the recovery key can do in their place is to name the CA that follows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NoReturn, cast
 
 from cryptography import x509
 
 from iotonboard.ca import recovery
-from iotonboard.ca.authority import Authority, signing_ca
-from iotonboard.errors import KeyUnavailableError
-from iotonboard.store.issuers import current_issuers
+from iotonboard.ca.absorption import continue_alone
+from iotonboard.ca.authority import Authority, seal_audit, sealer, signing_ca, with_new_ca
+from iotonboard.ca.replacement import anchors_after
+from iotonboard.ca.successor import found_successor
+from iotonboard.errors import KeyUnavailableError, StateError
+from iotonboard.model import rfc3339
+from iotonboard.pki.facts import certificate_facts
+from iotonboard.state.trust import seal_trust, sealed_trust
+from iotonboard.store.compromised import add_compromised, note_reenrolments
+from iotonboard.store.crls import last_listed_crl
+from iotonboard.store.issuers import current_issuers, retire_issuer
 from iotonboard.store.vaults import earlier_vaults
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from cryptography.hazmat.primitives.hashes import HashAlgorithm
 
+    from iotonboard.ca.authority import SigningCa
     from iotonboard.ca.passphrase import Passphrase
+    from iotonboard.ca.successor import NewCa
     from iotonboard.pki.keys import PublicKey
     from iotonboard.pki.signatures import Signer
     from iotonboard.state.state import State
@@ -90,3 +102,39 @@ def open_lost(state: State, passphrase: Passphrase) -> Authority:
 
 def _key_of(row: IssuerRow, signer: Signer) -> _LostKey:
     return _LostKey(_InItsPlace(row.der, signer))
+
+
+def replace_lost(state: State, opened: Authority, new: NewCa, secret: Passphrase | None, now: datetime) -> Authority:
+    """Make the CA that follows those of ``open_lost``, and retire them, inside the caller's transaction.
+
+    Whose certificate is of them is noted. What signs from then on is returned; lists, ACL and settings are still to be
+    signed by it, and the trail sealed.
+
+    Raises:
+        ConflictError: a CA had that name before.
+        KeyUnavailableError: the new key's token does not open.
+        StateError: the last list of a lost CA is gone.
+        BusyError: the disk refuses.
+    """
+    trusted = sealed_trust(state.store)
+    for ca in opened.signing:
+        note_reenrolments(state.store, ca.row, now)
+    grown = with_new_ca(state, opened, found_successor(state, opened, new, secret, now))
+    left = replace(grown, signing=grown.signing[:1])
+    for ca in opened.signing:
+        retire_issuer(state.store, ca.row, now)
+        add_compromised(state.store, anchors_after(ca, left, _last_list(state, ca), now))
+        serial = certificate_facts(ca.certificate_der).serial
+        state.record(now, "ca", serial=serial.hex, detail={"compromised": ca.identity, "lost": rfc3339(now)})
+    continue_alone(state)  # no other copy of this state has the new CA
+    seal_audit(state, left, before=opened)
+    seal_trust(state.store, trusted, sealer(left))
+    return left
+
+
+def _last_list(state: State, ca: SigningCa) -> bytes:
+    """The list that a lost CA signed last: there will be no other."""
+    row = last_listed_crl(state.store, ca.row)
+    if row is None or not row.der:
+        raise StateError("the last list of the lost CA is gone from the database", hint="restore the latest backup")
+    return row.der

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from iotonboard.cli import output
-from iotonboard.cli.passphrases import find_pins
+from iotonboard.cli.new_secrets import FirstSecret
+from iotonboard.cli.options import GenerateKeyOption
+from iotonboard.cli.passphrases import find_pins, read_recovery
 from iotonboard.cli.session import Session, clock, verb
-from iotonboard.cli.token_options import KeyOption, parse_key
+from iotonboard.cli.token_options import GenerateOption, KeyOption, RecoveryFileOption, parse_key
 from iotonboard.errors import UnpublishedError, UsageError
 
 if TYPE_CHECKING:
@@ -18,11 +21,12 @@ if TYPE_CHECKING:
 
     from iotonboard.ca.denied_elsewhere import Elsewhere
     from iotonboard.ca.passphrase import Passphrase
-    from iotonboard.commands.restore import Request, Result
+    from iotonboard.commands.restore import Lost, Request, Result
     from iotonboard.commands.restore_check import Checked
     from iotonboard.commands.restore_crl import Result as InPlace
     from iotonboard.state.held_settings import Held
 
+_NEW_CA_DAYS = 3650
 _SHOWN = 20  # devices that a line names
 
 app = typer.Typer()
@@ -60,6 +64,9 @@ def restore(
         bool, typer.Option("--accept-clock", help="The clock of this machine is right, however old the backup is.")
     ] = False,
     key: KeyOption = None,
+    recovery_passphrase_file: RecoveryFileOption = None,
+    generate: GenerateOption = False,
+    generate_key_file: GenerateKeyOption = None,
     format: Annotated[  # noqa: A002 - as 'pack' calls it
         int, typer.Option("--format", min=1, max=2, help="1: a backup of earlier versions, which is not sealed.")
     ] = 2,
@@ -68,6 +75,9 @@ def restore(
 
     Nothing outside of that folder is touched: what of the settings reaches out of it is told, and taken over when it is
     asked for by name.
+
+    With --recovery-passphrase-file the token that held the CA's key is gone too: a new CA takes its place at once, as
+    'ca recover' says, with a key in another token (--key) or in a file.
 
     Without a backup: go on with the state in place where an older copy of it was at work. What the CRL revokes is taken
     up, and from then on this copy is the one that counts.
@@ -81,15 +91,25 @@ def restore(
             "which CRL do the brokers have?",
             hint="fetch the newest crl.pem from a broker and name it with --crl; --no-crl when there is none",
         )
-    token = parse_key(key, None, generate=False)
+    token = parse_key(key, None, generate=generate)
+    is_lost = recovery_passphrase_file is not None
+    if not is_lost and (generate or generate_key_file):
+        raise UsageError(
+            "a new key is for a CA whose token is lost",
+            hint="name the file of its passphrase: --recovery-passphrase-file",
+        )
     if file is None:
-        if key or check or in_place or take or plain_keys or accept_clock or format == 1:
+        if key or is_lost or check or in_place or take or plain_keys or accept_clock or format == 1:
             raise UsageError("which backup?", hint="name its file; without one, only --crl or --no-crl goes with it")
         return _go_on(session, crl)
     request = Request(file, crl, in_place, tuple(take or ()), format == 2, plain_keys, accept_clock, token)
+    if is_lost:
+        if check or format == 1:
+            raise UsageError("the recovery passphrase tries no backup", hint="leave --check and --format out")
+        return _restore_lost(session, request, recovery_passphrase_file, generate_key_file, generate=generate)
     if format == 1:
         session.message("warning: format 1 cannot show whether a file of it was left out, or exchanged with another")
-    return _check(session, request) if check else _restore(session, request)
+    return _check(session, request) if check else _restore(session, request, _asker(session, request))
 
 
 def _go_on(session: Session, crl: str | None) -> int | None:
@@ -154,11 +174,27 @@ def _asker(session: Session, request: Request) -> Callable[[], Passphrase]:
     return partial(find_pins, session, [f"PIN of the token {request.token.where!r}"])
 
 
-def _restore(session: Session, request: Request) -> int | None:
+def _restore_lost(
+    session: Session, request: Request, recovery_file: str | None, key_file: str | None, *, generate: bool
+) -> int | None:
+    from iotonboard.commands.restore import Lost, New
+
+    secret = FirstSecret(session, key_file, is_none=False, weak=False, token=request.token)
+    secret.check()
+    is_resumed = key_file is not None and os.path.exists(key_file)
+    new = New(None, None, _NEW_CA_DAYS, request.token, generate)
+    lost = Lost(new, partial(secret.find, " for the new CA", is_resumed=is_resumed))
+    code = _restore(session, request, partial(read_recovery, session, recovery_file), lost)
+    session.tell_key_file(key_file)
+    session.message("the CA is a new one: 'iotonboard ca status' shows who waits for a certificate; see 'help tokens'")
+    return code
+
+
+def _restore(session: Session, request: Request, ask: Callable[[], Passphrase], lost: Lost | None = None) -> int | None:
     from iotonboard.commands.restore import restore as bring_back
 
     session.work_as_owner()
-    result = bring_back(session.root, session.environment, session.caller, clock, request, _asker(session, request))
+    result = bring_back(session.root, session.environment, session.caller, clock, request, ask, lost)
     values = {
         **_values(result),
         **_not_taken(result.held, result.left_out, result.state),

@@ -10,35 +10,28 @@ until that ends; those that get them forget it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.ca.absorption import continue_alone
-from iotonboard.ca.authority import refuse_changed, seal_audit, sealer, with_new_ca
+from iotonboard.ca.authority import refuse_changed, seal_audit, sealer
 from iotonboard.ca.copies import refuse_copies
 from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.founding import check_life
-from iotonboard.ca.lost_ca import open_lost
-from iotonboard.ca.replacement import anchors_after
+from iotonboard.ca.lost_ca import open_lost, replace_lost
 from iotonboard.ca.rollover_status import Replaced, Standing, name_of, replaced_cas, standings
-from iotonboard.ca.successor import NewCa, check_name, found_successor
-from iotonboard.errors import StateError
-from iotonboard.model import rfc3339
-from iotonboard.pki.facts import certificate_facts
+from iotonboard.ca.successor import NewCa, check_name
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.erasure import erase_retired_keys
 from iotonboard.state.publication import publish_recorded, refuse_unpublished
 from iotonboard.state.settings_seal import seal_settings, standing_values
-from iotonboard.state.trust import seal_trust, sealed_trust
-from iotonboard.store.compromised import add_compromised, count_waiting, note_reenrolments, waiting_brokers
-from iotonboard.store.crls import last_crl
-from iotonboard.store.issuers import current_issuers, retire_issuer
+from iotonboard.store.compromised import count_waiting, waiting_brokers
+from iotonboard.store.issuers import current_issuers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from iotonboard.ca.authority import Authority, SigningCa
+    from iotonboard.ca.authority import Authority
     from iotonboard.ca.passphrase import Passphrase
     from iotonboard.state.state import State
 
@@ -92,28 +85,8 @@ def recover(state: State, request: Request, asked: Asked, confirm: Callable[[str
 
 def _recover(state: State, request: Request, opened: Authority, secret: Passphrase | None, now: datetime) -> None:
     """Do all of it inside the caller's transaction."""
-    trusted = sealed_trust(state.store)
-    for ca in opened.signing:
-        note_reenrolments(state.store, ca.row, now)
-    grown = with_new_ca(state, opened, found_successor(state, opened, request, secret, now))
-    left = replace(grown, signing=grown.signing[:1])
-    for ca in opened.signing:
-        retire_issuer(state.store, ca.row, now)
-        add_compromised(state.store, anchors_after(ca, left, _last_list(state, ca), now))
-        serial = certificate_facts(ca.certificate_der).serial
-        state.record(now, "ca", serial=serial.hex, detail={"compromised": ca.identity, "lost": rfc3339(now)})
-    continue_alone(state)  # no other copy of this state has the new CA
-    seal_audit(state, left, before=opened)
+    left = replace_lost(state, opened, request, secret, now)
     sign_crls(state, left, now)
     mark_acl(state)
     seal_settings(state, standing_values(state), now, sealer(left))
-    seal_trust(state.store, trusted, sealer(left))
     seal_audit(state, left)
-
-
-def _last_list(state: State, ca: SigningCa) -> bytes:
-    """The list that a lost CA signed last: there will be no other."""
-    row = last_crl(state.store, ca.row)
-    if row is None or not row.der:
-        raise StateError("the last list of the lost CA is gone from the database", hint="restore the latest backup")
-    return row.der

@@ -24,6 +24,9 @@ from iotonboard.ca.backup_opener import Secret
 from iotonboard.ca.copies import absorb_published
 from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.denied_elsewhere import Elsewhere, hold_denied
+from iotonboard.ca.founding import check_life
+from iotonboard.ca.lost_ca import open_lost, replace_lost
+from iotonboard.ca.successor import NewCa
 from iotonboard.ca.unpacking import (
     bring_back_brokers,
     new_folder,
@@ -36,6 +39,7 @@ from iotonboard.errors import PolicyError, StateError
 from iotonboard.health.trail_check import check_trail
 from iotonboard.model import whole_seconds
 from iotonboard.state.changes import believe_clock
+from iotonboard.state.erasure import erase_retired_keys
 from iotonboard.state.held_settings import wanted_settings
 from iotonboard.state.publication import publish_recorded
 from iotonboard.state.settings_seal import holds
@@ -79,6 +83,17 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """The CA in the place of one whose token is gone: what it shall be, and what gives the secret of its key."""
+
+    new: NewCa
+    secret: Callable[[], Passphrase | None]
+
+
+New = NewCa
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """The state that came back. ``taken_up`` counts revocations that the backup did not know.
 
@@ -104,8 +119,11 @@ def restore(
     clock: Callable[[], datetime],
     request: Request,
     ask_passphrase: Callable[[], Passphrase],
+    lost: Lost | None = None,
 ) -> Result:
     """Bring a state back into an empty place and sign a CRL that forgets nothing.
+
+    ``lost``: the token that held the CA's key is gone too. The recovery passphrase is then what is asked for.
 
     Raises:
         ConflictError: there is something at ``root`` already.
@@ -120,7 +138,7 @@ def restore(
     wanted = wanted_settings(request.take, in_place=request.in_place)
     crls = read_crls(request.crl) if request.crl is not None else None
     with new_folder(root) as copied:
-        secret = _secret(request, ask_passphrase())
+        secret = _secret(request, ask_passphrase(), is_lost=lost is not None)
         open_backup = open_archive if request.is_sealed else open_unsealed_archive
         with open_backup(request.archive, secret.archive) as archive:
             if not request.plain_keys:
@@ -132,10 +150,12 @@ def restore(
                     refuse_without_locks(state.store)
                 refuse_other_contents(archive.manifest, state.store)
                 brokers = bring_back_brokers(archive, state.store, state.paths, copied, plain_keys=request.plain_keys)
-                taken_up, number, elsewhere = _go_on(state, unpacked, request, crls, secret)
+                taken_up, number, elsewhere = _go_on(state, unpacked, request, crls, secret, lost)
         put_in_place(unpacked)
     with open_state(root, unpacked.environment, caller, clock, holds=holds) as state:
         unpublished = publish_recorded(state)
+        if lost is not None:
+            erase_retired_keys(state)
         devices = count_devices(state.store)
     left_out = (*unpacked.left_out, *brokers)
     held, ignored = unpacked.held, unpacked.ignored
@@ -144,21 +164,27 @@ def restore(
     )
 
 
-def _secret(request: Request, given: Passphrase) -> Secret:
+def _secret(request: Request, given: Passphrase, *, is_lost: bool) -> Secret:
     if not request.is_sealed:
         return Secret(given, given)
+    if is_lost:
+        return Secret(backup_opener.find_recovered(request.archive, given), given)
     return backup_opener.find_secret(request.archive, request.token, given)
 
 
 def _go_on(
-    state: State, unpacked: Unpacked, request: Request, crls: list[bytes] | None, secret: Secret
+    state: State, unpacked: Unpacked, request: Request, crls: list[bytes] | None, secret: Secret, lost: Lost | None
 ) -> tuple[int, int, Elsewhere]:
     """Take up what the CRLs revoke and sign the next ones; returns how many were new, and the CRL's number.
 
     With them goes what the ACL in place says, and no list does.
     """
-    secret.settle(state)
-    authority = unlock(state, secret.state)
+    if lost is None:
+        secret.settle(state)
+        authority, new_secret = unlock(state, secret.state), None
+    else:
+        check_life(state.config, lost.new.validity_days)
+        authority, new_secret = open_lost(state, secret.state), lost.secret()
     if request.accept_clock:
         with state.noting():
             believe_clock(state, whole_seconds(state.clock()))
@@ -173,6 +199,8 @@ def _go_on(
         held = {one.key: one.value for one in unpacked.held}
         detail = {"taken_up": taken_up, "crl": crls is not None, "held_back": held}
         state.record(now, "restore", detail=detail)
+        if lost is not None:
+            authority = replace_lost(state, authority, lost.new, new_secret, now)
         write_settings(state, unpacked, now, sealer(authority))
         _count_backup(state)
         row = sign_crls(state, authority, now)[0]

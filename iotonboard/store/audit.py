@@ -39,7 +39,8 @@ _ENDS = f"""SELECT n.seq, n.hash, h.seq, h.hash, h.issuer, h.signature, (SELECT 
     LEFT JOIN (SELECT * FROM audit_head ORDER BY seq DESC LIMIT 1) h"""
 # Which CAs there were, and who vouched for them (``succession.py``).
 TOLD_CAS = """SELECT seq, command, detail FROM audit WHERE subject = 'ca' AND serial <> ''
-    AND command IN ('init-ca', 'ca rollover', 'ca replace', 'ca recover', 'ca recovery-passphrase') ORDER BY seq"""
+    AND command IN ('init-ca', 'ca rollover', 'ca replace', 'ca recover', 'ca recovery-passphrase', 'restore')
+    ORDER BY seq"""
 _ROWS = f"SELECT {_COLUMNS} FROM audit WHERE seq > ? ORDER BY seq"
 
 

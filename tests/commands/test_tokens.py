@@ -426,6 +426,25 @@ def test_nobody_else_names_the_ca_after_a_lost_one(state: TokenState, tmp_path: 
     state.run(*words, tmp_path / "newer", env=env)
 
 
+def test_workstation_and_token_are_lost_and_a_backup_is_left(state: TokenState, tmp_path: Path) -> None:
+    password = state.json("bundle", "password", "d-1")["bundle_password"]
+    state.run("backup", tmp_path / "b.zip")
+    state.unplug()
+    new = tmp_path / "new-key"
+    words = ("restore", tmp_path / "b.zip", "--no-crl", "--generate-key-file", new, "--recovery-passphrase-file")
+    other = TokenState(_made(tmp_path / "other") / "state", new, state.softhsm, state.module)
+    env = {"IOTONBOARD_PASSPHRASE_FILE": None}
+    wrong = state.write("wrong", "some other words again")
+    assert "the recovery passphrase is wrong" in other.run(*words, wrong, env=env, expect=7).stderr
+    assert not other.path.exists()
+    other.run(*words, state.recovery, env=env)
+    assert other.json("bundle", "password", "d-1")["bundle_password"] == password
+    assert other.json("ca", "status")["waiting_devices"] == 1
+    other.run("renew", "d-1")
+    other.run("health", "--repair")
+    assert other.run("health", "--deep").stdout.startswith("everything is as it was recorded")
+
+
 def test_what_has_no_recovery_passphrase(pristine: State, tmp_path: Path) -> None:
     state = pristine.copy_to(tmp_path)
     (tmp_path / "r").write_text("correct horse battery staple\n")
