@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import time
 import warnings
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,6 +37,7 @@ _AGAIN: Final = (
     "plug it in and run the same command again, a batch with --if-exists skip: what was answered is recorded"
 )
 _LONGEST_PIN: Final = 255
+_PAUSES_S: Final = (0, 0.02, 0.05, 0.1, 0.2)
 # Process that initialised a module, by its path: a child after a fork has to do it again (PKCS #11 3.0, 5.4).
 _initialised: dict[str, int] = {}
 # By process and token: a process logs in to a token once, for all keys in it, and as long as one of these is open.
@@ -97,8 +99,7 @@ def connect(uri: TokenUri) -> Any:
         )
     check_module(uri.module_path)
     with _told(uri):
-        module = _load(os.path.realpath(uri.module_path))
-        found = [token for token in _tokens(module) if _is_meant(token, uri)]
+        found = _look(os.path.realpath(uri.module_path), uri)
     if not found:
         raise KeyUnavailableError(
             f"the token {uri.where!r} is not there", hint="plug it in, and run the same command again"
@@ -110,9 +111,25 @@ def connect(uri: TokenUri) -> Any:
     return found[0]
 
 
-def _load(path: str) -> Any:
+def _look(path: str, uri: TokenUri) -> list[Any]:
+    """The tokens that are meant. Where there is none, look a few times more: tries nothing, and harms no token.
+
+    SoftHSM does not see a token at the moment in which another process logs in to it, and notes so in its file.
+    """
+    found: list[Any] = []
+    for pause in _PAUSES_S:
+        time.sleep(pause)
+        module = _load(path, again=pause > 0)
+        found = [token for token in _tokens(module) if _is_meant(token, uri)]
+        if found or any(process == os.getpid() for process, _ in _logged_in):
+            break
+    return found
+
+
+def _load(path: str, *, again: bool) -> Any:
+    """The module, initialised by this process; ``again``: although it is, so that it sees what came since."""
     module = pkcs11.lib(path)
-    if _initialised.setdefault(path, os.getpid()) != os.getpid():
+    if _initialised.setdefault(path, os.getpid()) != os.getpid() or again:
         with contextlib.suppress(PKCS11Error):  # a module that noticed the fork says that it is not initialised
             module.finalize()
         module.initialize()
@@ -122,7 +139,7 @@ def _load(path: str) -> Any:
 
 def _tokens(module: Any) -> Iterator[Any]:
     for slot in module.get_slots(token_present=True):
-        with contextlib.suppress(pkcs11.TokenNotPresent, pkcs11.TokenNotRecognised):
+        with contextlib.suppress(PKCS11Error):  # what cannot be asked for its name is not the one that is meant
             token = slot.get_token()
             if token.flags & pkcs11.TokenFlag.TOKEN_INITIALIZED:
                 yield token
@@ -196,17 +213,16 @@ class TokenSession:
         """The library's session, for one operation.
 
         Raises:
-            TokenLostError: the token went away meanwhile.
+            TokenLostError: the token went away meanwhile, or does not open for a process that was forked.
         """
         if self._process != os.getpid():
-            self._process, self._session = os.getpid(), self._log_in(last_try=False)
+            try:
+                self._session = self._log_in(last_try=False)
+            except KeyUnavailableError as error:
+                raise TokenLostError(error.message, hint=error.hint) from None
+            self._process = os.getpid()
         with _told(self.uri):
             yield self._session
-
-    @property
-    def is_parents(self) -> bool:
-        """Say whether the process that logged in is another one, whose objects this one cannot use."""
-        return self._process != os.getpid()
 
     def _log_in(self, *, last_try: bool) -> Any:
         token = connect(self.uri)
