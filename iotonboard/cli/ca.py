@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from iotonboard.cli import ca_levels, ca_split, ca_token, ca_trust
+from iotonboard.cli import ca_levels, ca_proof, ca_split, ca_token, ca_trust
 from iotonboard.cli.ca_standing import print_standing
 from iotonboard.cli.limits import tell_32_bits
 from iotonboard.cli.new_secrets import NextSecret, changed_passphrase
@@ -53,6 +53,7 @@ app = group("ca", "The certificate authority: where it stands, its successor, it
             example="iotonboard ca status")  # fmt: skip
 app.add_typer(ca_trust.app, name="trust")
 ca_levels.add_verbs(app)
+ca_proof.add_to(app)
 ca_split.add_to(app)
 ca_token.add_to(app)
 

@@ -30,9 +30,12 @@ def complete_device_id(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def complete_format(incomplete: str) -> list[tuple[str, str]]:
     """Export formats, each with what it is."""
+    from iotonboard.delivery import cloud_table
     from iotonboard.delivery.formats.table import FORMATS
 
-    return [(name, line.description) for name, line in FORMATS.items() if name.startswith(incomplete)]
+    named = {name: line.description for name, line in FORMATS.items()}
+    named |= {name: cloud.about for name, cloud in cloud_table.FORMATS.items()}
+    return [(name, about) for name, about in named.items() if name.startswith(incomplete)]
 
 
 def complete_reason(incomplete: str) -> list[tuple[str, str]]:

@@ -40,7 +40,10 @@ def export(
         ),
     ] = "zip",
     out: Annotated[
-        str | None, typer.Option("--out", metavar="PATH", help="File or folder; '-' is stdout; for a list a folder.")
+        str | None,
+        typer.Option(
+            "--out", metavar="PATH", help="File or folder; '-' is stdout; for a list a folder, for a cloud a file."
+        ),
     ] = None,
     legacy: Annotated[
         bool, typer.Option("--legacy", help="p12: with 3DES and SHA-1, for macOS, older Android and Windows.")
@@ -60,15 +63,23 @@ def export(
     ] = None,
     force: ForceOption = False,
 ) -> int | None:
-    """Write credentials in a format. Formats other than zip and p12 hold the key in the clear."""
+    """Write credentials in a format. Formats other than zip and p12 hold the key in the clear.
+
+    aws-bulk and azure-import hold no keys: one file tells the cloud of all devices that are named.
+    """
+    from iotonboard.cli.cloud_list import export_for_cloud
     from iotonboard.commands.export import ask_for, default_name
+    from iotonboard.delivery.cloud_table import FORMATS
     from iotonboard.delivery.formats.table import find_format
 
-    chosen = find_format(format_name)
+    cloud = FORMATS.get(format_name)
+    chosen = None if cloud else find_format(format_name, FORMATS)
     told = {"legacy": legacy, "attributes": attributes, "image": image, "encrypt": encrypt, "image-keys": image_keys}
     wanted = ask_for(format_name, {name: value for name, value in told.items() if value not in (None, False)})
     if (device_id is None) == (batch is None):
         raise UsageError("name one device, or a list with --batch", hint="for example: iotonboard export press-17")
+    if cloud is not None:
+        return export_for_cloud(session, device_id, batch, id_column, cloud, out, force=force)
     if batch is not None:
         exit_code = _export_list(session, batch, id_column, wanted, out, force=force)
     else:
@@ -80,7 +91,7 @@ def export(
             return exit_code
     if format_name == "p12":
         session.message(_OTHER_P12[legacy])
-    if chosen.plain_key:
+    if chosen and chosen.plain_key:
         session.message("the key in there is not encrypted: delete it when the device has it")
     if device_id or exit_code in (None, 0):
         session.message(confirm_next(device_id))

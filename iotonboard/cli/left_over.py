@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
 
-_CERTIFIES = frozenset({"broker issue", "register", "renew"})
+_CERTIFIES = frozenset({"broker issue", "ca proof", "register", "renew"})
 
 
 def refuse_at_this_kind(command: str, store: Store) -> None:

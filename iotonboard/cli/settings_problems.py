@@ -26,7 +26,18 @@ _ALWAYS = frozenset({"broker revoke", "ca revoke", "health", "retire", "revoke"}
 _WITHOUT_FILE = _ALWAYS | _LOOKS | {"gen-crl", "release", "sync-acl"}
 # Commands that give access: they run on believed settings alone.
 _ISSUES = frozenset(
-    {"broker issue", "ca install", "ca request", "ca rollover", "ca sign", "pack", "register", "release", "renew"}
+    {
+        "broker issue",
+        "ca install",
+        "ca proof",
+        "ca request",
+        "ca rollover",
+        "ca sign",
+        "pack",
+        "register",
+        "release",
+        "renew",
+    }
 )
 
 

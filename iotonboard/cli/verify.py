@@ -57,12 +57,26 @@ def verify(
         str, typer.Option("--user", help="Whom the broker runs as, instead of broker.user: owners and modes count.")
     ] = "",
     at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="The moment, as 2030-01-31T12:00:00Z.")] = None,
+    cloud: Annotated[
+        Literal["aws", "azure"] | None,
+        typer.Option("--cloud", help="Name ids and certificates that a cloud refuses, and judge no broker's files."),
+    ] = None,
 ) -> int | None:
-    """Say before publishing what a broker will do with ACL, CRL and CA file. Exit 9 when something would fail."""
+    """Say before publishing what a broker will do with ACL, CRL and CA file. Exit 9 when something would fail.
+
+    With --cloud: which ids and certificates AWS IoT or Azure IoT would refuse, of these devices or of all.
+    """
     from iotonboard.commands.verify import Request, verify_files, verify_state
     from iotonboard.enrolment.each_device import known_devices
 
     moment = _moment(at) if at else clock()
+    if cloud:
+        if topic or broker or acl or crl or ca or conf or user:
+            raise UsageError("--cloud judges no broker's files", hint="leave out what is about a broker")
+        from iotonboard.cli.verify_cloud import verify_cloud
+        from iotonboard.delivery.cloud_table import CLOUDS
+
+        return verify_cloud(session, CLOUDS[cloud], device_ids, batch, id_column, cert or (), moment)
     version: Literal["2.0", "2.1"] = "2.1" if broker == "mosquitto-2.1" else "2.0"
     request = Request(moment, acl or "", crl or "", ca or "", version, topic, access, user, conf=conf)
     is_whole = (acl and crl and ca) or (conf and not session.has_state)

@@ -14,6 +14,7 @@ from iotonboard.errors import IotOnboardError, PolicyError
 from iotonboard.model import DeviceId, Refused, Target
 from iotonboard.pki.crl_entry import entry_date, serial_and_reason
 from iotonboard.pki.facts import certificate_facts, is_issued_by
+from iotonboard.pki.proof import PROOF_PURPOSE
 from iotonboard.state.changes import revoke_certificates
 from iotonboard.store.certificates import NewCertificate, add_certificate, has_certificate
 from iotonboard.store.devices import add_device, find_device
@@ -80,6 +81,11 @@ def _adopt(state: State, given: _Given) -> SerialNumber:
     facts, issuer = given.facts, given.issuer
     if has_certificate(state.store, facts.serial):
         return facts.serial
+    if PROOF_PURPOSE in facts.purposes:
+        raise PolicyError(
+            "this is a proof for a cloud, and no device's certificate",
+            hint="nothing need be done: nobody has its key, and it ends within days",
+        )
     new = NewCertificate(facts.serial, facts.validity, given.der, facts.fingerprint, facts.spki_sha256, None, None)
     with state.transaction() as now:
         host = _host_of(facts)

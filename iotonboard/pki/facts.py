@@ -31,6 +31,7 @@ class CertificateFacts:
 
     ``subject_cn`` is the first commonName, or empty. ``alt_names`` are URIs, host names and addresses.
     ``device_names``: what a device may be known by: commonName, serialNumber and the number of a hardwareModuleName.
+    ``purposes``: of the extKeyUsage, dotted; empty without one.
     """
 
     serial: SerialNumber
@@ -43,6 +44,7 @@ class CertificateFacts:
     is_ca: bool
     alt_names: tuple[str, ...]
     device_names: tuple[str, ...]
+    purposes: tuple[str, ...] = ()
 
 
 def fingerprint(certificate_der: bytes) -> str:
@@ -104,6 +106,7 @@ def _read(octets: bytes) -> CertificateFacts:
     values = {extension.oid: extension.value for extension in certificate.extensions}
     constraints = values.get(x509.BasicConstraints.oid)
     names = values.get(x509.SubjectAlternativeName.oid)
+    purposes = values.get(x509.ExtendedKeyUsage.oid)
     common_names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     public_key = certificate.public_key()
     key_type = key_type_of(public_key)
@@ -122,6 +125,7 @@ def _read(octets: bytes) -> CertificateFacts:
             *(str(each.value) for oid in _DEVICE_NAMES for each in certificate.subject.get_attributes_for_oid(oid)),
             *(_hardware_numbers(names) if isinstance(names, x509.SubjectAlternativeName) else ()),
         ),
+        purposes=tuple(one.dotted_string for one in purposes) if isinstance(purposes, x509.ExtendedKeyUsage) else (),
     )
 
 

@@ -164,6 +164,7 @@ BESIDE_COMMANDS = {
     "iotonboard.ca.shares": "reads a passphrase in shares",
     "iotonboard.ca.token_uri": "reads the name of a key in a token",
     "iotonboard.ca.vault": "spells a passphrase that it made",
+    "iotonboard.delivery.cloud_table": "names the clouds",
     "iotonboard.delivery.formats.table": "names the formats",
     "iotonboard.delivery.labels": "names the sheets",
     "iotonboard.disk.csv_form": "prints a CSV",

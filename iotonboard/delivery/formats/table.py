@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from iotonboard.errors import KeyUnavailableError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from iotonboard.delivery.credential import Credential
     from iotonboard.delivery.formats.output import Options, OutputFile
@@ -64,8 +64,8 @@ _TABLE = (
 FORMATS: Mapping[str, Format] = {entry.name: entry for entry in _TABLE}
 
 
-def find_format(name: str) -> Format:
-    """Look a format up by its name.
+def find_format(name: str, also: Collection[str] = ()) -> Format:
+    """Look a format up by its name; ``also`` are others that the caller takes.
 
     Raises:
         UsageError: there is none of that name.
@@ -73,7 +73,7 @@ def find_format(name: str) -> Format:
     try:
         return FORMATS[name]
     except KeyError:
-        hint = did_you_mean(name[:80], FORMATS, f"choose one of {', '.join(FORMATS)}")
+        hint = did_you_mean(name[:80], (*FORMATS, *also), f"choose one of {', '.join((*FORMATS, *also))}")
         raise UsageError(f"{name[:80]!r} is not a format", hint=hint) from None
 
 

@@ -1,0 +1,57 @@
+"""``export`` in the format of a cloud: one list of all devices that were named."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iotonboard.cli.session import Session
+from iotonboard.cli.targets import Told, distinct, named_targets
+from iotonboard.errors import UsageError
+
+if TYPE_CHECKING:
+    from iotonboard.commands.cloud_list import Listed, Places
+    from iotonboard.delivery.cloud_table import Cloud
+
+
+def export_for_cloud(
+    session: Session,
+    device_id: str | None,
+    batch: str | None,
+    id_column: str,
+    cloud: Cloud,
+    out: str | None,
+    *,
+    force: bool,
+) -> int:
+    """Write the list, and tell of each device in it. The exit code is that of a list."""
+    from iotonboard.cli.progress import watched
+    from iotonboard.commands.cloud_list import list_devices, places_of
+    from iotonboard.ids import folder_name
+
+    if out == "-" or (out is None and batch is not None):
+        raise UsageError("the list of a cloud needs a file", hint="name it with --out FILE")
+    places = places_of(cloud, out or f"{folder_name(str(device_id))}.jsonl")
+    targets, told = named_targets(session, [device_id] if device_id else None, batch, id_column), Told(session)
+    once = distinct(targets)  # a cloud refuses a list that names a device twice
+    has_disabled = False
+    with session.open_state() as state:
+        done = list_devices(state, once, cloud, places, session.unlocker(state), force=force)
+        for one in told.done(watched(session, done)):
+            has_disabled = has_disabled or bool(one.disable_lines)
+            _print(session, one, cloud, places)
+    if has_disabled:
+        session.message(f"next: at AWS, update-certificate with each line of {places.disable_path}")
+    return told.end()
+
+
+def _print(session: Session, one: Listed, cloud: Cloud, places: Places) -> None:
+    status = "enabled" if one.is_enabled else "disabled"
+    values = {
+        "device_id": one.device_id,
+        "format": cloud.format_name,
+        "path": places.path if one.lines else None,
+        "status": status,
+        "disable_path": places.disable_path if one.disable_lines else None,
+    }
+    paths = "\t".join(filter(None, (values["path"], values["disable_path"])))
+    session.result(values, f"{one.device_id}\t{cloud.format_name}\t{status}\t{paths}")
