@@ -57,7 +57,7 @@ def adopt(
         for conflict in result.conflicts[:_MOST]:
             session.message(f"conflict: {conflict}")
         raise ConflictError(
-            f"{len(result.conflicts)} conflicts: nothing was recorded",
+            f"{len(result.conflicts)} conflict{'s' if result.conflicts[1:] else ''}: nothing was recorded",
             hint="settle each, then run the same command again; --dry-run shows what is left",
         )
     _tell(session, result, dry_run=dry_run)

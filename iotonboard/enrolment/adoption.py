@@ -169,8 +169,17 @@ class _Plan:
         if known is not None and known != certificate.der:
             self.problems.append(f"{told} has the serial number of another certificate of this state")
             return
+        if known is not None:
+            revoked = self._as_here(number, revoked)
         self.weak += certificate.has_old_digest and not is_ended
         self.of_name[certificate.name.lower()].append(One(certificate, number, revoked, known is None))
+
+    def _as_here(self, serial: SerialNumber, revoked: Revoked | None) -> Revoked | None:
+        """The revocation of a certificate that is here already: a hold is not begun again, it may have ended here."""
+        here = revocation_of(self.state.store, serial)
+        if revoked is not None and not revoked.is_hold and revoked.reason.replaces(here.reason if here else None):
+            return revoked
+        return Revoked(here.revocation_date, here.reason) if here else None
 
     def _without_device(self, certificate: AdoptedCertificate) -> None:
         """Keep the revocation of a certificate that is no device's."""

@@ -146,7 +146,7 @@ class ResultsFile:
         _append(self._results, text.encode("utf-8", "backslashreplace"))  # a folder's name may be no text
         if self._manifest and not isinstance(answer, Refused) and answer.serial not in self._signed:
             row = f"{values['device_id']}\t{values['serial']}\t{values['fingerprint']}\t{rfc3339(now)}\n"
-            _append(self._manifest, row.encode("ascii"))
+            _append(self._manifest, row.encode("utf-8"))
 
     def end(self, signer: Callable[[], Signer]) -> None:
         """Close the files, and sign the manifest as it is on the disk, where this call had a device for it."""
@@ -199,7 +199,7 @@ def manifest_holders(manifest: bytes) -> dict[SerialNumber, str]:
     """
     if not manifest.startswith(MANIFEST_HEAD) or not manifest.endswith(b"\n"):
         raise PolicyError("that is no whole manifest", hint="copy it again")
-    rows = manifest.decode("ascii", "replace").splitlines()[1:]
+    rows = manifest.decode("utf-8", "replace").split("\n")[1:]
     split = (row.split("\t") for row in rows if row.count("\t") == 3)
     return {SerialNumber.from_hex(serial): device_id for device_id, serial, *_ in split}
 

@@ -207,7 +207,14 @@ class _EndEntityProfile:
             check_attribute(attribute, value)
 
     def name(self, common_name: str | None) -> x509.Name:
-        """Return the X.501 Name with ``common_name`` as its last attribute, or without one."""
+        """Return the X.501 Name with ``common_name`` as its last attribute, or without one.
+
+        Raises:
+            PolicyError: see ``check_attribute``; the name of an adopted device may be one that nobody can certify here.
+
+        """
+        if common_name is not None:
+            check_attribute(COMMON_NAME, common_name)
         last = [] if common_name is None else [(COMMON_NAME, common_name)]
         return _name([*self.subject_extra, *last])
 

@@ -54,4 +54,4 @@ def write_replaced(state: State) -> None:
 def _device_lines(state: State) -> Iterator[bytes]:
     yield b"device_id\n"
     for device_id in waiting_devices(state.store):
-        yield device_id.encode("ascii") + b"\n"
+        yield device_id.encode("utf-8") + b"\n"

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from iotonboard.delivery.formats.table import FORMATS
 
 from support.in_process import call
 from support.old_fleet import OldFleet
@@ -51,7 +52,7 @@ class Fleet:
     ) -> Path:
         """A certificate, with its line of the index; ``revocation`` as it stands there."""
         signer = ca or self.old
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) if name else x509.Name([])
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name, _validate=False)]) if name else x509.Name([])
         end = NOW + begin * _DAY + days * _DAY
         builder = x509.CertificateBuilder(signer.name, subject, key.public_key(), serial)
         builder = builder.not_valid_before(NOW + begin * _DAY).not_valid_after(end)
@@ -82,9 +83,12 @@ class Fleet:
         """Call ``adopt`` with the index and the folder."""
         index = self.folder / "index.txt"
         index.write_text("".join(f"{line}\n" for line in self.lines))
-        given = ["adopt", "--index", index, "--certs", self.folder / "certs", *words]
-        result = call(self.state, *map(str, given))
-        assert result.exit_code == expect, result
+        return self.run("adopt", "--index", index, "--certs", self.folder / "certs", *words, expect=expect)
+
+    def run(self, *words: str | Path, expect: int = 0) -> Result:
+        """Call the program in this process."""
+        result = call(self.state, *map(str, words))
+        assert result.exit_code == expect, str(result)
         return result
 
     def refused(self, *words: str | Path) -> str:
@@ -131,6 +135,11 @@ def test_what_becomes_of_each_kind(fleet: Fleet) -> None:
         2: (NOW - _DAY, flags.key_compromise), 4: (NOW - _DAY, flags.certificate_hold), 5: (NOW - _DAY, None),
     }  # fmt: skip
     fleet.state.run("release", "held-1")
+    fleet.state.run("revoke", "AA:BB:CC:00:00:01")
+    *devices, _ = fleet.adopt("--json").json_lines  # what was done here since stays
+    assert {one["status"] for one in devices if one["device_id"] in ("held-1", "AA:BB:CC:00:00:01")} == {
+        "valid", "revoked",
+    }  # fmt: skip
     fleet.state.run("health", "--deep")
 
 
@@ -302,3 +311,55 @@ def test_an_acl_that_cannot_be_taken_is_refused(fleet: Fleet, tmp_path: Path) ->
     assert "has the region of a state already" in fleet.adopt("--acl", file, expect=4).stderr
     fleet.adopt("--acl", fleet.state.acl)
     assert fleet.state.acl.read_bytes().startswith(b"user bridge\ntopic read x\n# BEGIN")
+
+
+ODD = ['größe "7"\\', "Pump, 3; '4'", "=1-1", "-x", "con", "ж" * 32]
+
+
+def test_odd_names_go_everywhere(fleet: Fleet, tmp_path: Path) -> None:
+    """Each verb and each format takes an adopted id, and writes files that every disk takes."""
+    for number, name in enumerate(ODD, start=1):
+        fleet.device(name, number)
+    fleet.adopt()
+    state, out = fleet.state, tmp_path / "out"
+    for name in ODD:
+        out.mkdir(exist_ok=True)
+        assert fleet.run("show", "--json", "--", name).json["device_id"] == name
+        fleet.run("topics", "add", "--", name, "read:plant/config")
+        fleet.run("export", "--format", "pem", "--out", out / "one", "--force", "--", name)
+        fleet.run("register", "--if-exists", "reissue", "--", name)
+    listed = tmp_path / "ids.json"
+    listed.write_text("".join(json.dumps({"device_id": name}) + "\n" for name in ODD))
+    for one in FORMATS:
+        (out / one).mkdir()
+        fleet.run("export", "--batch", listed, "--format", one, "--out", out / one)
+        assert len(list((out / one).iterdir())) == len(ODD), one
+    header = next(file for file in (out / "c-header").iterdir() if "gr" in file.name).read_text("utf-8")
+    assert '#define IOTONBOARD_DEVICE_ID "gr\\303\\266\\303\\237e \\0427\\042\\134"' in header
+    fleet.run("deliver", "--batch", listed, "--to", out)
+    fleet.run("labels", "--batch", listed, "--out", out / "labels.svg")
+    fleet.run("bundle", "open", state.path / "certs/devices/%63on/creds.zip", "--out", out / "con",
+              "--password-file", _password(state, tmp_path, "con"))  # fmt: skip
+    fleet.run("report", "--out", out / "report.html")
+    fleet.run("renew", "--batch", listed, "--no-bundle")
+    fleet.run("revoke", "--batch", listed)
+    fleet.run("backup", out / "backup")
+    again = State(tmp_path / "restored", state.passphrase_file)
+    again.run("restore", out / "backup", "--crl", state.crl)
+    again.run("health", "--repair")  # writes the files that a backup leaves out
+    for one in (state, again):
+        one.run("health", "--deep")
+        assert {row["device_id"] for row in one.run("list", "--status", "revoked", "--json").json_lines} == set(ODD)
+    fleet.run("register", "con", expect=4)
+    fleet.device("ж" * 64, 99)  # the old program could
+    fleet.adopt()
+    assert "64 octets" in fleet.run("register", "--if-exists", "reissue", "ж" * 64, expect=6).stderr
+    fleet.run("revoke", "ж" * 64)
+    fleet.run("register", "new con?", expect=6)
+
+
+def _password(state: State, folder: Path, name: str) -> Path:
+    file = folder / "password"
+    file.write_text(state.json("bundle", "password", name)["bundle_password"])
+    file.chmod(0o600)
+    return file

@@ -5,6 +5,7 @@ from __future__ import annotations
 _OCTETS_PER_LINE = 12
 # ISO C99 5.2.4.1: a string literal may have 4095 characters; compilers warn beyond.
 _MAX_LITERAL = 4095
+_AS_IT_IS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 .:_-")
 
 
 def render_octets(data: bytes, indent: str = "") -> str:
@@ -21,3 +22,8 @@ def render_text(text: bytes) -> str:
     if len(text) <= _MAX_LITERAL:
         return "\n".join(f'    "{line.decode("ascii")}\\n"' for line in text.splitlines())
     return "{\n" + render_octets(text + b"\0", "    ") + "\n}"
+
+
+def c_text(text: str) -> str:
+    """Write a short text between the quotes of a C string, in UTF-8: an adopted device's id may hold quotes."""
+    return "".join(chr(octet) if octet in _AS_IT_IS else f"\\{octet:03o}" for octet in text.encode("utf-8"))

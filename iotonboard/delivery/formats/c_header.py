@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iotonboard.delivery.formats.c_array import render_octets, render_text
+from iotonboard.delivery.formats.c_array import c_text, render_octets, render_text
 from iotonboard.delivery.formats.output import Options, OutputFile
 from iotonboard.pki.pem import pem_encode
 
@@ -19,7 +19,7 @@ _HEAD = """\
 #ifndef IOTONBOARD_CREDENTIAL_H
 #define IOTONBOARD_CREDENTIAL_H
 
-#define IOTONBOARD_DEVICE_ID "{device_id}"
+#define IOTONBOARD_DEVICE_ID "{device_id_text}"
 #define IOTONBOARD_SERIAL "{serial}"
 """
 _DER = """
@@ -46,7 +46,13 @@ def encode(credential: Credential, options: Options) -> tuple[OutputFile, ...]:
     CA takes another one's place, the PEM of ``ca_crt`` holds both and ``ca2_crt`` is the new one.
     """
     del options
-    parts = [_HEAD.format(device_id=credential.device_id, serial=credential.serial.hex)]
+    parts = [
+        _HEAD.format(
+            device_id=credential.device_id,
+            device_id_text=c_text(credential.device_id),
+            serial=credential.serial.hex,
+        )
+    ]
     if credential.key_der is not None and credential.key_pem is not None:
         parts += _constants("device_key", credential.key_der, credential.key_pem)
     parts += _constants("device_crt", credential.certificate_der, credential.certificate_pem)
@@ -55,7 +61,7 @@ def encode(credential: Credential, options: Options) -> tuple[OutputFile, ...]:
     for number, der in enumerate(others, 2):
         parts += _constants(f"ca{number}_crt", der, pem_encode("CERTIFICATE", der))
     parts.append(_TAIL)
-    data = "".join(parts).encode("ascii")
+    data = "".join(parts).encode("utf-8")
     return (OutputFile("iotonboard_credential.h", data, secret=credential.key_der is not None),)
 
 

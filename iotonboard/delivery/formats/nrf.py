@@ -51,4 +51,4 @@ def _render_onboarding(credential: Credential) -> bytes:
     target = io.StringIO()
     certificate = pem_encode("CERTIFICATE", credential.certificate_der).decode("ascii")
     csv.writer(target, lineterminator="\n").writerow((str(credential.device_id), "", "", "", certificate))
-    return target.getvalue().encode("ascii")
+    return target.getvalue().encode("utf-8")

@@ -81,7 +81,7 @@ def _encryption(password: str, *, legacy: bool) -> KeySerializationEncryption:
 
 
 def _trusted(certificate_der: bytes) -> PKCS12Certificate:
-    """A CA under a name that no device can have, as it has a blank."""
+    """A CA under a name of its own."""
     name = f"CA {hashlib.sha256(certificate_der).hexdigest()[:16]}"
     return PKCS12Certificate(x509.load_der_x509_certificate(certificate_der), name.encode("ascii"))
 

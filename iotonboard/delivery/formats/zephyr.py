@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iotonboard.delivery.formats.c_array import render_octets
+from iotonboard.delivery.formats.c_array import c_text, render_octets
 from iotonboard.delivery.formats.output import Options, OutputFile, check_no_ed25519
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _HEAD = """\
 
 #include <zephyr/net/tls_credentials.h>
 
-#define IOTONBOARD_DEVICE_ID "{device_id}"
+#define IOTONBOARD_DEVICE_ID "{device_id_text}"
 #define IOTONBOARD_SEC_TAG {security_tag}
 """
 _ARRAY = """
@@ -69,12 +69,17 @@ def encode(credential: Credential, options: Options) -> tuple[OutputFile, ...]:
     ]
     if credential.key_der is not None:
         entries.append(("device_key", "TLS_CREDENTIAL_PRIVATE_KEY", credential.key_der))
-    head = _HEAD.format(device_id=credential.device_id, serial=credential.serial.hex, security_tag=options.security_tag)
+    head = _HEAD.format(
+        device_id=credential.device_id,
+        device_id_text=c_text(credential.device_id),
+        serial=credential.serial.hex,
+        security_tag=options.security_tag,
+    )
     arrays = "".join(_ARRAY.format(name=name) for name, _, _ in entries)
     calls = "".join(_CALL.format(name=name, kind=kind) for name, kind, _ in entries)
     header = head + arrays + _FUNCTION.format(calls=calls.lstrip("\n"))
     return (
-        OutputFile("iotonboard_tls_credentials.h", header.encode("ascii")),
+        OutputFile("iotonboard_tls_credentials.h", header.encode("utf-8")),
         *(
             OutputFile(f"{name}.inc", render_octets(data).encode("ascii") + b"\n", secret=name == "device_key")
             for name, _, data in entries
