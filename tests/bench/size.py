@@ -19,17 +19,18 @@ _GROW = Path(__file__).with_name("grow.py")
 _HOW = "rows inserted straight into a real state's database"
 
 
-def grown(state: State, states: Path, devices: int, revoked: int) -> State:
-    """A state of that size, made once for each version of the schema."""
+def grown(state: State, states: Path, devices: int, revoked: int, *more: str) -> State:
+    """A state of that size, made once for each version of the schema; ``more`` for ``grow``."""
     pages = sorted((PROJECT / "iotonboard" / "store" / "schema").glob("*.py"))
     schema = hashlib.sha256(b"".join(page.read_bytes() for page in pages)).hexdigest()[:8]
-    folder = states / f"{devices}-{revoked}-{schema}"
+    folder = states / f"{'-'.join((str(devices), str(revoked), schema))}{''.join(more)}"
     if not folder.exists():
         unfinished = folder.with_name(folder.name + ".part")
         shutil.rmtree(unfinished, ignore_errors=True)
         copy = state.copy(unfinished)
         # A process of its own: the memory that this one has used would be counted for those that it starts.
-        process(sys.executable, _GROW, copy.database, str(devices), str(revoked))
+        copy.call("register", copy.fresh())
+        process(sys.executable, _GROW, copy.path, copy.key_file, str(devices), str(revoked), *more)
         copy.call("gen-crl")
         unfinished.rename(folder)
     return State(folder)
