@@ -88,7 +88,7 @@ def gen_crl(
             if calendar is not None:
                 _keep_calendar(state, calendar, now)
             signed = sign_crls(state, authority, now, next_update_days=next_update_days)
-            denied = read_denied(state, now)
+            denied = read_denied(state, now, is_to_tell=True)
             if denied.told:
                 mark_acl(state)
             seal_audit(state, authority)

@@ -104,7 +104,7 @@ def pack(state: State, request: Request, unlock: Unlock) -> Result:
         counter = _count(state, key, now)
         number = next(row.number for row in rows if row.issuer == signing[0].row)
         state.record(now, "package", detail={"counter": counter, "crl_number": number, "form": request.form})
-        denied = read_denied(state, now)
+        denied = read_denied(state, now, is_to_tell=True)
         if denied.told:
             mark_acl(state)
         files, left_out = _files(state, rows, now, denied)

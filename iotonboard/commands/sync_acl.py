@@ -65,7 +65,7 @@ def sync_acl(
         begin_here(state, Place.ACL)
     with state.store.reading() if check else state.noting():
         now = state.trusted_time()
-        denied = read_denied(state, now)
+        denied = read_denied(state, now, is_to_tell=True)
         try:
             changed = not acl_is_current(state, path, now, denied, style=style)
         except IotOnboardError:

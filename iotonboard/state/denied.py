@@ -21,6 +21,7 @@ from iotonboard.store.misnamed import (
     certificate_suspects,
     issued_as,
     topic_suspects,
+    unknown_suspects,
     valid_of_device,
 )
 from iotonboard.store.recalled import recorded_topics
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from iotonboard.model import SerialNumber, TopicRule
     from iotonboard.state.state import State
     from iotonboard.store.misnamed import Suspect
+    from iotonboard.store.store import Store
 
     # Topic rules of devices, and what to tell of those that were changed.
     _Rules = tuple[Mapping[str, Sequence[TopicRule]] | None, ConflictError | None]
@@ -93,10 +95,11 @@ def listed_since(state: State, now: datetime) -> datetime:
     return newest_update(state.store, min(now, state.read_clock().earliest)) or from_epoch(0)
 
 
-def read_denied(state: State, now: datetime) -> Denied:
+def read_denied(state: State, now: datetime, *, is_to_tell: bool = False) -> Denied:
     """Whom the ACL denies, each revoked certificate held against the row that it leads to, and topic rules so too.
 
-    Where the trail cannot be asked, the rules are those of the database.
+    Where the trail cannot be asked, the rules are those of the database. ``is_to_tell``: look also for names that give
+    nobody anything, where there are not too many devices for that.
     """
     store, since = state.store, listed_since(state, now)
     unread: _Rules = None, None
@@ -107,16 +110,31 @@ def read_denied(state: State, now: datetime) -> Denied:
     revoked, valid = ([one for one in kind if not _is_right(one)] for kind in suspects)
     with_topics: list[Suspect] = [] if rules == {} else _unless_gone([], partial(topic_suspects, store, cas))
     topics = {one.holder for one in with_topics if _named(one.der)[1] not in ("", one.holder)}
-    if not (revoked or valid or topics):
+    renamed = _renamed(store) if is_to_tell else set()
+    if not (revoked or valid or topics or renamed):
         return Denied(tuple(by_rows), rules=rules, topics=edited)
     others = frozenset(one.certificate for one in valid)
     certified = _certified(state, revoked)
     beside = frozenset(name for name in certified if not _has_valid(state, name, now))
     names = {*denied_ids(store, now, since, others), *beside}
-    edits = {*certified, *topics, *(one.holder for one in (*revoked, *valid)), *(_named(one.der)[1] for one in valid)}
+    edits = {
+        *certified,
+        *topics,
+        *renamed,
+        *(one.holder for one in (*revoked, *valid)),
+        *(_named(one.der)[1] for one in valid),
+    }
     told = tuple(sorted(edits - {""}))
     is_misled = bool(topics - names) or not names <= set(by_rows)
     return Denied(tuple(sorted(names)), beside, others, frozenset(topics), told, is_misled, rules, edited)
+
+
+def _renamed(store: Store) -> set[str]:
+    """Names of devices that none of their certificates has, and what these are called."""
+    names: dict[str, set[str]] = {}
+    for one in unknown_suspects(store):
+        names.setdefault(one.holder, set()).add(_named(one.der)[1])
+    return {each for holder, certified in names.items() if holder not in certified for each in (holder, *certified)}
 
 
 def _unless_gone(otherwise: AnswerT, ask: Callable[[], AnswerT]) -> AnswerT:

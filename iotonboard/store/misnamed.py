@@ -62,6 +62,10 @@ _VALID = f"""SELECT {_COLUMNS}, x'' FROM certificate c JOIN device d ON d.id = c
     AND NOT coalesce({_NAMED} AND {_NUMBERED}, 0)"""
 _WITH_TOPICS = f"""SELECT {_COLUMNS}, x'' FROM certificate c JOIN device d ON d.id = c.device
     WHERE c.device IN (SELECT device FROM topic) AND NOT coalesce({_NAMED}, 0)"""
+# Names under which the trail knows no certificate, in a state in which it costs nothing to look at all.
+_UNKNOWN = f"""SELECT {_COLUMNS}, x'' FROM device d JOIN certificate c ON c.device = d.id
+    WHERE d.retired_at IS NULL AND (SELECT max(id) FROM device) <= {_MOST} AND d.device_id NOT GLOB 'set-aside-*'
+    AND NOT EXISTS (SELECT 1 FROM audit a WHERE a.subject = d.device_id AND a.serial <> '')"""
 _OF_DEVICE = f"""SELECT {_COLUMNS}, x'' FROM unrevoked_certificate c JOIN device d ON d.id = c.device
     WHERE d.device_id = :name AND c.not_after >= :now"""
 
@@ -85,6 +89,11 @@ def certificate_suspects(
 def topic_suspects(store: Store, ca_names: Collection[str]) -> list[Suspect]:
     """Certificates of devices with topic rules of their own that may be somebody else's."""
     return store.records(_suspect, f"{_WITH_TOPICS} LIMIT {_MOST}", {"ca_names": json.dumps(list(ca_names))})
+
+
+def unknown_suspects(store: Store) -> list[Suspect]:
+    """Certificates of devices under whose names the trail tells of none; of all devices where they are few enough."""
+    return store.records(_suspect, f"{_UNKNOWN} LIMIT {_MOST}")
 
 
 def valid_of_device(store: Store, device_id: str, now: datetime) -> list[Suspect]:

@@ -137,6 +137,14 @@ def test_a_revocation_goes_on_where_names_were_changed(plant: State, name: str) 
     assert not {"own", "b"} & permitted(plant)
 
 
+def test_a_valid_device_that_was_renamed_is_told(plant: State, tmp_path: Path) -> None:
+    edit(plant, "UPDATE device SET device_id = 'evil' WHERE device_id = 'c'")
+    for words in (("gen-crl",), ("sync-acl",), ("pack", "--out", str(tmp_path / "package")), ("health",)):
+        done = call(plant, *words)
+        assert (done.exit_code, "'c', 'evil'" in done.stderr + done.stdout) == (9 if words == ("health",) else 8, True)
+    assert call(plant, "revoke", "c").exit_code == 0
+
+
 def test_topic_rules_do_not_go_to_another_device(plant: State) -> None:
     edit(plant, EDITS["names of devices swapped"][0])
     done = call(plant, "sync-acl")

@@ -140,7 +140,7 @@ def acl(state: State) -> Outcome:
     """The ACL says what the database says, in a style that suits the number of devices."""
     check_here(state, Place.ACL)
     path, devices = state.paths.acl, count_devices(state.store)
-    denied = read_denied(state, now := state.trusted_time())
+    denied = read_denied(state, now := state.trusted_time(), is_to_tell=True)
     if denied.told:
         return failed(denied.told.message, denied.told.hint)
     if not acl_is_current(state, path, now, denied):
