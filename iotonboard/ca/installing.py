@@ -22,10 +22,11 @@ from iotonboard.store.chains import RootCrl, root_crl
 from iotonboard.store.issuers import current_issuers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from iotonboard.ca.answer_to_station import AnswerFile
+    from iotonboard.pki.crl import CrlFacts
     from iotonboard.pki.foreign_ca import ForeignCa
     from iotonboard.state.state import State
     from iotonboard.store.issuers import IssuerRow
@@ -180,13 +181,7 @@ def _judge_lists(
     """The lists that are newer than those that are here, and the certificates of this state's CAs that they revoke."""
     newer, revoked = [], list[str]()
     own = {serial_of(der): sha256(der).hexdigest() for row in rows for der in chain_in_force(state.store, row)[:-1]}
-    for der in ders:
-        ca = next((one for one in above if signed_by(der, one)), None)
-        if ca is None:
-            raise PolicyError("a list in the file is of none of the CAs above this one", hint=_ASK_LIST)
-        facts = read_foreign_crl(der, ca)
-        if facts.next_update <= now:
-            raise PolicyError(f"the list of {ca.name!r} ended on {rfc3339(facts.next_update)}", hint=_ASK_LIST)
+    for ca, facts, der in _in_force(above, ders, now):
         recorded = root_crl(state.store, ca.der)
         if recorded and (facts.number, facts.this_update) < (recorded.number, recorded.this_update):
             if is_alone:
@@ -199,6 +194,25 @@ def _judge_lists(
         if recorded is None or recorded.der != der:
             newer.append(RootCrl(ca.fingerprint, facts.number, facts.this_update, facts.next_update, der))
     return tuple(newer), tuple(revoked)
+
+
+def _in_force(
+    above: Sequence[ForeignCa], ders: Sequence[bytes], now: datetime
+) -> Iterator[tuple[ForeignCa, CrlFacts, bytes]]:
+    """Of each CA above the list that is in force: of a calendar the newest that has begun."""
+    found = [(ca, read_foreign_crl(der, ca), der) for der in ders for ca in above if signed_by(der, ca)]
+    if ders and not found:
+        raise PolicyError("no list in the file is of a CA above this one", hint=_ASK_LIST)
+    for ca in dict.fromkeys(ca for ca, *_ in found):
+        lists = sorted((one for one in found if one[0] is ca), key=lambda one: one[1].number)
+        begun = [one for one in lists if one[1].this_update <= now]
+        if not begun:
+            begins = rfc3339(lists[0][1].this_update)
+            raise PolicyError(f"the list of {ca.name!r} begins at {begins}", hint="is the clock of this machine right?")
+        if begun[-1][1].next_update <= now:
+            ended = rfc3339(begun[-1][1].next_update)
+            raise PolicyError(f"the list of {ca.name!r} ended on {ended}", hint=_ASK_LIST)
+        yield begun[-1]
 
 
 def _listed(crl_der: bytes) -> set[int]:

@@ -27,7 +27,7 @@ from iotonboard.errors import ConflictError, IotOnboardError, NotFoundError, Pol
 from iotonboard.pki.ca_request import read_ca_request, spoken
 from iotonboard.pki.csr import MAX_CSR_OCTETS
 from iotonboard.pki.profiles import parse_name
-from iotonboard.store.crls import last_listed_crl
+from iotonboard.store.crls import crl_generation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -159,7 +159,9 @@ def _refuse_other(path: str, answered: StationCertificate | None) -> None:
 
 def _write(state: State, out: str, signed: StationCertificate, *, is_new: bool) -> Result:
     chain = chain_of_station(state, signed)
-    crl = last_listed_crl(state.store, signed.issuer)
+    lists = [one for one in crl_generation(state.store) if one.issuer == signed.issuer]
+    begun = [one for one in lists if one.this_update <= state.clock()]  # of a calendar
+    crl = max(begun or lists, key=lambda one: one.number, default=None)
     write_atomic(out, render_answer(chain, (crl.der if crl else None) or b""), PUBLIC)
     sheet = f"{out}{SHEET}"
     record = Record(signed, chain, crl.number if crl else 0, state.caller, os.path.basename(out))

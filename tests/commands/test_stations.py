@@ -315,11 +315,27 @@ def test_a_list_of_the_root_alone_is_taken_when_it_is_newer(works: Works, statio
     before = station.snapshot()
     assert "number 1, and number 2 is here" in station.run("ca", "install", old, expect=4).stderr
     other = make_state(tmp_path, "--root", "--common-name", "Works Root")
-    assert "none of the CAs above" in station.run("ca", "install", other.crl, expect=6).stderr
+    assert "no list in the file is of a CA above" in station.run("ca", "install", other.crl, expect=6).stderr
     assert station.snapshot() == before
     station.run("health", "--deep")
     plain = make_station(tmp_path / "plain", "Plain", "--key-type", "ec-p256")
     assert "a list alone" in plain.run("ca", "install", newest, expect=6).stderr
+
+
+def test_of_a_calendar_and_of_two_roots_the_list_in_force_is_taken(works: Works, station: State) -> None:
+    works.root.run("gen-crl", "--calendar", "3", "--every", "30")
+    works.root.run("ca", "rollover", "begin")
+    lists = [x509.load_der_x509_crl(der) for der in pem.pem_decode_all("X509 CRL", works.root.crl.read_bytes())]
+    now = datetime.now(UTC)
+    begun = [one for one in lists if one.last_update_utc <= now and one.issuer.rfc4514_string() == "CN=Works Root"]
+    assert (len(lists), len(begun)) == (6, 1)
+    (taken,) = station.json("ca", "install", works.root.crl)["crls"]
+    number = begun[0].extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    assert taken["crl_number"] == number
+    works.root.run("ca", "rollover", "--cancel")
+    answer = works.sign(works.request(station))
+    (listed,) = pem.pem_blocks("X509 CRL", answer.read_bytes())
+    assert x509.load_der_x509_crl(listed).last_update_utc <= now
 
 
 def test_an_answer_that_is_not_for_this_ca_or_not_whole_is_refused(
