@@ -12,8 +12,13 @@ from iotonboard.cli.options import ReachOption
 from iotonboard.cli.session import Session, group, verb
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from iotonboard.commands.config_show import Shown
 
+# Where files are published for the broker, and whose they are.
+_PUBLISHED = frozenset({"broker_acl_file", "broker_crl_file", "broker_ca_file", "ca_root_path", "broker.user",
+                        "broker.group", "broker.mode"})  # fmt: skip
 app = group("config", "Show and change settings.", example="iotonboard config show")
 
 
@@ -67,9 +72,14 @@ def config_set(
     shown = list(result.value) if isinstance(result.value, tuple) else result.value
     session.result({"key": key, "value": shown}, f"{key}\t{_text(result.value)}")
     _tell_kept(session, path, result.kept)
-    if key.startswith("acl."):
-        session.message("next: iotonboard sync-acl")
+    _tell_next(session, [key])
     return None
+
+
+def _tell_next(session: Session, keys: Sequence[str]) -> None:
+    """Files follow these settings with the next command that publishes."""
+    if any(key.startswith("acl.") or key in _PUBLISHED for key in keys):
+        session.message("next: iotonboard sync-acl")
 
 
 def _tell_kept(session: Session, path: str, kept: str) -> None:
@@ -87,8 +97,7 @@ def config_accept(session: Session, yes: ReachOption = False) -> int | None:
     values = [{"key": one.key, "old": one.old, "new": one.new} for one in changes]
     lines = [f"{one.key}\t{_text(one.old)} -> {_text(one.new)}" for one in changes]
     session.result({"changed": values}, "\n".join(lines) or "every setting is sealed as the file says")
-    if any(one.key.startswith("acl.") for one in changes):
-        session.message("next: iotonboard sync-acl")
+    _tell_next(session, [one.key for one in changes])
     return None
 
 

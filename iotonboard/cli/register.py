@@ -134,7 +134,7 @@ def register(
         _say_where_keys_belong(session, state, csr=bool(csr or csr_dir), is_list=bool(batch or stream))
         source = _Source(batch, csr, csr_dir, _lines_of_stdin(stopped) if stream else None, id_column, not uuid)
         kept = results_file(state, "register", results, is_many=is_many, for_excel=excel, passwords=passwords)
-        reloader, before = session.reloader(state, wanted=reload), command.in_force(state)
+        reloader, before = session.reloader(state, wanted=reload, signs_first=True), command.in_force(state)
         answers = command.register(
             state,
             _requests(session, ids, named, source, common),

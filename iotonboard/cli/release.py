@@ -28,7 +28,7 @@ def release(
     targets = distinct(named_targets(session, ids, batch, id_column))
     told = Told(session, in_json=False)
     with session.open_state(is_urgent=True) as state:
-        unlock, reloader = session.unlocker(state), session.reloader(state, wanted=reload)
+        unlock, reloader = session.unlocker(state), session.reloader(state, wanted=reload, signs_first=True)
         released, unpublished = end_hold(state, targets, unlock, strict=batch is None, reload=reloader)
     done = list(told.done(released))
     for one in done:

@@ -85,11 +85,12 @@ def _change(
     targets, told = named_targets(session, ids, batch, id_column), Told(session)
     is_changed = False
     with session.open_state() as state:
+        reloader = session.reloader(state, wanted=reload, signs_first=True)
         change = partial(command.change_topics, state, texts=rules, remove=remove, reach=reach)
         for result in told.done(for_each(targets, change)):
             _print(session, result)
             is_changed = is_changed or result.changed
-        if reloader := session.reloader(state, wanted=reload):
+        if reloader:
             command.reload_broker(state, reloader)
     if is_changed and not reload:
         session.message(RELOAD_NEXT)

@@ -79,6 +79,9 @@ broker issue host --csr @/text: 6
 broker issue host --validity-days 36500: 6
 broker revoke nohost: 5
 gen-crl --reload: 2
+register x --reload: 2
+release press-4 --reload: 2
+topics add press-1 read:plant/config --reload: 2
 pack --out /nowhere/x: 8
 pack --out @/text: 4
 ca rollover begin --validity-days 5: 6

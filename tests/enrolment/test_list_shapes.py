@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from iotonboard.enrolment.device_list import read_devices, read_targets
 from iotonboard.enrolment.request import Request
 from iotonboard.errors import PolicyError
 from iotonboard.model import Refused, Target
+
+from support.program import State
 
 Reader = Callable[..., Iterator[Request | Target | Refused]]
 READERS = pytest.mark.parametrize("reader", [read_devices, read_targets], ids=["devices", "targets"])
@@ -97,11 +100,14 @@ def test_a_number_that_is_kept_as_text(reader: Reader, text: str) -> None:
     assert [name for name, _ in rows(reader, text)] == ["0012"]
 
 
-def test_other_formulas_are_no_ids() -> None:
-    assert rows(read_devices, 'id,x\n=0012,1\n="00"&"12",1\n="00,12",1\n') == [
-        ("'=0012' is not a device id", 2),
-        ('\'="00"&"12"\' is not a device id', 3),
-        ("3 values for 2 columns", 4),
+def test_other_formulas_are_no_new_ids(state: State, tmp_path: Path) -> None:
+    """A device that was adopted may be called so, and no new one."""
+    (tmp_path / "list.csv").write_text('id,x\n=0012,1\n="00"&"12",1\n="00,12",1\n')
+    answers = state.run("register", "--batch", tmp_path / "list.csv", "--json", expect=6).json_lines
+    assert [one["error"]["message"] for one in answers] == [
+        "'=0012' is not a device id",
+        '\'="00"&"12"\' is not a device id',
+        "3 values for 2 columns",
     ]
 
 
