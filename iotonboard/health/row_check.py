@@ -11,14 +11,16 @@ from iotonboard.pki.facts import certificate_facts
 from iotonboard.store.compromised import compromised_cas
 from iotonboard.store.crls import kept_ders, known_crl
 from iotonboard.store.inspection import odd_bundles
-from iotonboard.store.row_seals import TABLES, differences
+from iotonboard.store.row_differences import differences
+from iotonboard.store.row_seals import TABLES
 from iotonboard.store.row_subjects import certificates_of_row, subject_of
 from iotonboard.store.schema.expected import schema_differences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from iotonboard.store.row_seals import RowDifference, Sealed
+    from iotonboard.store.row_differences import RowDifference
+    from iotonboard.store.row_seals import Sealed
     from iotonboard.store.store import Store
     from iotonboard.store.trail_replay import Folded
 

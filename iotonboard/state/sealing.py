@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING
 
 from iotonboard.model import to_epoch
-from iotonboard.store import audit, row_seals
+from iotonboard.store import audit, row_seals, watching
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -48,7 +48,7 @@ def seal_rows(state: State, now: datetime, *, is_repair: bool = False) -> None:
         audit.append(state.store, state.caller, now, subject="database", detail=detail)
     if is_repair:
         _append(state, now, {"repaired": True})
-    for part in row_seals.take_changes(state.store):
+    for part in watching.take_changes(state.store):
         _append(state, now, {"rows": part, "repaired": True} if is_repair else {"rows": part})
 
 

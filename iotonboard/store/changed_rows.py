@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from iotonboard.store.row_seals import TABLES, differences, digest_of
+from iotonboard.store.row_differences import differences
+from iotonboard.store.row_seals import TABLES, digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

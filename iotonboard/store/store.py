@@ -1,9 +1,8 @@
 """The database's connection and its one lock.
 
 ``Store.transaction()`` is ``BEGIN IMMEDIATE``: SQLite's write lock is the only lock of the program.
-Everything that writes does so inside it; readers never wait.
-
-Each module beside this one is a subject: its functions take a ``Store`` first, and hold the SQL of that subject.
+Everything that writes does so inside it; readers never wait. Each module beside this one is a subject: its functions
+take a ``Store`` first, and hold the SQL of that subject.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from iotonboard.errors import BusyError, PolicyError, StateError
 from iotonboard.model import LATEST, from_epoch, to_epoch
 from iotonboard.store import failures, opening
 from iotonboard.store.issuers import mend_numbers
-from iotonboard.store.row_seals import watch
 from iotonboard.store.schema.views import mend_schema
+from iotonboard.store.watching import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 RecordType = TypeVar("RecordType")
 _Parameters: TypeAlias = "Sequence[object] | Mapping[str, object]"
 _READ_ONLY = "make its disk writable (mount -o remount,rw) or copy the state; what only looks works here all the same"
+_SET_META = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 _LARGEST_NUMBER = 1 << 62  # leaves room to count on
 _IMPOSSIBLE = (PolicyError, ValueError, TypeError, OverflowError, RecursionError)  # of a row that no version writes
 
@@ -51,13 +51,13 @@ class Store:
         is_read_only: bool = False,
         moved_aside: tuple[str, ...] = (),
     ) -> None:
-        self.path = path
-        self.moved_aside, self.is_read_only, self.proven_cas = moved_aside, is_read_only, dict[int, bytes]()
+        self.path, self.moved_aside, self.is_read_only = path, moved_aside, is_read_only
         self.first_row: int | None = None
         self.first_own_row: int | None = None
-        self.verifies: Verifies | None = None  # this and the CAs that are proven: see ``succession.py``
+        self.proven_cas = dict[int, bytes]()  # this and what proves them: see ``succession.py``
+        self.verifies: Verifies | None = None
         self._connection = connection
-        self.mended, self.unrecorded, self._is_watched, self.is_rebuilt = list[str](), list[str](), False, False
+        self.mended, self.unrecorded, self.is_rebuilt, self._watch = list[str](), list[str](), False, Watch(self)
         self._meta: dict[str, Any] | None = None  # all single values, as long as they are known
         self._small: dict[str, list[Any]] = {}  # likewise, what was asked of tables of few rows
         self._seen_version: int | None = None  # what is known is of this state of the database
@@ -123,7 +123,7 @@ class Store:
             BusyError: another command holds the lock, or the disk cannot be written.
         """
         self.check_writable()
-        self._is_watched = self._is_watched or watch(self)
+        self._watch.begin()
         if not durable:
             self.execute("PRAGMA synchronous = NORMAL")
         try:
@@ -185,6 +185,7 @@ class Store:
         """Drop what is known of the database."""
         self._meta = None
         self._small.clear()
+        self._watch.forget()
 
     def _forget_if_changed(self) -> None:
         """Drop what is known when another connection has written since (SQLite, ``PRAGMA data_version``)."""
@@ -221,6 +222,7 @@ class Store:
         Raises:
             PolicyError: a parameter is a text that is not UTF-8, or a number of more than 64 bits.
         """
+        self._watch.before(statement)
         try:
             return self._connection.execute(statement, parameters)
         except sqlite3.Error as error:
@@ -230,6 +232,7 @@ class Store:
 
     def execute_many(self, statement: str, parameters: Iterable[Sequence[object]]) -> None:
         """Run one statement for many parameters."""
+        self._watch.before(statement)
         try:
             self._connection.executemany(statement, parameters)
         except sqlite3.Error as error:
@@ -320,10 +323,7 @@ class Store:
 
     def set_meta(self, key: str, value: float | str | bytes) -> None:
         """Write a single value."""
-        self.execute(
-            "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            (key, value),
-        )
+        self.execute(_SET_META, (key, value))
         if self._meta is not None:
             self._meta[key] = value
 

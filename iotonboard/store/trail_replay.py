@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from iotonboard.errors import PolicyError
 from iotonboard.model import RevocationReason, SerialNumber
-from iotonboard.store import audit, row_seals
+from iotonboard.store import audit, row_differences
 
 if TYPE_CHECKING:
     from iotonboard.store.audit import AuditRow
@@ -53,7 +53,7 @@ def fold_trail(store: Store) -> Folded:
     """Read the trail through and keep what it says in the end of each certificate and row."""
     store.execute("DROP TABLE IF EXISTS temp.trail")
     store.execute(_TABLE)
-    row_seals.begin_fold(store)
+    row_differences.begin_fold(store)
     is_sealed, anew, weakened, broken = False, [], [], list[tuple[int, str]]()
     for row in audit.rows(store):
         if row.subject == audit.ROWS and not row.serial:
@@ -63,7 +63,7 @@ def fold_trail(store: Store) -> Folded:
             is_sealed = True
             if "repaired" in detail:
                 broken.clear()
-            row_seals.fold(store, row.seq, _digests(detail), is_repair="repaired" in detail)
+            row_differences.fold(store, row.seq, _digests(detail), is_repair="repaired" in detail)
         elif row.subject == audit.TRAIL and not row.serial:
             broken.append((row.seq, str(row.said.get("broken_seal"))))
         elif row.serial and row.subject != "ca" and not _fold_certificate(store, row):
