@@ -21,7 +21,6 @@ from iotonboard.store.misnamed import (
     certificate_suspects,
     issued_as,
     topic_suspects,
-    unknown_suspects,
     valid_of_device,
 )
 from iotonboard.store.recalled import recorded_topics
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from iotonboard.model import SerialNumber, TopicRule
     from iotonboard.state.state import State
     from iotonboard.store.misnamed import Suspect
-    from iotonboard.store.store import Store
 
     # Topic rules of devices, and what to tell of those that were changed.
     _Rules = tuple[Mapping[str, Sequence[TopicRule]] | None, ConflictError | None]
@@ -106,11 +104,11 @@ def read_denied(state: State, now: datetime, *, is_to_tell: bool = False) -> Den
     rules, edited = _unless_gone(unread, partial(_recorded_topics, state))
     by_rows = denied_ids(store, now, since)
     cas = [name for issuer in all_issuers(store) if (name := _named(issuer.der)[1])]
-    suspects = certificate_suspects(store, cas, now, since)
+    *suspects, unknown = certificate_suspects(store, cas, now, since, with_unknown=is_to_tell)
     revoked, valid = ([one for one in kind if not _is_right(one)] for kind in suspects)
     with_topics: list[Suspect] = [] if rules == {} else _unless_gone([], partial(topic_suspects, store, cas))
     topics = {one.holder for one in with_topics if _named(one.der)[1] not in ("", one.holder)}
-    renamed = _renamed(store) if is_to_tell else set()
+    renamed = _renamed(unknown)
     if not (revoked or valid or topics or renamed):
         return Denied(tuple(by_rows), rules=rules, topics=edited)
     others = frozenset(one.certificate for one in valid)
@@ -129,10 +127,10 @@ def read_denied(state: State, now: datetime, *, is_to_tell: bool = False) -> Den
     return Denied(tuple(sorted(names)), beside, others, frozenset(topics), told, is_misled, rules, edited)
 
 
-def _renamed(store: Store) -> set[str]:
+def _renamed(unknown: Sequence[Suspect]) -> set[str]:
     """Names of devices that none of their certificates has, and what these are called."""
     names: dict[str, set[str]] = {}
-    for one in unknown_suspects(store):
+    for one in unknown:
         names.setdefault(one.holder, set()).add(_named(one.der)[1])
     return {each for holder, certified in names.items() if holder not in certified for each in (holder, *certified)}
 

@@ -71,29 +71,26 @@ _OF_DEVICE = f"""SELECT {_COLUMNS}, x'' FROM unrevoked_certificate c JOIN device
 
 
 def certificate_suspects(
-    store: Store, ca_names: Collection[str], now: datetime, listed_since: datetime
-) -> tuple[list[Suspect], list[Suspect]]:
-    """Revoked certificates whose row may lead to somebody else, or that have no row any more; and valid ones.
+    store: Store, ca_names: Collection[str], now: datetime, listed_since: datetime, *, with_unknown: bool = False
+) -> tuple[list[Suspect], list[Suspect], list[Suspect]]:
+    """Revoked certificates whose row may lead to somebody else, or that have no row any more; valid ones; unknown ones.
 
-    The valid ones are of devices of which another one was revoked, and may be somebody else's. ``ca_names``:
+    The valid ones are of devices of which another one was revoked, and may be somebody else's. The unknown ones are of
+    devices under whose names the trail tells of none; of all devices where they are few enough. ``ca_names``:
     commonNames of CAs, which stand in each certificate.
     """
-    query = f"SELECT 1, * FROM ({_REVOKED} LIMIT {_MOST}) UNION ALL SELECT 0, * FROM ({_VALID} LIMIT {_MOST})"
+    parts = (_REVOKED, _VALID, *([_UNKNOWN] if with_unknown else []))
+    query = " UNION ALL ".join(f"SELECT {kind}, * FROM ({part} LIMIT {_MOST})" for kind, part in enumerate(parts))
     times = {"since": to_epoch(listed_since), "now": to_epoch(now)}
-    kinds: tuple[list[Suspect], list[Suspect]] = [], []
-    for is_revoked, *row in store.each_row(query, {"ca_names": json.dumps(list(ca_names)), **times}):
-        kinds[0 if is_revoked else 1].append(store.make_record(_suspect, row))
+    kinds: tuple[list[Suspect], list[Suspect], list[Suspect]] = [], [], []
+    for kind, *row in store.each_row(query, {"ca_names": json.dumps(list(ca_names)), **times}):
+        kinds[kind].append(store.make_record(_suspect, row))
     return kinds
 
 
 def topic_suspects(store: Store, ca_names: Collection[str]) -> list[Suspect]:
     """Certificates of devices with topic rules of their own that may be somebody else's."""
     return store.records(_suspect, f"{_WITH_TOPICS} LIMIT {_MOST}", {"ca_names": json.dumps(list(ca_names))})
-
-
-def unknown_suspects(store: Store) -> list[Suspect]:
-    """Certificates of devices under whose names the trail tells of none; of all devices where they are few enough."""
-    return store.records(_suspect, f"{_UNKNOWN} LIMIT {_MOST}")
 
 
 def valid_of_device(store: Store, device_id: str, now: datetime) -> list[Suspect]:
