@@ -50,7 +50,7 @@ class AclStations:
         main, blocks = split_stations(acl or b"")
         self._own_keys, self._others = own, {*siblings} - {*own}
         self.has_rules_left = False
-        if _region_key(main) in withdrawn:
+        if withdrawn and _region_key(main) in withdrawn:
             main = _without_region(main)
             self.has_rules_left = any(True for _ in rule_lines(main))
         self._main = None if acl is None else main
@@ -66,7 +66,7 @@ class AclStations:
 
     @property
     def _is_of_another(self) -> bool:
-        return self._main is not None and _region_key(self._main) in self._others
+        return bool(self._main and self._others) and _region_key(self._main or b"") in self._others
 
     def of_each(self, acls: Iterable[bytes]) -> Iterator[bytes]:
         """The station's own of each of several ACLs, where they have one."""

@@ -50,6 +50,10 @@ class Applied:
         one = self.stations[key]
         return replace(self, key=key, counter=one.counter, digest=one.digest, denied=one.denied, cas=one.cas)
 
+    def others_than(self, keys: Collection[str]) -> frozenset[str]:
+        """The keys of the stations whose packages were applied, but for these."""
+        return frozenset({*self.stations, self.key}) - {"", *keys}
+
     def brought_by(self, keys: Collection[str]) -> set[str]:
         """The CAs of others (SHA-256) that no other station brought than those with these keys."""
         known = {**{key: one.cas for key, one in self.stations.items()}, self.key: self.cas}

@@ -91,12 +91,14 @@ def revoked_above(cas: Sequence[bytes], lists: Iterable[bytes]) -> tuple[list[by
 
     Every certificate of such a key goes. Of one that was only superseded the key stays, where it has another one.
     """
-    lists = list(dict.fromkeys(lists))
+    levels = {above: [der for der in cas if _issued(above, der) and not same_ca(above, der)] for above in cas}
+    if not any(levels.values()):  # large lists are not read for nothing
+        return [], set()
     gone: list[bytes] = []
     keys: set[str] = set()
     superseded: set[str] = set()
-    for above in cas:
-        below = [der for der in cas if _issued(above, der) and not same_ca(above, der)]
+    lists = list(dict.fromkeys(lists))
+    for above, below in levels.items():
         own = [(facts.number, der) for der in lists if (facts := list_facts(der, above))] if below else []
         if not own:
             continue

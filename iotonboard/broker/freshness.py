@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 from iotonboard.broker.applied import Applied, Station
 from iotonboard.broker.ca_relations import key_of, sibling_keys
 from iotonboard.broker.destination import digests
+from iotonboard.broker.merge import Known
 from iotonboard.broker.package import CA, FILES
 from iotonboard.pki.pem import pem_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from iotonboard.broker.merge import Merged
+    from iotonboard.broker.merge_cas import Withdrawn
     from iotonboard.broker.package import Package
 
 
@@ -36,6 +38,23 @@ def is_newest(package: Package, applied: Applied | None) -> bool:
     if key and applied.key and key != applied.key:
         return True
     return package.manifest.counter >= applied.counter  # the same one twice: two copies of a state packed at once
+
+
+def known_before(
+    package: Package, applied: Applied | None, kept: Callable[[], Iterable[bytes]], withdrawn: Withdrawn
+) -> Known:
+    """What is known before a package is merged: of its station, and beside of the others."""
+    if applied is None:
+        return Known({}, is_newest=True, kept=kept, withdrawn=withdrawn)
+    return Known(
+        applied.highest,
+        is_newest=is_newest(package, applied),
+        kept=kept,
+        denied=applied.of(package.manifest.key).denied,
+        replaced=applied.replaced,
+        withdrawn=withdrawn,
+        stations=applied.others_than(package.own_keys),
+    )
 
 
 def record_of(package: Package, applied: Applied | None, merged: Merged, there: Mapping[str, bytes]) -> Applied:

@@ -63,7 +63,8 @@ class Known:
     """What is known of the packages before: ``highest`` and ``denied`` as in ``Merged``, by an earlier call.
 
     ``is_newest`` says that no newer package of the station was applied; the CAs with ``replaced`` keys gave way to
-    others, and those with ``withdrawn`` keys count no more. ``kept`` are the ACLs of packages before, the newest first.
+    others, and those with ``withdrawn`` keys count no more. ``stations`` are the keys of others whose packages were
+    applied here. ``kept`` are the ACLs of packages before, the newest first.
     """
 
     highest: Mapping[str, int]
@@ -72,6 +73,7 @@ class Known:
     denied: tuple[str, ...] = ()
     replaced: Collection[str] = ()
     withdrawn: Withdrawn = NOBODY
+    stations: Collection[str] = ()
 
 
 def find_withdrawn(
@@ -82,7 +84,7 @@ def find_withdrawn(
     Those that went earlier are among them.
     """
     cas = dict.fromkeys(der for files in (package.files, there) for der in _blocks("CERTIFICATE", files, CA))
-    lists = [der for files in (package.files, there) for der in _blocks("X509 CRL", files, CRL)]
+    lists = (der for files in (package.files, there) for der in _blocks("X509 CRL", files, CRL))
     gone, keys = revoked_above(vouched(anchors, cas), lists)
     keys |= set(applied.withdrawn) if applied else set()
     keys |= _taken_back(package, anchors)
@@ -110,9 +112,7 @@ def merge(package: Package, there: Mapping[str, bytes], known: Known) -> Merged:
         PolicyError: it holds a list that is older than one seen before, and nothing newer is here.
     """
     merged = Merged(highest=dict(known.highest), denied=known.denied, withdrawn=known.withdrawn.keys)
-    replaced = None if known.is_newest else known.replaced
-    leaving = package.manifest.gone
-    cas = _merge_cas(package, there, known.withdrawn, merged, leaving=leaving, replaced=replaced)
+    cas = _merge_cas(package, there, known, merged)
     merged.files[CRL] = merge_lists(package, there.get(CRL, b""), cas, merged)
     for label, name in (("X509 CRL", CRL), ("CERTIFICATE", CA)):
         here = there.get(name, b"")
@@ -151,7 +151,7 @@ def take_as_it_is(package: Package, there: Mapping[str, bytes], known: Known) ->
     """
     merged = Merged(dict(there) | {name: package.files[name] for name in FILES if name in package.files})
     merged.withdrawn = known.withdrawn.keys
-    cas = _merge_cas(package, there, known.withdrawn, merged, leaving=(), as_it_is=True)
+    cas = _merge_cas(package, there, known, merged, as_it_is=True)
     own = {*package.own_keys, *package.own_cas}
     merged.highest = {name: number for name, number in known.highest.items() if name.split()[-1] not in own}
     coming = sort_lists(_blocks("X509 CRL", package.files, CRL), cas.gone)[1]
@@ -165,19 +165,21 @@ def take_as_it_is(package: Package, there: Mapping[str, bytes], known: Known) ->
 
 
 def _merge_cas(
-    package: Package,
-    there: Mapping[str, bytes],
-    withdrawn: Withdrawn,
-    merged: Merged,
-    *,
-    leaving: Collection[str],
-    replaced: Collection[str] | None = None,
-    as_it_is: bool = False,
+    package: Package, there: Mapping[str, bytes], known: Known, merged: Merged, *, as_it_is: bool = False
 ) -> Cas:
-    coming, here = package.files[CA], there.get(CA, b"")
+    coming, here, withdrawn = package.files[CA], there.get(CA, b""), known.withdrawn
     if len(_blocks("CERTIFICATE", there, CA)) < here.count(b"-----BEGIN "):
         merged.dropped.append("a part of ca.crt here could not be read")
-    cas = merge_cas(coming, here, leaving, package.own_keys, withdrawn, replaced=replaced, as_it_is=as_it_is)
+    cas = merge_cas(
+        coming,
+        here,
+        () if as_it_is else package.manifest.gone,
+        package.own_keys,
+        withdrawn,
+        replaced=None if known.is_newest or as_it_is else known.replaced,
+        as_it_is=as_it_is,
+        stations=known.stations,
+    )
     merged.files[CA], merged.siblings = cas.pem, cas.siblings
     merged.shuts_out = any(withdrawn.has(der) for der in _blocks("CERTIFICATE", there, CA))
     merged.kept += cas.kept

@@ -60,16 +60,18 @@ def merge_cas(
     *,
     replaced: Collection[str] | None = None,
     as_it_is: bool = False,
+    stations: Collection[str] = (),
 ) -> Cas:
     """Merge a package's CA file with the one that is there.
 
     ``leaving`` are CAs that the package says go, by SHA-256 of the certificate or by their key, and ``own`` the keys of
     the package's own CAs. ``replaced`` is given for a package that is older than one that was applied: the keys that it
     does not bring back; of CAs that are there its certificates are then not taken. ``as_it_is``: also a CA that signs
-    itself in the place of one that another CA certified.
+    itself in the place of one that another CA certified. ``stations`` are the keys of others whose packages were
+    applied here: who had trusted such a CA beside its own, and does no more, takes it out nowhere but there.
     """
     old = list(dict.fromkeys(pem.pem_blocks("CERTIFICATE", there)))
-    gone = [der for der in old if {_name(der), key_of(der)} & set(leaving) or withdrawn.has(der)]
+    gone = [der for der in old if _leaves(der, leaving, stations) or withdrawn.has(der)]
     stays = [der for der in old if der not in gone]
     given = [der for der in pem.pem_blocks("CERTIFICATE", coming) if not withdrawn.has(der)]
     kept = {der: one for der in given for one in stays if _is_certified(one, der) and not as_it_is}
@@ -96,6 +98,12 @@ def merge_cas(
         tuple(f"the CA {_name(der)[:16]} that is of no package" for der in foreign if der in old),
         tuple(dropped),
     )
+
+
+def _leaves(der: bytes, leaving: Collection[str], stations: Collection[str]) -> bool:
+    """Say whether a package takes a CA out; of one of its own that ended it names the key too."""
+    key = key_of(der)
+    return key in leaving or (_name(der) in leaving and key not in stations)
 
 
 def _is_certified(here: bytes, coming: bytes) -> bool:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from iotonboard.broker.certificate_file import read_anchors
 from iotonboard.broker.check import BrokerFiles, judge_files
 from iotonboard.broker.destination import LARGEST, Destination, digests, open_destination
-from iotonboard.broker.freshness import is_newest, record_of
-from iotonboard.broker.merge import Known, Merged, find_withdrawn, merge, take_as_it_is
+from iotonboard.broker.freshness import is_newest, known_before, record_of
+from iotonboard.broker.merge import Merged, find_withdrawn, merge, take_as_it_is
 from iotonboard.broker.merge_lists import FETCH
 from iotonboard.broker.own_certificate import OwnPlace, put_own_in_place
 from iotonboard.broker.package import ACL, CA, CRL, FILES, Package, read_package
@@ -159,7 +159,7 @@ def _put_in_place(
         previous = destination.generation_of(current)
         if previous == 0:
             destination.keep(previous, current)
-    # Remembered before anything is replaced: a kill in between leaves a package that can be applied again.
+    # Before anything is replaced: a kill in between leaves a package that can be applied again.
     destination.record(record_of(package, applied, merged, current))
     if changed:
         refused, aside = destination.put_in_place(merged.files, current, destination.unread(current))
@@ -221,15 +221,7 @@ def _merge(
             hint="nothing was touched; ask for a package of a station that is in force",
         )
     is_new = is_newest(package, applied)
-    of_station = applied.of(package.manifest.key) if applied else None
-    known = Known(
-        applied.highest if applied else {},
-        is_newest=is_new,
-        kept=partial(destination.kept, ACL),
-        denied=of_station.denied if of_station else (),
-        replaced=applied.replaced if applied else (),
-        withdrawn=withdrawn,
-    )
+    known = known_before(package, applied, partial(destination.kept, ACL), withdrawn)
     if request.accept_older:
         return take_as_it_is(package, there, known)
     merged = merge(package, there, known)

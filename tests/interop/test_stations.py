@@ -95,6 +95,21 @@ def test_a_shared_broker_s_lists_are_taken_up_by_each_station(sites: list[Site],
     assert "not issued by a CA of this state" in copy.run("restore", "--crl", alone, expect=6).stderr
 
 
+def test_a_station_that_trusts_another_no_more_takes_it_out_nowhere_else(sites: list[Site]) -> None:
+    a, b = sites
+    a.state.run("ca", "trust", "add", b.state.ca_cert, "--crl", b.state.crl)
+    for site, name in ((a, "a"), (b, "b"), (a, "a-2")):
+        site.state.run("gen-crl")
+        site.apply(site.pack(name))
+    a.state.run("ca", "trust", "remove", b.state.ca_cert)
+    a.apply(a.pack("a-3"))
+    assert sorted(names(a.dest / "ca.crt")) == ["Station A", "Station B", "Works Root"]
+    b.state.run("revoke", "b-1")
+    b.apply(b.pack("b-2"))
+    assert len(b.revoked_by_name("Station B")) == 1
+    assert acl_lets_in(b) == {"a-1", "a-2", "b-2"}
+
+
 def test_rules_of_an_operator_stay_whichever_station_brings_its_own(sites: list[Site]) -> None:
     a, b = sites
     for site, who in ((a, "dashboard"), (b, "bridge")):
