@@ -30,7 +30,8 @@ def pack(
 ) -> int | None:
     """Sign new CRLs and write ACL, CRL and CA file as one signed package for a broker's machine.
 
-    There 'iotonboard apply' checks it and puts it in place; it needs the CA certificate, no key and no state.
+    There 'iotonboard apply' checks it and puts it in place; it needs the CA certificate, no key and no state. That of a
+    root has no ACL: it takes the stations that the root revoked out of the broker's files.
     """
     from iotonboard.commands.pack import Request
     from iotonboard.commands.pack import pack as run

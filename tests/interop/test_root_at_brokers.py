@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 from pathlib import Path
 
@@ -151,4 +152,27 @@ def test_a_list_of_the_root_alone_goes_out_to_brokers(station: State, works: Wor
     lists = [before, station.crl.read_bytes()]
     assert [text.count(b"BEGIN X509 CRL") for text in lists] == [2, 2]
     assert works.root.crl.read_bytes().strip() in lists[1]
+    assert station.run("health", "--deep", "--json", expect=None).json["differences"] == []
+
+
+def test_brokers_get_their_chain_with_the_answer(works: Works, tmp_path: Path) -> None:
+    """In the state, in the folder of one on this machine, and by a package for one whose key was made elsewhere."""
+    station = make_station(tmp_path / "a", "Station A", "--key-type", "ec-p256")
+    folder, elsewhere = tmp_path / "folder", tmp_path / "elsewhere"
+    for path in (folder, elsewhere):
+        path.mkdir()
+    user = getpass.getuser()
+    station.run("broker", "issue", "near.test", "--for", folder, "--user", user)
+    station.run("apply", "--prepare", elsewhere, "far.test", "--user", user)
+    station.run("broker", "issue", "--csr", elsewhere / "broker.csr")
+    assert subjects(folder / "broker.crt") == ["near.test"]
+    works.certify(station)
+    assert subjects(folder / "broker.crt") == ["near.test", "Station A"]
+    assert subjects(folder / "ca.crt") == ["Works Root", "Station A"]
+    station.run("pack", "--out", tmp_path / "package")
+    pin = station.ca_cert
+    station.run("apply", tmp_path / "package", "--ca", pin, "--dest", elsewhere, "--user", user)
+    assert subjects(elsewhere / "broker.crt") == ["far.test", "Station A"]
+    for host in ("near.test", "far.test"):
+        assert subjects(station.certs / "brokers" / host / "broker.crt") == [host, "Station A"]
     assert station.run("health", "--deep", "--json", expect=None).json["differences"] == []
