@@ -16,10 +16,10 @@ from iotonboard.pki.crl import entries_of_any_writer
 from iotonboard.pki.foreign_ca import read_foreign_ca, read_foreign_crl, serial_of, signed_by
 from iotonboard.pki.imported_ca import judge_ca
 from iotonboard.pki.lint.candidate import issuer_facts
-from iotonboard.pki.profiles import DeviceProfile, is_within, permitted_names, show_name
+from iotonboard.pki.profiles import DeviceProfile, is_within, permitted_names, show_name, subject_of
 from iotonboard.state.chain import chain_in_force, going_out, identity
 from iotonboard.store.chains import RootCrl, root_crl
-from iotonboard.store.issuers import current_issuers
+from iotonboard.store.issuers import current_issuers, valid_ders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -128,7 +128,22 @@ def _judge(state: State, row: IssuerRow, chain: Sequence[bytes], now: datetime) 
         if one.problem:
             raise PolicyError(f"{one.name!r} is no CA for this: {one.problem}", hint=_ASK)
     _refuse_subjects(state, own.der)
-    return tuple(str(finding) for finding in findings)
+    return (*map(str, findings), *_left_outside(state, row, own.der, now))
+
+
+def _left_outside(state: State, row: IssuerRow, own: bytes, now: datetime) -> Iterator[str]:
+    """What the root's limit of names shuts out of what was certified before."""
+    permitted = permitted_names(own)
+    if not permitted:
+        return
+    subjects = (subject_of(der) for der in valid_ders(state.store, row.id, now))
+    outside = sum(bool(list(subject)) and not is_within(subject, permitted) for subject in subjects)
+    if outside:
+        yield (
+            f"{outside} valid certificates have subjects outside of {'; or '.join(map(show_name, permitted))}: brokers"
+            " refuse them from the next reload on, and devices such brokers; type: iotonboard renew --expiring-within"
+            " 36500"
+        )
 
 
 def _refuse_subjects(state: State, own: bytes) -> None:

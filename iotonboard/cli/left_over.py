@@ -17,21 +17,27 @@ if TYPE_CHECKING:
 
 
 _CERTIFIES = frozenset({"broker issue", "ca proof", "register", "renew"})
+_HANDS_OUT = frozenset({"export", "register", "renew"})
 
 
-def refuse_at_this_kind(command: str, store: Store) -> None:
-    """End a command that makes no sense at a root or elsewhere, or that certifies before a root's answer is here.
+def refuse_at_this_kind(command: str, state: State) -> None:
+    """End a command that makes no sense at a root or elsewhere, or that comes before a root's answer is here and out.
 
     Raises:
         PolicyError: it does.
+        BusyError: brokers would not know the root that it hands out.
     """
     from iotonboard.state.kind import refuse_kind
 
-    refuse_kind(store, command)
+    refuse_kind(state.store, command)
     if command in _CERTIFIES:
         from iotonboard.state.chain import refuse_waiting
 
-        refuse_waiting(store)
+        refuse_waiting(state.store)
+    if command in _HANDS_OUT:
+        from iotonboard.state.publication import lead_with_chain
+
+        lead_with_chain(state)
 
 
 def finish_earlier_calls(state: State, now: datetime) -> None:

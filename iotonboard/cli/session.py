@@ -90,7 +90,7 @@ class Session:
 
                 state = finish_writing(state, self.environment, holds)  # noqa: PLW2901 - the same one, read again
             refuse_problems(self.command, state.config)
-            refuse_at_this_kind(self.command, state.store)
+            refuse_at_this_kind(self.command, state)
             self.tell_problems(state.config)
             self.tell_if_open(state.paths.root)
             trusted = self._tell_if_disputed(state).trusted

@@ -87,6 +87,19 @@ def show_name(name: x509.Name) -> str:
     )
 
 
+def subject_of(certificate_der: bytes) -> x509.Name:
+    """The subject of a certificate.
+
+    Raises:
+        PolicyError: it is none.
+
+    """
+    try:
+        return x509.load_der_x509_certificate(certificate_der).subject
+    except UNREADABLE as error:
+        raise PolicyError("this is not a certificate that can be read") from error
+
+
 def is_within(subject: x509.Name, permitted: Iterable[x509.Name]) -> bool:
     """Say whether a subject begins with one of some names, as they are compared (RFC 5280 7.1)."""
     return any(_folded(subject)[: len(list(name))] == _folded(name) for name in permitted)

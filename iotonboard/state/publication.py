@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from iotonboard.disk.files import PUBLIC, sweep_staging, write_atomic
 from iotonboard.disk.permissions import check_plain
 from iotonboard.disk.reading import file_mark
-from iotonboard.errors import ConflictError, DamageError, IotOnboardError, Unpublished, UnpublishedError
+from iotonboard.errors import BusyError, ConflictError, DamageError, IotOnboardError, Unpublished, UnpublishedError
 from iotonboard.pki import pem
 from iotonboard.state import device_files, foreign_lists, generations, outbox, replaced_files, trust
 from iotonboard.state.acl_file import broker_placement, mark_acl, write_acl
@@ -38,7 +38,7 @@ from iotonboard.state.places import (
 )
 from iotonboard.store import damage
 from iotonboard.store.crls import generation_ders, newest_generation
-from iotonboard.store.issuers import current_issuers
+from iotonboard.store.issuers import current_issuers, rows_with_chains
 from iotonboard.store.left_to_do import (
     TRUST_CHANGES,
     TRUST_PUBLISHED,
@@ -200,6 +200,18 @@ def _write_broker_ca(state: State) -> None:
     check_plain(path)
     write_atomic(path, trust.ca_file(state, current_issuers(state.store)), broker_placement(state, path))
     note_published(state, Place.BROKER_CA, number)
+
+
+def lead_with_chain(state: State) -> None:
+    """Let brokers have the chain of our CA before anything new trusts its root.
+
+    Raises:
+        BusyError: the CA file that has it cannot be written; nothing is certified or exported before.
+    """
+    has_chain = any(row[-1] is not None for row in rows_with_chains(state.store))
+    if has_chain and (refused := publish(state, publish_crl, publish_ca)):
+        error = refused[0].error
+        raise BusyError(f"brokers here do not have the chain of this CA yet: {error.message}", hint=error.hint)
 
 
 def ca_is_published(state: State) -> bool:

@@ -172,6 +172,12 @@ def valid_devices(store: Store, issuer: int, now: datetime) -> int:
     return store.record(int, query, {"issuer": issuer, "now": to_epoch(now)}) or 0
 
 
+def valid_ders(store: Store, issuer: int, now: datetime) -> Iterator[bytes]:
+    """What a CA certified that is valid or on hold, DER."""
+    query = "SELECT der FROM unended_certificate WHERE issuer = ? AND not_after >= ?"
+    return store.each(bytes, query, (issuer, to_epoch(now)))
+
+
 def devices_up_to(store: Store, issuer: int, certificate: int, now: datetime) -> int:
     """How many devices with a valid certificate of a CA have none that is newer than a certificate's row."""
     query = """SELECT count(*) FROM device d WHERE EXISTS (SELECT 1 FROM unended_certificate c

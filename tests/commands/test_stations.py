@@ -266,6 +266,12 @@ def test_a_root_s_limit_of_names_is_kept_and_followed(works: Works, tmp_path: Pa
     state.run("config", "set", "subject.organization", "Other")
     result = state.run("register", "press-2", expect=6)
     assert "outside of the names that the root permits" in result.stderr
+    before = make_station(tmp_path / "before", "Line 5", "--key-type", "ec-p256")
+    before.register("press-1", "press-2")
+    before.run("config", "set", "subject.organization", "Works")
+    before.register("press-3")
+    limited = works.sign(works.request(before, "before"), "--permit-subject", "O=Works")
+    assert "2 valid certificates have subjects outside of O=Works" in works.install(before, limited).stderr
     again = certificates(works.sign(works.request(state, "line")))[0]
     assert again.extensions.get_extension_for_class(x509.NameConstraints).value == limit.value
     state.run("config", "set", "subject.organization", "Works")
@@ -418,6 +424,31 @@ def test_the_tree_shows_who_certified_whom_and_what_hangs_on_it(works: Works, st
     assert station.json("ca", "status")["tree"][0]["below"][0]["status"] == "revoked"
     waiting = make_station(tmp_path / "waiting", "Waiting")
     assert "Waiting\tissuing\twaiting" in waiting.run("ca", "status").stdout
+
+
+def test_nothing_new_trusts_a_root_that_brokers_do_not_know_yet(works: Works, tmp_path: Path) -> None:
+    state = make_station(tmp_path / "line", "Line", "--key-type", "ec-p256")
+    state.register("press-1")
+    place = tmp_path / "mosquitto"
+    place.mkdir()
+    state.run("config", "set", "broker_ca_file", place / "ca.crt")
+    state.run("sync-acl")
+    assert names(place / "ca.crt") == ["CN=Line"]
+    answer = works.sign(works.request(state))
+    (place / "ca.crt").unlink()
+    (place / "ca.crt").mkdir()
+    works.install(state, answer, expect=8)
+    for words in (("register", "press-2"), ("renew", "press-1"), ("export", "press-1", "--out", tmp_path / "out")):
+        refused = state.run(*words, expect=8)
+        assert str(place / "ca.crt") in refused.stderr
+        assert "do not have the chain of this CA yet" in refused.stderr
+    assert [one["device_id"] for one in state.run("list", "--json").json_lines] == ["press-1"]
+    assert not (tmp_path / "out").exists()
+    state.run("revoke", "press-1", expect=(0, 8))
+    (place / "ca.crt").rmdir()
+    state.run("gen-crl", "--here")
+    state.register("press-2")
+    assert "CN=Works Root" in names(place / "ca.crt")
 
 
 def test_no_verb_of_a_root_works_elsewhere(station: State, works: Works) -> None:
