@@ -122,7 +122,7 @@ def issue_broker(state: State, request: Request, unlock: Unlock) -> Result:
     config = write_conf(state, plan.setup, plan.setup_before, folder)
     refuse_unpublished(unpublished)
     changed = tuple(settings.changed) if settings else ()
-    fingerprint = ca.issuer.fingerprint
+    fingerprint = ca.identity
     return Result(plan, new.serial, new.validity, new.fingerprint, fingerprint, config, changed, issued.password)
 
 

@@ -17,17 +17,27 @@ from support.program import State
 from support.site import Site
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Root:
-    return Root(tmp_path / "root")
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Root:
+    return Root(tmp_path_factory.mktemp("root"))
 
 
-@pytest.fixture
-def stations(root: Root, tmp_path: Path) -> list[State]:
-    made = [root.station(tmp_path / f"station-{name}", f"Station {name}") for name in "AB"]
+@pytest.fixture(scope="module")
+def pristine_stations(root: Root, tmp_path_factory: pytest.TempPathFactory) -> list[State]:
+    """Two stations with two devices each; read only: copy them, or use ``stations``."""
+    folder = tmp_path_factory.mktemp("stations")
+    made = [root.station(folder / f"station-{name}", f"Station {name}") for name in "AB"]
     for state, name in zip(made, "ab", strict=True):
         state.register(f"{name}-1", f"{name}-2")
     return made
+
+
+@pytest.fixture
+def stations(pristine_stations: list[State], tmp_path: Path) -> list[State]:
+    folders = [tmp_path / "station-A", tmp_path / "station-B"]
+    for folder in folders:
+        folder.mkdir()
+    return [state.copy_to(folder) for state, folder in zip(pristine_stations, folders, strict=True)]
 
 
 @pytest.fixture
