@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from hashlib import sha256
 from typing import Self
 
@@ -110,3 +111,8 @@ def folder_name(device_id: str) -> str:
     if "%" not in name or name[0] == "-":  # a name of Windows' own, or one that looks like an option
         name = f"%{octets[0]:02X}{name[1:]}"
     return name if len(name) <= _LONGEST_NAME else f"%-{sha256(octets).hexdigest()}"
+
+
+def in_command(device_id: str) -> str:
+    """An id as it is typed into a shell."""
+    return shlex.quote(device_id)

@@ -13,6 +13,7 @@ from iotonboard.delivery.formats import table
 from iotonboard.delivery.formats.output import Options
 from iotonboard.disk.files import PRIVATE, PUBLIC, make_private_dir, write_atomic
 from iotonboard.errors import KeyUnavailableError, NotFoundError, PolicyError
+from iotonboard.ids import in_command
 from iotonboard.model import DeviceId, rfc3339
 from iotonboard.pki.facts import certificate_facts, is_issued_by
 from iotonboard.pki.keys import dump_key, load_key, public_key_matches
@@ -148,7 +149,7 @@ def refuse_purged(state: State, device_id: str, serial: SerialNumber) -> None:
     if moment is not None:
         raise NotFoundError(
             f"key and bundle of {device_id!r} were purged on {rfc3339(moment)} and cannot be made again",
-            hint=f"'iotonboard register {device_id} --if-exists reissue' makes a new key and certificate",
+            hint=f"'iotonboard register {in_command(device_id)} --if-exists reissue' makes a new key and certificate",
         )
 
 
@@ -169,7 +170,7 @@ def current_certificate(state: State, device_id: str) -> CertificateRecord:
             return certificate
     raise NotFoundError(
         f"device {device_id!r} has no valid certificate",
-        hint=f"'iotonboard register {device_id} --if-exists reissue' makes a new one",
+        hint=f"'iotonboard register {in_command(device_id)} --if-exists reissue' makes a new one",
     )
 
 

@@ -180,7 +180,7 @@ def tell_hand_over(session: Session, new: Sequence[Enrolled], kept: ResultsFile 
     one = new[0] if len(new) == 1 else None
     if one is None and kept is None:  # of a stream, whose devices nobody reads off here
         return
-    who = one.device_id if one else f"--batch {shlex.quote(kept.path)}" if kept else ""
+    who = shlex.quote(one.device_id) if one else f"--batch {shlex.quote(kept.path)}" if kept else ""
     if new[0].exported:
         session.message(confirm_next(one.device_id if one else None, kept.path if kept else None))
     elif new[0].bundle:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
 
-_CERTIFIES = frozenset({"broker issue", "ca proof", "register", "renew"})
+_CERTIFIES = frozenset({"adopt", "broker issue", "ca proof", "register", "renew"})
 _HANDS_OUT = frozenset({"export", "register", "renew"})
 
 

@@ -27,6 +27,7 @@ _WITHOUT_FILE = _ALWAYS | _LOOKS | {"gen-crl", "release", "sync-acl"}
 # Commands that give access: they run on believed settings alone.
 _ISSUES = frozenset(
     {
+        "adopt",
         "broker issue",
         "ca install",
         "ca proof",

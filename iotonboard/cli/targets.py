@@ -77,7 +77,7 @@ def meant_ids(state: State, words: Sequence[str] | None, certificates: Sequence[
 def confirm_next(device_id: str | None, batch: str | None = None) -> str:
     """What comes behind a hand-over: to one device, or to those of a list."""
     listed = "--batch FILE with the fingerprints" if batch is None or batch == "-" else f"--batch {shlex.quote(batch)}"
-    who = f"{device_id} --fingerprint HEX" if device_id else listed
+    who = f"{shlex.quote(device_id)} --fingerprint HEX" if device_id else listed
     return f"next: iotonboard confirm {who}, once {'the device reports' if device_id else 'devices report'} it"
 
 

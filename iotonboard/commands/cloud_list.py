@@ -20,6 +20,7 @@ from iotonboard.delivery.export_places import check_place
 from iotonboard.disk.files import PUBLIC, write_atomic
 from iotonboard.enrolment.leading import refused_ahead
 from iotonboard.errors import BusyError, IotOnboardError, NotFoundError, PolicyError, StateError
+from iotonboard.ids import in_command
 from iotonboard.model import Refused
 from iotonboard.state.chain import chain_in_force
 from iotonboard.store.devices import device_record
@@ -130,7 +131,7 @@ def _list(state: State, device_id: str, cloud: Cloud, now: datetime) -> Listed:
     device = device_record(state.store, device_id)
     status = device.status(now)
     if status == "expired":
-        hint = f"'iotonboard register {device_id} --if-exists reissue' makes a new one"
+        hint = f"'iotonboard register {in_command(device_id)} --if-exists reissue' makes a new one"
         raise NotFoundError(f"device {device_id!r} has no valid certificate", hint=hint)
     for certificate in device.certificates:
         check_certificate(state, device.device_id, certificate)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.ca.credentials import current_certificate
 from iotonboard.errors import BusyError, IotOnboardError, NotFoundError, PolicyError
+from iotonboard.ids import in_command
 from iotonboard.model import Refused, SerialNumber
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.state.erasure import apply_keep_keys, finish_erasures
@@ -96,7 +97,7 @@ def _find(state: State, target: Target) -> CertificateRecord:
     what = "of that public key" if target.spki_sha256 else "with that fingerprint or serial"
     raise NotFoundError(
         f"device {target.device_id!r} has no certificate {what}",
-        hint=f"'iotonboard show {target.device_id} --json' prints them; is it the right device?",
+        hint=f"'iotonboard show {in_command(target.device_id)} --json' prints them; is it the right device?",
     )
 
 

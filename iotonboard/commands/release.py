@@ -19,6 +19,7 @@ from iotonboard.ca.copies import refuse_copies
 from iotonboard.ca.crl import sign_recorded
 from iotonboard.ca.recorded import refuse_final
 from iotonboard.errors import ConflictError, NotFoundError
+from iotonboard.ids import in_command
 from iotonboard.model import Refused, Target
 from iotonboard.state.alone import each_alone
 from iotonboard.state.changes import release as release_certificate
@@ -126,7 +127,7 @@ def _held(state: State, device_id: str) -> tuple[SerialNumber, ...]:
     if not serials:
         raise ConflictError(
             f"device {device_id!r} is not on hold",
-            hint=f"only 'revoke --reason certificateHold' can be undone; see 'iotonboard show {device_id}'",
+            hint=f"only 'revoke --reason certificateHold' can be undone; see 'iotonboard show {in_command(device_id)}'",
         )
     for serial in serials:
         refuse_final(state, serial)

@@ -29,6 +29,7 @@ from iotonboard.enrolment.order_profile import choose_profile
 from iotonboard.enrolment.record import record_certificate, refuse_used_key
 from iotonboard.enrolment.unfinished import Call
 from iotonboard.errors import ConflictError
+from iotonboard.ids import in_command
 from iotonboard.model import KeyType, Refused, RevocationReason, SerialNumber, Target, rfc3339
 from iotonboard.pki.certificates import validity_for
 from iotonboard.pki.facts import certificate_facts
@@ -318,12 +319,12 @@ def _renewable(store: Store, device: DeviceRecord, now: datetime) -> Certificate
     if status == "retired":
         raise ConflictError(f"device {name!r} was retired", hint="register another id")
     if status == "on-hold":
-        raise ConflictError(f"device {name!r} is on hold", hint=f"type: iotonboard release {name}")
+        raise ConflictError(f"device {name!r} is on hold", hint=f"type: iotonboard release {in_command(name)}")
     if status == "revoked" and awaits_reenrolment(store, name):
         return device.certificates[0]
     if status == "revoked":
         raise ConflictError(
             f"device {name!r} was revoked: a renewal would give it back its access",
-            hint=f"if that is meant: iotonboard register {name} --if-exists reissue",
+            hint=f"if that is meant: iotonboard register {in_command(name)} --if-exists reissue",
         )
     return next(certificate for certificate in device.certificates if certificate.revocation is None)

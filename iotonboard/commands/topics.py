@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.broker.topics import parse_topic_rule
 from iotonboard.errors import NotFoundError
+from iotonboard.ids import in_command
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished, reload_behind
 from iotonboard.state.reach import others_of
@@ -71,7 +72,8 @@ def change_topics(state: State, device_id: str, texts: Sequence[str], *, remove:
                 add_topic(state.store, device, rule)
             elif not remove_topic(state.store, device, rule):
                 raise NotFoundError(
-                    f"{device_id!r} has no topic {text!r}", hint=f"'iotonboard topics list {device_id}' shows them"
+                    f"{device_id!r} has no topic {text!r}",
+                    hint=f"'iotonboard topics list {in_command(device_id)}' shows them",
                 )
         changed = before != device_topics(state.store, device)
         if changed:

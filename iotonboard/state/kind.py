@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
 _NOT_AT_A_ROOT = frozenset(
-    {"broker issue", "broker revoke", "bundle password", "ca install", "ca replace", "ca request", "ca trust add",
-     "confirm", "deliver", "export", "labels", "purge", "register", "release", "renew", "retire", "revoke",
-     "topics add", "topics remove", "verify"}
+    {"adopt", "broker issue", "broker revoke", "bundle password", "ca install", "ca replace", "ca request",
+     "ca trust add", "confirm", "deliver", "export", "labels", "purge", "register", "release", "renew", "retire",
+     "revoke", "topics add", "topics remove", "verify"}
 )  # fmt: skip
 _AT_A_ROOT_ALONE = frozenset({"ca revoke", "ca sign"})
 _OTHERWISE = {

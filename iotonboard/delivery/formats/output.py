@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import PolicyError, UsageError
+from iotonboard.ids import in_command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +48,8 @@ class NvsImage:
         for name in self.attributes or ():
             if name not in attributes:
                 raise PolicyError(
-                    f"{device_id!r} has no attribute {name[:80]!r}", hint=f"'iotonboard show {device_id}' lists them"
+                    f"{device_id!r} has no attribute {name[:80]!r}",
+                    hint=f"'iotonboard show {in_command(device_id)}' lists them",
                 )
         return tuple(attributes) if self.attributes is None else self.attributes
 

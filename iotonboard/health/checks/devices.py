@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from iotonboard.health.finding import Outcome, ok, warning
+from iotonboard.ids import in_command
 from iotonboard.store.deliveries import never_fetched, open_deliveries
 from iotonboard.store.overlaps import overdue_overlaps
 from iotonboard.store.secrets import kept_for_nothing
@@ -30,7 +31,7 @@ def deliveries(state: State) -> Outcome:
     """No delivery expired before somebody fetched it."""
     if missed := never_fetched(state.store, state.clock()):
         message = f"{len(missed)} deliveries expired and nobody fetched them, such as {missed[0]!r}'s"
-        return warning(message, f"type: iotonboard deliver {missed[0]}, or confirm {missed[0]}")
+        return warning(message, f"type: iotonboard deliver {in_command(missed[0])}, or confirm it")
     return ok(f"{len(open_deliveries(state.store))} wait to be fetched")
 
 
@@ -39,5 +40,5 @@ def kept_keys(state: State) -> Outcome:
     kept = kept_for_nothing(state.store, state.clock() - timedelta(days=DEAD_KEY_DAYS))
     if kept:
         message = f"{len(kept)} keys are of devices that ended over {DEAD_KEY_DAYS} days ago, such as {kept[0]!r}"
-        return warning(message, f"type: iotonboard purge {kept[0]}, or set 'keep_keys'")
+        return warning(message, f"type: iotonboard purge {in_command(kept[0])}, or set 'keep_keys'")
     return ok(f"none outlived its device by {DEAD_KEY_DAYS} days")
