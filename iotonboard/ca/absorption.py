@@ -197,19 +197,22 @@ def _known_reason(store: Store, serial: SerialNumber) -> RevocationReason | None
     return serial_and_reason(entry)[1] if entry else None
 
 
-def pass_lists(state: State, issuer: int, lists: Sequence[tuple[bytes, CrlFacts]], now: datetime) -> None:
+def pass_lists(
+    state: State, issuer: int, lists: Sequence[tuple[bytes, CrlFacts]], now: datetime, *, number: int = 0
+) -> None:
     """Let the next list of a CA, named by its row, come behind those that another program signed with its key.
 
-    Their revocations are the caller's business. Lists that are known already change nothing.
+    Their revocations are the caller's business. Lists that are known already change nothing. ``number`` was the last
+    that the other program gave, as far as it says so.
     """
     fresh = [(der, facts) for der, facts in lists if known_crl(state.store, sha256(der).digest()) is None]
-    if not fresh:
-        return
     row = next(one for one in current_issuers(state.store) if one.id == issuer)
     last = last_crl(state.store, issuer, with_der=False)
-    numbers = [facts.number for _, facts in fresh if facts.number < LARGEST_NUMBER]
     least = last.number + 1 if last else 1
-    begins = min(max(facts.this_update for _, facts in fresh), now - _SECOND)
+    numbers = [one for one in (number, *(facts.number for _, facts in fresh)) if one < LARGEST_NUMBER]
+    if not fresh and number < least:
+        return
+    begins = min([now - _SECOND, max((facts.this_update for _, facts in fresh), default=from_epoch(0))])
     _pass_number(state, row, max([least, *numbers]), begins, now)
     for der, facts in fresh:
         note_crl(state.store, sha256(der).digest(), issuer, max(1, min(facts.number, LARGEST_NUMBER)))

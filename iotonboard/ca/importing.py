@@ -22,7 +22,7 @@ from iotonboard.errors import ConflictError, KeyUnavailableError, PolicyError
 from iotonboard.model import SerialNumber, Validity
 from iotonboard.pki.foreign_ca import read_foreign_ca, serial_of
 from iotonboard.pki.given import certificates_in
-from iotonboard.pki.given_key import has_own_certificate, read_given_key
+from iotonboard.pki.given_key import has_own_certificate, holds_certificate, read_given_key
 from iotonboard.pki.imported_ca import judge_ca, refuse_unusable
 from iotonboard.pki.keys import public_key_matches
 from iotonboard.pki.signatures import sign_statement
@@ -82,11 +82,11 @@ def read_source(source: Source, now: datetime, device_days: int) -> Given:
         PolicyError: a file holds no certificate, or the CA cannot be taken over.
     """
     key = read_file(source.key, limit=MAX_KEY_FILE_OCTETS)
-    own = _certificates(source.certificate) if source.certificate else ()
+    own = _certificates(source.certificate or source.key) if source.certificate or holds_certificate(key) else ()
     given = Given(source, key, own, _certificates(source.chain) if source.chain else ())
     if not own and not has_own_certificate(key):
         raise PolicyError(
-            f"{source.key!r} is no PKCS #12 file, which would hold the certificate too",
+            f"{source.key!r} holds no certificate",
             hint="name the CA's certificate with --import-cert FILE",
         )
     if len(own) == 1:

@@ -123,7 +123,7 @@ def adopt(state: State, request: Request, unlock: Unlock) -> Result:
             _record_topics(state, rules, now)
             for issuer in cas:
                 given = [(one.der, one.facts) for one in sources.lists if one.issuer == issuer]
-                pass_lists(state, issuer, given, now)
+                pass_lists(state, issuer, given, now, number=sources.last_number)
             number = sign_crls(state, authority, now)[0].number
             seal_audit(state, authority)
     unpublished = [*_write_rest(state, rules), *publish_recorded(state)]

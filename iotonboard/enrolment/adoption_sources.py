@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,13 +51,15 @@ class GivenList:
 class Sources:
     """Everything that was found. ``certificates`` are distinct, with where each was found first.
 
-    ``problems``: files that hold what should be a certificate or a list and is none.
+    ``problems``: files that hold what should be a certificate or a list and is none. ``last_number``: of the CRL that
+    was signed last, as ``openssl ca`` keeps it beside its index; 0 where it does not.
     """
 
     index: tuple[IndexRow, ...]
     certificates: tuple[tuple[AdoptedCertificate, str], ...]
     lists: tuple[GivenList, ...]
     problems: tuple[str, ...]
+    last_number: int
 
 
 def read_sources(names: Names, cas: Mapping[int, bytes]) -> Sources:
@@ -78,7 +81,7 @@ def read_sources(names: Names, cas: Mapping[int, bytes]) -> Sources:
         except PolicyError as error:
             problems.append(f"{path!r}: {error.message}")
     lists = [one for path in names.crls for one in _read_lists(path, cas, problems)]
-    return Sources(tuple(index), tuple(found.values()), tuple(lists), tuple(problems))
+    return Sources(tuple(index), tuple(found.values()), tuple(lists), tuple(problems), _last_number(names.index))
 
 
 def _read_index(path: str) -> Sequence[IndexRow]:
@@ -86,6 +89,15 @@ def _read_index(path: str) -> Sequence[IndexRow]:
         return parse_index(read_file(path, limit=_MAX_INDEX))
     except PolicyError as error:
         raise PolicyError(f"{path!r}: {error.message}", hint=error.hint) from error
+
+
+def _last_number(index: str) -> int:
+    """``crlnumber`` has the number of the next list, in hexadecimal (openssl-ca(1))."""
+    path = os.path.join(os.path.dirname(index), "crlnumber")
+    if not index or not os.path.isfile(path):
+        return 0
+    digits = read_file(path, limit=_MAX_FILE).strip()
+    return max(int(digits, 16) - 1, 0) if re.fullmatch(rb"[0-9A-Fa-f]{1,38}", digits) else 0
 
 
 def _files(names: Names) -> Iterator[tuple[str, bool]]:

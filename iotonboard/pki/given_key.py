@@ -39,6 +39,11 @@ def has_own_certificate(data: bytes) -> bool:
     return kind_of(as_octets(data)) == _PKCS12
 
 
+def holds_certificate(data: bytes) -> bool:
+    """Say whether a PEM file has a certificate beside its key."""
+    return b"CERTIFICATE-----" in as_octets(data)
+
+
 def read_given_key(data: bytes, passphrase: Callable[[], Sequence[bytes]]) -> GivenKey:
     """Read the one private key of a file, PEM with whatever stands around it or DER.
 

@@ -171,6 +171,17 @@ def test_a_list_without_a_number_and_a_second_run(fleet: Fleet) -> None:
     fleet.state.run("health", "--deep")
 
 
+def test_the_number_that_openssl_keeps_is_passed(fleet: Fleet, tmp_path: Path) -> None:
+    fleet.device("a", 1)
+    (tmp_path / "crlnumber").write_text("1F\n")  # of the next list, in hexadecimal
+    fleet.adopt()
+    assert fleet.number() == 0x1F
+    fleet.device("b", 2)
+    fleet.adopt()
+    assert fleet.number() == 0x20
+    fleet.state.run("health", "--deep")
+
+
 def test_an_old_certificate_beside_its_renewal_is_no_conflict(fleet: Fleet) -> None:
     fleet.device("a", 1, status="E", begin=-40, days=20)
     fleet.device("a", 2)

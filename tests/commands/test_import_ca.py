@@ -19,8 +19,8 @@ _CONF = "[req]\ndistinguished_name=dn\n[dn]\n"
 
 
 def openssl(*words: str | Path, folder: Path) -> bytes:
-    """Run the system's openssl there; what it prints."""
-    call = [need("openssl"), *map(str, words)]
+    """Run the system's openssl there, two hours ago: no CA that is taken over is new. Returns what it prints."""
+    call = [need("faketime"), "-2h", need("openssl"), *map(str, words)]
     return subprocess.run(call, cwd=folder, check=True, capture_output=True, timeout=60).stdout
 
 
@@ -75,7 +75,9 @@ def test_each_form_of_a_key_is_taken_over_and_issues(tmp_path: Path, kind: str) 
         assert told["findings"] == [], name
     state = State(folder / "state", folder / "key-file")
     state.register("pump-1")
-    assert openssl("verify", "-CAfile", "ca.pem", state.device("pump-1") / "device.crt", folder=tmp_path)
+    assert openssl(
+        "verify", "-no_check_time", "-CAfile", "ca.pem", state.device("pump-1") / "device.crt", folder=tmp_path
+    )
     assert (state.certs / "ca.key").read_bytes().startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
     state.run("health", "--deep")
 
@@ -99,6 +101,27 @@ def test_files_as_people_have_them(tmp_path: Path) -> None:
     (tmp_path / "both.pem").write_bytes(both.replace(b"\n", b"\r\n"))
     (tmp_path / "utf16.pem").write_bytes(both.decode().encode("utf-16"))
     take_over(tmp_path, "utf16.pem", cert="both.pem")
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "alone/both.pem").write_bytes(both)
+    take_over(tmp_path / "alone", "both.pem", cert="")
+
+
+def test_a_root_of_version_1_is_refused(tmp_path: Path) -> None:
+    make_ca(tmp_path)
+    openssl(
+        "req", "-config", "openssl.cnf", "-new", "-key", "key.pem", "-subj", "/CN=Old", "-out", "r", folder=tmp_path
+    )
+    openssl("x509", "-req", "-in", "r", "-signkey", "key.pem", "-out", "v1.pem", folder=tmp_path)
+    assert "version 1" in take_over(tmp_path, "key.pem", cert="v1.pem", expect=6).stderr
+
+
+def test_an_ed25519_ca_issues_and_revokes(tmp_path: Path) -> None:
+    make_ca(tmp_path, key=("ed25519",))
+    take_over(tmp_path, "key.pem")
+    state = State(tmp_path / "state", tmp_path / "key-file")
+    state.register("pump-1")
+    state.run("revoke", "pump-1")
+    state.run("health", "--deep")
 
 
 def test_a_wrong_passphrase_leaves_nothing(tmp_path: Path) -> None:
@@ -127,7 +150,7 @@ def test_a_ca_below_a_root_is_taken_over_with_its_chain(tmp_path: Path) -> None:
     state = State(low / "state", low / "key-file")
     state.register("pump-1")
     device = state.device("pump-1") / "device.crt"
-    assert openssl("verify", "-CAfile", "../root/ca.pem", "-untrusted", "ca.pem", device, folder=low)
+    assert openssl("verify", "-no_check_time", "-CAfile", "../root/ca.pem", "-untrusted", "ca.pem", device, folder=low)
     state.run("health", "--deep")
 
 
