@@ -20,7 +20,7 @@ _CONF = "[req]\ndistinguished_name=dn\n[dn]\n"
 
 def openssl(*words: str | Path, folder: Path) -> bytes:
     """Run the system's openssl there, two hours ago: no CA that is taken over is new. Returns what it prints."""
-    call = [need("faketime"), "-2h", need("openssl"), *map(str, words)]
+    call = [need("faketime"), "-f", "-2h", need("openssl"), *map(str, words)]
     return subprocess.run(call, cwd=folder, check=True, capture_output=True, timeout=60).stdout
 
 
