@@ -47,10 +47,11 @@ from iotonboard.store.overlaps import overdue_overlaps
 from iotonboard.store.revocations import note_listed, set_crl_due
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from iotonboard.ca.authority import Authority, SigningCa
+    from iotonboard.pki.crl import SignedCrl
     from iotonboard.state.clock import ClockReading
     from iotonboard.state.state import State
 
@@ -147,7 +148,20 @@ def _sign(
     count = count_crl_entries(state.store, ca.row, listed_since)
     if crl.facts != CrlFacts(number, begin, end, ca.issuer.subject_der, count):
         raise ConflictError("the new CRL is not what the database holds", hint="run 'iotonboard health --deep'")
-    return CrlRow(generation, ca.row, number, begin, end, count, crl.der, now)
+    fetched = _to_be_fetched(state, ca, crl, entries=crl_entries(state.store, ca.row, listed_since))
+    return CrlRow(generation, ca.row, number, begin, end, count, crl.der, now, fetched)
+
+
+def _to_be_fetched(state: State, ca: SigningCa, crl: SignedCrl, *, entries: Iterator[bytes]) -> bytes | None:
+    """The same list for who fetches it, where the settings say from where; ``None``: nowhere."""
+    url, facts = state.config["crl_url"], crl.facts
+    if not url:
+        return None
+    times = {"this_update": facts.this_update, "next_update": facts.next_update}
+    twin = sign_crl(ca.issuer, number=facts.number, **times, entries=entries, crl_url=url)
+    if twin.facts != facts:
+        raise ConflictError("the CRL to be fetched is not the same list", hint="run 'iotonboard health --deep'")
+    return twin.der
 
 
 def sign_last_crl(state: State, ca: SigningCa, until: datetime, now: datetime) -> CrlRow:

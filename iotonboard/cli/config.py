@@ -80,6 +80,8 @@ def _tell_next(session: Session, keys: Sequence[str]) -> None:
     """Files follow these settings with the next command that publishes."""
     if any(key.startswith("acl.") or key in _PUBLISHED for key in keys):
         session.message("next: iotonboard sync-acl")
+    if "crl_url" in keys:
+        session.message("next: iotonboard gen-crl; certificates say it from now on, others once they are renewed")
 
 
 def _tell_kept(session: Session, path: str, kept: str) -> None:

@@ -327,7 +327,7 @@ def _are_new(answers: Iterable[Enrolled | Refused]) -> bool:
 
 def desk_of(state: State, authority: Authority) -> Desk:
     """The issuing desk of a state, with the subject fields that the operator configured."""
-    profile = DeviceProfile(state.config.subject_extra)
+    profile = DeviceProfile(state.config.subject_extra, state.config["crl_url"])
     return Desk(authority.active.issuer, authority.chain, authority.anchors, authority.vault, profile)
 
 

@@ -48,7 +48,7 @@ class ChosenProfile:
             order,
             key_type=certificate_profiles.key_type_of(self.profile, key_type, configured),
             validity=certificate_profiles.life_of(self.profile, order.validity),
-            profile=filled,
+            profile=replace(filled, crl_url=state.config["crl_url"]),
             profile_content=self.content,
         )
 

@@ -130,6 +130,8 @@ def issue_device(
         # RFC 4122 section 3: written in lower case.
         urn = x509.UniformResourceIdentifier(f"urn:uuid:{device_id.lower()}")
         builder = builder.add_extension(x509.SubjectAlternativeName([urn]), critical=False)
+    if profile.crl_url:
+        builder = builder.add_extension(crl_distribution_points(profile.crl_url), critical=False)
     return _signed(builder, issuer.device_key)
 
 
@@ -159,6 +161,12 @@ def issue_server(
     # RFC 5280 4.2.1.6: critical when the subject is empty.
     builder = builder.add_extension(alt_names, critical=not list(subject))
     return _signed(builder, issuer.server_key)
+
+
+def crl_distribution_points(url: str) -> x509.CRLDistributionPoints:
+    """One point with one URL: the whole list of the CA that issues (RFC 5280 4.2.1.13)."""
+    point = x509.DistributionPoint([x509.UniformResourceIdentifier(url)], None, None, None)
+    return x509.CRLDistributionPoints([point])
 
 
 def _general_name(host: HostName) -> x509.GeneralName:

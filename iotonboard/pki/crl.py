@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 _VERSION_2: Final = der.integer(1)
 _AUTHORITY_KEY_IDENTIFIER: Final = der.oid("2.5.29.35")
 _CRL_NUMBER: Final = der.oid("2.5.29.20")
+_ISSUING_DISTRIBUTION_POINT: Final = der.oid("2.5.29.28")
+_FULL_NAME: Final = 0xA0  # DistributionPointName ::= CHOICE { fullName [0] GeneralNames, ... }
+_URI: Final = 0x86  # GeneralName
+_TRUE: Final = b"\x01\x01\xff"
 _KEY_IDENTIFIER_TAG: Final = 0x80  # AuthorityKeyIdentifier ::= SEQUENCE { keyIdentifier [0] IMPLICIT ... }
 _REASONS: Final = {reason.value: reason for reason in RevocationReason}
 _NEXT: Final = "make a new CRL with 'iotonboard gen-crl'"
@@ -54,9 +58,17 @@ class SignedCrl:
 
 
 def sign_crl(
-    issuer: Issuer, *, number: int, this_update: datetime, next_update: datetime, entries: Iterable[bytes]
+    issuer: Issuer,
+    *,
+    number: int,
+    this_update: datetime,
+    next_update: datetime,
+    entries: Iterable[bytes],
+    crl_url: str = "",
 ) -> SignedCrl:
     """Sign a complete v2 CRL with authorityKeyIdentifier and cRLNumber, neither critical.
+
+    With ``crl_url`` it is one that is fetched there, and says so in a critical issuingDistributionPoint.
 
     ``entries`` are revokedCertificates as ``crl_entry.encode_entry`` writes them; without any, the list
     is left out (RFC 5280 5.1.2.6). Times are aware UTC.
@@ -69,8 +81,8 @@ def sign_crl(
     public_key = issuer.signer.public_key()
     algorithm = signature_algorithm(public_key)
     head = algorithm + issuer.subject_der + der.x509_time(this_update) + der.x509_time(next_update)
-    tbs = _tbs_cert_list(head, entries, _extensions(issuer.key_id, number))
-    signature, candidate = sign_crl_tbs(issuer.signer, tbs, issuer.facts)
+    tbs = _tbs_cert_list(head, entries, _extensions(issuer.key_id, number, crl_url))
+    signature, candidate = sign_crl_tbs(issuer.signer, tbs, issuer.facts, crl_url)
     if not verify_tbs(public_key, algorithm, signature, tbs):
         raise KeyUnavailableError("the CA key made a wrong signature", hint="check the disk or token that holds it")
     facts = _facts(candidate.crl, candidate.issuer_der)
@@ -90,16 +102,17 @@ def _tbs_cert_list(head: bytes, entries: Iterable[bytes], extensions: bytes) -> 
         return b"".join((der.header(der.SEQUENCE, size), _VERSION_2, head, list_header, body, extensions))
 
 
-def _extensions(key_id: bytes, number: int) -> bytes:
-    """Encode crlExtensions ``[0] EXPLICIT`` (RFC 5280 5.2.1, 5.2.3)."""
+def _extensions(key_id: bytes, number: int, crl_url: str) -> bytes:
+    """Encode crlExtensions ``[0] EXPLICIT`` (RFC 5280 5.2.1, 5.2.3, 5.2.5)."""
     authority = der.sequence(der.tlv(_KEY_IDENTIFIER_TAG, key_id))
-    return der.explicit(
-        0,
-        der.sequence(
-            der.sequence(_AUTHORITY_KEY_IDENTIFIER, der.octet_string(authority)),
-            der.sequence(_CRL_NUMBER, der.octet_string(der.integer(number))),
-        ),
-    )
+    extensions = [
+        der.sequence(_AUTHORITY_KEY_IDENTIFIER, der.octet_string(authority)),
+        der.sequence(_CRL_NUMBER, der.octet_string(der.integer(number))),
+    ]
+    if crl_url:
+        name = der.explicit(0, der.tlv(_FULL_NAME, der.tlv(_URI, crl_url.encode("ascii"))))
+        extensions.append(der.sequence(_ISSUING_DISTRIBUTION_POINT, _TRUE, der.octet_string(der.sequence(name))))
+    return der.explicit(0, der.sequence(*extensions))
 
 
 def _verify(crl_der: bytes, public_key: object) -> bool:

@@ -24,14 +24,16 @@ if TYPE_CHECKING:
     from iotonboard.pki.signatures import Signer
 
 
-def sign_crl_tbs(signer: Signer, tbs: bytes, issuer: IssuerFacts) -> tuple[bytes, CrlCandidate]:
-    """Lint a TBSCertList and sign it; returns the signature and what the lint read.
+def sign_crl_tbs(signer: Signer, tbs: bytes, issuer: IssuerFacts, crl_url: str = "") -> tuple[bytes, CrlCandidate]:
+    """Lint a TBSCertList, with the URL of the distribution point that it shall have, if any, and sign it.
+
+    Returns the signature and what the lint read.
 
     Raises:
         LintError: a rule was broken; nothing was signed.
 
     """
-    candidate = lint_crl(tbs, issuer)
+    candidate = lint_crl(tbs, issuer, crl_url)
     return signer.sign(tbs, tbs_digest(signer.public_key())), candidate
 
 

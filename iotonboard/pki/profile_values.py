@@ -29,7 +29,10 @@ _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}
 
 @dataclass(frozen=True, slots=True)
 class FilledProfile:
-    """What one certificate gets, as in ``CertificateProfile``; ``extensions``: OID, whether it is critical, DER."""
+    """What one certificate gets, as in ``CertificateProfile``; ``extensions``: OID, whether it is critical, DER.
+
+    ``crl_url``: where it says that the CRL can be fetched; empty: nowhere.
+    """
 
     name: str
     subject: tuple[tuple[str, str], ...]
@@ -39,6 +42,7 @@ class FilledProfile:
     eku_is_critical: bool
     ends_never: bool
     extensions: tuple[tuple[str, bool, bytes], ...]
+    crl_url: str = ""
 
 
 def fill(

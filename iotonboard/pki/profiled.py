@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from iotonboard.pki import der
+from iotonboard.pki.certificates import crl_distribution_points
 from iotonboard.pki.keys import key_identifier
 from iotonboard.pki.lint.candidate import Kind
 from iotonboard.pki.linting_key import linting_key
@@ -53,6 +54,8 @@ def issue_profiled(
     if filled.san:
         names = x509.SubjectAlternativeName([_ALT_NAMES[form](value) for form, value in filled.san])
         builder = builder.add_extension(names, critical=not filled.subject)  # RFC 5280 4.2.1.6
+    if filled.crl_url:
+        builder = builder.add_extension(crl_distribution_points(filled.crl_url), critical=False)
     for oid, is_critical, value in filled.extensions:
         extra = x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), value)
         builder = builder.add_extension(extra, critical=is_critical)

@@ -234,7 +234,12 @@ class _EndEntityProfile:
 
 @dataclass(frozen=True, slots=True)
 class DeviceProfile(_EndEntityProfile):
-    """A TLS client: the commonName is the device id, extendedKeyUsage is clientAuth and nothing else."""
+    """A TLS client: the commonName is the device id, extendedKeyUsage is clientAuth and nothing else.
+
+    ``crl_url``: where its certificate says that the CRL can be fetched; empty: nowhere.
+    """
+
+    crl_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

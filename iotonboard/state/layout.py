@@ -50,6 +50,12 @@ class Paths:
     broker_ca: str = ""
 
     @property
+    def fetched_crl(self) -> tuple[str, str]:
+        """The CRL as it is fetched, beside the broker's: in PEM, and in DER that of the CA that issues."""
+        folder = os.path.dirname(self.crl)
+        return os.path.join(folder, "crl-idp.pem"), os.path.join(folder, "crl-idp.der")
+
+    @property
     def generations(self) -> str:
         """Copies of the CRLs and ACLs that were published last."""
         return os.path.join(self.root, "generations")
@@ -131,7 +137,7 @@ def _refuse_clashes(paths: Paths) -> None:
     """Refuse settings by which the CRL or the ACL would be written over the database, a key or each other."""
     folders = {os.path.normcase(path) for path in (paths.root, paths.certs, paths.outbox)}
     database = [paths.database + suffix for suffix in ("", "-journal", "-shm", "-wal")]
-    published = (paths.ca_certificate, paths.acl, paths.crl, *filter(None, [paths.broker_ca]))
+    published = (paths.ca_certificate, paths.acl, paths.crl, *filter(None, [paths.broker_ca]), *paths.fetched_crl)
     files = [os.path.normcase(path) for path in (*database, paths.config, *published)]
     for path in files:
         is_key = os.path.dirname(path) == os.path.normcase(paths.certs) and path.endswith(".key")

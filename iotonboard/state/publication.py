@@ -19,7 +19,7 @@ from iotonboard.disk.permissions import check_plain
 from iotonboard.disk.reading import file_mark
 from iotonboard.errors import BusyError, ConflictError, DamageError, IotOnboardError, Unpublished, UnpublishedError
 from iotonboard.pki import pem
-from iotonboard.state import device_files, foreign_lists, generations, outbox, replaced_files, trust
+from iotonboard.state import device_files, fetched_crl, foreign_lists, generations, outbox, replaced_files, trust
 from iotonboard.state.acl_file import broker_placement, mark_acl, write_acl
 from iotonboard.state.alone import alone, as_told, attempt
 from iotonboard.state.broker_chains import write_folder_certificates
@@ -136,7 +136,10 @@ def _folders_in(path: str) -> list[str]:
 
 def publish_crl(state: State) -> list[Unpublished]:
     """Write the newest generation's CRLs: before the CA file, since a broker refuses every device of a CA without."""
-    return alone(state, "crl", state.paths.crl, partial(_write_crl, state))
+    refused = alone(state, "crl", state.paths.crl, partial(_write_crl, state))
+    if state.config["crl_url"] or any(map(os.path.lexists, state.paths.fetched_crl)):
+        refused += alone(state, "crl", state.paths.fetched_crl[0], partial(fetched_crl.write_fetched, state))
+    return refused
 
 
 def _write_crl(state: State) -> None:

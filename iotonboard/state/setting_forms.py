@@ -111,6 +111,32 @@ def day(value: object) -> str:
         raise ValueError("must be a day from 1970 on, such as 1970-01-01, or empty") from None
 
 
+_CRL_URL = re.compile(
+    r"(?:http://|ldap://)(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
+    r"(?P<path>/[A-Za-z0-9._~:/?@!$&'()*+,;=%-]*)"
+)
+
+
+def crl_url(value: object) -> str:
+    """Where a list of revocations is fetched: ``http://`` or ``ldap://`` (RFC 5280 4.2.1.13), or empty.
+
+    Not ``https://``: to verify that server a list would be needed first (RFC 5280 section 8).
+    """
+    url = text(value)
+    if not url:
+        return ""
+    match = _CRL_URL.fullmatch(url)
+    if match is None or len(url) > 512 or not 0 < int(match["port"] or 80) < 65536 or ".." in match["host"]:
+        raise ValueError(
+            "must be a URL in ASCII that begins with http:// or ldap://, such as http://crl.plant.example/crl.der"
+        )
+    if url.startswith("ldap:") and not re.fullmatch(r"/[^?]+\?[^?]+(?:\?.*)?", match["path"]):
+        raise ValueError(
+            "must name an entry and its attribute: ldap://host/CN=CA,O=Works?certificateRevocationList;binary"
+        )
+    return url
+
+
 def octal(value: object) -> str:
     """A file mode, or empty."""
     if value != "" and not re.fullmatch(r"0?[0-7]{3}", text(value)):

@@ -235,6 +235,12 @@ SETTINGS: Mapping[str, Setting] = {
             is_sealed=False,
         ),
         Setting("default_profile", forms.profile_name, "mqtt", "the certificate profile of a new device"),
+        Setting(
+            "crl_url",
+            forms.crl_url,
+            "",
+            "where devices' certificates say that the CRL can be fetched: http:// or ldap://; empty: nowhere",
+        ),
         Setting("profiles", forms.profiles, {}, "certificate profiles: [profiles.NAME] tables of the file"),
         Setting("broker.mode", forms.octal, "", "mode of the published files; empty keeps the existing file's"),
     )

@@ -28,7 +28,10 @@ _COLUMNS = "generation, issuer, number, this_update, next_update, revoked, {}, c
 
 @dataclass(frozen=True, slots=True)
 class CrlRow:
-    """One signed CRL. ``der`` is ``None`` once it was thinned out."""
+    """One signed CRL. ``der`` is ``None`` once it was thinned out.
+
+    ``fetched``: the same list with a distribution point, where one was signed just now.
+    """
 
     generation: int
     issuer: int
@@ -38,6 +41,7 @@ class CrlRow:
     revoked: int
     der: bytes | None
     created_at: datetime
+    fetched: bytes | None = None
 
 
 def crl_entries(store: Store, issuer: int, listed_since: datetime) -> Iterator[bytes]:
@@ -127,6 +131,9 @@ def add_crl(store: Store, row: CrlRow) -> None:
         ),
     )  # fmt: skip
     store.forget_small(_NEWEST)
+    if row.fetched is not None:
+        query = "INSERT INTO crl_idp (crl, der) SELECT id, ? FROM crl WHERE issuer = ? AND number = ?"
+        store.execute(query, (row.fetched, row.issuer, row.number))
     if row.der is not None:
         note_crl(store, sha256(row.der).digest(), row.issuer, row.number)
 
@@ -243,6 +250,15 @@ def generation_ders(store: Store) -> Iterator[bytes]:
     return map(itemgetter(0), store.each_row(query))
 
 
+def fetched_lists(store: Store) -> list[tuple[int, int, bytes]]:
+    """The newest generation's lists with a distribution point, in the order of ``generation_ders``.
+
+    Each as row of its issuer, number and octets.
+    """
+    query = f"SELECT issuer, number, f.der FROM crl JOIN crl_idp f ON f.crl = crl.id WHERE {_OF_NEWEST} {_IN_ORDER}"
+    return store.rows(query)
+
+
 def _crls(store: Store, tail: str, parameters: Sequence[object], *, with_der: bool = True) -> list[CrlRow]:
     columns = _COLUMNS.format("der" if with_der else "NULL")
     return store.records(_crl_row, f"SELECT {columns} FROM crl {tail}", parameters)
@@ -261,4 +277,7 @@ def thin_crls(store: Store, keep: int) -> None:
     store.execute(
         "UPDATE crl SET der = NULL WHERE der IS NOT NULL AND generation <= (SELECT max(generation) FROM crl) - ?",
         (keep,),
+    )
+    store.execute(
+        "DELETE FROM crl_idp WHERE crl IN (SELECT id FROM crl WHERE generation < (SELECT max(generation) FROM crl))"
     )

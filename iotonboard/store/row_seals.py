@@ -77,6 +77,8 @@ TABLES = (
     Sealed("crl", ("id",), (
         "id", "generation", "issuer", "number", "this_update", "next_update", "revoked", "created_at",
     )),
+    # Without its octets, as above: it is signed.
+    Sealed("crl_idp", ("crl",), ("crl",)),
     Sealed("broker", ("host",), ("host", "port", "has_plain_key", "folder", "seen_as")),
     # Without the list's octets, as above.
     Sealed("compromised_ca", ("issuer",), (

@@ -26,6 +26,7 @@ _QUERIES = {
 _BY_ITSELF = {
     "issuer": "ca",
     "crl": "crl",
+    "crl_idp": "crl",
     "known_crl": "crl",
     "earlier_vault": "ca",
     "setting_seal": "settings",

@@ -125,6 +125,26 @@ def rsa_spki(modulus: int, exponent: int) -> bytes:
 MODULUS = key(KeyType.RSA_2048).public_key().public_numbers().n  # type: ignore[union-attr]
 SMALL_ED25519 = der.sequence(der.sequence(der.oid("1.3.101.112")), der.bit_string(b"\x01" + bytes(31)))
 
+POINTS = der.oid("2.5.29.31")
+
+
+def points(url: bytes, *, tag: int = 0x86, beside: bytes = b"") -> str:
+    """A CRLDistributionPoints with one point by one name, and what else stands in the point."""
+    return der.sequence(der.sequence(der.explicit(0, der.tlv(0xA0, der.tlv(tag, url))), beside)).hex()
+
+
+GOOD_POINTS = [points(b"http://crl.example/a.crl"), points(b"ldap://crl.example/CN=CA?certificateRevocationList")]
+BAD_POINTS = [
+    points(b"https://crl.example/a.crl"),
+    points(b"http://crl.example/a b"),
+    points("http://crl.example/\u00e4".encode()),
+    points(b"http://crl.example/a.crl", tag=0x82),
+    points(b"http://crl.example/a.crl", beside=der.tlv(0x81, b"\x06\x40")),  # reasons
+    points(b"http://crl.example/a.crl", beside=der.tlv(0xA2, b"")),  # another issuer
+    der.sequence(*[bytes.fromhex(GOOD_POINTS[0])[2:]] * 2).hex(),
+    "3000",
+    "0500",
+]
 BAD_CERTIFICATES = [
     ("version_is_3", DEVICE, device_with(version=der.explicit(0, der.integer(1)))),
     ("serial_is_positive", DEVICE, device_with(serial=der.integer(0))),
@@ -191,6 +211,12 @@ BAD_CERTIFICATES = [
     ("device_alt_name_is_urn", DEVICE, with_extension(DEVICE, SAN, "3003820161", critical=False)),
     ("device_alt_name_is_urn", DEVICE, edited(parts(device(EC, UUID))[0], subject=name((CN, "sensor-1")))),
     ("device_alt_name_is_urn", DEVICE, device_with(subject=name((CN, UUID)))),
+    *(
+        ("distribution_point_is_one_url", DEVICE, with_extension(DEVICE, POINTS, value, critical=False))
+        for value in BAD_POINTS
+    ),
+    ("criticality_is_right", DEVICE, with_extension(DEVICE, POINTS, GOOD_POINTS[0], critical=True)),
+    ("extensions_are_exact", SERVER, with_extension(SERVER, POINTS, GOOD_POINTS[0], critical=False)),
     ("server_alt_names_are_hosts", SERVER, without(SERVER, SAN)),
     ("server_alt_names_are_hosts", SERVER, with_extension(SERVER, SAN, "3000", critical=False)),
     ("server_alt_names_are_hosts", SERVER, with_extension(SERVER, SAN, "3003860161", critical=False)),
@@ -224,6 +250,11 @@ def broken(rules: tuple[Callable[..., str | None], ...], candidate: object) -> s
 def test_good_certificates_break_no_rule(kind: Kind) -> None:
     assert broken(LINTS[kind], read_candidate(GOOD[kind], kind, issuer().facts)) == set()
     lint_certificate(GOOD[kind], kind, issuer().facts)
+
+
+@pytest.mark.parametrize("value", GOOD_POINTS)
+def test_a_device_may_name_where_the_list_is_fetched(value: str) -> None:
+    lint_certificate(with_extension(DEVICE, POINTS, value, critical=False), DEVICE, issuer().facts)
 
 
 @pytest.mark.filterwarnings("ignore:Parsed a serial number")  # the library's opinion of the same vector
@@ -417,8 +448,8 @@ BAD_CRLS = [
     ("updates_are_ordered", edited_crl(next_update=b"")),
     ("extensions_are_exact", edited_crl(extensions=b"")),
     ("extensions_are_exact", crl_extension(der.oid("2.5.29.99"), "0500")),
-    ("no_extension_is_critical", crl_extension(NUMBER, "020103", critical=True)),
-    ("no_issuing_distribution_point", crl_extension(IDP, "30038101ff", critical=True)),
+    ("criticality_is_right", crl_extension(NUMBER, "020103", critical=True)),
+    ("issuing_distribution_point_is_wanted", crl_extension(IDP, "30038101ff", critical=True)),
     ("is_not_delta", crl_extension(DELTA, "020101", critical=True)),
     ("authority_key_id_is_issuers", crl_extension(AKI, "30168014" + "00" * 20)),
     ("number_is_in_range", crl_extension(NUMBER, der.integer(1 << 159).hex())),
@@ -437,6 +468,41 @@ def test_good_crls_break_no_rule() -> None:
     for octets in (GOOD_CRL, edited_crl(entries=b""), crl_entries(ENTRY, der.sequence(der.integer(1), DATE))):
         assert broken(crl_rules.RULES, read_crl_candidate(octets, issuer().facts)) == set()
         lint_crl(octets, issuer().facts)
+
+
+FETCHED_FROM = "http://crl.example/a.crl"
+
+
+def issuing_point(url: str) -> bytes:
+    return der.sequence(der.explicit(0, der.tlv(0xA0, der.tlv(0x86, url.encode()))))
+
+
+POINT = issuing_point(FETCHED_FROM)
+
+
+def test_a_list_that_is_fetched_has_the_point_that_is_wanted() -> None:
+    lint_crl(crl_extension(IDP, POINT.hex(), critical=True), issuer().facts, FETCHED_FROM)
+
+
+@pytest.mark.parametrize(
+    ("rule", "crl"),
+    [
+        ("extensions_are_exact", GOOD_CRL),
+        ("criticality_is_right", crl_extension(IDP, POINT.hex())),
+        ("issuing_distribution_point_is_wanted", crl_extension(IDP, "30038101ff", critical=True)),
+        (
+            "issuing_distribution_point_is_wanted",
+            crl_extension(IDP, issuing_point("http://other.example/").hex(), critical=True),
+        ),
+        (
+            "issuing_distribution_point_is_wanted",
+            crl_extension(IDP, der.sequence(POINT[2:], b"\x81\x01\xff").hex(), critical=True),  # of users alone
+        ),
+    ],
+)
+def test_a_list_that_is_fetched_and_says_something_else_is_refused(rule: str, crl: bytes) -> None:
+    with pytest.raises(LintError, match=rule):
+        lint_crl(crl, issuer().facts, FETCHED_FROM)
 
 
 @pytest.mark.parametrize("number", [0, 1, (1 << 159) - 1])

@@ -18,6 +18,7 @@ NOT_SEALED = {
     "bundle": "a digest that the trail tells in words, and against which it is held",
     "region_change": "notes of what was written into the ACL, held against the file",
     "trusted_crl.der": "is signed by the CA of others, and looked at by its signature",
+    "crl_idp.der": "is signed, and looked at by its signature and number whenever it is published",
     "root_crl.der": "is signed by the root, and looked at by its signature",
     "crl.der": "is signed; its digest is in known_crl, which is sealed",
     "compromised_ca.last_crl": "is signed; its digest is in known_crl, which is sealed",

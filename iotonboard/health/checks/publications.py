@@ -19,6 +19,7 @@ from iotonboard.model import rfc3339
 from iotonboard.pki.pem import pem_decode_all
 from iotonboard.state.acl_file import acl_is_current
 from iotonboard.state.denied import read_denied
+from iotonboard.state.fetched_crl import is_fetched_published
 from iotonboard.state.own_rules import devices_among, own_users
 from iotonboard.state.places import Place, away_places, check_here, path_of
 from iotonboard.state.reload import judge_configured
@@ -67,9 +68,8 @@ def crl(state: State) -> Outcome:
     if last.next_update <= now:
         return failed(f"the CRL ended on {ends}: every device is refused", _SIGN)
     check_here(state, Place.CRL)
-    expected = [*(row.der for row in rows), *foreign_crls(state)]
-    if published_blocks("X509 CRL", state.paths.crl, limit=1 << 30) != expected:
-        return failed(f"{state.paths.crl!r} is not the CRL that was signed last", _SIGN)
+    if path := _unlike_signed(state, rows):
+        return failed(f"{path!r} is not the CRL that was signed last", _SIGN)
     calendar = _calendar(state)
     life = calendar.horizon_days if calendar else state.config["crl_next_update_days"]
     left = last.next_update - now
@@ -79,6 +79,14 @@ def crl(state: State) -> Outcome:
         what = f"calendar of {calendar.count} x {calendar.every_days} days until {ends}"
         return ok(f"number {_in_force(rows, now).number}, {what}, {left.days} days left")
     return ok(f"number {last.number}, {left.days} days left")
+
+
+def _unlike_signed(state: State, rows: list[CrlRow]) -> str:
+    """The file that does not hold what was signed last; empty: each does."""
+    expected = [*(row.der for row in rows), *foreign_crls(state)]
+    if published_blocks("X509 CRL", state.paths.crl, limit=1 << 30) != expected:
+        return state.paths.crl
+    return "" if not state.config["crl_url"] or is_fetched_published(state) else state.paths.fetched_crl[0]
 
 
 def _calendar(state: State) -> Calendar | None:

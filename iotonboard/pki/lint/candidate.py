@@ -78,7 +78,10 @@ class CertificateCandidate:
 
 @dataclass(frozen=True, slots=True)
 class CrlCandidate:
-    """A CRL with the fields that rules look at (RFC 5280 5.1); ``entries`` is None without the list."""
+    """A CRL with the fields that rules look at (RFC 5280 5.1); ``entries`` is None without the list.
+
+    ``crl_url``: the one of the issuingDistributionPoint that it shall have; empty: none.
+    """
 
     issuer: IssuerFacts
     crl: x509.CertificateRevocationList
@@ -88,6 +91,7 @@ class CrlCandidate:
     times: tuple[EncodedTime, ...]
     entries: memoryview | None
     extensions: Extensions
+    crl_url: str = ""
 
 
 def issuer_facts(certificate_der: bytes) -> IssuerFacts:
@@ -141,20 +145,20 @@ def read_candidate(
         raise LintError(f"the certificate cannot be read: {error}") from error
 
 
-def read_crl_candidate(tbs: bytes, issuer: IssuerFacts) -> CrlCandidate:
-    """Take a TBSCertList apart; its entries are not copied.
+def read_crl_candidate(tbs: bytes, issuer: IssuerFacts, crl_url: str = "") -> CrlCandidate:
+    """Take a TBSCertList apart, which shall have a distribution point with this URL; its entries are not copied.
 
     Raises:
         LintError: it cannot be read: malformed DER or an extension twice.
 
     """
     try:
-        return _read_crl(tbs, issuer)
+        return _read_crl(tbs, issuer, crl_url)
     except (PolicyError, IndexError, *UNREADABLE) as error:
         raise LintError(f"the CRL cannot be read: {error}") from error
 
 
-def _read_crl(tbs: bytes, issuer: IssuerFacts) -> CrlCandidate:
+def _read_crl(tbs: bytes, issuer: IssuerFacts, crl_url: str) -> CrlCandidate:
     fields = der.children(tbs, der.whole(tbs))
     version = fields.pop(0) if fields[0].tag == der.INTEGER else None
     algorithm, issuer_name, *rest = fields
@@ -171,6 +175,7 @@ def _read_crl(tbs: bytes, issuer: IssuerFacts) -> CrlCandidate:
         times=tuple(_time(tbs, field) for field in times),
         entries=None if entries is None else memoryview(tbs)[entries.begin : entries.end],
         extensions={extension.oid: extension for extension in crl.extensions},
+        crl_url=crl_url,
     )
 
 

@@ -42,6 +42,7 @@ _SUBJECT_KEY_ID: Final = der.oid("2.5.29.14")
 _AUTHORITY_KEY_ID: Final = der.oid("2.5.29.35")
 _ALT_NAME: Final = der.oid("2.5.29.17")
 _NAME_CONSTRAINTS: Final = der.oid("2.5.29.30")
+_POINTS: Final = der.oid("2.5.29.31")
 _NAMES: Final = {
     _BASIC_CONSTRAINTS: "basicConstraints",
     _KEY_USAGE: "keyUsage",
@@ -50,6 +51,7 @@ _NAMES: Final = {
     _AUTHORITY_KEY_ID: "authorityKeyIdentifier",
     _ALT_NAME: "subjectAltName",
     _NAME_CONSTRAINTS: "nameConstraints",
+    _POINTS: "cRLDistributionPoints",
 }
 # Extension -> must it be critical.
 _REQUIRED: Final[dict[Kind, dict[bytes, bool]]] = {
@@ -66,11 +68,11 @@ _REQUIRED[Kind.SERVER] = _REQUIRED[Kind.DEVICE]
 _REQUIRED[Kind.ROOT] = _REQUIRED[Kind.CA]
 _REQUIRED[Kind.STATION] = {**_REQUIRED[Kind.CA], _AUTHORITY_KEY_ID: False}
 _OPTIONAL: Final = {
-    Kind.CA: _AUTHORITY_KEY_ID,
-    Kind.ROOT: _AUTHORITY_KEY_ID,
-    Kind.STATION: _NAME_CONSTRAINTS,
-    Kind.DEVICE: _ALT_NAME,
-    Kind.SERVER: _ALT_NAME,
+    Kind.CA: {_AUTHORITY_KEY_ID},
+    Kind.ROOT: {_AUTHORITY_KEY_ID},
+    Kind.STATION: {_NAME_CONSTRAINTS},
+    Kind.DEVICE: {_ALT_NAME, _POINTS},
+    Kind.SERVER: {_ALT_NAME},
 }
 _SELF_SIGNED: Final = frozenset({Kind.CA, Kind.ROOT})
 # The AlgorithmIdentifier that goes with the CA's key (RFC 4055 section 5, RFC 5758 3.2, RFC 8410 section 3).
@@ -105,6 +107,7 @@ _PURPOSE_OF: Final = {
 _URI_TAG, _DNS_TAG, _ADDRESS_TAG = 0x86, 0x82, 0x87  # GeneralName, RFC 5280 4.2.1.6
 _KEY_IDENTIFIER_TAG: Final = 0x80  # RFC 5280 4.2.1.1
 _ADDRESS_OCTETS: Final = (4, 16)
+_FETCHED_FROM: Final = re.compile(rb"(?:http|ldap)://[!-~]+")
 
 
 def _urn_of(device_id: str) -> str | None:
@@ -224,7 +227,7 @@ def extensions_are_exact(candidate: CertificateCandidate) -> str | None:
     required, found = _REQUIRED[candidate.kind], candidate.certificate.extensions.keys()
     if missing := required.keys() - found:
         return "extension is missing: " + _listed(missing)
-    if excess := found - required.keys() - {_OPTIONAL[candidate.kind]}:
+    if excess := found - required.keys() - _OPTIONAL[candidate.kind]:
         return "extension is not in the profile: " + _listed(excess)
     return None
 
@@ -287,6 +290,20 @@ def device_alt_name_is_urn(candidate: CertificateCandidate) -> str | None:
     urn = _urn_of(_common_name(candidate) or "")
     expected = None if urn is None else der.sequence(der.tlv(_URI_TAG, urn.encode("ascii")))
     return None if _value(candidate, _ALT_NAME) == expected else "subjectAltName does not belong to the device id"
+
+
+def distribution_point_is_one_url(candidate: CertificateCandidate) -> str | None:
+    """RFC 5280 4.2.1.13: where it is there, one point by one http or ldap URL, for all reasons and of the same CA."""
+    value = _value(candidate, _POINTS)
+    if value is None:
+        return None
+    for tag in (0x30, 0x30, 0xA0, 0xA0, _URI_TAG):  # one in the other, and nothing beside
+        try:
+            value = value[der.whole(value, tag).begin :]
+        except PolicyError:
+            return "cRLDistributionPoints is not one point with one URL"
+    fits = _FETCHED_FROM.fullmatch(value)
+    return None if fits else "cRLDistributionPoints has a URL that is neither http nor ldap, or not in ASCII"
 
 
 def server_alt_names_are_hosts(candidate: CertificateCandidate) -> str | None:

@@ -82,20 +82,35 @@ def updates_are_ordered(candidate: CrlCandidate) -> str | None:
 
 
 def extensions_are_exact(candidate: CrlCandidate) -> str | None:
-    """RFC 5280 5.2: authorityKeyIdentifier and cRLNumber, nothing else."""
-    return None if candidate.extensions.keys() == _ALLOWED else "extensions are not those of the profile"
+    """RFC 5280 5.2: authorityKeyIdentifier and cRLNumber, and the distribution point that is wanted; nothing else."""
+    wanted = _ALLOWED | {ExtensionOID.ISSUING_DISTRIBUTION_POINT} if candidate.crl_url else _ALLOWED
+    return None if candidate.extensions.keys() == wanted else "extensions are not those of the profile"
 
 
-def no_extension_is_critical(candidate: CrlCandidate) -> str | None:
-    """RFC 5280 5.2.1, 5.2.3: both extensions are not critical."""
-    critical = any(extension.critical for extension in candidate.extensions.values())
-    return "an extension is critical" if critical else None
+def criticality_is_right(candidate: CrlCandidate) -> str | None:
+    """RFC 5280 5.2.1, 5.2.3, 5.2.5: an issuingDistributionPoint is critical, the others are not."""
+    wrong = [
+        oid for oid, one in candidate.extensions.items()
+        if one.critical != (oid == ExtensionOID.ISSUING_DISTRIBUTION_POINT)
+    ]  # fmt: skip
+    return "an extension is critical, or not, against its clause" if wrong else None
 
 
-def no_issuing_distribution_point(candidate: CrlCandidate) -> str | None:
-    """RFC 5280 5.2.5: the CRL covers all that the CA issued; with a URL here brokers refuse all clients."""
-    found = ExtensionOID.ISSUING_DISTRIBUTION_POINT in candidate.extensions
-    return "issuingDistributionPoint is present" if found else None
+def issuing_distribution_point_is_wanted(candidate: CrlCandidate) -> str | None:
+    """RFC 5280 5.2.5: the CRL covers all that the CA issued; with a URL here Mosquitto refuses all clients.
+
+    So only the list that is fetched has one, by one URL, and without a limit of what it covers.
+    """
+    found = candidate.extensions.get(ExtensionOID.ISSUING_DISTRIBUTION_POINT)
+    if not candidate.crl_url:
+        return None if found is None else "issuingDistributionPoint is present"
+    names = [x509.UniformResourceIdentifier(candidate.crl_url)]
+    whole = x509.IssuingDistributionPoint(
+        names, None, only_contains_user_certs=False, only_contains_ca_certs=False, only_some_reasons=None,
+        indirect_crl=False, only_contains_attribute_certs=False,
+    )  # fmt: skip
+    fits = found is not None and found.value == whole
+    return None if fits else "issuingDistributionPoint is not the one that is wanted"
 
 
 def is_not_delta(candidate: CrlCandidate) -> str | None:
@@ -138,8 +153,8 @@ RULES: Final[tuple[Callable[[CrlCandidate], str | None], ...]] = (
     times_are_well_formed,
     updates_are_ordered,
     extensions_are_exact,
-    no_extension_is_critical,
-    no_issuing_distribution_point,
+    criticality_is_right,
+    issuing_distribution_point_is_wanted,
     is_not_delta,
     authority_key_id_is_issuers,
     number_is_in_range,

@@ -58,6 +58,7 @@ LINTS: Final[dict[Kind, tuple[CertificateRule, ...]]] = {
         certificate.common_name_is_device_id,
         certificate.extended_key_usage_fits,
         certificate.device_alt_name_is_urn,
+        certificate.distribution_point_is_one_url,
         two_levels.subject_is_permitted,
     ),
     Kind.SERVER: (
@@ -84,14 +85,16 @@ def lint_certificate(tbs: bytes, kind: Kind, issuer: IssuerFacts, profile: Fille
     _refuse_broken("certificate", rules_for(kind), read_candidate(tbs, kind, issuer, profile))
 
 
-def lint_crl(tbs: bytes, issuer: IssuerFacts) -> CrlCandidate:
+def lint_crl(tbs: bytes, issuer: IssuerFacts, crl_url: str = "") -> CrlCandidate:
     """Check a TBSCertList, before it is signed, and return what was read of it.
+
+    ``crl_url``: the one of the issuingDistributionPoint that it shall have; empty: it must not have any.
 
     Raises:
         LintError: it cannot be read, or breaks a rule; the message names every broken rule.
 
     """
-    candidate = read_crl_candidate(tbs, issuer)
+    candidate = read_crl_candidate(tbs, issuer, crl_url)
     _refuse_broken("CRL", crl_rules.RULES, candidate)
     return candidate
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _CONSTRAINTS, _USAGE, _PURPOSES, _ALT_NAME = (der.oid(f"2.5.29.{arc}") for arc in (19, 15, 37, 17))
 _OWN: Final = (_CONSTRAINTS, _USAGE, _PURPOSES, _ALT_NAME, der.oid("2.5.29.14"), der.oid("2.5.29.35"))
+_POINTS: Final = der.oid("2.5.29.31")
 _USAGE_BITS: Final = (
     "digitalSignature", "nonRepudiation", "keyEncipherment", "dataEncipherment", "keyAgreement",
 )  # fmt: skip
@@ -30,6 +31,7 @@ _NEVER: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 _ANY_PURPOSE: Final = der.oid("2.5.29.37.0")
 _CA_BITS: Final = 0b0000_0110  # keyCertSign, cRLSign
 _OTHER, _MAIL, _DNS, _URI, _ADDRESS, _REGISTERED = 0xA0, 0x81, 0x82, 0x86, 0x87, 0x88  # RFC 5280 4.2.1.6
+_FULL_NAME: Final = 0xA0  # DistributionPointName, RFC 5280 4.2.1.13
 _LABEL: Final = rb"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST: Final = re.compile(rb"%b(?:\.%b)*" % (_LABEL, _LABEL))
 _SCHEME: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*:[\x21-\x7e]+")
@@ -86,6 +88,9 @@ def profile_extensions_are_exact(candidate: CertificateCandidate) -> str | None:
     """Only what the profile gives, octet for octet, and what every certificate has (RFC 5280 4.2)."""
     wanted, found = _wanted(candidate), candidate.certificate.extensions
     extras = {der.oid(oid): (is_critical, value) for oid, is_critical, value in wanted.extensions}
+    if wanted.crl_url:
+        full_name = der.tlv(_FULL_NAME, der.tlv(_URI, wanted.crl_url.encode("ascii")))
+        extras[_POINTS] = (False, der.sequence(der.sequence(der.explicit(0, full_name))))  # 4.2.1.13
     there = {identifier: (one.critical, one.value) for identifier, one in found.items() if identifier not in _OWN}
     if there != extras:
         return "extensions beyond those of every certificate are not the profile's"

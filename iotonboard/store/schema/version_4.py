@@ -59,6 +59,8 @@ TABLES: dict[str, tuple[str, ...]] = {
         time("revoked_at", null=True),
         one_of("reason", *_REASONS, null=True),
     ),
+    # A list as it is fetched: with a distribution point, beside the one of ``crl`` that has none. Of the newest alone.
+    "crl_idp": (reference("crl", "crl", "PRIMARY KEY"), octets("der", 1, 1 << 28)),
     # Profiles by which certificates were issued, as the settings had them then: a JSON object with the name.
     "profile": (row_number("id"), column("content", "TEXT UNIQUE", "json_valid(content)")),
     "certificate_profile": (reference("certificate", "certificate", "PRIMARY KEY"), reference("profile", "profile")),
