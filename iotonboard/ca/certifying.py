@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import ConflictError, PolicyError
-from iotonboard.model import RevocationReason, SerialNumber, rfc3339
+from iotonboard.model import SerialNumber, rfc3339
 from iotonboard.pki.ca_request import spoken
 from iotonboard.pki.certificates import certify_station, validity_for
 from iotonboard.pki.facts import certificate_facts
@@ -125,7 +125,7 @@ def _refuse_name(request: CaRequest, every: Sequence[StationCertificate], root_n
 def _refuse_revoked(of_key: Sequence[StationCertificate]) -> None:
     """Also one of several: who took a station back meant its key."""
     for one in of_key:
-        if one.reason is not None and one.reason is not RevocationReason.SUPERSEDED:
+        if one.reason is not None:
             raise PolicyError(
                 f"{one.name!r} was revoked on {rfc3339(one.revoked_at or one.signed_at)} ({one.reason})",
                 hint="make a new CA at the station: iotonboard init-ca --below-root, with another name",

@@ -20,6 +20,7 @@ from iotonboard.pki import der
 from iotonboard.pki.csr import parse_csr
 from iotonboard.pki.given import request_in
 from iotonboard.pki.parse_errors import UNREADABLE
+from iotonboard.pki.profiles import ATTRIBUTES, check_attribute
 from iotonboard.pki.signatures import signature_algorithm, tbs_digest
 from iotonboard.pki.words import to_words
 
@@ -98,6 +99,7 @@ def read_ca_request(data: bytes) -> CaRequest:
         raise PolicyError("the request cannot be read", hint=_MAKE_ONE) from error
     if len(names) != 1:
         raise PolicyError("the request does not have exactly one commonName", hint=_MAKE_ONE)
+    _check_name(subject)
     _refuse_wishes(extensions)
     after, made_at = said
     info, *_ = der.children(octets, der.whole(octets))
@@ -125,6 +127,16 @@ def _said(request: x509.CertificateSigningRequest) -> tuple[str, datetime | None
     if found is None:
         raise PolicyError("the request names its last answer in words that nobody knows", hint=_MAKE_ONE)
     return "" if found[1] == _NO_ANSWER else found[1], parse_moment(found[2])
+
+
+def _check_name(subject: x509.Name) -> None:
+    """Refuse a name that no CA of this program could have: it is shown to people, and compared."""
+    known = {oid: attribute for attribute, (oid, _) in ATTRIBUTES.items()}
+    for one in subject:
+        try:
+            check_attribute(known.get(one.oid, one.oid.dotted_string), str(one.value))
+        except PolicyError as error:
+            raise PolicyError(f"the request's name is refused: {error.message}", hint=_MAKE_ONE) from error
 
 
 def _refuse_wishes(extensions: list[x509.Extension[x509.ExtensionType]]) -> None:

@@ -1,8 +1,9 @@
 """Signatures of the CA's key, whether it lies in a file or in a token, and how they are verified.
 
-A CA signs three kinds of octets and no others: certificates and CRLs that the lint let pass (``linting_key``), and
-statements that begin with the program's label (here). A signature over one can never pass for another: a certificate
-and a CRL begin with 0x30.
+A CA signs four kinds of octets and no others: certificates and CRLs that the lint let pass (``linting_key``),
+statements that begin with the program's label (here), and requests of its own for a root (``ca_request``). A signature
+over one can never pass for another: all but statements begin with 0x30, and a request (RFC 2986 4.1) has a name and a
+key where a certificate (RFC 5280 4.1) and a CRL have an algorithm and a name.
 """
 
 from __future__ import annotations

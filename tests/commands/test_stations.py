@@ -174,6 +174,11 @@ def csr(
 
 
 KEY = ec.generate_private_key(ec.SECP256R1())
+NAMES = {
+    "no name": "O=Works",
+    "a line break in the name": "CN=A CA\\0ASHOWN AS ANOTHER",
+    "an unknown attribute": "CN=A CA,1.2.840.113549.1.9.1=a@b",
+}
 CONSTRAINTS = x509.BasicConstraints(ca=True, path_length=None)
 
 
@@ -194,6 +199,8 @@ def test_a_request_of_another_program_is_certified(works: Works, tmp_path: Path)
         ("signature", "signature"),
         ("two", "2 requests"),
         ("no name", "exactly one commonName"),
+        ("a line break in the name", "cannot be a 'common_name'"),
+        ("an unknown attribute", "is not a subject attribute"),
         ("weak key", "1024"),
         ("alternative name", "which a root does not give"),
         ("no CA", "which a root does not give"),
@@ -211,8 +218,8 @@ def test_what_is_no_request_of_a_ca_is_refused(works: Works, tmp_path: Path, wha
         path.write_bytes(pem.pem_encode("CERTIFICATE REQUEST", good.replace(b"A CA", b"B CA")))
     elif what == "two":
         path.write_bytes(2 * csr(path, KEY, "CN=A CA").read_bytes())
-    elif what == "no name":
-        csr(path, KEY, "O=Works")
+    elif what in NAMES:
+        csr(path, KEY, NAMES[what])
     elif what == "weak key":
         csr(path, rsa.generate_private_key(65537, 1024), "CN=A CA")
     elif what != "nothing":
