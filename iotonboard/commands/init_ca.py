@@ -21,7 +21,7 @@ from iotonboard.ca.founding import NewKey, check_begin, check_life, found_ca
 from iotonboard.ca.importing import Source, import_ca, open_source, read_source
 from iotonboard.ca.vault import VAULT_KEY_OCTETS, Vault
 from iotonboard.disk.files import make_private_dir, remove_empty_dir, remove_file
-from iotonboard.errors import ConflictError, KeyUnavailableError, StateError
+from iotonboard.errors import ConflictError, KeyUnavailableError, StateError, UsageError
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.pki.foreign_ca import read_foreign_ca
 from iotonboard.pki.profiles import Subject
@@ -140,7 +140,7 @@ def init_ca(
     except StateError:
         is_given_up = not is_resumed
         raise
-    except (ConflictError, KeyUnavailableError):  # a token that did not open left nothing, and a key file something
+    except (ConflictError, KeyUnavailableError, UsageError):  # a token that did not open, or make a key, left nothing
         is_given_up = not is_resumed and not os.path.lexists(os.path.join(paths.certs, CA_KEY_FILE))
         raise
     finally:

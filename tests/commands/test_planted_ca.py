@@ -8,11 +8,13 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from iotonboard.pki import pem
+from iotonboard.pki.keys import spki_der
 from iotonboard.pki.signatures import SoftwareSigner, sign_statement
 from iotonboard.state.settings_seal import settings_statement
-from iotonboard.store.succession import succession_statement
+from iotonboard.store.succession import recovery_statement, succession_statement
 
 from support.in_process import call
 from support.program import State
@@ -61,6 +63,19 @@ def _add_and_tell(attacker: State, connection: sqlite3.Connection) -> None:
     connection.execute("INSERT INTO setting_seal VALUES (9, ?, 9, ?, 1)", (settings, signature))
 
 
+def _name_by_recovery(attacker: State, connection: sqlite3.Connection) -> None:
+    """He says that a key of his names the CA after a lost one, and names himself with it."""
+    _add(attacker, connection)
+    signer = SoftwareSigner(Ed25519PrivateKey.generate())
+    (der,) = connection.execute("SELECT der FROM issuer WHERE id = 1").fetchone()
+    public, fingerprint = spki_der(signer.public_key()).hex(), sha256(_certificate(attacker)).hexdigest()
+    signature = sign_statement(signer, recovery_statement(public)).hex()
+    told = {"recovery": public, "by": sha256(der).hexdigest(), "signature": signature}
+    append_row(connection, "ca", "14", told, command="ca recovery-passphrase")
+    vouched = sign_statement(signer, succession_statement(fingerprint)).hex()
+    append_row(connection, "ca", "15", {"fingerprint": fingerprint, "vouched": vouched}, command="ca recover")
+
+
 def _change(attacker: State, connection: sqlite3.Connection) -> None:
     connection.execute("UPDATE issuer SET der = ?", (_certificate(attacker),))
 
@@ -78,7 +93,7 @@ def _exchange(attacker: State, connection: sqlite3.Connection) -> None:
     _add(attacker, connection)
 
 
-@pytest.mark.parametrize("how", [_add, _add_and_tell, _change, _change_with_key, _retire, _exchange])
+@pytest.mark.parametrize("how", [_add, _add_and_tell, _name_by_recovery, _change, _change_with_key, _retire, _exchange])
 @pytest.mark.parametrize("words", ["sync-acl", "gen-crl", "revoke a", "revoke a --defer", "pack --out FOLDER/package"])
 def test_no_broker_gets_it_and_no_revocation_waits(
     plant: State, attacker: State, tmp_path: Path, how: Callable[[State, sqlite3.Connection], None], words: str

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from support.program import PROJECT, State
-from support.tokens import TokenState, blank, found, unplug_after
+from support.terminal import on_terminal
+from support.tokens import PIN, TokenState, blank, found, unplug_after
 
 COUNT_LOW, FINAL_TRY, LOCKED = 0x10000, 0x20000, 0x40000
 
@@ -124,6 +125,14 @@ def test_the_pin_is_changed_with_the_tools_of_the_token(state: TokenState) -> No
     assert not (state.path.parent / "new").exists()
 
 
+def test_a_person_types_the_pin(state: TokenState) -> None:
+    env = {"IOTONBOARD_PASSPHRASE_FILE": None, "SOFTHSM2_CONF": str(state.softhsm / "softhsm2.conf")}
+    raw, _, code = on_terminal(state, "register", "d-2", answers=[PIN], env=env)
+    assert (code, "PIN of the token 'station7':" in raw, PIN in raw) == (0, True, False), raw
+    raw, _, code = on_terminal(state, "register", "d-3", answers=["000000"], env=env)
+    assert (code, raw.count("PIN of the token 'station7':")) == (7, 1), raw
+
+
 # -- the token and its module --------------------------------------------------------------------------------------
 
 
@@ -217,12 +226,16 @@ def test_another_key_of_the_token_is_none_of_this_ca(state: TokenState) -> None:
     [
         (("--no-passphrase",), "has a PIN, and no passphrase"),
         (("--key-type", "ec-p384"), "--key-type is for a key that is made"),
+        (("--generate", "--key-type", "ed25519", "--passphrase-file", "PIN"), "'ed25519' is not made in a token"),
         (("--print-recovery-passphrase", "--generate-recovery-file", "x"), "more than one way to the recovery"),
     ],
 )
 def test_options_that_do_not_go_together(made: TokenState, tmp_path: Path, options: tuple[str, ...], said: str) -> None:
-    words = ("init-ca", "--state", tmp_path / "s", "--key", made.uri(), *options)
+    given = (made.passphrase_file if word == "PIN" else word for word in options)
+    recovery = () if "recovery" in "".join(options) else ("--recovery-passphrase-file", made.recovery)
+    words = ("init-ca", "--state", tmp_path / "s", "--key", made.uri("new"), *given, *recovery)
     assert said in made.run(*words, env={"IOTONBOARD_PASSPHRASE_FILE": None}, expect=2).stderr
+    assert not (tmp_path / "s").exists()
 
 
 def test_the_recovery_passphrase_is_shown_once(tmp_path: Path) -> None:
@@ -416,8 +429,7 @@ def test_a_lost_token_is_followed_by_a_key_in_a_file(state: TokenState) -> None:
     assert in_file.run("health", "--deep").stdout.startswith("everything is as it was recorded")
 
 
-def test_nobody_else_names_the_ca_after_a_lost_one(state: TokenState, tmp_path: Path) -> None:
-    """Rows of the trail alone, with a key of somebody else, make no CA."""
+def test_the_recovery_passphrase_of_before_names_no_ca(state: TokenState, tmp_path: Path) -> None:
     state.run("ca", "recovery-passphrase", "--generate-recovery-file", tmp_path / "newer")
     state.unplug()
     words = ("ca", "recover", "--generate-key-file", tmp_path / "k", "--recovery-passphrase-file")

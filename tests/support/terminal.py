@@ -69,6 +69,6 @@ def _talk(terminal: int, answers: Sequence[str]) -> bytes:
         except OSError:  # the other end is closed
             return raw
         raw += piece
-        if left and re.search(rb"(?i)(pass(phrase|word)[^\n]*|Type [^\n]*): $", raw[answered:]):
+        if left and re.search(rb"(?i)(pass(phrase|word)[^\n]*|PIN [^\n]*|Type [^\n]*): $", raw[answered:]):
             answered = len(raw)
             os.write(terminal, (left.pop(0) + "\n").encode())
