@@ -126,16 +126,27 @@ def parse_share(text: str) -> Share:
     return Share(number, count, threshold, body[4:_HEAD], blocks)
 
 
-def share_text(share: Share, ca_name: str, fingerprint: str, day: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What a sheet says of its share: of which CA, when it was made, and whether of the recovery passphrase."""
+
+    ca_name: str
+    fingerprint: str
+    day: str
+    is_recovery: bool = False
+
+
+def share_text(share: Share, of: Sheet) -> str:
     """What stands on the sheet of one person: what it is, how it is used, and the numbered words."""
     words = share.words
+    what, verb = ("recovery passphrase", "ca recover") if of.is_recovery else ("passphrase", "gen-crl")
     given = " ".join(f"--share-file {letter}" for letter in ascii_uppercase[: share.threshold])
     lines = [
-        f"# iotonboard: share {share.number} of {share.count}, set {share.made_of.hex()}, made on {day}",
-        f"# of the passphrase of the CA {ca_name!r}",
-        f"# with the fingerprint {fingerprint}",
+        f"# iotonboard: share {share.number} of {share.count}, set {share.made_of.hex()}, made on {of.day}",
+        f"# of the {what} of the CA {of.ca_name!r}",
+        f"# with the fingerprint {of.fingerprint}",
         f"# Any {share.threshold} of them open it: name each with --share-file, such as",
-        f"#   iotonboard gen-crl {given}",
+        f"#   iotonboard {verb} {given}",
         "# Fewer tell nothing. Typed again from paper, in any editor, the words below are enough.",
     ]
     for begin in range(0, len(words), GROUP_WORDS):

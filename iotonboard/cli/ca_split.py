@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from iotonboard.cli.passphrases import read_recovery
 from iotonboard.cli.session import Session, verb
+from iotonboard.cli.token_options import RecoveryFileOption
 from iotonboard.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,9 +27,11 @@ def split(
     out: Annotated[str, typer.Option("--out", metavar="DIR", help="Folder for the shares; made where it is missing.")],
     shares: Annotated[int, typer.Option("--shares", min=2, help="How many people get one.")] = 5,
     threshold: Annotated[int, typer.Option("--threshold", min=2, help="How many of them open the CA.")] = 3,
+    recovery_passphrase_file: RecoveryFileOption = None,
 ) -> int | None:
     """Write the CA's passphrase as shares for several people: a few of them together open it, fewer know nothing.
 
+    With --recovery-passphrase-file the shares are of the recovery passphrase, for 'ca recover'.
     Each share is a sheet of words, for a stick and an envelope. As many as are needed open every verb: --share-file.
     """
     try:
@@ -42,7 +47,11 @@ def split(
             state.store.check_writable()
             return session.ask_passphrase()
 
-        result = command.split(state, shares, threshold, out, passphrase)
+        recovery = None
+        if recovery_passphrase_file is not None:
+            asked = partial(read_recovery, session, recovery_passphrase_file)
+            recovery = command.Recovery(asked, session.unlocker(state))
+        result = command.split(state, shares, threshold, out, passphrase, recovery)
     values = {
         "shares": result.shares,
         "threshold": result.threshold,
@@ -52,6 +61,9 @@ def split(
     session.result(values, "\n".join(result.paths))
     session.message(f"any {threshold} of the {shares} shares of set {result.made_of} open the CA")
     session.message("next: give each person one, on a stick or printed, and erase this folder")
+    if recovery is not None:
+        session.message("'iotonboard ca recovery-passphrase' makes these shares useless, and a stolen one too")
+        return None
     session.message("try them: iotonboard gen-crl --share-file FILE, once for each that is needed")
     session.message("'iotonboard ca passwd' makes these shares useless, and a stolen one too")
     return None

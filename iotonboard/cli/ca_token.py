@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -155,7 +156,7 @@ def recover(
     from iotonboard.commands import ca_recover as command
 
     token = parse_key(key, key_type, generate=generate)
-    secret = FirstSecret(session, generate_key_file, False, weak, token)
+    secret = FirstSecret(replace(session, share_file=None), generate_key_file, False, weak, token)
     secret.check()
     if recovery_passphrase_file == "-" and session.passphrase_file == "-":
         raise UsageError("stdin cannot be both secrets", hint="put one of them into a file")

@@ -72,8 +72,9 @@ def find_pins(session: Session, prompts: Sequence[str]) -> Passphrase:
 
 
 def read_recovery(session: Session, file: str | None) -> Passphrase:
-    """Find the recovery passphrase that was set: in a file, or typed."""
-    asked = replace(session, passphrase_file=file, share_file=None, environment={})
+    """Find the recovery passphrase that was set: in a file, in shares, or typed."""
+    shares = session.share_file if file is None else None
+    asked = replace(session, passphrase_file=file, share_file=shares, environment={})
     try:
         return asked.read_passphrase("Recovery passphrase")
     except KeyUnavailableError as error:

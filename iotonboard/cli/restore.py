@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -179,7 +180,7 @@ def _restore_lost(
 ) -> int | None:
     from iotonboard.commands.restore import Lost, New
 
-    secret = FirstSecret(session, key_file, is_none=False, weak=False, token=request.token)
+    secret = FirstSecret(replace(session, share_file=None), key_file, is_none=False, weak=False, token=request.token)
     secret.check()
     is_resumed = key_file is not None and os.path.exists(key_file)
     new = New(None, None, _NEW_CA_DAYS, request.token, generate)

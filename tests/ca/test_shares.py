@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pytest
 from iotonboard.ca.passphrase import Passphrase, key_file_text, parse_passphrase
-from iotonboard.ca.shares import check_numbers, join_shares, parse_share, share_text, split_passphrase
+from iotonboard.ca.shares import Sheet, check_numbers, join_shares, parse_share, share_text, split_passphrase
 from iotonboard.errors import KeyUnavailableError, PolicyError
 from iotonboard.pki.words import from_words, to_words
 
@@ -24,7 +24,8 @@ MADE_OF = b"\x01\x02\x03\x04"
 )
 def test_every_few_that_are_enough_give_it_back_from_paper(passphrase: Passphrase) -> None:
     sheets = [
-        share_text(one, "Plant 4 CA", "ab" * 32, "2026-05-01") for one in split_passphrase(passphrase, 3, 5, MADE_OF)
+        share_text(one, Sheet("Plant 4 CA", "ab" * 32, "2026-05-01"))
+        for one in split_passphrase(passphrase, 3, 5, MADE_OF)
     ]
     shares = [parse_share(sheet.upper().replace("# ", "#")) for sheet in sheets]
     for few in combinations(shares, 3):

@@ -457,6 +457,21 @@ def test_workstation_and_token_are_lost_and_a_backup_is_left(state: TokenState, 
     assert other.run("health", "--deep").stdout.startswith("everything is as it was recorded")
 
 
+def test_the_recovery_passphrase_in_shares(state: TokenState, tmp_path: Path) -> None:
+    refused = state.run("ca", "split", "--out", tmp_path / "no", expect=4)
+    assert "its PIN is too short to be split" in refused.stderr
+    words = ("ca", "split", "--shares", "3", "--threshold", "2", "--out", tmp_path / "shares")
+    state.run(*words, "--recovery-passphrase-file", state.passphrase_file, expect=7)
+    state.run(*words, "--recovery-passphrase-file", state.recovery)
+    assert "# of the recovery passphrase of the CA" in (tmp_path / "shares" / "share-1.txt").read_text()
+    state.add_token("station8", "991177")
+    state.write("new-pin", "991177")
+    shares = [word for number in (3, 1) for word in ("--share-file", tmp_path / "shares" / f"share-{number}.txt")]
+    new = ("--key", state.uri("ca", "station8"), "--generate", "--passphrase-file", tmp_path / "new-pin")
+    state.run("ca", "recover", *shares, *new)
+    state.register("d-2", env={"IOTONBOARD_PASSPHRASE_FILE": str(tmp_path / "new-pin")})
+
+
 def test_what_has_no_recovery_passphrase(pristine: State, tmp_path: Path) -> None:
     state = pristine.copy_to(tmp_path)
     (tmp_path / "r").write_text("correct horse battery staple\n")
