@@ -106,6 +106,31 @@ def test_files_as_people_have_them(tmp_path: Path) -> None:
     take_over(tmp_path / "alone", "both.pem", cert="")
 
 
+NAMES = [
+    "/C=DE/ST=Sx/L=Ly/O=W/OU=u/emailAddress=ca@plant.de/CN=Old",
+    "/DC=de/DC=plant/CN=Dom",
+    "/O=X/CN=A+OU=B",
+    "/O=Works",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_as_other_programs_make_them(tmp_path: Path, name: str) -> None:
+    """With mail addresses, as easy-rsa's 'org' names have them, domains, two attributes in a step, or no commonName."""
+    make_ca(tmp_path, "-multivalue-rdn", name=name)
+    take_over(tmp_path, "key.pem")
+    state = State(tmp_path / "state", tmp_path / "key-file")
+    state.register("pump-1", "pump-2")
+    state.run("revoke", "pump-2")
+    devices = [state.device(one) / "device.crt" for one in ("pump-1", "pump-2")]
+    check = ("verify", "-no_check_time", "-CAfile", "ca.pem", "-crl_check", "-CRLfile", state.crl)
+    assert openssl(*check, devices[0], folder=tmp_path)
+    with pytest.raises(subprocess.CalledProcessError):
+        openssl(*check, devices[1], folder=tmp_path)
+    state.run("ca", "rollover", "begin", "--name", "Next CA")
+    state.run("health", "--deep")
+
+
 def test_a_root_of_version_1_is_refused(tmp_path: Path) -> None:
     make_ca(tmp_path)
     openssl(

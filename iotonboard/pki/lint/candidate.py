@@ -101,7 +101,8 @@ def issuer_facts(certificate_der: bytes) -> IssuerFacts:
         PolicyError: it cannot be read, or has no subjectKeyIdentifier.
 
     """
-    certificate = read_certificate(certificate_der)
+    # A CA of another program may have texts in its name that this one writes nowhere, such as a mail address.
+    certificate = read_certificate(certificate_der, with_subject=False)
     extension = certificate.extensions.get(_SUBJECT_KEY_ID)
     if extension is None:
         raise PolicyError("the CA certificate has no subjectKeyIdentifier")

@@ -68,8 +68,8 @@ class Certificate:
     extensions: Mapping[bytes, Extension]
 
 
-def read_certificate(octets: bytes) -> Certificate:
-    """Take a certificate apart. No signature is verified.
+def read_certificate(octets: bytes, *, with_subject: bool = True) -> Certificate:
+    """Take a certificate apart. No signature is verified; ``with_subject`` as for ``read_tbs``.
 
     Raises:
         PolicyError: as ``read_tbs``, or it names another algorithm than its TBSCertificate (RFC 5280 4.1.1.2).
@@ -79,14 +79,14 @@ def read_certificate(octets: bytes) -> Certificate:
     unused_bits = octets[signature.begin : signature.end][:1]
     if [part.tag for part in parts] != _TAGS or unused_bits != b"\0":
         raise PolicyError("a part of the certificate is of another type")
-    certificate = read_tbs(octets[tbs.start : tbs.end])
+    certificate = read_tbs(octets[tbs.start : tbs.end], with_subject=with_subject)
     if octets[algorithm.start : algorithm.end] != certificate.signature_algorithm:
         raise PolicyError("the certificate names two signature algorithms")
     return certificate
 
 
-def read_tbs(octets: bytes) -> Certificate:
-    """Take a TBSCertificate apart.
+def read_tbs(octets: bytes, *, with_subject: bool = True) -> Certificate:
+    """Take a TBSCertificate apart; the subject's attributes ``with_subject`` alone.
 
     Raises:
         PolicyError: malformed DER, not of version 2 or 3, a time that is none, or an extension twice.
@@ -106,7 +106,7 @@ def read_tbs(octets: bytes) -> Certificate:
         not_before=not_before,
         not_after=not_after,
         subject_der=octets[subject.start : subject.end],
-        subject=read_name(octets[subject.start : subject.end]),
+        subject=read_name(octets[subject.start : subject.end]) if with_subject else (),
         spki_der=octets[spki.start : spki.end],
         extensions=_extensions(octets, extensions),
     )
