@@ -10,7 +10,12 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from iotonboard.ca.answer_to_station import AnswerFile
+from iotonboard.ca.installing import plan_install
+from iotonboard.errors import ConflictError, PolicyError
+from iotonboard.model import Caller
 from iotonboard.pki import pem
+from iotonboard.state.state import open_state
 
 from support.program import State, make_state
 from support.stations import Works, certificates, fingerprint, make_station, make_works, names
@@ -471,3 +476,22 @@ def test_a_request_is_never_written_over(station: State, works: Works) -> None:
     before = path.read_bytes()
     assert "exists already" in station.run("ca", "request", "--out", path, expect=4).stderr
     assert path.read_bytes() == before
+
+
+def test_no_octet_of_an_answer_can_be_another(works: Works, station: State) -> None:
+    """Of certificates and list: each signature stands over all that it counts for."""
+    answer = works.sign(works.request(station))
+    ders = pem.pem_blocks("CERTIFICATE", answer.read_bytes())
+    lists = pem.pem_blocks("X509 CRL", answer.read_bytes())
+    place = str(station.path), {}, Caller("test", "test", "test"), lambda: datetime.now(UTC).replace(microsecond=0)
+    with open_state(*place) as opened:
+        good = plan_install(opened, AnswerFile(tuple(ders), tuple(lists)), opened.clock())
+        assert good.chain == tuple(ders)
+        for position in range(0, len(ders[0]), 3):
+            changed = ders[0][:position] + bytes([ders[0][position] ^ 1]) + ders[0][position + 1 :]
+            with pytest.raises((PolicyError, ConflictError)):
+                plan_install(opened, AnswerFile((changed, *ders[1:]), tuple(lists)), opened.clock())
+        for position in range(0, len(lists[0]), 3):
+            changed = lists[0][:position] + bytes([lists[0][position] ^ 1]) + lists[0][position + 1 :]
+            with pytest.raises((PolicyError, ConflictError)):
+                plan_install(opened, AnswerFile(tuple(ders), (changed,)), opened.clock())
