@@ -228,19 +228,34 @@ class _Plan:
     def devices(self) -> Iterator[Adopted]:
         """Each device, unless something stands against it."""
         for _, ones in sorted(self.of_name.items()):
-            names = sorted({one.certificate.name for one in ones})
-            if len(names) > 1:
-                self.problems.append(f"{' and '.join(map(repr, names))} differ by their case alone")
-                continue
-            device_id = DeviceId.adopted(names[0])
-            ordered = tuple(sorted(ones, key=lambda one: (one.certificate.not_before, one.certificate.serial)))
+            ordered = sorted(ones, key=lambda one: (one.certificate.not_before, one.certificate.serial))
+            device_id = DeviceId.adopted(next(filter(self._is_live, ordered), ordered[-1]).certificate.name)
+            own = tuple(self._spelled(device_id, ordered))
             found = find_device(self.state.store, device_id)
-            if found and (found.is_retired or found.device_id != device_id):
+            is_taken = found is not None and (found.is_retired or found.device_id != device_id)
+            if found and is_taken and any(one.is_new and self._is_live(one) for one in own):
                 what = "was retired here" if found.is_retired else f"is here already as {str(found.device_id)!r}"
                 self.problems.append(f"{str(device_id)!r} {what}")
-                continue
-            self._check_valid(device_id, ordered, is_known=found is not None)
-            yield Adopted(device_id, ordered, found is None)
+            elif found is None or found.device_id == device_id:
+                self._check_valid(device_id, own, is_known=found is not None)
+                yield Adopted(device_id, own, found is None)
+            else:  # ended, under a name that is spelled otherwise here
+                for one in own:
+                    self._without_device(one.certificate)
+
+    def _is_live(self, one: One) -> bool:
+        return one.status(self.now) in ("valid", "on-hold")
+
+    def _spelled(self, device_id: DeviceId, ones: Sequence[One]) -> Iterator[One]:
+        """The certificates of a name as it is spelled; of others that differ by their case, revocations are kept."""
+        for one in ones:
+            name = one.certificate.name
+            if name == device_id:
+                yield one
+            elif self._is_live(one):
+                self.problems.append(f"{str(device_id)!r} and {name!r} differ by their case alone")
+            elif one.is_new:
+                self._without_device(one.certificate)
 
     def _check_valid(self, device_id: DeviceId, ordered: Sequence[One], *, is_known: bool) -> None:
         """Refuse a second valid certificate: nobody could say which one is in use."""

@@ -250,6 +250,22 @@ def test_devices_that_are_here_already(fleet: Fleet) -> None:
     assert "'GONE-1' was retired here" in told
 
 
+def test_what_ended_under_another_spelling_or_was_retired_here_is_no_conflict(fleet: Fleet) -> None:
+    fleet.device("Pump-1", 1, status="R", begin=-50, revocation=f"{NOW - _DAY:%y%m%d%H%M%S}Z")
+    fleet.device("PUMP-1", 2, status="E", begin=-40, days=20)
+    fleet.device("pump-1", 3)
+    fleet.device("old", 4)
+    *devices, told = fleet.adopt("--json").json_lines
+    assert [one["device_id"] for one in devices] == ["old", "pump-1"]
+    assert (told["revoked_without_certificate"], told["left_out"]) == (1, 2)
+    assert fleet.revoked().keys() == {1}
+    fleet.state.run("retire", "old")
+    fleet.device("new", 5)
+    fleet.adopt()
+    assert fleet.revoked().keys() == {1, 4}
+    fleet.state.run("health", "--deep")
+
+
 def test_files_folders_and_lists_without_an_index(fleet: Fleet, tmp_path: Path) -> None:
     one, two = fleet.device("a", 1), fleet.device("b", 2)
     both = tmp_path / "both.pem"
