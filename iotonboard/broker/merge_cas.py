@@ -39,7 +39,7 @@ NOBODY: Final = Withdrawn()
 class Cas:
     """The CAs that are to be in place (DER), and those whose lists are to go with them.
 
-    ``pem`` is the file. ``siblings`` are the keys of other stations below the same root, and of that. ``kept`` and
+    ``pem`` is the file. ``siblings`` are the keys of other stations here, and of the root above. ``kept`` and
     ``dropped`` are what is to be told.
     """
 
@@ -82,8 +82,8 @@ def merge_cas(
         fresh = (der for der in new if key_of(der) not in replaced and not any(same_ca(der, one) for one in stays))
         chosen = [*stays, *fresh]
     chosen = list(dict.fromkeys(chosen))
-    siblings = sibling_keys(chosen, own)
-    foreign = [der for der in chosen if der not in new and key_of(der) not in siblings]
+    related = sibling_keys(chosen, own)
+    foreign = [der for der in chosen if der not in new and key_of(der) not in related]
     superseded = [der for der in stays if der not in chosen]
     dropped = [f"the CA {_name(der)[:16]}, which goes" for der in gone]
     dropped += [f"the CA {_name(der)[:16]} of the package, which a CA above it certified since" for der in kept]
@@ -94,7 +94,7 @@ def merge_cas(
         tuple(chosen),
         (*gone, *refused),
         _render(chosen, coming, there),
-        siblings,
+        _siblings(chosen, _marked(coming, there), own, related),
         tuple(f"the CA {_name(der)[:16]} that is of no package" for der in foreign if der in old),
         tuple(dropped),
     )
@@ -114,11 +114,28 @@ def _is_certified(here: bytes, coming: bytes) -> bool:
     return here != coming and same_ca(here, coming) and is_self_issued(coming) and not is_self_issued(here)
 
 
-def _render(chosen: Sequence[bytes], coming: bytes, there: bytes) -> bytes:
-    """The file; CAs of others stay marked, unless the package brings one as its own."""
+def _siblings(
+    chosen: Sequence[bytes], marked: Collection[bytes], own: Collection[str], related: frozenset[str]
+) -> frozenset[str]:
+    """Whose ACL stands beside that of the package: of all that are here, where a CA above certified the package's own.
+
+    A station of the same root may be here as it was before: by a certificate that leads to no root.
+    """
+    if not related and all(is_self_issued(der) for der in chosen if key_of(der) in own):
+        return related
+    return related | (frozenset(key for der in chosen if der not in marked and (key := key_of(der))) - set(own))
+
+
+def _marked(coming: bytes, there: bytes) -> set[bytes]:
+    """The CAs of others; one that the package brings as its own is none."""
     given = set(pem.pem_blocks("CERTIFICATE", coming))
     marked = set(pem.pem_blocks("CERTIFICATE", foreign_part(coming)))
-    marked |= set(pem.pem_blocks("CERTIFICATE", foreign_part(there))) - given
+    return marked | (set(pem.pem_blocks("CERTIFICATE", foreign_part(there))) - given)
+
+
+def _render(chosen: Sequence[bytes], coming: bytes, there: bytes) -> bytes:
+    """The file; CAs of others stay marked."""
+    marked = _marked(coming, there)
     return b"".join((MARK if der in marked else b"") + pem.pem_encode("CERTIFICATE", der) for der in chosen)
 
 

@@ -95,7 +95,10 @@ def _choose(
         found = _choose_own(package, ca, coming, present, merged, highest)
         merged.takes_lists = merged.takes_lists and {one.der for one in coming} <= {one.der for one in found}
     else:
+        told = len(merged.older)
         found = _choose_foreign(name, coming, present, merged, highest)
+        if key in merged.siblings:  # stations have copies of their root's list, and none of them is always the newest
+            del merged.older[told:]
     highest = max([highest, *(one.facts.number for one in found)])
     merged.highest |= {f"crl {name}": highest, f"crl {key}": highest}
     return found

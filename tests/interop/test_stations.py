@@ -13,7 +13,7 @@ from iotonboard.broker.acl import parse_acl
 
 from support.foreign_root import Root
 from support.old_fleet import OldFleet
-from support.program import State
+from support.program import State, make_state
 from support.site import Site
 
 
@@ -105,6 +105,29 @@ def test_a_shared_broker_s_lists_are_taken_up_by_each_station(sites: list[Site],
     assert "not issued by a CA of this state" in copy.run("restore", "--crl", alone, expect=6).stderr
 
 
+def test_a_station_that_is_here_as_it_was_before_its_root_stays_beside_another(root: Root, tmp_path: Path) -> None:
+    """The other one's package comes first, and the broker's machine cannot know yet that both have the same root."""
+    (tmp_path / "a").mkdir()
+    a = make_state(tmp_path / "a", "--common-name", "Station A")
+    a.register("a-1", "a-2")
+    (tmp_path / "site").mkdir()
+    site = Site(a, tmp_path / "site")
+    site.apply(site.pack("before"))
+    root.install(a)
+    b = root.station(tmp_path / "b", "Station B")
+    b.register("b-1")
+    of_b = object.__new__(Site)
+    of_b.__dict__ |= site.__dict__ | {"state": b, "ca": root.crt}
+    of_b.apply(of_b.pack("b"))
+    assert acl_lets_in(site) == {"a-1", "a-2", "b-1"}
+    a.run("revoke", "a-1")
+    site.ca = root.crt
+    said = json.loads(site.apply(site.pack("after"), "--json"))
+    assert (said["older"], said["forked"]) == ([], [])
+    assert acl_lets_in(site) == {"a-2", "b-1"}
+    assert sorted(names(site.dest / "ca.crt")) == ["Station A", "Station B", "Works Root"]
+
+
 def test_a_station_that_trusts_another_no_more_takes_it_out_nowhere_else(sites: list[Site]) -> None:
     a, b = sites
     a.state.run("ca", "trust", "add", b.state.ca_cert, "--crl", b.state.crl)
@@ -186,8 +209,6 @@ def test_a_stolen_station_speaks_for_no_ca_of_its_own_making(withdrawn: list[Sit
     """Whoever has a revoked station's key signs with it what another CA's package says, and brings that CA along."""
     a, _ = withdrawn
     (tmp_path / "thief").mkdir()
-    from support.program import make_state
-
     thief = make_state(tmp_path / "thief", "--common-name", "Thief")  # its key signs nothing here
     a.state.run("ca", "trust", "add", thief.ca_cert, "--crl", thief.crl)
     assert "revoked by the CA above it" in a.refused(a.pack("with"))
@@ -195,8 +216,6 @@ def test_a_stolen_station_speaks_for_no_ca_of_its_own_making(withdrawn: list[Sit
 
 def test_who_pinned_a_station_before_takes_its_packages_still(root: Root, tmp_path: Path) -> None:
     """Its key is the same. What signed itself leaves the CA file, and no older package brings it back."""
-    from support.program import make_state
-
     (tmp_path / "one").mkdir()
     state = make_state(tmp_path / "one")
     state.register("a-1")
