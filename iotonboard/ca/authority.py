@@ -15,7 +15,7 @@ from iotonboard.ca import recovery, secrets_asked, tokens
 from iotonboard.ca.ca_key import MAX_KEY_FILE_OCTETS, CaKey, load_ca_key
 from iotonboard.ca.passphrase import TOKEN_SCHEME
 from iotonboard.ca.trail_seal import seal_problem, unsigned_rows
-from iotonboard.ca.vault import VAULT_KEY_OCTETS, Vault
+from iotonboard.ca.vault import RECOVERY, VAULT_KEY_OCTETS, Vault
 from iotonboard.disk.reading import read_file
 from iotonboard.errors import BusyError, ConflictError, IotOnboardError, KeyUnavailableError, NotFoundError
 from iotonboard.pki import pem
@@ -165,7 +165,8 @@ def with_new_ca(state: State, opened: Authority, ca: SigningCa) -> Authority:
     state.store.set_meta("vault", ca.key.wrap(grown.vault.key))
     wrapped = [(last, ca.key.wrap(_opened(vault).key)) for last, vault in grown.earlier_vaults]
     set_earlier_vaults(state.store, wrapped)
-    recovery.go_on(state.store, opened.vault, grown)
+    if state.store.meta(RECOVERY) is not None:
+        recovery.go_on(state.store, opened.vault, grown)
     return grown
 
 
@@ -178,7 +179,8 @@ def without_newest_ca(state: State, opened: Authority) -> Authority:
     left = Authority(opened.signing[1:], _opened(vault), tuple(earlier))
     state.store.set_meta("vault", left.active.key.wrap(left.vault.key))
     set_earlier_vaults(state.store, [(last, left.active.key.wrap(_opened(each).key)) for last, each in earlier])
-    recovery.go_on(state.store, opened.vault, left)
+    if state.store.meta(RECOVERY) is not None:
+        recovery.go_on(state.store, opened.vault, left)
     return left
 
 

@@ -14,11 +14,9 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from iotonboard.ca import recovery
+from iotonboard.ca import recovery, token_key, tokens
 from iotonboard.ca.backup_seal import SEALED, read_tail
-from iotonboard.ca.passphrase import Passphrase
-from iotonboard.ca.token_key import TokenKey, open_token_key
-from iotonboard.ca.tokens import seal_place
+from iotonboard.ca.passphrase import Passphrase, is_in_token
 from iotonboard.ca.vault import Vault
 from iotonboard.disk.files import PRIVATE, write_atomic
 from iotonboard.disk.reading import open_file
@@ -28,6 +26,7 @@ from iotonboard.store.issuers import current_issuers
 
 if TYPE_CHECKING:
     from iotonboard.ca.authority import Authority
+    from iotonboard.ca.token_key import TokenKey
     from iotonboard.ca.token_uri import TokenUri
     from iotonboard.state.state import State
 
@@ -55,14 +54,14 @@ class Secret:
         load_issuer(row.der, self.key.signer)
         path = os.path.join(state.paths.certs, row.key_file)
         with state.store.transaction():
-            seal_place(state.store, row.key_file, self.key)
+            tokens.seal_place(state.store, row.key_file, self.key)
         write_atomic(path, self.key.dump(None), PRIVATE)
 
 
 def secret_for(state: State, opened: Authority, given: Passphrase) -> tuple[Passphrase, bytes]:
     """The passphrase of a new backup, and what is written at its end to find it again; nothing where that is given."""
     key = opened.active.key
-    if not isinstance(key, TokenKey):
+    if not is_in_token(state) or not isinstance(key, token_key.TokenKey):
         return given, b""
     vault, under_passphrase, wrapped = opened.vault, *recovery.kept_for_backup(state.store)
     said = {
@@ -97,7 +96,7 @@ def find_secret(path: str, token: TokenUri | None, given: Passphrase) -> Secret:
             f"the CA key of this backup lies in a token; the backup says of itself: {said.get('uri')}",
             hint="where that is the token that you plugged in, and the module of this machine, name it with --key",
         )
-    key = open_token_key(token, replace(given, further=()))
+    key = token_key.open_token_key(token, replace(given, further=()))
     try:
         vault = Vault(key.unwrap(bytes.fromhex(said["vault"])))
     except (KeyError, TypeError, ValueError):

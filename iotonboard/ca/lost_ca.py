@@ -15,6 +15,7 @@ from iotonboard.ca.absorption import continue_alone
 from iotonboard.ca.authority import Authority, seal_audit, sealer, signing_ca, with_new_ca
 from iotonboard.ca.replacement import anchors_after
 from iotonboard.ca.successor import found_successor
+from iotonboard.ca.vault import RECOVERY
 from iotonboard.errors import KeyUnavailableError, StateError
 from iotonboard.model import rfc3339
 from iotonboard.pki.facts import certificate_facts
@@ -90,7 +91,7 @@ def open_lost(state: State, passphrase: Passphrase) -> Authority:
         NotFoundError: no recovery passphrase was set.
         KeyUnavailableError: it is another one.
     """
-    secret = recovery.open_secret(state.store.meta(recovery.RECOVERY), passphrase)
+    secret = recovery.open_secret(state.store.meta(RECOVERY), passphrase)
     vaults, signer = recovery.open_vaults(state.store, secret), recovery.signer_of(secret)
     lost = KeyUnavailableError("a vault of this state was damaged", hint="restore an older backup")
     return Authority(

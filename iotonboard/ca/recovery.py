@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
-from iotonboard.ca.vault import Vault
+from iotonboard.ca.vault import RECOVERY, Vault
 from iotonboard.errors import KeyUnavailableError, NotFoundError
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.pki.keys import HUMAN_ITERATIONS, RANDOM_ITERATIONS, spki_der
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
 # Single values: the secret under the passphrase, the secret under the vault key, and each vault key under the secret.
-RECOVERY: Final = "recovery"
 _UNDER_VAULT: Final = "recovery kept"
 _VAULTS: Final = "recovery vaults"
 _SALT_OCTETS: Final = 16

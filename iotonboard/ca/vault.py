@@ -7,7 +7,7 @@ database nor a bundle alone gives a password away.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 VAULT_KEY_OCTETS = 32
 SALT_OCTETS = 16
+RECOVERY: Final = "recovery"  # single value: what the recovery passphrase opens (``recovery``)
 # Crockford's base 32: no I, L, O or U, so it can be read aloud and typed.
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PASSWORD_BITS = 128

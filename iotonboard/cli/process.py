@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 SELDOM = (
     "bz2", "iotonboard.broker.ca_relations", "iotonboard.broker.region_keep", "iotonboard.ca.absorption",
     "iotonboard.ca.credentials", "iotonboard.ca.crl", "iotonboard.ca.recorded", "iotonboard.ca.recovery",
-    "iotonboard.ca.secrets_asked", "iotonboard.ca.tokens", "iotonboard.health.checks.token_check", "iotonboard.pki.crl",
-    "iotonboard.pki.csr", "iotonboard.pki.hostnames", "iotonboard.pki.lint.crl_rules",
-    "iotonboard.pki.lint.profile_rules", "iotonboard.pki.profile_form", "iotonboard.pki.profiled",
-    "iotonboard.pki.verifying", "iotonboard.state.certificate_profiles", "iotonboard.state.chain",
-    "iotonboard.state.erasure", "iotonboard.state.fetched_crl", "iotonboard.state.foreign_lists",
-    "iotonboard.state.outbox", "iotonboard.state.replaced_files", "iotonboard.state.superseding",
-    "iotonboard.state.trust", "iotonboard.store.damage", "iotonboard.store.failures",
-    "iotonboard.store.keys", "iotonboard.store.leftovers",
-    "iotonboard.store.schema.version_1", "iotonboard.store.schema.version_2", "iotonboard.store.schema.version_3",
-    "iotonboard.store.schema.version_4", "locale", "lzma", "ntpath", "pkcs11.util.dh", "pkcs11.util.dsa",
-    "pkcs11.util.ec", "pkcs11.util.rsa", "pkcs11.util.x509", "shellingham", "socket", "tempfile", "textwrap", "tomllib",
+    "iotonboard.ca.secrets_asked", "iotonboard.ca.token_key", "iotonboard.ca.tokens",
+    "iotonboard.health.checks.token_check", "iotonboard.pki.crl", "iotonboard.pki.csr", "iotonboard.pki.hostnames",
+    "iotonboard.pki.lint.crl_rules", "iotonboard.pki.lint.profile_rules", "iotonboard.pki.profile_form",
+    "iotonboard.pki.profiled", "iotonboard.pki.verifying", "iotonboard.state.certificate_profiles",
+    "iotonboard.state.chain", "iotonboard.state.erasure", "iotonboard.state.fetched_crl",
+    "iotonboard.state.foreign_lists", "iotonboard.state.outbox", "iotonboard.state.replaced_files",
+    "iotonboard.state.superseding", "iotonboard.state.trust", "iotonboard.store.damage", "iotonboard.store.failures",
+    "iotonboard.store.keys", "iotonboard.store.leftovers", "iotonboard.store.schema.version_1",
+    "iotonboard.store.schema.version_2", "iotonboard.store.schema.version_3", "iotonboard.store.schema.version_4",
+    "locale", "lzma", "ntpath", "pkcs11.util.dh", "pkcs11.util.dsa", "pkcs11.util.ec", "pkcs11.util.rsa",
+    "pkcs11.util.x509", "shellingham", "socket", "tempfile", "textwrap", "tomllib",
 )  # fmt: skip
 _SECRET_VARIABLES = frozenset(
     {"IOTONBOARD_PASSPHRASE", "IOTONBOARD_BUNDLE_PASSWORD", "DATABASE_URL", "IOTONBOARD_DATABASE_URL"}

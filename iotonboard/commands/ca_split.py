@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import refuse_changed, seal_audit, unlock
 from iotonboard.ca.passphrase import SHARES_MADE, is_in_token, key_is_encrypted
-from iotonboard.ca.recovery import RECOVERY, open_secret
+from iotonboard.ca.recovery import open_secret
 from iotonboard.ca.rollover_status import name_of
 from iotonboard.ca.shares import SET_OCTETS, Sheet, check_numbers, join_shares, share_text, split_passphrase
+from iotonboard.ca.vault import RECOVERY
 from iotonboard.disk.files import create_exclusive, make_private_dir, refuse_existing, remove_file
 from iotonboard.errors import ConflictError, IotOnboardError
 from iotonboard.store.issuers import current_issuers

@@ -17,7 +17,10 @@ HEAVY = {
     "cryptography.x509.name",
     "http",
     "importlib.metadata",
+    "iotonboard.ca.recovery",
+    "iotonboard.ca.tokens",
     "multiprocessing",
+    "pkcs11",
     "pydantic",
     "pyzipper",
     "rich",
@@ -102,6 +105,14 @@ def test_config_loads_no_cryptography(populated: State) -> None:
 def test_register_loads_what_it_signs_and_packs_with(populated: State) -> None:
     assert loaded(populated, "register", "press-3", "--json") == SIGNING
     assert loaded(populated, "register", "--uuid", "--json") == SIGNING
+
+
+@pytest.mark.parametrize(
+    "words", ["backup BACKUP", "health --check ca-key", "ca rollover begin", "broker issue broker.example"]
+)
+def test_a_key_in_a_file_loads_nothing_for_tokens(populated: State, tmp_path: Path, words: str) -> None:
+    line = words.replace("BACKUP", str(tmp_path / "b.zip")).split()
+    assert loaded(populated, *line).isdisjoint({"iotonboard.ca.recovery", "iotonboard.ca.tokens", "pkcs11"})
 
 
 def test_signing_a_crl_packs_nothing(populated: State) -> None:
