@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 from iotonboard.pki import pem
 
 from support.broker import BROKER_NAMES, Broker
-from support.client import Credentials, connect_answer, open_bundle, unpack
+from support.client import Credentials, connect_answer, connected, open_bundle, unpack
 from support.foreign_root import Root
 from support.program import State, make_state
 from support.site import FILES, Site
@@ -75,6 +75,12 @@ def _check_broker(
         return found
 
     assert accepted() == {"old", "a-1", "b-1", "b-2"}
+    with connected(broker, devices[1], b1) as [one, two]:  # each has its own topics, of its own station's ACL
+        for client, name in ((one, "a-1"), (two, "b-1")):
+            client.subscribe("#")
+            client.publish("devices/a-1/x", f"by {name}")
+            client.publish("devices/b-1/x", f"by {name}")
+        assert (one.received(), two.received()) == ([("devices/a-1/x", "by a-1")], [("devices/b-1/x", "by b-1")])
     alone = b1.cert.parent / "alone.crt"
     alone.write_bytes(pem.pem_encode("CERTIFICATE", ders(b1.cert.read_bytes())[0]))
     without_chain = Credentials(b1.device_id, b1.ca_cert, alone, b1.key)
