@@ -21,6 +21,7 @@ from iotonboard.broker.verdict import Cause, Verdict, refusal
 from iotonboard.errors import PolicyError
 from iotonboard.pki.crl import check_crl
 from iotonboard.pki.facts import certificate_facts, is_issued_by
+from iotonboard.pki.key_id import is_self_issued
 from iotonboard.pki.pem import pem_decode_all, pem_encode
 
 if TYPE_CHECKING:
@@ -52,10 +53,12 @@ def judge_own_files(
     own = _own_files(files) if has_list else None
     verdicts = [_verdict(client, own, at, why_not) for client in clients]
     if own is not None:
-        found = [refusal(_list_findings(own.lists, ca, at), _lists_of(own.lists, ca), 0, at) for ca in own.cas]
+        # The list of a CA that certified another one is asked about no device.
+        issuing = [ca for ca in own.cas if not any(_is_above(ca, other) for other in own.cas)]
+        found = [refusal(_list_findings(own.lists, ca, at), _lists_of(own.lists, ca), 0, at) for ca in issuing]
         problems += [
             Problem(files.crl_path, one.cause, one.reason, REFUSES_CA, REFUSES_CA, ca=sha256(ca).hexdigest())
-            for ca, one in zip(own.cas, found, strict=True)
+            for ca, one in zip(issuing, found, strict=True)
             if one
         ]
     if own is None or any(one.accepted is None for one in verdicts):
@@ -86,6 +89,20 @@ def _blocks_as_written(label: str, data: bytes) -> tuple[bytes, ...]:
     if b"".join(pem_encode(label, der) for der in ders) != data:
         raise PolicyError("not as the program writes it")
     return ders
+
+
+def _is_above(ca_der: bytes, other_der: bytes) -> bool:
+    return ca_der != other_der and is_issued_by(other_der, ca_der)
+
+
+def _leads_to_a_root(ca_der: bytes, cas: Sequence[bytes], at: datetime) -> bool:
+    """Say whether a CA signs itself, or is below one in the file that does, all of them valid at a time."""
+    if is_self_issued(ca_der):
+        return True
+    above = next((one for one in cas if _is_above(one, ca_der)), None)
+    if above is None or not all(certificate_facts(one).validity.contains(at) for one in (ca_der, above)):
+        return False
+    return _leads_to_a_root(above, [one for one in cas if one != ca_der], at)
 
 
 def _is_list_of(crl_der: bytes, ca_der: bytes) -> bool:
@@ -119,6 +136,8 @@ def _verdict(client: Client, own: _OwnFiles | None, at: datetime, why_not: str) 
     view = view_client(client[0])
     issuer = next((ca for ca in own.cas if is_issued_by(client[0], ca)), None) if own and view else None
     if own is None or view is None or issuer is None or view.user_name is None:
+        return unknown
+    if not _leads_to_a_root(issuer, own.cas, at):
         return unknown
     validity = certificate_facts(client[0]).validity
     lists = _lists_of(own.lists, issuer)

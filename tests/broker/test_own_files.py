@@ -11,6 +11,7 @@ from iotonboard.broker.handshake import Handshakes, TrustFiles, judge_handshakes
 from iotonboard.broker.own_files import judge_own_files
 from iotonboard.pki.pem import pem_decode_all
 
+from support.foreign_root import Root
 from support.program import State
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -36,6 +37,21 @@ def test_the_programs_own_files_are_judged_as_openssl_does(state: State, at: dat
     clients = _clients(state)
     own = judge_own_files(_files(state), clients, at, "2.0", why_not="install openssl")
     assert _said(own) == _said(judge_handshakes(_files(state), clients, at, "2.0"))
+
+
+def test_those_of_a_station_below_a_root_too(tmp_path: Path) -> None:
+    """The root's list is asked about no device, and may have ended; without the root nothing is certain."""
+    root = Root(tmp_path / "root")
+    state = root.station(tmp_path / "a", "Station A")
+    root.take_crl(state, root.crl(days=1))
+    clients = _clients(state)
+    for at in (NOW, NOW + 3 * DAY, NOW + 31 * DAY, NOW + 400 * DAY):
+        own = judge_own_files(_files(state), clients, at, "2.0", why_not="install openssl")
+        assert _said(own) == _said(judge_handshakes(_files(state), clients, at, "2.0")), at
+    ca, end = state.ca_cert.read_bytes().replace(root.crt.read_bytes(), b""), b"-----END X509 CRL-----\n"
+    crl = state.crl.read_bytes().partition(end)[0] + end
+    found = judge_own_files(TrustFiles("ca.crt", "crl.pem", ca, crl), clients, NOW, "2.0", why_not="install openssl")
+    assert [one.accepted for one in found.verdicts] == [None, None]
 
 
 @pytest.mark.parametrize(
