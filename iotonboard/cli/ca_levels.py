@@ -202,7 +202,7 @@ def _tell_installed(session: Session, result: Installed, *, is_reloaded: bool) -
     status = "installed" if plan.chain else "list-taken" if plan.crls else "unchanged"
     values = {
         "status": status,
-        "root": plan.root.name,
+        "root": plan.root.short_name,
         "root_fingerprint": plan.root.fingerprint,
         "crls": [
             {"root_fingerprint": one.root, "crl_number": one.number, "next_update": rfc3339(one.next_update)}
@@ -212,7 +212,7 @@ def _tell_installed(session: Session, result: Installed, *, is_reloaded: bool) -
         "warnings": list(plan.warnings),
     }
     lists = [f"CRL {one.number} until {rfc3339(one.next_update)}" for one in plan.crls]
-    text = "\t".join((status, plan.root.name, f"SHA-256 {plan.root.fingerprint}", *lists))
+    text = "\t".join((status, plan.root.short_name, f"SHA-256 {plan.root.fingerprint}", *lists))
     session.result(values, text, unpublished=result.unpublished)
     for warning in plan.warnings:
         session.message(f"warning: {warning}")

@@ -80,7 +80,7 @@ def install(
     if fingerprint is not None:
         _check_fingerprint(fingerprint, plan.root.fingerprint)
     elif plan.is_new_root:
-        confirm_root(plan.root.name, plan.root.fingerprint)
+        confirm_root(plan.root.short_name, plan.root.fingerprint)
     if plan.changes:
         plan = _record(state, file, unlock() if plan.chain else None)
     unpublished = publish_recorded(state)

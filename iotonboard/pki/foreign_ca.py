@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from iotonboard.errors import PolicyError
 from iotonboard.pki.crl import CrlFacts, foreign_crl_facts
@@ -46,6 +46,12 @@ class ForeignCa:
     not_before: datetime
     not_after: datetime
     problem: str
+
+    @property
+    def short_name(self) -> str:
+        """Its commonName, where it has one; else ``name``."""
+        found = _load(self.der).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return str(found[0].value) if found else self.name
 
     def issued(self, other: ForeignCa) -> bool:
         """Say whether it signed another CA's certificate."""

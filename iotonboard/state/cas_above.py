@@ -27,7 +27,7 @@ NEWER_ROOT_LIST: Final = "at the root: iotonboard gen-crl; then here: iotonboard
 class CaAbove:
     """A CA above ours. ``crl_der`` is its newest list that is here, and ``crl`` what that says; neither may be there.
 
-    ``name`` is its subject for people, ``fingerprint`` SHA-256 of its certificate in lower-case hex.
+    ``name`` is what people call it, ``fingerprint`` SHA-256 of its certificate in lower-case hex.
     """
 
     der: bytes = field(repr=False)
@@ -47,7 +47,7 @@ def cas_above(store: Store, issuers: Iterable[IssuerRow]) -> list[CaAbove]:
 def _above(store: Store, der: bytes) -> CaAbove:
     ca, recorded = read_foreign_ca(der), root_crl(store, der)
     facts = list_facts(recorded.der, der) if recorded else None  # a list proves itself
-    return CaAbove(der, ca.name, ca.fingerprint, ca.not_after, facts, recorded.der if recorded and facts else b"")
+    return CaAbove(der, ca.short_name, ca.fingerprint, ca.not_after, facts, recorded.der if recorded and facts else b"")
 
 
 def is_revoked_above(store: Store, issuer: IssuerRow) -> bool:

@@ -194,7 +194,7 @@ def test_what_lasts_is_bounded_by_the_certificate_in_force(station: tuple[State,
     assert "next: iotonboard ca request --out FILE" in shown.stderr
     assert "at the root: iotonboard gen-crl; then here: iotonboard ca install FILE" in shown.stderr
     page = json.loads(state.run("report", "--json").stdout)
-    assert page["above"][0]["name"] == "Works, Works Root"
+    assert page["above"][0]["name"] == "Works Root"
 
 
 def test_a_broker_that_lacks_its_ca_is_named(station: tuple[State, Root, Path], tmp_path: Path) -> None:
