@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING
 
 from iotonboard.ca.authority import seal_audit
 from iotonboard.delivery.credential import Credential
-from iotonboard.delivery.export_places import is_there, prepare_targets, target_path, write_all
+from iotonboard.delivery.export_places import is_there, make_folders_below, prepare_targets, target_path, write_all
 from iotonboard.delivery.formats import table
 from iotonboard.delivery.formats.output import Options
 from iotonboard.disk.files import PRIVATE, PUBLIC, make_private_dir, write_atomic
 from iotonboard.errors import KeyUnavailableError, NotFoundError, PolicyError
 from iotonboard.ids import in_command
 from iotonboard.model import DeviceId, rfc3339
+from iotonboard.pki.crl import is_list_of
 from iotonboard.pki.facts import certificate_facts, is_issued_by
 from iotonboard.pki.keys import dump_key, load_key, public_key_matches
+from iotonboard.state import trust
 from iotonboard.state.chain import chain_in_force
 from iotonboard.store.brokers import newest_broker
 from iotonboard.store.certificates import certificate_der
+from iotonboard.store.crls import generation_ders
 from iotonboard.store.devices import device_record
 from iotonboard.store.issuers import all_issuers, issuer_of
 from iotonboard.store.keys import sealed_key
@@ -52,7 +55,10 @@ def encode(
     certificate = check_exportable(state, device_id, format_name, asked)
     key_der, password = open_secret(state, authority, certificate.serial)
     credential = credential_of(state, authority, device_id, certificate, key_der)
-    return list(table.encode(format_name, credential, _options(state, password, asked or Options()))), password
+    crls = _lists_of(state, credential) if format_name == "opcua-store" else ()
+    return list(
+        table.encode(format_name, credential, replace(_options(state, password, asked or Options()), crls=crls))
+    ), password
 
 
 def check_exportable(state: State, device_id: str, format_name: str, asked: Options | None = None) -> CertificateRecord:
@@ -80,6 +86,14 @@ def _options(state: State, password: str | None, asked: Options) -> Options:
     if broker is None:
         return replace(asked, password=password)
     return replace(asked, password=password, broker_host=broker.host, broker_port=broker.port)
+
+
+def _lists_of(state: State, credential: Credential) -> tuple[tuple[bytes, bytes], ...]:
+    """The CAs that a device knows (DER), each with its list in force; those without one are left out."""
+    lists = (*generation_ders(state.store), *trust.crls_above(state.store, all_issuers(state.store)))
+    cas = dict.fromkeys((*credential.chain, *credential.anchor_ders))
+    found = [(ca, next((crl for crl in lists if is_list_of(crl, ca)), b"")) for ca in cas]
+    return tuple((ca, crl) for ca, crl in found if crl)
 
 
 def credential_of(
@@ -249,6 +263,7 @@ def complete_below(state: State, authority: Authority, device_id: str, format_na
         return
     if not chosen.single_file:
         make_private_dir(path)
+        make_folders_below(path, (file for _, file in missing))
     record_export(state, authority, device_id, format_name, os.path.abspath(path))
     for target, file in missing:
         write_atomic(target, file.data, PRIVATE if file.secret else PUBLIC)

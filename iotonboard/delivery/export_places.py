@@ -76,7 +76,24 @@ def prepare_targets(files: list[OutputFile], out: str, *, is_folder: bool, force
         _refuse_taken(path, force=force)
     if is_folder:
         make_private_dir(out)
+        make_folders_below(out, files)
     return targets
+
+
+def make_folders_below(out: str, files: Iterable[OutputFile]) -> None:
+    """Make the folders that the names of files lead through, below ``out``.
+
+    Raises:
+        ConflictError: something else stands there.
+    """
+    below = {
+        os.sep.join(parts[:depth])
+        for file in files
+        for parts in [file.name.split("/")]
+        for depth in range(1, len(parts))
+    }
+    for name in sorted(below):
+        make_private_dir(os.path.join(out, name))
 
 
 def write_all(targets: Iterable[tuple[str, OutputFile]], *, force: bool) -> None:
@@ -98,13 +115,16 @@ def write_all(targets: Iterable[tuple[str, OutputFile]], *, force: bool) -> None
 
 
 def is_there(path: str, file: OutputFile) -> bool:
-    """Whether a file is there and whole; false too for its beginning, which a call left that was killed."""
+    """Whether a file is there and whole.
+
+    False too for its beginning, which a call left that was killed, and for an earlier form of one that ages.
+    """
     if not os.path.lexists(path):
         return False
     if not os.path.islink(path) and os.path.isfile(path):
         found = read_file(path)
         if found == file.data:
             return True
-        if file.data.startswith(found):
+        if file.ages or file.data.startswith(found):
             return False
     raise ConflictError(f"{path!r} exists already", hint="choose another folder")

@@ -210,6 +210,15 @@ def foreign_crl_facts(crl_der: bytes, issuer_certificate_der: bytes) -> CrlFacts
     return _facts(crl, _issuer_der(crl_der), number=None if has_number else 0)
 
 
+def is_list_of(crl_der: bytes, issuer_certificate_der: bytes) -> bool:
+    """Say whether a CA signed a list, whatever wrote it."""
+    try:
+        foreign_crl_facts(crl_der, issuer_certificate_der)
+    except PolicyError:
+        return False
+    return True
+
+
 def revoked_entries(crl_der: bytes) -> Iterator[tuple[SerialNumber, datetime, RevocationReason]]:
     """Read serial number, revocation date (aware UTC) and reason of each entry, in the order of the list.
 

@@ -53,11 +53,13 @@ def test_matches_its_golden_files(name: str, variant: str) -> None:
     folder = GOLDEN / name / variant
     if os.environ.get("UPDATE_VECTORS"):
         folder.mkdir(parents=True, exist_ok=True)
-        for path in folder.iterdir():
+        for path in folder.rglob("*.*"):
             path.unlink()
         for file_name, data in files.items():
+            (folder / file_name).parent.mkdir(parents=True, exist_ok=True)
             (folder / file_name).write_bytes(data)
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    assert {file_name: path.read_bytes() for file_name, path in found.items()} == files
 
 
 def test_every_golden_file_has_its_format() -> None:
@@ -289,7 +291,7 @@ def test_any_device_id_is_safe_in_every_format(device_id: str) -> None:
     credential = make_credential(device_id=device_id)
     for name in DETERMINISTIC:
         for file in encode(name, credential, OPTIONS):
-            assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", file.name), file.name
+            assert re.fullmatch(r"(?:[a-z]+/)*[A-Za-z0-9][A-Za-z0-9._-]*", file.name), file.name
             assert set(re.findall(rb"[^\x20-\x7e\r\n]", file.data)) == set() or FORMATS[name].binary
 
     (header,) = encode("c-header", credential, OPTIONS)

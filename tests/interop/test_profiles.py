@@ -158,3 +158,44 @@ def test_mosquitto_takes_clients_by_either_profile_and_no_idevid(plant: State, t
     broker.reload()
     assert connect_answer(broker, devices["eap-tls"]).startswith("refused")
     assert connect_answer(broker, devices["mqtt"]) == "Success"
+
+
+def test_a_store_for_opc_ua_has_every_ca_with_its_list_in_der(plant: State, tmp_path: Path) -> None:
+    plant.run("revoke", "mqtt")
+    plant.run("export", "eap-tls", "--format", "opcua-store", "--out", tmp_path / "pki")
+    names = {path.relative_to(tmp_path / "pki").as_posix() for path in (tmp_path / "pki").rglob("*.*")}
+    assert names == {
+        "own/certs/device.der", "own/private/device.der", "trusted/certs/ca.der", "trusted/crl/ca.crl",
+        "issuers/certs/ca.der", "issuers/crl/ca.crl",
+    }  # fmt: skip
+    own, trusted = tmp_path / "pki" / "own", tmp_path / "pki" / "trusted"
+    public = [
+        run_tool("openssl", *words, "-inform", "DER", "-in", file).stdout
+        for words, file in (
+            (("pkey", "-pubout"), own / "private" / "device.der"),
+            (("x509", "-noout", "-pubkey"), own / "certs" / "device.der"),
+        )
+    ]
+    assert public[0] == public[1]
+    run_tool("openssl", "x509", "-inform", "DER", "-in", trusted / "certs" / "ca.der", "-out", tmp_path / "ca.pem")
+    ca = ("-CAfile", tmp_path / "ca.pem", "-CRLfile", trusted / "crl" / "ca.crl", "-crl_check")
+    run_tool("openssl", "verify", *ca, own / "certs" / "device.der")
+    refused = run_tool("openssl", "verify", *ca, tmp_path / "mqtt" / "device.crt", expect=2)
+    assert "revoked" in refused.stdout + refused.stderr
+    assert (own / "private").stat().st_mode & 0o777 == 0o700
+    plant.run("export", "eap-tls", "--format", "opcua-store", "--out", tmp_path / "pki", expect=4)
+    plant.run("ca", "rollover", "begin")
+    plant.run("export", "eap-tls", "--format", "opcua-store", "--out", tmp_path / "pki", "--force")
+    assert (trusted / "crl" / "ca2.crl").exists()
+
+
+def test_a_store_is_written_while_devices_are_registered(state: State, tmp_path: Path) -> None:
+    (tmp_path / "list").write_text("press-1\npress-2\n")
+    words = ("register", "--batch", tmp_path / "list", "--format", "opcua-store", "--out", tmp_path / "out")
+    state.run(*words)
+    first, second = (tmp_path / "out" / name / "trusted" / "crl" / "ca.crl" for name in ("press-1", "press-2"))
+    before = first.read_bytes()
+    second.unlink()
+    state.run("gen-crl")
+    state.run(*words, "--if-exists", "skip")  # which completes what an earlier call did not come to write
+    assert first.read_bytes() == second.read_bytes() != before

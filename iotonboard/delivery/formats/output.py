@@ -69,7 +69,7 @@ class Options:
     ``password`` protects ``zip`` and ``p12``; with ``legacy`` a ``p12`` is one for old readers. ``security_tag`` is
     the slot for ``nrf`` and ``zephyr``; its default is that of nrfcloud-utils. ``broker_host``, ``broker_port`` and
     ``directory`` (where the files will lie; empty: wherever the client is started) are for ``mosquitto``. ``esp-nvs``
-    takes ``nvs_namespace`` and ``nvs``.
+    takes ``nvs_namespace`` and ``nvs``. ``crls`` are CAs with their lists, both in DER, for ``opcua-store``.
 
     Raises:
         UsageError: a value that the format's consumer could not read.
@@ -83,6 +83,7 @@ class Options:
     directory: str = ""
     legacy: bool = False
     nvs: NvsImage | None = None
+    crls: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if not 0 <= self.security_tag <= _MAX_SECURITY_TAG:
@@ -104,6 +105,8 @@ class Options:
 class OutputFile:
     """One file of an export: a name that is safe everywhere, its bytes, and whether it holds a plain key.
 
+    A name with slashes is one in folders below. What ``ages`` is another one with every CRL.
+
     ``repr`` does not show the bytes. Of a format of one file a second one is put beside the first. ``left_out`` are the
     names of the device's attributes that the format cannot hold, and nobody asked for.
     """
@@ -112,6 +115,7 @@ class OutputFile:
     data: bytes = field(repr=False)
     secret: bool = False
     left_out: tuple[str, ...] = ()
+    ages: bool = False
 
 
 def check_no_ed25519(credential: Credential, consumer: str) -> None:

@@ -58,6 +58,10 @@ _TABLE = (
     Format("nrf", "nRF91: AT%CMNG commands, nRF Cloud onboarding CSV", single_file=False, small_device=True),
     Format("zephyr", "TLS credential includes, for Zephyr and nRF Connect SDK", single_file=False, small_device=True),
     Format("json", "one JSON object with PEM text"),
+    Format(
+        "opcua-store", "OPC UA: folders own, trusted and issuers, in DER, with the CRL",
+        binary=True, single_file=False,
+    ),
     Format("mosquitto", "PEM files, options for mosquitto_pub and _sub, a bridge", single_file=False),
 )  # fmt: skip
 
