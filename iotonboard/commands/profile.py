@@ -22,7 +22,9 @@ from iotonboard.pki.keys import generate_key
 from iotonboard.pki.profiled import issue_profiled
 from iotonboard.pki.profiles import CaProfile, Subject
 from iotonboard.pki.signatures import SoftwareSigner
+from iotonboard.state.ca_life import last_longer, validity_in_force
 from iotonboard.state.certificate_profiles import as_toml, content_of, find_profile, tables_of
+from iotonboard.state.chain import chain_in_force
 from iotonboard.store.devices import device_record, find_device
 from iotonboard.store.issuers import current_issuers
 
@@ -86,12 +88,13 @@ def check_profile(state: State, name: str, device_id: str, attributes: Mapping[s
     profile = find_profile(state.config, name)
     known = device_record(state.store, device_id).attributes if find_device(state.store, device_id) else {}
     ca = current_issuers(state.store)[0]
-    now = state.clock()
+    now, of_ca = state.clock(), validity_in_force(state.store, ca)
     validity = validity_for(
         now,
         profile.validity_days or state.config["cert_validity_days"],
         skew_minutes=state.config["not_before_skew_minutes"],
-        issuer_validity=ca.validity,
+        issuer_validity=of_ca,
+        last_longer=last_longer(chain_in_force(state.store, ca)),
     )
     order = Order(DeviceId(device_id), 0, SerialNumber.from_random(os.urandom(20)), validity, KeyType.EC_P256)
     chosen = ChosenProfile(_with_own_ca(profile), content_of(state.config, name))
@@ -99,7 +102,7 @@ def check_profile(state: State, name: str, device_id: str, attributes: Mapping[s
     if order.profile is None:
         raise PolicyError(f"the profile {name!r} fills nothing in")
     signer = SoftwareSigner(generate_key(KeyType.EC_P256))
-    stand_in = make_ca(CaProfile(Subject("of no CA")), signer, order.serial, ca.validity)
+    stand_in = make_ca(CaProfile(Subject("of no CA")), signer, order.serial, of_ca)
     public_key = generate_key(order.key_type).public_key()
     der = issue_profiled(load_issuer(stand_in, signer), public_key, order.profile, order.serial, order.validity)
     return dict(decoded(der))
