@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from support.faults import KILLED, die_at
 from support.program import PROJECT, State
 from support.terminal import on_terminal
 from support.tokens import PIN, TokenState, blank, found, unplug_after
@@ -68,6 +69,15 @@ def test_keys_that_are_there_already(state: TokenState, tmp_path: Path) -> None:
     other.register("d-1")
     missing = other.run("init-ca", "--state", tmp_path / "third", "--key", state.uri("none"), *words[3:], expect=7)
     assert "has no private key 'none'" in missing.stderr
+
+
+@pytest.mark.parametrize("step", [120, 128, 140])  # before and behind the note of where the key is
+def test_an_interrupted_beginning_is_finished_with_the_same_key(tmp_path: Path, step: int) -> None:
+    state = blank(tmp_path)
+    found(state, before=die_at(step), expect=(KILLED, 0, 4))
+    found(state, expect=(0, 4))  # 4: it was finished
+    state.register("d-1")
+    assert state.run("health", "--deep").stdout.startswith("everything is as it was recorded")
 
 
 # -- the PIN -------------------------------------------------------------------------------------------------------
