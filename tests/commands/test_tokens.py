@@ -59,6 +59,17 @@ def test_other_types_of_keys(tmp_path: Path, key_type: str) -> None:
     state.run("health", "--deep")
 
 
+def test_a_vault_key_that_decrypts_where_the_token_derives_nothing(tmp_path: Path) -> None:
+    state = blank(tmp_path)
+    state.make_keys()
+    state.run("init-ca", "--key", state.uri(), "--recovery-passphrase-file", state.recovery)
+    state.register("d-1")
+    assert state.json("bundle", "password", "d-1")["bundle_password"]
+    state.run("backup", tmp_path / "b.zip")
+    state.run("restore", "--check", tmp_path / "b.zip", "--key", state.uri())
+    assert state.run("health", "--deep").stdout.startswith("everything is as it was recorded")
+
+
 def test_keys_that_are_there_already(state: TokenState, tmp_path: Path) -> None:
     other = TokenState(tmp_path / "other", state.passphrase_file, state.softhsm, state.module)
     refused = found(other, expect=4)

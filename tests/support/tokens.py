@@ -7,6 +7,7 @@ import functools
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,21 @@ _MODULES = (
 )
 # CKA_OS_TOKENFLAGS as SoftHSM keeps it in the file of a token: attribute, kind of value, value.
 _FLAGS = (0x8000534B).to_bytes(8) + (2).to_bytes(8)
+
+
+_MAKE_KEYS = """
+import sys
+import pkcs11
+from pkcs11 import Attribute, KeyType, MechanismFlag
+module, pin, bits = sys.argv[1:]
+with pkcs11.lib(module).get_token(token_label="station7").open(rw=True, user_pin=pin) as session:
+    p384 = session.create_domain_parameters(
+        KeyType.EC, {Attribute.EC_PARAMS: bytes.fromhex("06052b81040022")}, local=True
+    )
+    p384.generate_keypair(store=True, label="ca", id=b"1", capabilities=MechanismFlag.SIGN | MechanismFlag.VERIFY)
+    both = MechanismFlag.DECRYPT | MechanismFlag.ENCRYPT
+    session.generate_keypair(KeyType.RSA, int(bits), store=True, label="ca-vault", id=b"2", capabilities=both)
+"""
 
 
 @dataclass(frozen=True)
@@ -69,6 +85,12 @@ class TokenState(State):
         words = ["--init-token", "--free", "--label", label, "--pin", pin, "--so-pin", SO_PIN]
         env = {**os.environ, "SOFTHSM2_CONF": str(self.softhsm / "softhsm2.conf")}
         subprocess.run([need("softhsm2-util"), *words], env=env, check=True, capture_output=True)
+
+    def make_keys(self, vault_bits: int = 2048) -> None:
+        """Make the CA's keys with the library alone, as another tool would: EC to sign, RSA for the vault."""
+        env = {**os.environ, "SOFTHSM2_CONF": str(self.softhsm / "softhsm2.conf")}
+        words = [self.module, PIN, str(vault_bits)]
+        subprocess.run([sys.executable, "-c", _MAKE_KEYS, *words], env=env, check=True)
 
     def set_flags(self, flags: int) -> None:
         """Let the first token tell what a card tells after wrong PINs: SoftHSM itself never blocks one."""
