@@ -46,6 +46,7 @@ def _tell(session: Session, result: Result) -> None:
         "not_after": rfc3339(made.validity.not_after),
         "fingerprint": made.fingerprint,
         "ca_fingerprint": result.ca_fingerprint,
+        "ca_certificate": result.ca_pem,
     }
     session.result(values, f"{result.path}\t{result.code}\tvalid until {rfc3339(made.validity.not_after)}")
     session.message("next: give it to the cloud with the CA's certificate: iotonboard help profiles")

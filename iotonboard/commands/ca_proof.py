@@ -38,12 +38,13 @@ _CODE: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The certificate, where it lies, and the CA that it is of."""
+    """The certificate, where it lies, and the CA that it is of, which the cloud needs too (PEM)."""
 
     path: str
     code: str
     certificate: CertificateFacts
     ca_fingerprint: str
+    ca_pem: str
 
 
 def prove(state: State, code: str, path: str, validity_days: int, unlock: Unlock) -> Result:
@@ -77,7 +78,8 @@ def prove(state: State, code: str, path: str, validity_days: int, unlock: Unlock
         state.record(now, "ca", serial=serial.hex, detail=detail)
         seal_audit(state, authority)
     create_exclusive(path, pem.pem_encode("CERTIFICATE", der), PUBLIC)
-    return Result(path, code, made, ca.issuer.fingerprint)
+    ca_pem = pem.pem_encode("CERTIFICATE", ca.issuer.certificate_der).decode("ascii")
+    return Result(path, code, made, ca.issuer.fingerprint, ca_pem)
 
 
 def _check_code(state: State, code: str) -> None:

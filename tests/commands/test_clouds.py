@@ -43,6 +43,7 @@ def test_a_proof_has_the_code_for_a_name_and_opens_nothing(state: State, tmp_pat
     answer = state.json("ca", "proof", CODE, "--out", out)
     found = x509.load_pem_x509_certificate(out.read_bytes())
     assert (answer["code"], answer["path"]) == (CODE, str(out))
+    assert answer["ca_certificate"] == state.ca_cert.read_text()
     assert answer["serial"] == f"{found.serial_number:X}"
     assert [(one.oid, one.value) for one in found.subject] == [(NameOID.COMMON_NAME, CODE)]
     assert (found.not_valid_after_utc - found.not_valid_before_utc).days == 3
