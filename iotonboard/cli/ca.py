@@ -52,7 +52,6 @@ _ASK_ROOT = (
 app = group("ca", "The certificate authority: where it stands, its successor, its passphrase, others beside it.",
             example="iotonboard ca status")  # fmt: skip
 app.add_typer(ca_trust.app, name="trust")
-ca_levels.add_verbs(app)
 ca_proof.add_to(app)
 ca_split.add_to(app)
 ca_token.add_to(app)
@@ -60,7 +59,7 @@ ca_token.add_to(app)
 
 @verb(app, "status", example="iotonboard ca status --json")
 def status(session: Session) -> int | None:
-    """Show each CA that is trusted, what still uses it, and where a rollover stands. Needs no passphrase."""
+    """Show each CA, who certified it, what hangs on it, and where a rollover stands. Needs no passphrase."""
     return _show_standing(session)
 
 
@@ -286,3 +285,6 @@ def passwd(
     if had_shares:
         session.message("the shares of the old passphrase open nothing now; next: iotonboard ca split")
     return None
+
+
+ca_levels.add_verbs(app)
