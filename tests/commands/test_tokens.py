@@ -410,6 +410,21 @@ def test_a_backup_of_a_key_in_a_file_needs_no_token(state: TokenState, pristine:
     assert "lies in a file" in state.run(*words, expect=2).stderr
 
 
+def test_a_root_and_its_station_with_their_keys_in_a_token(tmp_path: Path) -> None:
+    root = blank(tmp_path)
+    station = TokenState(tmp_path / "station", root.passphrase_file, root.softhsm, root.module)
+    made = ("--generate", "--recovery-passphrase-file", root.recovery)
+    root.run("init-ca", "--root", "--common-name", "Works Root", "--key", root.uri("root"), *made)
+    station.run("init-ca", "--below-root", "--common-name", "Line 4", "--key", root.uri("line4"), *made)
+    station.run("ca", "request", "--out", tmp_path / "request.pem")
+    root.run("ca", "sign", tmp_path / "request.pem", "--out", tmp_path / "answer.pem", "--yes")
+    fingerprint = root.json("ca", "status")["ca_fingerprint"]
+    station.run("ca", "install", tmp_path / "answer.pem", "--fingerprint", fingerprint)
+    station.register("d-1")
+    for each in (root, station):
+        assert each.run("health", "--deep").stdout.startswith("everything is as it was recorded")
+
+
 # -- a token that is lost ------------------------------------------------------------------------------------------
 
 
