@@ -72,7 +72,8 @@ def prove(state: State, code: str, path: str, validity_days: int, unlock: Unlock
             last_longer=last_longer(ca.chain),
         )
         serial = SerialNumber.from_random(os.urandom(20))
-        der = issue_proof(ca.issuer, generate_key(KeyType.EC_P256).public_key(), code, serial, validity)
+        key, extra = generate_key(KeyType.EC_P256), state.config.subject_extra
+        der = issue_proof(ca.issuer, key.public_key(), code, serial, validity, subject_extra=extra)
         made = certificate_facts(der)
         detail = {"proof": code, "fingerprint": made.fingerprint, "not_after": rfc3339(validity.not_after)}
         state.record(now, "ca", serial=serial.hex, detail=detail)

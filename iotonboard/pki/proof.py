@@ -18,17 +18,26 @@ if TYPE_CHECKING:
 PROOF_PURPOSE: Final = "1.3.6.1.5.5.7.3.36"
 
 
-def issue_proof(issuer: Issuer, public_key: PublicKey, code: str, serial: SerialNumber, validity: Validity) -> bytes:
+def issue_proof(
+    issuer: Issuer,
+    public_key: PublicKey,
+    code: str,
+    serial: SerialNumber,
+    validity: Validity,
+    *,
+    subject_extra: tuple[tuple[str, str], ...] = (),
+) -> bytes:
     """Issue a certificate (DER) whose commonName is the code that a cloud gave, and which is for nothing else.
 
     As AWS (RegisterCACertificate, "verification certificate") and Azure ("proof of possession") ask for it.
+    ``subject_extra``: attributes before the commonName, which the CA's root may insist on.
 
     Raises:
         LintError: a rule was broken; nothing was signed.
     """
     filled = FilledProfile(
         name="proof",
-        subject=((SUBJECT_ATTRIBUTES["common_name"][0], code),),
+        subject=tuple((SUBJECT_ATTRIBUTES[name][0], text) for name, text in (*subject_extra, ("common_name", code))),
         san=(),
         key_usage=("digitalSignature",),
         eku=(PROOF_PURPOSE,),

@@ -59,6 +59,11 @@ def test_a_proof_has_the_code_for_a_name_and_opens_nothing(state: State, tmp_pat
     assert "not meant for clients" in refused
 
 
+def test_a_proof_has_the_subject_of_the_plant_before_the_code(state: State, tmp_path: Path) -> None:
+    state.run("config", "set", "subject.organization", "Works")
+    assert prove(state, tmp_path / "proof.pem").subject.rfc4514_string() == f"CN={CODE},O=Works"
+
+
 @pytest.mark.parametrize("purpose", ["sslclient", "sslserver"])
 def test_no_server_and_no_client_takes_a_proof(state: State, tmp_path: Path, purpose: str) -> None:
     prove(state, tmp_path / "proof.pem")

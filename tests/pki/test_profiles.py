@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -236,6 +237,7 @@ def test_a_key_of_another_type_is_refused() -> None:
 PLAIN = filled({"subject": ["common_name={device_id}"], "san": ["dns:{attr.host}"], "eku": ["clientAuth"],
                 "extensions": [{"oid": "1.3.6.1.4.1.99999.3", "utf8": "A3"}]})  # fmt: skip
 TBS = issue(PLAIN).tbs_certificate_bytes
+FETCHED = replace(PLAIN, crl_url="http://crl.plant.example/crl.der")
 UNNAMED = filled({"subject": [], "san": ["critical", "hardware:1.3.6.1.4.1.99999.1,{device_id}"]})
 RSA_TBS = issue(
     filled({"key_types": ["rsa-2048"], "key_usage": ["keyEncipherment"]}), KeyType.RSA_2048
@@ -279,6 +281,10 @@ BROKEN: list[tuple[str, bytes, FilledProfile]] = [
     ("somebody_is_named", edited(TBS, put(SAN, der.sequence(), critical=True)), PLAIN),
     ("somebody_is_named", edited(issue(UNNAMED).tbs_certificate_bytes, lambda found: found.pop(SAN) and None), UNNAMED),
     ("profile_extensions_are_exact", TBS, replace(PLAIN, extensions=())),
+    ("profile_extensions_are_exact", TBS, FETCHED),
+    ("profile_extensions_are_exact", issue(FETCHED).tbs_certificate_bytes, PLAIN),
+    ("profile_extensions_are_exact", issue(FETCHED).tbs_certificate_bytes,
+     replace(PLAIN, crl_url="http://other.example/")),
     ("profile_extensions_are_exact", edited(TBS, put(der.oid("2.5.29.36"), der.sequence())), PLAIN),
     ("profile_extensions_are_exact", edited(TBS, lambda found: found.pop(CONSTRAINTS) and None), PLAIN),
     ("profile_extensions_are_exact", edited(TBS, lambda found: found.pop(PURPOSES) and None), PLAIN),
@@ -314,6 +320,21 @@ def test_every_rule_has_a_bad_vector_and_its_clause() -> None:
     assert all("RFC" in (rule.__doc__ or "") for rule in RULES)
 
 
-@pytest.mark.parametrize("found", [PLAIN, UNNAMED])
+@pytest.mark.parametrize(
+    ("table", "is_within"),
+    [
+        ({"subject": ["organization=Works", "common_name={device_id}"]}, True),
+        ({"subject": ["common_name={device_id}"]}, False),
+        ({"subject": [], "san": ["critical", "hardware:1.3.6.1.4.1.99999.1,{device_id}"]}, True),
+    ],
+)
+def test_a_subject_outside_of_what_the_root_permits_is_refused(table: dict[str, Any], is_within: bool) -> None:
+    found = filled(table)
+    limited = replace(issuer().facts, permitted=(((der.oid("2.5.4.10"), "Works"),),))
+    with nullcontext() if is_within else pytest.raises(LintError, match="subject_is_permitted"):
+        lint_certificate(issue(found).tbs_certificate_bytes, Kind.PROFILED, limited, found)
+
+
+@pytest.mark.parametrize("found", [PLAIN, UNNAMED, FETCHED])
 def test_a_good_one_breaks_no_rule(found: FilledProfile) -> None:
     lint_certificate(issue(found).tbs_certificate_bytes, Kind.PROFILED, issuer().facts, found)

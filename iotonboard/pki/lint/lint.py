@@ -72,7 +72,9 @@ LINTS: Final[dict[Kind, tuple[CertificateRule, ...]]] = {
 
 def rules_for(kind: Kind) -> tuple[CertificateRule, ...]:
     """The rules for a kind of certificate; those of profiles are loaded when one is issued."""
-    return (*_ANY, *profile_rules.RULES) if kind is Kind.PROFILED else LINTS[kind]
+    if kind is Kind.PROFILED:
+        return (*_ANY, *profile_rules.RULES, two_levels.subject_is_permitted)
+    return LINTS[kind]
 
 
 def lint_certificate(tbs: bytes, kind: Kind, issuer: IssuerFacts, profile: FilledProfile | None = None) -> None:
