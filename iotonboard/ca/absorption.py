@@ -15,7 +15,7 @@ from iotonboard.ca.crl_calendar import load_calendar, save_calendar
 from iotonboard.disk.reading import read_file
 from iotonboard.errors import PolicyError
 from iotonboard.model import from_epoch, rfc3339, to_epoch
-from iotonboard.pki.crl import crl_facts, entries_of_any_writer, listed_entries
+from iotonboard.pki.crl import any_crl_facts, check_crl, crl_facts, entries_of_any_writer, listed_entries
 from iotonboard.pki.crl_entry import encode_entry, serial_and_reason
 from iotonboard.pki.foreign_ca import read_foreign_ca, signed_by
 from iotonboard.pki.given import crls_in
@@ -143,24 +143,28 @@ def absorb(state: State, issuer: IssuerRow, crls: Sequence[bytes], now: datetime
     The revocations of those that are not known are recorded and the devices denied in the ACL, and their numbers and
     times are passed. Returns how many revocations were not known.
     """
-    facts = [crl_facts(der) for der in crls]
+    facts = [any_crl_facts(der) for der in crls]
     unknown = [der for der, one in zip(crls, facts, strict=True) if not is_known(state, der, one)]
     last = last_crl(state.store, issuer.id, with_der=False)
     number = last.number if last else 0
     newer = [(der, one) for der, one in zip(crls, facts, strict=True) if number < one.number < LARGEST_NUMBER]
-    if any(one.this_update < now for _, one in newer) and all(_is_like_ours(der, one) for der, one in newer):
+    if any(one.this_update < now for _, one in newer) and all(_is_like_ours(der, one, issuer) for der, one in newer):
         _take_over(state, issuer, newer, now)
     elif newer:  # by a clock that is ahead, or another program: our next list cannot be held against it
         _pass_number(state, issuer, max(one.number for _, one in newer), now - _SECOND, now)
+    elif any(one.number == 0 for one in facts) and unknown:  # of a program that numbers none
+        begins = min(max(one.this_update for one in facts), now - _SECOND)
+        _pass_number(state, issuer, number + 1, begins, now)
     _pass_calendar(state, facts, now)
     for der, one in zip(crls, facts, strict=True):
-        note_crl(state.store, sha256(der).digest(), issuer.id, min(one.number, LARGEST_NUMBER))
+        note_crl(state.store, sha256(der).digest(), issuer.id, max(1, min(one.number, LARGEST_NUMBER)))
     return sum(_take_up_entry(state, issuer, *entry, now) for der in unknown for entry in entries_of_any_writer(der))
 
 
-def _is_like_ours(der: bytes, facts: CrlFacts) -> bool:
-    """Say whether a list can be cut into the entries that this program writes."""
+def _is_like_ours(der: bytes, facts: CrlFacts, issuer: IssuerRow) -> bool:
+    """Say whether a list is signed as this program does, and can be cut into the entries that it writes."""
     try:
+        check_crl(der, issuer.der)
         serials = [serial_and_reason(entry)[0] for entry in listed_entries(der)]
     except (PolicyError, IndexError):
         return False

@@ -41,7 +41,7 @@ def absorb_published(state: State, now: datetime) -> int:
     """
     taken_up = 0
     for issuer, crls in foreign_lists.unknown_crls(state).items():
-        number = max(crl.crl_facts(der).number for der in crls)
+        number = max(crl.any_crl_facts(der).number for der in crls)
         taken_up += absorption.absorb(state, issuer, crls, now)
         note_other_copy(state, f"it signed CRL {number} in {state.paths.crl!r}", now)
     change = _region_in_place(state)
@@ -58,7 +58,9 @@ def refuse_copies(state: State) -> None:
     """
     refuse_other_copy(state)
     for crls in () if is_as_left(state, Place.CRL) else foreign_lists.unknown_crls(state).values():
-        raise other_copy_error(f"it signed CRL {max(crl.crl_facts(der).number for der in crls)} in {state.paths.crl!r}")
+        raise other_copy_error(
+            f"it signed CRL {max(crl.any_crl_facts(der).number for der in crls)} in {state.paths.crl!r}"
+        )
     change = _region_in_place(state)
     if change is not None and not is_foreign(state, change) and not is_own(state, change):
         raise other_copy_error(f"it wrote change {change.number} of the ACL into {state.paths.acl!r}")

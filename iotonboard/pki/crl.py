@@ -153,6 +153,21 @@ def crl_facts(crl_der: bytes) -> CrlFacts:
     return _facts(_load(crl_der), _issuer_der(crl_der))
 
 
+def any_crl_facts(crl_der: bytes) -> CrlFacts:
+    """As ``crl_facts``, of a list that another program may have signed; without a number it has number 0.
+
+    Raises:
+        PolicyError: it is not a CRL, or lacks nextUpdate.
+
+    """
+    crl = _load(crl_der)
+    try:
+        has_number = any(extension.oid == ExtensionOID.CRL_NUMBER for extension in crl.extensions)
+    except UNREADABLE as error:
+        raise PolicyError("this is not a CRL that can be read", hint=_NEXT) from error
+    return _facts(crl, _issuer_der(crl_der), number=None if has_number else 0)
+
+
 def _facts(crl: x509.CertificateRevocationList, issuer_der: bytes, *, number: int | None = None) -> CrlFacts:
     if crl.next_update_utc is None:
         raise PolicyError("the CRL has no nextUpdate", hint=_NEXT)

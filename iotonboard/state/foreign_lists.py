@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 from iotonboard.disk.reading import read_file
 from iotonboard.errors import ConflictError, IotOnboardError, PolicyError
 from iotonboard.pki import pem
-from iotonboard.pki.crl import check_crl, crl_facts
+from iotonboard.pki.crl import any_crl_facts, check_crl, foreign_crl_facts
 from iotonboard.state.places import Place, is_as_left
 from iotonboard.store.compromised import is_compromised
 from iotonboard.store.crls import crl_without_digest, known_crl, last_crl
 from iotonboard.store.issuers import all_issuers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from iotonboard.pki.crl import CrlFacts
     from iotonboard.state.state import State
     from iotonboard.store.issuers import IssuerRow
@@ -33,7 +35,7 @@ def refuse_unknown(state: State) -> None:
         ConflictError: one does; the next list that is signed takes it up.
     """
     for crls in unknown_crls(state).values():
-        number = max(crl_facts(der).number for der in crls)
+        number = max(any_crl_facts(der).number for der in crls)
         raise ConflictError(
             f"another copy of this state put its CRL {number} into {state.paths.crl!r}, and that may revoke more",
             hint="type: iotonboard gen-crl, which takes up what it revokes",
@@ -42,12 +44,14 @@ def refuse_unknown(state: State) -> None:
 
 def signer_of(state: State, der: bytes) -> IssuerRow | None:
     """The CA of this state that signed a CRL; ``None`` when none of them did."""
-    return next((row for row in all_issuers(state.store) if _is_from(der, row)), None)
+    rows = all_issuers(state.store)
+    return next((row for judge in (check_crl, foreign_crl_facts) for row in rows if _is_from(der, row, judge)), None)
 
 
-def _is_from(der: bytes, issuer: IssuerRow) -> bool:
+def _is_from(der: bytes, issuer: IssuerRow, judge: Callable[[bytes, bytes], CrlFacts]) -> bool:
+    """Say whether a CA signed a list: with its usual digest, as this program does, or as another one did before."""
     try:
-        check_crl(der, issuer.der)
+        judge(der, issuer.der)
     except PolicyError:
         return False
     return True
@@ -92,7 +96,7 @@ def unknown_crls(state: State) -> dict[IssuerRow, list[bytes]]:
 
 def _facts(der: bytes) -> CrlFacts | None:
     try:
-        return crl_facts(der)
+        return any_crl_facts(der)
     except PolicyError:
         return None
 

@@ -75,6 +75,8 @@ class Fleet:
             entry = entry.add_extension(x509.CRLReason(reason), critical=False) if reason else entry
             builder = builder.add_revoked_certificate(entry.build())
         builder = builder.add_extension(x509.CRLNumber(number), critical=False) if number is not None else builder
+        key_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.key.public_key())
+        builder = builder.add_extension(key_id, critical=False)
         file = self.folder / f"crl-{number}-{len(entries)}.pem"
         file.write_bytes(builder.sign(signer.key, SHA256()).public_bytes(Encoding.PEM))
         return file
@@ -180,6 +182,29 @@ def test_the_number_that_openssl_keeps_is_passed(fleet: Fleet, tmp_path: Path) -
     fleet.adopt()
     assert fleet.number() == 0x20
     fleet.state.run("health", "--deep")
+
+
+@pytest.mark.parametrize("number", [None, 12])
+def test_an_old_list_at_the_broker_is_not_written_over(fleet: Fleet, number: int | None) -> None:
+    """Before 'adopt' has it: it revokes what this state does not know yet. Whoever signs first takes it up."""
+    state, broker = fleet.state, fleet.folder / "broker.pem"
+    shutil.copy(fleet.crl((7, x509.ReasonFlags.key_compromise), number=number), broker)
+    state.run("config", "set", "broker_crl_file", broker)
+    before = broker.read_bytes()
+    state.run("sync-acl", expect=8)
+    assert broker.read_bytes() == before
+    (fleet.folder / "copy").mkdir()
+    copy = state.copy_to(fleet.folder / "copy")
+    copy.run("gen-crl")
+    assert [one.serial_number for one in x509.load_pem_x509_crl(broker.read_bytes())] == [7]
+    copy.run("health", "--deep")
+    broker.write_bytes(before)
+    fleet.device("a", 7)
+    fleet.adopt("--crl", broker)
+    (entry,) = x509.load_pem_x509_crl(broker.read_bytes())
+    assert entry.serial_number == 7
+    state.run("register", "b")
+    state.run("health", "--deep")
 
 
 def test_an_old_certificate_beside_its_renewal_is_no_conflict(fleet: Fleet) -> None:
