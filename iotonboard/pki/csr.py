@@ -119,6 +119,8 @@ def _take_apart(octets: bytes) -> _Parts:
         raise PolicyError(f"the request is damaged: {error.message}", hint=_MAKE_ONE) from error
     if tuple(field.tag for field in fields) not in (_INFO_TAGS, (*_INFO_TAGS, _ATTRIBUTES_TAG)):
         raise PolicyError("the request is damaged: it holds what no request does", hint=_MAKE_ONE)
+    if octets[signature.begin : signature.begin + 1] != b"\0":
+        raise PolicyError("the request is damaged: its signature is no whole number of octets", hint=_MAKE_ONE)
     version, _, spki, *_ = fields
     number = int.from_bytes(octets[version.begin : version.end], signed=True)
     if not 0 <= number <= _NEWEST_VERSION:
@@ -127,7 +129,7 @@ def _take_apart(octets: bytes) -> _Parts:
         octets[info.start : info.end],
         octets[spki.start : spki.end],
         octets[algorithm.start : algorithm.end],
-        octets[signature.begin + 1 : signature.end],  # the first octet counts unused bits, of which there are none
+        octets[signature.begin + 1 : signature.end],  # the first octet counts unused bits: none
     )
 
 
