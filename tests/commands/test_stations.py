@@ -488,10 +488,10 @@ def test_no_octet_of_an_answer_can_be_another(works: Works, station: State) -> N
         good = plan_install(opened, AnswerFile(tuple(ders), tuple(lists)), opened.clock())
         assert good.chain == tuple(ders)
         for position in range(0, len(ders[0]), 3):
-            changed = ders[0][:position] + bytes([ders[0][position] ^ 1]) + ders[0][position + 1 :]
+            changed = ders[0][:position] + bytes([ders[0][position] ^ 0x80]) + ders[0][position + 1 :]
             with pytest.raises((PolicyError, ConflictError)):
                 plan_install(opened, AnswerFile((changed, *ders[1:]), tuple(lists)), opened.clock())
         for position in range(0, len(lists[0]), 3):
-            changed = lists[0][:position] + bytes([lists[0][position] ^ 1]) + lists[0][position + 1 :]
+            changed = lists[0][:position] + bytes([lists[0][position] ^ 0x80]) + lists[0][position + 1 :]
             with pytest.raises((PolicyError, ConflictError)):
                 plan_install(opened, AnswerFile(tuple(ders), (changed,)), opened.clock())
