@@ -132,7 +132,7 @@ def add_crl(store: Store, row: CrlRow) -> None:
     )  # fmt: skip
     store.forget_small(_NEWEST)
     if row.fetched is not None:
-        query = "INSERT INTO crl_idp (crl, der) SELECT id, ? FROM crl WHERE issuer = ? AND number = ?"
+        query = "INSERT OR REPLACE INTO crl_idp (crl, der) SELECT id, ? FROM crl WHERE issuer = ? AND number = ?"
         store.execute(query, (row.fetched, row.issuer, row.number))
     if row.der is not None:
         note_crl(store, sha256(row.der).digest(), row.issuer, row.number)
@@ -273,11 +273,12 @@ def _crl_row(
 
 
 def thin_crls(store: Store, keep: int) -> None:
-    """Keep the octets of the newest ``keep`` generations; number and times of all stay."""
+    """Keep the octets of the newest ``keep`` generations, and of the newest alone those that are fetched.
+
+    Number and times of all stay.
+    """
     store.execute(
         "UPDATE crl SET der = NULL WHERE der IS NOT NULL AND generation <= (SELECT max(generation) FROM crl) - ?",
         (keep,),
     )
-    store.execute(
-        "DELETE FROM crl_idp WHERE crl IN (SELECT id FROM crl WHERE generation < (SELECT max(generation) FROM crl))"
-    )
+    store.execute(f"DELETE FROM crl_idp WHERE crl NOT IN (SELECT id FROM crl WHERE {_OF_NEWEST})")

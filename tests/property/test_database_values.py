@@ -69,7 +69,8 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> State:
         "register a b held gone old freed other-1 other-2 --set line=3", "topics add a read:x/y", "renew b",
         "revoke held freed --reason certificateHold", "release freed", "revoke gone", "retire old", "deliver a",
         "confirm a", "purge a", "broker issue broker.example", "config set busy_timeout_seconds 3",
-        "config set broker.version 2.0", "ca rollover begin", "register late waits", "gen-crl",
+        "config set broker.version 2.0", "config set crl_url http://crl.example/", "ca rollover begin",
+        "register late waits", "gen-crl",
         "register roams --profile eap-tls", "topics add b read:x/z", "revoke waits --defer",
     ):  # fmt: skip
         result = call(state, *words.split())

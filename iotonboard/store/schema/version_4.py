@@ -9,6 +9,7 @@ from iotonboard.store.schema.columns import (
     column,
     digest,
     json_object,
+    number,
     octets,
     one_of,
     reference,
@@ -59,8 +60,9 @@ TABLES: dict[str, tuple[str, ...]] = {
         time("revoked_at", null=True),
         one_of("reason", *_REASONS, null=True),
     ),
-    # A list as it is fetched: with a distribution point, beside the one of ``crl`` that has none. Of the newest alone.
-    "crl_idp": (reference("crl", "crl", "PRIMARY KEY"), octets("der", 1, 1 << 28)),
+    # A list as it is fetched: with a distribution point, beside the row of ``crl`` that has none. Of the newest alone;
+    # no reference, since a damaged row of ``crl`` is taken away.
+    "crl_idp": (number("crl", 1, constraints="PRIMARY KEY"), octets("der", 1, 1 << 28)),
     # Profiles by which certificates were issued, as the settings had them then: a JSON object with the name.
     "profile": (row_number("id"), column("content", "TEXT UNIQUE", "json_valid(content)")),
     "certificate_profile": (reference("certificate", "certificate", "PRIMARY KEY"), reference("profile", "profile")),
