@@ -25,15 +25,9 @@ from iotonboard.state.foreign_lists import LARGEST_NUMBER, is_known, signer_of
 from iotonboard.state.region_change import forget_other_copy
 from iotonboard.store.certificates import certificate_by_serial, has_certificate
 from iotonboard.store.compromised import is_compromised
-from iotonboard.store.crls import (
-    CrlRow,
-    add_crl,
-    known_crl,
-    last_crl,
-    newest_generation,
-    note_crl,
-)
+from iotonboard.store.crls import CrlRow, add_crl, known_crl, last_crl, note_crl
 from iotonboard.store.issuers import current_issuers
+from iotonboard.store.newest_lists import newest_generation
 from iotonboard.store.revocations import foreign_entry, revocation_of, set_foreign_entry
 from iotonboard.store.trust import every_foreign_ca
 

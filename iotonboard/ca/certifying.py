@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from iotonboard.errors import ConflictError, PolicyError
 from iotonboard.model import SerialNumber, rfc3339
+from iotonboard.pki.ca_profiles import StationProfile
 from iotonboard.pki.ca_request import spoken
 from iotonboard.pki.certificates import certify_station, validity_for
 from iotonboard.pki.facts import certificate_facts
-from iotonboard.pki.profiles import StationProfile, permitted_names, show_name
+from iotonboard.pki.profiles import permitted_names, show_name
 from iotonboard.state.chain import chain_in_force, identity
 from iotonboard.store.crls import newest_of_issuer
 from iotonboard.store.issuers import current_issuers

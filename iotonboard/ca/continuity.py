@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from iotonboard.ca.recorded import check_changed_entry, released_since_list
 from iotonboard.errors import ConflictError, PolicyError
 from iotonboard.model import RevocationReason
+from iotonboard.pki import facts
 from iotonboard.pki.crl import check_crl, listed_entries, revoked_entries
 from iotonboard.pki.crl_entry import serial_and_reason
-from iotonboard.pki.facts import certificate_facts
 from iotonboard.store.certificates import certificate_der
 from iotonboard.store.crls import crl_entries, crl_entry, last_crl, last_listed_crl
 from iotonboard.store.issuers import current_issuers
@@ -104,7 +104,7 @@ def _has_expired(state: State, listed_since: datetime, serial: SerialNumber) -> 
     """Say whether a serial was on a CRL past its expiry, and so may leave the list (RFC 5280 3.3)."""
     der = certificate_der(state.store, serial)  # the signed octets: the row beside them may have been edited
     try:
-        found = certificate_facts(der or b"")
+        found = facts.certificate_facts(der or b"")
     except PolicyError:
         return False
     return found.serial == serial and found.validity.not_after < listed_since

@@ -9,21 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iotonboard.broker.region import stream_operator_text
+from iotonboard.broker import region
 from iotonboard.ca import absorption
 from iotonboard.disk.reading import read_pieces
 from iotonboard.errors import IotOnboardError
 from iotonboard.pki import crl
-from iotonboard.state import foreign_lists
+from iotonboard.state import foreign_lists, region_change
 from iotonboard.state.places import Place, is_as_left
-from iotonboard.state.region_change import (
-    is_foreign,
-    is_own,
-    meet_region,
-    note_other_copy,
-    other_copy_error,
-    refuse_other_copy,
-)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -43,10 +35,10 @@ def absorb_published(state: State, now: datetime) -> int:
     for issuer, crls in foreign_lists.unknown_crls(state).items():
         number = max(crl.any_crl_facts(der).number for der in crls)
         taken_up += absorption.absorb(state, issuer, crls, now)
-        note_other_copy(state, f"it signed CRL {number} in {state.paths.crl!r}", now)
+        region_change.note_other_copy(state, f"it signed CRL {number} in {state.paths.crl!r}", now)
     change = _region_in_place(state)
     if change is not None:
-        meet_region(state, change, state.paths.acl, now)
+        region_change.meet_region(state, change, state.paths.acl, now)
     return taken_up
 
 
@@ -56,14 +48,13 @@ def refuse_copies(state: State) -> None:
     Raises:
         ConflictError: another copy was seen, now or before.
     """
-    refuse_other_copy(state)
+    region_change.refuse_other_copy(state)
     for crls in () if is_as_left(state, Place.CRL) else foreign_lists.unknown_crls(state).values():
-        raise other_copy_error(
-            f"it signed CRL {max(crl.any_crl_facts(der).number for der in crls)} in {state.paths.crl!r}"
-        )
+        number = max(crl.any_crl_facts(der).number for der in crls)
+        raise region_change.other_copy_error(f"it signed CRL {number} in {state.paths.crl!r}")
     change = _region_in_place(state)
-    if change is not None and not is_foreign(state, change) and not is_own(state, change):
-        raise other_copy_error(f"it wrote change {change.number} of the ACL into {state.paths.acl!r}")
+    if change is not None and not region_change.is_foreign(state, change) and not region_change.is_own(state, change):
+        raise region_change.other_copy_error(f"it wrote change {change.number} of the ACL into {state.paths.acl!r}")
 
 
 def _region_in_place(state: State) -> Change | None:
@@ -71,6 +62,6 @@ def _region_in_place(state: State) -> Change | None:
     if is_as_left(state, Place.ACL):
         return None
     try:
-        return stream_operator_text(read_pieces(state.paths.acl)).change
+        return region.stream_operator_text(read_pieces(state.paths.acl)).change
     except IotOnboardError:  # whoever writes the region says what is wrong with it
         return None

@@ -22,10 +22,10 @@ from iotonboard.state import trust
 from iotonboard.state.chain import chain_in_force
 from iotonboard.store.brokers import newest_broker
 from iotonboard.store.certificates import certificate_der
-from iotonboard.store.crls import generation_ders
 from iotonboard.store.devices import device_record
 from iotonboard.store.issuers import all_issuers, issuer_of
 from iotonboard.store.keys import sealed_key
+from iotonboard.store.newest_lists import generation_ders
 from iotonboard.store.secrets import purged_at
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from iotonboard.ca import mending
 from iotonboard.ca.authority import refuse_changed, seal_audit
 from iotonboard.ca.continuity import check_continuity
 from iotonboard.ca.copies import absorb_published
@@ -18,7 +19,6 @@ from iotonboard.ca.crl_calendar import (
     plan_periods,
     save_calendar,
 )
-from iotonboard.ca.mending import mend_lists
 from iotonboard.ca.recorded import check_recorded
 from iotonboard.disk.reading import holds, read_file
 from iotonboard.errors import BusyError, ConflictError, DamageError, KeyUnavailableError, PolicyError, StateError
@@ -36,13 +36,12 @@ from iotonboard.store.crls import (
     crl_entries,
     last_crl,
     last_listed_crl,
-    newest_generation,
     newest_of_issuer,
-    note_generation,
     orphaned_number,
     thin_crls,
 )
 from iotonboard.store.issuers import current_issuers
+from iotonboard.store.newest_lists import newest_generation, note_generation
 from iotonboard.store.overlaps import overdue_overlaps
 from iotonboard.store.revocations import note_listed, set_crl_due
 
@@ -235,7 +234,7 @@ def sign_recorded(
             except Exception:  # whatever a damaged row made of it
                 if not is_urgent:
                     raise
-                mend_lists(state, authority.signing, now)
+                mending.mend_lists(state, authority.signing, now)
                 rows = sign_crls(state, authority, now, next_update_days=next_update_days)
             seal_audit(state, authority)
         return rows

@@ -16,9 +16,9 @@ from iotonboard.disk.files import PRIVATE, write_atomic
 from iotonboard.disk.reading import read_file
 from iotonboard.errors import ConflictError, PolicyError
 from iotonboard.model import KeyType, SerialNumber, Validity, rfc3339
+from iotonboard.pki.ca_profiles import CaProfile, Subject
 from iotonboard.pki.certificates import make_ca
 from iotonboard.pki.keys import key_identifier
-from iotonboard.pki.profiles import CaProfile, Subject
 from iotonboard.store.issuers import IssuerRow, add_issuer
 from iotonboard.store.kind import is_root
 

@@ -18,8 +18,8 @@ from iotonboard.pki.imported_ca import judge_ca
 from iotonboard.pki.lint.candidate import issuer_facts
 from iotonboard.pki.profiles import DeviceProfile, is_within, permitted_names, show_name, subject_of
 from iotonboard.state.chain import chain_in_force, going_out, identity
-from iotonboard.store.chains import RootCrl, root_crl
 from iotonboard.store.issuers import current_issuers, valid_ders
+from iotonboard.store.root_crls import RootCrl, root_crl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -17,17 +17,9 @@ from iotonboard.model import LATEST, RevocationReason, SerialNumber, from_epoch
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, listed_entries
 from iotonboard.pki.crl_entry import encode_entry, entry_date, serial_and_reason
-from iotonboard.store.crls import (
-    CrlRow,
-    StoredCrl,
-    add_crl,
-    crl_entry,
-    drop_crl,
-    known_numbers,
-    newest_generation,
-    stored_crls,
-)
+from iotonboard.store.crls import CrlRow, StoredCrl, add_crl, crl_entry, drop_crl, known_numbers, stored_crls
 from iotonboard.store.issuers import current_issuers
+from iotonboard.store.newest_lists import newest_generation
 from iotonboard.store.revocations import (
     add_foreign_entry,
     add_revocation,

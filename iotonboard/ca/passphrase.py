@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from iotonboard.disk.beforehand import refuse_unwritable
+from iotonboard.disk import beforehand
 from iotonboard.disk.files import create_exclusive, write_atomic
 from iotonboard.disk.permissions import TAKEN_HINT
 from iotonboard.disk.reading import read_file
@@ -206,7 +206,7 @@ def check_key_file(path: str) -> None:
     if os.path.lexists(path) and not _is_file(path):
         raise ConflictError(f"{path!r} exists already", hint=TAKEN_HINT)
     if not _made_before(path):
-        refuse_unwritable(path)
+        beforehand.refuse_unwritable(path)
 
 
 def _made_before(path: str) -> Passphrase | None:

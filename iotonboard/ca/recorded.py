@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING
 from iotonboard.ca.trail_seal import seal_problem
 from iotonboard.errors import ConflictError, PolicyError
 from iotonboard.model import RevocationReason, SerialNumber, rfc3339
+from iotonboard.pki import facts
 from iotonboard.pki.crl import find_entry, listed_entries
 from iotonboard.pki.crl_entry import entry_date, serial_and_reason
-from iotonboard.pki.facts import certificate_facts
-from iotonboard.store import audit
+from iotonboard.store import audit, row_subjects
 from iotonboard.store.certificate_trail import told_of, told_since
 from iotonboard.store.certificates import certificate_der
 from iotonboard.store.crls import last_crl, last_listed_crl
 from iotonboard.store.issuers import current_issuers, own_certificates
 from iotonboard.store.recalled import unlike_trail
 from iotonboard.store.revocations import foreign_entry, recorded_entry
-from iotonboard.store.row_subjects import subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -147,7 +146,7 @@ def refuse_edited_overlaps(state: State) -> None:
         ConflictError: somebody changed one.
     """
     for key in unlike_trail(state.store, "overlap"):
-        holder = subject_of(state.store, "overlap", key, None)
+        holder = row_subjects.subject_of(state.store, "overlap", key, None)
         raise ConflictError(f"somebody changed until when the old certificate of {holder!r} is valid", hint=_MEND)
 
 
@@ -201,9 +200,9 @@ def _key_of(store: Store, serial: SerialNumber) -> bytes | None:
     if der is None and foreign_entry(store, serial):
         return None
     try:
-        facts = certificate_facts(der or b"")
+        said = facts.certificate_facts(der or b"")
     except PolicyError:
-        facts = None
-    if facts is None or facts.serial != serial:
+        said = None
+    if said is None or said.serial != serial:
         raise ConflictError(f"the row of {serial.hex}, which was revoked as keyCompromise, was changed", hint=_MEND)
-    return facts.spki_sha256
+    return said.spki_sha256

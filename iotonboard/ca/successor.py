@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from iotonboard.ca.founding import NewKey, found_ca
 from iotonboard.ca.rollover_status import name_of
 from iotonboard.errors import ConflictError, KeyUnavailableError
+from iotonboard.pki.ca_profiles import Subject, renamed
 from iotonboard.pki.facts import certificate_facts
-from iotonboard.pki.profiles import Subject, renamed
 from iotonboard.pki.signatures import sign_statement
 from iotonboard.store.issuers import all_issuers
 from iotonboard.store.succession import VOUCHED, succession_statement

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iotonboard.pki.verifying import statement_holds
-from iotonboard.store import audit
+from iotonboard.store import audit, trail_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,7 +39,7 @@ def seal_problem(signed: SignedHead | None, certificates: Mapping[int, bytes]) -
 
 def unsigned_rows(store: Store, signed: SignedHead | None, *, before: int | None = None) -> Iterator[int]:
     """Numbers of rows behind the signed head, up to ``before``, that the program never leaves unsigned."""
-    for row in audit.rows(store, since_seq=signed.head.seq if signed else 0):
+    for row in trail_rows.rows(store, since_seq=signed.head.seq if signed else 0):
         if before is not None and row.seq >= before:
             return
         told = row.said.keys()

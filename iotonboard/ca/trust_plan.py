@@ -19,8 +19,8 @@ from iotonboard.pki.crl import check_crl, entries_of_any_writer
 from iotonboard.pki.foreign_ca import ForeignCa, has_authority_key_id, read_foreign_ca, read_foreign_crl, signed_by
 from iotonboard.state.chain import chain_in_force
 from iotonboard.state.trust import crls_above, recorded_trust
-from iotonboard.store.crls import generation_ders
 from iotonboard.store.issuers import all_issuers, current_issuers
+from iotonboard.store.newest_lists import generation_ders
 from iotonboard.store.trust import TrustedCrl
 
 if TYPE_CHECKING:

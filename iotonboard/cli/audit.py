@@ -20,7 +20,7 @@ from iotonboard.model import rfc3339
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from iotonboard.store.audit import AuditRow
+    from iotonboard.store.trail_rows import AuditRow
 
 app = group("audit", "Read, verify and carry the audit trail.", example="iotonboard audit verify")
 _COLUMNS = ("seq", "time", "operator", "host", "command", "subject", "serial", "detail")

@@ -72,7 +72,7 @@ def _plant_line(store: Store, now: datetime) -> str:
     """
     ends, number = store.moment("crl_ends"), store.number
     if ends is None:  # a state of an earlier version, until its next CRL
-        from iotonboard.store.crls import end_of_lists
+        from iotonboard.store.newest_lists import end_of_lists
 
         with contextlib.suppress(IotOnboardError):  # a damaged row, which stops no command here
             ends = end_of_lists(store)

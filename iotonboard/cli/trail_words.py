@@ -11,7 +11,7 @@ from iotonboard.model import rfc3339
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from iotonboard.store.audit import AuditRow
+    from iotonboard.store.trail_rows import AuditRow
 
 _HASH = re.compile(r"\b[0-9A-Fa-f]{32,}\b")
 _SHOWN = 12  # hexadecimal digits of a serial or a hash: enough to tell it from the others

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.store import audit
+from iotonboard.store import audit, trail_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
     from iotonboard.state.state import State
-    from iotonboard.store.audit import AuditRow
+    from iotonboard.store.trail_rows import AuditRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def select_rows(state: State, chosen: Filter, *, last: int | None = None) -> Ite
     since_seq = 0 if last is None else max(audit.head(state.store).seq - last, 0)
     if chosen.is_unsealed and (signed := audit.newest_signed(state.store)):
         since_seq = max(since_seq, signed.seq)
-    for row in audit.rows(state.store, since_seq=since_seq):
+    for row in trail_rows.rows(state.store, since_seq=since_seq):
         if chosen.subject and row.subject != chosen.subject:
             continue
         if chosen.command and not f"{row.command} ".startswith(f"{chosen.command} "):

@@ -25,7 +25,8 @@ from iotonboard.pki.signatures import sign_statement
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.new_chain import record_chain
 from iotonboard.state.publication import publish_recorded, try_reload
-from iotonboard.store.chains import newest_certificate, set_root_crl
+from iotonboard.store.chains import newest_certificate
+from iotonboard.store.root_crls import set_root_crl
 from iotonboard.store.trust import count_trust_change
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ from iotonboard.ca.importing import Source, import_ca, open_source, read_source
 from iotonboard.ca.vault import VAULT_KEY_OCTETS, Vault
 from iotonboard.disk.files import make_private_dir, remove_empty_dir, remove_file
 from iotonboard.errors import ConflictError, KeyUnavailableError, StateError, UsageError
+from iotonboard.pki.ca_profiles import Subject
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.pki.foreign_ca import read_foreign_ca
-from iotonboard.pki.profiles import Subject
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.layout import resolve_paths
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished

@@ -15,12 +15,12 @@ from iotonboard.enrolment.order_profile import ChosenProfile
 from iotonboard.errors import PolicyError
 from iotonboard.model import DeviceId, KeyType, SerialNumber
 from iotonboard.pki.built_in_profiles import BUILT_IN
+from iotonboard.pki.ca_profiles import CaProfile, Subject
 from iotonboard.pki.certificates import make_ca, validity_for
 from iotonboard.pki.decoded import decoded
 from iotonboard.pki.issuer import load_issuer
 from iotonboard.pki.keys import generate_key
 from iotonboard.pki.profiled import issue_profiled
-from iotonboard.pki.profiles import CaProfile, Subject
 from iotonboard.pki.signatures import SoftwareSigner
 from iotonboard.state.ca_life import last_longer, validity_in_force
 from iotonboard.state.certificate_profiles import as_toml, content_of, find_profile, tables_of

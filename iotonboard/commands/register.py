@@ -43,9 +43,9 @@ from iotonboard.state.publication import (
     reload_behind,
     try_reload,
 )
+from iotonboard.store import topics
 from iotonboard.store.acl_members import is_lost_device
 from iotonboard.store.devices import add_device, device_named, device_record, find_device, refuse_retired
-from iotonboard.store.topics import add_topic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -288,7 +288,7 @@ def _record(state: State, authority: Authority, call: Call, plan: _Plan, issued:
     mark = call.mark(None if request.device_id else request.line)
     record_certificate(state, authority, order, issued, now=now, detail=_words(plan) | mark)
     for rule in plan.topics:
-        add_topic(store, order.device_id, rule)
+        topics.add_topic(store, order.device_id, rule)
     has_block = not plan.is_new or plan.topics or state.config["acl.style"] == "per-device"
     if has_block or is_lost_device(store, order.device_id):  # such a one is denied by name, in the pattern style too
         mark_acl(state)

@@ -14,7 +14,7 @@ from iotonboard.pki.facts import certificate_facts
 from iotonboard.state.ca_life import validity_in_force
 from iotonboard.state.cas_above import CaAbove, cas_above
 from iotonboard.state.trust import sealed_trust
-from iotonboard.store import audit
+from iotonboard.store import audit, trail_rows
 from iotonboard.store.crls import crl_generation, replaced_crls
 from iotonboard.store.device_search import count_statuses
 from iotonboard.store.issuers import current_issuers
@@ -153,7 +153,7 @@ def _this_update(row: CrlRow) -> datetime:
 
 
 def _latest(state: State, newest: int) -> tuple[AuditLine, ...]:
-    rows = list(audit.rows(state.store, since_seq=max(newest - _AUDIT_ROWS, 0)))
+    rows = list(trail_rows.rows(state.store, since_seq=max(newest - _AUDIT_ROWS, 0)))
     return tuple(
         AuditLine(row.seq, row.time, f"{row.operator}@{row.host}", row.command, row.subject, detail_in_words(row.said))
         for row in reversed(rows)

@@ -14,11 +14,10 @@ from iotonboard.enrolment.order_profile import choose_profile
 from iotonboard.errors import ConflictError
 from iotonboard.model import DeviceId
 from iotonboard.pki import csr
-from iotonboard.state.reach import others_of
+from iotonboard.state import reach
+from iotonboard.store import list_duplicates, table_scan
 from iotonboard.store.devices import device_record, refuse_retired
-from iotonboard.store.list_duplicates import note_seen
 from iotonboard.store.recalled import find_or_recall
-from iotonboard.store.table_scan import TableScan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +81,7 @@ class Admission:
         Raises:
             ConflictError: it did before.
         """
-        if self.is_list and (earlier := note_seen(self.state.store, device_id, line)):
+        if self.is_list and (earlier := list_duplicates.note_seen(self.state.store, device_id, line)):
             raise ConflictError(f"{str(device_id)!r} stands in line {earlier} already", hint="remove one of the two")
 
     def find(self, device_id: DeviceId) -> DeviceRow | None:
@@ -123,11 +122,11 @@ class Admission:
         if found and self.if_exists != "reissue":
             return self._existing(device_id, request.line, self.if_exists)
         if found:  # else what a damaged index hides stays valid
-            TableScan(self.state.store, read_through=0).make_found(device_id)
+            table_scan.TableScan(self.state.store, read_through=0).make_found(device_id)
         gets_own_rules = self.users.grants(device_id, is_meant=self.own_rules)
         topics = tuple(parse_topic_rule(text) for text in request.topics)
         if topics and not self.reach:
-            others_of(self.state).refuse_reaching(topics, device_id)
+            reach.others_of(self.state).refuse_reaching(topics, device_id)
         return Admitted(topics, found is None, gets_own_rules)
 
     def _existing(self, device_id: DeviceId, line: int, if_exists: str) -> Enrolled:

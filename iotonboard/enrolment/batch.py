@@ -26,11 +26,10 @@ from iotonboard.enrolment.leading import Named
 from iotonboard.errors import BusyError, IotOnboardError, StateError, Unpublished
 from iotonboard.model import Refused
 from iotonboard.pki.profiles import DeviceProfile
-from iotonboard.state import erasure
+from iotonboard.state import erasure, region_change
 from iotonboard.state.alone import attempt
 from iotonboard.state.device_files import write_group, writing
 from iotonboard.state.publication import EVERYTHING, publish, publish_device_files, refuse_unpublished
-from iotonboard.state.region_change import refuse_other_copy
 from iotonboard.store.left_to_do import has_erasures_left, is_crl_due
 
 if TYPE_CHECKING:
@@ -157,7 +156,7 @@ def run_batch(
     if asked.problem:
         raise asked.problem
     refuse_unpublished(unpublished)
-    refuse_other_copy(state)  # seen while this was published: its ACL stays as it is, and lacks the new devices
+    region_change.refuse_other_copy(state)  # seen while this was published: its ACL lacks the new devices
 
 
 class _Asked(Generic[RequestT]):
@@ -236,7 +235,7 @@ def record_group(
         return _until_refused((place for place in group if not isinstance(place, tuple)), strict=strict)
     with state.transaction(signing=True) as now, files or nullcontext():
         refuse_changed(state, authority)
-        refuse_other_copy(state)
+        region_change.refuse_other_copy(state)
         recorded = (_record_one(state, place, record, now) if isinstance(place, tuple) else place for place in group)
         answers = _until_refused(recorded, strict=strict)
         if _are_new(answers):

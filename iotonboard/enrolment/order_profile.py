@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from iotonboard.model import KeyType
 from iotonboard.pki import facts
 from iotonboard.state import certificate_profiles
+from iotonboard.store import profiles
 from iotonboard.store.issuers import all_issuers
-from iotonboard.store.profiles import profile_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,7 +63,7 @@ def choose_profile(state: State, named: str, newest: SerialNumber | None) -> Cho
         ConflictError: somebody changed the one that was kept.
     """
     if not named and newest is not None:
-        content = profile_of(state.store, newest)
+        content = profiles.profile_of(state.store, newest)
         return None if content is None else ChosenProfile(certificate_profiles.recorded_profile(content), content)
     name = named or state.config["default_profile"]
     if name == MQTT:

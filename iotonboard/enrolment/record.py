@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 from iotonboard.ca import recorded
 from iotonboard.errors import PolicyError
 from iotonboard.model import rfc3339
-from iotonboard.store import keys
+from iotonboard.store import keys, profiles
 from iotonboard.store.certificates import add_certificate
 from iotonboard.store.pending import add_pending
-from iotonboard.store.profiles import note_profile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +34,7 @@ def record_certificate(
     new = issued.certificate
     add_certificate(state.store, new, issuer=authority.active.row, device_id=order.device_id, now=now)
     if order.profile:
-        note_profile(state.store, order.serial, order.profile_content)
+        profiles.note_profile(state.store, order.serial, order.profile_content)
     add_pending(state.store, new.serial, issued.bundle)
     facts: dict[str, object] = {
         "fingerprint": new.fingerprint,

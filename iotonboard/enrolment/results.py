@@ -15,7 +15,7 @@ import mmap
 import os
 from typing import TYPE_CHECKING
 
-from iotonboard.disk.beforehand import refuse_unwritable
+from iotonboard.disk import beforehand
 from iotonboard.disk.csv_form import EXCEL, PLAIN
 from iotonboard.disk.files import (
     PRIVATE,
@@ -83,7 +83,7 @@ class ResultsFile:
             if os.path.lexists(name) and not _begins_with(name, head):
                 raise ConflictError(f"{name!r} exists already", hint="choose another name with --results")
             if os.path.lexists(name) or os.path.basename(os.path.dirname(name)) != FOLDER:  # that one is made
-                refuse_unwritable(name)
+                beforehand.refuse_unwritable(name)
         if os.path.lexists(self.manifest + ".sig") and not os.path.lexists(self.manifest):
             raise ConflictError(f"{self.manifest + '.sig'!r} exists already", hint="choose another name with --results")
         self._results: FileIO | None = None

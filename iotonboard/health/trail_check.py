@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.trail_seal import seal_problem, unsigned_rows
-from iotonboard.store import audit
+from iotonboard.store import audit, trail_rows
 from iotonboard.store.issuers import own_certificates
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def check_trail(store: Store, *, newest: int | None = None) -> TrailFinding:
     A trail whose tail was cut off still chains; the signed head then names a row that is gone.
     """
     head = audit.head(store)
-    broken = audit.first_broken(store, since_seq=max(head.seq - newest, 0) if newest else 0)
+    broken = trail_rows.first_broken(store, since_seq=max(head.seq - newest, 0) if newest else 0)
     if broken is not None:
         return TrailFinding(head.seq, broken, f"row {broken} does not follow from the one before")
     signed = audit.signed_head(store)

@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.model import DeviceId, SerialNumber
+    from iotonboard.pki.ca_profiles import CaProfile, StationProfile
     from iotonboard.pki.hostnames import HostName
     from iotonboard.pki.issuer import Issuer
     from iotonboard.pki.keys import PublicKey
     from iotonboard.pki.linting_key import LintingKey
-    from iotonboard.pki.profiles import CaProfile, DeviceProfile, ServerProfile, StationProfile
+    from iotonboard.pki.profiles import DeviceProfile, ServerProfile
     from iotonboard.pki.signatures import Signer
 
 _COMMON_NAME_BOUND: Final = 64  # RFC 5280 appendix A.1, ub-common-name

@@ -76,7 +76,7 @@ def parse_name(text: str) -> x509.Name:
             )  # fmt: skip
         given[attribute] = value.strip().replace("\\,", ",")
         check_attribute(attribute, given[attribute])
-    return _name([(attribute, given[attribute]) for attribute in _SHORT_NAMES.values() if attribute in given])
+    return make_name([(attribute, given[attribute]) for attribute in _SHORT_NAMES.values() if attribute in given])
 
 
 def show_name(name: x509.Name) -> str:
@@ -126,76 +126,9 @@ def permitted_names(certificate_der: bytes) -> tuple[x509.Name, ...]:
     return tuple(one.value for one in found if isinstance(one, x509.DirectoryName))
 
 
-def _name(attributes: list[tuple[str, str]]) -> x509.Name:
+def make_name(attributes: list[tuple[str, str]]) -> x509.Name:
     """Build a Name of pairs of attribute and value, one a step, in their order (RFC 5280 4.1.2.4)."""
     return x509.Name([x509.NameAttribute(ATTRIBUTES[attribute][0], value) for attribute, value in attributes])
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """A CA's distinguished name, in the order country, organization, organizational unit, common name.
-
-    Raises:
-        PolicyError: see ``check_attribute``.
-
-    """
-
-    common_name: str
-    organization: str | None = None
-    organizational_unit: str | None = None
-    country: str | None = None
-
-    def __post_init__(self) -> None:
-        for attribute, value in self._attributes():
-            check_attribute(attribute, value)
-
-    def _attributes(self) -> list[tuple[str, str]]:
-        pairs = (
-            ("country", self.country),
-            ("organization", self.organization),
-            ("organizational_unit", self.organizational_unit),
-            (COMMON_NAME, self.common_name),
-        )
-        return [(attribute, value) for attribute, value in pairs if value is not None]
-
-    def name(self) -> x509.Name:
-        """Return the X.501 Name."""
-        return _name(self._attributes())
-
-
-def renamed(name: x509.Name, common_name: str) -> Subject:
-    """Return a CA's distinguished name with another commonName.
-
-    Raises:
-        PolicyError: see ``check_attribute``.
-
-    """
-    values = {attribute.oid: str(attribute.value) for attribute in name}
-    organization, organizational_unit, country = (
-        values.get(ATTRIBUTES[attribute][0]) for attribute in ("organization", "organizational_unit", "country")
-    )
-    return Subject(common_name, organization, organizational_unit, country)
-
-
-@dataclass(frozen=True, slots=True)
-class CaProfile:
-    """A self-signed CA that signs end-entity certificates and CRLs; pathLenConstraint is 0.
-
-    ``is_root``: it signs CAs instead; pathLenConstraint is 1.
-    """
-
-    subject: Subject
-    is_root: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class StationProfile:
-    """A CA that a root certifies: it signs end-entity certificates and CRLs; pathLenConstraint is 0.
-
-    ``permitted``: directory names of which one is the beginning of each subject that it certifies; empty: no limit.
-    """
-
-    permitted: tuple[x509.Name, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +162,7 @@ class _EndEntityProfile:
         if common_name is not None:
             check_attribute(COMMON_NAME, common_name)
         last = [] if common_name is None else [(COMMON_NAME, common_name)]
-        return _name([*self.subject_extra, *last])
+        return make_name([*self.subject_extra, *last])
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,17 +7,15 @@ import os
 from itertools import filterfalse
 from typing import TYPE_CHECKING
 
-from iotonboard.broker import region_keep
-from iotonboard.broker.region import devices_to_deny, dollar_roots, operator_acl, stream_operator_text
-from iotonboard.broker.render import render_region_pattern, render_region_per_device, replace_region
+from iotonboard.broker import region, region_keep, render
 from iotonboard.broker.topics import parse_topic_rule
 from iotonboard.disk.files import PUBLIC, write_atomic
 from iotonboard.disk.permissions import Placement, check_plain, group_number, placement_like, user_number
 from iotonboard.disk.reading import holds, read_file, read_pieces
 from iotonboard.errors import PolicyError, Unpublished
-from iotonboard.state.region_change import last_change, meet_region, other_copy, settle_change
+from iotonboard.state import region_change
+from iotonboard.store import topics
 from iotonboard.store.acl_members import permitted_ids
-from iotonboard.store.topics import extra_topics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,15 +53,16 @@ def write_acl_around(state: State, path: str, text: bytes, now: datetime, denied
 
     As ``write_acl``; a region in the text is one of this state.
     """
-    pieces = _render(state, path, stream_operator_text([text]), settle_change(state), now, denied, None)
+    operator = region.stream_operator_text([text])
+    pieces = _render(state, path, operator, region_change.settle_change(state), now, denied, None)
     write_atomic(path, pieces, broker_placement(state, path))
 
 
 def renew_acl(state: State, path: str, now: datetime, denied: Denied, *, style: str | None = None) -> Iterator[bytes]:
     """The whole new text of the ACL at ``path``, as ``write_acl`` writes it; the caller holds the write lock."""
     operator = _operator_text(path)
-    meet_region(state, operator.change, path, now)
-    return _render(state, path, operator, settle_change(state), now, denied, style)
+    region_change.meet_region(state, operator.change, path, now)
+    return _render(state, path, operator, region_change.settle_change(state), now, denied, style)
 
 
 def acl_is_current(state: State, path: str, now: datetime, denied: Denied, *, style: str | None = None) -> bool:
@@ -74,13 +73,13 @@ def acl_is_current(state: State, path: str, now: datetime, denied: Denied, *, st
     if not os.path.exists(path):
         return False
     operator = _operator_text(path)
-    change = last_change(state) if operator.change or not operator.has_region else None
+    change = region_change.last_change(state) if operator.change or not operator.has_region else None
     return holds(path, _render(state, path, operator, change, now, denied, style))
 
 
 def _operator_text(path: str) -> OperatorText:
     check_plain(path)
-    return stream_operator_text(read_pieces(path) if os.path.exists(path) else ())
+    return region.stream_operator_text(read_pieces(path) if os.path.exists(path) else ())
 
 
 def _render(
@@ -93,27 +92,27 @@ def _render(
     style: str | None,
 ) -> Iterator[bytes]:
     """The text around a region that is made anew, or kept where another copy is at work; checked as it is read."""
-    own_rules = operator_acl(operator)
+    own_rules = region.operator_acl(operator)
     templates = [parse_topic_rule(text, template=True) for text in state.config["acl.topics"]]
-    roots = dollar_roots(own_rules)
-    if operator.has_region and other_copy(state):
+    roots = region.dollar_roots(own_rules)
+    if operator.has_region and region_change.other_copy(state):
         with contextlib.suppress(PolicyError):  # a region that the broker cannot read is not worth keeping
             whole = read_file(path, limit=_LARGEST)
             return region_keep.keep_region(whole, operator, denied.names, templates, deny_roots=roots, change=change)
-    recorded = extra_topics(state.store) if denied.rules is None else denied.rules
+    recorded = topics.extra_topics(state.store) if denied.rules is None else denied.rules
     extra = {name: rules for name, rules in recorded.items() if name not in denied.not_theirs}
     if (style or state.config["acl.style"]) == "pattern":
-        region = render_region_pattern(templates, denied.names, extra, deny_roots=roots)
+        managed = render.render_region_pattern(templates, denied.names, extra, deny_roots=roots)
     else:
         permitted = permitted_ids(state.store, now, denied.others)
-        region = render_region_per_device(
+        managed = render.render_region_per_device(
             filterfalse(denied.unlisted.__contains__, permitted) if denied.unlisted else permitted,
             templates,
             extra=extra,
-            denied=devices_to_deny(own_rules, denied.names),
+            denied=region.devices_to_deny(own_rules, denied.names),
             deny_roots=roots,
         )
-    return replace_region(operator, region, change=change)
+    return render.replace_region(operator, managed, change=change)
 
 
 def tell_edits(state: State, denied: Denied, told: Sequence[Unpublished]) -> list[Unpublished]:

@@ -13,7 +13,7 @@ from iotonboard.disk.permissions import check_plain, placement_like
 from iotonboard.disk.reading import read_file
 from iotonboard.pki.pem import pem_blocks
 from iotonboard.state.sent_chain import as_sent, chains_behind
-from iotonboard.store.brokers import broker_setup, live_broker_hosts
+from iotonboard.store import brokers
 from iotonboard.store.certificates import broker_certificates
 from iotonboard.store.issuers import issuer_of
 
@@ -34,8 +34,8 @@ def write_folder_certificates(state: State) -> None:
         BusyError: the disk refuses.
     """
     chains = chains_behind(state.store)
-    for host in live_broker_hosts(state.store, state.trusted_time()) if chains else ():
-        setup, newest = broker_setup(state.store, host), broker_certificates(state.store, host)[0]
+    for host in brokers.live_broker_hosts(state.store, state.trusted_time()) if chains else ():
+        setup, newest = brokers.broker_setup(state.store, host), broker_certificates(state.store, host)[0]
         # A copy of the state that was restored for a drill publishes elsewhere, and leaves the folder alone.
         if setup is None or not setup.folder or os.path.dirname(state.paths.acl) != setup.folder:
             continue

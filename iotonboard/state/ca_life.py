@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from iotonboard.pki import facts
 from iotonboard.pki.certificates import NEW_CA
-from iotonboard.pki.facts import certificate_facts
 from iotonboard.state.chain import chain_in_force
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ ASK_ROOT: Final = "iotonboard ca request --out FILE"
 def validity_in_force(store: Store, issuer: IssuerRow) -> Validity:
     """The validity of the certificate that a CA goes out with."""
     chain = chain_in_force(store, issuer)
-    return certificate_facts(chain[0]).validity if len(chain) > 1 else issuer.validity
+    return facts.certificate_facts(chain[0]).validity if len(chain) > 1 else issuer.validity
 
 
 def last_longer(chain: Sequence[bytes]) -> str:

@@ -10,7 +10,7 @@ from iotonboard.pki.crl import entries_of_any_writer
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.pki.foreign_ca import read_foreign_ca
 from iotonboard.state.chain import chain_in_force
-from iotonboard.store.chains import root_crl
+from iotonboard.store import root_crls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,7 +45,7 @@ def cas_above(store: Store, issuers: Iterable[IssuerRow]) -> list[CaAbove]:
 
 
 def _above(store: Store, der: bytes) -> CaAbove:
-    ca, recorded = read_foreign_ca(der), root_crl(store, der)
+    ca, recorded = read_foreign_ca(der), root_crls.root_crl(store, der)
     facts = list_facts(recorded.der, der) if recorded else None  # a list proves itself
     return CaAbove(der, ca.short_name, ca.fingerprint, ca.not_after, facts, recorded.der if recorded and facts else b"")
 

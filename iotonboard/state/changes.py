@@ -12,8 +12,8 @@ from iotonboard.model import RevocationReason, rfc3339, to_epoch
 from iotonboard.pki.crl_entry import encode_entry, entry_date
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.clock import DISPUTED, SETTLED
-from iotonboard.store.crls import earliest_update, updates_in_force
 from iotonboard.store.issuers import current_issuers, has_issuer_of
+from iotonboard.store.newest_lists import earliest_update, updates_in_force
 from iotonboard.store.revocations import (
     add_foreign_entry,
     add_revocation,

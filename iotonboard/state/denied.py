@@ -14,8 +14,8 @@ from iotonboard.errors import ConflictError, DamageError, PolicyError, StateErro
 from iotonboard.model import DeviceId, from_epoch
 from iotonboard.pki.common_name import serial_and_common_name
 from iotonboard.pki.crl_entry import serial_and_reason
+from iotonboard.store import row_subjects
 from iotonboard.store.acl_members import denied_ids
-from iotonboard.store.crls import newest_update
 from iotonboard.store.issuers import all_issuers
 from iotonboard.store.misnamed import (
     certificate_suspects,
@@ -23,8 +23,8 @@ from iotonboard.store.misnamed import (
     topic_suspects,
     valid_of_device,
 )
+from iotonboard.store.newest_lists import newest_update
 from iotonboard.store.recalled import recorded_topics
-from iotonboard.store.row_subjects import subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -149,7 +149,7 @@ def _recorded_topics(state: State) -> _Rules:
     rules, keys = recorded_topics(state.store)
     if not keys:
         return rules, None
-    names = dict.fromkeys(filter(None, (subject_of(state.store, "topic", key, None) for key in keys)))
+    names = dict.fromkeys(filter(None, (row_subjects.subject_of(state.store, "topic", key, None) for key in keys)))
     return rules, ConflictError(
         f"somebody changed the topic rules of {', '.join(map(repr, names)) or 'devices'} in the database",
         hint="the ACL has what was recorded; 'iotonboard health --repair' puts the database right",

@@ -16,21 +16,21 @@ from iotonboard.errors import IotOnboardError
 from iotonboard.state.clock import SETTLED
 from iotonboard.state.places import Place, is_away
 from iotonboard.state.publication import ca_is_published, publish, publish_device_files
+from iotonboard.store import secrets
 from iotonboard.store.issuers import KEYS_TO_ERASE, all_issuers, current_issuers
 from iotonboard.store.left_to_do import has_erasures_left
 from iotonboard.store.pending import has_pending
-from iotonboard.store.secrets import KeptGroup, add_purge, kept_before, kept_confirmed, purged_at, scrub_log
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.state.state import State
-    from iotonboard.store.secrets import Kept
+    from iotonboard.store.secrets import Kept, KeptGroup
 
 
 def purge(state: State, kept: Kept, now: datetime, why: str) -> None:
     """Erase a certificate's secrets from the database, in the caller's transaction; its files go when published."""
-    add_purge(state.store, kept.serial, now)
+    secrets.add_purge(state.store, kept.serial, now)
     state.record(now, kept.device_id, serial=kept.serial.hex, detail={"purged": why})
 
 
@@ -48,16 +48,16 @@ def apply_keep_keys(state: State) -> None:
     while group := _due(state, policy, state.store.number(mark) or 0):
         with state.transaction() as now:
             for kept in group.kept:
-                if purged_at(state.store, kept.serial) is None:
+                if secrets.purged_at(state.store, kept.serial) is None:
                     purge(state, kept, now, policy)
             state.store.set_meta(mark, group.last)
 
 
 def _due(state: State, policy: str, after: int) -> KeptGroup | None:
     if policy == "until-confirmed":
-        return kept_confirmed(state.store, after)
+        return secrets.kept_confirmed(state.store, after)
     days = int(policy.removeprefix("days:"))
-    return kept_before(state.store, after, state.trusted_time() - timedelta(days=days))
+    return secrets.kept_before(state.store, after, state.trusted_time() - timedelta(days=days))
 
 
 def erase_retired_keys(state: State) -> None:
@@ -89,4 +89,4 @@ def finish_erasures(state: State) -> None:
             erase_retired_keys(state)
             if has_pending(state.store):
                 publish(state, publish_device_files)
-            scrub_log(state.store)
+            secrets.scrub_log(state.store)

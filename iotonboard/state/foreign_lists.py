@@ -13,7 +13,7 @@ from iotonboard.errors import ConflictError, IotOnboardError, PolicyError
 from iotonboard.pki import pem
 from iotonboard.pki.crl import any_crl_facts, check_crl, foreign_crl_facts
 from iotonboard.state.places import Place, is_as_left
-from iotonboard.store.compromised import is_compromised
+from iotonboard.store import compromised
 from iotonboard.store.crls import crl_without_digest, known_crl, last_crl
 from iotonboard.store.issuers import all_issuers
 
@@ -89,7 +89,7 @@ def unknown_crls(state: State) -> dict[IssuerRow, list[bytes]]:
         if facts is None or is_known(state, der, facts):
             continue
         issuer = signer_of(state, der)
-        if issuer and not is_compromised(state.store, issuer.id):  # a thief signs what he likes
+        if issuer and not compromised.is_compromised(state.store, issuer.id):  # a thief signs what he likes
             found.setdefault(issuer, []).append(der)
     return found
 

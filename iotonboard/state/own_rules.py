@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from iotonboard.broker.region import operator_users
+from iotonboard.broker import region
 from iotonboard.disk.reading import file_mark, read_pieces
 from iotonboard.errors import IotOnboardError, PolicyError
 from iotonboard.state.places import Place, check_here
@@ -31,7 +31,7 @@ def own_users(path: str) -> dict[str, OperatorUser]:
         PolicyError: the markers of the managed region are damaged.
         BusyError: it cannot be read.
     """
-    return operator_users(read_pieces(path)) if os.path.lexists(path) else {}
+    return region.operator_users(read_pieces(path)) if os.path.lexists(path) else {}
 
 
 def devices_among(state: State, users: Iterable[OperatorUser]) -> list[OperatorUser]:

@@ -12,7 +12,7 @@ import os
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from iotonboard.broker.region import has_marker
+from iotonboard.broker import region
 from iotonboard.disk.reading import file_mark, read_file, read_pieces
 from iotonboard.errors import BusyError, ConflictError, PolicyError
 from iotonboard.pki import pem
@@ -211,7 +211,7 @@ def _holds_ours(state: State, place: Place, paths: Paths | None = None) -> bool:
 
 
 def _has_region(path: str) -> bool:
-    return os.path.isfile(path) and has_marker(read_pieces(path))
+    return os.path.isfile(path) and region.has_marker(read_pieces(path))
 
 
 def _has_ca(state: State, paths: Paths) -> bool:

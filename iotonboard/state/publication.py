@@ -37,7 +37,6 @@ from iotonboard.state.places import (
     was_published,
 )
 from iotonboard.store import damage
-from iotonboard.store.crls import generation_ders, newest_generation
 from iotonboard.store.issuers import current_issuers, rows_with_chains
 from iotonboard.store.left_to_do import (
     TRUST_CHANGES,
@@ -45,6 +44,7 @@ from iotonboard.store.left_to_do import (
     has_open_delivery,
     has_replaced_files_left,
 )
+from iotonboard.store.newest_lists import generation_ders, newest_generation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import TYPE_CHECKING, TypeAlias
 
+from iotonboard.broker import reload_method
 from iotonboard.broker.check import BrokerFiles, check_before_reload
 from iotonboard.broker.conf_files import judge_broker_conf
 from iotonboard.broker.last_read import unread_files
 from iotonboard.broker.problems import DOES_NOT_START, ENDS, REFUSES_ALL
 from iotonboard.broker.reload import reload_broker
-from iotonboard.broker.reload_method import parse_method
 from iotonboard.disk.owner import as_caller
 from iotonboard.errors import PolicyError
 from iotonboard.state import chain
@@ -62,7 +62,8 @@ def unread_published(state: State) -> tuple[int, tuple[str, ...]]:
     if kind not in {"pid", "systemd"}:
         return 0, ()
     with as_caller():
-        return unread_files(parse_method(state.config["broker.reload"]), (state.paths.crl, state.paths.acl))
+        method = reload_method.parse_method(state.config["broker.reload"])
+        return unread_files(method, (state.paths.crl, state.paths.acl))
 
 
 def reload_configured(state: State, *, as_user: Owner | None = None) -> str:
@@ -78,7 +79,7 @@ def reload_configured(state: State, *, as_user: Owner | None = None) -> str:
         BusyError: it did not take them in time.
     """
     paths, timeout_s = state.paths, state.config["broker.reload_timeout_seconds"]
-    method = parse_method(state.config["broker.reload"])
+    method = reload_method.parse_method(state.config["broker.reload"])
     version = state.config["broker.version"]
     files = BrokerFiles(paths.acl, paths.crl, paths.ca_for_broker, state.trusted_time(), version)
     own = (chain.chain_in_force(state.store, issuer)[0] for issuer in current_issuers(state.store))

@@ -15,8 +15,8 @@ from iotonboard.model import DeviceId, Refused, RevocationReason, SerialNumber
 from iotonboard.pki.crl_entry import entry_date, serial_and_reason
 from iotonboard.state.alone import each_alone, past_damage
 from iotonboard.state.changes import date_of_next_list, revoke_certificates, revoke_unknown
+from iotonboard.store import compromised, table_scan
 from iotonboard.store.certificates import certificate_by_serial, has_certificate
-from iotonboard.store.compromised import give_up_reenrolment, lost_certificates
 from iotonboard.store.devices import device_named
 from iotonboard.store.recalled import issued_to
 from iotonboard.store.revocations import (
@@ -28,7 +28,6 @@ from iotonboard.store.revocations import (
     revocation_of,
     set_crl_due,
 )
-from iotonboard.store.table_scan import TableScan
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from iotonboard.state.state import State
     from iotonboard.store.recalled import Recalled
     from iotonboard.store.store import Store
+    from iotonboard.store.table_scan import TableScan
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def record_revocations(
 
     def record() -> list[Revoked | Refused]:
         with state.transaction() as now:
-            order = _Order(reason, now, date_of_next_list(state), whose_is, TableScan(state.store))
+            order = _Order(reason, now, date_of_next_list(state), whose_is, table_scan.TableScan(state.store))
             done = each_alone(state, named, partial(_record_one, state, order), strict=strict)
             if not is_deferred and any(isinstance(told, Revoked) and told.serials for told in done):
                 set_crl_due(state.store, is_due=True)
@@ -213,7 +213,7 @@ def _row_of(store: Store, serial: SerialNumber) -> tuple[CertificateRecord, str]
 def _of_rows(state: State, target: Target, order: _Order) -> Revoked:
     store, earliest = state.store, state.read_clock().earliest
     holder, is_indexed = find_holder(store, order.scan, target.device_id)
-    _give_up(state, lost_certificates(store, holder, by_index=is_indexed), holder, order.now)
+    _give_up(state, compromised.lost_certificates(store, holder, by_index=is_indexed), holder, order.now)
     serials = tuple(revocable(store, holder, earliest, order.reason, by_index=is_indexed))
     if serials:
         revoke_certificates(state, serials, order.reason, order.now, subject=holder, dated=order.dated)
@@ -246,7 +246,7 @@ def _of_certificate(state: State, target: Target, order: _Order) -> Revoked:
 
 def _give_up(state: State, serials: Sequence[SerialNumber], holder: str, now: datetime) -> None:
     """What ended with a stolen CA key alone is now revoked for its own sake: its holder gets no other one for it."""
-    if serials and give_up_reenrolment(state.store, serials):
+    if serials and compromised.give_up_reenrolment(state.store, serials):
         state.record(now, holder, serial=serials[-1].hex, detail={"reenrolment": "given up"})
 
 

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from iotonboard.broker.reload_method import parse_method
+from iotonboard.broker import reload_method
 from iotonboard.broker.topics import parse_topic_rule
 from iotonboard.errors import PolicyError, UsageError
 from iotonboard.model import parse_moment, rfc3339
@@ -97,7 +97,7 @@ def reload(value: object) -> str:
     if value == "":
         return ""
     try:
-        method = parse_method(text(value))
+        method = reload_method.parse_method(text(value))
     except UsageError as error:
         raise ValueError(f"must be pid:FILE, systemd:UNIT or command:WORDS: {error.message}") from None
     return f"pid:{path(method.target)}" if method.kind == "pid" else str(value)

@@ -15,8 +15,8 @@ from iotonboard.errors import StateError
 from iotonboard.pki import pem
 from iotonboard.pki.verifying import statement_holds
 from iotonboard.state.chain import chain_in_force, published_cas
-from iotonboard.store.chains import root_crl
 from iotonboard.store.issuers import are_believed, current_issuers
+from iotonboard.store.root_crls import root_crl
 from iotonboard.store.trust import set_trust_seal, trusted_cas, trusted_crls
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping
     from datetime import datetime
 
     from iotonboard.model import Caller
@@ -31,7 +31,7 @@ _MARK_DIGITS = 16
 _LARGEST = 1 << 53  # number of a row that somebody counted to
 _quoted = json.JSONEncoder().encode  # of a text, which takes no time to set up
 _detail = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
-_COLUMNS = "seq, time, operator, host, command, subject, serial, detail, hash"
+COLUMNS = "seq, time, operator, host, command, subject, serial, detail, hash"
 # The newest row, and the head that the CA signed last with the hash that its row has now.
 _ENDS = f"""SELECT n.seq, n.hash, h.seq, h.hash, h.issuer, h.signature, (SELECT a.hash FROM audit a WHERE a.seq = h.seq)
     FROM (SELECT 1)
@@ -41,34 +41,6 @@ _ENDS = f"""SELECT n.seq, n.hash, h.seq, h.hash, h.issuer, h.signature, (SELECT 
 TOLD_CAS = """SELECT seq, command, detail FROM audit WHERE subject = 'ca' AND serial <> ''
     AND command IN ('init-ca', 'ca rollover', 'ca replace', 'ca recover', 'ca recovery-passphrase', 'restore')
     ORDER BY seq"""
-_ROWS = f"SELECT {_COLUMNS} FROM audit WHERE seq > ? ORDER BY seq"
-
-
-@dataclass(frozen=True, slots=True)
-class AuditRow:
-    """One row of the trail. ``serial`` is upper-case hex or empty; ``detail`` is JSON text.
-
-    ``hash`` is empty in a row that somebody damaged; the texts then show what stands there.
-    """
-
-    seq: int
-    time: datetime
-    operator: str
-    host: str
-    command: str
-    subject: str
-    serial: str
-    detail: str
-    hash: bytes
-
-    @property
-    def said(self) -> dict[str, Any]:
-        """What ``detail`` says; nothing where it is no JSON object, as the chain shows too."""
-        try:
-            found = json.loads(self.detail) if self.hash else None
-        except (ValueError, RecursionError):
-            found = None
-        return found if isinstance(found, dict) else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +125,7 @@ def append(
     texts = (caller.operator, caller.host, caller.command, subject, serial, detail_json)
     digest = chain(last.hash, seq, time, *texts)
     store.execute(
-        f"INSERT INTO audit ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO audit ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (seq, time, *texts, digest),
     )
     store.know_small(_ENDS, [(seq, digest, *store.small(_ENDS)[0][2:])])
@@ -163,11 +135,6 @@ def append(
     store.first_row = store.first_row or seq
 
 
-def rows(store: Store, *, since_seq: int = 0) -> Iterator[AuditRow]:
-    """All rows after ``since_seq``, oldest first."""
-    return store.each(_audit_row, _ROWS, (since_seq,))  # never refuses a row: who looks wants to see those behind it
-
-
 def rows_of_call(store: Store, mark: str, since_seq: int, since: datetime) -> list[tuple[str, str, str]]:
     """Of rows after one and a time that a call marked: subject, serial (hex), and what stands behind the mark."""
     query = """SELECT subject, serial, substr(detail, instr(detail, :mark) + length(:mark), 12) FROM audit
@@ -175,14 +142,6 @@ def rows_of_call(store: Store, mark: str, since_seq: int, since: datetime) -> li
     place = {"mark": f'"{OF_CALL}":"{mark}', "seq": since_seq, "time": to_epoch(since)}
     found = (map(text, row) for row in store.rows(query, place))
     return [(subject, serial, rest.partition('"')[0].strip()) for subject, serial, rest in found]
-
-
-def _audit_row(seq: int, time: int, *others: Any) -> AuditRow:
-    *texts, digest = others
-    can_be = _can_be((seq, time, *others)) and 0 <= time <= LATEST
-    moment = from_epoch(time if isinstance(time, int) and 0 <= time <= LATEST else 0)
-    operator, host, command, subject, serial, detail = (one if isinstance(one, str) else repr(one) for one in texts)
-    return AuditRow(seq, moment, operator, host, command, subject, serial, detail, digest if can_be else b"")
 
 
 def newest_list(store: Store, *, until: int) -> int:
@@ -197,22 +156,6 @@ def forged_rows(store: Store, *, since_seq: int) -> list[int]:
     query = """SELECT j.value FROM audit a, json_each(iif(json_valid(a.detail), a.detail, '{}'), '$.rows') j
         WHERE a.seq > ? AND a.subject = ? AND a.serial = '' AND typeof(j.value) = 'integer'"""
     return store.records(int, query, (since_seq, TRAIL))
-
-
-def first_broken(store: Store, *, since_seq: int = 0) -> int | None:
-    """Number of the first row after ``since_seq`` that does not follow from the one before, or ``None``."""
-    previous, expected = GENESIS if since_seq == 0 else hash_of(store, since_seq) or b"", since_seq + 1
-    for row in store.each_row(_ROWS, (since_seq,)):
-        seq, time, *texts, digest = row
-        if seq != expected or not _can_be(row) or digest != chain(previous, seq, time, *texts):
-            return expected
-        previous, expected = digest, expected + 1
-    return None
-
-
-def _can_be(row: Sequence[object]) -> bool:
-    _, time, *texts, digest = row
-    return isinstance(time, int) and isinstance(digest, bytes) and all(isinstance(one, str) for one in texts)
 
 
 def head_statement(newest: AuditHead) -> bytes:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from iotonboard.errors import StateError
 from iotonboard.model import SerialNumber, from_epoch, to_epoch
 from iotonboard.store.certificates import has_certificate
+from iotonboard.store.newest_lists import IN_ORDER, NEWEST, OF_NEWEST
 from iotonboard.store.values import number as whole
 from iotonboard.store.values import octets, optional_octets
 
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
 
-_OF_NEWEST = "generation = (SELECT max(generation) FROM crl)"
-_NEWEST = f"SELECT generation, issuer, this_update FROM crl WHERE {_OF_NEWEST}"
-_IN_ORDER = "ORDER BY issuer DESC, number"  # that of the CA that issues first, and of its lists the one in force
 _COLUMNS = "generation, issuer, number, this_update, next_update, revoked, {}, created_at"
 
 
@@ -105,7 +103,7 @@ def _stored_crl(store: Store, row: int, *columns: Any) -> StoredCrl:
 def drop_crl(store: Store, row: int) -> None:
     """Forget a row that says what cannot be, in the caller's transaction."""
     store.execute("DELETE FROM crl WHERE id = ?", (row,))
-    store.forget_small(_NEWEST)
+    store.forget_small(NEWEST)
 
 
 def orphaned_number(store: Store) -> int:
@@ -130,25 +128,12 @@ def add_crl(store: Store, row: CrlRow) -> None:
             row.revoked, row.der, to_epoch(row.created_at),
         ),
     )  # fmt: skip
-    store.forget_small(_NEWEST)
+    store.forget_small(NEWEST)
     if row.fetched is not None:
         query = "INSERT OR REPLACE INTO crl_idp (crl, der) SELECT id, ? FROM crl WHERE issuer = ? AND number = ?"
         store.execute(query, (row.fetched, row.issuer, row.number))
     if row.der is not None:
         note_crl(store, sha256(row.der).digest(), row.issuer, row.number)
-
-
-def note_generation(store: Store, number: int, ends: datetime) -> None:
-    """Note the newest generation, and when the first CA is without a list, as single values: each command looks."""
-    store.set_meta("crl_generation", number)
-    store.set_meta("crl_ends", to_epoch(ends))
-
-
-def end_of_lists(store: Store) -> datetime | None:
-    """When the first CA of the newest generation is without a list; ``None`` before the first one."""
-    query = f"SELECT min(ends) FROM (SELECT max(next_update) AS ends FROM crl WHERE {_OF_NEWEST} GROUP BY issuer)"
-    row = store.row(query)
-    return None if row is None or not isinstance(row[0], int) else from_epoch(row[0])
 
 
 def note_crl(store: Store, digest: bytes, issuer: int, number: int) -> None:
@@ -190,37 +175,11 @@ def last_listed_crl(store: Store, issuer: int) -> CrlRow | None:
     return rows[0] if rows else None
 
 
-def newest_generation(store: Store) -> int:
-    """Number of the generation that ``crl.pem`` holds; 0 before the first one."""
-    newest = store.small(_NEWEST)
-    return store.make_record(whole, newest[0][:1]) if newest else 0
-
-
-def newest_update(store: Store, now: datetime) -> datetime | None:
-    """The latest thisUpdate that is not in the future, of the CRLs of the newest generation."""
-    return max(updates_in_force(store, now), default=None)
-
-
-def updates_in_force(store: Store, now: datetime) -> list[datetime]:
-    """The thisUpdate of each issuer's list that is in force now, of the newest generation; none of one without any."""
-    begun: dict[object, int] = {}
-    for _, issuer, update in store.small(_NEWEST):
-        if isinstance(update, int) and update <= to_epoch(now):
-            begun[issuer] = max(update, begun.get(issuer, update))
-    return [store.make_record(from_epoch, (update,)) for update in begun.values()]
-
-
-def earliest_update(store: Store) -> datetime | None:
-    """The earliest thisUpdate of the newest generation; ``None`` before the first one."""
-    updates = [update for *_, update in store.small(_NEWEST) if isinstance(update, int)]
-    return store.make_record(from_epoch, (min(updates),)) if updates else None
-
-
 def crl_generation(store: Store, *, with_der: bool = True) -> list[CrlRow]:
     """Every CRL of the newest generation: what ``crl.pem`` holds."""
     return _crls(
         store,
-        f"WHERE {_OF_NEWEST} {_IN_ORDER}",
+        f"WHERE {OF_NEWEST} {IN_ORDER}",
         (),
         with_der=with_der,
     )
@@ -244,18 +203,12 @@ def replaced_crls(store: Store, limit: int) -> list[CrlRow]:
     return _crls(store, tail, (limit,), with_der=False)[::-1]
 
 
-def generation_ders(store: Store) -> Iterator[bytes]:
-    """The octets of the newest generation's CRLs, one at a time: a calendar of large ones fills the memory."""
-    query = f"SELECT der FROM crl WHERE {_OF_NEWEST} AND der IS NOT NULL {_IN_ORDER}"
-    return map(itemgetter(0), store.each_row(query))
-
-
 def fetched_lists(store: Store) -> list[tuple[int, int, bytes]]:
     """The newest generation's lists with a distribution point, in the order of ``generation_ders``.
 
     Each as row of its issuer, number and octets.
     """
-    query = f"SELECT issuer, number, f.der FROM crl JOIN crl_idp f ON f.crl = crl.id WHERE {_OF_NEWEST} {_IN_ORDER}"
+    query = f"SELECT issuer, number, f.der FROM crl JOIN crl_idp f ON f.crl = crl.id WHERE {OF_NEWEST} {IN_ORDER}"
     return store.rows(query)
 
 

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 from iotonboard.errors import PolicyError, StateError
 from iotonboard.model import SerialNumber, parse_moment, to_epoch
-from iotonboard.store import audit
+from iotonboard.store import audit, topics
 from iotonboard.store.devices import ROW_COLUMNS, device_row
 from iotonboard.store.row_seals import TABLES, digest_of, read_digest
-from iotonboard.store.topics import topic_rule
 from iotonboard.store.values import text
 
 if TYPE_CHECKING:
@@ -77,22 +76,22 @@ def recorded_topics(store: Store) -> tuple[dict[str, list[TopicRule]], list[str]
     said = _read(row[1:3] for row in rows if row[0] == "said")
     if edited := _unlike(store, "topic", found, said):
         return _recalled_topics(store), edited
-    topics: dict[str, list[TopicRule]] = {}
+    recorded: dict[str, list[TopicRule]] = {}
     for device_id, _, *rule in (row[2:] for row in rows if row[0] == "row" and row[2] is not None):
-        topics.setdefault(device_id, []).append(store.make_record(topic_rule, rule))
-    return topics, []
+        recorded.setdefault(device_id, []).append(store.make_record(topics.topic_rule, rule))
+    return recorded, []
 
 
 def _recalled_topics(store: Store) -> dict[str, list[TopicRule]]:
     """Those that the trail has: a rule is the key of its row."""
-    topics: dict[str, list[TopicRule]] = {}
+    found: dict[str, list[TopicRule]] = {}
     for key, digest in _said_last(store, "topic").items():
         device, _, rule = key.partition(" ")
         device_id = store.record(str, "SELECT device_id FROM device WHERE id = ?", (device,))
         if device_id and digest:
             with suppress(StateError):  # of a row of the trail that no version wrote
-                topics.setdefault(device_id, []).append(store.make_record(topic_rule, rule.split(" ", 1)))
-    return topics
+                found.setdefault(device_id, []).append(store.make_record(topics.topic_rule, rule.split(" ", 1)))
+    return found
 
 
 def unlike_trail(store: Store, table: str) -> list[str]:

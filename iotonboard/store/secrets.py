@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.model import SerialNumber, from_epoch, to_epoch
-from iotonboard.store.deliveries import close_deliveries
+from iotonboard.store import deliveries
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -113,7 +113,7 @@ def add_purge(store: Store, serial: SerialNumber, now: datetime) -> None:
     store.execute(
         "UPDATE certificate SET key_der = zeroblob(length(key_der)), salt = zeroblob(length(salt)) WHERE id = ?", row
     )
-    close_deliveries(store, serial, "purged")
+    deliveries.close_deliveries(store, serial, "purged")
     store.execute("UPDATE pending SET bundle = NULL WHERE certificate = ?", row)
     store.execute(
         """INSERT INTO pending (certificate, bundle) SELECT c.id, NULL FROM certificate c WHERE c.id = ?

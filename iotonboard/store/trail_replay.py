@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from iotonboard.errors import PolicyError
 from iotonboard.model import RevocationReason, SerialNumber
-from iotonboard.store import audit, row_differences
+from iotonboard.store import audit, row_differences, trail_rows
 
 if TYPE_CHECKING:
-    from iotonboard.store.audit import AuditRow
     from iotonboard.store.store import Store
+    from iotonboard.store.trail_rows import AuditRow
 
 _TABLE = """CREATE TEMP TABLE trail (serial BLOB PRIMARY KEY, subject TEXT, fingerprint TEXT, revoked TEXT, dated TEXT,
     bundle TEXT)"""
@@ -55,7 +55,7 @@ def fold_trail(store: Store) -> Folded:
     store.execute(_TABLE)
     row_differences.begin_fold(store)
     is_sealed, anew, weakened, broken = False, [], [], list[tuple[int, str]]()
-    for row in audit.rows(store):
+    for row in trail_rows.rows(store):
         if row.subject == audit.ROWS and not row.serial:
             detail = row.said
             if "checkpoint" in detail and is_sealed:

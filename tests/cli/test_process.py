@@ -56,29 +56,42 @@ finally:
 """
 
 
-# What a command that publishes uses of it: the seal of the settings, and what a CA goes out as.
+# What a command that publishes uses of it: the seal of the settings, and what a CA goes out as. What writes the ACL is
+# used by what changes it; a call that only signs a list leaves it as it is.
 VERIFIED = {"iotonboard.pki.verifying", "iotonboard.state.chain"}
+ACL = {"iotonboard.broker.region", "iotonboard.broker.render", "iotonboard.state.region_change"}
+SHOWN = {f"iotonboard.store.{name}" for name in ("brokers", "deliveries", "profiles", "secrets", "topics")}
+REVOKED = {"iotonboard.store.compromised", "iotonboard.store.table_scan"}
 
 
 @pytest.mark.parametrize(
     ("words", "used"),
     [
-        ("show press-1", set()),
+        ("show press-1", SHOWN),
         ("list", set()),
-        ("revoke press-1 --defer", VERIFIED),
-        ("register press-2", VERIFIED),
+        ("revoke press-1 --defer", VERIFIED | ACL | REVOKED),
+        ("register press-2", VERIFIED | ACL),
     ],
 )
 def test_what_waits_is_not_used_by_a_call(state: State, words: str, used: set[str]) -> None:
-    """An entry that something uses all the same gains nothing; 'email', of the certificates' names, loads 'locale'."""
+    """An entry that each call uses gains nothing; 'email', of the certificates' names, loads 'locale'."""
     state.register("press-1")
     state.run("gen-crl")  # the list of a copied state is looked at once
+    assert used_of_what_waits(state, *words.split()) <= {"locale", *used}
+
+
+def test_signing_a_list_writes_no_acl(state: State) -> None:
+    state.register("press-1")
+    assert not used_of_what_waits(state, "gen-crl") & ACL
+
+
+def used_of_what_waits(state: State, *words: str) -> set[str]:
     done = subprocess.run(
-        [sys.executable, "-c", LOADED, *words.split()],
+        [sys.executable, "-c", LOADED, *words],
         env=program_environment(state=state),
         capture_output=True,
         text=True,
         check=True,
     )
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("loaded:")]
-    assert set(line.split()[1:]) <= {"locale", *used}
+    return set(line.split()[1:])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from iotonboard.model import DeviceId, KeyType, RevocationReason, SerialNumber, Validity
+from iotonboard.pki.ca_profiles import CaProfile, Subject
 from iotonboard.pki.certificates import issue_device, issue_server, make_ca
 from iotonboard.pki.crl import sign_crl
 from iotonboard.pki.crl_entry import encode_entry
@@ -15,7 +16,7 @@ from iotonboard.pki.csr import parse_csr
 from iotonboard.pki.issuer import Issuer, load_issuer
 from iotonboard.pki.keys import HUMAN_ITERATIONS, RANDOM_ITERATIONS, dump_key, encrypt_key, load_key, spki_der
 from iotonboard.pki.pem import pem_encode
-from iotonboard.pki.profiles import CaProfile, DeviceProfile, ServerProfile, Subject
+from iotonboard.pki.profiles import DeviceProfile, ServerProfile
 
 from support.pki import CA_SERIAL, SERIAL, UUID, key, signer
 from support.tools import run_linter, run_tool

@@ -12,13 +12,14 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.x509.oid import ExtensionOID, NameOID
 from iotonboard.errors import KeyUnavailableError, LintError, PolicyError
 from iotonboard.model import DeviceId, KeyType, SerialNumber, Validity
+from iotonboard.pki.ca_profiles import CaProfile, Subject
 from iotonboard.pki.certificates import issue_device, issue_server, make_ca, validity_for
 from iotonboard.pki.facts import certificate_facts, fingerprint
 from iotonboard.pki.issuer import load_issuer
 from iotonboard.pki.keys import key_identifier, spki_der
 from iotonboard.pki.lint.candidate import Kind
 from iotonboard.pki.lint.lint import lint_certificate
-from iotonboard.pki.profiles import CaProfile, DeviceProfile, ServerProfile, Subject
+from iotonboard.pki.profiles import DeviceProfile, ServerProfile
 from iotonboard.pki.signatures import SoftwareSigner
 
 from support.pki import CA_SERIAL, CA_VALIDITY, NOW, SERIAL, UUID, VALIDITY, device, issuer, key, server, signer

@@ -9,9 +9,10 @@ import pytest
 from cryptography import x509
 from iotonboard.errors import PolicyError
 from iotonboard.model import DeviceId, SerialNumber, Validity
+from iotonboard.pki.ca_profiles import CaProfile, Subject
 from iotonboard.pki.certificates import issue_device, issue_server, make_ca
 from iotonboard.pki.issuer import Issuer, load_issuer
-from iotonboard.pki.profiles import CaProfile, DeviceProfile, ServerProfile, Subject
+from iotonboard.pki.profiles import DeviceProfile, ServerProfile
 from iotonboard.pki.signatures import SoftwareSigner
 
 from support.pki import TBS, UUID, vector_key

@@ -14,6 +14,7 @@ from cryptography import x509
 from iotonboard.errors import LintError, PolicyError
 from iotonboard.model import KeyType, RevocationReason, SerialNumber
 from iotonboard.pki import der
+from iotonboard.pki.ca_profiles import Subject
 from iotonboard.pki.crl import sign_crl
 from iotonboard.pki.crl_entry import encode_entry
 from iotonboard.pki.keys import spki_der
@@ -21,7 +22,6 @@ from iotonboard.pki.lint import crl_rules
 from iotonboard.pki.lint.candidate import Kind, issuer_facts, read_candidate, read_crl_candidate
 from iotonboard.pki.lint.lint import LINTS, lint_certificate, lint_crl
 from iotonboard.pki.lint.reader import read_certificate, read_tbs
-from iotonboard.pki.profiles import Subject
 
 from support.pki import CA_VALIDITY, NOW, SERIAL, UUID, device, issuer, key, root, server, station
 

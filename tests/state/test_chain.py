@@ -20,8 +20,8 @@ from iotonboard.state.chain import chain_in_force, has_planted_chain
 from iotonboard.state.new_chain import record_chain
 from iotonboard.state.state import State, open_state
 from iotonboard.state.trust import ca_file
-from iotonboard.store.chains import RootCrl, root_crl, root_crls, set_root_crl
 from iotonboard.store.issuers import current_issuers
+from iotonboard.store.root_crls import RootCrl, root_crl, root_crls, set_root_crl
 
 from support import program
 from support.roots import certified, root_certificate

@@ -17,14 +17,13 @@ from iotonboard.store.crls import (
     crl_entries,
     crl_entry,
     crl_generation,
-    generation_ders,
     last_crl,
     last_listed_crl,
-    newest_update,
     replaced_crls,
     thin_crls,
 )
 from iotonboard.store.issuers import add_issuer
+from iotonboard.store.newest_lists import generation_ders, newest_update
 from iotonboard.store.revocations import (
     add_revocation,
     foreign_entry,

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from iotonboard.model import RevocationReason, SerialNumber, from_epoch
 from iotonboard.pki.crl_entry import encode_entry, serial_and_reason
-from iotonboard.store import audit
+from iotonboard.store import trail_rows
 from iotonboard.store.acl_members import denied_ids, permitted_ids
 from iotonboard.store.certificates import certificate_by_serial
 from iotonboard.store.crls import crl_entries, crl_generation
@@ -93,7 +93,7 @@ def listed_serials(store: Store) -> set[SerialNumber]:
 def read_all(store: Store) -> None:
     """What the program reads with any command can be made records of."""
     list(find_devices(store, DeviceFilter(), NOW))
-    list(audit.rows(store))
+    list(trail_rows.rows(store))
     list(all_deliveries(store))
     list(permitted_ids(store, NOW))
     denied_ids(store, NOW, from_epoch(0))
@@ -115,7 +115,7 @@ def test_a_sound_database_keeps_every_row(old: Path, tmp_path: Path) -> None:
             query = f"SELECT {columns} FROM {table} ORDER BY 1, 2"
             assert store.rows(query)[: 1 if table == "migration" else None] == before.execute(query).fetchall(), table
         assert list(rows_set_aside(store)) == []
-        assert audit.first_broken(store) is None
+        assert trail_rows.first_broken(store) is None
         assert is_sound(store)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from iotonboard.errors import BusyError, ConflictError, PolicyError, StateError
 from iotonboard.model import Caller, DeviceId, SerialNumber
-from iotonboard.store import audit
+from iotonboard.store import audit, trail_rows
 from iotonboard.store.damage import damage_of
 from iotonboard.store.devices import add_device, count_devices, device_record, find_device
 from iotonboard.store.issuers import current_issuers, retire_issuer
@@ -92,8 +92,8 @@ def test_a_savepoint_undoes_its_block_alone(store: Store) -> None:
             raise ConflictError("no")
         assert store.meta("acl_changes") == 1
         audit.append(store, CALLER, NOW, subject="after")
-    assert [row.subject for row in audit.rows(store)] == ["before", "after"]
-    assert audit.first_broken(store) is None
+    assert [row.subject for row in trail_rows.rows(store)] == ["before", "after"]
+    assert trail_rows.first_broken(store) is None
 
 
 def test_what_is_known_is_forgotten_when_another_connection_writes(store: Store) -> None:
@@ -107,7 +107,7 @@ def test_what_is_known_is_forgotten_when_another_connection_writes(store: Store)
     assert (audit.head(store).seq, store.meta("last_event")) == (2, 2)
     with store.transaction():
         audit.append(store, CALLER, NOW, subject="ours again")
-    assert audit.first_broken(store) is None
+    assert trail_rows.first_broken(store) is None
 
 
 def test_tables_of_few_rows_are_asked_anew_once_somebody_changed_them(store: Store) -> None:

@@ -15,7 +15,7 @@ from iotonboard.pki.crl import foreign_crl_facts
 from iotonboard.pki.signatures import sign_statement
 from iotonboard.state.new_chain import record_chain
 from iotonboard.state.state import open_state
-from iotonboard.store.chains import RootCrl, set_root_crl
+from iotonboard.store.root_crls import RootCrl, set_root_crl
 
 from support.program import State, make_state
 from support.roots import ROOT_NAME, certified, root_certificate, root_key

@@ -12,7 +12,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from iotonboard.broker.acl import acl_problems
-from iotonboard.store import audit
+from iotonboard.store import trail_rows
 from iotonboard.store.store import Store
 
 from support.in_process import call
@@ -47,7 +47,7 @@ def check_invariants(state: State, *, answered: tuple[str, ...] = (), with_opens
         numbers = [number for _, number in issuers]
         audited = [row[0] for row in database.execute("SELECT detail FROM audit WHERE subject = 'crl'")]
         assert database.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
-        assert audit.first_broken(Store("devices.db", database)) is None
+        assert trail_rows.first_broken(Store("devices.db", database)) is None
     assert anchors
     for issuer in {issuer for issuer, _ in issuers}:
         own = [number for one, number in issuers if one == issuer]

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from iotonboard.model import DeviceId, KeyType, SerialNumber, Validity
+from iotonboard.pki.ca_profiles import CaProfile, StationProfile, Subject
 from iotonboard.pki.certificates import certify_station, issue_device, issue_server, make_ca
 from iotonboard.pki.issuer import Issuer, load_issuer
 from iotonboard.pki.keys import PrivateKey, generate_key
-from iotonboard.pki.profiles import CaProfile, DeviceProfile, ServerProfile, StationProfile, Subject
+from iotonboard.pki.profiles import DeviceProfile, ServerProfile
 from iotonboard.pki.signatures import SoftwareSigner
 
 NOW = datetime(2030, 6, 1, 12, 0, 0, tzinfo=UTC)

@@ -1,0 +1,74 @@
+"""The audit trail's rows, as somebody reads them: one by one, also those that somebody damaged."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from iotonboard.model import LATEST, from_epoch
+from iotonboard.store.audit import COLUMNS, GENESIS, chain, hash_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from iotonboard.store.store import Store
+
+_ROWS = f"SELECT {COLUMNS} FROM audit WHERE seq > ? ORDER BY seq"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One row of the trail. ``serial`` is upper-case hex or empty; ``detail`` is JSON text.
+
+    ``hash`` is empty in a row that somebody damaged; the texts then show what stands there.
+    """
+
+    seq: int
+    time: datetime
+    operator: str
+    host: str
+    command: str
+    subject: str
+    serial: str
+    detail: str
+    hash: bytes
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What ``detail`` says; nothing where it is no JSON object, as the chain shows too."""
+        try:
+            found = json.loads(self.detail) if self.hash else None
+        except (ValueError, RecursionError):
+            found = None
+        return found if isinstance(found, dict) else {}
+
+
+def rows(store: Store, *, since_seq: int = 0) -> Iterator[AuditRow]:
+    """All rows after ``since_seq``, oldest first."""
+    return store.each(_audit_row, _ROWS, (since_seq,))  # never refuses a row: who looks wants to see those behind it
+
+
+def _audit_row(seq: int, time: int, *others: Any) -> AuditRow:
+    *texts, digest = others
+    can_be = _can_be((seq, time, *others)) and 0 <= time <= LATEST
+    moment = from_epoch(time if isinstance(time, int) and 0 <= time <= LATEST else 0)
+    operator, host, command, subject, serial, detail = (one if isinstance(one, str) else repr(one) for one in texts)
+    return AuditRow(seq, moment, operator, host, command, subject, serial, detail, digest if can_be else b"")
+
+
+def first_broken(store: Store, *, since_seq: int = 0) -> int | None:
+    """Number of the first row after ``since_seq`` that does not follow from the one before, or ``None``."""
+    previous, expected = GENESIS if since_seq == 0 else hash_of(store, since_seq) or b"", since_seq + 1
+    for row in store.each_row(_ROWS, (since_seq,)):
+        seq, time, *texts, digest = row
+        if seq != expected or not _can_be(row) or digest != chain(previous, seq, time, *texts):
+            return expected
+        previous, expected = digest, expected + 1
+    return None
+
+
+def _can_be(row: Sequence[object]) -> bool:
+    _, time, *texts, digest = row
+    return isinstance(time, int) and isinstance(digest, bytes) and all(isinstance(one, str) for one in texts)
