@@ -234,4 +234,4 @@ def thin_crls(store: Store, keep: int) -> None:
         "UPDATE crl SET der = NULL WHERE der IS NOT NULL AND generation <= (SELECT max(generation) FROM crl) - ?",
         (keep,),
     )
-    store.execute(f"DELETE FROM crl_idp WHERE crl NOT IN (SELECT id FROM crl WHERE {_OF_NEWEST})")
+    store.execute(f"DELETE FROM crl_idp WHERE crl NOT IN (SELECT id FROM crl WHERE {OF_NEWEST})")
