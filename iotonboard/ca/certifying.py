@@ -7,7 +7,8 @@ clients with mbedTLS tell CAs by their names alone.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import ConflictError, PolicyError
@@ -101,7 +102,7 @@ def propose(state: State, request: CaRequest, limits: Limits, now: datetime) -> 
     permitted = limits.permitted
     if permitted is None:
         permitted = permitted_names(before.der) if before else ()
-    validity = again.validity if again else _validity(state, root, limits, now)
+    validity = again.validity if again else _validity(state, root, request, before, limits.validity_days, now)
     is_unknown = bool(request.after) and not of_key
     return Proposal(request, validity, permitted, root, before, again, is_unknown)
 
@@ -157,11 +158,31 @@ def _refuse_ended_list(state: State, root: IssuerRow, now: datetime) -> None:
         raise PolicyError("the list of this root has ended", hint="type: iotonboard gen-crl")
 
 
-def _validity(state: State, root: IssuerRow, limits: Limits, now: datetime) -> Validity:
-    """The days that were asked for; else the default, or what is left of the root."""
+def _validity(
+    state: State,
+    root: IssuerRow,
+    request: CaRequest,
+    before: StationCertificate | None,
+    days: int | None,
+    now: datetime,
+) -> Validity:
+    """The days that were asked for; else the default, or what is left of the root.
+
+    It begins where the station's own certificate does, so that one whose devices wake up in 1970 still serves them, but
+    a second after the last one: the station tells by it which answer is the newer.
+    """
     left = (root.validity.not_after - now).days
-    days = limits.validity_days or max(min(DEFAULT_DAYS, left), 1)
-    return validity_for(now, days, skew_minutes=state.config["not_before_skew_minutes"], issuer_validity=root.validity)
+    found = validity_for(
+        now,
+        days or max(min(DEFAULT_DAYS, left), 1),
+        skew_minutes=state.config["not_before_skew_minutes"],
+        issuer_validity=root.validity,
+        backdated_to=request.begins,
+    )
+    if before is None:
+        return found
+    next_second = min(before.validity.not_before + timedelta(seconds=1), now)
+    return replace(found, not_before=max(found.not_before, next_second))
 
 
 def certify(state: State, authority: Authority, proposal: Proposal, now: datetime) -> StationCertificate:

@@ -17,6 +17,7 @@ from iotonboard.disk.walking import refuse_no_folder_of
 from iotonboard.model import rfc3339
 from iotonboard.pki import pem
 from iotonboard.pki.ca_request import make_ca_request, read_ca_request
+from iotonboard.pki.facts import certificate_facts
 from iotonboard.state.chain import identity
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def request_certificate(state: State, path: str, unlock: Unlock) -> Result:
         refuse_changed(state, authority)
         ca = authority.active
         after = sha256(ca.chain[0]).hexdigest() if len(ca.chain) > 1 else ""
-        der = make_ca_request(ca.issuer.signer, *identity(ca.certificate_der), after, now)
+        begins = certificate_facts(ca.certificate_der).validity.not_before
+        der = make_ca_request(ca.issuer.signer, *identity(ca.certificate_der), after, now, begins)
         request = read_ca_request(der)  # what the root will make of it
         state.record(now, "ca", detail={"requested": request.digest.hex(), "after": after})
         seal_audit(state, authority)

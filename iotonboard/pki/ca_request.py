@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _ATTRIBUTES: Final = 0xA0
 _UNSTRUCTURED_NAME: Final = der.oid("1.2.840.113549.1.9.2")
 _NO_ANSWER: Final = "none"
-_SAID: Final = re.compile(r"iotonboard ca request v1 after (none|[0-9a-f]{64}) at (\S+)")
+_SAID: Final = re.compile(r"iotonboard ca request v1 after (none|[0-9a-f]{64}) at (\S+) from (\S+)")
 _MAKE_ONE: Final = "make one at the station: iotonboard ca request --out FILE"
 _SPOKEN_OCTETS: Final = 16  # of the digest: twelve words
 
@@ -44,7 +44,7 @@ class CaRequest:
     """What a CA asks for. ``digest`` is SHA-256 of the request (DER); ``subject_der`` is its name, as it is encoded.
 
     ``after`` is SHA-256 of the certificate in the last answer that was installed, in lower-case hex; empty without one.
-    ``made_at`` is ``None`` in a request of another program.
+    ``made_at`` is ``None`` in a request of another program, as is ``begins``: when the CA's own certificate begins.
     """
 
     subject: x509.Name = field(repr=False)
@@ -56,6 +56,7 @@ class CaRequest:
     digest: bytes
     after: str
     made_at: datetime | None
+    begins: datetime | None
 
     @property
     def words(self) -> str:
@@ -68,12 +69,16 @@ def spoken(digest: bytes) -> str:
     return " ".join(to_words(digest[:_SPOKEN_OCTETS]))
 
 
-def make_ca_request(signer: Signer, subject_der: bytes, spki_der: bytes, after: str, now: datetime) -> bytes:
+def make_ca_request(
+    signer: Signer, subject_der: bytes, spki_der: bytes, after: str, now: datetime, begins: datetime
+) -> bytes:
     """Write the request (DER) of a CA with this name and key.
 
-    ``after``: SHA-256 of the certificate in the last answer that was installed, in hex; empty without one.
+    ``after``: SHA-256 of the certificate in the last answer that was installed, in hex; empty without one. ``begins``:
+    notBefore of the CA's own certificate.
     """
-    said = f"iotonboard ca request v1 after {after or _NO_ANSWER} at {rfc3339(now)}".encode("ascii")
+    words = f"iotonboard ca request v1 after {after or _NO_ANSWER} at {rfc3339(now)} from {rfc3339(begins)}"
+    said = words.encode("ascii")
     attribute = der.sequence(_UNSTRUCTURED_NAME, der.tlv(der.SET, der.tlv(der.UTF8_STRING, said)))
     info = der.sequence(der.integer(0), subject_der, spki_der, der.tlv(_ATTRIBUTES, attribute))
     public_key = signer.public_key()
@@ -101,7 +106,6 @@ def read_ca_request(data: bytes) -> CaRequest:
         raise PolicyError("the request does not have exactly one commonName", hint=_MAKE_ONE)
     _check_name(subject)
     _refuse_wishes(extensions)
-    after, made_at = said
     info, *_ = der.children(octets, der.whole(octets))
     name = der.children(octets, info)[1]
     return CaRequest(
@@ -112,21 +116,20 @@ def read_ca_request(data: bytes) -> CaRequest:
         sha256(csr.spki_der).digest(),
         csr.key_type,
         sha256(octets).digest(),
-        after,
-        made_at,
+        *said,
     )
 
 
-def _said(request: x509.CertificateSigningRequest) -> tuple[str, datetime | None]:
-    """Which answer was the last one, and when the request was made."""
+def _said(request: x509.CertificateSigningRequest) -> tuple[str, datetime | None, datetime | None]:
+    """Which answer was the last one, when the request was made, and when the CA's own certificate begins."""
     try:
         value = request.attributes.get_attribute_for_oid(AttributeOID.UNSTRUCTURED_NAME).value
     except x509.AttributeNotFound:
-        return "", None
+        return "", None, None
     found = _SAID.fullmatch(value.decode("utf-8", "replace"))
     if found is None:
         raise PolicyError("the request names its last answer in words that nobody knows", hint=_MAKE_ONE)
-    return "" if found[1] == _NO_ANSWER else found[1], parse_moment(found[2])
+    return "" if found[1] == _NO_ANSWER else found[1], parse_moment(found[2]), parse_moment(found[3])
 
 
 def _check_name(subject: x509.Name) -> None:

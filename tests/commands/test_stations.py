@@ -125,15 +125,30 @@ def test_a_second_answer_takes_the_place_of_the_first(works: Works, station: Sta
     ends = certificates(station.ca_cert)[-1].not_valid_after_utc
     assert abs(ends - datetime.now(UTC) - timedelta(days=700)) < timedelta(days=1)
     before = station.snapshot()
-    result = works.install(station, first, expect=0 if _is_same_second(first, station) else 4)
-    assert "older than the one in force" in result.stderr or _is_same_second(first, station)
-    if result.exit_code:
-        assert station.snapshot() == before
+    assert "older than the one in force" in works.install(station, first, expect=4).stderr
+    assert station.snapshot() == before
     assert works.root.json("ca", "sign", works.stick / "request.csr", "--out", works.stick / "x")["signed"] is False
 
 
-def _is_same_second(answer: Path, station: State) -> bool:
-    return certificates(answer)[0].not_valid_before_utc == certificates(station.ca_cert)[-1].not_valid_before_utc
+def test_a_station_whose_devices_wake_in_1970_is_certified_from_then_on(tmp_path: Path) -> None:
+    """Each answer begins a second later than the one before: the newer one is told by it."""
+    early, epoch = ("--not-before", "1970-01-01T00:00:00Z"), datetime(1970, 1, 1, tzinfo=UTC)
+    works = make_works(tmp_path, *early)
+    station = make_station(tmp_path / "station", "Station 7", "--below-root", *early)
+    station.run("config", "set", "not_before", "1970-01-01T00:00:00Z")
+    answer = works.certify(station)
+    assert certificates(answer)[0].not_valid_before_utc == epoch
+    station.register("press-1")
+    assert station.json("show", "press-1")["certificates"][0]["not_before"] == "1970-01-01T00:00:00Z"
+    first = Path(shutil.copy(answer, works.stick / "first.answer"))
+    assert certificates(works.certify(station))[0].not_valid_before_utc == epoch + timedelta(seconds=1)
+    assert "older than the one in force" in works.install(station, first, expect=4).stderr
+
+
+def test_no_answer_begins_before_its_root(works: Works, tmp_path: Path) -> None:
+    station = make_station(tmp_path / "early", "Early", "--below-root", "--not-before", "1970-01-01T00:00:00Z")
+    own, root = certificates(works.certify(station))
+    assert own.not_valid_before_utc == root.not_valid_before_utc
 
 
 def test_the_same_request_gets_the_same_answer(works: Works, station: State) -> None:

@@ -49,11 +49,11 @@ class Works:
         return answer
 
 
-def make_works(folder: Path) -> Works:
+def make_works(folder: Path, *options: str) -> Works:
     """A root and an empty stick."""
     for name in ("root", "stick"):
         (folder / name).mkdir()
-    return Works(make_state(folder / "root", "--root", "--common-name", "Works Root"), folder / "stick")
+    return Works(make_state(folder / "root", "--root", "--common-name", "Works Root", *options), folder / "stick")
 
 
 def make_station(folder: Path, name: str, *options: str) -> State:
