@@ -12,10 +12,11 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.crl_calendar import load_calendar, save_calendar
+from iotonboard.ca.rollover_status import name_of, stem_of
 from iotonboard.disk.reading import read_file
 from iotonboard.errors import PolicyError
 from iotonboard.model import from_epoch, rfc3339, to_epoch
-from iotonboard.pki.crl import any_crl_facts, check_crl, crl_facts, entries_of_any_writer, listed_entries
+from iotonboard.pki.crl import any_crl_facts, check_crl, crl_facts, entries_of_any_writer, listed_entries, signer_cn
 from iotonboard.pki.crl_entry import encode_entry, serial_and_reason
 from iotonboard.pki.foreign_ca import read_foreign_ca, signed_by
 from iotonboard.pki.given import crls_in
@@ -26,7 +27,7 @@ from iotonboard.state.region_change import forget_other_copy
 from iotonboard.store.certificates import certificate_by_serial, has_certificate
 from iotonboard.store.compromised import is_compromised
 from iotonboard.store.crls import CrlRow, add_crl, known_crl, last_crl, note_crl
-from iotonboard.store.issuers import current_issuers
+from iotonboard.store.issuers import all_issuers, current_issuers
 from iotonboard.store.newest_lists import newest_generation
 from iotonboard.store.revocations import foreign_entry, revocation_of, set_foreign_entry
 from iotonboard.store.trust import every_foreign_ca
@@ -88,7 +89,8 @@ def take_up(state: State, crls: Sequence[bytes] | None, now: datetime) -> int:
     Of a CA whose CRL nobody has, the numbers jump instead. Inside the caller's transaction.
 
     Raises:
-        PolicyError: a CRL is of no CA of this state, or all are of one whose key was stolen.
+        PolicyError: a CRL is of no CA of this state, or all are of one whose key was stolen; or one is of a CA that
+            follows one of this state's, and is not known here.
     """
     own = [der for der in crls or () if not _is_of_others(state, der)]
     signed = [(_signer_of(state, der), der) for der in own or crls or ()]
@@ -123,12 +125,31 @@ def _signer_of(state: State, der: bytes) -> IssuerRow:
 def _is_of_others(state: State, der: bytes) -> bool:
     """Say whether a list is of a CA of others that is, or was, trusted beside our own: it says nothing of ours.
 
-    Below a root whatever is not ours may be another station's, which shares the broker.
+    Below a root what is not ours may be another station's, which shares the broker; unless it has the name of a CA that
+    follows ours, of a day after this state's.
     """
     if signer_of(state, der) is not None:
         return False
-    is_below_root = any(len(chain_in_force(state.store, row)) > 1 for row in current_issuers(state.store))
-    return is_below_root or any(signed_by(der, read_foreign_ca(ca)) for ca in every_foreign_ca(state.store))
+    if _is_of_trusted(state, der):
+        return True
+    stems = {stem_of(name_of(row)).casefold() for row in all_issuers(state.store)}
+    return bool(_above(state)) and stem_of(signer_cn(der)).casefold() not in stems
+
+
+def strangers(state: State, crls: Sequence[bytes] | None) -> tuple[str, ...]:
+    """The names of CAs whose lists are passed over, and which are not known here: of other stations, it seems."""
+    unknown = [der for der in crls or () if signer_of(state, der) is None and not _is_of_trusted(state, der)]
+    return tuple(dict.fromkeys(signer_cn(der) for der in unknown))
+
+
+def _is_of_trusted(state: State, der: bytes) -> bool:
+    others = (*every_foreign_ca(state.store), *_above(state))
+    return any(signed_by(der, read_foreign_ca(ca)) for ca in others)
+
+
+def _above(state: State) -> list[bytes]:
+    """The CAs above this state's, DER."""
+    return [ca for row in all_issuers(state.store) for ca in chain_in_force(state.store, row)[1:]]
 
 
 def absorb(state: State, issuer: IssuerRow, crls: Sequence[bytes], now: datetime) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from iotonboard.state.state import State
     from iotonboard.store.issuers import IssuerRow
+
+_GENERATION = re.compile(r" G[0-9]+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +87,8 @@ def _replaced(state: State, row: IssuerRow, replaced_at: datetime) -> Replaced:
 def name_of(row: IssuerRow) -> str:
     """The commonName of a CA."""
     return certificate_facts(row.der).subject_cn
+
+
+def stem_of(name: str) -> str:
+    """What the commonNames of a CA and of those that follow it have in common: without `` G2``."""
+    return _GENERATION.sub("", name)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.founding import NewKey, found_ca
-from iotonboard.ca.rollover_status import name_of
+from iotonboard.ca.rollover_status import name_of, stem_of
 from iotonboard.errors import ConflictError, KeyUnavailableError
 from iotonboard.pki.ca_profiles import Subject, renamed
 from iotonboard.pki.facts import certificate_facts
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from iotonboard.state.state import State
 
 _NAME_BOUND = 64  # octets: RFC 5280 appendix A.1, ub-common-name, as the library counts it
-_GENERATION = re.compile(r" G[0-9]+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +103,7 @@ def successor_name(current: str, taken: Collection[str]) -> str:
 
     ``taken`` holds the names that are used, case-folded.
     """
-    stem = _GENERATION.sub("", current)
+    stem = stem_of(current)
     for number in itertools.count(2):
         suffix = f" G{number}"
         kept = stem.encode()[: _NAME_BOUND - len(suffix)].decode(errors="ignore")  # no half of a letter

@@ -120,6 +120,7 @@ def _go_on(session: Session, crl: str | None) -> int | None:
         result = restore_crl(state, crl, session.unlocker(state))
     session.result(_values(result), _line(result), unpublished=result.unpublished)
     _tell_elsewhere(session, result.elsewhere)
+    _tell_strangers(session, result.strangers)
     if result.unpublished:
         raise UnpublishedError(result.unpublished)
     session.message("next: carry the new CRL and ACL to the brokers; 'iotonboard health --repair' writes device files")
@@ -135,6 +136,7 @@ def _values(result: Result | InPlace) -> dict[str, object]:
         "held": list(result.elsewhere.held),
         "missing_there": list(result.elsewhere.missing),
         "topics_missing_there": list(result.elsewhere.topics),
+        "lists_passed_over": list(result.strangers),
     }
 
 
@@ -162,6 +164,14 @@ def _tell_elsewhere(session: Session, elsewhere: Elsewhere) -> None:
         )
     if error := elsewhere.unread:
         session.message(f"warning: whom the other copy's ACL shuts out cannot be told: {error.message}")
+
+
+def _tell_strangers(session: Session, names: tuple[str, ...]) -> None:
+    if names:
+        session.message(
+            f"warning: passed over the lists of {', '.join(map(repr, names))}, not known here: other stations? If one"
+            " is a later CA of this state, this copy lacks it: use a backup that was made since"
+        )
 
 
 def _names(devices: tuple[str, ...]) -> str:
@@ -203,6 +213,7 @@ def _restore(session: Session, request: Request, ask: Callable[[], Passphrase], 
     }
     session.result(values, _line(result), unpublished=result.unpublished)
     _tell_elsewhere(session, result.elsewhere)
+    _tell_strangers(session, result.strangers)
     _tell(session, result)
     if result.unpublished:
         raise UnpublishedError(result.unpublished)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.ca import backup_opener
-from iotonboard.ca.absorption import continue_alone, read_crls, take_up
+from iotonboard.ca.absorption import continue_alone, read_crls, strangers, take_up
 from iotonboard.ca.authority import seal_audit, sealer, unlock
 from iotonboard.ca.backup_archive import open_archive, open_unsealed_archive, refuse_no_backup
 from iotonboard.ca.backup_manifest import refuse_other_contents
@@ -99,6 +99,7 @@ class Result:
 
     ``held``: settings that were not taken over. ``ignored``: variables of the environment that were not followed.
     ``left_out``: what else did not come back, in words. ``elsewhere``: what the ACL in place says, and no list does.
+    ``strangers``: see ``absorption.strangers``.
     """
 
     state: str
@@ -106,6 +107,7 @@ class Result:
     taken_up: int
     crl_number: int
     elsewhere: Elsewhere
+    strangers: tuple[str, ...]
     held: tuple[Held, ...]
     ignored: tuple[str, ...]
     left_out: tuple[str, ...]
@@ -156,12 +158,11 @@ def restore(
         unpublished = publish_recorded(state)
         if lost is not None:
             erase_retired_keys(state)
-        devices = count_devices(state.store)
+        devices, others = count_devices(state.store), strangers(state, crls)
     left_out = (*unpacked.left_out, *brokers)
     held, ignored = unpacked.held, unpacked.ignored
-    return Result(
-        os.path.abspath(root), devices, taken_up, number, elsewhere, held, ignored, left_out, tuple(unpublished)
-    )
+    counts = devices, taken_up, number
+    return Result(os.path.abspath(root), *counts, elsewhere, others, held, ignored, left_out, tuple(unpublished))
 
 
 def _secret(request: Request, given: Passphrase, *, is_lost: bool) -> Secret:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.ca.absorption import continue_alone, read_crls, take_up
+from iotonboard.ca.absorption import continue_alone, read_crls, strangers, take_up
 from iotonboard.ca.authority import seal_audit
 from iotonboard.ca.copies import absorb_published
 from iotonboard.ca.crl import sign_crls
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class Result:
     """The state that goes on. ``taken_up`` counts revocations that it did not know.
 
-    ``elsewhere``: what the other copy's ACL says, and no list does.
+    ``elsewhere``: what the other copy's ACL says, and no list does. ``strangers``: see ``absorption.strangers``.
     """
 
     state: str
@@ -38,6 +38,7 @@ class Result:
     taken_up: int
     crl_number: int
     elsewhere: Elsewhere
+    strangers: tuple[str, ...]
     unpublished: tuple[Unpublished, ...]
 
 
@@ -63,4 +64,6 @@ def restore_crl(state: State, crl: str | None, unlock: Unlock) -> Result:
         continue_alone(state)
         seal_audit(state, authority)
     unpublished = publish_recorded(state)
-    return Result(state.paths.root, count_devices(state.store), taken_up, row.number, elsewhere, tuple(unpublished))
+    devices = count_devices(state.store)
+    others = strangers(state, crls)
+    return Result(state.paths.root, devices, taken_up, row.number, elsewhere, others, tuple(unpublished))

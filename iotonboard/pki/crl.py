@@ -11,7 +11,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Final, cast
 
 from cryptography import x509
-from cryptography.x509.oid import ExtensionOID
+from cryptography.x509.oid import ExtensionOID, NameOID
 
 from iotonboard.errors import KeyUnavailableError, PolicyError
 from iotonboard.model import RevocationReason, SerialNumber
@@ -151,6 +151,15 @@ def crl_facts(crl_der: bytes) -> CrlFacts:
 
     """
     return _facts(_load(crl_der), _issuer_der(crl_der))
+
+
+def signer_cn(crl_der: bytes) -> str:
+    """The commonName of the CA that a CRL says it is of; empty where it has none, or the CRL cannot be read."""
+    try:
+        names = _load(crl_der).issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
+    except (PolicyError, *UNREADABLE):
+        return ""
+    return str(names[-1].value) if names else ""
 
 
 def any_crl_facts(crl_der: bytes) -> CrlFacts:

@@ -99,10 +99,24 @@ def test_a_shared_broker_s_lists_are_taken_up_by_each_station(sites: list[Site],
     a.state.run("revoke", "a-1")
     for site, name in ((a, "a"), (b, "b")):
         site.apply(site.pack(name))
-    assert copy.json("restore", "--crl", a.dest / "crl.pem")["taken_up"] == 1
+    restored = copy.json("restore", "--crl", a.dest / "crl.pem")
+    assert (restored["taken_up"], restored["lists_passed_over"]) == (1, ["Station B"])
     alone = tmp_path / "b-alone.pem"
     alone.write_bytes(b.state.crl.read_bytes())
     assert "not issued by a CA of this state" in copy.run("restore", "--crl", alone, expect=6).stderr
+
+
+def test_a_copy_from_before_a_rollover_does_not_go_on_past_its_successor(stations: list[State], tmp_path: Path) -> None:
+    """One with a name of its own cannot be told from another station's, and is named."""
+    for state, options, said, code in (
+        (stations[0], (), "not issued by a CA of this state", 6),
+        (stations[1], ("--name", "Hall 4"), "passed over the lists of 'Hall 4'", 0),
+    ):
+        folder = tmp_path / f"copy-{code}"
+        folder.mkdir()
+        copy = state.copy_to(folder)
+        state.run("ca", "rollover", "begin", *options, "--yes")
+        assert said in copy.run("restore", "--crl", state.crl, expect=code).stderr
 
 
 def test_a_station_that_is_here_as_it_was_before_its_root_stays_beside_another(root: Root, tmp_path: Path) -> None:
