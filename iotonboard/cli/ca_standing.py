@@ -50,9 +50,9 @@ def print_standing(
         "ca_fingerprint": issuing.fingerprint,
         "not_after": rfc3339(issuing.not_after),
         "crl_number": issuing.crl_number,
+        **({"tree": [_node(one) for one in tree]} if tree else {}),
         "cas": [_values(one) for one in cas],
         **(_replaced_values(stolen) if stolen else {}),
-        **({"tree": [_node(one) for one in tree]} if tree else {}),
     }
     if session.json:
         output.write_json(session.command, values)

@@ -217,12 +217,12 @@ def _plan(
     admitted = admission.admit(request, device_id, found)
     if isinstance(admitted, Enrolled):
         return admitted
-    newest = None if admitted.is_new else device_record(state.store, device_id).certificates[0].serial
+    device = None if admitted.is_new else device_record(state.store, device_id)
+    newest = device.certificates[0].serial if device and device.certificates else None
     chosen = choose_profile(state, request.profile, newest)
     order = _order(state, authority, request, device_id, chosen, with_bundle=options.with_bundle)
     if chosen:
-        attributes = request.attributes if admitted.is_new else device_record(state.store, device_id).attributes
-        order = chosen.apply(state, order, dict(attributes), request.key_type)
+        order = chosen.apply(state, order, device.attributes if device else dict(request.attributes), request.key_type)
     return _Plan(order, request, admitted.topics, admitted.is_new, admitted.gets_own_rules)
 
 

@@ -145,6 +145,8 @@ def _practise() -> None:
     from iotonboard.cli import app
 
     with tempfile.TemporaryDirectory() as folder, _saying_nothing(), _environment_put_back():
+        for name in [name for name in os.environ if name.startswith("IOTONBOARD_")]:
+            del os.environ[name]  # of who starts this
         os.environ["IOTONBOARD_STATE"] = f"{folder}/state"
         for line in _PRACTICE:
             code = app.run(line.format(key=f"{folder}/key").split())
