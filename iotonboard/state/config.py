@@ -255,8 +255,16 @@ def parse_value(key: str, raw: object, source: str) -> Any:
         if key == "profiles":  # a table that is too long to be shown
             raise PolicyError(f"{key} ({source}): {error}", hint="see: iotonboard help profiles") from None
         hint = did_you_mean(str(raw), setting.words, f"{key}: {setting.help}")
-        said = ", ".join(map(repr, raw)) if isinstance(raw, list | tuple) else repr(raw)
-        raise PolicyError(f"{key} = {said} ({source}): {error}", hint=hint) from None
+        raise PolicyError(f"{key} = {_as_told(raw)} ({source}): {error}", hint=hint) from None
+
+
+def _as_told(raw: object) -> str:
+    """A value as it stands in messages for people: lists and tables without the brackets of the language."""
+    if isinstance(raw, dict):
+        return ", ".join(f"{name} {_as_told(value)}" for name, value in raw.items())
+    if isinstance(raw, list | tuple):
+        return ", ".join(map(_as_told, raw))
+    return str(raw).lower() if raw is None or isinstance(raw, bool) else repr(raw)
 
 
 def _not_ours(source: str, error: ValueError) -> PolicyError:

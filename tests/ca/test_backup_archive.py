@@ -23,7 +23,7 @@ from iotonboard.ca.backup_manifest import Contents, Manifest, StoredFile
 from iotonboard.ca.backup_seal import Keys, derive_keys, seal_file, unsealed_comment
 from iotonboard.ca.backup_writer import write_archive
 from iotonboard.ca.passphrase import Passphrase
-from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, PolicyError, UsageError
+from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, NotFoundError, PolicyError
 
 from support.program import PROJECT
 from support.tools import find, run_tool
@@ -156,9 +156,9 @@ def test_another_passphrase_is_told_from_damage(intact: bytes, tmp_path: Path) -
     (tmp_path / "b.zip").write_bytes(intact)
     with pytest.raises(KeyUnavailableError, match="does not open this backup"):
         read_all(tmp_path / "b.zip", Passphrase(b"other words of mine"))
-    with pytest.raises(UsageError, match="no backup"):
+    with pytest.raises(NotFoundError, match="no backup"):
         read_all(tmp_path / "c.zip")
-    with pytest.raises(UsageError, match="no backup"):
+    with pytest.raises(NotFoundError, match="no backup"):
         read_all(tmp_path)
 
 

@@ -173,13 +173,17 @@ def test_an_issuer_reaches_a_worker_process_that_is_spawned(key_type: KeyType) -
 
 
 def test_signing_has_its_places() -> None:
-    """No other module calls ``sign`` of anything."""
+    """No other module calls ``sign`` of anything; ``ca/lost_ca.py`` refuses what is no statement."""
     package = Path(signatures.__file__).parents[1]
     found = {
         path.relative_to(package).as_posix()
-        for path in package.rglob("*.py")
+        for room in package.iterdir()
+        if room.name != "cli"  # which has a verb of that name
+        for path in room.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute) and node.attr == "sign"
     }
-    assert found == {"pki/certificates.py", "pki/csr.py", "pki/linting_key.py", "pki/probe.py", "pki/profiled.py",
-                     "pki/signatures.py"}  # fmt: skip
+    assert found == {
+        "ca/lost_ca.py", "ca/token_key.py", "pki/ca_request.py", "pki/certificates.py", "pki/csr.py",
+        "pki/linting_key.py", "pki/probe.py", "pki/profiled.py", "pki/signatures.py",
+    }  # fmt: skip
