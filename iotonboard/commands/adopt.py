@@ -1,6 +1,7 @@
 """``adopt``: take over the devices of a CA that another program kept.
 
-1. *Read*   - index, certificates and CRLs, each file once; signatures are verified against the CAs of this state.
+1. *Read*   - index, certificates and CRLs, each file once; signatures are verified against the CAs of this state. The
+   list that lies where this state will publish its first one is read too.
 2. *Plan*   - which devices they make, and what stands against it. Then nothing at all is recorded.
 3. *Record* - in one transaction: devices, certificates and revocations; numbers and times of the lists that were given
    are passed, and a new list is signed that has every revocation.
@@ -25,11 +26,14 @@ from iotonboard.ca.crl import sign_crls
 from iotonboard.disk.reading import read_file, read_pieces
 from iotonboard.enrolment.adoption import Adoption, changed, counts, plan_adoption
 from iotonboard.enrolment.adoption_record import record_adoption
-from iotonboard.enrolment.adoption_sources import Names, Sources, read_sources
+from iotonboard.enrolment.adoption_sources import GivenList, Names, Sources, read_sources
 from iotonboard.errors import ConflictError
+from iotonboard.pki.crl import any_crl_facts
 from iotonboard.state.acl_file import mark_acl, write_acl_around
 from iotonboard.state.alone import attempt
 from iotonboard.state.denied import read_denied
+from iotonboard.state.foreign_lists import unknown_crls
+from iotonboard.state.places import Place, number_there
 from iotonboard.state.publication import publish_recorded
 from iotonboard.state.reach import others_of
 from iotonboard.state.region_change import refuse_other_copy
@@ -104,6 +108,7 @@ def adopt(state: State, request: Request, unlock: Unlock) -> Result:
     """
     cas = {row.id: row.der for row in current_issuers(state.store)}
     sources = read_sources(Names(request.index, request.certificates, request.crls), cas)
+    sources = _with_list_there(state, sources)
     text = _read_acl(state, request.acl) if request.acl else None
     now = state.clock()
     adoption = plan_adoption(state, sources, now)
@@ -128,6 +133,20 @@ def adopt(state: State, request: Request, unlock: Unlock) -> Result:
             seal_audit(state, authority)
     unpublished = [*_write_rest(state, rules), *publish_recorded(state)]
     return replace(result, crl_number=number, unpublished=tuple(unpublished))
+
+
+def _with_list_there(state: State, sources: Sources) -> Sources:
+    """Add the old program's lists that lie where this state is to publish its own, and never did."""
+    if (number_there(state, Place.CRL) or 0) > 0:
+        return sources
+    known = {one.der for one in sources.lists}
+    there = [
+        GivenList(issuer.id, der, any_crl_facts(der))
+        for issuer, ders in unknown_crls(state).items()
+        for der in ders
+        if der not in known
+    ]
+    return replace(sources, lists=(*sources.lists, *there))
 
 
 def _is_new(state: State, adoption: Adoption, sources: Sources, rules: HandWritten | None) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from iotonboard.broker import region
 from iotonboard.disk.reading import file_mark, read_file, read_pieces
 from iotonboard.errors import BusyError, ConflictError, PolicyError
-from iotonboard.pki import pem
+from iotonboard.pki import der, pem
 from iotonboard.state import chain
 from iotonboard.store.issuers import all_issuers
 from iotonboard.store.places import BEGUN, has_places, last_published, note_place
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SEEN_CRL, SEEN_ACL = "crl_seen", "acl_seen"
 _CRL_LIMIT, _CA_LIMIT = 1 << 30, 1 << 20
 _SUBJECT_KEY_ID = b"\x06\x03\x55\x1d\x0e\x04"  # the extension's OID, then the tag of an OCTET STRING
+_AUTHORITY_KEY_ID = b"\x06\x03\x55\x1d\x23"
 
 
 class Place(StrEnum):
@@ -249,8 +250,20 @@ def _has_crl(state: State, path: str) -> bool:
     ders = _crls_in(path)
     if not ders:
         return b"BEGIN X509 CRL" in read_file(path, limit=_CRL_LIMIT)
-    key_ids = [_key_id(issuer.der) for issuer in all_issuers(state.store)]
-    return any(key_id in der for key_id in key_ids for der in ders)
+    rows = all_issuers(state.store)
+    return any(_key_id(row.der) in one or _names_no_key_but(row.der, one) for row in rows for one in ders)
+
+
+def _names_no_key_but(issuer_certificate_der: bytes, crl_der: bytes) -> bool:
+    """Say whether a list names no key, as openssl signs one unless it is told otherwise, and the CA by its name."""
+    if _AUTHORITY_KEY_ID in crl_der:
+        return False
+    try:
+        tbs, *_ = der.children(crl_der, der.whole(crl_der))
+        _, name, *_ = (field for field in der.children(crl_der, tbs) if field.tag != der.INTEGER)
+    except (PolicyError, ValueError):
+        return False
+    return crl_der[name.start : name.end] in issuer_certificate_der
 
 
 def _crls_in(path: str) -> list[bytes]:

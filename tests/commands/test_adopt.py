@@ -64,7 +64,11 @@ class Fleet:
         return file
 
     def crl(
-        self, *entries: tuple[int, x509.ReasonFlags | None], number: int | None = 7, ca: OldFleet | None = None
+        self,
+        *entries: tuple[int, x509.ReasonFlags | None],
+        number: int | None = 7,
+        ca: OldFleet | None = None,
+        names_key: bool = True,
     ) -> Path:
         """A list of the old CA, an hour old."""
         signer = ca or self.old
@@ -76,7 +80,7 @@ class Fleet:
             builder = builder.add_revoked_certificate(entry.build())
         builder = builder.add_extension(x509.CRLNumber(number), critical=False) if number is not None else builder
         key_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.key.public_key())
-        builder = builder.add_extension(key_id, critical=False)
+        builder = builder.add_extension(key_id, critical=False) if names_key else builder
         file = self.folder / f"crl-{number}-{len(entries)}.pem"
         file.write_bytes(builder.sign(signer.key, SHA256()).public_bytes(Encoding.PEM))
         return file
@@ -203,6 +207,23 @@ def test_an_old_list_at_the_broker_is_not_written_over(fleet: Fleet, number: int
     fleet.adopt("--crl", broker)
     (entry,) = x509.load_pem_x509_crl(broker.read_bytes())
     assert entry.serial_number == 7
+    state.run("register", "b")
+    state.run("health", "--deep")
+
+
+@pytest.mark.parametrize("names_key", [True, False])
+def test_the_list_at_the_place_of_publication_needs_no_name(fleet: Fleet, names_key: bool) -> None:
+    """It is the old program's, with or without the key's id: what it revokes is taken up, and no copy is at work."""
+    state, broker = fleet.state, fleet.folder / "broker.pem"
+    shutil.copy(fleet.crl((7, x509.ReasonFlags.key_compromise), number=12, names_key=names_key), broker)
+    state.run("config", "set", "broker_crl_file", broker)
+    fleet.device("a", 7)
+    assert "(0 valid, 0 on-hold, 1 revoked" in fleet.adopt("--dry-run").stdout
+    assert "another copy" not in fleet.adopt().stderr
+    crl = x509.load_pem_x509_crl(broker.read_bytes())
+    assert [one.serial_number for one in crl] == [7]
+    assert crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == 13
+    assert "all of it was here already" in fleet.adopt().stdout + fleet.adopt().stderr
     state.run("register", "b")
     state.run("health", "--deep")
 
