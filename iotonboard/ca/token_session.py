@@ -59,10 +59,10 @@ def check_module(path: str) -> None:
     real = os.path.realpath(path)
     try:
         found = os.stat(real)
-    except OSError as error:
+    except OSError:
         raise KeyUnavailableError(
-            f"the module {path!r} is not there: {error.strerror}",
-            hint="install it, or name its place: iotonboard ca token 'pkcs11:...?module-path=...'",
+            f"the module {path!r} is not there",
+            hint="install it; where it moved, tell a state so: iotonboard ca token 'pkcs11:...?module-path=...'",
         ) from None
     if not stat.S_ISREG(found.st_mode):
         raise KeyUnavailableError(f"the module {path!r} is no file", hint="name the library itself")
@@ -128,7 +128,12 @@ def _look(path: str, uri: TokenUri) -> list[Any]:
 
 def _load(path: str, *, again: bool) -> Any:
     """The module, initialised by this process; ``again``: although it is, so that it sees what came since."""
-    module = pkcs11.lib(path)
+    try:
+        module = pkcs11.lib(path)
+    except PKCS11Error:  # the loader refuses it, or it has no C_GetFunctionList
+        raise KeyUnavailableError(
+            f"{path!r} is no module for PKCS #11", hint="name the library of the token's maker, one for this machine"
+        ) from None
     if _initialised.setdefault(path, os.getpid()) != os.getpid() or again:
         with contextlib.suppress(PKCS11Error):  # a module that noticed the fork says that it is not initialised
             module.finalize()

@@ -92,7 +92,10 @@ def rollover(
     generate_recovery_file: RecoveryKeyFileOption = None,
     weak: WeakOption = False,
     retire: Annotated[
-        bool, typer.Option("--retire", help="End the rollover: take the old CA out and erase its key.")
+        bool,
+        typer.Option(
+            "--retire", help="End the rollover: take the old CA out and erase its key, unless that lies in a token."
+        ),
     ] = False,
     cancel: Annotated[
         bool, typer.Option("--cancel", help="The same as cancel: only while the new CA certified nothing.")
@@ -129,7 +132,7 @@ def rollover(
         else:
             result = command.cancel(state, session.unlocker(state))
         path = state.paths.ca_certificate
-    print_standing(session, result.status, result.cas)
+    print_standing(session, result.status, result.cas, in_tokens=result.in_tokens)
     _tell_next_step(session, result, path)
     return None
 
@@ -160,6 +163,10 @@ def _tell_next_step(session: Session, result: Result, path: str) -> None:
         )
     else:
         session.message(f"next: copy {path} and CRL to every broker and reload it, then make a new backup")
+    for uri in result.in_tokens:
+        session.message(
+            f"the key of the CA that was taken out is still in its token ({uri}): delete it with the token's own tool"
+        )
     if result.secrets:
         lines = ", ".join(result.secrets)
         session.message(f"a passphrase file has from now on one line for each of these, in this order: {lines}")

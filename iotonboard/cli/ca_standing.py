@@ -39,9 +39,17 @@ def _replaced_values(result: Replacement | CaStatus) -> dict[str, object]:
 
 
 def print_standing(
-    session: Session, status: str, cas: Sequence[Standing], stolen: Replacement | CaStatus | None = None
+    session: Session,
+    status: str,
+    cas: Sequence[Standing],
+    stolen: Replacement | CaStatus | None = None,
+    *,
+    in_tokens: Sequence[str] = (),
 ) -> None:
-    """Print each CA, the one that issues first, what is known of those whose keys were ``stolen``, and the tree."""
+    """Print each CA, the one that issues first, what is known of those whose keys were ``stolen``, and the tree.
+
+    ``in_tokens``: URIs of keys of CAs that were taken out, for the JSON.
+    """
     tree: tuple[Node, ...] = getattr(stolen, "tree", ()) if session.command == "ca status" else ()
     issuing = cas[0]
     values = {
@@ -51,6 +59,7 @@ def print_standing(
         "not_after": rfc3339(issuing.not_after),
         "crl_number": issuing.crl_number,
         **({"tree": [_node(one) for one in tree]} if tree else {}),
+        **({"keys_left_in_tokens": list(in_tokens)} if in_tokens else {}),
         "cas": [_values(one) for one in cas],
         **(_replaced_values(stolen) if stolen else {}),
     }

@@ -160,7 +160,7 @@ def find_passphrase_of(path: str, file: str | None, *, tell_if_open: Callable[[s
     """
     if file is None and not sys.stdin.isatty():
         raise KeyUnavailableError(
-            f"{path!r} is encrypted and nobody is there to type its passphrase",
+            "it is encrypted and nobody is there to type its passphrase",
             hint="name the file of that passphrase with --import-passphrase-file",
         )
     return find_passphrase(file, {}, f"Passphrase of {path!r}", repeat=False, tell_if_open=tell_if_open)

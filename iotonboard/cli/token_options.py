@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from iotonboard.errors import UsageError
+from iotonboard.errors import KeyUnavailableError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,6 +102,11 @@ class RecoveryWays:
         if self.shows:
             self.made.append(spell(os.urandom(16)))
             return parse_passphrase(self.made[0].encode("ascii"))
+        if self.file is None and not sys.stdin.isatty():
+            raise KeyUnavailableError(
+                "the recovery passphrase of the new CA is needed and nobody is there to type it",
+                hint="name its file with --recovery-passphrase-file, or make one with --generate-recovery-file FILE",
+            )
         asked = replace(self.session, passphrase_file=self.file, share_file=None, environment={})
         passphrase = asked.read_passphrase("Recovery passphrase, for the day on which the token is lost", repeat=True)
         if not self.weak:

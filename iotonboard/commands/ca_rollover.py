@@ -19,7 +19,7 @@ from iotonboard.ca.authority import refuse_changed, seal_audit, sealer, unlock, 
 from iotonboard.ca.copies import refuse_copies
 from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.founding import check_life
-from iotonboard.ca.passphrase import is_in_token, key_is_encrypted
+from iotonboard.ca.passphrase import TOKEN_SCHEME, is_in_token, key_is_encrypted
 from iotonboard.ca.rollover_status import Standing, name_of, standings
 from iotonboard.ca.successor import NewCa, check_name, found_successor
 from iotonboard.errors import ConflictError
@@ -35,7 +35,7 @@ from iotonboard.store.issuers import all_issuers, current_issuers
 from iotonboard.store.stations import valid_stations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from iotonboard.ca.authority import Unlock
@@ -52,7 +52,8 @@ class Result:
     """``status``: ``begun``, ``under-way``, ``cancelled`` or ``retired``; the CA that issues stands first.
 
     ``secrets``: what opens the CAs from now on, in the order of the lines of a passphrase file, where a token is among
-    them. ``waits``: the new CA waits for the root of the one before.
+    them. ``waits``: the new CA waits for the root of the one before. ``in_tokens``: URIs of keys of CAs that were taken
+    out, which this program does not erase.
     """
 
     status: str
@@ -60,6 +61,7 @@ class Result:
     is_encrypted: bool
     secrets: tuple[str, ...] = ()
     waits: bool = False
+    in_tokens: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,12 @@ def _result(state: State, status: str, *, is_encrypted: bool) -> Result:
     return Result(status, standings(state), is_encrypted, tuple(secrets), is_waiting(state.store))
 
 
+def _in_tokens(state: State, rows: Sequence[IssuerRow]) -> tuple[str, ...]:
+    """The URIs of CAs' keys that lie in tokens; to be called while their files are there."""
+    contents = (secrets_asked.key_content(state, row.key_file) for row in rows)
+    return tuple(one.decode("ascii").strip() for one in contents if one.startswith(TOKEN_SCHEME) and one.isascii())
+
+
 def cancel(state: State, unlock_ca: Unlock) -> Result:
     """Take the new CA away again, with its key, while nothing hangs on it: the one before issues as it did.
 
@@ -157,6 +165,7 @@ def cancel(state: State, unlock_ca: Unlock) -> Result:
         refuse_changed(state, opened)
         newest = _refuse_to_cancel(state)
         trusted = sealed_trust(state.store)
+        in_tokens = _in_tokens(state, [newest])
         left = without_newest_ca(state, opened)
         issuers.retire_issuer(state.store, newest.id, now)
         detail = {"retired": newest.fingerprint, "cancelled": True}
@@ -169,7 +178,7 @@ def cancel(state: State, unlock_ca: Unlock) -> Result:
         seal_audit(state, left)
     refuse_unpublished(publish(state, *EVERYTHING))
     erase_retired_keys(state)
-    return _result(state, "cancelled", is_encrypted=key_is_encrypted(state))
+    return replace(_result(state, "cancelled", is_encrypted=key_is_encrypted(state)), in_tokens=in_tokens)
 
 
 def _refuse_to_cancel(state: State) -> IssuerRow:
@@ -197,6 +206,7 @@ def retire(state: State, unlock_ca: Unlock) -> Result:
     with state.transaction(signing=True) as now:
         refuse_changed(state, opened)
         old = _retirable(state, now)
+        in_tokens = _in_tokens(state, old)
         for row in old:
             issuers.retire_issuer(state.store, row.id, now)
             facts = certificate_facts(row.der)
@@ -207,7 +217,7 @@ def retire(state: State, unlock_ca: Unlock) -> Result:
             seal_audit(state, left)
     refuse_unpublished(publish(state, *EVERYTHING))
     erase_retired_keys(state)
-    return _result(state, "retired", is_encrypted=key_is_encrypted(state))
+    return replace(_result(state, "retired", is_encrypted=key_is_encrypted(state)), in_tokens=in_tokens)
 
 
 def _retirable(state: State, now: datetime) -> list[IssuerRow]:

@@ -195,7 +195,9 @@ def _load_any(data: bytes, passphrase: bytes | None) -> object:
         raise KeyUnavailableError(
             "the passphrase is wrong, or the private key is damaged", hint="check the passphrase and its file"
         )
-    raise KeyUnavailableError("this is not a private key", hint="expected PKCS #8, PEM or DER")
+    raise KeyUnavailableError(
+        "this is not a private key", hint="name the file of the key: PKCS #8 or openssl's own form, PEM or DER"
+    )
 
 
 def key_type_of(public_key: object) -> KeyType:

@@ -156,6 +156,9 @@ def test_a_wrong_passphrase_leaves_nothing(tmp_path: Path) -> None:
     assert "'given': the passphrase is wrong" in told
     nobody = take_over(tmp_path, "given", expect=7).stderr
     assert "--import-passphrase-file" in nobody
+    assert "'given': it is encrypted and nobody is there" in nobody
+    (tmp_path / "junk").write_bytes(bytes(range(256)))
+    assert "openssl's own form" in take_over(tmp_path, "junk", expect=7).stderr
     assert not (tmp_path / "state").exists()
 
 

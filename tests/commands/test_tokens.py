@@ -80,6 +80,14 @@ def test_keys_that_are_there_already(state: TokenState, tmp_path: Path) -> None:
     other.register("d-1")
     missing = other.run("init-ca", "--state", tmp_path / "third", "--key", state.uri("none"), *words[3:], expect=7)
     assert "has no private key 'none'" in missing.stderr
+    nobody = other.run("init-ca", "--state", tmp_path / "third", "--key", state.uri(), expect=7)
+    assert "the recovery passphrase of the new CA is needed" in nobody.stderr
+    no_module = tmp_path / "no-module.so"
+    no_module.write_text("text")
+    for module, told in ((no_module, "is no module for PKCS #11"), (tmp_path / "away.so", "is not there")):
+        uri = state.uri().replace(state.module, str(module))
+        refused = other.run("init-ca", "--state", tmp_path / "third", "--key", uri, *words[3:], expect=7)
+        assert f"{str(module)!r} {told}" in refused.stderr
 
 
 @pytest.mark.parametrize("step", [120, 128, 140])  # before and behind the note of where the key is
@@ -335,7 +343,8 @@ def test_from_a_token_to_another_and_back_again(state: TokenState) -> None:
     )
     both = {"IOTONBOARD_PASSPHRASE_FILE": str(_two(state, new, state.passphrase_file))}
     state.run("gen-crl", env=both)
-    state.run("ca", "rollover", "--cancel", env=both)
+    left = state.json("ca", "rollover", "--cancel", env=both)["keys_left_in_tokens"]
+    assert left == [state.uri("ca", "station8")]
     state.register("d-2")
     assert state.json("bundle", "password", "d-1")["bundle_password"]
 
@@ -345,7 +354,8 @@ def test_to_a_new_key_of_the_same_token(state: TokenState) -> None:
     state.register("d-2")
     state.run("revoke", "d-1")
     assert len(state.json("ca", "token")["tokens"]) == 2
-    state.run("ca", "rollover", "--retire")
+    told = state.run("ca", "rollover", "--retire").stderr
+    assert f"is still in its token ({state.uri()}): delete it with the token's own tool" in told
     state.register("d-3")
     assert state.run("health", "--deep").stdout.startswith("everything is as it was recorded")
 
