@@ -17,6 +17,7 @@ from iotonboard.ca.carry_out import publish_signed, sign_waiting
 from iotonboard.errors import NotFoundError, PolicyError
 from iotonboard.model import RevocationReason
 from iotonboard.state.changes import date_of_next_list, revoke_unknown
+from iotonboard.store.crls import last_crl
 from iotonboard.store.revocations import unlisted_revocations
 from iotonboard.store.stations import revoke_station, stations
 
@@ -91,7 +92,8 @@ def revoke_name(state: State, which: str, reason: RevocationReason, unlock: Unlo
     every = find_station(state, which)
     newest = every[-1]
     revoked = newest.reason or reason, newest.revoked_at or now
-    number = rows[0].number if rows else 0
+    last = None if unsigned else last_crl(state.store, newest.issuer, with_der=False)
+    number = last.number if last else 0
     return Result(newest.name, newest.spki_sha256, tuple(every), *revoked, tuple(changed), number), unpublished
 
 

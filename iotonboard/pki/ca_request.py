@@ -93,7 +93,10 @@ def read_ca_request(data: bytes) -> CaRequest:
         PolicyError: it is none, its signature is wrong, its key is weak, it has no name, or asks for what a root does
             not give.
     """
-    csr = parse_csr(data)
+    try:
+        csr = parse_csr(data)
+    except PolicyError as error:
+        raise PolicyError(error.message, hint=_MAKE_ONE) from error
     octets = request_in(data, _MAKE_ONE)
     try:
         request = x509.load_der_x509_csr(octets)

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 import pytest
 from iotonboard.errors import PolicyError
 from iotonboard.model import KeyType
+from iotonboard.pki.ca_profiles import Subject
 from iotonboard.pki.ca_request import make_ca_request, read_ca_request, spoken
 from iotonboard.pki.keys import spki_der
 from iotonboard.pki.pem import pem_encode
-from iotonboard.pki.profiles import Subject, is_within, parse_name, show_name
+from iotonboard.pki.profiles import is_within, parse_name, show_name
 
 from support.pki import signer
 
