@@ -27,7 +27,7 @@ from iotonboard.disk.reading import read_file, read_pieces
 from iotonboard.enrolment.adoption import Adoption, changed, counts, plan_adoption
 from iotonboard.enrolment.adoption_record import record_adoption
 from iotonboard.enrolment.adoption_sources import GivenList, Names, Sources, read_sources
-from iotonboard.errors import ConflictError
+from iotonboard.errors import ConflictError, PolicyError
 from iotonboard.pki.crl import any_crl_facts
 from iotonboard.state.acl_file import mark_acl, write_acl_around
 from iotonboard.state.alone import attempt
@@ -112,7 +112,11 @@ def adopt(state: State, request: Request, unlock: Unlock) -> Result:
     text = _read_acl(state, request.acl) if request.acl else None
     now = state.clock()
     adoption = plan_adoption(state, sources, now)
-    rules = _rules(state, request.acl, text, adoption)
+    try:
+        rules = _rules(state, request.acl, text, adoption)
+    except PolicyError as error:
+        hint = "correct it there, then run the same command again"
+        raise PolicyError(f"{request.acl!r}: {error.message}", hint=hint) from error
     if request.is_trial or adoption.problems:
         return _result(state, adoption, rules, now)
     authority = unlock()

@@ -67,7 +67,7 @@ def read_sources(names: Names, cas: Mapping[int, bytes]) -> Sources:
 
     Raises:
         NotFoundError: a file or folder is not there.
-        PolicyError: the index is none, a file that was named holds no certificate, or one no CRL.
+        PolicyError: the index is none, a folder that was named has no files of certificates, or a file no CRL.
     """
     index = _read_index(names.index) if names.index else ()
     problems: list[str] = []
@@ -108,7 +108,13 @@ def _files(names: Names) -> Iterator[tuple[str, bool]]:
         places = tuple(filter(os.path.isdir, beside))
     for place in places:
         if os.path.isdir(place):
-            yield from ((path, False) for path in _below(place))
+            found = list(_below(place))
+            if names.certificates and not found:
+                raise PolicyError(
+                    f"there is no certificate in {place!r}",
+                    hint=f"names of their files end with {', '.join(_ENDINGS)}; others are named themselves",
+                )
+            yield from ((path, False) for path in found)
         else:
             yield place, True
 

@@ -228,6 +228,18 @@ def test_the_list_at_the_place_of_publication_needs_no_name(fleet: Fleet, names_
     state.run("health", "--deep")
 
 
+def test_a_folder_without_certificates_and_an_acl_that_is_none(fleet: Fleet, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    told = fleet.state.run("adopt", "--certs", tmp_path / "empty", expect=6).stderr
+    assert f"there is no certificate in '{tmp_path / 'empty'}'" in told
+    assert ".pem, .crt" in told
+    fleet.device("a", 1)
+    (tmp_path / "acl").write_text("users are not named so\n")
+    told = fleet.adopt("--acl", tmp_path / "acl", expect=6).stderr
+    assert f"'{tmp_path / 'acl'}': line 1" in told
+    assert "then run the same command again" in told
+
+
 def test_an_old_certificate_beside_its_renewal_is_no_conflict(fleet: Fleet) -> None:
     fleet.device("a", 1, status="E", begin=-40, days=20)
     fleet.device("a", 2)
