@@ -228,6 +228,20 @@ def test_the_list_at_the_place_of_publication_needs_no_name(fleet: Fleet, names_
     state.run("health", "--deep")
 
 
+def test_the_environment_names_the_list_of_the_program_before(fleet: Fleet) -> None:
+    """The first list that is signed takes it up, and it is no other copy's."""
+    broker = fleet.folder / "broker.pem"
+    shutil.copy(fleet.crl((7, None), number=12), broker)
+    fleet.device("a", 7)
+    state, env = State(fleet.folder / "other", fleet.state.passphrase_file), {"BROKER_CRL_FILE": str(broker)}
+    old = fleet.folder / "old"
+    state.run("init-ca", "--import-key", old / "ca.key", "--import-cert", old / "ca.crt", env=env)
+    assert [one.serial_number for one in x509.load_pem_x509_crl(broker.read_bytes())] == [7]
+    assert "another copy" not in state.run("adopt", "--certs", fleet.folder / "certs", env=env).stderr
+    state.run("register", "b", env=env)
+    state.run("health", "--deep", env=env)
+
+
 def test_a_folder_without_certificates_and_an_acl_that_is_none(fleet: Fleet, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     told = fleet.state.run("adopt", "--certs", tmp_path / "empty", expect=6).stderr
