@@ -81,7 +81,8 @@ def propose(state: State, request: CaRequest, limits: Limits, now: datetime) -> 
 
     Raises:
         PolicyError: the key was revoked or is the root's, the root's list has ended, or no such validity is possible.
-        ConflictError: another key has the name, the key has another name, or the request is older than the last answer.
+        ConflictError: another key has the name, the key has another name, or the request is older than the last answer,
+            or was answered with other limits.
     """
     root, *_ = current_issuers(state.store)
     own_name, _ = identity(root.der)
@@ -96,7 +97,9 @@ def propose(state: State, request: CaRequest, limits: Limits, now: datetime) -> 
     again = next((one for one in of_key if one.request == request.digest), None)
     if again is not None and again is not before:
         raise ConflictError("the request was answered before the last one", hint=_MAKE_NEW)
-    if before is not None and again is None:
+    if again is not None:
+        _refuse_other_limits(again, limits)
+    elif before is not None:
         _refuse_old(request, of_key)
     _refuse_ended_list(state, root, now)
     permitted = limits.permitted
@@ -150,6 +153,17 @@ def _refuse_old(request: CaRequest, of_key: Sequence[StationCertificate]) -> Non
         hint="install that answer and make a new request; where it got lost, 'iotonboard ca sign --again"
         f" {last.name!r} --out FILE' writes it once more",
     )
+
+
+def _refuse_other_limits(again: StationCertificate, limits: Limits) -> None:
+    """Whoever asks for a limit counts on it, and a request gets one answer."""
+    days = round((again.validity.not_after - again.signed_at).total_seconds() / 86_400)
+    is_other_life = limits.validity_days is not None and limits.validity_days != days
+    if is_other_life or (limits.permitted is not None and limits.permitted != permitted_names(again.der)):
+        raise ConflictError(
+            f"this request was answered on {rfc3339(again.signed_at)}, with other limits",
+            hint="leave the options out for the same answer; for others a new request, once it is installed",
+        )
 
 
 def _refuse_ended_list(state: State, root: IssuerRow, now: datetime) -> None:

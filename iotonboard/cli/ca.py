@@ -48,6 +48,10 @@ _ASK_ROOT = (
     "next: iotonboard ca request --out FILE: the new CA waits for the root; before 'iotonboard ca install FILE' nothing"
     " is certified, and nothing of it goes out"
 )
+_ASK_STATIONS = (
+    "next: at each station iotonboard ca request, here iotonboard ca sign, there iotonboard ca install; that brings the"
+    " new root to brokers, and new bundles bring it to devices"
+)
 
 app = group("ca", "The certificate authority: where it stands, its successor, its passphrase, others beside it.",
             example="iotonboard ca status")  # fmt: skip
@@ -137,12 +141,11 @@ def rollover(
     return None
 
 
-def _confirm_new(session: Session, yes: bool, name: str) -> None:
-    session.confirm(
-        f"Make a new CA beside {name!r}? Every broker then needs its certificate and CRL, and every device a new"
-        " certificate.",
-        yes=yes,
-    )
+def _confirm_new(session: Session, yes: bool, name: str, of_root: bool) -> None:
+    needs = "Every broker then needs its certificate and CRL, and every device a new certificate."
+    if of_root:
+        needs = "Every station then needs a new answer, and every broker and device the new root."
+    session.confirm(f"Make a new CA beside {name!r}? {needs}", yes=yes)
 
 
 def _tell_next_step(session: Session, result: Result, path: str) -> None:
@@ -152,10 +155,13 @@ def _tell_next_step(session: Session, result: Result, path: str) -> None:
             session.message("warning: the CA key is not encrypted; 'iotonboard ca passwd' gives it a passphrase")
         if result.waits:
             session.message(_ASK_ROOT)
+        elif result.of_root:
+            session.message(_ASK_STATIONS)
         else:
             session.message(f"next: copy CRL and {path} to every broker, both, then reload it")
         session.message("a mistake? 'iotonboard ca rollover --cancel' takes it back while the new CA certified nothing")
-        session.message("then: iotonboard backup, because earlier ones lack the new key; iotonboard renew --old-ca")
+        renewal = "" if result.of_root else "; iotonboard renew --old-ca"
+        session.message(f"then: iotonboard backup, because earlier ones lack the new key{renewal}")
     elif result.status == "under-way":
         session.message(
             "a rollover is under way; nothing was made. 'iotonboard ca rollover --retire' ends it, and '--cancel' takes"

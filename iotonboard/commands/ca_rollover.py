@@ -32,6 +32,7 @@ from iotonboard.state.settings_seal import seal_settings, standing_values
 from iotonboard.state.trust import seal_trust, sealed_trust
 from iotonboard.store import issuers
 from iotonboard.store.issuers import all_issuers, current_issuers
+from iotonboard.store.kind import is_root
 from iotonboard.store.stations import valid_stations
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ class Result:
     """``status``: ``begun``, ``under-way``, ``cancelled`` or ``retired``; the CA that issues stands first.
 
     ``secrets``: what opens the CAs from now on, in the order of the lines of a passphrase file, where a token is among
-    them. ``waits``: the new CA waits for the root of the one before. ``in_tokens``: URIs of keys of CAs that were taken
-    out, which this program does not erase.
+    them. ``waits``: the new CA waits for the root of the one before. ``of_root``: it is a root. ``in_tokens``: URIs of
+    keys of CAs that were taken out, which this program does not erase.
     """
 
     status: str
@@ -61,6 +62,7 @@ class Result:
     is_encrypted: bool
     secrets: tuple[str, ...] = ()
     waits: bool = False
+    of_root: bool = False
     in_tokens: tuple[str, ...] = ()
 
 
@@ -97,13 +99,14 @@ def begin(
     state: State,
     request: Request,
     ask_passphrase: Callable[[], Passphrase | None],
-    confirm: Callable[[str], None],
+    confirm: Callable[[str, bool], None],
     asked: Asked = NOTHING_MORE,
 ) -> Result:
     """Make the new CA, sign CRLs of both and publish; a rollover that is under way is answered with its standing.
 
     The new key gets the passphrase that opens the old one, where ``asked`` gives it none of its own. ``confirm`` is
-    asked first, with the name of the CA that issues, where a new one will be made; what it raises ends the call.
+    asked first, with the name of the CA that issues and whether that is a root, where a new one will be made; what it
+    raises ends the call.
 
     Raises:
         ConflictError: a CA had that name before, a rollover to another name is under way, or another copy of the state
@@ -117,7 +120,7 @@ def begin(
     issuing, *old = current_issuers(state.store)
     if not old:
         check_name(state, request)
-        confirm(name_of(issuing))
+        confirm(name_of(issuing), is_root(state.store))
     passphrase = ask_passphrase()
     opened = unlock(state, passphrase)
     secret = passphrase if old or asked.secret is None else asked.secret()
@@ -143,7 +146,7 @@ def begin(
 
 def _result(state: State, status: str, *, is_encrypted: bool) -> Result:
     secrets = [one.prompt for one in secrets_asked.asked_secrets(state)] if is_in_token(state) else []
-    return Result(status, standings(state), is_encrypted, tuple(secrets), is_waiting(state.store))
+    return Result(status, standings(state), is_encrypted, tuple(secrets), is_waiting(state.store), is_root(state.store))
 
 
 def _in_tokens(state: State, rows: Sequence[IssuerRow]) -> tuple[str, ...]:

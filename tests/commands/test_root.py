@@ -136,7 +136,9 @@ def test_a_root_s_successor_is_a_root_and_the_old_one_stays_while_stations_need_
     works = Works(root, tmp_path / "stick")
     station = make_station(tmp_path / "station", "Station 7")
     works.certify(station)
-    root.run("ca", "rollover", "begin")
+    begun = root.run("ca", "rollover", "begin").stderr
+    assert "next: at each station iotonboard ca request" in begun
+    assert "renew --old-ca" not in begun
     new, old = x509.load_pem_x509_certificates(root.ca_cert.read_bytes())
     assert [one.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length for one in (new, old)] == [
         1,

@@ -157,6 +157,10 @@ def test_the_same_request_gets_the_same_answer(works: Works, station: State) -> 
     serials = {works.root.json("ca", "sign", request, "--out", path)["serial"] for path in (first, again, first)}
     assert len(serials) == 1
     assert first.read_bytes() == again.read_bytes()
+    works.root.run("ca", "sign", request, "--out", first, "--validity-days", "1825", "--any-subject")
+    for limit in (("--validity-days", "30"), ("--permit-subject", "O=Works")):
+        assert "with other limits" in works.root.run("ca", "sign", request, "--out", first, *limit, expect=4).stderr
+    assert first.read_bytes() == again.read_bytes()
 
 
 def test_a_request_that_is_older_than_the_last_answer_is_refused(works: Works, station: State) -> None:
