@@ -34,6 +34,10 @@ def refuse_at_this_kind(command: str, state: State) -> None:
         from iotonboard.state.chain import refuse_waiting
 
         refuse_waiting(state.store)
+        if state.store.meta("revoked_above"):
+            from iotonboard.state.cas_above import refuse_revoked
+
+            refuse_revoked(state.store)
     if command in _HANDS_OUT:
         from iotonboard.state.publication import lead_with_chain
 

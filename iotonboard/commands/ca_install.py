@@ -115,6 +115,8 @@ def _record(state: State, file: AnswerFile, authority: Authority | None) -> Plan
             state.record(now, "ca", detail=detail)
         if plan.crls:
             count_trust_change(state.store)  # they are published behind our own
+        if plan.revoked:
+            state.store.set_meta("revoked_above", 1)  # asked for before anything is certified
         if authority is not None:
             seal_audit(state, authority)
     return plan

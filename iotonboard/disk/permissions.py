@@ -16,6 +16,7 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from iotonboard.disk.walking import real_path
 from iotonboard.errors import ConflictError, NotFoundError, NotPrivateWarning
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def obstacle_to_reading(path: str, uid: int, groups: Collection[int]) -> str:
     """Say why a user cannot read a file: its mode, or that of a folder on the way; empty when it can."""
     if uid == 0:
         return ""
-    path = os.path.realpath(path)
+    path = real_path(path)
     if obstacle := _obstacle_to_entering(os.path.dirname(path), uid, groups):
         return obstacle
     return "" if _may(path, uid, groups, 0o4) else "its mode or access list does not allow it"
@@ -246,7 +247,7 @@ def unenterable_for(folder: str, user: str) -> str:
     """
     if not hasattr(os, "getgrouplist") or (uid := user_number(user)) == 0:
         return ""
-    return _obstacle_to_entering(os.path.realpath(folder), uid, _identity(user, "")[1])
+    return _obstacle_to_entering(real_path(folder), uid, _identity(user, "")[1])
 
 
 def _identity(user: str, group: str) -> tuple[int, list[int]]:
@@ -259,7 +260,7 @@ def _identity(user: str, group: str) -> tuple[int, list[int]]:
 
 def file_system(path: str, mounts: str = "/proc/self/mountinfo") -> str:
     """Name the kind of file system that ``path`` lies on, or would, as Linux calls it; empty where it is not told."""
-    place, kind, longest = os.path.realpath(path) + os.sep, "", 0
+    place, kind, longest = real_path(path) + os.sep, "", 0
     with contextlib.suppress(OSError), open(mounts, encoding="utf-8", errors="surrogateescape") as file:
         for line in file:
             before, _, behind = line.partition(" - ")  # proc(5)

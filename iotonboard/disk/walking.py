@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shlex
@@ -159,3 +160,10 @@ def no_folder(path: str) -> str:
     except ValueError:  # a NUL in the name
         reason = ""
     return f"there is no folder {path!r}{reason}"
+
+
+def real_path(path: str) -> str:
+    """Where a path leads; itself while somebody puts something else in the place of a link."""
+    with contextlib.suppress(OSError):
+        return os.path.realpath(path)
+    return path

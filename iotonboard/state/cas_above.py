@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from iotonboard.broker.ca_relations import list_facts
+from iotonboard.errors import PolicyError
 from iotonboard.pki.crl import entries_of_any_writer
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.pki.foreign_ca import read_foreign_ca
 from iotonboard.state.chain import chain_in_force
 from iotonboard.store import root_crls
+from iotonboard.store.issuers import current_issuers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,3 +58,16 @@ def is_revoked_above(store: Store, issuer: IssuerRow) -> bool:
     serial = int(certificate_facts(chain[0]).serial)
     lists = (one.crl_der for one in cas_above(store, [issuer]) if one.crl)
     return any(serial == listed for der in lists for listed, _, _ in entries_of_any_writer(der))
+
+
+def refuse_revoked(store: Store) -> None:
+    """Refuse to certify anything with a CA that its root took back.
+
+    Raises:
+        PolicyError: it did.
+    """
+    if is_revoked_above(store, current_issuers(store)[0]):
+        raise PolicyError(
+            "the root took this CA back: brokers that hear of it let none of its devices in",
+            hint="make a new one, with another name: iotonboard init-ca --below-root; 'iotonboard ca status' shows it",
+        )

@@ -150,7 +150,7 @@ def test_every_option_that_the_documents_name_exists() -> None:
     named = {
         word for span in re.findall(r"`([^`\n]+)`", prose) for word in re.findall(r"(?<![\w-])--[a-z][a-z-]+", span)
     }
-    # Options of other programs: pip, mosquitto, and the project's own scripts.
+    # Options of other programs: pip, mosquitto, valgrind, and the project's own scripts.
     foreign = {
         "--quick",
         "--states",
@@ -160,6 +160,8 @@ def test_every_option_that_the_documents_name_exists() -> None:
         "--no-index",
         "--test-config",
         "--long",
+        "--tool",
+        "--cache-sim",
     }
     assert named - foreign <= options
 
