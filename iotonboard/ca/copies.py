@@ -16,7 +16,6 @@ from iotonboard.errors import IotOnboardError
 from iotonboard.pki import crl
 from iotonboard.state import foreign_lists, region_change
 from iotonboard.state.places import Place, is_as_left
-from iotonboard.store.crls import last_crl
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -29,15 +28,14 @@ def absorb_published(state: State, now: datetime) -> int:
     """Take up what another copy of this state published, inside the transaction that signs the next lists.
 
     A CRL of this CA in the place of publication that the database does not know: its revocations are recorded, its
-    number is passed, and nothing is issued any more until ``restore --crl`` (``state/region_change``). Before the first
-    list of a CA is signed here it is the list of the program that had it. Returns how many revocations were not known.
+    number is passed, and nothing is issued any more until ``restore --crl`` (``state/region_change``). While the state
+    is being made it is the list of the program that had the CA. Returns how many revocations were not known.
     """
-    taken_up = 0
+    taken_up, is_being_made = 0, state.store.meta("initialised") is None
     for issuer, crls in foreign_lists.unknown_crls(state).items():
         number = max(crl.any_crl_facts(der).number for der in crls)
-        is_from_before = last_crl(state.store, issuer.id, with_der=False) is None  # a CA that is being taken over
         taken_up += absorption.absorb(state, issuer, crls, now)
-        if not is_from_before:
+        if not is_being_made:
             region_change.note_other_copy(state, f"it signed CRL {number} in {state.paths.crl!r}", now)
     change = _region_in_place(state)
     if change is not None:

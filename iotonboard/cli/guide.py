@@ -53,17 +53,19 @@ def show_page(topic: str) -> None:
         return
     from rich.console import Console
 
-    os.environ.setdefault("LESS", "FRX")  # colours, and no pager for what fits
+    # Colours, no pager for what fits, and a prompt that says how to go on.
+    os.environ.setdefault("LESS", "FRX-Psspace\\: next page, q\\: leave$")
     console = Console()
     console.width = min(console.width, _WIDEST)
     with console.pager(styles=not console.no_color):
-        console.print(set_page(text))
+        console.print(set_page(text), crop=False)
 
 
 def set_page(text: str) -> Markdown:
-    """Markdown whose tables cut no long word, such as the name of a test: it goes on below."""
-    from rich.markdown import Markdown, TableElement
+    """Markdown whose tables cut no long word, such as the name of a test, and whose commands stay on their line."""
+    from rich.markdown import CodeBlock, Markdown, TableElement
     from rich.table import Table
+    from rich.text import Text
 
     class WholeTable(TableElement):
         def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -72,7 +74,13 @@ def set_page(text: str) -> Markdown:
                     column.overflow = "fold"
                 yield part
 
+    class WholeLines(CodeBlock):
+        def __rich_console__(self, _console: Console, _options: ConsoleOptions) -> RenderResult:
+            yield Text(str(self.text).rstrip(), style="markdown.code_block", no_wrap=True, overflow="ignore")
+
     class Page(Markdown):
-        elements: ClassVar = {**Markdown.elements, "table_open": WholeTable}
+        elements: ClassVar = {
+            **Markdown.elements, "table_open": WholeTable, "fence": WholeLines, "code_block": WholeLines,
+        }  # fmt: skip
 
     return Page(text, hyperlinks=False)

@@ -25,6 +25,7 @@ _LONGEST_CHOICE = 26  # characters of "a|b|c" that stand beside an option; longe
 _BOLD, _CYAN, _PLAIN = "\x1b[1m", "\x1b[36m", "\x1b[0m"
 _HEADING = re.compile(r"^([A-Z][A-Za-z -]*:)", re.MULTILINE)
 _NAME = re.compile(r"^  (-{1,2}[\w-]+(?:, -{1,2}[\w-]+)*|[a-z][a-z-]+(?=  ))", re.MULTILINE)
+_DEFAULT = re.compile(r"\[default: \(([^()]*)\)")  # what is said of a default stands in parentheses there
 _BOTH_ENDS, _LOW_END = re.compile(r"(\d+)<=x<=(\d+)"), re.compile(r"x>=(\d+)")
 _HYPHEN = "\N{NON-BREAKING HYPHEN}"  # while a page is set, so that no option is broken at one
 Record = tuple[str, str]
@@ -91,6 +92,7 @@ def _name_values(parameter: Any) -> tuple[str, list[Record]] | None:
 
 def _in_words(record: Record) -> Record:
     name, text = record
+    text = _DEFAULT.sub(r"[default: \1", text)
     return name, _LOW_END.sub(r"\1 or more", _BOTH_ENDS.sub(r"\1 to \2", text))
 
 

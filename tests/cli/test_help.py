@@ -151,6 +151,18 @@ def test_nothing_of_a_page_is_cut(topic: str) -> None:
     assert "…" not in console.file.getvalue()  # type: ignore[attr-defined]
 
 
+def test_a_command_of_a_page_stays_on_its_line() -> None:
+    """So that it can be copied from a narrow terminal."""
+    shown, _, _ = on_terminal(None, "help", "first-day", env={"PAGER": "cat"})
+    long = [line for line in read_page("first-day").splitlines() if line.startswith("$ iotonboard") and len(line) > 80]
+    assert long
+    assert all(line in shown for line in long)
+
+
+def test_a_default_is_said_without_signs_around_it() -> None:
+    assert "[default: ec-p256]" in narrow("init-ca", "--help")
+
+
 def test_colour_is_for_terminals_that_show_it() -> None:
     assert "\x1b[1m" in on_terminal(None, "help", "revoke")[0]
     assert "\x1b[" not in on_terminal(None, "help", "revoke", env={"NO_COLOR": "1"})[0]
