@@ -19,7 +19,7 @@ die() { printf 'tests/run.sh: error: %s\n' "$*" >&2; exit 1; }
 TOOLS="mosquitto:mosquitto mosquitto_pub:mosquitto-clients openssl:openssl certtool:gnutls-bin 7zz:7zip
        bsdtar:libarchive-tools faketime:faketime strace:strace gcc:gcc g++:g++ keytool:default-jre-headless
        chromium:chromium pdftotext:poppler-utils ssh-keygen:openssh-client softhsm2-util:softhsm2
-       freeradius:freeradius eapol_test:eapoltest"
+       freeradius:freeradius eapol_test:eapoltest swtpm:swtpm dbus-daemon:dbus-daemon tpm2-abrmd:tpm2-abrmd"
 
 unset PYTHONWARNINGS # what pip warns of is no error
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
@@ -43,6 +43,8 @@ install_missing_packages() {
     for pair in $TOOLS; do
         command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
     done
+    command -v tpm2_ptool >/dev/null 2>&1 ||
+        missing="$missing libtpm2-pkcs11-tools libtpm2-pkcs11-1 libtss2-tcti-tabrmd0"
     [ -e /usr/share/easy-rsa/easyrsa ] || missing="$missing easy-rsa" # which lies in no PATH
     [ -e /usr/include/mbedtls/x509_crt.h ] || missing="$missing libmbedtls-dev" # for firmware that the tests build
     [ -n "$missing" ] || return 0

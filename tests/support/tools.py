@@ -18,6 +18,7 @@ import pytest
 # The program, other names it goes by, and the Debian package that holds it.
 _TOOLS = {
     "bsdtar": ((), "libarchive-tools"),
+    "dbus-daemon": ((), "dbus-daemon"),
     "certtool": (("gnutls-certtool",), "gnutls-bin"),
     "easyrsa": ((), "easy-rsa"),
     "eapol_test": ((), "eapoltest"),
@@ -31,6 +32,9 @@ _TOOLS = {
     "softhsm2-util": ((), "softhsm2"),
     "ssh-keygen": ((), "openssh-client"),
     "strace": ((), "strace"),
+    "swtpm": ((), "swtpm"),
+    "tpm2-abrmd": ((), "tpm2-abrmd"),
+    "tpm2_ptool": ((), "libtpm2-pkcs11-tools"),
     "bash": ((), "bash"),
     "git": ((), "git"),
     "gcc": ((), "gcc"),
