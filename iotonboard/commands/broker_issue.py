@@ -20,7 +20,7 @@ from iotonboard.ca.vault import SALT_OCTETS
 from iotonboard.disk.files import PRIVATE, write_atomic
 from iotonboard.enrolment.broker_plan import BrokerPlan, Request, plan_broker
 from iotonboard.enrolment.desk import encrypt_secret
-from iotonboard.enrolment.leading import refuse_outliving
+from iotonboard.enrolment.order_profile import refuse_outliving
 from iotonboard.model import SerialNumber
 from iotonboard.pki import pem
 from iotonboard.pki.certificates import issue_server, validity_for
@@ -100,7 +100,7 @@ def issue_broker(state: State, request: Request, unlock: Unlock) -> Result:
         settings = settings_for(state, folder)
     check_conf(state, plan.setup, folder)
     if request.validity_days:
-        refuse_outliving(state, request.validity_days)
+        refuse_outliving(state, None, request.validity_days)
     authority = unlock()
     ca = broker_ca(state.store, authority, state.clock())
     issued = _issue(state, authority, ca, plan, request.validity_days)

@@ -11,18 +11,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from iotonboard.enrolment.desk import Order
-from iotonboard.enrolment.order_profile import ChosenProfile
+from iotonboard.enrolment.order_profile import ChosenProfile, validity_of
 from iotonboard.errors import PolicyError
 from iotonboard.model import DeviceId, KeyType, SerialNumber
 from iotonboard.pki.built_in_profiles import BUILT_IN
 from iotonboard.pki.ca_profiles import CaProfile, Subject
-from iotonboard.pki.certificates import make_ca, validity_for
+from iotonboard.pki.certificates import make_ca
 from iotonboard.pki.decoded import decoded
 from iotonboard.pki.issuer import load_issuer
 from iotonboard.pki.keys import generate_key
 from iotonboard.pki.profiled import issue_profiled
 from iotonboard.pki.signatures import SoftwareSigner
-from iotonboard.state.ca_life import last_longer, validity_in_force
+from iotonboard.state.ca_life import validity_in_force
 from iotonboard.state.certificate_profiles import as_toml, content_of, find_profile, tables_of
 from iotonboard.state.chain import chain_in_force
 from iotonboard.store.devices import device_record, find_device
@@ -88,16 +88,10 @@ def check_profile(state: State, name: str, device_id: str, attributes: Mapping[s
     profile = find_profile(state.config, name)
     known = device_record(state.store, device_id).attributes if find_device(state.store, device_id) else {}
     ca = current_issuers(state.store)[0]
-    now, of_ca = state.clock(), validity_in_force(state.store, ca)
-    validity = validity_for(
-        now,
-        profile.validity_days or state.config["cert_validity_days"],
-        skew_minutes=state.config["not_before_skew_minutes"],
-        issuer_validity=of_ca,
-        last_longer=last_longer(chain_in_force(state.store, ca)),
-    )
-    order = Order(DeviceId(device_id), 0, SerialNumber.from_random(os.urandom(20)), validity, KeyType.EC_P256)
+    of_ca = validity_in_force(state.store, ca)
     chosen = ChosenProfile(_with_own_ca(profile), content_of(state.config, name))
+    validity = validity_of(state, chosen, None, of_ca, chain_in_force(state.store, ca))
+    order = Order(DeviceId(device_id), 0, SerialNumber.from_random(os.urandom(20)), validity, KeyType.EC_P256)
     order = chosen.apply(state, order, {**known, **attributes}, None)
     if order.profile is None:
         raise PolicyError(f"the profile {name!r} fills nothing in")

@@ -24,16 +24,14 @@ from iotonboard.enrolment.answer_files import keep_all
 from iotonboard.enrolment.batch import Enrolled, Pace, Plan, run_batch
 from iotonboard.enrolment.desk import Order
 from iotonboard.enrolment.leading import refused_ahead
-from iotonboard.enrolment.order_profile import choose_profile
+from iotonboard.enrolment.order_profile import choose_profile, validity_of
 from iotonboard.enrolment.put_off import PutOff
 from iotonboard.enrolment.record import record_certificate, refuse_used_key
 from iotonboard.enrolment.unfinished import Call
 from iotonboard.model import DeviceId, KeyType, Refused, SerialNumber
 from iotonboard.pki import csr as requests
-from iotonboard.pki.certificates import validity_for
 from iotonboard.state import superseding
 from iotonboard.state.acl_file import mark_acl
-from iotonboard.state.ca_life import last_longer
 from iotonboard.state.device_files import FileBacklog
 from iotonboard.state.own_rules import OwnRules
 from iotonboard.state.publication import (
@@ -245,21 +243,12 @@ def _order(
     *,
     with_bundle: bool,
 ) -> Order:
-    days = chosen.days(request.validity_days) if chosen else request.validity_days
     csr = None if request.csr is None else requests.parse_csr(request.csr)
-    validity = validity_for(
-        state.clock(),
-        days or state.config["cert_validity_days"],
-        skew_minutes=state.config["not_before_skew_minutes"],
-        issuer_validity=authority.active.issuer.validity,
-        backdated_to=state.config.backdated_to,
-        last_longer=last_longer(authority.chain),
-    )
     return Order(
         device_id=device_id,
         line=request.line,
         serial=SerialNumber.from_random(os.urandom(20)),
-        validity=validity,
+        validity=validity_of(state, chosen, request.validity_days, authority.active.issuer.validity, authority.chain),
         key_type=csr.key_type if csr else request.key_type or KeyType(state.config["key_type"]),
         csr_spki_der=csr.spki_der if csr else None,
         with_bundle=with_bundle,

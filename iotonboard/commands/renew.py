@@ -24,17 +24,15 @@ from iotonboard.ca.credentials import check_certificate
 from iotonboard.enrolment.answer_files import keep_all
 from iotonboard.enrolment.batch import Enrolled, Pace, Plan, run_batch
 from iotonboard.enrolment.desk import KeptKey, Order
-from iotonboard.enrolment.leading import refuse_outliving, refused_ahead
-from iotonboard.enrolment.order_profile import choose_profile
+from iotonboard.enrolment.leading import refused_ahead
+from iotonboard.enrolment.order_profile import choose_profile, refuse_outliving, validity_of
 from iotonboard.enrolment.record import record_certificate, refuse_used_key
 from iotonboard.enrolment.unfinished import Call
 from iotonboard.errors import ConflictError
 from iotonboard.ids import in_command
 from iotonboard.model import KeyType, Refused, RevocationReason, SerialNumber, Target, rfc3339
-from iotonboard.pki.certificates import validity_for
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.state.acl_file import mark_acl
-from iotonboard.state.ca_life import last_longer
 from iotonboard.state.changes import revoke_certificates
 from iotonboard.store.compromised import awaits_reenrolment
 from iotonboard.store.device_search import DeviceFilter, find_devices
@@ -155,7 +153,7 @@ def _check(state: State, options: Options, call: Call, target: Target) -> None:
     Raises:
         NotFoundError: it is not there.
         ConflictError: it was revoked or retired, is on hold, stands twice in the list, or has a key of another type.
-        PolicyError: it would outlive the CA.
+        PolicyError: it would outlive the CA, or does not fit its profile.
     """
     _refuse_second(state.store, target)
     device = device_record(state.store, target.device_id)
@@ -164,7 +162,10 @@ def _check(state: State, options: Options, call: Call, target: Target) -> None:
         return
     if options.csr is None and _keeps_key(state.store, options, newest):
         _refuse_other_type(device, certificate_facts(newest.der).key_type, options.key_type)
-    refuse_outliving(state, options.validity_days)
+    chosen = choose_profile(state, options.profile, newest.serial)
+    if chosen:
+        chosen.fill(state, device.device_id, device.attributes)
+    refuse_outliving(state, chosen, options.validity_days)
 
 
 def _refuse_second(store: Store, target: Target) -> None:
@@ -246,20 +247,11 @@ def _order(
     elif _keeps_key(state.store, options, newest):
         spki_der = facts.spki_der
         _refuse_other_type(device, facts.key_type, options.key_type)
-    days = chosen.days(options.validity_days) if chosen else options.validity_days
-    validity = validity_for(
-        state.clock(),
-        days or state.config["cert_validity_days"],
-        skew_minutes=state.config["not_before_skew_minutes"],
-        issuer_validity=authority.active.issuer.validity,
-        backdated_to=state.config.backdated_to,
-        last_longer=last_longer(authority.chain),
-    )
     return Order(
         device_id=device.device_id,
         line=line,
         serial=SerialNumber.from_random(os.urandom(20)),
-        validity=validity,
+        validity=validity_of(state, chosen, options.validity_days, authority.active.issuer.validity, authority.chain),
         key_type=key_type,
         csr_spki_der=spki_der,
         with_bundle=options.with_bundle,

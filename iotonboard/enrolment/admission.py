@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.broker.topics import parse_topic_rule
 from iotonboard.enrolment.batch import Enrolled
-from iotonboard.enrolment.leading import refuse_outliving
-from iotonboard.enrolment.order_profile import choose_profile
+from iotonboard.enrolment.order_profile import choose_profile, refuse_outliving
 from iotonboard.errors import ConflictError
 from iotonboard.model import DeviceId
 from iotonboard.pki import csr
@@ -61,17 +60,23 @@ class Admission:
 
         Raises:
             ConflictError: the device is there already, or stands twice in the list.
-            PolicyError: its id, a topic or its request is not allowed, or it would outlive the CA.
+            PolicyError: its id, a topic or its request is not allowed, it does not fit its profile, or it would outlive
+                the CA.
         """
         name, found = request.device_id, None
         if name:
             self.note(name, request.line)
             found = self.find(name)
             self.ahead[name] = found
-        if isinstance(self.admit(request, name or new_id(), found), Enrolled):
+        device_id = name or new_id()
+        if isinstance(self.admit(request, device_id, found), Enrolled):
             return
-        choose_profile(self.state, request.profile, None)
-        refuse_outliving(self.state, request.validity_days)
+        device = device_record(self.state.store, device_id) if found else None
+        newest = device.certificates[0].serial if device and device.certificates else None
+        chosen = choose_profile(self.state, request.profile, newest)
+        if chosen:
+            chosen.fill(self.state, device_id, device.attributes if device else dict(request.attributes))
+        refuse_outliving(self.state, chosen, request.validity_days)
         if request.csr is not None:
             csr.parse_csr(request.csr)
 

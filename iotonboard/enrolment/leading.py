@@ -6,15 +6,9 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from iotonboard.errors import BusyError, IotOnboardError, StateError
 from iotonboard.model import Refused
-from iotonboard.pki.certificates import validity_for
-from iotonboard.state.ca_life import last_longer, validity_in_force
-from iotonboard.state.chain import chain_in_force
-from iotonboard.store.issuers import current_issuers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
-
-    from iotonboard.state.state import State
 
 
 class Named(Protocol):
@@ -63,19 +57,3 @@ def refused_ahead(
         if strict or stopped():
             return []
     return []
-
-
-def refuse_outliving(state: State, validity_days: int | None) -> None:
-    """Refuse a certificate that would outlive the CA that issues now. ``None``: it lives as the settings say.
-
-    Raises:
-        PolicyError: it would, or the CA has ended.
-    """
-    issuer = current_issuers(state.store)[0]
-    validity_for(
-        state.clock(),
-        validity_days or state.config["cert_validity_days"],
-        skew_minutes=state.config["not_before_skew_minutes"],
-        issuer_validity=validity_in_force(state.store, issuer),
-        last_longer=last_longer(chain_in_force(state.store, issuer)),
-    )

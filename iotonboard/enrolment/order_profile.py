@@ -1,4 +1,4 @@
-"""The certificate profile of an order: which one it is, and what it makes of the order."""
+"""The certificate profile of an order: which one it is, how long the certificate lives, and what else it gets."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING
 
 from iotonboard.model import KeyType
 from iotonboard.pki import facts
+from iotonboard.pki.certificates import validity_for
 from iotonboard.state import certificate_profiles
+from iotonboard.state.ca_life import last_longer, validity_in_force
+from iotonboard.state.chain import chain_in_force
 from iotonboard.store import profiles
-from iotonboard.store.issuers import all_issuers
+from iotonboard.store.issuers import all_issuers, current_issuers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from iotonboard.enrolment.desk import Order
-    from iotonboard.model import SerialNumber
+    from iotonboard.model import SerialNumber, Validity
     from iotonboard.pki.profile_form import CertificateProfile
+    from iotonboard.pki.profile_values import FilledProfile
     from iotonboard.state.state import State
 
 MQTT = "mqtt"
@@ -29,9 +33,15 @@ class ChosenProfile:
     profile: CertificateProfile
     content: str
 
-    def days(self, wanted: int | None) -> int | None:
-        """The life in days: the one that is wanted, or the profile's; ``None``: as the settings say."""
-        return wanted or self.profile.validity_days
+    def fill(self, state: State, device_id: str, attributes: Mapping[str, str]) -> FilledProfile:
+        """What a certificate of this profile says of a device.
+
+        Raises:
+            PolicyError: id or attributes do not fit, or the profile needs a CA of its own.
+        """
+        first_ca = facts.certificate_facts(all_issuers(state.store)[-1].der)
+        filled = certificate_profiles.fill_profile(self.profile, device_id, attributes, first_ca.spki_sha256)
+        return replace(filled, crl_url=state.config["crl_url"])
 
     def apply(self, state: State, order: Order, attributes: Mapping[str, str], key_type: KeyType | None) -> Order:
         """An order for a certificate of this profile. ``key_type``: the one that was asked for, of a key made here.
@@ -42,13 +52,11 @@ class ChosenProfile:
         if order.csr_spki_der or order.kept_key:
             key_type = order.key_type
         configured = KeyType(state.config["key_type"])
-        first_ca = facts.certificate_facts(all_issuers(state.store)[-1].der)
-        filled = certificate_profiles.fill_profile(self.profile, order.device_id, attributes, first_ca.spki_sha256)
         return replace(
             order,
             key_type=certificate_profiles.key_type_of(self.profile, key_type, configured),
             validity=certificate_profiles.life_of(self.profile, order.validity),
-            profile=replace(filled, crl_url=state.config["crl_url"]),
+            profile=self.fill(state, order.device_id, attributes),
             profile_content=self.content,
         )
 
@@ -70,3 +78,33 @@ def choose_profile(state: State, named: str, newest: SerialNumber | None) -> Cho
         return None
     profile = certificate_profiles.find_profile(state.config, name)
     return ChosenProfile(profile, certificate_profiles.content_of(state.config, name))
+
+
+def validity_of(
+    state: State, chosen: ChosenProfile | None, wanted_days: int | None, ca_validity: Validity, chain: Sequence[bytes]
+) -> Validity:
+    """The life of a certificate: the days that are wanted, else the profile's, else those of the settings.
+
+    ``ca_validity`` and ``chain`` (DER, its own first) are those of the CA that issues.
+
+    Raises:
+        PolicyError: it would outlive the CA, or the CA has ended.
+    """
+    return validity_for(
+        state.clock(),
+        wanted_days or (chosen and chosen.profile.validity_days) or state.config["cert_validity_days"],
+        skew_minutes=state.config["not_before_skew_minutes"],
+        issuer_validity=ca_validity,
+        backdated_to=state.config.backdated_to,
+        last_longer=last_longer(chain),
+    )
+
+
+def refuse_outliving(state: State, chosen: ChosenProfile | None, wanted_days: int | None) -> None:
+    """Refuse a certificate that would outlive the CA that issues now, before that is unlocked.
+
+    Raises:
+        PolicyError: it would, or the CA has ended.
+    """
+    issuer = current_issuers(state.store)[0]
+    validity_of(state, chosen, wanted_days, validity_in_force(state.store, issuer), chain_in_force(state.store, issuer))

@@ -86,6 +86,27 @@ def test_a_renewal_keeps_the_profile_as_it_was_unless_another_is_named(configure
     assert newest(configured, "pump-1")["profile"] == "azure"
 
 
+def test_what_does_not_fit_a_profile_is_refused_before_a_passphrase_is_asked_for(configured: State) -> None:
+    configured.run("register", "press-1", "--profile", "mqtt")
+    before = configured.snapshot()
+    for words, told in (
+        (("register", "pump-1"), "'plant'"),
+        (("register", "press-1", "--if-exists", "reissue", "--profile", "pump"), "'plant'"),
+        (("register", "pump-1", "--profile", "opcua", "--set", "plant=Works"), "'servers'"),
+        (("renew", "press-1", "--profile", "pump"), "'plant'"),
+    ):
+        assert told in configured.run(*words, env={"IOTONBOARD_PASSPHRASE_FILE": None}, expect=6).stderr
+    assert configured.snapshot() == before
+
+
+def test_the_life_that_a_profile_gives_is_held_against_the_ca_s(configured: State) -> None:
+    configured.run("config", "set", "cert_validity_days", "36000")
+    configured.run("register", "pump-1", "--set", "plant=Works")
+    configured.run("renew", "pump-1")
+    configured.run("register", "pump-1", "--if-exists", "reissue")
+    assert "outlive its CA" in configured.run("register", "press-1", "--profile", "mqtt", expect=6).stderr
+
+
 def test_the_default_profile_and_its_key_type(configured: State) -> None:
     configured.run("register", "pump-1", "--set", "plant=North")
     found = certificate(configured, "pump-1").public_key()
