@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import ConflictError, PolicyError
+from iotonboard.errors import ConflictError, NotFoundError, PolicyError
 from iotonboard.model import SerialNumber, rfc3339
 from iotonboard.pki.ca_profiles import StationProfile
 from iotonboard.pki.ca_request import spoken
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 DEFAULT_DAYS = 1825
 _MAKE_NEW = "make a new request at the station: iotonboard ca request --out FILE"
+_LEAST_DIGITS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,28 +81,21 @@ def propose(state: State, request: CaRequest, limits: Limits, now: datetime) -> 
     """Judge a request; nothing is changed.
 
     Raises:
-        PolicyError: the key was revoked or is the root's, the root's list has ended, or no such validity is possible.
-        ConflictError: another key has the name, the key has another name, or the request is older than the last answer,
-            or was answered with other limits.
+        PolicyError: the key was revoked, the clock is disputed, the root's list has ended, or no such validity is
+            possible.
+        ConflictError: key or name are the root's, another key has the name, the key has another name, or the request is
+            older than the last answer, or was answered with other limits.
     """
     root, *_ = current_issuers(state.store)
-    own_name, _ = identity(root.der)
     every = stations(state.store)
     of_key = [one for one in every if one.spki_sha256 == request.spki_sha256]
-    root_facts = certificate_facts(root.der)
-    if request.spki_sha256 == root_facts.spki_sha256 or request.subject_der == own_name:
-        raise ConflictError("the request has the name or the key of this root", hint=_MAKE_NEW)
-    _refuse_name(request, every, root_facts.subject_cn)
+    _refuse_name(request, every, root)
     _refuse_revoked(of_key)
-    before = of_key[-1] if of_key else None
-    again = next((one for one in of_key if one.request == request.digest), None)
-    if again is not None and again is not before:
-        raise ConflictError("the request was answered before the last one", hint=_MAKE_NEW)
-    if again is not None:
-        _refuse_other_limits(again, limits)
-    elif before is not None:
-        _refuse_old(request, of_key)
-    _refuse_ended_list(state, root, now)
+    before, again = _earlier(request, of_key, limits)
+    clock = state.read_clock()
+    if clock.dispute and again is None:
+        raise clock.dispute
+    _refuse_ended_list(state, root, clock.trusted)
     permitted = limits.permitted
     if permitted is None:
         permitted = permitted_names(before.der) if before else ()
@@ -110,9 +104,26 @@ def propose(state: State, request: CaRequest, limits: Limits, now: datetime) -> 
     return Proposal(request, validity, permitted, root, before, again, is_unknown)
 
 
-def _refuse_name(request: CaRequest, every: Sequence[StationCertificate], root_name: str) -> None:
-    name = request.name.casefold()
-    if name == root_name.casefold():
+def _earlier(
+    request: CaRequest, of_key: Sequence[StationCertificate], limits: Limits
+) -> tuple[StationCertificate | None, StationCertificate | None]:
+    """The newest certificate of this key, and the one that this very request got, where that is the newest."""
+    before = of_key[-1] if of_key else None
+    again = next((one for one in of_key if one.request == request.digest), None)
+    if again is not None and again is not before:
+        raise ConflictError("the request was answered before the last one", hint=_MAKE_NEW)
+    if again is not None:
+        _refuse_other_limits(again, limits)
+    elif before is not None:
+        _refuse_old(request, of_key)
+    return before, again
+
+
+def _refuse_name(request: CaRequest, every: Sequence[StationCertificate], root: IssuerRow) -> None:
+    name, facts, (root_name, _) = request.name.casefold(), certificate_facts(root.der), identity(root.der)
+    if request.spki_sha256 == facts.spki_sha256 or request.subject_der == root_name:
+        raise ConflictError("the request has the name or the key of this root", hint=_MAKE_NEW)
+    if name == facts.subject_cn.casefold():
         raise ConflictError(f"{request.name!r} is the root's own name", hint="every CA has a name of its own")
     for one in every:
         if one.name.casefold() == name and one.spki_sha256 != request.spki_sha256:
@@ -229,10 +240,19 @@ def certify(state: State, authority: Authority, proposal: Proposal, now: datetim
     return one
 
 
-def last_answer(state: State, name: str) -> StationCertificate | None:
-    """The newest certificate of a station; ``None``: this root has certified none of that name."""
-    named = [one for one in stations(state.store) if one.name.casefold() == name.casefold()]
-    return named[-1] if named else None
+def find_station(state: State, which: str) -> list[StationCertificate]:
+    """All that was certified for one station, by its name or the beginning of its key's SHA-256; oldest first.
+
+    Raises:
+        NotFoundError: there is none, or several keys begin so.
+    """
+    every, digits = stations(state.store), which.replace(":", "").lower()
+    found = [one for one in every if one.name.casefold() == which.casefold()]
+    if not found and len(digits) >= _LEAST_DIGITS:
+        found = [one for one in every if one.spki_sha256.hex().startswith(digits)]
+    if len({one.spki_sha256 for one in found}) != 1:
+        raise NotFoundError(f"no one station is called {which!r}", hint="'iotonboard ca status' shows all of them")
+    return found
 
 
 def chain_of_station(state: State, one: StationCertificate) -> tuple[bytes, ...]:

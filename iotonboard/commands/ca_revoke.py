@@ -14,12 +14,13 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.carry_out import publish_signed, sign_waiting
-from iotonboard.errors import NotFoundError, PolicyError
+from iotonboard.ca.certifying import find_station
+from iotonboard.errors import PolicyError
 from iotonboard.model import RevocationReason
 from iotonboard.state.changes import date_of_next_list, revoke_unknown
 from iotonboard.store.crls import last_crl
 from iotonboard.store.revocations import unlisted_revocations
-from iotonboard.store.stations import revoke_station, stations
+from iotonboard.store.stations import revoke_station
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from iotonboard.errors import Unpublished
     from iotonboard.state.state import State
     from iotonboard.store.stations import StationCertificate
-
-_LEAST_DIGITS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +94,3 @@ def revoke_name(state: State, which: str, reason: RevocationReason, unlock: Unlo
     last = None if unsigned else last_crl(state.store, newest.issuer, with_der=False)
     number = last.number if last else 0
     return Result(newest.name, newest.spki_sha256, tuple(every), *revoked, tuple(changed), number), unpublished
-
-
-def find_station(state: State, which: str) -> list[StationCertificate]:
-    """All that was certified for one station, oldest first.
-
-    Raises:
-        NotFoundError: there is none, or several keys begin so.
-    """
-    every, digits = stations(state.store), which.replace(":", "").lower()
-    found = [one for one in every if one.name.casefold() == which.casefold()]
-    if not found and len(digits) >= _LEAST_DIGITS:
-        found = [one for one in every if one.spki_sha256.hex().startswith(digits)]
-    if len({one.spki_sha256 for one in found}) != 1:
-        raise NotFoundError(f"no one station is called {which!r}", hint="'iotonboard ca status' shows all of them")
-    return found

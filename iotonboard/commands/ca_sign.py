@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING
 
 from iotonboard.ca.answer_to_station import read_answer, render_answer
 from iotonboard.ca.authority import refuse_changed, seal_audit
-from iotonboard.ca.certifying import Limits, certify, chain_of_station, last_answer, propose
+from iotonboard.ca.certifying import Limits, certify, chain_of_station, find_station, propose
 from iotonboard.ca.record_sheet import Record, render_sheet
 from iotonboard.disk.files import PUBLIC, write_atomic
 from iotonboard.disk.reading import read_file
 from iotonboard.disk.walking import refuse_no_folder_of
-from iotonboard.errors import ConflictError, IotOnboardError, NotFoundError, PolicyError
+from iotonboard.errors import ConflictError, IotOnboardError, PolicyError
 from iotonboard.pki.ca_request import read_ca_request, spoken
 from iotonboard.pki.csr import MAX_CSR_OCTETS
 from iotonboard.pki.profiles import parse_name
@@ -119,14 +119,12 @@ def answer_again(state: State, name: str, out: str) -> Result:
     """Write the last answer to a station once more, with the newest list: it got lost on its way.
 
     Raises:
-        NotFoundError: nothing was certified for such a station.
+        NotFoundError: see ``find_station``.
         PolicyError: it was revoked, or its root is retired.
         ConflictError: something else lies where the answer goes.
         BusyError: the disk refuses.
     """
-    found = last_answer(state, name)
-    if found is None:
-        raise NotFoundError(f"no station is called {name!r}", hint="'iotonboard ca status' shows all of them")
+    found = find_station(state, name)[-1]
     if found.reason is not None:
         raise PolicyError(f"{found.name!r} was revoked", hint="'iotonboard ca status' shows when, and why")
     _refuse_other(out, found)
