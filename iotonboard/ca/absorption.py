@@ -30,6 +30,7 @@ from iotonboard.store.crls import CrlRow, add_crl, known_crl, last_crl, note_crl
 from iotonboard.store.issuers import all_issuers, current_issuers
 from iotonboard.store.newest_lists import newest_generation
 from iotonboard.store.revocations import foreign_entry, revocation_of, set_foreign_entry
+from iotonboard.store.stations import revoke_station
 from iotonboard.store.trust import every_foreign_ca
 
 if TYPE_CHECKING:
@@ -204,6 +205,7 @@ def _take_up_entry(
         revoke_certificates(state, [serial], reason, now, subject=holder, dated=date)
     else:
         set_foreign_entry(state.store, issuer.id, serial, encode_entry(serial, date, reason))
+        revoke_station(state.store, serial, reason, date)  # at a root, whose stations are no devices
         state.record(now, "foreign", serial=serial.hex, detail={"foreign": reason.value, "dated": rfc3339(date)})
     return 1
 

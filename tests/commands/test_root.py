@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from support.clock import fake_time
 from support.program import State, make_state, run_cli
 from support.stations import Works, make_station, names
 
@@ -129,6 +130,32 @@ def test_an_older_copy_of_a_root_does_not_certify_what_it_forgot(root: State, tm
     assert "an answer that is not known here" in result.stderr
     assert "older backup" in result.stderr
     assert not (tmp_path / "answer").exists()
+
+
+def test_a_root_from_an_older_backup_knows_from_the_list_whom_it_took_back(root: State, tmp_path: Path) -> None:
+    (tmp_path / "stick").mkdir()
+    works, station = Works(root, tmp_path / "stick"), make_station(tmp_path / "station", "Station 7")
+    works.certify(station)
+    request = works.request(station)
+    root.run("backup", tmp_path / "root.zip")
+    root.run("ca", "revoke", "Station 7", "--reason", "keyCompromise")
+    restored = State(tmp_path / "restored", root.passphrase_file)
+    restored.run("restore", tmp_path / "root.zip", "--crl", root.crl)
+    (below,) = restored.json("ca", "status")["tree"][0]["below"]
+    assert (below["status"], below["reason"]) == ("revoked", "keyCompromise")
+    assert "was revoked" in restored.run("ca", "sign", request, "--out", tmp_path / "answer", expect=6).stderr
+    restored.run("health", "--deep")
+
+
+def test_a_root_whose_clock_is_far_ahead_says_so_and_not_that_its_list_ended(root: State, tmp_path: Path) -> None:
+    (tmp_path / "stick").mkdir()
+    works, station = Works(root, tmp_path / "stick"), make_station(tmp_path / "station", "Station 7")
+    request, out = works.request(station), tmp_path / "answer"
+    told = root.run("ca", "sign", request, "--out", out, "--passphrase-file", "no", env=fake_time("+1000d"), expect=6)
+    assert "error: the clock says" in told.stderr
+    assert not out.exists()
+    told = root.run("ca", "sign", request, "--out", out, env=fake_time("+500d"), expect=6)
+    assert "the list of this root has ended" in told.stderr
 
 
 def test_a_root_s_successor_is_a_root_and_the_old_one_stays_while_stations_need_it(root: State, tmp_path: Path) -> None:
