@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from iotonboard.delivery.formats.table import FORMATS
@@ -69,10 +69,12 @@ class Fleet:
         number: int | None = 7,
         ca: OldFleet | None = None,
         names_key: bool = True,
+        digest: SHA256 | SHA384 | None = None,
+        begin: datetime = NOW - _DAY / 24,
     ) -> Path:
         """A list of the old CA, an hour old."""
         signer = ca or self.old
-        builder = x509.CertificateRevocationListBuilder().issuer_name(signer.name).last_update(NOW - _DAY / 24)
+        builder = x509.CertificateRevocationListBuilder().issuer_name(signer.name).last_update(begin)
         builder = builder.next_update(NOW + 30 * _DAY)
         for serial, reason in entries:
             entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(NOW - 2 * _DAY)
@@ -82,7 +84,7 @@ class Fleet:
         key_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.key.public_key())
         builder = builder.add_extension(key_id, critical=False) if names_key else builder
         file = self.folder / f"crl-{number}-{len(entries)}.pem"
-        file.write_bytes(builder.sign(signer.key, SHA256()).public_bytes(Encoding.PEM))
+        file.write_bytes(builder.sign(signer.key, digest or SHA256()).public_bytes(Encoding.PEM))
         return file
 
     def adopt(self, *words: str | Path, expect: int = 0) -> Result:
@@ -228,10 +230,11 @@ def test_the_list_at_the_place_of_publication_needs_no_name(fleet: Fleet, names_
     state.run("health", "--deep")
 
 
-def test_the_environment_names_the_list_of_the_program_before(fleet: Fleet) -> None:
-    """The first list that is signed takes it up, and it is no other copy's."""
+@pytest.mark.parametrize("how", [{}, {"digest": SHA384()}, {"begin": NOW + _DAY / 24}])
+def test_the_environment_names_the_list_of_the_program_before(fleet: Fleet, how: dict[str, Any]) -> None:
+    """The first list that is signed takes it up, and it is no other copy's; ours need not be held against it."""
     broker = fleet.folder / "broker.pem"
-    shutil.copy(fleet.crl((7, None), number=12), broker)
+    shutil.copy(fleet.crl((7, None), number=12, **how), broker)
     fleet.device("a", 7)
     state, env = State(fleet.folder / "other", fleet.state.passphrase_file), {"BROKER_CRL_FILE": str(broker)}
     old = fleet.folder / "old"
