@@ -16,7 +16,7 @@ from iotonboard.pki.crl import entries_of_any_writer
 from iotonboard.pki.foreign_ca import read_foreign_ca, read_foreign_crl, serial_of, signed_by
 from iotonboard.pki.imported_ca import judge_ca
 from iotonboard.pki.lint.candidate import issuer_facts
-from iotonboard.pki.profiles import DeviceProfile, is_within, permitted_names, show_name, subject_of
+from iotonboard.pki.profiles import DeviceProfile, check_permitted, is_within, permitted_names, show_name, subject_of
 from iotonboard.state.chain import chain_in_force, going_out, identity
 from iotonboard.store.issuers import current_issuers, valid_ders
 from iotonboard.store.root_crls import RootCrl, root_crl
@@ -148,14 +148,7 @@ def _left_outside(state: State, row: IssuerRow, own: bytes, now: datetime) -> It
 
 def _refuse_subjects(state: State, own: bytes) -> None:
     """Refuse limits of names that what this state issues would break: brokers would refuse it."""
-    permitted = permitted_names(own)
-    subject = DeviceProfile(state.config.subject_extra).name(None)
-    if permitted and not is_within(subject, permitted):
-        wanted = "; or ".join(map(show_name, permitted))
-        raise PolicyError(
-            f"the root permits subjects that begin with {wanted}, and this state issues {show_name(subject) or 'none'}",
-            hint="set subject.organization and its like first: iotonboard config set subject.organization NAME",
-        )
+    check_permitted(DeviceProfile(state.config.subject_extra).name("ID"), own)
 
 
 def _refuse_older(before: Sequence[bytes], chain: Sequence[bytes]) -> None:

@@ -20,7 +20,8 @@ from iotonboard.pki.certificates import make_ca
 from iotonboard.pki.decoded import decoded
 from iotonboard.pki.issuer import load_issuer
 from iotonboard.pki.keys import generate_key
-from iotonboard.pki.profiled import issue_profiled
+from iotonboard.pki.profiled import issue_profiled, subject_name
+from iotonboard.pki.profiles import check_permitted
 from iotonboard.pki.signatures import SoftwareSigner
 from iotonboard.state.ca_life import validity_in_force
 from iotonboard.state.certificate_profiles import as_toml, content_of, find_profile, tables_of
@@ -83,18 +84,22 @@ def check_profile(state: State, name: str, device_id: str, attributes: Mapping[s
     ``attributes`` come before those of the device, which need not be there.
 
     Raises:
-        PolicyError: there is no such profile, or the device's id or attributes do not fit it.
+        PolicyError: there is no such profile, or the device's id or attributes do not fit it; or the root
+            does not permit the subject.
     """
     profile = find_profile(state.config, name)
     known = device_record(state.store, device_id).attributes if find_device(state.store, device_id) else {}
     ca = current_issuers(state.store)[0]
     of_ca = validity_in_force(state.store, ca)
     chosen = ChosenProfile(_with_own_ca(profile), content_of(state.config, name))
-    validity = validity_of(state, chosen, None, of_ca, chain_in_force(state.store, ca))
+    chain = chain_in_force(state.store, ca)
+    validity = validity_of(state, chosen, None, of_ca, chain)
     order = Order(DeviceId(device_id), 0, SerialNumber.from_random(os.urandom(20)), validity, KeyType.EC_P256)
     order = chosen.apply(state, order, {**known, **attributes}, None)
     if order.profile is None:
         raise PolicyError(f"the profile {name!r} fills nothing in")
+    if not profile.ca:
+        check_permitted(subject_name(order.profile), chain[0])
     signer = SoftwareSigner(generate_key(KeyType.EC_P256))
     stand_in = make_ca(CaProfile(Subject("of no CA")), signer, order.serial, of_ca)
     public_key = generate_key(order.key_type).public_key()

@@ -122,10 +122,13 @@ def issue_device(
     """Issue a TLS client certificate (DER) whose commonName is the device id; a UUID is also a ``urn:uuid:``.
 
     Raises:
+        PolicyError: the name cannot be certified here, or the root does not permit it.
         LintError: a rule was broken; nothing was signed.
 
     """
-    begun = _begun(issuer.name, profile.name(device_id), public_key, serial, validity)
+    subject = profile.name(device_id)
+    issuer.check_subject(subject)
+    begun = _begun(issuer.name, subject, public_key, serial, validity)
     builder = _with_end_entity_extensions(begun, issuer, public_key, _CLIENT_AUTH)
     if _UUID.fullmatch(device_id):
         # RFC 4122 section 3: written in lower case.
@@ -149,13 +152,14 @@ def issue_server(
     Every name is a subjectAltName; the first is the commonName too, unless it is longer than 64 characters.
 
     Raises:
-        PolicyError: no name, or one that is neither host name nor address.
+        PolicyError: no name, one that is neither host name nor address, or the root does not permit the subject.
         LintError: a rule was broken; nothing was signed.
 
     """
     hosts = hostnames.parse_host_names(names)
     first = str(hosts[0])
     subject = profile.name(first if len(first) <= _COMMON_NAME_BOUND else None)
+    issuer.check_subject(subject)
     begun = _begun(issuer.name, subject, public_key, serial, validity)
     builder = _with_end_entity_extensions(begun, issuer, public_key, _SERVER_AUTH)
     alt_names = x509.SubjectAlternativeName(map(_general_name, hosts))

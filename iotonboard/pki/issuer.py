@@ -13,6 +13,7 @@ from iotonboard.errors import KeyUnavailableError, PolicyError
 from iotonboard.pki.lint.candidate import Kind, issuer_facts
 from iotonboard.pki.linting_key import linting_key
 from iotonboard.pki.parse_errors import UNREADABLE
+from iotonboard.pki.profiles import check_permitted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +64,16 @@ class Issuer:
     def key_id(self) -> bytes:
         """The CA's subjectKeyIdentifier."""
         return self.facts.key_id
+
+    def check_subject(self, subject: x509.Name) -> None:
+        """Refuse a subject that the CA's root does not permit it.
+
+        Raises:
+            PolicyError: see ``check_permitted``.
+
+        """
+        if self.facts.permitted:
+            check_permitted(subject, self.certificate_der)
 
     def __reduce__(self) -> tuple[Callable[..., Issuer], tuple[object, ...]]:
         """Pickle it for a worker process, which makes the library's objects anew."""

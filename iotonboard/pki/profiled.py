@@ -33,12 +33,15 @@ def issue_profiled(
     """Issue an end entity's certificate (DER) with what was filled in, and nothing of any request.
 
     Raises:
+        PolicyError: the root does not permit the subject.
         LintError: a rule was broken; nothing was signed.
     """
+    subject = subject_name(filled)
+    issuer.check_subject(subject)
     builder = (
         x509.CertificateBuilder()
         .issuer_name(issuer.name)
-        .subject_name(x509.Name([x509.NameAttribute(x509.ObjectIdentifier(oid), text) for oid, text in filled.subject]))
+        .subject_name(subject)
         .public_key(public_key)
         .serial_number(serial)
         .not_valid_before(validity.not_before)
@@ -61,6 +64,11 @@ def issue_profiled(
         builder = builder.add_extension(extra, critical=is_critical)
     key = linting_key(issuer.signer, Kind.PROFILED, issuer.facts, filled)
     return builder.sign(key, key.builder_digest).public_bytes(serialization.Encoding.DER)
+
+
+def subject_name(filled: FilledProfile) -> x509.Name:
+    """The subject that was filled in."""
+    return x509.Name([x509.NameAttribute(x509.ObjectIdentifier(oid), text) for oid, text in filled.subject])
 
 
 def _usage(filled: FilledProfile) -> x509.KeyUsage:

@@ -126,6 +126,23 @@ def permitted_names(certificate_der: bytes) -> tuple[x509.Name, ...]:
     return tuple(one.value for one in found if isinstance(one, x509.DirectoryName))
 
 
+def check_permitted(subject: x509.Name, ca_der: bytes) -> None:
+    """Refuse a subject that is outside of the names that a CA may certify; an empty one is not (RFC 5280 4.2.1.10).
+
+    Raises:
+        PolicyError: it is.
+
+    """
+    permitted = permitted_names(ca_der)
+    if permitted and list(subject) and not is_within(subject, permitted):
+        wanted = "; or ".join(map(show_name, permitted))
+        raise PolicyError(
+            f"the root permits subjects that begin with {wanted}, and this state issues {show_name(subject)}",
+            hint="set subject.organization and its like first: iotonboard config set subject.organization NAME; a"
+            " profile writes its own subject",
+        )
+
+
 def make_name(attributes: list[tuple[str, str]]) -> x509.Name:
     """Build a Name of pairs of attribute and value, one a step, in their order (RFC 5280 4.1.2.4)."""
     return x509.Name([x509.NameAttribute(ATTRIBUTES[attribute][0], value) for attribute, value in attributes])

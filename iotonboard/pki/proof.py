@@ -33,6 +33,7 @@ def issue_proof(
     ``subject_extra``: attributes before the commonName, which the CA's root may insist on.
 
     Raises:
+        PolicyError: the root does not permit the subject.
         LintError: a rule was broken; nothing was signed.
     """
     filled = FilledProfile(

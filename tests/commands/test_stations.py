@@ -295,8 +295,16 @@ def test_a_root_s_limit_of_names_is_kept_and_followed(works: Works, tmp_path: Pa
     assert "name constraints" in works.install(state, answer).stderr
     state.register("press-1")
     state.run("config", "set", "subject.organization", "Other")
-    result = state.run("register", "press-2", expect=6)
-    assert "outside of the names that the root permits" in result.stderr
+    for words in (
+        ("register", "press-2"),
+        ("register", "press-2", "--profile", "azure"),
+        ("profile", "check", "azure"),
+        ("broker", "issue", "broker.test"),
+        ("ca", "proof", "9d2c8a41f07b", "--out", tmp_path / "proof"),
+    ):
+        told = state.run(*words, expect=6).stderr
+        assert "the root permits subjects that begin with O=Works, OU=Line 4" in told
+        assert "defect" not in told
     before = make_station(tmp_path / "before", "Line 5", "--key-type", "ec-p256")
     before.register("press-1", "press-2")
     before.run("config", "set", "subject.organization", "Works")
