@@ -170,6 +170,9 @@ class RevocationRecord:
         return self.reason is RevocationReason.CERTIFICATE_HOLD
 
 
+MQTT_PROFILE = "mqtt"  # the certificate profile of clients of the broker, of which no content is kept
+
+
 @dataclass(frozen=True, slots=True)
 class CertificateRecord:
     """One issued certificate with its revocation, if any."""

@@ -12,7 +12,7 @@ from iotonboard.cli.options import BatchOption, CertificateFilesOption, IdColumn
 from iotonboard.cli.session import Session, verb
 from iotonboard.cli.targets import Told, either, meant_ids, named_targets
 from iotonboard.cli.values import certificate_status, certificate_values, delivery_values, device_values
-from iotonboard.model import rfc3339
+from iotonboard.model import MQTT_PROFILE, rfc3339
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -103,6 +103,6 @@ def _certificate_row(one: CertificateLife, now: datetime) -> tuple[str, ...]:
         if moment
     ]
     moments += [at.text for at in one.arrivals]
-    moments += [f"profile {one.profile}"] if one.profile != "mqtt" else []
+    moments += [f"profile {one.profile}"] if one.profile != MQTT_PROFILE else []
     until = f"until {rfc3339(certificate.validity.not_after)}"
     return ("certificate", certificate.serial.hex, certificate_status(certificate, now) + reason, until, *moments)

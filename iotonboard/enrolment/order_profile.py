@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from iotonboard.model import KeyType
+from iotonboard.model import MQTT_PROFILE, KeyType
 from iotonboard.pki import facts
 from iotonboard.pki.certificates import validity_for
 from iotonboard.state import certificate_profiles
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from iotonboard.pki.profile_form import CertificateProfile
     from iotonboard.pki.profile_values import FilledProfile
     from iotonboard.state.state import State
-
-MQTT = "mqtt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,7 @@ def choose_profile(state: State, named: str, newest: SerialNumber | None) -> Cho
         content = profiles.profile_of(state.store, newest)
         return None if content is None else ChosenProfile(certificate_profiles.recorded_profile(content), content)
     name = named or state.config["default_profile"]
-    if name == MQTT:
+    if name == MQTT_PROFILE:
         return None
     profile = certificate_profiles.find_profile(state.config, name)
     return ChosenProfile(profile, certificate_profiles.content_of(state.config, name))

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-MQTT: Final = "mqtt"
+from iotonboard.model import MQTT_PROFILE
+
 # Name -> what it is for, its source, and its table.
 BUILT_IN: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
-    MQTT: (
+    MQTT_PROFILE: (
         "MQTT clients of the broker",
         "RFC 5280 4.2.1.12, OASIS MQTT 5.0 section 5.4.8; a UUID is also a urn:uuid: (RFC 9562)",
         {"subject": ["common_name={device_id}"], "eku": ["clientAuth"]},

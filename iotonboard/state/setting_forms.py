@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from iotonboard.broker import reload_method
 from iotonboard.broker.topics import parse_topic_rule
 from iotonboard.errors import PolicyError, UsageError
-from iotonboard.model import parse_moment, rfc3339
+from iotonboard.model import MQTT_PROFILE, parse_moment, rfc3339
 from iotonboard.pki import profile_form
 
 if TYPE_CHECKING:
@@ -187,6 +187,8 @@ def profiles(value: object) -> dict[str, Any]:
             profile_form.parse_profile(name, table)
         except PolicyError as error:
             raise ValueError(error.message) from None
-    if "mqtt" in value:
-        raise ValueError("profile 'mqtt' is what the broker's clients get, and is not changed: give it another name")
+    if MQTT_PROFILE in value:
+        raise ValueError(
+            f"profile {MQTT_PROFILE!r} is what the broker's clients get, and is not changed: give it another name"
+        )
     return value

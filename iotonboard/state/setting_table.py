@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from iotonboard.model import KeyType
+from iotonboard.model import MQTT_PROFILE, KeyType
 from iotonboard.state import setting_forms as forms
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ SETTINGS: Mapping[str, Setting] = {
             "the mosquitto.conf that 'health' and --reload judge; empty: none",
             is_sealed=False,
         ),
-        Setting("default_profile", forms.profile_name, "mqtt", "the certificate profile of a new device"),
+        Setting("default_profile", forms.profile_name, MQTT_PROFILE, "the certificate profile of a new device"),
         Setting(
             "crl_url",
             forms.crl_url,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from iotonboard.model import MQTT_PROFILE
 from iotonboard.store.values import text
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def profile_of(store: Store, serial: SerialNumber) -> str | None:
 def profile_name_of(store: Store, serial: SerialNumber) -> str:
     """The name of a certificate's profile; ``mqtt`` where none is kept, empty where it cannot be read."""
     try:
-        return text(json.loads(profile_of(store, serial) or '{"name": "mqtt"}').get("name", ""))
+        content = profile_of(store, serial)
+        return MQTT_PROFILE if content is None else text(json.loads(content).get("name", ""))
     except (ValueError, AttributeError):
         return ""
