@@ -184,8 +184,8 @@ class _Plan:
     def _without_device(self, certificate: AdoptedCertificate) -> None:
         """Keep the revocation of a certificate that is no device's."""
         self.left_out += certificate.is_ca or certificate.is_of_client
-        if (revoked := self.revoked.get(certificate.serial)) and not certificate.problem.startswith("a serial"):
-            self._keep(SerialNumber(certificate.serial), revoked, "", (certificate.issuer or 0,))
+        if revoked := self.revoked.get(certificate.serial):
+            self._keep(certificate.serial, revoked, "", (certificate.issuer or 0,))
 
     def check_index(self) -> None:
         """Hold the index against the certificates that were found."""
@@ -206,16 +206,15 @@ class _Plan:
         names = {row.serial: _name_in(row.name) for row in self.sources.index}
         issuers = tuple(dict.fromkeys(one.issuer for one in self.sources.lists))
         for serial, revoked in self.revoked.items():
-            if serial in self.seen:
-                continue
-            try:
-                number = SerialNumber(serial)
-            except PolicyError:  # no certificate that a broker takes can have it
-                continue
-            self._keep(number, revoked, names.get(serial, ""), issuers)
+            if serial not in self.seen:
+                self._keep(serial, revoked, names.get(serial, ""), issuers)
 
-    def _keep(self, serial: SerialNumber, revoked: Revoked, holder: str, issuers: tuple[int, ...]) -> None:
+    def _keep(self, number: int, revoked: Revoked, holder: str, issuers: tuple[int, ...]) -> None:
         """Keep a revocation that this state does not have yet, or has for a weaker reason."""
+        try:
+            serial = SerialNumber(number)
+        except PolicyError:  # no certificate that a broker takes can have it
+            return
         store = self.state.store
         if has_certificate(store, serial):
             recorded = revocation_of(store, serial)
@@ -297,7 +296,7 @@ def foreign_reasons(state: State) -> dict[bytes, RevocationReason]:
     return found
 
 
-def is_weaker(state: State, one: One) -> bool:
+def is_revoked_anew(state: State, one: One) -> bool:
     """Say whether the sources revoke a certificate for a reason that this state does not have yet."""
     known = revocation_of(state.store, one.serial)
     return one.revoked is not None and one.revoked.reason.replaces(known.reason if known else None)
@@ -327,4 +326,4 @@ def counts(adoption: Adoption, now: datetime) -> Mapping[str, int]:
 
 def changed(state: State, devices: Iterable[Adopted]) -> list[Adopted]:
     """The devices of which anything is new."""
-    return [one for one in devices if any(each.is_new or is_weaker(state, each) for each in one.certificates)]
+    return [one for one in devices if any(each.is_new or is_revoked_anew(state, each) for each in one.certificates)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iotonboard.enrolment.adoption import foreign_reasons, is_weaker
+from iotonboard.enrolment.adoption import foreign_reasons, is_revoked_anew
 from iotonboard.model import Validity, rfc3339
 from iotonboard.pki.crl_entry import encode_entry
 from iotonboard.state.acl_file import mark_acl
@@ -33,7 +33,7 @@ def record_adoption(state: State, adoption: Adoption, now: datetime) -> None:
                 _record_certificate(state, device, one, now)
                 if one.serial.octets in before:
                     set_foreign_entry(state.store, one.certificate.issuer or 0, one.serial, None)
-            if one.revoked is not None and is_weaker(state, one):
+            if one.revoked is not None and is_revoked_anew(state, one):
                 dated, reason = one.revoked.date, one.revoked.reason
                 revoke_certificates(state, [one.serial], reason, now, subject=device.device_id, dated=dated)
         newest = device.certificates[-1]

@@ -13,14 +13,8 @@ from iotonboard.model import DeviceId, KeyType
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-OF_A_DEVICE = (
-    "name",
-    "csr",
-    "key_type",
-    "validity_days",
-    "topics",
-    "profile",
-)  # fields that have a meaning beside the id
+# Fields that have a meaning beside the id.
+OF_A_DEVICE = ("name", "csr", "key_type", "validity_days", "topics", "profile")
 _ATTRIBUTE_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
 _MAX_VALUE = 1024
 _MAX_DAYS = 36500
