@@ -20,7 +20,7 @@ from iotonboard.disk.files import PRIVATE, write_atomic
 from iotonboard.disk.reading import read_file
 from iotonboard.errors import ConflictError, KeyUnavailableError, PolicyError
 from iotonboard.model import SerialNumber, Validity
-from iotonboard.pki.foreign_ca import read_foreign_ca, serial_of
+from iotonboard.pki.foreign_ca import chain_from, read_foreign_ca, serial_of
 from iotonboard.pki.given import certificates_in
 from iotonboard.pki.given_key import has_own_certificate, holds_certificate, read_given_key
 from iotonboard.pki.imported_ca import judge_ca, refuse_unusable
@@ -128,22 +128,10 @@ def open_source(given: Given, now: datetime, device_days: int) -> ImportedCa:
 def _judged(
     given: Given, own: bytes, others: Sequence[bytes], now: datetime, device_days: int
 ) -> tuple[tuple[bytes, ...], tuple[Finding, ...]]:
-    chain = _in_order(own, (*others, *given.above))
+    chain = tuple(one.der for one in chain_from(own, (*others, *given.above)))
     findings = judge_ca(own, chain[1:], now, device_days)
     refuse_unusable(findings, given.source.certificate or given.source.key)
     return chain, tuple(findings)
-
-
-def _in_order(own: bytes, others: Sequence[bytes]) -> tuple[bytes, ...]:
-    """A CA's certificate and those above it, as far as they are among the others."""
-    chain, left = [read_foreign_ca(own)], [read_foreign_ca(der) for der in dict.fromkeys(others) if der != own]
-    while not chain[-1].is_self_issued:
-        upper = next((one for one in left if one.issued(chain[-1])), None)
-        if upper is None:
-            break
-        left.remove(upper)
-        chain.append(upper)
-    return tuple(one.der for one in chain)
 
 
 def import_ca(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from iotonboard.errors import ConflictError, PolicyError
 from iotonboard.model import rfc3339
 from iotonboard.pki.crl import entries_of_any_writer
-from iotonboard.pki.foreign_ca import read_foreign_ca, read_foreign_crl, serial_of, signed_by
+from iotonboard.pki.foreign_ca import chain_from, read_foreign_ca, read_foreign_crl, serial_of, signed_by
 from iotonboard.pki.imported_ca import judge_ca
 from iotonboard.pki.lint.candidate import issuer_facts
 from iotonboard.pki.profiles import DeviceProfile, check_permitted, is_within, permitted_names, show_name, subject_of
@@ -72,21 +72,22 @@ def plan_install(state: State, file: AnswerFile, now: datetime) -> Plan:
     if found is None:
         return _plan_lists(state, rows, file, now)
     row, own = found
-    chain = _in_order(own, file.certificates)
-    before = chain_in_force(state.store, row)
-    root = read_foreign_ca(chain[-1])
+    chain, before = chain_from(own, file.certificates), chain_in_force(state.store, row)
+    root, ders = chain[-1], tuple(one.der for one in chain)
+    if not root.is_self_issued:
+        raise PolicyError(f"the certificate above {root.name!r} is not in the file", hint=_ASK)
     warnings = _judge(state, row, chain, now)
     _refuse_older(before, chain)
-    crls, revoked = _judge_lists(state, [read_foreign_ca(der) for der in chain[1:]], file.crls, rows, now)
+    crls, revoked = _judge_lists(state, chain[1:], file.crls, rows, now)
     serial_of_own = serial_of(own)
     if own != before[0] and any(serial_of_own in _listed(der) for der in file.crls):
         raise PolicyError("the root's list revokes this very certificate", hint=_ASK)
     anchors = {identity(chain_in_force(state.store, one)[-1])[1] for one in rows if _has_chain(state, one)}
-    if not file.crls and not all(root_crl(state.store, der) for der in chain[1:]):
+    if not file.crls and not all(root_crl(state.store, der) for der in ders[1:]):
         warnings += ("there is no list of the root in the file: nothing tells this station what the root revokes",)
     was_out = row in going_out(state.store, rows) and len(before) == 1
-    new_chain = () if chain == before else chain
-    return Plan(row, new_chain, root, identity(chain[-1])[1] not in anchors, was_out, crls, warnings, revoked)
+    new_chain = () if ders == before else ders
+    return Plan(row, new_chain, root, identity(root.der)[1] not in anchors, was_out, crls, warnings, revoked)
 
 
 def _has_chain(state: State, row: IssuerRow) -> bool:
@@ -101,22 +102,10 @@ def _is_of(row: IssuerRow, der: bytes) -> bool:
         return False
 
 
-def _in_order(own: bytes, others: Sequence[bytes]) -> tuple[bytes, ...]:
-    """The certificate and all above it, up to the root."""
-    chain, left = [read_foreign_ca(own)], [read_foreign_ca(der) for der in others if der != own]
-    while not chain[-1].is_self_issued:
-        above = next((one for one in left if one.issued(chain[-1])), None)
-        if above is None:
-            raise PolicyError(f"the certificate above {chain[-1].name!r} is not in the file", hint=_ASK)
-        left.remove(above)
-        chain.append(above)
-    return tuple(one.der for one in chain)
-
-
-def _judge(state: State, row: IssuerRow, chain: Sequence[bytes], now: datetime) -> tuple[str, ...]:
+def _judge(state: State, row: IssuerRow, chain: Sequence[ForeignCa], now: datetime) -> tuple[str, ...]:
     """Refuse a chain that brokers would not follow; returns what is to be told of it."""
-    own, *above = (read_foreign_ca(der) for der in chain)
-    findings = judge_ca(own.der, chain[1:], now, state.config["cert_validity_days"])
+    own, *above = chain
+    findings = judge_ca(own.der, [one.der for one in above], now, state.config["cert_validity_days"])
     if hard := [str(finding) for finding in findings if finding.is_hard]:
         raise PolicyError(f"the certificate is of no use: {'; '.join(hard)}", hint=_ASK)
     if issuer_facts(own.der).key_id != issuer_facts(row.der).key_id:
@@ -151,11 +140,11 @@ def _refuse_subjects(state: State, own: bytes) -> None:
     check_permitted(DeviceProfile(state.config.subject_extra).name("ID"), own)
 
 
-def _refuse_older(before: Sequence[bytes], chain: Sequence[bytes]) -> None:
+def _refuse_older(before: Sequence[bytes], chain: Sequence[ForeignCa]) -> None:
     """Refuse an answer of the same root that it gave before the one in force."""
-    if len(before) < 2 or identity(before[-1])[1] != identity(chain[-1])[1]:
+    if len(before) < 2 or identity(before[-1])[1] != identity(chain[-1].der)[1]:
         return
-    old, new = (read_foreign_ca(der) for der in (before[0], chain[0]))
+    old, new = read_foreign_ca(before[0]), chain[0]
     if old.der != new.der and new.not_before < old.not_before:
         raise ConflictError(
             f"the answer is older than the one in force: of {rfc3339(new.not_before)}, not {rfc3339(old.not_before)}",

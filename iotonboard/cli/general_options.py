@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from iotonboard.errors import UsageError
+
 DEFAULT_STATE = "./iotonboard-state"
 StateOption = Annotated[
     str, typer.Option("--state", envvar="IOTONBOARD_STATE", metavar="DIR", help="The state directory.")
@@ -39,3 +41,16 @@ COMMON = {
     "passphrase_file": (PassphraseOption, None),
     "share_file": (ShareOption, None),
 }
+_OF_ANOTHER_SECRET = "ca recover"  # whose shares are of the recovery passphrase, and whose file is for the new key
+
+
+def refuse_two_ways(context: typer.Context) -> None:
+    """Refuse shares and a file for one passphrase; a file that the environment names gives way to shares.
+
+    Raises:
+        UsageError: both were typed.
+    """
+    file = context.get_parameter_source("passphrase_file")
+    is_typed = file is not None and file.name == "COMMANDLINE"
+    if is_typed and context.params.get("share_file") and not context.command_path.endswith(_OF_ANOTHER_SECRET):
+        raise UsageError("--share-file and --passphrase-file exclude each other", hint="choose one of them")

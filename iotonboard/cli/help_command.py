@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
+from iotonboard.cli.general_options import refuse_two_ways
 from iotonboard.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
 class VerbCommand(TyperCommand):
     """A verb."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it, with options that go together."""
+        refuse_two_ways(ctx)
+        return super().invoke(ctx)
 
     def get_help(self, ctx: Any) -> str:
         """The page of ``--help``."""

@@ -20,6 +20,7 @@ from iotonboard.pki.crl import CrlFacts, foreign_crl_facts
 from iotonboard.pki.parse_errors import UNREADABLE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
 _Value = TypeVar("_Value", bound=x509.ExtensionType)
@@ -89,6 +90,22 @@ def read_foreign_ca(der: bytes) -> ForeignCa:
         )
     except UNREADABLE as error:
         raise PolicyError("a certificate in it cannot be read", hint="openssl x509 -text -in FILE says more") from error
+
+
+def chain_from(own: bytes, others: Iterable[bytes]) -> list[ForeignCa]:
+    """A certificate and those above it, DER among the others: up to the root, or as far as they are there.
+
+    Raises:
+        PolicyError: one cannot be read.
+    """
+    chain, left = [read_foreign_ca(own)], [read_foreign_ca(der) for der in dict.fromkeys(others) if der != own]
+    while not chain[-1].is_self_issued:
+        above = next((one for one in left if one.issued(chain[-1])), None)
+        if above is None:
+            break
+        left.remove(above)
+        chain.append(above)
+    return chain
 
 
 def serial_of(certificate_der: bytes) -> int:

@@ -28,6 +28,16 @@ def test_three_of_five_people_open_the_ca(state: State, tmp_path: Path) -> None:
     assert state.json("health", "--deep")["status"] == "ok"
 
 
+def test_shares_take_the_place_of_a_file_that_the_environment_names_and_of_none_that_was_typed(
+    state: State, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shares"
+    state.run("ca", "split", "--shares", "2", "--threshold", "2", "--out", folder)
+    told = state.run("gen-crl", *_given(folder, 1, 2), "--passphrase-file", state.passphrase_file, expect=2).stderr
+    assert "--share-file and --passphrase-file exclude each other" in told
+    state.run("gen-crl", *_given(folder, 1, 2), env={"IOTONBOARD_PASSPHRASE_FILE": "nowhere"})
+
+
 def test_a_wrong_word_is_named_with_its_file(state: State, tmp_path: Path) -> None:
     folder = tmp_path / "shares"
     state.run("ca", "split", "--shares", "2", "--threshold", "2", "--out", folder)
