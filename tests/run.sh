@@ -45,6 +45,7 @@ install_missing_packages() {
     done
     command -v tpm2_ptool >/dev/null 2>&1 ||
         missing="$missing libtpm2-pkcs11-tools libtpm2-pkcs11-1 libtss2-tcti-tabrmd0"
+    ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql" # which lies in no PATH
     [ -e /usr/share/easy-rsa/easyrsa ] || missing="$missing easy-rsa" # which lies in no PATH
     [ -e /usr/include/mbedtls/x509_crt.h ] || missing="$missing libmbedtls-dev" # for firmware that the tests build
     [ -n "$missing" ] || return 0

@@ -68,6 +68,9 @@ GROUPS: dict[str, dict[str, str]] = {
         "report": "Write a page to look at: the fleet, what expires, what changed.",
         "audit": "Read, verify and carry the audit trail.",
     },
+    "Office": {
+        "init-office": "Make the state of a head office, which joins several stations.",
+    },
     "CA and state": {
         "ca": "Show the CA, put a new one or an old fleet's beside it, replace a stolen one.",
         "backup": "Write one encrypted file that holds the whole state.",

@@ -23,6 +23,7 @@ TOPICS = {
     "brokers": "a broker here and elsewhere, verify, what a reload does, packages",
     "years": "renewal, expiry, repair, retirement, a new CA",
     "root": "a root in the safe, stations below it; the yearly day, a stolen station",
+    "office": "several stations and a head office: journals, orders, one package for all brokers",
     "take-over": "a CA and a fleet of openssl, easy-rsa, XCA or cfssl go on here",
     "tokens": "the CA's key in a token: PIN, module, backups, rollovers; a token dies",
     "air-gap": "installing without a network; signing and verifying, a newer version and back",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import IotOnboardError
+from iotonboard.errors import IotOnboardError, PolicyError
 from iotonboard.model import rfc3339
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
 
+OFFICE_MARK = "office.json"  # a file that lies in the folder of an office alone
 _CERTIFIES = frozenset({"adopt", "broker issue", "ca proof", "register", "renew"})
 _HANDS_OUT = frozenset({"export", "register", "renew"})
 
@@ -42,6 +44,18 @@ def refuse_at_this_kind(command: str, state: State) -> None:
         from iotonboard.state.publication import lead_with_chain
 
         lead_with_chain(state)
+
+
+def refuse_office(root: str, command: str) -> None:
+    """End a command for one CA's state in an office's folder.
+
+    Raises:
+        PolicyError: it is one.
+    """
+    if os.path.exists(os.path.join(root, OFFICE_MARK)):
+        raise PolicyError(
+            f"this is an office, without a CA: no {command!r} here", hint="name a station's state with --state"
+        )
 
 
 def finish_earlier_calls(state: State, now: datetime) -> None:

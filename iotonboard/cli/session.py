@@ -18,7 +18,7 @@ import typer
 from iotonboard.cli import output
 from iotonboard.cli.general_options import COMMON, DEFAULT_STATE, OF_A_STATE
 from iotonboard.cli.help_command import HelpfulGroup, VerbCommand
-from iotonboard.cli.left_over import finish_earlier_calls, plant_watched, refuse_at_this_kind
+from iotonboard.cli.left_over import finish_earlier_calls, plant_watched, refuse_at_this_kind, refuse_office
 from iotonboard.cli.person import confirm, host, operator, tell_if_open
 from iotonboard.cli.process import take_environment
 from iotonboard.cli.settings_problems import database_lines, problem_lines, refuse_problems, trust_of, unsealed_lines
@@ -79,6 +79,7 @@ class Session:
         """
         from iotonboard.state.state import open_state
 
+        refuse_office(self.root, self.command)
         self.work_as_owner()
         (holds, verifies), past = trust_of(self.command)
         place = self.root, self.environment, self.caller, clock

@@ -644,7 +644,7 @@ def test_help_names_every_verb() -> None:
 
 def test_help_groups_the_verbs() -> None:
     titles = re.findall(r"(?m)^([A-Z][\w ]+):$", run_cli("--help").stdout)
-    assert titles == ["Set up", "Devices", "Hand over", "Broker", "Watch", "CA and state", "Options"]
+    assert titles == ["Set up", "Devices", "Hand over", "Broker", "Watch", "Office", "CA and state", "Options"]
 
 
 @pytest.mark.parametrize("verb", ["issue-broker", "ca-rollover", "passwd", "password", "open-bundle"])

@@ -1,6 +1,6 @@
 """The house: imports run one way, each outside library has its rooms, and the edge is one place.
 
-cli -> commands -> {health, enrolment} -> ca -> state -> {delivery, broker} -> {store, pki}
+cli -> commands -> {health, enrolment, office} -> ca -> state -> {delivery, broker, exchange} -> {store, pki}
     -> disk -> model -> ids -> errors
 """
 
@@ -24,10 +24,10 @@ FLOORS = (
     {"model"},
     {"disk"},
     {"pki", "store"},
-    {"delivery", "broker"},
+    {"delivery", "broker", "exchange"},
     {"state"},
     {"ca"},
-    {"health", "enrolment"},
+    {"health", "enrolment", "office"},
     {"commands"},
     {"cli"},
     {"__main__"},
@@ -47,6 +47,7 @@ LIBRARIES = {
     "PIL": {"delivery"},
     "esp_idf_nvs_partition_gen": {"delivery"},
     "tomli_w": {"state"},
+    "psycopg": {"store"},
 }
 NETWORK = {
     "asyncio",
@@ -185,7 +186,7 @@ def test_the_cli_calls_commands() -> None:
     """A verb's protocol is in its command. The session alone opens the state, and finishes earlier calls; completion
     looks into it.
     """
-    opens = {f"iotonboard.cli.{name}" for name in ("session", "left_over", "complete")}
+    opens = {f"iotonboard.cli.{name}" for name in ("session", "office_session", "left_over", "complete")}
     none_of(
         f"{module.name} loads {name}"
         for module in MODULES

@@ -1,0 +1,45 @@
+"""What the verbs of an office share: the office that is opened, and the passphrase of its key."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from typing import TYPE_CHECKING
+
+from iotonboard.cli.session import clock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from iotonboard.cli.session import Session
+    from iotonboard.office.key import OfficeKey
+    from iotonboard.office.office import Office
+
+
+@contextlib.contextmanager
+def open_office(session: Session) -> Iterator[Office]:
+    """Open the office for the time of the command; that its trail is not believed is told.
+
+    Raises:
+        StateError: there is none, or its registry is another one.
+        PolicyError: this is the state of a station or a root.
+    """
+    from iotonboard.office import office as offices
+
+    session.work_as_owner()
+    offices.refuse_elsewhere(session.root, session.command)
+    with offices.open_office(session.root, session.environment, session.caller, clock) as office:
+        if office.problem is not None:
+            session.message(f"warning: {office.problem.message}; only revocations are taken ({office.problem.hint})")
+        yield office
+
+
+def unlocker(session: Session, office: Office) -> Callable[[], OfficeKey]:
+    """What a command opens the office's key with, once its input was checked; who is asked is asked once."""
+    from iotonboard.office.key import is_encrypted, open_key
+
+    def unlock() -> OfficeKey:
+        secret = session.read_passphrase("Office passphrase") if is_encrypted(office.certs) else None
+        return open_key(office.certs, secret)
+
+    return functools.cache(unlock)

@@ -1,0 +1,153 @@
+"""What an office decided, folded from its trail: the only thing that trust, orders and denials are believed from.
+
+A decision is a row of the trail whose detail has ``decision``, one of the words here. What gives trust or access counts
+once a machine's key has sealed it; a revocation that was ordered counts at once.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from iotonboard.errors import StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from iotonboard.store.registry.trail import TrailRow
+
+DECISION = "decision"
+TRUST, DISTRUST, PREFIX = "station-trusted", "station-removed", "station-prefix"
+TAKEN = "journal-taken"
+REVOKE, CLOSE = "revocation-ordered", "revocation-closed"
+ORDER, WITHDRAW = "production-signed", "production-withdrawn"
+MACHINE, NO_MACHINE = "machine-trusted", "machine-removed"
+_AT_ONCE = frozenset({REVOKE, DISTRUST, WITHDRAW, NO_MACHINE})
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedStation:
+    """A station whose CA (DER) a person compared and trusted. ``taken``: digests of its journals, in their order."""
+
+    id: int
+    name: str
+    certificate: bytes
+    prefix: str = ""
+    is_removed: bool = False
+    taken: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationOrder:
+    """A certificate that its station is to revoke. ``serial`` in hex; ``closed_by``: number of the list that has it."""
+
+    id: int
+    station: int
+    serial: str
+    device_id: str
+    reason: str
+    time: int
+    closed_by: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ProductionOrder:
+    """How many devices of a profile (empty: any) a station may make before the moment ``until`` (epoch)."""
+
+    id: int
+    station: int
+    devices: int
+    profile: str
+    until: int
+    time: int
+    is_withdrawn: bool = False
+
+
+@dataclass(slots=True)
+class Decisions:
+    """Everything that stands. ``machines``: certificates (DER) of the office's machines by their keys.
+
+    ``unsealed``: how many rows no key has sealed yet.
+    """
+
+    stations: dict[int, TrustedStation] = field(default_factory=dict)
+    revocations: dict[int, RevocationOrder] = field(default_factory=dict)
+    production: dict[int, ProductionOrder] = field(default_factory=dict)
+    machines: dict[str, bytes] = field(default_factory=dict)
+    unsealed: int = 0
+
+    def station_called(self, name: str) -> TrustedStation | None:
+        """The trusted station with a name."""
+        return next((one for one in self.stations.values() if one.name == name and not one.is_removed), None)
+
+    @property
+    def open_revocations(self) -> list[RevocationOrder]:
+        """Those of which no list has come back."""
+        return [one for one in self.revocations.values() if not one.closed_by]
+
+
+def fold(rows: Iterable[TrailRow], sealed_until: int) -> Decisions:
+    """What rows of a trail decided that was verified, of which those up to ``sealed_until`` are sealed.
+
+    Raises:
+        StateError: a sealed row says what no version of the program writes.
+    """
+    decisions = Decisions()
+    for row in rows:
+        said, is_sealed = row.said, row.seq <= sealed_until
+        decisions.unsealed += not is_sealed
+        if said.get(DECISION) is None or not (is_sealed or said[DECISION] in _AT_ONCE):
+            continue
+        try:
+            _take(decisions, row, said)
+        except (KeyError, TypeError, ValueError) as error:
+            if is_sealed:
+                raise StateError(
+                    f"row {row.seq} of the office's trail says what cannot be", hint="update the program here"
+                ) from error
+    return decisions
+
+
+def _take(decisions: Decisions, row: TrailRow, said: dict[str, Any]) -> None:
+    what = said[DECISION]
+    if what in {TRUST, DISTRUST, PREFIX, TAKEN}:
+        _take_station(decisions, row, said)
+    elif what == REVOKE:
+        order = RevocationOrder(
+            int(said["order"]), int(said["station"]), row.serial, row.subject, str(said["reason"]), row.time
+        )
+        decisions.revocations[order.id] = order
+    elif what == CLOSE:
+        number = int(said["order"])
+        closed = replace(decisions.revocations[number], closed_by=int(said["crl_number"]))
+        decisions.revocations[number] = closed
+    elif what == ORDER:
+        made = ProductionOrder(
+            int(said["order"]), int(said["station"]), int(said["devices"]), str(said["profile"]), int(said["until"]),
+            row.time,
+        )  # fmt: skip
+        decisions.production[made.id] = made
+    elif what == WITHDRAW:
+        number = int(said["order"])
+        decisions.production[number] = replace(decisions.production[number], is_withdrawn=True)
+    elif what == MACHINE:
+        decisions.machines[str(said["key"])] = base64.b64decode(said["certificate"], validate=True)
+    elif what == NO_MACHINE:
+        decisions.machines.pop(str(said["key"]), None)
+
+
+def _take_station(decisions: Decisions, row: TrailRow, said: dict[str, Any]) -> None:
+    number = int(said["station"])
+    if said[DECISION] == TRUST:
+        certificate = base64.b64decode(said["certificate"], validate=True)
+        before = decisions.stations.get(number)
+        taken = before.taken if before else ()
+        decisions.stations[number] = TrustedStation(number, row.subject, certificate, taken=taken)
+        return
+    change: dict[str, Any] = {"is_removed": True}
+    if said[DECISION] == PREFIX:
+        change = {"prefix": str(said["prefix"])}
+    elif said[DECISION] == TAKEN:
+        change = {"taken": (*decisions.stations[number].taken, str(said["digest"]))}
+    decisions.stations[number] = replace(decisions.stations[number], **change)

@@ -1,0 +1,225 @@
+"""One open office: its folder, its registry, what it decided, and what this machine saw of it last.
+
+``office.json`` in the folder is this machine's own memory: which registry it works on, and the row of the trail that
+was there last. A registry that was put back from an older copy, or rewritten by whoever administers its server, is
+found by that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from iotonboard.disk.files import PRIVATE, write_atomic
+from iotonboard.disk.reading import read_file
+from iotonboard.errors import PolicyError, StateError
+from iotonboard.office import decisions
+from iotonboard.office.key import read_chain
+from iotonboard.office.settings import place_of, read_settings, registry_url
+from iotonboard.pki.key_id import key_id
+from iotonboard.pki.signatures import sign_statement
+from iotonboard.pki.verifying import statement_holds
+from iotonboard.store.audit import GENESIS, AuditHead
+from iotonboard.store.registry import trail
+from iotonboard.store.registry.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
+
+    from iotonboard.model import Caller
+    from iotonboard.office.decisions import Decisions
+    from iotonboard.office.key import OfficeKey
+
+MEMORY = "office.json"  # whose being there says that a folder is an office's
+WAIT_S = 30.0
+_LARGEST = 1 << 16
+_BRING_BACK = "bring it back from a backup of the office's folder"
+_RESTORE = "an older copy of the registry was put back, or somebody changed it: bring the newest one back"
+
+
+def is_office(root: str) -> bool:
+    """Say whether a folder is an office's."""
+    return os.path.exists(os.path.join(root, MEMORY))
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What this machine knows by itself: the registry's id, and the newest row of its trail that it saw."""
+
+    registry: str
+    seen: AuditHead
+
+
+def read_memory(root: str) -> Memory:
+    """Read what this machine remembers.
+
+    Raises:
+        StateError: it cannot be read.
+    """
+    path = os.path.join(root, MEMORY)
+    try:
+        said = json.loads(read_file(path, limit=_LARGEST))
+        return Memory(str(said["registry"]), AuditHead(int(said["seq"]), bytes.fromhex(said["hash"])))
+    except (ValueError, KeyError, TypeError) as error:
+        raise StateError(f"{path!r} cannot be read", hint=_BRING_BACK) from error
+
+
+def write_memory(root: str, memory: Memory) -> None:
+    """Remember; durable when this returns."""
+    said = {"registry": memory.registry, "seq": memory.seen.seq, "hash": memory.seen.hash.hex()}
+    write_atomic(os.path.join(root, MEMORY), json.dumps(said).encode("ascii") + b"\n", PRIVATE)
+
+
+@dataclass(slots=True)
+class Office:
+    """An office that was opened. ``chain`` (DER): this machine's certificate, and those above it.
+
+    ``problem``: why its trail is not believed; then only revocations are taken, and nothing is signed.
+    """
+
+    root: str
+    settings: Mapping[str, str]
+    registry: Registry
+    memory: Memory
+    chain: tuple[bytes, ...]
+    decisions: Decisions
+    caller: Caller
+    clock: Callable[[], datetime]
+    problem: StateError | None = None
+
+    @property
+    def certs(self) -> str:
+        """The folder of the key, the certificate and what is published."""
+        return os.path.join(self.root, "certs")
+
+    def place(self, setting: str) -> str:
+        """The absolute path that a setting names."""
+        return place_of(self.root, self.settings[setting])
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[datetime]:
+        """Hold the registry's lock, with the decisions as they are under it; yields the time.
+
+        Raises:
+            BusyError: another machine or command holds it.
+        """
+        with self.registry.transaction():
+            self.look_again()
+            yield self.clock()
+
+    def look_again(self) -> None:
+        """Fold the trail anew."""
+        self.decisions, self.problem = read_decisions(self.registry, self.memory, self.chain)
+
+    def decide(self, now: datetime, what: str, *, subject: str, serial: str = "", **detail: object) -> None:
+        """Record a decision (``office.decisions``) in the open transaction."""
+        trail.append(
+            self.registry, self.caller, now, subject=subject, serial=serial, detail={decisions.DECISION: what, **detail}
+        )
+
+    def seal(self, key: OfficeKey) -> None:
+        """Sign the head of the trail, at the end of a transaction whose changes it covers.
+
+        Raises:
+            StateError: the trail is not the one that was signed before: nothing covers that up.
+        """
+        if self.problem is not None:
+            raise self.problem
+        newest = trail.head(self.registry)
+        signature = sign_statement(key.signer, trail.head_statement(self.memory.registry, newest))
+        trail.set_signed_head(self.registry, trail.MachineHead(newest, key.id, signature))
+
+    def remember(self) -> None:
+        """Note the newest row that was seen, once a transaction is committed."""
+        self.memory = Memory(self.memory.registry, trail.head(self.registry))
+        write_memory(self.root, self.memory)
+
+
+@contextlib.contextmanager
+def open_office(
+    root: str, environment: Mapping[str, str], caller: Caller, clock: Callable[[], datetime]
+) -> Iterator[Office]:
+    """Open an office for the time of a command.
+
+    Raises:
+        StateError: there is none, its registry is another one, or an older copy.
+        BusyError: the registry cannot be reached.
+        PolicyError: a setting cannot be.
+    """
+    if not is_office(root):
+        raise StateError(f"there is no office in {root!r}", hint="'iotonboard init-office' makes one")
+    settings, memory = read_settings(root, environment), read_memory(root)
+    registry = Registry.open(registry_url(root, settings["database_url"]), timeout_s=WAIT_S)
+    try:
+        if registry.value("id") != memory.registry:
+            raise StateError(
+                f"{registry.place!r} is another office's registry", hint="check DATABASE_URL, or the office's folder"
+            )
+        chain = read_chain(os.path.join(root, "certs"))
+        found, problem = read_decisions(registry, memory, chain)
+        office = Office(root, settings, registry, memory, chain, found, caller, clock, problem)
+        yield office
+    finally:
+        registry.close()
+
+
+def read_decisions(registry: Registry, memory: Memory, chain: tuple[bytes, ...]) -> tuple[Decisions, StateError | None]:
+    """Verify the trail and fold what it decided; with why it is not believed, where it is not.
+
+    Believed is what a machine sealed whose certificate is ``chain``'s first or last, or that such a one trusted.
+    """
+    signed = trail.signed_head(registry)
+    sealed_until, previous, problem = signed.head.seq if signed else 0, GENESIS, None
+    rows = list[trail.TrailRow]()
+    seen = memory.seen
+    for row in trail.rows(registry):
+        if row.seq != len(rows) + 1 or not row.follows(previous):
+            problem = StateError(f"row {len(rows) + 1} of the office's trail is gone or was changed", hint=_RESTORE)
+            break
+        rows.append(row)
+        previous = row.hash
+    if problem is None and seen.seq and (len(rows) < seen.seq or rows[seen.seq - 1].hash != seen.hash):
+        problem = StateError(f"row {seen.seq} of the office's trail is not the one that was here before", hint=_RESTORE)
+    if problem is None and signed and (len(rows) < sealed_until or rows[sealed_until - 1].hash != signed.head.hash):
+        problem = StateError("the sealed head of the office's trail is not that of its rows", hint=_RESTORE)
+    try:
+        found = decisions.fold(rows, sealed_until if problem is None else 0)
+    except StateError as error:
+        return decisions.fold((), 0), error
+    if problem is None and signed and not _is_sealed(memory, signed, chain, found):
+        problem = StateError("no trusted machine of the office sealed its trail", hint=_RESTORE)
+        found = decisions.fold(rows, 0)
+    return found, problem
+
+
+def _is_sealed(memory: Memory, signed: trail.MachineHead, chain: tuple[bytes, ...], found: Decisions) -> bool:
+    certificates = {**found.machines, **{key_id(der): der for der in chain}}
+    statement = trail.head_statement(memory.registry, signed.head)
+    certificate = certificates.get(signed.machine)
+    return certificate is not None and statement_holds(certificate, statement, signed.signature)
+
+
+def refuse_untrusted(office: Office) -> None:
+    """End a command that would give something out of a trail that is not believed.
+
+    Raises:
+        StateError: it is not.
+    """
+    if office.problem is not None:
+        raise office.problem
+
+
+def refuse_elsewhere(root: str, command: str) -> None:
+    """End a command of an office in another kind of state.
+
+    Raises:
+        PolicyError: it is one.
+    """
+    if not is_office(root) and os.path.exists(os.path.join(root, "devices.db")):
+        raise PolicyError(
+            f"this is a station's state: no {command!r} here", hint="name the office's folder with --state"
+        )

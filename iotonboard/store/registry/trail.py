@@ -1,0 +1,111 @@
+"""An office's own audit trail: rows chained as a station's are, and the heads that the office's machines signed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from iotonboard.model import to_epoch
+from iotonboard.store.audit import COLUMNS, GENESIS, AuditHead, chain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from iotonboard.model import Caller
+    from iotonboard.store.registry.registry import Registry
+
+_detail = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
+
+
+@dataclass(frozen=True, slots=True)
+class TrailRow:
+    """One row as it stands, with the hash that it should have behind the one before."""
+
+    seq: int
+    time: int
+    operator: str
+    host: str
+    command: str
+    subject: str
+    serial: str
+    detail: str
+    hash: bytes
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """The detail; empty where it is none."""
+        try:
+            said = json.loads(self.detail)
+        except ValueError:
+            return {}
+        return said if isinstance(said, dict) else {}
+
+    def follows(self, previous: bytes) -> bool:
+        """Say whether this is the row that was appended behind one with that hash."""
+        texts = (self.operator, self.host, self.command, self.subject, self.serial, self.detail)
+        return chain(previous, self.seq, self.time, *texts) == self.hash
+
+
+@dataclass(frozen=True, slots=True)
+class MachineHead:
+    """A head of the trail that a machine of the office signed."""
+
+    head: AuditHead
+    machine: str
+    signature: bytes
+
+
+def head(registry: Registry) -> AuditHead:
+    """Number and hash of the newest row."""
+    row = registry.row("SELECT seq, hash FROM trail ORDER BY seq DESC LIMIT 1")
+    return AuditHead(0, GENESIS) if row is None else AuditHead(row[0], bytes(row[1]))
+
+
+def append(
+    registry: Registry,
+    caller: Caller,
+    now: datetime,
+    *,
+    subject: str,
+    serial: str = "",
+    detail: Mapping[str, object],
+) -> AuditHead:
+    """Record one decision inside the caller's transaction."""
+    last = head(registry)
+    seq, time = last.seq + 1, to_epoch(now)
+    texts = (caller.operator, caller.host, caller.command, subject, serial, _detail(detail))
+    digest = chain(last.hash, seq, time, *texts)
+    query = f"INSERT INTO trail ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    registry.execute(query, (seq, time, *texts, digest))
+    return AuditHead(seq, digest)
+
+
+def rows(registry: Registry, since_seq: int = 0) -> Iterator[TrailRow]:
+    """The rows behind one, in their order."""
+    query = f"SELECT {COLUMNS} FROM trail WHERE seq > ? ORDER BY seq"
+    for seq, time, operator, host, command, subject, serial, detail, digest in registry.each_row(query, (since_seq,)):
+        yield TrailRow(seq, time, operator, host, command, subject, serial, detail, bytes(digest))
+
+
+def signed_head(registry: Registry) -> MachineHead | None:
+    """The head that was signed last."""
+    row = registry.row("SELECT seq, hash, machine, signature FROM trail_head ORDER BY seq DESC LIMIT 1")
+    return None if row is None else MachineHead(AuditHead(row[0], bytes(row[1])), row[2], bytes(row[3]))
+
+
+def set_signed_head(registry: Registry, signed: MachineHead) -> None:
+    """Keep a signature in place of the one before, inside the caller's transaction."""
+    registry.execute("DELETE FROM trail_head")
+    query = "INSERT INTO trail_head (seq, hash, machine, signature) VALUES (?, ?, ?, ?)"
+    registry.execute(query, (signed.head.seq, signed.head.hash, signed.machine, signed.signature))
+
+
+def head_statement(registry_id: str, newest: AuditHead) -> bytes:
+    """The octets that a machine signs for a head; the label keeps them apart from anything else."""
+    return b"iotonboard office head v1\n%s\n%d\n%s\n" % (
+        registry_id.encode("ascii"),
+        newest.seq,
+        newest.hash.hex().encode("ascii"),
+    )

@@ -1,0 +1,45 @@
+"""An office is made once, in either engine, and is nothing that has a CA."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from cryptography import x509
+
+from support.faults import KILLED, die_at
+from support.offices import Office, make_office
+from support.program import State, make_state
+
+
+def test_an_office_has_a_key_and_a_registry_and_no_ca(office: Office) -> None:
+    assert (office.path / "certs" / "office.key").stat().st_mode & 0o777 == 0o600
+    assert b"ENCRYPTED" in (office.path / "certs" / "office.key").read_bytes()
+    certificate = x509.load_pem_x509_certificate(office.certificate.read_bytes())
+    assert certificate.subject.rfc4514_string().startswith("CN=office ")
+    assert not (office.path / "certs" / "ca.key").exists()
+    told = office.run("register", "press-1", expect=6).stderr
+    assert "this is an office, without a CA: no 'register' here" in told
+    assert "there is a state" in office.run("init-office", expect=4).stderr
+
+
+def test_a_registry_belongs_to_one_office(office: Office, tmp_path: Path) -> None:
+    other = Office(tmp_path / "other", office.passphrase_file, office.url or f"sqlite:///{office.path}/devices.db")
+    assert "is the registry of an office already" in other.run("init-office", expect=4).stderr
+
+
+def test_a_states_folder_is_not_made_an_office(tmp_path: Path) -> None:
+    state: State = make_state(tmp_path)
+    assert "there is a state" in state.run("init-office", expect=4).stderr
+
+
+def test_a_call_that_was_killed_is_finished_by_the_same_one(tmp_path: Path) -> None:
+    made = Office(tmp_path / "hq", make_office(tmp_path / "first").passphrase_file)
+    for step in range(1, 200):
+        killed = made.run("init-office", before=die_at(step), expect=(0, KILLED)).exit_code
+        if killed == 0:
+            break
+        made.run("init-office", expect=(0, 4))  # 4: the kill came behind the last thing to do
+        assert (made.path / "office.json").exists()
+        shutil.rmtree(made.path)
+    assert step > 5
