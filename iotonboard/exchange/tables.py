@@ -1,16 +1,15 @@
 """Which rows of a station's database a journal carries, and which of their columns: nothing that is secret.
 
-A row is a JSON array of its columns, octets in Base64; one that is gone is the array of its keys. Rows are numbered as
-the station numbers them.
+A row is a JSON array of its columns, octets in Base64; one that is gone is an array that holds the array of its keys
+alone. Rows are numbered as the station numbers them.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from iotonboard.errors import PolicyError
 
@@ -66,29 +65,35 @@ BY_NAME = {table.name: table for table in TABLES}
 _line = json.JSONEncoder(separators=(",", ":")).encode
 
 
-def encode_rows(rows: Iterable[Sequence[object]]) -> Iterator[bytes]:
-    """The lines of a part: each row with all its columns, or with its keys alone where it is gone."""
+def encode_rows(rows: Iterable[Sequence[object]], gone: Iterable[Sequence[object]] = ()) -> Iterator[bytes]:
+    """The lines of a part: the keys of each row that is gone, then each row that is there with all its columns."""
+    for keys in gone:
+        yield _line([_as_text(keys)]).encode("ascii") + b"\n"
     for row in rows:
-        values = [base64.b64encode(one).decode("ascii") if isinstance(one, bytes) else one for one in row]
-        yield _line(values).encode("ascii") + b"\n"
+        yield _line(_as_text(row)).encode("ascii") + b"\n"
 
 
-def decode_rows(table: JournalTable, content: bytes) -> Iterator[list[object]]:
-    """The rows of a part, as ``encode_rows`` took them.
+def _as_text(values: Sequence[object]) -> list[object]:
+    return [base64.b64encode(one).decode("ascii") if isinstance(one, bytes) else one for one in values]
+
+
+def decode_rows(table: JournalTable, content: bytes) -> Iterator[tuple[list[Any], bool]]:
+    """The rows of a part as ``encode_rows`` took them, with whether a row is there; of one that is gone, its keys.
 
     Raises:
         PolicyError: a line is no row of this table.
     """
     places = [place for place, column in enumerate(table.columns) if column in table.octets]
-    lengths = (table.keys, len(table.columns))
     for line in content.splitlines():
         try:
             row = json.loads(line)
-            if not isinstance(row, list) or len(row) not in lengths:
+            is_there = len(row) != 1 or not isinstance(row[0], list)
+            values = row if is_there else row[0]
+            if not isinstance(values, list) or len(values) != (len(table.columns) if is_there else table.keys):
                 raise ValueError  # noqa: TRY301 - as what else is no row
             for place in places:
-                if place < len(row) and row[place] is not None:
-                    row[place] = base64.b64decode(row[place], validate=True)
-        except (ValueError, TypeError, binascii.Error, RecursionError) as error:
+                if place < len(values) and values[place] is not None:
+                    values[place] = base64.b64decode(values[place], validate=True)
+        except (ValueError, TypeError, IndexError, RecursionError) as error:
             raise PolicyError(f"a row of {table.name!r} in the journal cannot be read") from error
-        yield row
+        yield values, is_there
