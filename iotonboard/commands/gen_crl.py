@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.ca.authority import Unlock
-    from iotonboard.errors import Unpublished
-    from iotonboard.state.denied import Denied
+    from iotonboard.errors import ConflictError, Unpublished
     from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
     from iotonboard.store.crls import CrlRow
@@ -82,22 +81,22 @@ def gen_crl(
     if here:
         begin_here(state, Place.CRL, Place.CA, Place.BROKER_CA)
 
-    def sign() -> tuple[list[CrlRow], Denied]:
+    def sign() -> tuple[list[CrlRow], ConflictError | None]:
         with state.transaction(signing=True) as now:
             refuse_edited_overlaps(state)
             if calendar is not None:
                 _keep_calendar(state, calendar, now)
             signed = sign_crls(state, authority, now, next_update_days=next_update_days)
-            denied = read_denied(state, now, is_to_tell=True)
-            if denied.told:
+            edits = read_denied(state, now, is_to_tell=True).told
+            if edits:
                 mark_acl(state)
             seal_audit(state, authority)
-        return signed, denied
+        return signed, edits
 
-    rows, denied = past_damage(state.store, sign)
+    rows, edits = past_damage(state.store, sign)
     unpurged = attempt("purge", state.paths.database, partial(apply_keep_keys, state))
     unpublished = unpurged + publish_signed(state, rows, reload=reload)
-    unpublished += tell_edits(state, denied, unpublished)
+    unpublished += tell_edits(state, edits, unpublished)
     finish_erasures(state)
     own, old = (tuple(row for row in rows if (row.issuer == rows[0].issuer) is is_own) for is_own in (True, False))
     return Result(state.paths.crl, own, old, is_root(state.store)), unpublished

@@ -121,7 +121,7 @@ def pack(state: State, request: Request, unlock: Unlock) -> Result:
     signers = [ca.issuer.signer for ca in signing]
     below = dict.fromkeys(der for ca in signing for der in ca.chain[:-1])
     unpublished = left_out + [one for one in publish_recorded(state) if one.what != "acl" or not left_out]
-    unpublished += tell_edits(state, denied, unpublished)
+    unpublished += tell_edits(state, denied.told, unpublished)
     with replacing(request.out, PUBLIC) as file:
         file.writelines(render_package(manifest, files, signers, below))
         size = file.tell()

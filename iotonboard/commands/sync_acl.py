@@ -78,7 +78,7 @@ def sync_acl(
             write_acl(state, path, now, denied, style=style)
     steps = [step for step in EVERYTHING if is_published or step is not publish_acl]
     unpublished = [] if check else publish_recorded(state, *steps)
-    unpublished += tell_edits(state, denied, unpublished)
+    unpublished += tell_edits(state, denied.told, unpublished)
     if reload is not None:
         unpublished += attempt("reload", str(state.config["broker.reload"]), reload)
     devices = count_devices(state.store)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.broker.region import Change, OperatorText
+    from iotonboard.errors import ConflictError
     from iotonboard.state.denied import Denied
     from iotonboard.state.state import State
 
@@ -115,10 +116,10 @@ def _render(
     return render.replace_region(operator, managed, change=change)
 
 
-def tell_edits(state: State, denied: Denied, told: Sequence[Unpublished]) -> list[Unpublished]:
-    """What ``denied`` tells of edited rows, beside what is told of the ACL already."""
-    edited = denied.told if all(one.what != "acl" for one in told) else None
-    return [Unpublished("acl", state.paths.acl, edited)] if edited else []
+def tell_edits(state: State, edits: ConflictError | None, told: Sequence[Unpublished]) -> list[Unpublished]:
+    """What ``Denied.told`` says of edited rows, beside what is ``told`` of the ACL already."""
+    is_told = any(one.what == "acl" for one in told)
+    return [Unpublished("acl", state.paths.acl, edits)] if edits and not is_told else []
 
 
 def broker_placement(state: State, path: str) -> Placement:

@@ -165,13 +165,16 @@ def crl_without_digest(store: Store, issuer: int, number: int) -> CrlRow | None:
 
 def last_crl(store: Store, issuer: int, *, with_der: bool = True) -> CrlRow | None:
     """The CRL of an issuer with the highest number."""
-    rows = _crls(store, "WHERE issuer = ? ORDER BY number DESC LIMIT 1", (issuer,), with_der=with_der)
+    newest = "WHERE id = (SELECT id FROM crl WHERE issuer = ? ORDER BY number DESC LIMIT 1)"
+    rows = _crls(store, newest, (issuer,), with_der=with_der)
     return rows[0] if rows else None
 
 
 def last_listed_crl(store: Store, issuer: int) -> CrlRow | None:
     """The newest CRL of an issuer whose octets are kept; a number that ``restore`` only passed has none."""
-    rows = _crls(store, "WHERE issuer = ? AND der IS NOT NULL ORDER BY number DESC LIMIT 1", (issuer,))
+    # By its row: lists that are sorted are copied with their octets.
+    newest = "WHERE id = (SELECT id FROM crl WHERE issuer = ? AND der IS NOT NULL ORDER BY number DESC LIMIT 1)"
+    rows = _crls(store, newest, (issuer,))
     return rows[0] if rows else None
 
 
