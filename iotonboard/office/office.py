@@ -13,6 +13,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from iotonboard.broker.ca_relations import vouched
 from iotonboard.disk.files import PRIVATE, write_atomic
 from iotonboard.disk.reading import read_file
 from iotonboard.errors import PolicyError, StateError
@@ -197,7 +198,9 @@ def read_decisions(registry: Registry, memory: Memory, chain: tuple[bytes, ...])
 
 
 def _is_sealed(memory: Memory, signed: trail.MachineHead, chain: tuple[bytes, ...], found: Decisions) -> bool:
-    certificates = {**found.machines, **{key_id(der): der for der in chain}}
+    # What a row says of a machine counts by the first one's signature alone: rows are no proof of themselves.
+    trusted = vouched(chain[-1:], (*chain, *found.machines.values()))
+    certificates = {key: der for der in trusted if (key := key_id(der)) in found.machines or der in chain}
     statement = trail.head_statement(memory.registry, signed.head)
     certificate = certificates.get(signed.machine)
     return certificate is not None and statement_holds(certificate, statement, signed.signature)

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from pathlib import Path
 
 from cryptography import x509
+from iotonboard.ca.passphrase import parse_passphrase_file
+from iotonboard.office.key import open_key, read_chain
+from iotonboard.office.office import Memory, read_decisions
+from iotonboard.pki.signatures import sign_statement
+from iotonboard.store.audit import GENESIS, AuditHead
+from iotonboard.store.registry import trail
+from iotonboard.store.registry.registry import Registry
 
 from support.faults import KILLED, die_at
 from support.offices import Office, make_office
@@ -43,3 +51,23 @@ def test_a_call_that_was_killed_is_finished_by_the_same_one(tmp_path: Path) -> N
         assert (made.path / "office.json").exists()
         shutil.rmtree(made.path)
     assert step > 5
+
+
+def test_who_administers_the_database_makes_no_machine_of_the_office(tmp_path: Path) -> None:
+    office, stranger = make_office(tmp_path / "hq"), make_office(tmp_path / "stranger")
+    with sqlite3.connect(office.path / "devices.db") as ours, sqlite3.connect(stranger.path / "devices.db") as theirs:
+        ((ident,),) = ours.execute("SELECT value FROM registry WHERE key = 'id'").fetchall()
+        rows = theirs.execute("SELECT * FROM trail ORDER BY seq").fetchall()
+        ours.execute("DELETE FROM trail")
+        ours.executemany("INSERT INTO trail VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        key = open_key(str(stranger.path / "certs"), parse_passphrase_file(stranger.passphrase_file.read_bytes()))
+        head = AuditHead(rows[-1][0], rows[-1][-1])
+        signature = sign_statement(key.signer, trail.head_statement(ident, head))
+        ours.execute("DELETE FROM trail_head")
+        ours.execute("INSERT INTO trail_head VALUES (?, ?, ?, ?)", (head.seq, head.hash, key.id, signature))
+    chain = read_chain(str(office.path / "certs"))
+    registry = Registry.open(f"sqlite:///{office.path}/devices.db", timeout_s=5)
+    found, problem = read_decisions(registry, Memory(ident, AuditHead(0, GENESIS)), chain)
+    registry.close()
+    assert problem is not None
+    assert found.machines == {}
