@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from iotonboard.enrolment.broker_names import refuse_names_of_devices
 from iotonboard.errors import NotFoundError, PolicyError, UsageError
 from iotonboard.model import KeyType
 from iotonboard.pki.csr import parse_csr, requested_names
@@ -68,6 +69,7 @@ def plan_broker(state: State, request: Request) -> BrokerPlan:
 
     Raises:
         PolicyError: a name is neither a host name nor an address, the request cannot be used, or its key is another's.
+        ConflictError: a name is that of a device, which could pose as the broker.
     """
     store = state.store
     csr = None if request.csr is None else parse_csr(request.csr)
@@ -78,6 +80,7 @@ def plan_broker(state: State, request: Request) -> BrokerPlan:
     names = (host, *named[1:])
     if before and len(named) == 1:
         names = before.alt_names
+    refuse_names_of_devices(store, set(names).difference(before.alt_names if before else ()), state.clock())
     setup, has_key_elsewhere = _setup(state, request, host), False
     if before and not csr and not (request.key_type or request.folder or request.plain_key):
         has_key_elsewhere = not broker_certificates(store, host)[0].has_key

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from iotonboard.enrolment import broker_names
 from iotonboard.model import MQTT_PROFILE, KeyType
 from iotonboard.pki import facts
 from iotonboard.pki.certificates import validity_for
@@ -35,10 +36,12 @@ class ChosenProfile:
         """What a certificate of this profile says of a device.
 
         Raises:
-            PolicyError: id or attributes do not fit, or the profile needs a CA of its own.
+            PolicyError: id or attributes do not fit, it would have the name of a broker, or the profile needs a CA of
+                its own.
         """
         first_ca = facts.certificate_facts(all_issuers(state.store)[-1].der)
         filled = certificate_profiles.fill_profile(self.profile, device_id, attributes, first_ca.spki_sha256)
+        broker_names.refuse_names_of_brokers(state.store, filled)
         return replace(filled, crl_url=state.config["crl_url"])
 
     def apply(self, state: State, order: Order, attributes: Mapping[str, str], key_type: KeyType | None) -> Order:

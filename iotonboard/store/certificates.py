@@ -135,6 +135,12 @@ def broker_hosts(store: Store, *, by_index: bool = True) -> list[str]:
     return store.records(text, f"SELECT DISTINCT host FROM certificate {scan} WHERE host IS NOT NULL")
 
 
+def broker_hosts_and_ders(store: Store) -> list[tuple[str, bytes]]:
+    """The host and the octets of every certificate that a broker ever had, valid or not; of damaged rows nothing."""
+    rows = store.small("SELECT host, der FROM certificate WHERE host IS NOT NULL")
+    return [(host, der) for host, der in rows if isinstance(host, str) and isinstance(der, bytes)]
+
+
 def broker_certificates(store: Store, host: str, *, by_index: bool = True) -> list[CertificateRecord]:
     """All certificates of a broker host, newest first; ``by_index`` as for ``broker_hosts``."""
     joined = f"certificate c {'' if by_index else 'NOT INDEXED'} LEFT JOIN revocation r ON r.certificate = c.id"
