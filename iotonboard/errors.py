@@ -22,6 +22,11 @@ def did_you_mean(typed: str, names: Iterable[str], otherwise: str) -> str:
     return f"did you mean {' or '.join(repr(by_folded[one]) for one in alike)}?" if alike else otherwise
 
 
+def quoted(text: str, limit: int = 80) -> str:
+    """What somebody typed, in quotes, as a message shows it: with dots behind the quotes where it is cut."""
+    return f"{text[:limit]!r}{'...' if len(text) > limit else ''}"
+
+
 class IotOnboardError(Exception):
     """Base of every expected failure.
 
@@ -105,18 +110,22 @@ class Unpublished:
 
 
 class UnpublishedError(IotOnboardError):
-    """What was recorded stays, and is not, or not wholly, signed or published: the next command that can, does it."""
+    """What was recorded stays, and is not, or not wholly, signed or published: the next command that can, does it.
+
+    ``reload``: the broker was to be reloaded, and has to be once more when that command has done it.
+    """
 
     exit_code = 8
 
-    def __init__(self, unpublished: Sequence[Unpublished]) -> None:
+    def __init__(self, unpublished: Sequence[Unpublished], *, reload: bool = False) -> None:
         self.unpublished = tuple(unpublished)
         if any(one.is_unsigned for one in self.unpublished):
             what, verb = "the change is recorded, and no CRL was signed", "gen-crl"
         elif all(one.what == "reload" for one in self.unpublished):
-            what, verb = "the change is recorded and published, and the broker was not reloaded", "sync-acl --reload"
+            what, verb = "the change is recorded and published, and the broker was not reloaded", "sync-acl"
         else:
             what, verb = "the change is recorded, and not everything is published", "sync-acl"
+        verb += " --reload" if reload or any(one.what == "reload" for one in self.unpublished) else ""
         super().__init__(what, hint=f"what is recorded stays; once that is mended, type: iotonboard {verb}")
 
 

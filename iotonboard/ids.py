@@ -7,7 +7,7 @@ import shlex
 from hashlib import sha256
 from typing import Self
 
-from iotonboard.errors import PolicyError
+from iotonboard.errors import PolicyError, quoted
 
 _LETTERS = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 # Names that Windows reserves for devices, with or without an extension, in any case.
@@ -44,7 +44,7 @@ class DeviceId(str):
             return super().__new__(cls, text)
         if not re.fullmatch(_LETTERS, text):
             raise PolicyError(
-                f"{text[:80]!r} is not a device id",
+                f"{quoted(text)} is not a device id",
                 hint="use 1 to 64 letters, digits, dots, dashes and underscores; start with a letter or digit",
             )
         raise PolicyError(
@@ -64,7 +64,7 @@ class DeviceId(str):
         """
         if not _DEVICE_ID.fullmatch(text) and (problem := _problem_of(text)):
             raise PolicyError(
-                f"{text[:80]!r} cannot be a device id: {problem}",
+                f"{quoted(text)} cannot be a device id: {problem}",
                 hint="a line of the ACL and a topic must hold it: such a device needs another name",
             )
         return super().__new__(cls, text)

@@ -13,7 +13,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import TYPE_CHECKING, Self
 
-from iotonboard.errors import PolicyError
+from iotonboard.errors import PolicyError, quoted
 from iotonboard.ids import DeviceId as DeviceId  # noqa: PLC0414, TC001 - one of these values
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class SerialNumber(int):
         digits = text.replace(":", "")
         if not re.fullmatch(r"[0-9A-Fa-f]{1,40}", digits):
             raise PolicyError(
-                f"{text[:80]!r} is not a serial number", hint="serials are hexadecimal, as 'show' prints them"
+                f"{quoted(text)} is not a serial number", hint="serials are hexadecimal, as 'show' prints them"
             )
         return cls(int(digits, 16))
 
@@ -301,7 +301,7 @@ def parse_moment(text: str) -> datetime:
     except (ValueError, OverflowError):
         moment = None
     if moment is None or moment < from_epoch(0):
-        raise PolicyError(f"{text[:40]!r} is not a day from 1970 on", hint="write it as 1970-01-01")
+        raise PolicyError(f"{quoted(text, 40)} is not a day from 1970 on", hint="write it as 1970-01-01")
     return moment
 
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from iotonboard.broker.topics import filter_problem, topic_matches
-from iotonboard.errors import PolicyError
+from iotonboard.errors import PolicyError, quoted
 from iotonboard.model import Access
 
 Version = Literal["2.0", "2.1"]
@@ -50,7 +50,7 @@ class AclProblem:
         return self.effect is not Effect.ODD
 
     def __str__(self) -> str:
-        return f"line {self.line}: {self.reason}: {self.text[:80]!r}"
+        return f"line {self.line}: {self.reason}: {quoted(self.text)}"
 
 
 class AclSyntaxError(PolicyError):
@@ -244,7 +244,7 @@ def _rule_problem(access: str, topic: str, rest: str, version: Version | None) -
     if not rest:
         return "a rule without a topic", Effect.REFUSED
     if access not in _ACCESSES:
-        return f"{access[:40]!r} is none of read, write, readwrite, deny", Effect.REFUSED
+        return f"{quoted(access, 40)} is none of read, write, readwrite, deny", Effect.REFUSED
     if reason := filter_problem(topic):
         return reason, Effect.REFUSED
     return _odd_rule(topic, rest, version) or _text_problem(topic), Effect.ODD

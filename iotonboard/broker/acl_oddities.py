@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from iotonboard.broker.acl import AclProblem, Effect, rule_lines
 from iotonboard.broker.region import stream_operator_text
-from iotonboard.errors import PolicyError
+from iotonboard.errors import PolicyError, quoted
 from iotonboard.model import Access
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def _odd(text: bytes, first_line: int) -> Iterator[AclProblem]:
         elif keyword in {"topic", "pattern"}:
             reason = _odd_topic(rest)
             if keyword == "pattern" and user is not None:
-                reason = f"a pattern is everybody's, not the user {user[:64]!r} alone's"
+                reason = f"a pattern is everybody's, not the user {quoted(user, 64)} alone's"
             elif keyword == "topic" and user is None and first_line == 1:
                 reason = "above the first 'user' a topic is for clients without a name: no certificate has it"
         if reason:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import PolicyError
+from iotonboard.errors import PolicyError, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -133,7 +133,7 @@ def _check_values(given: Mapping[str, str], port: int) -> None:
     for name, value in given.items():
         _check_value(name, value, optional=name in {"bind_address", "pid_path", "user"})
     if " " in given["bind_address"]:
-        what = f"{given['bind_address'][:80]!r} is not an address to listen on"
+        what = f"{quoted(given['bind_address'])} is not an address to listen on"
         raise PolicyError(what, hint="give one name or address")
     if not 0 < port < 65536:
         raise PolicyError(f"{port} is not a port", hint="use a number from 1 to 65535; MQTT over TLS has 8883")
@@ -144,6 +144,6 @@ def _check_value(name: str, value: str, *, optional: bool) -> None:
         raise PolicyError(f"{name} is empty", hint="give a path or name for the broker's machine")
     if re.search(r"[\x00-\x1f\x7f\x85\u2028\u2029]", value) or value != value.strip():
         raise PolicyError(
-            f"{name} {value[:80]!r} cannot stand in mosquitto.conf",
+            f"{name} {quoted(value)} cannot stand in mosquitto.conf",
             hint="use a path without control characters and without blanks at its ends",
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from iotonboard.broker.conf_options import LATER
 from iotonboard.broker.problems import DOES_NOT_START, Problem
+from iotonboard.errors import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +51,7 @@ def judge_conf(conf: BrokerConf, version: Version) -> ConfVerdict:
         for one in conf.refused
     ]
     for one in conf.unknown:
-        what = f"{where(one.place)}{one.value[:80]!r} is not an option of Mosquitto {version}"
+        what = f"{where(one.place)}{quoted(one.value)} is not an option of Mosquitto {version}"
         if one.value in LATER:
             what = f"{where(one.place)}{one.value!r} is an option of the last releases of Mosquitto {version} only"
         at_start = "" if one.value in LATER else DOES_NOT_START

@@ -22,7 +22,8 @@ _LIMIT = 1 << 20
 class ConfPlace:
     """``path`` is the file to write, ``main`` the one that the broker is started with.
 
-    ``pid_path`` and ``user`` are what that one names, if it is another.
+    ``pid_path`` is where the broker writes its process number; it, and the ``user``, are what ``main`` says, if that is
+    another one.
     """
 
     path: str

@@ -32,6 +32,7 @@ _PROGRAM = "mosquitto"
 _PROCESS = re.compile(r"mosquitto[-.0-9]*(\\n)?")  # not mosquitto_pub and its like
 _START_FIELD = 22 - 3  # of /proc/PID/stat (proc(5)), counted from behind the name in brackets
 _UNSURE_S = 2.0  # the start of the system is told in whole seconds, and a start takes its time
+_ABSENT = "start the broker, with this file as pid_file"
 _STALE_HINT = "the file is of an earlier start, or of another program: start the broker, with this file as pid_file"
 
 
@@ -160,10 +161,12 @@ def _read_pid_file(path: str) -> _Said:
         ConflictError: a link, a FIFO or another thing stands there, or it is too large.
     """
     path = os.path.abspath(path)
+    if not os.path.lexists(os.path.dirname(path)):  # a folder below /run, which the broker's start makes
+        raise NotFoundError(f"there is no file {path!r}", hint=_ABSENT)
     with open_folder(os.path.dirname(path)) as folder:
         file = folder.open(os.path.basename(path))
         if file is None:
-            raise NotFoundError(f"there is no file {path!r}", hint="start the broker, with this file as pid_file")
+            raise NotFoundError(f"there is no file {path!r}", hint=_ABSENT)
         with file:
             found = os.fstat(file.fileno())
             owners = {found.st_uid, *([_ANYBODY] if found.st_mode & stat.S_IWOTH else [])}

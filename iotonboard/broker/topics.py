@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import PolicyError
+from iotonboard.errors import PolicyError, quoted
 from iotonboard.model import Access, TopicRule
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def parse_topic_rule(text: str, *, template: bool = False) -> TopicRule:
     """
     access, separator, topic = text.partition(":")
     if not separator or access not in set(Access):
-        raise PolicyError(f"{text[:80]!r} is not a topic rule", hint=_FORM_HINT)
+        raise PolicyError(f"{quoted(text)} is not a topic rule", hint=_FORM_HINT)
     return check_topic_rule(TopicRule(Access(access), topic), template=template)
 
 
@@ -95,9 +95,9 @@ def check_topic_rule(rule: TopicRule | str, *, template: bool = False) -> TopicR
         return parse_topic_rule(rule, template=template)
     topic = rule.topic
     if problem := _text_problem(topic) or filter_problem(topic.replace(PLACEHOLDER, _LONGEST_ID)):
-        raise PolicyError(f"topic {topic[:80]!r}: {problem}", hint=_FORM_HINT)
+        raise PolicyError(f"topic {quoted(topic)}: {problem}", hint=_FORM_HINT)
     if not template and not _is_scoped(topic):
-        raise PolicyError(f"topic {topic[:80]!r}: a wildcard would reach other devices' topics", hint=_SCOPE_HINT)
+        raise PolicyError(f"topic {quoted(topic)}: a wildcard would reach other devices' topics", hint=_SCOPE_HINT)
     return rule
 
 
@@ -110,7 +110,7 @@ def pattern_topic(topic: str) -> str:
     levels = ["%u" if level == PLACEHOLDER else level for level in topic.split("/")]
     if any(PLACEHOLDER in level for level in levels):
         raise PolicyError(
-            f"topic {topic[:80]!r} cannot be a pattern: {PLACEHOLDER} is not alone in its level",
+            f"topic {quoted(topic)} cannot be a pattern: {PLACEHOLDER} is not alone in its level",
             hint="give it a level of its own, as in 'devices/{device_id}/#', or use the per-device style",
         )
     return "/".join(levels)

@@ -31,7 +31,7 @@ from iotonboard.ca.backup_seal import (
 )
 from iotonboard.disk.files import PRIVATE, replacing
 from iotonboard.disk.reading import check_file, open_file
-from iotonboard.errors import BusyError, IotOnboardError, NotFoundError, PolicyError
+from iotonboard.errors import BusyError, IotOnboardError, NotFoundError, PolicyError, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -197,9 +197,9 @@ def _check_entries(path: str, entries: Sequence[Any]) -> list[tuple[str, int]]:
     for entry in entries:
         is_encrypted = entry.flag_bits & 1  # APPNOTE 4.4.4
         if not is_encrypted or (entry.wz_aes_version, entry.wz_aes_strength) != (zipfile_aes.WZ_AES_V2, _AES_256):
-            raise damaged(path, f"{entry.filename[:80]!r} is not encrypted as backups are")
+            raise damaged(path, f"{quoted(entry.filename)} is not encrypted as backups are")
         if entry.file_size > max(entry.compress_size * _MOST_FOR_ONE, _CHUNK):
-            raise damaged(path, f"{entry.filename[:80]!r} is said to be larger than it can be")
+            raise damaged(path, f"{quoted(entry.filename)} is said to be larger than it can be")
     names = [(entry.filename, entry.file_size) for entry in entries]
     if not names or names[0][0] != MANIFEST:
         raise damaged(path, "it does not begin with its manifest")

@@ -8,11 +8,12 @@ import typer
 
 from iotonboard.cli import output
 from iotonboard.cli.session import Session, verb
-from iotonboard.cli.targets import CARRY_NEXT, name_some
+from iotonboard.cli.targets import carry_next, name_some
 from iotonboard.errors import ConflictError, UnpublishedError, UsageError
 
 if TYPE_CHECKING:
     from iotonboard.commands.adopt import Device, Result
+    from iotonboard.state.state import State
 
 app = typer.Typer()
 _MOST = 100  # conflicts that are told one by one
@@ -60,7 +61,7 @@ def adopt(
             f"{len(result.conflicts)} conflict{'s' if result.conflicts[1:] else ''}: nothing was recorded",
             hint="settle each, then run the same command again; --dry-run shows what is left",
         )
-    _tell(session, result, dry_run=dry_run)
+    _tell(session, state, result, dry_run=dry_run)
     if result.unpublished:
         raise UnpublishedError(result.unpublished)
     return None
@@ -103,7 +104,7 @@ def _values(device: Device) -> dict[str, object]:
     }
 
 
-def _tell(session: Session, result: Result, *, dry_run: bool) -> None:
+def _tell(session: Session, state: State, result: Result, *, dry_run: bool) -> None:
     if result.nameless:
         session.message(f"{result.nameless} revocations are of certificates that are not there: they stay on each list")
     if result.servers:
@@ -123,6 +124,6 @@ def _tell(session: Session, result: Result, *, dry_run: bool) -> None:
         session.message("nothing was recorded")
     elif result.crl_number:
         session.message(f"signed CRL {result.crl_number}")
-        session.message(CARRY_NEXT)
+        session.message(carry_next(state))
     else:
         session.message("all of it was here already")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from iotonboard.cli.session import RELOAD_NEXT, Session, clock, verb
+from iotonboard.cli.session import Session, clock, verb
+from iotonboard.cli.targets import HOW_TO_RELOAD
 from iotonboard.errors import BusyError, UsageError
 from iotonboard.model import KeyType, rfc3339
 
@@ -166,4 +167,4 @@ def _tell(session: Session, result: Result, dest: str) -> None:
     if result.own.start:
         session.message(f"next: {result.own.start}")
         return
-    session.message(result.reloaded or RELOAD_NEXT)
+    session.message(result.reloaded or f"next: reload the broker{HOW_TO_RELOAD}")

@@ -14,7 +14,7 @@ from iotonboard.cli.session import Session, group, verb
 from iotonboard.cli.settings_problems import in_words
 from iotonboard.cli.spreadsheet import check_form, write_csv
 from iotonboard.cli.trail_words import trail_table
-from iotonboard.errors import UsageError
+from iotonboard.errors import UsageError, quoted
 from iotonboard.model import rfc3339
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _parse_time(text: str | None) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"{text[:80]!r} is not a time", hint="write 2030-01-31 or 2030-01-31T12:00:00Z") from None
+        raise UsageError(f"{quoted(text)} is not a time", hint="write 2030-01-31 or 2030-01-31T12:00:00Z") from None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 

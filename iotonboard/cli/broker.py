@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +13,7 @@ from iotonboard.cli import output
 from iotonboard.cli.limits import tell_32_bits, tell_browsers
 from iotonboard.cli.options import ReasonOption, ReloadOption, ValidityOption
 from iotonboard.cli.session import Session, group, verb
+from iotonboard.cli.targets import refuse_placeholder
 from iotonboard.cli.values import certificate_status, certificate_values
 from iotonboard.errors import UnpublishedError, UsageError
 from iotonboard.model import KeyType, RevocationReason, certificate_json, rfc3339
@@ -18,6 +21,7 @@ from iotonboard.model import KeyType, RevocationReason, certificate_json, rfc333
 if TYPE_CHECKING:
     from iotonboard.commands.broker_issue import Result
     from iotonboard.commands.broker_show import Broker
+    from iotonboard.state.state import State
 
 app = group("broker", "Certificates and settings of brokers.", example="iotonboard broker issue broker.plant4.local")
 HostArgument = Annotated[str, typer.Argument(metavar="HOST", help="The broker, by the first of its names.")]
@@ -71,6 +75,7 @@ def issue(
 
     if not hosts and csr is None:
         raise UsageError("no host is named", hint="for example: iotonboard broker issue broker.plant4.local")
+    refuse_placeholder("HOST", hosts, "the broker's name, such as broker.plant4.local")
     if csr is not None and (for_dir or key_type or plain_key):
         raise UsageError("--csr certifies a key of another machine", hint="leave --for, --key-type and --plain-key out")
     if user and not for_dir and csr is not None:
@@ -81,6 +86,8 @@ def issue(
     with session.open_state() as state:
         result = issue_broker(state, request, session.unlocker(state))
     _print_issued(session, result)
+    if result.plan.spki_der is None:
+        _tell_start(session, state, result)
     return None
 
 
@@ -116,10 +123,26 @@ def _print_issued(session: Session, result: Result) -> None:
         session.message(f"{result.config.path!r} was there already, is not as it would be written, and stays as it is")
     if result.plan.spki_der is not None:
         session.message("next: iotonboard pack --out FILE, which takes the certificate to the broker's machine")
-        return
+
+
+def _tell_start(session: Session, state: State, result: Result) -> None:
+    """Say how the broker starts with its files, and how it will be reloaded."""
+    setup, conf = result.plan.setup, result.config
     if not (setup.folder or setup.has_plain_key):
         session.message(f"broker.key is encrypted; its password: {result.key_password} (or use --plain-key)")
-    session.message(f"next: {result.config.start}")
+    if not setup.folder and hasattr(os, "geteuid") and os.geteuid() == 0:
+        session.message(
+            f"next: iotonboard broker issue {setup.host} --for /etc/mosquitto/iotonboard, for a broker on this machine:"
+            " started by root it becomes another user, who cannot read this folder"
+        )
+        return
+    session.message(f"next: {conf.start}")
+    if not (state.config["broker.reload"] or "broker.reload" in result.settings):
+        way = f"pid:{conf.pid_path}" if conf.pid_path else "systemd:mosquitto (or pid:FILE, or command:...)"
+        session.message(
+            f"then: iotonboard config set broker.reload {shlex.quote(way) if conf.pid_path else way}, so that --reload"
+            " makes the running broker read what is published"
+        )
 
 
 @verb(app, "list", example="iotonboard broker list")
@@ -213,6 +236,6 @@ def revoke(
     place = f"CRL {revoked.crl_number}" if revoked.crl_number else "no new CRL"
     session.result(values, f"{revoked.device_id}\t{what}\t{place}", unpublished=unpublished)
     if unpublished:
-        raise UnpublishedError(unpublished)
+        raise UnpublishedError(unpublished, reload=reload)
     session.message(f"next: iotonboard broker issue {revoked.device_id}, for a new key and certificate")
     return None

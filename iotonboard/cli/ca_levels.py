@@ -12,7 +12,8 @@ from iotonboard.cli import output
 from iotonboard.cli.complete import complete_reason
 from iotonboard.cli.options import ReloadOption, YesOption, parse_reason
 from iotonboard.cli.person import answer_exactly, is_at_a_terminal
-from iotonboard.cli.session import RELOAD_NEXT, Session, verb
+from iotonboard.cli.session import Session, verb
+from iotonboard.cli.targets import reload_next
 from iotonboard.errors import UnpublishedError, UsageError
 from iotonboard.model import rfc3339
 
@@ -181,7 +182,7 @@ def install(
             confirm_root=partial(_confirm_root, session),
             reload=session.reloader(state, wanted=reload),
         )
-    _tell_installed(session, result, is_reloaded=reload)
+    _tell_installed(session, result, "" if reload else reload_next(state))
     return None
 
 
@@ -197,7 +198,7 @@ def _confirm_root(session: Session, name: str, fingerprint: str) -> None:
     answer_exactly("Does the record sheet say the same? Type its last eight digits:", fingerprint[-8:])
 
 
-def _tell_installed(session: Session, result: Installed, *, is_reloaded: bool) -> None:
+def _tell_installed(session: Session, result: Installed, step: str) -> None:
     plan = result.plan
     status = "installed" if plan.chain else "list-taken" if plan.crls else "unchanged"
     values = {
@@ -221,14 +222,14 @@ def _tell_installed(session: Session, result: Installed, *, is_reloaded: bool) -
             "warning: the root has revoked this CA: 'iotonboard help root' says what a stolen station needs"
         )
     if result.unpublished:
-        raise UnpublishedError(result.unpublished)
+        raise UnpublishedError(result.unpublished, reload=not step)
     if plan.chain and plan.was_out:
         session.message(
             "what still trusts the certificate that this CA signed itself (brokers and devices that were not updated)"
             " ignores what the root revokes; 'iotonboard ca status' counts them"
         )
-    if plan.chain and not is_reloaded:
-        session.message(f"{RELOAD_NEXT}; elsewhere: iotonboard pack, before any new bundle gets there")
+    if plan.chain and step:
+        session.message(f"{step}; elsewhere: iotonboard pack, before any new bundle gets there")
 
 
 def revoke(

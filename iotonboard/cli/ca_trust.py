@@ -8,12 +8,14 @@ import typer
 
 from iotonboard.cli import output
 from iotonboard.cli.options import ReloadOption
-from iotonboard.cli.session import RELOAD_NEXT, Session, group, verb
+from iotonboard.cli.session import Session, group, verb
+from iotonboard.cli.targets import reload_next
 from iotonboard.errors import UnpublishedError, UsageError
 from iotonboard.model import rfc3339
 
 if TYPE_CHECKING:
     from iotonboard.commands.ca_trust import Result
+    from iotonboard.state.state import State
     from iotonboard.state.trust import Trusted
 
 app = group("ca trust", "CAs of others whose devices brokers let in beside ours: an old fleet's.",
@@ -42,7 +44,7 @@ def add(
     with session.open_state() as state:
         reloader = session.reloader(state, wanted=reload, signs_first=True)
         result = add_trust(state, file, crl or (), session.unlocker(state), reload=reloader)
-    return _end(session, result, reload=reload)
+    return _end(session, state, result, reload=reload)
 
 
 @verb(app, "remove", example="iotonboard ca trust remove 1f2e3d4c5b6a7988")
@@ -58,7 +60,7 @@ def remove(
 
     with session.open_state(is_urgent=True) as state:
         result = remove_trust(state, which, reload=session.reloader(state, wanted=reload))
-    return _end(session, result, reload=reload)
+    return _end(session, state, result, reload=reload)
 
 
 @verb(app, "list", example="iotonboard ca trust list --json")
@@ -72,14 +74,14 @@ def list_cas(session: Session) -> int | None:
     return None
 
 
-def _end(session: Session, result: Result, *, reload: bool) -> int | None:
+def _end(session: Session, state: State, result: Result, *, reload: bool) -> int | None:
     _print(session, result)
     for warning in result.warnings:
         session.message(f"warning: {warning}")
     if result.unpublished:
-        raise UnpublishedError(result.unpublished)
+        raise UnpublishedError(result.unpublished, reload=reload)
     if result.changed and not reload:
-        session.message(f"{RELOAD_NEXT}; packages carry it: iotonboard pack")
+        session.message(f"{reload_next(state)}; packages carry it: iotonboard pack")
     return None
 
 

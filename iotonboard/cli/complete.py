@@ -8,6 +8,16 @@ import os
 import typer
 
 _SHOWN = 200
+# The CRLReasons of model.py (RFC 5280, section 5.3.1), each with what people call it.
+REASONS = {
+    "keyCompromise": "stolen, lost or copied",
+    "superseded": "replaced",
+    "cessationOfOperation": "out of use",
+    "certificateHold": "for a while; 'release' ends it",
+    "affiliationChanged": "it belongs to others now",
+    "privilegeWithdrawn": "it may not any more",
+    "unspecified": "not said",
+}
 
 
 def complete_device_id(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -39,10 +49,8 @@ def complete_format(incomplete: str) -> list[tuple[str, str]]:
 
 
 def complete_reason(incomplete: str) -> list[tuple[str, str]]:
-    """Reasons of a revocation; a hold by the name that people use."""
-    from iotonboard.model import RevocationReason
-
-    names = [(reason.value, "") for reason in RevocationReason] + [("hold", "the same as certificateHold")]
+    """Reasons of a revocation, each with what it is for; a hold by the name that people use too."""
+    names = [*REASONS.items(), ("hold", "the same as certificateHold")]
     return [(name, about) for name, about in names if name.casefold().startswith(incomplete.casefold())]
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +15,7 @@ from iotonboard.cli.options import ReachOption
 from iotonboard.cli.session import Session, group, verb
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from iotonboard.commands.config_show import Shown
 
@@ -72,12 +75,20 @@ def config_set(
     shown = list(result.value) if isinstance(result.value, tuple) else result.value
     session.result({"key": key, "value": shown}, f"{key}\t{_text(result.value)}")
     _tell_kept(session, path, result.kept)
-    _tell_next(session, [key])
+    _tell_next(session, {key: result.value})
     return None
 
 
-def _tell_next(session: Session, keys: Sequence[str]) -> None:
-    """Files follow these settings with the next command that publishes."""
+def _tell_next(session: Session, keys: Mapping[str, object]) -> None:
+    """Say what these settings need; files follow them with the next command that publishes."""
+    kind, _, target = str(keys.get("broker.reload", "")).partition(":")
+    if kind == "pid" and not os.path.exists(target):
+        session.message(
+            f"warning: there is no file {target!r} now: the broker must run, with 'pid_file {target}' in its"
+            " configuration, before --reload finds it"
+        )
+    elif kind == "command" and shutil.which(program := shlex.split(target)[0]) is None:
+        session.message(f"warning: there is no program {program!r} on this machine")
     if any(key.startswith("acl.") or key in _PUBLISHED for key in keys):
         session.message("next: iotonboard sync-acl")
     if "crl_url" in keys:
@@ -99,7 +110,7 @@ def config_accept(session: Session, yes: ReachOption = False) -> int | None:
     values = [{"key": one.key, "old": one.old, "new": one.new} for one in changes]
     lines = [f"{one.key}\t{_text(one.old)} -> {_text(one.new)}" for one in changes]
     session.result({"changed": values}, "\n".join(lines) or "every setting is sealed as the file says")
-    _tell_next(session, [one.key for one in changes])
+    _tell_next(session, {one.key: one.new for one in changes})
     return None
 
 

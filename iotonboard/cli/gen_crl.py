@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iotonboard.cli.options import HereOption, ReloadOption
-from iotonboard.cli.session import RELOAD_NEXT, Session, verb
+from iotonboard.cli.session import Session, verb
+from iotonboard.cli.targets import reload_next
 from iotonboard.errors import UnpublishedError, UsageError
 from iotonboard.model import rfc3339
 
@@ -63,7 +64,7 @@ def gen_crl(
         )
     _print(session, result, unpublished)
     if unpublished:
-        raise UnpublishedError(unpublished)
+        raise UnpublishedError(unpublished, reload=reload)
     if len(result.lists) > 1:
         session.message(
             f"the calendar ends on {rfc3339(result.lists[-1].next_update)}; until then an old copy of it, put back,"
@@ -72,7 +73,7 @@ def gen_crl(
     if result.is_root:
         session.message(f"next: carry {result.path!r} to every station, and type there: iotonboard ca install FILE")
     elif not reload:
-        session.message(RELOAD_NEXT)
+        session.message(reload_next(state))
     return None
 
 

@@ -121,7 +121,15 @@ def render(page: Page, context: Any) -> str:
         general = f"General options ({', '.join(page.general)}): iotonboard help options"
         formatter.write(textwrap.fill(general, text_width(), break_on_hyphens=False) + "\n")
     text = formatter.getvalue().replace(_HYPHEN, "-")
-    return coloured(f"{text}\n{page.epilog}\n" if page.epilog else text)
+    return coloured(f"{text}\n{_example(page.epilog)}\n" if page.epilog else text)
+
+
+def _example(epilog: str) -> str:
+    """What to type, on lines that a shell takes as they are copied from there."""
+    from iotonboard.cli.layout import command_lines
+
+    label, _, command = epilog.partition(": ")
+    return "\n".join(command_lines(f"{label}:", command))
 
 
 def overview_page(command: Any, context: Any, groups: Mapping[str, Mapping[str, str]]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from iotonboard.cli import output
 from iotonboard.cli.limits import tell_32_bits
 from iotonboard.cli.new_secrets import FirstSecret
 from iotonboard.cli.options import WeakOption
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 app = typer.Typer()
 _VALIDITY_DAYS = 3650
 _NEXT = {
-    "alone": "next: iotonboard broker issue HOST, then iotonboard register ID",
+    "alone": "next: iotonboard broker issue HOST, then iotonboard register ID, with the broker's name for HOST, such as"
+    " broker.plant4.local, and a device's for ID, such as press-17",
     "root": "next: iotonboard ca sign FILE --out FILE, for the request of each station; 'iotonboard help root' has the"
     " run-books",
     "below-root": "next: iotonboard ca request --out FILE; nothing is certified before 'iotonboard ca install FILE'",
@@ -135,7 +137,7 @@ def init_ca(
         )
     made_it = "took over the CA" if given else "made the root" if root else "made the CA"
     session.message(f"{made_it} {result.name!r} in {result.state!r}")
-    session.tell_key_file(generate_key_file)
+    secret.tell()
     if token is not None:
         recovery.tell()
     _tell_next(session, kind.value, is_taken_over=bool(given))
@@ -192,9 +194,13 @@ def _tell(session: Session, result: Result, recovery: RecoveryWays, *, is_taken_
         **recovery.values(),
     }
     findings = [{"rule": one.rule, "what": one.what, "meaning": one.meaning} for one in result.findings]
-    line = f"{result.state}\tCA {result.ca_fingerprint}\tvalid until {rfc3339(result.not_after)}"
-    text = "\t".join((line, *(f"recovery passphrase {one}" for one in recovery.made)))
-    session.result({**values, "findings": findings} if is_taken_over else values, text)
+    facts = [("fingerprint", result.ca_fingerprint), ("valid until", rfc3339(result.not_after))]
+    facts += [("recovery passphrase", one) for one in recovery.made]
+    if output.is_for_people() and not session.json:
+        output.write_card(f"CA {result.name}", facts)
+    else:
+        text = "\t".join((result.state, "CA " + "\t".join(f"{label} {value}" for label, value in facts)))
+        session.result({**values, "findings": findings} if is_taken_over else values, text)
     if not is_taken_over:
         tell_32_bits(session, "the CA", result.not_after)
     for finding in result.findings:

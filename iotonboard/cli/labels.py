@@ -11,7 +11,7 @@ from iotonboard.cli.complete import complete_device_id
 from iotonboard.cli.options import BatchOption, IdColumnOption
 from iotonboard.cli.session import Session, verb
 from iotonboard.cli.targets import Told, named_targets
-from iotonboard.errors import UsageError
+from iotonboard.errors import UsageError, quoted
 
 app = typer.Typer()
 
@@ -67,7 +67,7 @@ def _size(text: str) -> tuple[float, float]:
     try:
         size = float(width), float(height)
     except ValueError:
-        raise UsageError(f"{text[:40]!r} is not a page size", hint="write 210x297") from None
+        raise UsageError(f"{quoted(text, 40)} is not a page size", hint="write 210x297") from None
     if not all(20 <= length <= 2000 for length in size):
-        raise UsageError(f"{text[:40]!r} is not a page size", hint="between 20 and 2000 millimetres")
+        raise UsageError(f"{quoted(text, 40)} is not a page size", hint="between 20 and 2000 millimetres")
     return size

@@ -21,7 +21,13 @@ _KEPT_WHOLE = (36, 20)  # characters of the longest word that a table does not b
 _INDENT, _BELOW = "  ", "    "
 _END = "\x1b[0m"
 _COLOURS = {"bold": "1", "dim": "2", "bad": "1;31", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
-_TOGETHER, _JOIN = re.compile(r"\biotonboard (?=[a-z])"), "\x1f"  # no command is broken behind the program's name
+# Blanks of other kinds, which no printable text holds: between the words of a command while a message is wrapped, in
+# one of its words, and elsewhere on its line.
+_JOIN, _IN_WORD, _BESIDE = "\N{NO-BREAK SPACE}", "\N{FIGURE SPACE}", "\N{NARROW NO-BREAK SPACE}"
+_OTHER_BLANKS = str.maketrans({_JOIN: " ", _IN_WORD: " ", _BESIDE: " "})
+_WORD = r"(?:'[^']*'|[^\s'();,:]|[;,:](?=\S))+"  # of a command, in a sentence
+_BEGIN = r"(?:iotonboard(?= [a-z])|mosquitto(?= -c)|export(?= [A-Z_]+=)|(?:chmod|chown|mkdir|systemctl)(?= ))"
+_COMMAND = re.compile(rf"(?<![\w/.-])(?:'{_BEGIN} [^']*'|{_BEGIN}(?: {_WORD})+)")
 _LABEL = re.compile(r"^(iotonboard: )?(error|warning|hint|next|then|not done)(?=: )")
 _OF_LABELS = {"error": "bad", "not done": "bad", "warning": "yellow"}  # of the others: cyan
 _OF_WORDS = {
@@ -46,17 +52,37 @@ def coloured(text: str, colour: str) -> str:
 def message_lines(text: str) -> Iterator[str]:
     """A message for people, wrapped at words, with its first word in colour.
 
-    What is to be typed into a shell as it stands has a line of its own where it does not fit behind its label.
+    A command stays on one line, or goes on behind a backslash, so that a shell takes it as it is copied from there.
     """
     for line in text.split("\n"):
-        label, to_type, command = line.partition(" export ")
-        if to_type and label.endswith("next:") and cell_width(line) > text_width():
-            first, more = label, [f"{_INDENT}export {command}"]
-        else:
-            first, *more = wrap(_TOGETHER.sub(f"iotonboard{_JOIN}", line), text_width(), indent=_INDENT)
-            first, more = first.replace(_JOIN, " "), [each.replace(_JOIN, " ") for each in more]
+        kept = _COMMAND.sub(lambda found: _joined(found[0]), line)
+        first, *more = wrap(kept, text_width(), indent=_INDENT)
+        first, *more = chain.from_iterable(_command_lines(each, text_width()) for each in (first, *more))
         yield _LABEL.sub(lambda found: f"{found[1] or ''}{coloured(found[2], _OF_LABELS.get(found[2], 'cyan'))}", first)
         yield from more
+
+
+def command_lines(label: str, command: str) -> list[str]:
+    """A command behind its label, in the width of the terminal: below it where it does not fit."""
+    if cell_width(f"{label} {command}") <= text_width():
+        return [f"{label} {command}"]
+    return [label, *_command_lines(_INDENT + _joined(command), text_width())]
+
+
+def _joined(command: str) -> str:
+    """A command whose blanks are of other kinds; one that stands in quotes is joined as it is."""
+    if command.startswith("'"):
+        return command.replace(" ", _JOIN)
+    pieces = re.split(r"('[^']*')", command)
+    return "".join(each.replace(" ", _IN_WORD if each.startswith("'") else _JOIN) for each in pieces)
+
+
+def _command_lines(line: str, width: int) -> list[str]:
+    """A line on which the words of a command are joined, broken between these where it is too wide."""
+    if cell_width(line) <= width or line.lstrip().startswith(f"export{_JOIN}"):  # a variable is one word
+        return [line.translate(_OTHER_BLANKS)]
+    *lines, last = wrap(line.replace(" ", _BESIDE).replace(_JOIN, " "), width - 2, indent=_BELOW)
+    return [each.translate(_OTHER_BLANKS) for each in (*(f"{each} \\" for each in lines), last)]
 
 
 def field_lines(text: str) -> Iterator[str]:
@@ -75,11 +101,14 @@ def field_lines(text: str) -> Iterator[str]:
 
 
 def card_lines(title: str, facts: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """One thing with its facts, each on a line of its own and whole: a path or a password is copied from there."""
+    """One thing with its facts, each whole on a line of its own, or below its label: it is copied from there."""
     yield (" " * _GAP).join(map(_with_colour, title.split("\t")))
     widest = max((len(label) for label, _ in facts), default=0)
     for label, value in facts:
-        yield f"{_INDENT}{coloured(label, 'dim')}{' ' * (widest - len(label) + _GAP)}{value}"
+        beside, below = " " * (widest - len(label) + _GAP), f"\n{_BELOW}"
+        width, room = cell_width(value), text_width()
+        fits_below = len(_INDENT) + widest + _GAP + width > room >= len(_BELOW) + width
+        yield f"{_INDENT}{coloured(label, 'dim')}{below if fits_below else beside}{value}"
 
 
 def table_lines(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> Iterator[str]:

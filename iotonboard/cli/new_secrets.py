@@ -59,6 +59,17 @@ class FirstSecret:
             return generate_key_file(self.key_file, os.urandom(32), is_resumed=is_resumed)
         return self.session.new_passphrase(weak=self.weak, whose=whose)
 
+    def tell(self) -> None:
+        """Say how the next commands come to it."""
+        session = self.session
+        session.tell_key_file(self.key_file)
+        is_given = session.passphrase_file or session.share_file or "IOTONBOARD_PASSPHRASE" in session.environment
+        if not (self.token or self.is_none or self.key_file or is_given):
+            session.message(
+                "every command that signs asks for the passphrase; a key file spares you that, and is to be kept like"
+                " it: iotonboard ca passwd --generate-key-file FILE"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class NextSecret:

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from iotonboard.cli.complete import complete_device_id, complete_profile, complete_reason
-from iotonboard.cli.help_command import meant
-from iotonboard.errors import UsageError
+from iotonboard.cli.complete import REASONS, complete_device_id, complete_profile, complete_reason
+from iotonboard.errors import UsageError, did_you_mean, quoted
 from iotonboard.model import KeyType, RevocationReason
 
 
@@ -21,9 +20,9 @@ def parse_reason(text: str) -> RevocationReason:
     reasons = {reason.value.casefold(): reason for reason in RevocationReason}
     reasons["hold"] = RevocationReason.CERTIFICATE_HOLD
     if text.casefold() not in reasons:
-        raise UsageError(
-            f"{text[:40]!r} is no reason", hint=meant(text, (*RevocationReason, "hold"), "iotonboard revoke --help")
-        )
+        listed = ", ".join(f"{reason} ({meaning})" for reason, meaning in REASONS.items())
+        hint = did_you_mean(text, (*RevocationReason, "hold"), f"choose of: {listed}")
+        raise UsageError(f"{quoted(text, 40)} is no reason", hint=hint)
     return reasons[text.casefold()]
 
 
@@ -64,15 +63,19 @@ ProfileOption = Annotated[
         "--profile", metavar="NAME", help="Certificate profile; see 'profile list'.", autocompletion=complete_profile
     ),
 ]
-ReachOption = Annotated[bool, typer.Option("--yes", help="Topics that reach other devices' topics are meant.")]
+ReachOption = Annotated[bool, typer.Option("--yes", help="Allow topics that reach other devices' topics.")]
 ReasonOption = Annotated[
     RevocationReason,
     typer.Option(
-        "--reason", metavar="REASON", help="Why (RFC 5280).", parser=parse_reason, autocompletion=complete_reason
+        "--reason",
+        metavar="REASON",
+        help="Why: keyCompromise for one that was stolen, superseded, hold, ...",
+        parser=parse_reason,
+        autocompletion=complete_reason,
     ),
 ]
 WeakOption = Annotated[bool, typer.Option("--weak", help="Take a short or common passphrase all the same.")]
-YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask on a terminal.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Answer yes to what is asked on a terminal.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 ExcelOption = Annotated[bool, typer.Option("--excel", help="Print CSV as Excel wants it.")]

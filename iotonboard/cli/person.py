@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import signal
 import stat
@@ -16,6 +17,9 @@ from iotonboard.errors import KeyUnavailableError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+
+_LONG_PROMPT = re.compile(r"([\w ]*?passphrase) ((?:for|in) .*)")
 
 
 def operator(environment: Mapping[str, str]) -> str:
@@ -64,10 +68,10 @@ def confirm(question: str) -> None:
     """Ask whether to do what cannot be taken back; only where a person sits at a terminal that shows the answers.
 
     Raises:
-        UsageError: the answer is not ``yes``.
+        UsageError: the answer is neither ``yes`` nor ``y``.
     """
-    if is_at_a_terminal() and _answer(f"{question} Type yes:") != "yes":
-        raise UsageError("nothing was done", hint="answer 'yes', or say --yes")
+    if is_at_a_terminal() and _answer(f"{question} Type yes:") not in {"y", "yes"}:
+        raise UsageError("nothing was done", hint="type the command again and answer 'yes', or add --yes")
 
 
 def _answer(question: str) -> str:
@@ -112,6 +116,7 @@ def ask_secret(
     from getpass import getpass
 
     with _line_ended():
+        text = _short_prompt(text)
         answer = getpass(f"{text}: ", stream=sys.stderr)
         if not answer:
             raise KeyUnavailableError(f"no {what} was typed", hint="run the command again, and type it")
@@ -119,6 +124,18 @@ def ask_secret(
         if repeat and getpass(f"{text} (again): ", stream=sys.stderr) != answer:
             raise UsageError("the two passphrases differ", hint="type the same one twice")
     return answer
+
+
+def _short_prompt(text: str) -> str:
+    """A prompt that fits the terminal: what it is for is said on a line above where both are too long."""
+    from iotonboard.cli.layout import cell_width, message_lines, text_width
+
+    found = _LONG_PROMPT.fullmatch(text)
+    if found is None or cell_width(f"{text} (again): ") <= text_width():
+        return text
+    what, whose = found.groups()
+    sys.stderr.write("\n".join(message_lines(output.printable(f"{whose}:"))) + "\n")
+    return what
 
 
 @contextmanager

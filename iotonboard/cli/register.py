@@ -22,7 +22,7 @@ from iotonboard.cli.options import (
 )
 from iotonboard.cli.registered import Shower
 from iotonboard.cli.session import Session, verb
-from iotonboard.cli.targets import check_list
+from iotonboard.cli.targets import check_list, refuse_placeholder
 from iotonboard.errors import UsageError
 from iotonboard.ids import parse_id
 from iotonboard.model import KeyType
@@ -146,7 +146,7 @@ def register(
             tell=session.message,
         )
         total = 1 if stream else _count_rows(batch) if batch else None if csr_dir else named
-        show = Shower(session, format_name, is_json=is_json)
+        show = Shower(session, state, format_name, is_json=is_json)
         told = tell(session, answers, show, is_json=is_json and is_list, total=total, is_stream=stream)
         _tell_summary(session, told, kept, is_many=told.devices > 1 or is_list)
         show.tell_next(kept, must_reload=command.reload_broker(state, before, reloader))
@@ -177,6 +177,7 @@ def _check_ways(
         raise UsageError("--csr goes with one device", hint="a CSV has a column 'csr' for many")
     if uuid and (ids or csr_dir is not None):
         raise UsageError("--uuid is for devices without an id", hint="leave it out")
+    refuse_placeholder("ID", ids, "a device's own, such as press-17")
     if not any(ways) and not uuid:
         raise UsageError("no device is named", hint="name it, or let an id be made: iotonboard register --uuid")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.cli import output
 from iotonboard.cli.batch import show_card, tell_hand_over
-from iotonboard.cli.session import RELOAD_NEXT
+from iotonboard.cli.targets import reload_next
 from iotonboard.model import certificate_json
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from iotonboard.cli.session import Session
     from iotonboard.enrolment.batch import Enrolled
     from iotonboard.enrolment.results import ResultsFile
+    from iotonboard.state.state import State
 
 _ENOUGH = 2  # new devices, to know that there are several
 
@@ -21,8 +22,8 @@ _ENOUGH = 2  # new devices, to know that there are several
 class Shower:
     """Shows each answer, tells of credentials in a format what is to be told, and knows what comes next."""
 
-    def __init__(self, session: Session, format_name: str | None, *, is_json: bool) -> None:
-        self._session, self._is_json = session, is_json
+    def __init__(self, session: Session, state: State, format_name: str | None, *, is_json: bool) -> None:
+        self._session, self._state, self._is_json = session, state, is_json
         self._limits: ExportLimits | None = None
         self._new: list[Enrolled] = []  # the first two
         if format_name is not None:
@@ -41,7 +42,7 @@ class Shower:
     def tell_next(self, kept: ResultsFile | None, *, must_reload: bool) -> None:
         """Say what comes next: for the broker, and for the devices that got a certificate."""
         if must_reload:
-            self._session.message(RELOAD_NEXT)
+            self._session.message(reload_next(self._state))
         if self._new:
             tell_hand_over(self._session, self._new, kept)
 

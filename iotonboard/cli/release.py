@@ -7,7 +7,7 @@ import typer
 from iotonboard.cli import output
 from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument, ReloadOption
 from iotonboard.cli.session import Session, verb
-from iotonboard.cli.targets import CARRY_NEXT, Told, distinct, either, named_targets
+from iotonboard.cli.targets import Told, carry_next, distinct, either, named_targets
 from iotonboard.errors import UnpublishedError
 
 app = typer.Typer()
@@ -39,7 +39,7 @@ def release(
         session.result(values, text, unpublished=unpublished)
     exit_code = told.end()
     if unpublished:
-        raise UnpublishedError(unpublished)
+        raise UnpublishedError(unpublished, reload=reload)
     if done and not reload:
-        session.message(CARRY_NEXT)
+        session.message(carry_next(state))
     return exit_code

@@ -9,7 +9,7 @@ import typer
 from iotonboard.cli import output
 from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument, ReloadOption, YesOption
 from iotonboard.cli.session import Session, verb
-from iotonboard.cli.targets import CARRY_NEXT, DAMAGED_INDEX, Told, distinct, either, named_targets, names_of
+from iotonboard.cli.targets import DAMAGED_INDEX, Told, carry_next, distinct, either, named_targets, names_of
 from iotonboard.errors import UnpublishedError
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ def retire(
         session.message(DAMAGED_INDEX)
     exit_code = told.end()
     if unpublished:
-        raise UnpublishedError(unpublished)
+        raise UnpublishedError(unpublished, reload=reload)
     if not reload and any(one.changed or one.crl_number for one in done):
-        session.message(CARRY_NEXT)
+        session.message(carry_next(state))
     return exit_code
 
 

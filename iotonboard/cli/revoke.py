@@ -17,7 +17,16 @@ from iotonboard.cli.options import (
     YesOption,
 )
 from iotonboard.cli.session import Session, verb
-from iotonboard.cli.targets import DAMAGED_INDEX, check_list, exit_code_with, named_targets, names_of
+from iotonboard.cli.targets import (
+    DAMAGED_INDEX,
+    HOW_TO_RELOAD,
+    STAYS_CONNECTED,
+    carry_next,
+    check_list,
+    exit_code_with,
+    named_targets,
+    names_of,
+)
 from iotonboard.errors import BusyError, IotOnboardError, UnpublishedError, UsageError
 from iotonboard.model import Refused, RevocationReason, Target, rfc3339
 
@@ -30,11 +39,6 @@ if TYPE_CHECKING:
     from iotonboard.state.state import State
 
 app = typer.Typer()
-
-WHAT_THE_BROKER_NEEDS = (
-    "next: copy CRL and ACL to the broker if it runs elsewhere, then reload it (kill -HUP, or systemctl reload"
-    " mosquitto). A connected device stays connected: after the reload the ACL mutes it, a new connection is refused"
-)
 
 
 @verb(app, "revoke", example="iotonboard revoke press-17 --reason keyCompromise --passphrase-file ca.pass")
@@ -99,13 +103,21 @@ def revoke(
     if not targets:
         session.message("the list names no device: nothing was revoked")
     if unpublished:
-        raise UnpublishedError(unpublished)
-    if defer and is_any:
+        raise UnpublishedError(unpublished, reload=reload)
+    if is_any:
+        _tell_next(session, state, head, is_reloaded=reload)
+    return exit_code
+
+
+def _tell_next(session: Session, state: State, head: str, *, is_reloaded: bool) -> None:
+    """Say what comes behind revocations; ``head`` is the trail's behind those that are only recorded."""
+    if head:
         session.message(f"write down the head of the trail: {head}; 'iotonboard audit verify --head' knows it again")
         session.message("next: iotonboard gen-crl, to put it on the CRL")
-    elif not reload and is_any:
-        session.message(WHAT_THE_BROKER_NEEDS)
-    return exit_code
+    elif is_reloaded:
+        session.message(STAYS_CONNECTED)
+    else:
+        session.message(f"{carry_next(state, HOW_TO_RELOAD)}. Then {STAYS_CONNECTED}")
 
 
 def _proof(state: State, batch: str | None, *, is_said: bool) -> WhoseIs:

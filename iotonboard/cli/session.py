@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
 
-RELOAD_NEXT = "next: reload the broker (kill -HUP, or systemctl reload mosquitto)"
 _FIRST, _LAST = datetime(1952, 1, 1, tzinfo=UTC), datetime(9800, 1, 1, tzinfo=UTC)
 
 

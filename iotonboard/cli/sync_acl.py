@@ -8,7 +8,8 @@ import typer
 
 from iotonboard.cli import output
 from iotonboard.cli.options import HereOption, ReloadOption
-from iotonboard.cli.session import RELOAD_NEXT, Session, verb
+from iotonboard.cli.session import Session, verb
+from iotonboard.cli.targets import reload_next
 from iotonboard.errors import UnpublishedError, UsageError
 
 if TYPE_CHECKING:
@@ -46,9 +47,9 @@ def sync_acl(
         result, unpublished = sync(state, style=style, out=out, check=check, here=here, reload=reloader)
     _print(session, result, unpublished, check=check)
     if unpublished:
-        raise UnpublishedError(unpublished)
+        raise UnpublishedError(unpublished, reload=reload)
     if result.changed and not check and not reload:
-        session.message(RELOAD_NEXT)
+        session.message(reload_next(state))
     return 9 if check and result.changed else None
 
 

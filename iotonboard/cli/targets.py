@@ -22,7 +22,13 @@ AnswerT = TypeVar("AnswerT")
 
 _NAMED = 5  # devices, in a question
 DAMAGED_INDEX = "warning: an index of the database is damaged; type: iotonboard health --repair"
-CARRY_NEXT = "next: copy CRL and ACL to the broker if it runs elsewhere, then reload it"
+_CARRY = "next: copy CRL and ACL to the broker if it runs elsewhere, then reload it"
+_WITH = ": iotonboard sync-acl --reload, or say --reload with such a command"
+HOW_TO_RELOAD = " (kill -HUP, or systemctl reload mosquitto)"
+STAYS_CONNECTED = (
+    "a device that is connected stays connected until its connection ends, and the ACL mutes it; a new connection is"
+    " refused. A restart of the broker ends all connections"
+)
 
 
 def named_targets(
@@ -74,6 +80,16 @@ def meant_ids(state: State, words: Sequence[str] | None, certificates: Sequence[
     return list(dict.fromkeys((*named, *(one for path in certificates or () for one in devices_in(state, path)))))
 
 
+def reload_next(state: State) -> str:
+    """What a broker on this machine needs, in the way that was set."""
+    return f"next: reload the broker{_WITH if state.config['broker.reload'] else HOW_TO_RELOAD}"
+
+
+def carry_next(state: State, how: str = "") -> str:
+    """What a broker needs, wherever it is; ``how`` to reload one for which no way was set."""
+    return f"{_CARRY}{_WITH if state.config['broker.reload'] else how}"
+
+
 def confirm_next(device_id: str | None, batch: str | None = None) -> str:
     """What comes behind a hand-over: to one device, or to those of a list."""
     listed = "--batch FILE with the fingerprints" if batch is None or batch == "-" else f"--batch {shlex.quote(batch)}"
@@ -90,6 +106,16 @@ def name_some(names: Sequence[str]) -> str:
     """The first of some names, and how many more there are; empty for none."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(map(repr, names[:_NAMED])) + more
+
+
+def refuse_placeholder(word: str, names: Sequence[str] | None, stands_for: str) -> None:
+    """Refuse a name that was copied from a hint, where it stands for the real one.
+
+    Raises:
+        UsageError: it is among the names.
+    """
+    if word in (names or ()):
+        raise UsageError(f"{word!r} stands for a name", hint=f"type {stands_for}, in its place")
 
 
 def distinct(targets: Iterable[Target | Refused]) -> list[Target | Refused]:

@@ -9,8 +9,8 @@ import typer
 
 from iotonboard.cli.complete import complete_device_id
 from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDeviceArgument, ReachOption, ReloadOption
-from iotonboard.cli.session import RELOAD_NEXT, Session, group, verb
-from iotonboard.cli.targets import Told, either, named_targets
+from iotonboard.cli.session import Session, group, verb
+from iotonboard.cli.targets import Told, either, named_targets, reload_next
 from iotonboard.errors import UsageError
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _change(
         if reloader:
             command.reload_broker(state, reloader)
     if is_changed and not reload:
-        session.message(RELOAD_NEXT)
+        session.message(reload_next(state))
     return told.end()
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import PolicyError
+from iotonboard.errors import PolicyError, quoted
 from iotonboard.health.trail_check import TrailFinding, check_trail
 from iotonboard.model import rfc3339
 from iotonboard.store import audit
@@ -70,6 +70,6 @@ def _parse_head(text: str) -> tuple[int, str]:
     digits = re.sub("[- ]", "", digits).upper()
     if not re.fullmatch("[0-9]{1,18}", number) or not re.fullmatch(f"[0-9A-F]{{{audit.HEAD_DIGITS}}}", digits):
         raise PolicyError(
-            f"{text[:80]!r} is not a head of the trail", hint="type it as 'iotonboard audit head' printed it"
+            f"{quoted(text)} is not a head of the trail", hint="type it as 'iotonboard audit head' printed it"
         )
     return int(number), digits

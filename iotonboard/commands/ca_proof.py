@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from iotonboard.ca.authority import refuse_changed, seal_audit
 from iotonboard.delivery.export_places import check_place
 from iotonboard.disk.files import PUBLIC, create_exclusive
-from iotonboard.errors import ConflictError, PolicyError
+from iotonboard.errors import ConflictError, PolicyError, quoted
 from iotonboard.model import KeyType, SerialNumber, rfc3339
 from iotonboard.pki import pem
 from iotonboard.pki.certificates import validity_for
@@ -86,7 +86,7 @@ def prove(state: State, code: str, path: str, validity_days: int, unlock: Unlock
 def _check_code(state: State, code: str) -> None:
     """Refuse what is no code, or somebody's name: whoever reads names alone could take the one for the other."""
     if not _CODE.fullmatch(code):
-        raise PolicyError(f"{code[:80]!r} is not a code", hint="give the code of the cloud as it stands there")
+        raise PolicyError(f"{quoted(code)} is not a code", hint="give the code of the cloud as it stands there")
     ca = certificate_facts(current_issuers(state.store)[0].der)
     if ca.key_type is KeyType.ED25519:
         raise PolicyError(

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.credentials import current_certificate
-from iotonboard.errors import BusyError, IotOnboardError, NotFoundError, PolicyError
+from iotonboard.errors import BusyError, IotOnboardError, NotFoundError, PolicyError, quoted
 from iotonboard.ids import in_command
 from iotonboard.model import Refused, SerialNumber
 from iotonboard.pki.facts import certificate_facts
@@ -114,6 +114,6 @@ def parse_fingerprint(text: str) -> str:
     )
     if not re.fullmatch(r"[0-9a-f]{64}", digits):
         raise PolicyError(
-            f"{text[:80]!r} is not a SHA-256 fingerprint", hint="use the 64 hexadecimal digits of the certificate"
+            f"{quoted(text)} is not a SHA-256 fingerprint", hint="use the 64 hexadecimal digits of the certificate"
         )
     return digits

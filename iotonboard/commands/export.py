@@ -25,7 +25,7 @@ from iotonboard.delivery.nvs_keys import are_keys
 from iotonboard.disk.files import make_private_dir
 from iotonboard.disk.reading import read_file
 from iotonboard.enrolment.leading import refused_ahead
-from iotonboard.errors import IotOnboardError, PolicyError, UsageError
+from iotonboard.errors import IotOnboardError, PolicyError, UsageError, quoted
 from iotonboard.model import Refused
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _parse_size(text: str) -> int:
     try:
         return int(text, 0)
     except ValueError:
-        raise UsageError(f"{text[:40]!r} is not a size", hint="write 0x4000 or 16384") from None
+        raise UsageError(f"{quoted(text, 40)} is not a size", hint="write 0x4000 or 16384") from None
 
 
 def _read_keys(path: str) -> bytes:

@@ -13,7 +13,7 @@ from pyzipper import zipfile_aes
 
 from iotonboard.delivery.bundle import ANCHOR, CERTIFICATE, KEY, MANIFEST, SCHEMA, describe
 from iotonboard.delivery.bundle_layout import layout_problem
-from iotonboard.errors import IotOnboardError, KeyUnavailableError, PolicyError
+from iotonboard.errors import IotOnboardError, KeyUnavailableError, PolicyError, quoted
 from iotonboard.ids import parse_id
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.pki.keys import load_key, public_key_matches
@@ -73,7 +73,7 @@ def _check_entries(entries: list[Any]) -> None:
     names = [entry.filename for entry in entries]
     unknown = set(names) - {KEY, CERTIFICATE, ANCHOR, MANIFEST}
     if unknown:
-        raise _damaged(f"it contains {min(unknown)[:80]!r}")
+        raise _damaged(f"it contains {quoted(min(unknown))}")
     if len(set(names)) != len(names):
         raise _damaged("it contains a file twice")
     if MANIFEST not in names:

@@ -31,7 +31,7 @@ from iotonboard.enrolment.list_columns import (
 )
 from iotonboard.enrolment.list_lines import SAVE_AS, Line, name_of, read_lines
 from iotonboard.enrolment.list_rows import Cells, clean, split_rows
-from iotonboard.errors import PolicyError
+from iotonboard.errors import PolicyError, quoted
 from iotonboard.model import DeviceId, Refused
 
 if TYPE_CHECKING:
@@ -319,5 +319,5 @@ def _text(name: str, value: object, *, is_whole: bool) -> str:
     if isinstance(value, str | int) and not isinstance(value, bool):
         return clean(str(value))
     if value is not None and is_whole:
-        raise PolicyError(f"{name[:80]!r} must be a text or a whole number", hint="put other values in quotes")
+        raise PolicyError(f"{quoted(name)} must be a text or a whole number", hint="put other values in quotes")
     return ""

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import PolicyError, UsageError
+from iotonboard.errors import PolicyError, UsageError, quoted
 from iotonboard.ids import parse_id
 from iotonboard.model import DeviceId, KeyType
 
@@ -85,7 +85,7 @@ def check_attribute_name(name: str) -> str:
     """
     if not re.fullmatch(_ATTRIBUTE_NAME, name):
         raise PolicyError(
-            f"{name[:80]!r} is not an attribute name",
+            f"{quoted(name)} is not an attribute name",
             hint="use letters, digits, dots, dashes and underscores",
         )
     return name
@@ -113,7 +113,7 @@ def parse_attribute(text: str) -> tuple[str, str]:
     """
     name, equals, value = text.partition("=")
     if not equals or name in _RESERVED:
-        raise UsageError(f"{text[:80]!r} is not KEY=VALUE", hint="for example --set line=A3")
+        raise UsageError(f"{quoted(text)} is not KEY=VALUE", hint="for example --set line=A3")
     return check_attribute_name(name), check_value(name, value)
 
 
@@ -121,10 +121,10 @@ def _parse_key_type(text: str) -> KeyType:
     try:
         return KeyType(text)
     except ValueError:
-        raise PolicyError(f"{text[:80]!r} is not a key type", hint=f"use one of {', '.join(KeyType)}") from None
+        raise PolicyError(f"{quoted(text)} is not a key type", hint=f"use one of {', '.join(KeyType)}") from None
 
 
 def _parse_days(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= _MAX_DAYS:
-        raise PolicyError(f"validity_days {text[:80]!r} is not a number of days", hint=f"use 1 to {_MAX_DAYS}")
+        raise PolicyError(f"validity_days {quoted(text)} is not a number of days", hint=f"use 1 to {_MAX_DAYS}")
     return int(text)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
 _DEVICE_FILES = frozenset({"device.crt", "device.key", "creds.zip"})
-_BROKER_FILES = frozenset({"broker.crt", "broker.key", "broker-plain.key", "mosquitto.conf"})
+_BROKER_FILES = frozenset({"broker.crt", "broker.key", "broker-plain.key", "mosquitto.conf", "mosquitto.pid"})
 
 
 def ghosts(state: State) -> Iterator[Difference]:

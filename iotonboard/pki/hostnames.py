@@ -10,7 +10,7 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from iotonboard.errors import PolicyError
+from iotonboard.errors import PolicyError, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ def _parse(text: str) -> HostName:
     # RFC 1123 2.1: the highest label is alphabetic, which keeps "10.0.0.256" from being a name.
     if not well_formed or labels[-1].isdigit():
         raise PolicyError(
-            f"{text[:80]!r} is neither a host name nor an IP address",
+            f"{quoted(text)} is neither a host name nor an IP address",
             hint="use letters, digits, dashes, underscores and dots, or an IPv4 or IPv6 address",
         )
     return name

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from iotonboard.errors import PolicyError
+from iotonboard.errors import PolicyError, quoted
 from iotonboard.model import RevocationReason
 
 _FIELDS: Final = 6  # status, expiry, revocation, serial, file, name
@@ -53,7 +53,7 @@ def _row(number: int, line: str) -> IndexRow:
         )
     status, not_after, revocation, serial, _, name = fields
     if not re.fullmatch(r"-?[0-9A-Fa-f]{1,64}", serial):
-        raise PolicyError(f"line {number}: {serial[:40]!r} is not a serial number", hint="correct that line")
+        raise PolicyError(f"line {number}: {quoted(serial, 40)} is not a serial number", hint="correct that line")
     moment, _, reason = revocation.partition(",")
     is_revoked = status == "R"
     return IndexRow(
@@ -74,4 +74,4 @@ def _time(digits: str, number: int) -> datetime:
     try:
         return datetime.strptime(digits, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
-        raise PolicyError(f"line {number}: {digits[:40]!r} is not a time", hint="correct that line") from None
+        raise PolicyError(f"line {number}: {quoted(digits, 40)} is not a time", hint="correct that line") from None

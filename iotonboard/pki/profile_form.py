@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from iotonboard.errors import PolicyError
+from iotonboard.errors import PolicyError, quoted
 from iotonboard.model import KeyType
 from iotonboard.pki import der
 from iotonboard.pki.profiles import ATTRIBUTES
@@ -107,12 +107,12 @@ def parse_profile(name: str, table: object) -> CertificateProfile:
         PolicyError: a key or value is not allowed; the message names profile and key.
     """
     if not PROFILE_NAME.fullmatch(name):
-        raise PolicyError(f"{name[:80]!r} is not a profile's name", hint="use small letters, digits and dashes")
+        raise PolicyError(f"{quoted(name)} is not a profile's name", hint="use small letters, digits and dashes")
     if not isinstance(table, Mapping):
         raise PolicyError(f"profile {name!r} is not a table", hint=f"begin it with [profiles.{name}]")
     for key in table:
         if key not in KEYS:
-            raise PolicyError(f"profile {name!r} has no key {str(key)[:80]!r}", hint=f"it can have: {', '.join(KEYS)}")
+            raise PolicyError(f"profile {name!r} has no key {quoted(str(key))}", hint=f"it can have: {', '.join(KEYS)}")
     try:
         profile = _profile(name, table)
         _refuse_contradictions(profile)
@@ -173,7 +173,7 @@ def _template(key: str, text: str) -> str:
                 f"{key} has the field {{{name[:80]}}}; there are {{device_id}}, {{attr.NAME}} and {{uuid}}"
             )
     if re.search(r"[{}]", FIELD.sub("", text)):
-        raise ValueError(f"{key} has a brace without its other one: {text[:80]!r}")
+        raise ValueError(f"{key} has a brace without its other one: {quoted(text)}")
     if not text.strip():
         raise ValueError(f"{key} has an empty value")
     return text
@@ -184,16 +184,16 @@ def _subject_part(word: str) -> tuple[str, str]:
     oid = SUBJECT_ATTRIBUTES[name][0] if name in SUBJECT_ATTRIBUTES else name
     if not equals or not _OID.fullmatch(oid):
         known = ", ".join(SUBJECT_ATTRIBUTES)
-        raise ValueError(f"subject has {word[:80]!r}; write attribute=value, an OID or one of {known}")
+        raise ValueError(f"subject has {quoted(word)}; write attribute=value, an OID or one of {known}")
     return oid, _template("subject", template)
 
 
 def _alt_name(word: str) -> tuple[str, str]:
     form, colon, template = word.partition(":")
     if not colon or form not in NAME_FORMS:
-        raise ValueError(f"san has {word[:80]!r}; write form:value, a form of {', '.join(NAME_FORMS)}")
+        raise ValueError(f"san has {quoted(word)}; write form:value, a form of {', '.join(NAME_FORMS)}")
     if not fields_of(template.partition(",")[0]) and form in OID_NAMES and not OID_NAMES[form].fullmatch(template):
-        raise ValueError(f"san has {word[:80]!r}; rid is an OBJECT IDENTIFIER, and hardware one, a comma and a number")
+        raise ValueError(f"san has {quoted(word)}; rid is an OBJECT IDENTIFIER, and hardware one, a comma and a number")
     return form, _template("san", template)
 
 
@@ -201,7 +201,7 @@ def _usage(word: str) -> str:
     if word in _CA_USAGES:
         raise ValueError(f"key_usage {word} is a CA's")
     if word not in USAGES:
-        raise ValueError(f"key_usage has {word[:80]!r}; there are {', '.join(USAGES)}")
+        raise ValueError(f"key_usage has {quoted(word)}; there are {', '.join(USAGES)}")
     return word
 
 
@@ -212,7 +212,7 @@ def _purpose(word: str) -> str:
     if oid == _OCSP_SIGNING or word == "OCSPSigning":
         raise ValueError("eku OCSPSigning lets a device speak for the CA")
     if not _OID.fullmatch(oid):
-        raise ValueError(f"eku has {word[:80]!r}; there are {', '.join(PURPOSES)}, or an OBJECT IDENTIFIER")
+        raise ValueError(f"eku has {quoted(word)}; there are {', '.join(PURPOSES)}, or an OBJECT IDENTIFIER")
     return oid
 
 
@@ -234,7 +234,7 @@ def _key_type(word: str) -> KeyType:
     try:
         return KeyType(word)
     except ValueError:
-        raise ValueError(f"key_types has {word[:80]!r}; there are {', '.join(KeyType)}") from None
+        raise ValueError(f"key_types has {quoted(word)}; there are {', '.join(KeyType)}") from None
 
 
 def _pattern(value: object) -> str:
@@ -253,7 +253,7 @@ def _extension(table: object) -> ExtraExtension:
         raise ValueError("each of the extensions has oid, hex or utf8, and perhaps critical")
     oid, is_critical = table["oid"], table.get("critical", False)
     if not isinstance(oid, str) or not _OID.fullmatch(oid):
-        raise ValueError(f"extensions: {str(oid)[:80]!r} is no OBJECT IDENTIFIER")
+        raise ValueError(f"extensions: {quoted(str(oid))} is no OBJECT IDENTIFIER")
     if oid in _OWN_EXTENSIONS:
         raise ValueError(f"extensions: {oid} is {_OWN_EXTENSIONS[oid]}, which no profile gives so")
     if is_critical not in (True, False):

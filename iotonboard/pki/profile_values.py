@@ -8,7 +8,7 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from iotonboard.errors import PolicyError
+from iotonboard.errors import PolicyError, quoted
 from iotonboard.pki import der
 from iotonboard.pki.profile_form import FIELD, OID_NAMES, SUBJECT_ATTRIBUTES, fields_of, whole_der
 
@@ -102,12 +102,12 @@ def _filled(profile: CertificateProfile, template: str, values: Mapping[str, str
 def _subject_value(oid: str, value: str) -> str:
     bound = _BOUNDS.get(oid, _LONGEST)
     if not 1 <= len(value) <= bound or value != value.strip() or not value.isprintable():
-        raise PolicyError(f"{value[:80]!r} cannot stand in a subject", hint=f"use 1 to {bound} printable characters")
+        raise PolicyError(f"{quoted(value)} cannot stand in a subject", hint=f"use 1 to {bound} printable characters")
     if oid == SUBJECT_ATTRIBUTES["country"][0] and not re.fullmatch(r"[A-Z]{2}", value):
-        raise PolicyError(f"{value[:80]!r} is not a country", hint="use two upper-case letters, such as DE")
+        raise PolicyError(f"{quoted(value)} is not a country", hint="use two upper-case letters, such as DE")
     if oid == SUBJECT_ATTRIBUTES["serial_number"][0] and not re.fullmatch(r"[A-Za-z0-9 '()+,./:=?-]+", value):
         raise PolicyError(
-            f"{value[:80]!r} cannot be a serialNumber (a PrintableString, RFC 5280 appendix A.1)",
+            f"{quoted(value)} cannot be a serialNumber (a PrintableString, RFC 5280 appendix A.1)",
             hint="use letters, digits, blanks and '()+,-./:=?",
         )
     return value
@@ -119,7 +119,7 @@ def _name(profile: CertificateProfile, form: str, value: str) -> str:
     fits = OID_NAMES[form].fullmatch(value) if form in OID_NAMES else checks.get(form, bool)(value)
     if len(value) > _LONGEST or not value.isprintable() or not fits:
         raise PolicyError(
-            f"{value[:80]!r} cannot be the {form!r} of a subjectAltName in the profile {profile.name!r}",
+            f"{quoted(value)} cannot be the {form!r} of a subjectAltName in the profile {profile.name!r}",
             hint=_HINTS.get(form, f"use 1 to {_LONGEST} printable characters"),
         )
     return value.lower() if form == "dns" else value
@@ -170,6 +170,6 @@ def _extension(
     except (ValueError, PolicyError):
         raise PolicyError(
             f"the extension {extra.oid} of the profile {profile.name!r} is not one whole DER value",
-            hint=f"it was filled in as {text[:80]!r}",
+            hint=f"it was filled in as {quoted(text)}",
         ) from None
     return extra.oid, extra.is_critical, octets

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from iotonboard.errors import PolicyError
+from iotonboard.errors import PolicyError, quoted
 from iotonboard.pki.parse_errors import UNREADABLE
 
 if TYPE_CHECKING:
@@ -43,10 +43,10 @@ def check_attribute(attribute: str, value: str) -> None:
         raise PolicyError(f"{attribute!r} is not a subject attribute", hint="use one of: " + ", ".join(ATTRIBUTES))
     _, bound = ATTRIBUTES[attribute]
     if not 1 <= len(value) <= bound or value != value.strip() or not value.isprintable():
-        raise PolicyError(f"{value[:80]!r} cannot be a {attribute!r}", hint=f"use 1 to {bound} printable characters")
+        raise PolicyError(f"{quoted(value)} cannot be a {attribute!r}", hint=f"use 1 to {bound} printable characters")
     if attribute == COMMON_NAME and len(value.encode()) > bound:  # the library counts a commonName's octets
         raise PolicyError(
-            f"{value[:80]!r} cannot be a {attribute!r}: it takes more than {bound} octets",
+            f"{quoted(value)} cannot be a {attribute!r}: it takes more than {bound} octets",
             hint="a letter outside of ASCII takes two or more: use a shorter name",
         )
     if attribute == "country" and not re.fullmatch(_COUNTRY, value):
@@ -71,7 +71,7 @@ def parse_name(text: str) -> x509.Name:
         attribute = _SHORT_NAMES.get(key.strip().upper())
         if not equals or attribute is None or attribute in given:
             raise PolicyError(
-                f"{text[:80]!r} is not a directory name", hint="for example: 'O=Works, OU=Line 4'; each of "
+                f"{quoted(text)} is not a directory name", hint="for example: 'O=Works, OU=Line 4'; each of "
                 f"{', '.join(_SHORT_NAMES)} once"
             )  # fmt: skip
         given[attribute] = value.strip().replace("\\,", ",")

@@ -19,16 +19,21 @@ if TYPE_CHECKING:
     from iotonboard.store.brokers import BrokerSetup
 
 _LIMIT = 1 << 20
+_PID_NAME = "mosquitto.pid"
 _MOSQUITTO = "mosquitto"  # whom it becomes by itself
 
 
 @dataclass(frozen=True, slots=True)
 class ConfResult:
-    """The file, what starts the broker with it, and whether it says what it should: else somebody changed it."""
+    """The file, what starts the broker with it, and whether it says what it should: else somebody changed it.
+
+    ``pid_path`` is where the broker then writes its process number; empty where that is not known.
+    """
 
     path: str
     start: str
     is_current: bool
+    pid_path: str
 
 
 def check_conf(state: State, setup: BrokerSetup, folder: BrokerFolder | None) -> None:
@@ -55,16 +60,18 @@ def write_conf(state: State, setup: BrokerSetup, before: BrokerSetup, folder: Br
         found = read_file(place.path, limit=_LIMIT)
         folders = [replace(folder, seen_as=one) for one in (setup.seen_as, before.seen_as)] if folder else [None]
         ours = (
-            _body(_render(state, replace(setup, has_plain_key=has_plain_key), as_seen, port, version))
+            _body(_render(state, replace(setup, has_plain_key=has_plain_key), as_seen, port, version, has_pid=has_pid))
             for has_plain_key in (True, False)
+            for has_pid in (True, False)  # of an earlier version
             for port in (setup.port, before.port)
             for version in get_args(Version)
             for as_seen in folders
         )
         if found == text or _body(found) not in ours:
-            return ConfResult(place.path, start, found == text)
+            is_current = found == text
+            return ConfResult(place.path, start, is_current, place.pid_path if is_current else "")
     write_atomic(place.path, text, PUBLIC)
-    return ConfResult(place.path, start, is_current=True)
+    return ConfResult(place.path, start, is_current=True, pid_path=place.pid_path)
 
 
 def _body(text: bytes) -> bytes:
@@ -75,11 +82,20 @@ def _body(text: bytes) -> bytes:
 def _place(state: State, setup: BrokerSetup, folder: BrokerFolder | None) -> ConfPlace:
     if folder:
         return folder.place
-    own = os.path.join(state.paths.broker(setup.host).path, CONF_NAME)
-    return ConfPlace(own, own)
+    folder_here = state.paths.broker(setup.host).path
+    own = os.path.join(folder_here, CONF_NAME)
+    return ConfPlace(own, own, os.path.join(folder_here, _PID_NAME))
 
 
-def _render(state: State, setup: BrokerSetup, folder: BrokerFolder | None, port: int, version: Version) -> bytes:
+def _render(
+    state: State,
+    setup: BrokerSetup,
+    folder: BrokerFolder | None,
+    port: int,
+    version: Version,
+    *,
+    has_pid: bool = True,
+) -> bytes:
     own = state.paths.broker(setup.host)
     plain_key = os.path.join(own.path, "broker-plain.key") if setup.has_plain_key else own.key
     published = {key: folder.seen(path) for key, path in folder.published.items()} if folder else {}
@@ -91,6 +107,8 @@ def _render(state: State, setup: BrokerSetup, folder: BrokerFolder | None, port:
         key_path=folder.seen(folder.key) if folder else plain_key,
         crl_path=published.get("broker_crl_file", state.paths.crl),
         acl_path=published.get("broker_acl_file", state.paths.acl),
+        # Whoever reads a folder of its own may be started by systemd as its user, who writes no file there.
+        pid_path=_place(state, setup, None).pid_path if has_pid and not folder else "",
         user=_other_user(folder.user) if folder and not folder.place.user else "",
         is_included=folder is not None and folder.place.is_included,
         version=version,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import tomli_w
 
-from iotonboard.errors import ConflictError, PolicyError
+from iotonboard.errors import ConflictError, PolicyError, quoted
 from iotonboard.pki import profile_values
 from iotonboard.pki.built_in_profiles import BUILT_IN
 from iotonboard.pki.profile_form import CertificateProfile, parse_profile
@@ -40,7 +40,7 @@ def find_profile(config: Config, name: str) -> CertificateProfile:
     """
     tables = tables_of(config)
     if name not in tables:
-        raise PolicyError(f"there is no profile {name[:80]!r}", hint=f"there are: {', '.join(tables)}")
+        raise PolicyError(f"there is no profile {quoted(name)}", hint=f"there are: {', '.join(tables)}")
     return parse_profile(name, tables[name])
 
 

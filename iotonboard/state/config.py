@@ -264,7 +264,9 @@ def _as_told(raw: object) -> str:
         return ", ".join(f"{name} {_as_told(value)}" for name, value in raw.items())
     if isinstance(raw, list | tuple):
         return ", ".join(map(_as_told, raw))
-    return str(raw).lower() if raw is None or isinstance(raw, bool) else repr(raw)
+    if isinstance(raw, str):
+        return repr(raw)
+    return str(raw).lower() if raw is None or isinstance(raw, bool) else str(raw)
 
 
 def _not_ours(source: str, error: ValueError) -> PolicyError:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from iotonboard.errors import NotFoundError, PolicyError, StateError
+from iotonboard.errors import NotFoundError, PolicyError, StateError, quoted
 from iotonboard.model import DeviceId, Refused, RevocationReason, SerialNumber
 from iotonboard.pki.crl_entry import entry_date, serial_and_reason
 from iotonboard.state.alone import each_alone, past_damage
@@ -143,7 +143,7 @@ def find_holder(store: Store, scan: TableScan, device_id: str) -> tuple[DeviceId
         return DeviceId.adopted(device_id), True
     if not scan.has_device(device_id):
         device_named(store, device_id)
-        raise NotFoundError(f"there is no device {device_id[:80]!r}", hint="'iotonboard list' shows all devices")
+        raise NotFoundError(f"there is no device {quoted(device_id)}", hint="'iotonboard list' shows all devices")
     return DeviceId.adopted(device_id), False
 
 

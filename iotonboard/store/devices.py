@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import ConflictError, NotFoundError
+from iotonboard.errors import ConflictError, NotFoundError, quoted
 from iotonboard.model import CertificateRecord, DeviceId, DeviceRecord, from_epoch, to_epoch
 from iotonboard.store.certificates import RECORD_COLUMNS, certificate_record
 from iotonboard.store.values import text
@@ -58,7 +58,7 @@ def device_named(store: Store, device_id: str) -> DeviceRow:
     found = find_device(store, device_id)
     if found is None or found.device_id != device_id:
         spelled = f"did you mean {str(found.device_id)!r}?" if found else "'iotonboard list' shows all devices"
-        raise NotFoundError(f"there is no device {str(device_id)[:80]!r}", hint=spelled)
+        raise NotFoundError(f"there is no device {quoted(str(device_id))}", hint=spelled)
     return found
 
 

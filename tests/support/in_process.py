@@ -10,15 +10,17 @@ from unittest.mock import patch
 
 from iotonboard.cli import app
 
+from support.messages import refuse_python_values
 from support.program import Result, State, program_environment
 
 
 def call(state: State, *words: str) -> Result:
     """Run one command line on a state as ``State.run`` does, with nothing on stdin; exit code 1 stands for a defect."""
+    environment = program_environment(state=state)
     streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace") for _ in range(3)]
     given, out, err = streams
     with (
-        patch.dict(os.environ, program_environment(state=state), clear=True),
+        patch.dict(os.environ, environment, clear=True),
         patch("sys.stdin", given),
         patch("sys.argv", ["iotonboard", *words]),
         contextlib.redirect_stdout(out),
@@ -33,4 +35,5 @@ def call(state: State, *words: str) -> Result:
     for stream in (out, err):
         stream.flush()
         texts.append(stream.buffer.getvalue().decode())
+    refuse_python_values(exit_code, words, *texts, list(environment.values()))
     return Result(words, exit_code, *texts)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import pytest
+
 _PYTHON = re.compile(
     r"\b(?:None|True|False)\b|\['|\{'|[=:] b'|<[A-Za-z_]+\.|object at 0x"
     r"|\b(?:datetime|PosixPath|SerialNumber|DeviceId)\("
@@ -26,3 +28,9 @@ def value_told(words: Sequence[str], stdout: str, stderr: str, given: Sequence[s
     is_help = words[:1] == ("help",) or "--help" in words
     told = "" if is_help or stdout.lstrip().startswith(_NOT_FOR_PEOPLE) else stdout
     return python_value(f"{stderr}\n{told}", (*words, *given))
+
+
+def refuse_python_values(exit_code: int, words: Sequence[str], stdout: str, stderr: str, given: Sequence[str]) -> None:
+    """Fail the test whose call told people such a line; a defect that a test made shows Python's own words."""
+    if exit_code != 1 and (line := value_told(words, stdout, stderr, given)):
+        pytest.fail(f"a value as Python writes it: {line!r} of iotonboard {' '.join(words)}\n{stdout}{stderr}")

@@ -22,7 +22,7 @@ from iotonboard.ca.passphrase import key_file_text
 
 from support.clock import fake_time
 from support.launcher import Launcher
-from support.messages import value_told
+from support.messages import refuse_python_values
 
 PROJECT = Path(__file__).resolve().parents[2]
 PROGRAM = [sys.executable, "-m", "iotonboard"]
@@ -117,10 +117,8 @@ def run_cli(
         pytest.fail(told.encode("utf-8", "backslashreplace").decode())  # a name that is no text
     if "Traceback" in result.stderr and result.exit_code != 1:  # an expected 1 is a defect that the test made
         pytest.fail(f"a traceback: {result}")
-    given = [text for text in (*environment.values(), input) if isinstance(text, str)]
-    is_defect = result.exit_code == 1  # which shows Python's own words
-    if not is_defect and (line := value_told(words, result.stdout, result.stderr, given)):
-        pytest.fail(f"a value as Python writes it: {line!r} in {result}")
+    texts = [text for text in (*environment.values(), input) if isinstance(text, str)]
+    refuse_python_values(result.exit_code, words, result.stdout, result.stderr, texts)
     return result
 
 

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from support.faults import own_the_terminal
+from support.messages import refuse_python_values
 from support.program import State, launcher, program_environment
 from support.tools import need_module
 
@@ -43,6 +44,8 @@ def on_terminal(
     os.close(terminal)
     screen = pyte.Screen(columns, 60)
     pyte.ByteStream(screen).feed(raw)
+    told, given = re.sub(r"\x1b\[[0-9;]*m", "", raw.decode()), [*variables.values(), *answers]
+    refuse_python_values(code, words, told, "", given)
     return raw.decode(), [line.rstrip() for line in screen.display if line.strip()], code
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import PolicyError, UsageError
+from iotonboard.errors import PolicyError, UsageError, quoted
 from iotonboard.ids import in_command
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class NvsImage:
         for name in self.attributes or ():
             if name not in attributes:
                 raise PolicyError(
-                    f"{device_id!r} has no attribute {name[:80]!r}",
+                    f"{device_id!r} has no attribute {quoted(name)}",
                     hint=f"'iotonboard show {in_command(device_id)}' lists them",
                 )
         return tuple(attributes) if self.attributes is None else self.attributes
@@ -90,15 +90,15 @@ class Options:
             raise UsageError(f"'{self.security_tag}' is not a security tag", hint="use 0 to 2147483647")
         if not _NVS_NAME.fullmatch(self.nvs_namespace) or self.nvs_namespace == "attributes":
             raise UsageError(
-                f"{self.nvs_namespace[:80]!r} is not an NVS namespace",
+                f"{quoted(self.nvs_namespace)} is not an NVS namespace",
                 hint="use 1 to 15 letters, digits, dots, dashes and underscores, and not 'attributes'",
             )
         if not _HOST.fullmatch(self.broker_host):
-            raise UsageError(f"{self.broker_host[:80]!r} is not a host name or address")
+            raise UsageError(f"{quoted(self.broker_host)} is not a host name or address")
         if not 0 < self.broker_port < 65536:
             raise UsageError(f"'{self.broker_port}' is not a port", hint="use 1 to 65535")
         if not (self.directory.isprintable() and self.directory == self.directory.strip()):
-            raise UsageError(f"{self.directory[:80]!r} cannot be written into an options file")
+            raise UsageError(f"{quoted(self.directory)} cannot be written into an options file")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import KeyUnavailableError, UsageError, did_you_mean
+from iotonboard.errors import KeyUnavailableError, UsageError, did_you_mean, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -78,7 +78,7 @@ def find_format(name: str, also: Collection[str] = ()) -> Format:
         return FORMATS[name]
     except KeyError:
         hint = did_you_mean(name[:80], (*FORMATS, *also), f"choose one of {', '.join((*FORMATS, *also))}")
-        raise UsageError(f"{name[:80]!r} is not a format", hint=hint) from None
+        raise UsageError(f"{quoted(name)} is not a format", hint=hint) from None
 
 
 def encode(name: str, credential: Credential, options: Options) -> tuple[OutputFile, ...]:
