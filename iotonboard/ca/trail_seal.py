@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from iotonboard.store.audit import SignedHead
     from iotonboard.store.store import Store
 
-# What the detail of a row tells that the CA signs with it: what it issued, released, sealed, packed, or showed.
-_NEEDS_KEY = frozenset({"fingerprint", "compromised", "released", "crl_number", "sealed", "counter", "password"})
+# What the detail of a row tells that the CA signs with it: what it issued, released, sealed, packed, showed, or added.
+_NEEDS_KEY = frozenset(
+    {"added_ca", "compromised", "counter", "crl_number", "fingerprint", "password", "released", "sealed"}
+)
 
 
 def seal_problem(signed: SignedHead | None, certificates: Mapping[int, bytes]) -> str:

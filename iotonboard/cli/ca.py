@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from iotonboard.cli import ca_levels, ca_proof, ca_split, ca_token, ca_trust
+from iotonboard.cli import ca_add, ca_levels, ca_proof, ca_split, ca_token, ca_trust
 from iotonboard.cli.ca_standing import print_standing
 from iotonboard.cli.limits import tell_32_bits
 from iotonboard.cli.new_secrets import NextSecret, changed_passphrase
@@ -56,6 +56,7 @@ _ASK_STATIONS = (
 app = group("ca", "The certificate authority: where it stands, its successor, its passphrase, others beside it.",
             example="iotonboard ca status")  # fmt: skip
 app.add_typer(ca_trust.app, name="trust")
+ca_add.add_to(app)
 ca_proof.add_to(app)
 ca_split.add_to(app)
 ca_token.add_to(app)

@@ -9,11 +9,11 @@ import typer
 from iotonboard.cli.options import HereOption, ReloadOption
 from iotonboard.cli.session import Session, verb
 from iotonboard.cli.targets import reload_next
-from iotonboard.errors import UnpublishedError, UsageError
+from iotonboard.errors import IotOnboardError, UnpublishedError, UsageError
 from iotonboard.model import rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from iotonboard.commands.gen_crl import Result
     from iotonboard.errors import Unpublished
@@ -43,7 +43,7 @@ def gen_crl(
     one to the next by itself. It is kept: every later revocation signs all of it anew. Its price is replay:
     whoever puts an old calendar back un-revokes, until it ends, what was revoked since; the ACL's deny remains.
     """
-    from iotonboard.commands.gen_crl import CalendarRequest
+    from iotonboard.commands.gen_crl import CalendarRequest, gen_crl_of_added
     from iotonboard.commands.gen_crl import gen_crl as sign
 
     if every is not None and calendar is None:
@@ -53,16 +53,23 @@ def gen_crl(
             "--next-update-days and --calendar exclude each other", hint="a calendar's lists last 2 x --every"
         )
     request = CalendarRequest(calendar, every) if calendar is not None else None
-    with session.open_state(is_urgent=True) as state:
-        result, unpublished = sign(
-            state,
-            session.unlocker(state),
-            next_update_days=next_update_days,
-            calendar=request,
-            here=here,
-            reload=session.reloader(state, wanted=reload, signs_first=True),
-        )
-    _print(session, result, unpublished)
+    with session.open_all(is_urgent=True) as cas:
+        state = cas.around
+        try:
+            result, unpublished = sign(
+                state,
+                session.unlocker(state),
+                next_update_days=next_update_days,
+                calendar=request,
+                here=here,
+                reload=session.reloader(state, wanted=reload, signs_first=True),
+            )
+        except IotOnboardError:  # of the state's own CA alone
+            gen_crl_of_added(cas, session.unlocker, next_update_days=next_update_days)
+            raise
+        added, refused = gen_crl_of_added(cas, session.unlocker, next_update_days=next_update_days)
+    _print(session, result, added, unpublished, refused)
+    unpublished += refused
     if unpublished:
         raise UnpublishedError(unpublished, reload=reload)
     if len(result.lists) > 1:
@@ -77,9 +84,23 @@ def gen_crl(
     return None
 
 
-def _print(session: Session, result: Result, unpublished: Sequence[Unpublished]) -> None:
+def _print(
+    session: Session,
+    result: Result,
+    added: Mapping[str, Result],
+    unpublished: Sequence[Unpublished],
+    refused: Sequence[Unpublished],
+) -> None:
+    values = _values(result)
+    if added:
+        values["added"] = [{"ca": name, **_values(one)} for name, one in added.items()]
+    lines = [_line(result, unpublished), *(f"{name}: {_line(one, refused)}" for name, one in added.items())]
+    session.result(values, "\n".join(lines), unpublished=[*unpublished, *refused])
+
+
+def _values(result: Result) -> dict[str, object]:
     row, last = result.lists[0], result.lists[-1]
-    values = {
+    return {
         "crl_number": row.number,
         "this_update": rfc3339(row.this_update),
         "next_update": rfc3339(row.next_update),
@@ -96,8 +117,11 @@ def _print(session: Session, result: Result, unpublished: Sequence[Unpublished])
         "horizon": rfc3339(last.next_update),
         "old_ca": [{"crl_number": one.number, "revoked": one.revoked} for one in result.old_ca],
     }
+
+
+def _line(result: Result, unpublished: Sequence[Unpublished]) -> str:
+    row, last = result.lists[0], result.lists[-1]
     more = f" to {last.number}" if last is not row else ""
     more += f" (old CA: {result.old_ca[0].number})" if result.old_ca else ""
     place = "not published" if any(one.what == "crl" for one in unpublished) else result.path
-    text = f"CRL {row.number}{more}\t{row.revoked} revoked\tuntil {rfc3339(last.next_update)}\t{place}"
-    session.result(values, text, unpublished=unpublished)
+    return f"CRL {row.number}{more}\t{row.revoked} revoked\tuntil {rfc3339(last.next_update)}\t{place}"

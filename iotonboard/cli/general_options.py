@@ -31,7 +31,11 @@ ShareOption = Annotated[
         "--share-file", metavar="FILE", help="Share of the CA passphrase, of 'ca split'; once for each that is needed."
     ),
 ]
-OF_A_STATE = frozenset({"state", "passphrase_file", "share_file"})  # a verb that works without one does not have these
+AddedCaOption = Annotated[
+    str | None, typer.Option("--ca", metavar="NAME", help="A CA that 'ca add' put into the state, instead of its own.")
+]
+# A verb that works without a state does not have these.
+OF_A_STATE = frozenset({"state", "passphrase_file", "share_file", "added_ca"})
 COMMON = {
     "state": (StateOption, DEFAULT_STATE),
     "json": (JsonOption, False),
@@ -40,6 +44,7 @@ COMMON = {
     "plain": (PlainOption, False),
     "passphrase_file": (PassphraseOption, None),
     "share_file": (ShareOption, None),
+    "added_ca": (AddedCaOption, None),
 }
 _OF_ANOTHER_SECRET = "ca recover"  # whose shares are of the recovery passphrase, and whose file is for the new key
 

@@ -60,7 +60,7 @@ def page_of(command: Any, context: Any) -> Page:
         [_in_words(record) for kind, record in records if kind == "option" and record],
         [one for one in lists if one],
         [(name, each.get_short_help_str(200)) for name, each in below],
-        [f"--{each.name.replace('_', '-')}" for each in command.get_params(context) if each.name in COMMON],
+        [max(each.opts, key=len) for each in command.get_params(context) if each.name in COMMON],
         command.epilog or "",
     )
 

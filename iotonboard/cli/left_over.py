@@ -73,6 +73,27 @@ def finish_earlier_calls(state: State, now: datetime) -> None:
 
 
 @contextlib.contextmanager
+def opened_alone(command: str, state: State, name: str | None) -> Iterator[State]:
+    """What a verb works on: the state, or the CA of that ``name`` which was added to it, and nothing else.
+
+    Raises:
+        PolicyError: the verb makes no sense there.
+        NotFoundError: there is no such CA.
+        StateError: its database is not there, or not the right one.
+    """
+    if name is None:
+        yield state
+        return
+    from iotonboard.state.added_cas import open_added
+    from iotonboard.state.kind import refuse_for_added
+
+    refuse_for_added(command, name)
+    with open_added(state, name) as added:
+        finish_earlier_calls(added, added.note_dispute().trusted)
+        yield added
+
+
+@contextlib.contextmanager
 def plant_watched(command: str, store: Store, now: datetime, tell: Callable[[str], object]) -> Iterator[None]:
     """Behind the block, tell what keeps the plant down, where it did so before and does still."""
     before = _plant_line(store, now) if command != "health" else ""  # which says it by itself

@@ -32,7 +32,9 @@ def passphrase_of(session: Session, state: State) -> Passphrase | None:
 
         return find_pins(session, [one.prompt for one in asked_secrets(state)])
     if key_is_encrypted(state):
-        return session.ask_passphrase()
+        if not session.asked:  # one passphrase opens the CAs that were added too
+            session.asked.append(session.ask_passphrase())
+        return session.asked[0]
     if session.passphrase_file is not None or "IOTONBOARD_PASSPHRASE" in session.environment:
         session.message(
             f"warning: a passphrase is named, and the CA key in {session.root!r} has none: is this the state that you"

@@ -130,17 +130,18 @@ def register(
         ends_stopped=count is not None,
     )
     answered = answering(session, passwords, is_json=is_json, for_excel=excel)
-    with session.open_state() as state, answered as (password_file, stopped):
+    with session.open_all() as cas, answered as (password_file, stopped):
+        state = cas.around
         _say_where_keys_belong(session, state, csr=bool(csr or csr_dir), is_list=bool(batch or stream))
         source = _Source(batch, csr, csr_dir, _lines_of_stdin(stopped) if stream else None, id_column, not uuid)
         kept = results_file(state, "register", results, is_many=is_many, for_excel=excel, passwords=passwords)
         reloader, before = session.reloader(state, wanted=reload, signs_first=True), command.in_force(state)
         answers = command.register(
-            state,
+            cas,
             _requests(session, ids, named, source, common),
             replace(options, reload=reloader),
             Keeping(kept, password_file, _export(format_name, out)),
-            session.unlocker(state),
+            session.unlocker,
             stopped=stopped,
             start_workers=worker_starter(session, jobs),
             tell=session.message,

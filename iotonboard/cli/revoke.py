@@ -77,12 +77,13 @@ def revoke(
             "--serial goes with one device at most", hint="revoke the other devices with a call of their own"
         )
     targets = list(_targets(session, ids or [], serials or [], batch, id_column))
-    head = ""
-    with session.open_state(is_urgent=True) as state:
+    heads: list[str] = []
+    with session.open_all(is_urgent=True) as cas:
+        state = cas.around
         if certificates:
-            from iotonboard.commands.revoke_cert import find_targets
+            from iotonboard.commands.revoke_cert import find_in_added
 
-            targets += find_targets(state, certificates)
+            targets += find_in_added(cas, certificates)
         if len(targets) > 1 and (names := names_of(targets)):
             why = "" if reason is RevocationReason.UNSPECIFIED else f", for {reason.value}"
             session.confirm(f"Revoke {names}{why}?", yes=yes)
@@ -90,14 +91,15 @@ def revoke(
         if defer:
             from iotonboard.commands.revoke_defer import revoke_deferred
 
-            results, unpublished, head = revoke_deferred(state, targets, reason, strict=strict, whose_is=whose_is)
+            results, unpublished, heads = revoke_deferred(cas, targets, reason, strict=strict, whose_is=whose_is)
         else:
             from iotonboard.commands.revoke import revoke as revoke_now
 
-            unlock, reloader = session.unlocker(state), session.reloader(state, wanted=reload)
+            reloader = session.reloader(state, wanted=reload)
             results, unpublished = revoke_now(
-                state, targets, reason, unlock, strict=strict, whose_is=whose_is, reload=reloader
+                cas, targets, reason, session.unlocker, strict=strict, whose_is=whose_is, reload=reloader
             )
+    head = " and ".join(heads)
     exit_code = _print_all(session, results, unpublished, {"audit_head": head} if defer else {})
     is_any = any(not isinstance(one, Refused) for one in results)
     if not targets:

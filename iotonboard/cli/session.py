@@ -9,16 +9,15 @@ import os
 import shlex
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from iotonboard.cli import output
+from iotonboard.cli import left_over, output
 from iotonboard.cli.general_options import COMMON, DEFAULT_STATE, OF_A_STATE
 from iotonboard.cli.help_command import HelpfulGroup, VerbCommand
-from iotonboard.cli.left_over import finish_earlier_calls, plant_watched, refuse_at_this_kind, refuse_office
 from iotonboard.cli.person import confirm, host, operator, tell_if_open
 from iotonboard.cli.process import take_environment
 from iotonboard.cli.settings_problems import database_lines, problem_lines, refuse_problems, trust_of, unsealed_lines
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from iotonboard.model import Refused
     from iotonboard.state.clock import ClockReading
     from iotonboard.state.config import Config
+    from iotonboard.state.opened_cas import Opened
     from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
 
@@ -53,6 +53,8 @@ class Session:
     passphrase_file: str | None
     share_file: Sequence[str] | None
     environment: Mapping[str, str]
+    added_ca: str | None = None
+    asked: list[Passphrase] = field(default_factory=list, repr=False)
 
     @property
     def caller(self) -> Caller:
@@ -78,7 +80,7 @@ class Session:
         """
         from iotonboard.state.state import open_state
 
-        refuse_office(self.root, self.command)
+        left_over.refuse_office(self.root, self.command)
         self.work_as_owner()
         (holds, verifies), past = trust_of(self.command)
         place = self.root, self.environment, self.caller, clock
@@ -90,19 +92,28 @@ class Session:
 
                 state = finish_writing(state, self.environment, holds)  # noqa: PLW2901 - the same one, read again
             refuse_problems(self.command, state.config)
-            refuse_at_this_kind(self.command, state)
+            left_over.refuse_at_this_kind(self.command, state)
             self.tell_problems(state.config)
             self.tell_if_open(state.paths.root)
             trusted = self._tell_if_disputed(state).trusted
             if not is_urgent:
-                finish_earlier_calls(state, trusted)
-            with plant_watched(self.command, state.store, trusted, self.message):
-                yield state
+                left_over.finish_earlier_calls(state, trusted)
+            watched = left_over.plant_watched(self.command, state.store, trusted, self.message)
+            with watched, left_over.opened_alone(self.command, state, self.added_ca) as meant:
+                yield meant
             if is_urgent:
                 with contextlib.suppress(IotOnboardError):  # what this call did is told; the next one tries it again
-                    finish_earlier_calls(state, trusted)
+                    left_over.finish_earlier_calls(state, trusted)
             for line in database_lines(state.store):
                 self.message(f"warning: {line}")
+
+    @contextlib.contextmanager
+    def open_all(self, *, is_urgent: bool = False) -> Iterator[Opened]:
+        """As ``open_state``, with the CAs that were added to the state, each opened where one is meant."""
+        from iotonboard.state.opened_cas import opened
+
+        with self.open_state(is_urgent=is_urgent) as state, opened(state) as cas:
+            yield cas
 
     def work_as_owner(self) -> None:
         """As root in somebody else's state, be the owner of that state from now on, wherever the owner can work."""
@@ -301,9 +312,11 @@ def verb(
     def decorate(handler: Callable[..., int | None]) -> Callable[..., int | None]:
         signature = inspect.signature(handler, eval_str=True)
         own = [parameter for parameter in signature.parameters.values() if parameter.name != "session"]
+        has_own_ca = any(parameter.name == "ca" for parameter in own)  # a file: these verbs are for brokers
         common = [
             inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
             for key, (annotation, default) in general.items()
+            if not (has_own_ca and key == "added_ca")
         ]
         parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + common
 

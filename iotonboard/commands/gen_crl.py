@@ -20,8 +20,9 @@ from iotonboard.ca.carry_out import publish_signed
 from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.crl_calendar import new_calendar, save_calendar
 from iotonboard.ca.recorded import refuse_edited_overlaps
-from iotonboard.errors import UsageError
+from iotonboard.errors import ConflictError, Unpublished, UsageError
 from iotonboard.state.acl_file import mark_acl, tell_edits
+from iotonboard.state.added_cas import paths_within
 from iotonboard.state.alone import attempt, past_damage
 from iotonboard.state.denied import read_denied
 from iotonboard.state.erasure import apply_keep_keys, finish_erasures
@@ -29,10 +30,11 @@ from iotonboard.state.places import Place, begin_here
 from iotonboard.store.kind import is_root
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from iotonboard.ca.authority import Unlock
-    from iotonboard.errors import ConflictError, Unpublished
+    from iotonboard.state.opened_cas import Opened
     from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
     from iotonboard.store.crls import CrlRow
@@ -100,6 +102,25 @@ def gen_crl(
     finish_erasures(state)
     own, old = (tuple(row for row in rows if (row.issuer == rows[0].issuer) is is_own) for is_own in (True, False))
     return Result(state.paths.crl, own, old, is_root(state.store)), unpublished
+
+
+def gen_crl_of_added(
+    cas: Opened, unlocker: Callable[[State], Unlock], *, next_update_days: int | None
+) -> tuple[dict[str, Result], list[Unpublished]]:
+    """The same for the CAs that were added to a state, by their names: what is wrong with one holds nothing back.
+
+    A calendar is each CA's own, and named with it alone.
+    """
+    results, unpublished = dict[str, Result](), list[Unpublished]()
+
+    def sign(name: str) -> None:
+        added = cas.state(name)
+        results[name], refused = gen_crl(added, unlocker(added), next_update_days=next_update_days)
+        unpublished.extend(refused)
+
+    for name in cas.names:
+        unpublished += attempt("crl", paths_within(cas.around.paths, name).crl, partial(sign, name), is_unsigned=True)
+    return results, unpublished
 
 
 def _keep_calendar(state: State, request: CalendarRequest, now: datetime) -> None:

@@ -14,20 +14,22 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from iotonboard.enrolment.admission import Admission, new_id
-from iotonboard.enrolment.answer_files import keep_all
+from iotonboard.enrolment.answer_files import ended, keep_each
 from iotonboard.enrolment.batch import Enrolled, Pace, Plan, run_batch
 from iotonboard.enrolment.desk import Order
 from iotonboard.enrolment.leading import refused_ahead
-from iotonboard.enrolment.order_profile import choose_profile, validity_of
+from iotonboard.enrolment.order_profile import ca_of, choose_profile, validity_of
 from iotonboard.enrolment.put_off import PutOff
 from iotonboard.enrolment.record import record_certificate, refuse_used_key
 from iotonboard.enrolment.unfinished import Call
+from iotonboard.errors import IotOnboardError, Unpublished
 from iotonboard.model import DeviceId, KeyType, Refused, SerialNumber
 from iotonboard.pki import csr as requests
 from iotonboard.state import superseding
@@ -46,7 +48,7 @@ from iotonboard.store.acl_members import is_lost_device
 from iotonboard.store.devices import add_device, device_named, device_record, find_device, refuse_retired
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from iotonboard.ca.authority import Authority, Unlock
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from iotonboard.enrolment.request import Request
     from iotonboard.errors import UnpublishedError
     from iotonboard.model import TopicRule
+    from iotonboard.state.opened_cas import Opened
     from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
 
@@ -96,11 +99,11 @@ class _Plan(Plan):
 
 
 def register(
-    state: State,
+    cas: Opened,
     requests: Iterable[Request | Refused | None],
     options: Options,
     keeping: Keeping,
-    unlock: Unlock,
+    unlocker: Callable[[State], Unlock],
     *,
     stopped: Callable[[], bool] = lambda: False,
     start_workers: StartWorkers | None = None,
@@ -109,9 +112,10 @@ def register(
     """Register devices and yield one answer for each, in the order of the requests, once it is durable.
 
     The CA is unlocked with the first that is not refused; for a stream, which opens it once for a shift, at once. A
-    refused request harms no other; with ``strict`` it ends the call. ``None`` among the requests says that none comes
-    for a moment. ``stopped`` is asked between groups; ``start_workers`` gives a long batch more cores. ``tell`` is
-    called with what people should know of the call as a whole.
+    refused request harms no other; with ``strict`` it ends the call. Of ``cas``, those that were added to the state
+    issue to the devices whose profiles say so. ``None`` among the requests says that none comes for a moment.
+    ``stopped`` is asked between groups; ``start_workers`` gives a long batch more cores. ``tell`` is called with what
+    people should know of the call as a whole.
 
     Raises:
         KeyUnavailableError: the CA key cannot be opened.
@@ -119,47 +123,81 @@ def register(
         BusyError: the state is locked or the disk refuses; what was answered is durable.
         UnpublishedError: at the end not everything is published; what was answered stays.
     """
+    unlock = unlocker(cas.around)
     if options.is_stream:
         unlock()
+    put_off, is_cut = PutOff(options.tell_unpublished), False
+    pace = Pace(options.strict, stopped, start_workers, None, put_off.add)
+    desks = {"": _desk(cas.around, unlock, options, pace, tell)}
+    asked = _publish_when_idle(desks, requests, options.reload, put_off)
+    routed = _routed(asked, desks, cas, lambda state: _desk(state, unlocker(state), options, pace, tell))
+    with ended(unlock, keeping):
+        for desk, run in groupby(routed, itemgetter(0)):
+            answers = _answers(desk, (request for _, request in run), options)
+            with closing(keep_each(desk.state, desk.unlock, answers, keeping)) as kept:
+                for answer in kept:
+                    is_cut = is_cut or (options.strict and isinstance(answer, Refused))
+                    yield answer
+            if is_cut or stopped():
+                break
+    if not is_cut and (options.ends_stopped or not stopped()):
+        for desk in desks.values():
+            desk.call.note_ended()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Desk:
+    """Where a CA certifies: its state, and what a whole call keeps of it."""
+
+    state: State
+    unlock: Unlock
+    call: Call
+    admission: Admission
+    pace: Pace
+
+
+def _desk(state: State, unlock: Unlock, options: Options, pace: Pace, tell: Callable[[str], object]) -> _Desk:
     call = Call(state, options.call)
     if call.serials:
         tell(f"this call broke off before: {len(call.serials)} of its devices are left as they are")
-    backlog, put_off = FileBacklog() if options.is_stream else None, PutOff(options.tell_unpublished)
-    asked = _publish_when_idle(state, backlog, requests, options.reload, put_off)
-    pace = Pace(options.strict, stopped, start_workers, backlog, put_off.add)
     own_rules, users = options.own_rules, OwnRules(state, tell)
     admission = Admission(state, options.if_exists, options.is_list, options.reach, own_rules, users, call.serials)
-    answers = _answers(state, asked, options, unlock, pace, call, admission)
-    is_cut = False
-    with closing(keep_all(state, unlock, answers, keeping)) as kept:
-        for answer in kept:
-            is_cut = is_cut or (options.strict and isinstance(answer, Refused))
-            yield answer
-    if not is_cut and (options.ends_stopped or not stopped()):
-        call.note_ended()
+    backlog = FileBacklog() if options.is_stream else None
+    return _Desk(state, unlock, call, admission, replace(pace, backlog=backlog))
 
 
-def _answers(
-    state: State,
-    asked: Iterator[Request | Refused],
-    options: Options,
-    unlock: Unlock,
-    pace: Pace,
-    call: Call,
-    admission: Admission,
-) -> Generator[Enrolled | Refused]:
+def _routed(
+    asked: Iterator[Request | Refused], desks: dict[str, _Desk], cas: Opened, open_desk: Callable[[State], _Desk]
+) -> Iterator[tuple[_Desk, Request | Refused]]:
+    """Each request with the desk of the CA that is to certify it; a desk is opened with the first that needs it."""
+    desk = desks[""]
+    for request in asked:
+        answer = request
+        if not isinstance(request, Refused):
+            try:
+                name = ca_of(cas, request.profile, request.device_id)
+                if name not in desks:
+                    desks[name] = open_desk(cas.state(name))
+                desk = desks[name]
+            except IotOnboardError as error:  # of that CA, and no obstacle for the others
+                answer = Refused(request.device_id or "", request.line, error)
+        yield desk, answer
+
+
+def _answers(desk: _Desk, asked: Iterator[Request | Refused], options: Options) -> Generator[Enrolled | Refused]:
     """What becomes of each request; the CA is unlocked behind those that lead and are refused."""
+    state, call, admission = desk.state, desk.call, desk.admission
     first: list[Request] = []
     if not options.is_stream:
-        first = yield from refused_ahead(asked, admission.check, strict=options.strict, stopped=pace.stopped)
+        first = yield from refused_ahead(asked, admission.check, strict=options.strict, stopped=desk.pace.stopped)
         if not first:
             return
-    authority = unlock()
+    authority = desk.unlock()
     yield from run_batch(
         state,
         authority,
         chain(first, asked),
-        pace,
+        desk.pace,
         plan=partial(_plan, state, authority, options, admission, call),
         record=partial(_record, state, authority, call),
     )
@@ -182,20 +220,21 @@ def reload_broker(state: State, before: tuple[int, int], reload: Reload | None) 
 
 
 def _publish_when_idle(
-    state: State,
-    backlog: FileBacklog | None,
+    desks: Mapping[str, _Desk],
     requests: Iterable[Request | Refused | None],
     reload: Reload | None,
     put_off: PutOff,
 ) -> Iterator[Request | Refused]:
     """Nobody closes a stream that serves a whole shift: what is recorded is published whenever no line comes."""
-    is_due = False
+    is_due, state = False, desks[""].state
     for request in requests:
         if request is not None:
             yield request
-        elif backlog is not None:
-            before = published_numbers(state)
-            unpublished = publish(state, backlog.settle, *EVERYTHING)
+        elif desks[""].pace.backlog is not None:
+            before, unpublished = published_numbers(state), list[Unpublished]()
+            for desk in desks.values():
+                settle = () if desk.pace.backlog is None else (desk.pace.backlog.settle,)
+                unpublished += publish(desk.state, *settle, *EVERYTHING)
             is_due = is_due or published_numbers(state) != before
             if reload and is_due:
                 refused = try_reload(state, reload)

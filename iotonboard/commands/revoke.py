@@ -14,37 +14,62 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.carry_out import publish_signed, sign_waiting
+from iotonboard.errors import IotOnboardError, Unpublished
+from iotonboard.model import Refused
+from iotonboard.state.added_targets import divide
 from iotonboard.state.revocations import Revoked, WhoseIs, record_revocations
 from iotonboard.store.issuers import crl_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Sequence
 
     from iotonboard.ca.authority import Unlock
-    from iotonboard.errors import Unpublished
-    from iotonboard.model import Refused, RevocationReason, Target
+    from iotonboard.model import RevocationReason, Target
+    from iotonboard.state.opened_cas import Opened
     from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
 
 
 def revoke(
-    state: State,
-    targets: Iterable[Target | Refused],
+    cas: Opened,
+    targets: Sequence[Target | Refused],
     reason: RevocationReason,
-    unlock: Unlock,
+    unlocker: Callable[[State], Unlock],
     *,
     strict: bool,
     whose_is: WhoseIs,
     reload: Reload | None,
 ) -> tuple[list[Revoked | Refused], list[Unpublished]]:
-    """Revoke devices and certificates; returns what became of each, in their order, and what is not published.
+    """Revoke devices and certificates; returns what became of each, by their CAs, and what is not published.
+
+    All is recorded before a CA is unlocked, and no CA waits for another one. The broker is reloaded behind its own.
 
     Raises:
         IotOnboardError: with ``strict``, of the first target that is refused; nothing was recorded.
         KeyUnavailableError: the CA key is missing or the passphrase does not open it, and no revocation waits for it.
         BusyError: the state is locked or its disk refuses; nothing was recorded.
     """
-    results = record_revocations(state, targets, reason, strict=strict, whose_is=whose_is)
+    parts = divide(cas, targets)
+    recorded = [
+        (part.state, record_revocations(part.state, part.targets, reason, strict=strict, whose_is=whose_is))
+        for part in parts
+    ]
+    results, unpublished = list[Revoked | Refused](), list[Unpublished]()
+    for state, done in recorded:
+        try:
+            told, refused = _carry_out(state, done, unlocker(state), reload if state is cas.around else None)
+        except IotOnboardError as error:
+            if len(parts) == 1:
+                raise
+            told, refused = done, [Unpublished("crl", state.paths.crl, error)]
+        results += told
+        unpublished += refused
+    return results, unpublished
+
+
+def _carry_out(
+    state: State, results: list[Revoked | Refused], unlock: Unlock, reload: Reload | None
+) -> tuple[list[Revoked | Refused], list[Unpublished]]:
     if not any(isinstance(one, Revoked) for one in results):
         return results, publish_signed(state, ())
     rows, unsigned = sign_waiting(state, unlock)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from iotonboard.model import SerialNumber
     from iotonboard.pki.facts import CertificateFacts
+    from iotonboard.state.opened_cas import Opened
     from iotonboard.state.state import State
 
 
@@ -46,6 +47,19 @@ def find_targets(state: State, paths: Sequence[str]) -> list[Target | Refused]:
     """
     named = [_adopt_or_refuse(state, path, one) for path in paths for one in _read(state, path)]
     return list({one.serial if isinstance(one, Target) else number: one for number, one in enumerate(named)}.values())
+
+
+def find_in_added(cas: Opened, paths: Sequence[str]) -> list[Target | Refused]:
+    """As ``find_targets``, where a CA that was added to the state may have issued a certificate."""
+    found: list[Target | Refused] = []
+    for path in paths:
+        targets = find_targets(cas.around, [path])
+        for name in cas.names:
+            if any(isinstance(one, Refused) for one in targets):
+                others = find_targets(cas.state(name), [path])
+                targets = others if all(isinstance(one, Target) for one in others) else targets
+        found += targets
+    return list(dict.fromkeys(found))
 
 
 def _read(state: State, path: str) -> list[_Given | IotOnboardError]:

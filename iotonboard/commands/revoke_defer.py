@@ -7,30 +7,39 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from iotonboard.errors import Unpublished
+from iotonboard.model import Refused
+from iotonboard.state.added_targets import divide
 from iotonboard.state.publication import publish_recorded
 from iotonboard.state.revocations import Revoked, WhoseIs, record_revocations
 from iotonboard.store import audit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
-    from iotonboard.errors import Unpublished
-    from iotonboard.model import Refused, RevocationReason, Target
-    from iotonboard.state.state import State
+    from iotonboard.model import RevocationReason, Target
+    from iotonboard.state.opened_cas import Opened
 
 
 def revoke_deferred(
-    state: State, targets: Iterable[Target | Refused], reason: RevocationReason, *, strict: bool, whose_is: WhoseIs
-) -> tuple[list[Revoked | Refused], list[Unpublished], str]:
+    cas: Opened, targets: Sequence[Target | Refused], reason: RevocationReason, *, strict: bool, whose_is: WhoseIs
+) -> tuple[list[Revoked | Refused], list[Unpublished], list[str]]:
     """Record revocations, then publish.
 
-    Returns what became of each target, in their order, what is not published, and the head of the trail: no key seals
-    it, so who writes it down finds out when somebody takes the record away.
+    Returns what became of each target, in the order of their CAs, what is not published, and the head of each CA's
+    trail: no key seals it, so who writes it down finds out when somebody takes the record away.
 
     Raises:
         IotOnboardError: with ``strict``, of the first target that is refused; nothing was recorded.
         BusyError: the state is locked or its disk refuses; nothing was recorded.
     """
-    results = record_revocations(state, targets, reason, strict=strict, whose_is=whose_is, is_deferred=True)
-    head = audit.printable_head(audit.head(state.store))
-    return results, publish_recorded(state), head
+    results, unpublished, heads = list[Revoked | Refused](), list[Unpublished](), list[str]()
+    parts = divide(cas, targets)
+    for part in parts:
+        results += record_revocations(
+            part.state, part.targets, reason, strict=strict, whose_is=whose_is, is_deferred=True
+        )
+        heads.append(audit.printable_head(audit.head(part.state.store)))
+    for part in parts:
+        unpublished += publish_recorded(part.state)
+    return results, unpublished, heads

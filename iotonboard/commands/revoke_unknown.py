@@ -27,7 +27,8 @@ def proved_holders(state: State, results: str) -> dict[SerialNumber, str]:
     try:
         manifest = read_file(results + ".manifest", limit=_MAX_MANIFEST)
         signature = read_file(results + ".manifest.sig", limit=_MAX_SIGNATURE)
-        believed = [one for one in all_issuers(state.store) if not is_compromised(state.store, one.id)]
+        stores = [state.store, *([state.main.store] if state.main else [])]
+        believed = [one for store in stores for one in all_issuers(store) if not is_compromised(store, one.id)]
         is_signed = any(statement_holds(issuer.der, manifest, signature) for issuer in believed)
         return manifest_holders(manifest) if is_signed else {}
     except IotOnboardError:

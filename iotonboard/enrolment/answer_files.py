@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from iotonboard.errors import ConflictError, NotFoundError, PolicyError
 from iotonboard.model import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
     from iotonboard.ca.authority import Authority, Unlock
     from iotonboard.enrolment.batch import Enrolled
@@ -50,13 +50,27 @@ def keep_all(
         PolicyError: the format cannot hold a device's credentials.
         BusyError: the disk refuses, or the state is locked.
     """
+    with ended(unlock, keeping):
+        yield from keep_each(state, unlock, answers, keeping)
+
+
+@contextmanager
+def ended(unlock: Unlock, keeping: Keeping) -> Iterator[None]:
+    """A block at whose end, however it comes, the results are signed."""
     try:
-        with closing(answers):
-            for answer in answers:
-                yield _keep(state, unlock, answer, keeping)
+        yield
     finally:
         if keeping.results:
             keeping.results.end(lambda: unlock().active.key.signer)
+
+
+def keep_each(
+    state: State, unlock: Unlock, answers: Generator[Enrolled | Refused], keeping: Keeping
+) -> Generator[Enrolled | Refused]:
+    """Keep each answer before it is handed on, as ``keep_all``; more may follow."""
+    with closing(answers):
+        for answer in answers:
+            yield _keep(state, unlock, answer, keeping)
 
 
 def _keep(state: State, unlock: Unlock, answer: Enrolled | Refused, keeping: Keeping) -> Enrolled | Refused:

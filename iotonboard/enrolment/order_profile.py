@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from iotonboard.enrolment import broker_names
+from iotonboard.errors import IotOnboardError
 from iotonboard.model import MQTT_PROFILE, KeyType
 from iotonboard.pki import facts
 from iotonboard.pki.certificates import validity_for
-from iotonboard.state import certificate_profiles
+from iotonboard.state import added_cas, certificate_profiles
 from iotonboard.state.ca_life import last_longer, validity_in_force
 from iotonboard.state.chain import chain_in_force
 from iotonboard.store import profiles
+from iotonboard.store.devices import find_device
 from iotonboard.store.issuers import all_issuers, current_issuers
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from iotonboard.model import SerialNumber, Validity
     from iotonboard.pki.profile_form import CertificateProfile
     from iotonboard.pki.profile_values import FilledProfile
+    from iotonboard.state.opened_cas import Opened
     from iotonboard.state.state import State
 
 
@@ -39,9 +43,12 @@ class ChosenProfile:
             PolicyError: id or attributes do not fit, it would have the name of a broker, or the profile needs a CA of
                 its own.
         """
-        first_ca = facts.certificate_facts(all_issuers(state.store)[-1].der)
-        filled = certificate_profiles.fill_profile(self.profile, device_id, attributes, first_ca.spki_sha256)
-        broker_names.refuse_names_of_brokers(state.store, filled)
+        main = state.main or state
+        first_ca = facts.certificate_facts(all_issuers(main.store)[-1].der)
+        filled = certificate_profiles.fill_profile(
+            self.profile, device_id, attributes, first_ca.spki_sha256, added_cas.name_of_added(state)
+        )
+        broker_names.refuse_names_of_brokers(main.store, filled)
         return replace(filled, crl_url=state.config["crl_url"])
 
     def apply(self, state: State, order: Order, attributes: Mapping[str, str], key_type: KeyType | None) -> Order:
@@ -76,9 +83,30 @@ def choose_profile(state: State, named: str, newest: SerialNumber | None) -> Cho
         return None if content is None else ChosenProfile(certificate_profiles.recorded_profile(content), content)
     name = named or state.config["default_profile"]
     if name == MQTT_PROFILE:
+        if state.main:
+            certificate_profiles.refuse_other_ca(MQTT_PROFILE, "", added_cas.name_of_added(state))
         return None
     profile = certificate_profiles.find_profile(state.config, name)
     return ChosenProfile(profile, certificate_profiles.content_of(state.config, name))
+
+
+def ca_of(cas: Opened, named: str, device_id: str | None) -> str:
+    """Name of the added CA that is to certify a device; empty for the CA that brokers trust.
+
+    It is the one of the profile that is ``named``, else the one that has the device where the state itself has none of
+    that id, else that of the default profile.
+    """
+    if not cas.names:
+        return ""
+    state = cas.around
+    if not named and device_id and find_device(state.store, device_id) is None:
+        for name in cas.names:
+            with contextlib.suppress(IotOnboardError):  # one that is damaged keeps no MQTT client waiting
+                if find_device(cas.state(name).store, device_id):
+                    return name
+    tables = certificate_profiles.tables_of(state.config)
+    wanted = str(tables.get(named or state.config["default_profile"], {}).get("ca", ""))
+    return wanted if wanted in cas.names else ""
 
 
 def validity_of(

@@ -31,7 +31,8 @@ _LARGEST = 1 << 30
 
 def mark_acl(state: State) -> None:
     """Note, inside a transaction, that the ACL no longer says what the database says."""
-    state.store.set_meta("acl_changes", (state.store.number("acl_changes") or 0) + 1)
+    if state.main is None:
+        state.store.set_meta("acl_changes", (state.store.number("acl_changes") or 0) + 1)
 
 
 def write_acl(state: State, path: str, now: datetime, denied: Denied, *, style: str | None = None) -> None:

@@ -71,19 +71,35 @@ def recorded_profile(content: str) -> CertificateProfile:
 
 
 def fill_profile(
-    profile: CertificateProfile, device_id: str, attributes: Mapping[str, str], ca_key: bytes
+    profile: CertificateProfile, device_id: str, attributes: Mapping[str, str], ca_key: bytes, ca: str
 ) -> FilledProfile:
     """Fill a profile in for a device. ``ca_key``: SHA-256 of the key of the state's first CA, in which UUIDs are made.
 
+    ``ca``: name of the CA that issues; empty for the one that brokers trust.
+
     Raises:
-        PolicyError: the id or an attribute does not fit, or is missing; or it needs a CA of its own.
+        PolicyError: the id or an attribute does not fit, or is missing; or another CA is to issue it.
     """
-    if profile.ca:
-        raise PolicyError(
-            f"the profile {profile.name!r} needs the CA {profile.ca!r}, which this state does not have",
-            hint="a device that may be a server must not be below the CA that brokers and MQTT clients trust",
-        )
+    refuse_other_ca(profile.name, profile.ca, ca)
     return profile_values.fill(profile, device_id, attributes, uuid.UUID(bytes=ca_key[:16], version=5))
+
+
+def refuse_other_ca(name: str, wanted: str, ca: str) -> None:
+    """Refuse a profile that another CA of the state is to issue than ``ca``, which is empty for that of brokers.
+
+    Raises:
+        PolicyError: it is.
+    """
+    if wanted and wanted != ca and not ca:
+        raise PolicyError(
+            f"the profile {name!r} needs the CA {wanted!r}, which this state does not have",
+            hint=f"type: iotonboard ca add {wanted}; a device that may be a server must not be below the CA that"
+            " brokers and MQTT clients trust",
+        )
+    if wanted != ca:
+        raise PolicyError(
+            f"the profile {name!r} is not issued by the CA {ca!r}", hint="name another --profile, or leave --ca out"
+        )
 
 
 def key_type_of(profile: CertificateProfile, wanted: KeyType | None, configured: KeyType) -> KeyType:

@@ -1,4 +1,4 @@
-"""The CRL for brokers that fetch it, published beside the one that Mosquitto reads."""
+"""The CRL for brokers that fetch it, and for servers, published beside the one that Mosquitto reads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from iotonboard.errors import ConflictError, PolicyError
 from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl
 from iotonboard.state.places import Place, check_here, is_away
-from iotonboard.store.crls import fetched_lists
+from iotonboard.store.crls import crl_generation, fetched_lists
 from iotonboard.store.issuers import all_issuers
 
 if TYPE_CHECKING:
@@ -33,6 +33,20 @@ def write_fetched(state: State) -> None:
         check_here(state, Place.CRL)
         check_plain(path)
         write_atomic(path, content, PUBLIC)
+
+
+def write_der(state: State) -> None:
+    """Write the newest lists of an added CA in DER too, which is what servers read: a file for each of its CAs."""
+    first: dict[int, bytes] = {}
+    for row in crl_generation(state.store):
+        first.setdefault(row.issuer, row.der or b"")
+    lists = [*first.values(), b"", b""]
+    for path, content in ((state.paths.crl_der, lists[0]), (state.paths.old_crl_der, lists[1])):
+        if content and not (os.path.exists(path) and holds(path, [content])):
+            check_plain(path)
+            write_atomic(path, content, PUBLIC)
+        elif not content and os.path.isfile(path):
+            remove_file(path)
 
 
 def fetched_files(state: State) -> tuple[bytes, bytes]:

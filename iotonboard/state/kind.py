@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import PolicyError
-from iotonboard.store.kind import is_root
+from iotonboard.store.kind import is_added, is_root
 
 if TYPE_CHECKING:
     from iotonboard.store.store import Store
@@ -21,13 +21,34 @@ _OTHERWISE = {
     "ca replace": "a stolen root is replaced by a new one: iotonboard help root",
 }
 
+# What goes on for a state as a whole, is for brokers, or is for other CAs.
+_NOT_OF_AN_ADDED = frozenset(
+    {"adopt", "backup", "broker", "ca add", "ca install", "ca passwd", "ca proof", "ca recover",
+     "ca recovery-passphrase", "ca replace", "ca request", "ca revoke", "ca sign", "ca split", "ca token", "ca trust",
+     "config", "generations", "init-ca", "pack", "profile", "receipts", "restore", "sync-acl", "topics", "verify"}
+)  # fmt: skip
+
+
+def refuse_for_added(command: str, name: str) -> None:
+    """End a command that makes no sense for a CA that was added.
+
+    Raises:
+        PolicyError: it does not.
+    """
+    if any(f"{command} ".startswith(f"{one} ") for one in _NOT_OF_AN_ADDED):
+        raise PolicyError(f"there is no {command!r} of the CA {name!r} alone", hint="leave --ca out")
+
 
 def refuse_kind(store: Store, command: str) -> None:
     """End a command that makes no sense in a state of this kind.
 
     Raises:
-        PolicyError: it is about devices or brokers at a root, or about stations elsewhere.
+        PolicyError: it is about devices or brokers at a root, or about stations elsewhere; or the CA was added to
+            another state.
     """
+    if is_added(store):
+        hint = "name that state with --state, and this CA with --ca NAME"
+        raise PolicyError("this is a CA that was added to a state, and no state by itself", hint=hint)
     if command in _NOT_AT_A_ROOT and is_root(store):
         otherwise = _OTHERWISE.get(command, "name a station's state with --state")
         raise PolicyError(f"this is a root, without devices and brokers: no {command!r} here", hint=otherwise)

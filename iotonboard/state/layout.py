@@ -9,6 +9,8 @@ from iotonboard.errors import PolicyError, StateError
 from iotonboard.ids import folder_name
 from iotonboard.state import config
 
+ADDED_CAS = "cas"  # folder of the CAs that were added, in a state and in the folder of its CA
+
 
 @dataclass(frozen=True, slots=True)
 class Folder:
@@ -54,6 +56,16 @@ class Paths:
         """The CRL as it is fetched, beside the broker's: in PEM, and in DER that of the CA that issues."""
         folder = os.path.dirname(self.crl)
         return os.path.join(folder, "crl-idp.pem"), os.path.join(folder, "crl-idp.der")
+
+    @property
+    def crl_der(self) -> str:
+        """The CRL of a CA that was added, in DER: that of the CA that issues."""
+        return os.path.join(self.certs, "crl.der")
+
+    @property
+    def old_crl_der(self) -> str:
+        """Likewise, that of the CA before, during a rollover."""
+        return os.path.join(self.certs, "crl-old.der")
 
     @property
     def generations(self) -> str:

@@ -139,6 +139,8 @@ def publish_crl(state: State) -> list[Unpublished]:
     refused = alone(state, "crl", state.paths.crl, partial(_write_crl, state))
     if state.config["crl_url"] or any(map(os.path.lexists, state.paths.fetched_crl)):
         refused += alone(state, "crl", state.paths.fetched_crl[0], partial(fetched_crl.write_fetched, state))
+    if state.main:
+        refused += alone(state, "crl", state.paths.crl_der, partial(fetched_crl.write_der, state))
     return refused
 
 
@@ -240,6 +242,8 @@ def _published_cas(state: State) -> str:
 
 def publish_acl(state: State) -> list[Unpublished]:
     """Write the ACL's managed region when a change of it, or of the settings that shape it, is not in the file."""
+    if state.main:
+        return []
     return alone(state, "acl", state.paths.acl, partial(_write_acl, state))
 
 
@@ -278,6 +282,8 @@ def publish_broker_files(state: State) -> list[Unpublished]:
 
 def keep_generation(state: State) -> list[Unpublished]:
     """Keep copies of the CRL and ACL that were published last; the oldest go."""
+    if state.main:
+        return []
     return alone(state, "generation", state.paths.generations, partial(_copy_generation, state))
 
 

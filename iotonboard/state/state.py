@@ -46,7 +46,8 @@ class State:
     """An open state directory. ``clock`` answers aware UTC times in whole seconds.
 
     ``begun``: what the clock said when the open transaction began, which is what holds until its end. ``sealed``: how
-    many changes there had been when the CA signed the trail in it.
+    many changes there had been when the CA signed the trail in it. ``main``: the state that this one is within, as that
+    of a CA that was added to it; no broker reads anything of it, and it has no ACL.
     """
 
     paths: Paths
@@ -56,6 +57,7 @@ class State:
     clock: Callable[[], datetime]
     begun: list[ClockReading] = field(default_factory=list)
     sealed: list[int] = field(default_factory=list)
+    main: State | None = None
 
     @contextlib.contextmanager
     def transaction(self, *, signing: bool = False) -> Iterator[datetime]:

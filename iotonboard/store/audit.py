@@ -42,6 +42,11 @@ TOLD_CAS = """SELECT seq, command, detail FROM audit WHERE subject = 'ca' AND se
     AND command IN ('init-ca', 'ca rollover', 'ca replace', 'ca recover', 'ca recovery-passphrase', 'restore')
     ORDER BY seq"""
 
+# CAs that were added beside them, for certificates that no broker takes (``added_cas.py``).
+ADDED_CAS = (
+    """SELECT seq, detail FROM audit WHERE subject = 'ca' AND serial <> '' AND command = 'ca add' ORDER BY seq"""
+)
+
 
 @dataclass(frozen=True, slots=True)
 class AuditHead:

@@ -1,4 +1,4 @@
-"""What kind of CA a state has: one that issues by itself, a root that certifies CAs, or one that waits for a root."""
+"""What kind of CA a state has: one that issues by itself, a root of others, one below a root, or one that was added."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from iotonboard.store import audit
 if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
-_KIND, ROOT = "kind", "root"
+_KIND, ROOT, ADDED = "kind", "root", "added"
 BELOW_ROOT = "below_root"  # key in the row of the trail that tells of the first CA
 
 
@@ -23,6 +23,16 @@ def is_root(store: Store) -> bool:
 def make_root(store: Store) -> None:
     """Note that this state is a root's, in the transaction that makes it."""
     store.set_meta(_KIND, ROOT)
+
+
+def is_added(store: Store) -> bool:
+    """Say whether this is no state of its own, but that of a CA that was added to one."""
+    return bool(store.meta(_KIND) == ADDED)
+
+
+def make_added(store: Store) -> None:
+    """Note that this is the state of an added CA, in the transaction that makes it."""
+    store.set_meta(_KIND, ADDED)
 
 
 def is_below_root(store: Store) -> bool:

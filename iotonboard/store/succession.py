@@ -46,18 +46,29 @@ def cas_in_force(store: Store, ders: Iterable[bytes]) -> tuple[frozenset[str], f
     ``ders``: the certificates of all rows. Both are empty where the trail tells of no CA. A store that nobody gave what
     verifies (``Store.verifies``) believes what is told. Whose key the passphrase opened is this state's too.
     """
+    own = _told(store, ders)
+    in_force, ended = (frozenset(one for one in own if (own[one] == _ALL) is is_own) for is_own in (True, False))
+    proven = {sha256(der).hexdigest() for der in store.proven_cas.values()}
+    return in_force and in_force | proven, ended
+
+
+def signed_before(store: Store, ders: Iterable[bytes], row: int) -> frozenset[str]:
+    """Fingerprints of the CAs that the trail tells were in force when its ``row`` was added; ``ders`` as above."""
+    return frozenset(one for one, end in _told(store, ders).items() if row < end)
+
+
+def _told(store: Store, ders: Iterable[bytes]) -> Mapping[str, int]:
+    """The CAs of this state by their fingerprints, with the row of the trail that tells of their end."""
     told = tuple((seq, command, detail) for seq, command, detail in store.small(audit.TOLD_CAS))
     unsigned = sum('"fingerprint"' in str(detail) and VOUCHED not in str(detail) for *_, detail in told)
     first = store.small(_FIRST_SEALED) if unsigned > 1 else [(0,)]
-    in_force, ended = _judge(told, tuple(ders), first[0][0] if first else _ALL, store.verifies)
-    proven = {sha256(der).hexdigest() for der in store.proven_cas.values()}
-    return in_force and in_force | proven, ended
+    return _judge(told, tuple(ders), first[0][0] if first else _ALL, store.verifies)
 
 
 @lru_cache(maxsize=8)
 def _judge(
     told: tuple[tuple[int, str, Any], ...], ders: tuple[bytes, ...], until: int, verifies: Verifies | None
-) -> tuple[frozenset[str], frozenset[str]]:
+) -> Mapping[str, int]:
     certificates = {sha256(der).hexdigest(): der for der in ders}
     details = [(seq, command, _object(detail)) for seq, command, detail in told]
     new = [(seq, command, str(one[_NEW]), one.get(VOUCHED)) for seq, command, one in details if _NEW in one]
@@ -72,7 +83,7 @@ def _judge(
         signers += islice((key for _, one in named if (key := _key(certificates, one, verifies))), 1)
         if own and any(_signed(der, fingerprint, vouched, verifies) for der in signers):
             own.add(fingerprint)
-    return frozenset(own - ends.keys()), frozenset(own & ends.keys())
+    return {one: ends.get(one, _ALL) for one in own}
 
 
 def _key(certificates: Mapping[str, bytes], one: dict[str, Any], verifies: Verifies | None) -> bytes | None:

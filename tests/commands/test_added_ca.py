@@ -1,0 +1,206 @@
+"""A CA beside the one of brokers, for devices that are servers too: added, used, revoked at, and kept apart."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from support.client import open_bundle
+from support.program import State
+from support.tampering import edit
+
+SERVER = ("--profile", "server", "--set", "host=web.test")
+LISTED = """device_id,profile,host,vendor,product
+m1,,,,
+s1,server,s1.test,,
+m2,mqtt,,,
+s2,server,,,
+"""
+
+
+@pytest.fixture(scope="session")
+def with_servers(pristine: State, tmp_path_factory: pytest.TempPathFactory) -> State:
+    """A state with an added CA that issued nothing yet. Read only: copy it, or use ``servers``."""
+    state = pristine.copy_to(tmp_path_factory.mktemp("with-servers"))
+    state.run("ca", "add", "servers", "--key-type", "ec-p256")
+    return state
+
+
+@pytest.fixture
+def servers(with_servers: State, tmp_path: Path) -> State:
+    return with_servers.copy_to(tmp_path)
+
+
+def folder(state: State) -> Path:
+    return state.certs / "cas" / "servers"
+
+
+def own_ca(state: State) -> bytes:
+    return x509.load_pem_x509_certificate((folder(state) / "ca.crt").read_bytes()).public_bytes(Encoding.DER)
+
+
+def listed(state: State, *, of_added: bool) -> set[str]:
+    path = (folder(state) if of_added else state.certs) / "crl.pem"
+    return {f"{one.serial_number:040X}" for one in x509.load_pem_x509_crl(path.read_bytes())}
+
+
+def test_without_it_the_profile_is_refused_with_the_command_that_makes_it(state: State) -> None:
+    refused = state.run("register", "web-1", *SERVER, expect=6)
+    assert "iotonboard ca add servers" in refused.stderr
+    assert not (state.path / "cas").exists()
+
+
+def test_it_is_told_in_the_trail_with_a_signature_and_made_once(servers: State) -> None:
+    told = servers.run("audit", "show", "--json").json_lines
+    (added,) = [one for one in told if one["verb"] == "ca add" and one["serial"]]
+    assert added["detail"]["added_ca"] == "servers"
+    assert {"which", "vouched"} < added["detail"].keys()
+    assert "exists" not in servers.run("ca", "add", "servers", expect=4).stderr.split("hint")[1]
+    for name in ("Servers", "../x", "a b", "con", ""):
+        servers.run("ca", "add", name, expect=(2, 6))
+    assert servers.json("health", "--deep")["status"] == "ok"
+
+
+def test_a_profile_that_names_it_is_issued_by_it_and_nobody_else_trusts_it(servers: State) -> None:
+    (made,) = servers.run("register", "web-1", *SERVER, "--json").json_lines
+    (mqtt,) = servers.register("m1")
+    bundle, other = (open_bundle(Path(one["bundle"]), one["bundle_password"]) for one in (made, mqtt))
+    certificate = x509.load_pem_x509_certificate(bundle["device.crt"])
+    ca = x509.load_pem_x509_certificate(bundle["ca.crt"])
+    certificate.verify_directly_issued_by(ca)
+    assert ca.public_bytes(Encoding.DER) == own_ca(servers)
+    servers.run("broker", "issue", "broker.test")
+    servers.run("pack", "--out", servers.path.parent / "package")
+    text = (folder(servers) / "ca.crt").read_bytes().split(b"-----")[2].strip()
+    kept = [folder(servers), Path(made["bundle"])]
+    for path in sorted(servers.path.parent.rglob("*")):
+        if path.is_file() and not any(path.is_relative_to(one) for one in kept):
+            assert text not in path.read_bytes(), path
+            assert own_ca(servers) not in path.read_bytes() or path == servers.path / "cas/servers/devices.db", path
+    assert text not in other["ca.crt"]
+    assert "web-1" not in servers.acl.read_text()
+
+
+def test_a_list_has_devices_of_both_cas(servers: State, tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(LISTED)
+    answers = servers.run("register", "--batch", path, "--json", expect=6).json_lines
+    assert [one["device_id"] for one in answers] == ["m1", "s1", "m2", "s2"]
+    assert [one["status"] for one in answers] == ["created", "created", "created", "failed"]
+    path.write_text(LISTED.replace("s2,server,", "s2,server,s2.test"))
+    again = servers.run("register", "--batch", path, "--json", "--if-exists", "skip").json_lines
+    assert [one["status"] for one in again] == ["skipped", "skipped", "skipped", "created"]
+    lines = "".join(
+        json.dumps(one) + "\n" for one in ({"id": "m3"}, {"id": "s3", "profile": "server", "host": "h.test"})
+    )
+    streamed = servers.run("register", "--stream", input=lines + "m4\n").json_lines
+    assert [one["device_id"] for one in streamed] == ["m3", "s3", "m4"]
+    assert "user m4" in servers.acl.read_text()
+    assert "s3" not in servers.acl.read_text()
+
+
+def test_a_revocation_is_on_the_list_of_its_own_ca_alone(servers: State) -> None:
+    servers.run("register", "web-1", *SERVER)
+    servers.register("m1")
+    serial = servers.json("show", "web-1", "--ca", "servers")["certificates"][0]["serial"]
+    answer = servers.run("revoke", "web-1", "--json").json
+    assert answer["serials"] == [serial]
+    assert listed(servers, of_added=True) == {serial}
+    assert listed(servers, of_added=False) == set()
+    der = x509.load_der_x509_crl((folder(servers) / "crl.der").read_bytes())
+    assert [f"{one.serial_number:040X}" for one in der] == [serial]
+    servers.run("revoke", "--serial", serial, "--reason", "keyCompromise")
+    generated = servers.json("gen-crl")
+    assert generated["revoked"] == 0
+    assert [(one["ca"], one["revoked"]) for one in generated["added"]] == [("servers", 1)]
+    assert servers.json("health", "--deep")["status"] == "ok"
+    assert servers.json("health", "--deep", "--ca", "servers")["status"] == "ok"
+
+
+def test_a_device_of_both_is_revoked_at_both(servers: State) -> None:
+    servers.register("m1")
+    servers.run("register", "m1", *SERVER)
+    assert "user m1" in servers.acl.read_text()
+    assert [one["device_id"] for one in servers.run("revoke", "m1", "--json").json_lines] == ["m1", "m1"]
+    assert len(listed(servers, of_added=True)) == len(listed(servers, of_added=False)) == 1
+    assert "m1" not in servers.acl.read_text()
+
+
+def test_who_was_a_client_once_is_not_let_in_by_a_certificate_of_a_server(servers: State) -> None:
+    servers.register("m1")
+    servers.run("revoke", "m1")
+    before = servers.acl.read_text()
+    servers.run("register", "m1", *SERVER)
+    servers.run("sync-acl")
+    assert servers.acl.read_text().splitlines()[1:] == before.splitlines()[1:]
+
+
+def test_a_revocation_waits_for_neither_ca(servers: State) -> None:
+    """Whose key or folder is away is told (exit 8); the other list is signed."""
+    servers.register("m1", "m2")
+    servers.run("register", "web-1", *SERVER)
+    servers.run("register", "web-2", *SERVER)
+    away = servers.path.parent / "away"
+    (folder(servers) / "ca.key").rename(away)
+    told = servers.run("revoke", "m1", "web-1", "--json", expect=8).json_lines
+    assert [one["device_id"] for one in told] == ["m1", "web-1"]
+    assert told[0]["crl_number"] is not None
+    assert len(listed(servers, of_added=False)) == 1
+    assert "cas/servers" in told[0]["unpublished"][0]["path"]
+    away.rename(folder(servers) / "ca.key")
+    (servers.certs / "ca.key").rename(away)
+    servers.run("revoke", "web-2", "m2", expect=8)
+    assert len(listed(servers, of_added=True)) == 2
+    away.rename(servers.certs / "ca.key")
+    servers.run("gen-crl")
+    assert len(listed(servers, of_added=False)) == 2
+
+
+def test_names_of_brokers_are_refused(servers: State) -> None:
+    servers.run("broker", "issue", "broker.test", "10.0.0.7", "::1")
+    servers.run("broker", "issue", "broker.test", "new.test")
+    for host in ("broker.test", "BROKER.test", "new.test"):
+        refused = servers.run("register", "web-1", "--profile", "server", "--set", f"host={host}", expect=6)
+        assert "is the name of a broker" in refused.stderr
+    (servers.path / "iotonboard.toml").write_text(
+        '[profiles.box]\nsubject = ["common_name={device_id}"]\nsan = ["ip:{attr.ip}"]\neku = ["serverAuth"]\n'
+        'ca = "servers"\n'
+    )
+    servers.run("config", "accept")
+    for address in ("10.0.0.7", "0:0::1"):
+        servers.run("register", "web-1", "--profile", "box", "--set", f"ip={address}", expect=6)
+    servers.run("register", "web-1", "--profile", "box", "--set", "ip=10.0.0.8")
+
+
+def test_it_issues_nothing_to_mqtt_clients(servers: State) -> None:
+    servers.run("register", "m1", "--ca", "servers", expect=6)
+    servers.run("register", "m1", "--ca", "servers", "--profile", "azure", expect=6)
+    servers.run("broker", "issue", "broker.test", "--ca", "servers", expect=6)
+    servers.run("show", "m1", "--ca", "nothing", expect=5)
+
+
+def test_a_planted_one_counts_for_nothing(servers: State, with_servers: State, tmp_path: Path) -> None:
+    """Somebody who can write puts another CA, whose key he has, in the place of the one that was added."""
+    (tmp_path / "other").mkdir()
+    other = with_servers.copy_to(tmp_path / "other")
+    other.run("ca", "add", "evil", "--key-type", "ec-p256")
+    for part in (servers.path, servers.certs):
+        shutil.rmtree(part / "cas" / "servers")
+    shutil.copytree(other.path / "cas/evil", servers.path / "cas/servers")
+    shutil.copytree(other.certs / "cas/evil", servers.certs / "cas/servers")
+    refused = servers.run("register", "web-1", *SERVER, expect=3)
+    assert "is not the database of the CA 'servers'" in refused.stderr
+    servers.register("m1")
+    edit(servers, "UPDATE audit SET detail = json_set(detail, '$.added_ca', 'evil') WHERE command = 'ca add'")
+    servers.run("register", "web-1", *SERVER, expect=6)
+
+
+def test_its_database_is_no_state_by_itself(servers: State) -> None:
+    alone = State(servers.path / "cas" / "servers", servers.passphrase_file)
+    refused = alone.run("list", expect=(3, 6))
+    assert "--ca" in refused.stderr
