@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from iotonboard.store.audit import SignedHead
     from iotonboard.store.store import Store
 
-# What the detail of a row tells that the CA signs with it: what it issued, released, sealed, packed, showed, or added.
+# What the detail of a row tells that the CA signs with it: what it issued, released, sealed, packed, told, or added.
 _NEEDS_KEY = frozenset(
-    {"added_ca", "compromised", "counter", "crl_number", "fingerprint", "password", "released", "sealed"}
+    {"added_ca", "compromised", "counter", "crl_number", "fingerprint", "journal", "password", "released", "sealed"}
 )
 
 

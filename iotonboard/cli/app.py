@@ -69,6 +69,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "audit": "Read, verify and carry the audit trail.",
     },
     "Office": {
+        "journal": "Write what happened here since the last journal, for the office.",
         "init-office": "Make the state of a head office, which joins several stations.",
     },
     "CA and state": {

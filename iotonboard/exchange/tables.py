@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class JournalTable:
-    """A table: how many columns, of the first ones, name a row, and all that travel. ``octets`` are those of octets."""
+    """A table: how many columns, of the first ones, name a row, and all that travel. ``octets`` are those of octets.
+
+    A row without a value in the column ``needs`` is not told.
+    """
 
     name: str
     keys: int
     columns: tuple[str, ...]
     octets: frozenset[str] = frozenset()
+    needs: str = ""
 
 
 # In the order in which they are taken: a row stands behind what it refers to.
@@ -58,7 +62,7 @@ TABLES = (
     # Lists that were signed and are not thinned out: the one in force, and those of the calendar.
     JournalTable(
         "crl", 1, ("id", "issuer", "generation", "number", "this_update", "next_update", "revoked", "der"),
-        frozenset({"der"}),
+        frozenset({"der"}), "der",
     ),
 )  # fmt: skip
 BY_NAME = {table.name: table for table in TABLES}

@@ -12,12 +12,13 @@ if TYPE_CHECKING:
 
 _NOT_AT_A_ROOT = frozenset(
     {"adopt", "broker issue", "broker revoke", "bundle password", "ca install", "ca replace", "ca request",
-     "ca trust add", "confirm", "deliver", "export", "labels", "purge", "register", "release", "renew", "retire",
-     "revoke", "topics add", "topics remove", "verify"}
+     "ca trust add", "confirm", "deliver", "export", "journal", "labels", "purge", "register", "release", "renew",
+     "retire", "revoke", "topics add", "topics remove", "verify"}
 )  # fmt: skip
 _AT_A_ROOT_ALONE = frozenset({"ca revoke", "ca sign"})
 _OTHERWISE = {
     "revoke": "'iotonboard ca revoke NAME' takes a station back",
+    "journal": "each station's journal has its own chain to the root, and the root's list",
     "ca replace": "a stolen root is replaced by a new one: iotonboard help root",
 }
 

@@ -60,13 +60,27 @@ def _audit_row(seq: int, time: int, *others: Any) -> AuditRow:
 
 def first_broken(store: Store, *, since_seq: int = 0) -> int | None:
     """Number of the first row after ``since_seq`` that does not follow from the one before, or ``None``."""
+    expected = since_seq + 1
+    for values, _ in chained(store, since_seq=since_seq):
+        if not values:
+            return expected
+        expected += 1
+    return None
+
+
+def chained(store: Store, *, since_seq: int) -> Iterator[tuple[Sequence[Any], bytes]]:
+    """The rows after ``since_seq`` as they are hashed, each with its hash; at the first that does not follow, nothing.
+
+    Nothing is an empty row, and the last one that comes.
+    """
     previous, expected = GENESIS if since_seq == 0 else hash_of(store, since_seq) or b"", since_seq + 1
     for row in store.each_row(_ROWS, (since_seq,)):
-        seq, time, *texts, digest = row
-        if seq != expected or not _can_be(row) or digest != chain(previous, seq, time, *texts):
-            return expected
+        *values, digest = row
+        if values[0] != expected or not _can_be(row) or digest != chain(previous, *values):
+            yield (), b""
+            return
+        yield values, digest
         previous, expected = digest, expected + 1
-    return None
 
 
 def _can_be(row: Sequence[object]) -> bool:

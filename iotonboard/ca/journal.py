@@ -1,0 +1,83 @@
+"""Writing a journal: what the trail tells since a row, and the rows that it names, under the signature of the CA."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iotonboard.errors import NotFoundError, StateError
+from iotonboard.exchange.journal import TRAIL, JournalHead, TrailPoint, encode_trail, pack_part, sign_head
+from iotonboard.exchange.tables import TABLES, encode_rows
+from iotonboard.pki.key_id import key_id
+from iotonboard.store import audit, told_rows
+from iotonboard.store.trail_rows import chained
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from iotonboard.ca.authority import Authority
+    from iotonboard.exchange.journal import Part, SignedHead
+    from iotonboard.state.state import State
+    from iotonboard.store.store import Store
+
+_BROKEN = "somebody changed the database: 'iotonboard audit verify' and 'health --deep' say more"
+
+
+def point_at(store: Store, row: int) -> TrailPoint:
+    """A row of the trail, from which a journal can begin; 0 is before the first.
+
+    Raises:
+        NotFoundError: there is no such row.
+    """
+    newest = audit.head(store).seq
+    found = (audit.hash_of(store, row) if row <= newest else None) if row else audit.GENESIS
+    if found is None:
+        raise NotFoundError(f"the trail has no row {row}", hint=f"its newest is {newest}; --full tells everything")
+    return TrailPoint(row, found)
+
+
+def write_journal(
+    state: State, authority: Authority, now: datetime, since: TrailPoint, program: str
+) -> tuple[JournalHead, SignedHead, list[bytes]]:
+    """A journal from ``since`` to the newest row, inside the caller's transaction, which sealed the trail.
+
+    Returns what it says of itself, that as it is signed, and its parts' octets. ``program``: the version that writes.
+
+    Raises:
+        StateError: the trail is not whole.
+    """
+    made = list(_parts(state.store, since.row))
+    newest, active = audit.head(state.store), authority.active
+    head = JournalHead(
+        key_id(active.certificate_der), now, since, TrailPoint(newest.seq, newest.hash), _acl(state),
+        tuple(part for part, _ in made), program=program,
+    )  # fmt: skip
+    return head, sign_head(head, active.issuer.signer, active.chain), [content for _, content in made]
+
+
+def _acl(state: State) -> dict[str, object]:
+    return {"style": state.config["acl.style"], "topics": list(state.config["acl.topics"])}
+
+
+def _parts(store: Store, since: int) -> Iterator[tuple[Part, bytes]]:
+    """The trail, then each table of which there is something to tell."""
+    yield pack_part(TRAIL, encode_trail(_whole_trail(store, since)))
+    changed = told_rows.changed_since(store, [table.name for table in TABLES], since_seq=since) if since else {}
+    for table in TABLES:
+        place = store, table.name, table.columns, table.needs
+        if since:
+            rows, gone = told_rows.named_rows(*place, changed[table.name], table.keys)
+            part, content = pack_part(table.name, encode_rows(rows, gone))
+        else:
+            part, content = pack_part(table.name, encode_rows(told_rows.all_rows(*place)))
+        if part.rows:
+            yield part, content
+
+
+def _whole_trail(store: Store, since: int) -> Iterator[tuple[Sequence[object], bytes]]:
+    expected = since + 1
+    for values, digest in chained(store, since_seq=since):
+        if not values:
+            raise StateError(f"row {expected} of the trail does not follow from the one before", hint=_BROKEN)
+        yield values, digest
+        expected += 1
