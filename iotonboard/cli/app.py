@@ -71,6 +71,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "Office": {
         "journal": "Write what happened here since the last journal, for the office.",
         "init-office": "Make the state of a head office, which joins several stations.",
+        "station": "Trust stations at a head office, and take their journals.",
     },
     "CA and state": {
         "ca": "Show the CA, put a new one or an old fleet's beside it, replace a stolen one.",

@@ -72,6 +72,12 @@ def read_file(path: str, *, limit: int = 1 << 26) -> bytes:
     return content
 
 
+def read_start(path: str, size: int) -> bytes:
+    """Read at most the first ``size`` octets of a file, whatever its length. Raises as ``open_file``."""
+    with open_file(path) as file, _reading(path):
+        return file.read(size)
+
+
 def read_pieces(path: str) -> Iterator[bytes]:
     """Read a file of any size in pieces of a mebibyte.
 

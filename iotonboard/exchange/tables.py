@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from iotonboard.errors import PolicyError
+from iotonboard.model import EARLIEST, LATEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -19,53 +20,64 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class JournalTable:
-    """A table: how many columns, of the first ones, name a row, and all that travel. ``octets`` are those of octets.
+    """A table: how many columns, of the first ones, name a row, and all that travel.
 
-    A row without a value in the column ``needs`` is not told.
+    What is in ``octets`` and ``texts`` are columns of these; times and other numbers are integers. ``optional`` ones
+    may be ``None``. A row without a value in the column ``needs`` is not told.
     """
 
     name: str
     keys: int
     columns: tuple[str, ...]
     octets: frozenset[str] = frozenset()
+    texts: frozenset[str] = frozenset()
+    optional: frozenset[str] = frozenset()
     needs: str = ""
 
 
 # In the order in which they are taken: a row stands behind what it refers to.
 TABLES = (
     JournalTable(
-        "issuer",
-        1,
-        ("id", "serial", "not_before", "not_after", "der", "created_at", "retired_at"),
-        frozenset({"serial", "der"}),
+        "issuer", 1, ("id", "serial", "not_before", "not_after", "der", "created_at", "retired_at"),
+        octets=frozenset({"serial", "der"}), optional=frozenset({"retired_at"}),
     ),
-    JournalTable("ca_chain", 1, ("issuer", "certificates", "installed_at"), frozenset({"certificates"})),
+    JournalTable("ca_chain", 1, ("issuer", "certificates", "installed_at"), octets=frozenset({"certificates"})),
     JournalTable(
-        "root_crl", 1, ("root", "number", "this_update", "next_update", "der"), frozenset({"root", "der"})
+        "root_crl", 1, ("root", "number", "this_update", "next_update", "der"),
+        octets=frozenset({"root", "der"}), texts=frozenset({"number"}),
     ),
-    JournalTable("device", 1, ("id", "device_id", "name", "attributes", "created_at", "retired_at")),
-    JournalTable("topic", 3, ("device", "access", "topic")),
-    JournalTable("profile", 1, ("id", "content")),
     JournalTable(
-        "certificate",
-        1,
-        ("id", "serial", "issuer", "device", "host", "not_before", "not_after", "der", "created_at"),
-        frozenset({"serial", "der"}),
+        "device", 1, ("id", "device_id", "name", "attributes", "created_at", "retired_at"),
+        texts=frozenset({"device_id", "name", "attributes"}), optional=frozenset({"retired_at"}),
     ),
+    JournalTable("topic", 3, ("device", "access", "topic"), texts=frozenset({"access", "topic"})),
+    JournalTable("profile", 1, ("id", "content"), texts=frozenset({"content"})),
     JournalTable("certificate_profile", 1, ("certificate", "profile")),
-    JournalTable("revocation", 1, ("certificate", "issuer", "revocation_date", "reason", "not_after")),
+    JournalTable(
+        "certificate", 1,
+        ("id", "serial", "issuer", "device", "host", "not_before", "not_after", "der", "created_at"),
+        octets=frozenset({"serial", "der"}), texts=frozenset({"host"}), optional=frozenset({"device", "host"}),
+    ),
+    JournalTable(
+        "revocation", 1, ("certificate", "issuer", "revocation_date", "reason", "not_after"),
+        texts=frozenset({"reason"}),
+    ),
     JournalTable("released", 1, ("certificate", "released_at")),
     JournalTable(
-        "foreign_revocation", 2, ("issuer", "serial", "entry_der"), frozenset({"serial", "entry_der"})
+        "foreign_revocation", 2, ("issuer", "serial", "entry_der"), octets=frozenset({"serial", "entry_der"})
     ),
-    JournalTable("lost_device", 1, ("device_id", "serial"), frozenset({"serial"})),
+    JournalTable(
+        "lost_device", 1, ("device_id", "serial"), octets=frozenset({"serial"}), texts=frozenset({"device_id"})
+    ),
     # Lists that were signed and are not thinned out: the one in force, and those of the calendar.
     JournalTable(
         "crl", 1, ("id", "issuer", "generation", "number", "this_update", "next_update", "revoked", "der"),
-        frozenset({"der"}), "der",
+        octets=frozenset({"der"}), needs="der",
     ),
 )  # fmt: skip
 BY_NAME = {table.name: table for table in TABLES}
+_TIMES = frozenset({"not_before", "not_after", "this_update", "next_update", "revocation_date"})
+_HIGHEST = (1 << 63) - 1
 _line = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -87,17 +99,44 @@ def decode_rows(table: JournalTable, content: bytes) -> Iterator[tuple[list[Any]
     Raises:
         PolicyError: a line is no row of this table.
     """
-    places = [place for place, column in enumerate(table.columns) if column in table.octets]
+    kinds = [_kind(table, column) for column in table.columns]
     for line in content.splitlines():
         try:
             row = json.loads(line)
             is_there = len(row) != 1 or not isinstance(row[0], list)
             values = row if is_there else row[0]
-            if not isinstance(values, list) or len(values) != (len(table.columns) if is_there else table.keys):
+            if not isinstance(values, list) or len(values) != (len(kinds) if is_there else table.keys):
                 raise ValueError  # noqa: TRY301 - as what else is no row
-            for place in places:
-                if place < len(values) and values[place] is not None:
-                    values[place] = base64.b64decode(values[place], validate=True)
-        except (ValueError, TypeError, IndexError, RecursionError) as error:
+            yield [_value(kind, value) for kind, value in zip(kinds, values, strict=False)], is_there
+        except (ValueError, TypeError, IndexError, KeyError, RecursionError) as error:
             raise PolicyError(f"a row of {table.name!r} in the journal cannot be read") from error
-        yield values, is_there
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What a column holds: ``octets``, ``text``, ``time`` or ``number``."""
+
+    name: str
+    is_optional: bool
+
+
+def _kind(table: JournalTable, column: str) -> _Kind:
+    octets, text = column in table.octets, column in table.texts
+    is_time = column.endswith("_at") or column in _TIMES
+    name = "octets" if octets else "text" if text else "time" if is_time else "number"
+    return _Kind(name, column in table.optional)
+
+
+def _value(kind: _Kind, value: Any) -> object:
+    """A value that every engine takes, as a station has it (``ValueError``: no station has such)."""
+    if value is None and kind.is_optional:
+        return None
+    if kind.name in ("octets", "text"):
+        if not isinstance(value, str) or "\0" in value:
+            raise ValueError
+        octets = value.encode("utf-8")  # no half of a surrogate
+        return base64.b64decode(octets, validate=True) if kind.name == "octets" else value
+    lowest, highest = (EARLIEST, LATEST) if kind.name == "time" else (0, _HIGHEST)
+    if type(value) is not int or not lowest <= value <= highest:
+        raise ValueError
+    return value

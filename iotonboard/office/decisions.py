@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from iotonboard.errors import StateError
+from iotonboard.exchange.journal import TrailPoint
+from iotonboard.store.audit import GENESIS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,12 +25,18 @@ TAKEN = "journal-taken"
 REVOKE, CLOSE = "revocation-ordered", "revocation-closed"
 ORDER, WITHDRAW = "production-signed", "production-withdrawn"
 MACHINE, NO_MACHINE = "machine-trusted", "machine-removed"
+BEGINNING = TrailPoint(0, GENESIS)
 _AT_ONCE = frozenset({REVOKE, DISTRUST, WITHDRAW, NO_MACHINE})
 
 
 @dataclass(frozen=True, slots=True)
 class TrustedStation:
-    """A station whose CA (DER) a person compared and trusted. ``taken``: digests of its journals, in their order."""
+    """A station whose CA (DER) a person compared and trusted. ``taken``: digests of its journals, in their order.
+
+    ``cas``: the CAs (DER) whose journals are believed now: that one, or those that came after it. ``recovery``: the key
+    (SubjectPublicKeyInfo) that may name the next one, should its own be lost. ``until``: row and hash of its trail up
+    to which its journals are taken, the newest of which it wrote at ``created`` (epoch).
+    """
 
     id: int
     name: str
@@ -36,6 +44,10 @@ class TrustedStation:
     prefix: str = ""
     is_removed: bool = False
     taken: tuple[str, ...] = ()
+    cas: tuple[bytes, ...] = ()
+    recovery: bytes = b""
+    until: TrailPoint = BEGINNING
+    created: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +99,21 @@ class Decisions:
         return [one for one in self.revocations.values() if not one.closed_by]
 
 
-def fold(rows: Iterable[TrailRow], sealed_until: int) -> Decisions:
-    """What rows of a trail decided that was verified, of which those up to ``sealed_until`` are sealed.
+def fold(rows: Iterable[TrailRow], before: Decisions, *, is_sealed: bool) -> Decisions:
+    """What stands behind verified rows, all sealed or all not, where ``before`` stood before them.
 
     Raises:
         StateError: a sealed row says what no version of the program writes.
     """
-    decisions = Decisions()
+    decisions = replace(
+        before,
+        stations=dict(before.stations),
+        revocations=dict(before.revocations),
+        production=dict(before.production),
+        machines=dict(before.machines),
+    )
     for row in rows:
-        said, is_sealed = row.said, row.seq <= sealed_until
+        said = row.said
         decisions.unsealed += not is_sealed
         if said.get(DECISION) is None or not (is_sealed or said[DECISION] in _AT_ONCE):
             continue
@@ -141,13 +159,21 @@ def _take_station(decisions: Decisions, row: TrailRow, said: dict[str, Any]) -> 
     number = int(said["station"])
     if said[DECISION] == TRUST:
         certificate = base64.b64decode(said["certificate"], validate=True)
-        before = decisions.stations.get(number)
-        taken = before.taken if before else ()
-        decisions.stations[number] = TrustedStation(number, row.subject, certificate, taken=taken)
+        decisions.stations[number] = TrustedStation(number, row.subject, certificate, cas=(certificate,))
         return
+    station = decisions.stations[number]
     change: dict[str, Any] = {"is_removed": True}
     if said[DECISION] == PREFIX:
         change = {"prefix": str(said["prefix"])}
     elif said[DECISION] == TAKEN:
-        change = {"taken": (*decisions.stations[number].taken, str(said["digest"]))}
-    decisions.stations[number] = replace(decisions.stations[number], **change)
+        seq, digest = said["until"]
+        change = {
+            "taken": (*station.taken, str(said["digest"])),
+            "until": TrailPoint(int(seq), bytes.fromhex(digest)),
+            "created": int(said["created"]),
+        }
+        if "cas" in said:
+            change["cas"] = tuple(base64.b64decode(one, validate=True) for one in said["cas"])
+        if "recovery" in said:
+            change["recovery"] = bytes.fromhex(said["recovery"])
+    decisions.stations[number] = replace(station, **change)

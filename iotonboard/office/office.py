@@ -13,17 +13,15 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.broker.ca_relations import vouched
 from iotonboard.disk.files import PRIVATE, write_atomic
 from iotonboard.disk.reading import read_file
 from iotonboard.errors import PolicyError, StateError
 from iotonboard.office import decisions
 from iotonboard.office.key import read_chain
+from iotonboard.office.reading_trail import Believer, Reading, read_trail
 from iotonboard.office.settings import place_of, read_settings, registry_url
-from iotonboard.pki.key_id import key_id
 from iotonboard.pki.signatures import sign_statement
-from iotonboard.pki.verifying import statement_holds
-from iotonboard.store.audit import GENESIS, AuditHead
+from iotonboard.store.audit import AuditHead
 from iotonboard.store.registry import trail
 from iotonboard.store.registry.registry import Registry
 
@@ -39,7 +37,6 @@ MEMORY = "office.json"  # whose being there says that a folder is an office's
 WAIT_S = 30.0
 _LARGEST = 1 << 16
 _BRING_BACK = "bring it back from a backup of the office's folder"
-_RESTORE = "an older copy of the registry was put back, or somebody changed it: bring the newest one back"
 
 
 def is_office(root: str) -> bool:
@@ -77,20 +74,26 @@ def write_memory(root: str, memory: Memory) -> None:
 
 @dataclass(slots=True)
 class Office:
-    """An office that was opened. ``chain`` (DER): this machine's certificate, and those above it.
-
-    ``problem``: why its trail is not believed; then only revocations are taken, and nothing is signed.
-    """
+    """An office that was opened. ``chain`` (DER): this machine's certificate, and those above it."""
 
     root: str
     settings: Mapping[str, str]
     registry: Registry
     memory: Memory
     chain: tuple[bytes, ...]
-    decisions: Decisions
+    reading: Reading
     caller: Caller
     clock: Callable[[], datetime]
-    problem: StateError | None = None
+
+    @property
+    def decisions(self) -> Decisions:
+        """What stands, as the trail tells."""
+        return self.reading.decisions
+
+    @property
+    def problem(self) -> StateError | None:
+        """Why the trail is not believed, where it is not; then only revocations are taken, and nothing is signed."""
+        return self.reading.problem
 
     @property
     def certs(self) -> str:
@@ -113,8 +116,9 @@ class Office:
             yield self.clock()
 
     def look_again(self) -> None:
-        """Fold the trail anew."""
-        self.decisions, self.problem = read_decisions(self.registry, self.memory, self.chain)
+        """Read what was decided meanwhile."""
+        reader = Believer(self.memory.registry, self.memory.seen, self.chain)
+        self.reading = read_trail(self.registry, reader, self.reading)
 
     def decide(self, now: datetime, what: str, *, subject: str, serial: str = "", **detail: object) -> None:
         """Record a decision (``office.decisions``) in the open transaction."""
@@ -135,7 +139,8 @@ class Office:
         trail.set_signed_head(self.registry, trail.MachineHead(newest, key.id, signature))
 
     def remember(self) -> None:
-        """Note the newest row that was seen, once a transaction is committed."""
+        """Read what was decided and note the newest row that was seen, once a transaction is committed."""
+        self.look_again()
         self.memory = Memory(self.memory.registry, trail.head(self.registry))
         write_memory(self.root, self.memory)
 
@@ -161,49 +166,10 @@ def open_office(
                 f"{registry.place!r} is another office's registry", hint="check DATABASE_URL, or the office's folder"
             )
         chain = read_chain(os.path.join(root, "certs"))
-        found, problem = read_decisions(registry, memory, chain)
-        office = Office(root, settings, registry, memory, chain, found, caller, clock, problem)
-        yield office
+        reading = read_trail(registry, Believer(memory.registry, memory.seen, chain))
+        yield Office(root, settings, registry, memory, chain, reading, caller, clock)
     finally:
         registry.close()
-
-
-def read_decisions(registry: Registry, memory: Memory, chain: tuple[bytes, ...]) -> tuple[Decisions, StateError | None]:
-    """Verify the trail and fold what it decided; with why it is not believed, where it is not.
-
-    Believed is what a machine sealed whose certificate is ``chain``'s first or last, or that such a one trusted.
-    """
-    signed = trail.signed_head(registry)
-    sealed_until, previous, problem = signed.head.seq if signed else 0, GENESIS, None
-    rows = list[trail.TrailRow]()
-    seen = memory.seen
-    for row in trail.rows(registry):
-        if row.seq != len(rows) + 1 or not row.follows(previous):
-            problem = StateError(f"row {len(rows) + 1} of the office's trail is gone or was changed", hint=_RESTORE)
-            break
-        rows.append(row)
-        previous = row.hash
-    if problem is None and seen.seq and (len(rows) < seen.seq or rows[seen.seq - 1].hash != seen.hash):
-        problem = StateError(f"row {seen.seq} of the office's trail is not the one that was here before", hint=_RESTORE)
-    if problem is None and signed and (len(rows) < sealed_until or rows[sealed_until - 1].hash != signed.head.hash):
-        problem = StateError("the sealed head of the office's trail is not that of its rows", hint=_RESTORE)
-    try:
-        found = decisions.fold(rows, sealed_until if problem is None else 0)
-    except StateError as error:
-        return decisions.fold((), 0), error
-    if problem is None and signed and not _is_sealed(memory, signed, chain, found):
-        problem = StateError("no trusted machine of the office sealed its trail", hint=_RESTORE)
-        found = decisions.fold(rows, 0)
-    return found, problem
-
-
-def _is_sealed(memory: Memory, signed: trail.MachineHead, chain: tuple[bytes, ...], found: Decisions) -> bool:
-    # What a row says of a machine counts by the first one's signature alone: rows are no proof of themselves.
-    trusted = vouched(chain[-1:], (*chain, *found.machines.values()))
-    certificates = {key: der for der in trusted if (key := key_id(der)) in found.machines or der in chain}
-    statement = trail.head_statement(memory.registry, signed.head)
-    certificate = certificates.get(signed.machine)
-    return certificate is not None and statement_holds(certificate, statement, signed.signature)
 
 
 def refuse_untrusted(office: Office) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from cryptography import x509
 from iotonboard.ca.passphrase import parse_passphrase_file
 from iotonboard.office.key import open_key, read_chain
-from iotonboard.office.office import Memory, read_decisions
+from iotonboard.office.reading_trail import Believer, read_trail
 from iotonboard.pki.signatures import sign_statement
 from iotonboard.store.audit import GENESIS, AuditHead
 from iotonboard.store.registry import trail
@@ -67,7 +67,7 @@ def test_who_administers_the_database_makes_no_machine_of_the_office(tmp_path: P
         ours.execute("INSERT INTO trail_head VALUES (?, ?, ?, ?)", (head.seq, head.hash, key.id, signature))
     chain = read_chain(str(office.path / "certs"))
     registry = Registry.open(f"sqlite:///{office.path}/devices.db", timeout_s=5)
-    found, problem = read_decisions(registry, Memory(ident, AuditHead(0, GENESIS)), chain)
+    reading = read_trail(registry, Believer(ident, AuditHead(0, GENESIS), chain))
     registry.close()
-    assert problem is not None
-    assert found.machines == {}
+    assert reading.problem is not None
+    assert reading.decisions.machines == {}

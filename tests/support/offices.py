@@ -8,7 +8,7 @@ from typing import Any
 
 from iotonboard.ca.passphrase import key_file_text
 
-from support.program import Result, run_cli
+from support.program import Result, State, run_cli
 
 
 @dataclass(frozen=True)
@@ -47,3 +47,9 @@ def make_office(folder: Path, url: str = "", *options: str) -> Office:
     office = Office(folder / "office", passphrase, url)
     office.run("init-office", *options)
     return office
+
+
+def trust(office: Office, state: State, name: str) -> None:
+    """Trust a station at an office."""
+    fingerprint = state.json("ca", "status")["cas"][0]["ca_fingerprint"]
+    office.run("station", "trust", name, state.ca_cert, "--fingerprint", fingerprint)

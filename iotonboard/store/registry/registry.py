@@ -112,6 +112,16 @@ class Registry:
             cursor.executemany(self._spelled(statement), rows)
             cursor.close()
 
+    def insert_many(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """Insert many rows of which none is there yet, the fastest way that the engine has."""
+        names = ", ".join(columns)
+        if self.engine == SQLITE:
+            self.execute_many(f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(columns))})", rows)
+            return
+        with self._told(), self._cursor() as cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+
     def each_row(self, query: str, parameters: Sequence[object] = ()) -> Iterator[Any]:
         """The rows of a query one by one, for those that do not fit into memory."""
         with self._told():

@@ -39,9 +39,10 @@ _TABLES = (
         hash OCTETS NOT NULL)""",
     "trail_head (seq NUMBER PRIMARY KEY, hash OCTETS NOT NULL, machine WORDS NOT NULL, signature OCTETS NOT NULL)",
     # A note of what the trail decided; ``certificate``: of the CA that was trusted by its fingerprint.
-    """station (id NUMBER PRIMARY KEY, name WORDS NOT NULL UNIQUE, certificate OCTETS NOT NULL, prefix WORDS NOT NULL,
+    """station (id NUMBER PRIMARY KEY, name WORDS NOT NULL, certificate OCTETS NOT NULL, prefix WORDS NOT NULL,
         trusted_at NUMBER NOT NULL, removed_at NUMBER, until_row NUMBER NOT NULL, until_hash OCTETS NOT NULL,
         answered NUMBER NOT NULL, created NUMBER)""",
+    "UNIQUE INDEX station_name ON station (name) WHERE removed_at IS NULL",
     # Journals as they came: their first three lines, and their parts beside.
     """journal (_OF_STATION, number NUMBER NOT NULL, digest WORDS NOT NULL, head OCTETS NOT NULL,
         since_row NUMBER NOT NULL, until_row NUMBER NOT NULL, created NUMBER NOT NULL, taken_at NUMBER NOT NULL,
@@ -59,7 +60,8 @@ _TABLES = (
     "INDEX device_by_id ON device (device_id)",
     """topic (_OF_STATION, device NUMBER NOT NULL, access WORDS NOT NULL, topic WORDS NOT NULL,
         PRIMARY KEY (station, device, access, topic))""",
-    # ``issuer_key`` and ``serial``: what a certificate is known by wherever it comes from. ``fingerprint``: SHA-256.
+    "profile (_OF_STATION, id NUMBER NOT NULL, name WORDS NOT NULL, content WORDS NOT NULL, PRIMARY KEY (station, id))",
+    # ``fingerprint``: SHA-256. ``profile``: its name, empty for a broker's.
     """certificate (_OF_STATION, id NUMBER NOT NULL, serial OCTETS NOT NULL, issuer NUMBER NOT NULL, device NUMBER,
         host WORDS, not_before NUMBER NOT NULL, not_after NUMBER NOT NULL, fingerprint OCTETS NOT NULL,
         profile WORDS NOT NULL, created_at NUMBER NOT NULL, PRIMARY KEY (station, id))""",
@@ -117,7 +119,7 @@ def statements(engine: str) -> Iterator[str]:
         text = table.replace("_OF_STATION", _OF_STATION)
         for word in ("OCTETS", "NUMBER", "WORDS"):
             text = text.replace(word, words[word])
-        yield f"CREATE {text}" if text.startswith("INDEX") else f"CREATE TABLE {text}"
+        yield f"CREATE {text}" if text.startswith(("INDEX", "UNIQUE INDEX")) else f"CREATE TABLE {text}"
     for view in _VIEWS:
         pieces = view.split("TIME(")
         text = pieces[0]

@@ -1,0 +1,191 @@
+"""The verb ``station``: ``trust``, ``list``, ``show``, ``remove`` and ``take``, at a head office."""
+
+from __future__ import annotations
+
+import textwrap
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from iotonboard.cli import output
+from iotonboard.cli.office_session import open_office, unlocker
+from iotonboard.cli.options import YesOption
+from iotonboard.cli.person import answer_exactly, is_at_a_terminal
+from iotonboard.cli.session import Session, group, verb
+from iotonboard.errors import UsageError
+from iotonboard.model import rfc3339
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from iotonboard.commands.station_list import Station
+    from iotonboard.commands.station_take import Refused
+    from iotonboard.office.taking import Taken
+
+app = group(
+    "station",
+    "Stations whose journals a head office takes.",
+    example="iotonboard station trust line7 ca.pem",
+)
+StationArgument = Annotated[str, typer.Argument(metavar="NAME", help="What the station is called at the office.")]
+_WIDTH = 72
+
+
+@verb(app, "trust", example="iotonboard station trust line7 ca.pem --fingerprint 5e1f...")
+def trust(
+    session: Session,
+    name: StationArgument,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The certificate of the station's CA.")],
+    fingerprint: Annotated[
+        str | None, typer.Option("--fingerprint", metavar="HEX", help="SHA-256 of it, as the station says it.")
+    ] = None,
+) -> int | None:
+    """Believe the journals of a station from now on. Its CA's fingerprint is compared; a script names it."""
+    from iotonboard.commands.station_trust import trust_station
+
+    with open_office(session) as office:
+        result = trust_station(
+            office, name, file, unlocker(session, office), fingerprint=fingerprint, confirm=partial(_confirm, session)
+        )
+    status = "trusted" if result.is_new else "unchanged"
+    values = {"station": name, "status": status, "ca": result.ca.short_name, "ca_fingerprint": result.ca.fingerprint}
+    session.result(values, f"{name}\t{status}\t{result.ca.short_name}\t{result.ca.fingerprint}")
+    if result.is_new:
+        session.message("next: iotonboard station take FILE, with the station's first journal")
+    return None
+
+
+def _confirm(session: Session, ca: str, fingerprint: str) -> None:
+    if session.json or not is_at_a_terminal():
+        raise UsageError(
+            f"nothing says whose CA {ca!r} is",
+            hint="compare its fingerprint with what 'iotonboard ca status' says at the station, and name it:"
+            " --fingerprint HEX",
+        )
+    output.write_message(f"iotonboard: the CA is {ca!r}, SHA-256:")
+    for line in textwrap.wrap(" ".join(fingerprint[begin : begin + 8] for begin in range(0, 64, 8)), _WIDTH):
+        output.write_message(f"iotonboard: {line}")
+    answer_exactly("Does the station say the same? Type its last eight digits:", fingerprint[-8:])
+
+
+@verb(app, "list", example="iotonboard station list --json")
+def list_all(session: Session) -> int | None:
+    """List the stations, with their newest journals and when their CRLs end."""
+    from iotonboard.commands.station_list import list_stations
+
+    with open_office(session) as office:
+        stations = list_stations(office)
+    if session.json:
+        for one in stations:
+            output.write_json(session.command, _values(one))
+        return None
+    columns = ("station", "prefix", "devices", "revoked", "journal of", "row", "CRL ends")
+    rows = [
+        (
+            one.name, one.prefix, str(one.note.devices), str(one.note.revoked), _time(one.created), str(one.until),
+            _time(one.crl_ends),
+        )
+        for one in stations
+    ]  # fmt: skip
+    output.write_table(columns, rows, empty="no station is trusted yet: iotonboard station trust NAME ca.pem")
+    return None
+
+
+@verb(app, "show", example="iotonboard station show line7")
+def show(session: Session, name: StationArgument) -> int | None:
+    """Show what the office knows of a station."""
+    from iotonboard.commands.station_list import show_station
+
+    with open_office(session) as office:
+        one = show_station(office, name)
+    if session.json:
+        output.write_json(session.command, _values(one))
+        return None
+    facts = (
+        ("status", "removed" if one.is_removed else "trusted"),
+        ("CA", one.fingerprint),
+        *(("believed now", other) for other in one.fingerprints if one.fingerprints != (one.fingerprint,)),
+        ("prefix", one.prefix),
+        ("journals", f"{one.journals}, up to row {one.until} of its trail"),
+        ("newest", _time(one.created)),
+        ("devices", str(one.note.devices)),
+        ("certificates", f"{one.note.certificates}, {one.note.revoked} revoked"),
+        ("CRL ends", _time(one.crl_ends)),
+    )
+    output.write_card(one.name, facts)
+    return None
+
+
+def _time(moment: datetime | None) -> str:
+    return "" if moment is None else rfc3339(moment)
+
+
+def _values(one: Station) -> dict[str, object]:
+    return {
+        "station": one.name,
+        "status": "removed" if one.is_removed else "trusted",
+        "ca_fingerprint": one.fingerprint,
+        "believed": list(one.fingerprints),
+        "prefix": one.prefix,
+        "journals": one.journals,
+        "row": one.until,
+        "journal_created": _time(one.created) or None,
+        "devices": one.note.devices,
+        "certificates": one.note.certificates,
+        "revoked": one.note.revoked,
+        "crl_ends": _time(one.crl_ends) or None,
+    }
+
+
+@verb(app, "remove", example="iotonboard station remove line7 --yes")
+def remove(session: Session, name: StationArgument, yes: YesOption = False) -> int | None:
+    """Take no more journals of a station, and give nothing of it to brokers. What it told stays in the registry."""
+    from iotonboard.commands.station_remove import remove_station
+
+    with open_office(session) as office:
+        session.confirm(f"Remove the station {name!r}? Its devices are let in by no broker any more.", yes=yes)
+        remove_station(office, name)
+    session.result({"station": name, "status": "removed"}, f"{name}\tremoved")
+    session.message("next: iotonboard pack, for every broker")
+    return None
+
+
+@verb(app, "take", example="iotonboard station take /media/usb")
+def take(
+    session: Session,
+    paths: Annotated[
+        list[str], typer.Argument(metavar="FILE|DIR...", help="Journals, or folders with files '*.journal'.")
+    ],
+) -> int | None:
+    """Take journals of stations, in any order; what was taken before is passed over.
+
+    One that is refused stops no other; the exit code is that of the first.
+    """
+    from iotonboard.commands.station_take import take as take_all
+
+    exit_code = 0
+    with open_office(session) as office:
+        for one in take_all(office, paths, unlocker(session, office)):
+            if isinstance(one, tuple):
+                _tell_refused(session, one)
+                exit_code = exit_code or one[1].exit_code
+            else:
+                _tell_taken(session, one)
+    return exit_code
+
+
+def _tell_taken(session: Session, one: Taken) -> None:
+    status = "taken" if one.is_new else "known"
+    values = {"path": one.path, "station": one.name, "status": status, "row": one.until, "rows": dict(one.rows)}
+    what = f"{one.rows.get('device', 0)} devices, {one.rows.get('certificate', 0)} certificates," if one.is_new else ""
+    what = f"{what} {one.rows.get('revocation', 0)} revocations" if one.is_new else "taken before"
+    session.result(values, f"{one.name}\t{status}\t{what}\tup to row {one.until}\t{one.path}")
+
+
+def _tell_refused(session: Session, refused: Refused) -> None:
+    path, error = refused
+    if session.json:
+        values = {"path": path, "status": "failed", "error": output.error_values(error)}
+        output.write_json(session.command, values)
+    output.write_error(f"{path!r}: {error.message}", error.hint)

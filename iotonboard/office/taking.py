@@ -1,0 +1,84 @@
+"""Taking one journal: in one transaction, so that it is there whole or not at all."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from iotonboard.office import decisions
+from iotonboard.office.judging import judge
+from iotonboard.office.merging import merge_journal
+from iotonboard.office.office import refuse_untrusted
+from iotonboard.store.registry.journals import KeptJournal, add_journal
+from iotonboard.store.registry.stations import set_taken
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from iotonboard.office.journal_files import JournalFile
+    from iotonboard.office.judging import Judged
+    from iotonboard.office.key import OfficeKey
+    from iotonboard.office.office import Office
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of a journal. ``rows``: how many of each part, none where it was taken before."""
+
+    path: str
+    station: int
+    name: str
+    number: int
+    until: int
+    rows: Mapping[str, int]
+    is_new: bool
+
+
+def take_journal(
+    office: Office, file: JournalFile, parts: Mapping[str, bytes], unlock: Callable[[], OfficeKey]
+) -> Taken:
+    """Take a journal, or find that it was taken before.
+
+    Raises:
+        PolicyError: it is not believed, damaged, or there is a gap before it.
+        ConflictError: the station told another history before.
+        StateError: the office's own trail is not believed.
+        BusyError: another machine holds the registry, or the disk refuses.
+        KeyUnavailableError: the office's key does not open.
+    """
+    refuse_untrusted(office)
+    if not (found := judge(office.registry, office.decisions, file, parts)).is_new:
+        return Taken(file.path, found.station.id, found.station.name, 0, file.head.until.row, {}, is_new=False)
+    key = unlock()
+    with office.transaction() as now:
+        refuse_untrusted(office)
+        found = judge(office.registry, office.decisions, file, parts)
+        station, number, rows = found.station, len(found.station.taken) + 1, dict[str, int]()
+        if found.is_new:
+            rows = merge_journal(office.registry, station.id, file.head, parts)
+            kept = KeptJournal(station.id, number, file.signed.lines(), file.head.since.row, file.head.until.row)
+            created, until = file.head.created, file.head.until
+            add_journal(office.registry, kept, file.signed.digest, parts, created=created, now=now, machine=key.id)
+            set_taken(office.registry, station.id, until.row, until.hash, created)
+            office.decide(now, decisions.TAKEN, subject=station.name, **_detail(found, file, number))
+            office.seal(key)
+    office.remember()
+    return Taken(file.path, station.id, station.name, number, file.head.until.row, rows, is_new=found.is_new)
+
+
+def _detail(found: Judged, file: JournalFile, number: int) -> dict[str, Any]:
+    """What the office's trail says: which journal, up to where, and who is believed from now on where that changes."""
+    station, believed, until = found.station, found.believed, file.head.until
+    detail: dict[str, Any] = {
+        "station": station.id,
+        "number": number,
+        "digest": file.signed.digest,
+        "until": [until.row, until.hash.hex()],
+        "created": int(file.head.created.timestamp()),
+    }
+    if believed.cas != station.cas:
+        detail["cas"] = [base64.b64encode(der).decode("ascii") for der in believed.cas]
+    if believed.recovery != station.recovery:
+        detail["recovery"] = believed.recovery.hex()
+    return detail

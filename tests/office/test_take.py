@@ -1,0 +1,78 @@
+"""An office takes what its stations tell: in any order, once, whole or not at all, and from those alone it trusts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.offices import Office, trust
+from support.program import State, make_state
+
+
+@pytest.fixture(scope="module")
+def station(tmp_path_factory: pytest.TempPathFactory) -> State:
+    """A station with some devices, one of them revoked and one on hold."""
+    state = make_state(tmp_path_factory.mktemp("line7"))
+    state.register("press-1", "press-2", "Press-3", "press-4")
+    state.run("revoke", "press-2", "--reason", "keyCompromise")
+    state.run("revoke", "press-4", "--reason", "hold")
+    return state
+
+
+def journal(state: State, path: Path, since: int = 0) -> int:
+    """Write a journal behind a row of the trail, and return the row that it ends with."""
+    return int(state.json("journal", "--out", path, "--since", str(since))["until"])
+
+
+def test_a_station_is_trusted_by_its_fingerprint(office: Office, station: State) -> None:
+    said = office.run("station", "trust", "line7", station.ca_cert, expect=2).stderr
+    assert "compare its fingerprint" in said
+    other = office.run("station", "trust", "line7", station.ca_cert, "--fingerprint", "ab" * 32, expect=6).stderr
+    assert "the fingerprint is another one" in other
+    trust(office, station, "line7")
+    trust(office, station, "line7")
+    assert office.run("station", "list").stdout.startswith("line7\t")
+    words = "--fingerprint", office.json("station", "show", "line7")["ca_fingerprint"]
+    assert "is the station 'line7'" in office.run("station", "trust", "x", station.ca_cert, *words, expect=4).stderr
+
+
+def test_what_a_station_tells_is_taken_once(office: Office, station: State, tmp_path: Path) -> None:
+    trust(office, station, "line7")
+    row = journal(station, tmp_path / "1.journal")
+    first = office.json("station", "take", tmp_path / "1.journal")
+    assert first["status"] == "taken"
+    assert first["rows"]["device"] == 4
+    again = office.json("station", "take", tmp_path)
+    assert again["status"] == "known"
+    shown = office.json("station", "show", "line7")
+    assert (shown["devices"], shown["certificates"], shown["revoked"]) == (4, 4, 2)
+    assert shown["row"] == row
+
+
+def test_a_part_of_a_history_joins_what_was_taken(office: Office, station: State, tmp_path: Path) -> None:
+    state = station.copy_to(tmp_path)
+    trust(office, state, "line7")
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    first = journal(state, stick / "z.journal")
+    state.run("release", "press-4")
+    state.register("press-5")
+    second = journal(state, stick / "b.journal", first)
+    state.run("topics", "add", "press-5", "read:extra")
+    middle = journal(state, stick / "a.journal", second)
+    state.run("topics", "remove", "press-5", "read:extra")
+    state.run("revoke", "press-5")
+    late = tmp_path / "late.journal"
+    last = journal(state, late, middle)
+    refused = office.run("station", "take", late, expect=6).stderr
+    assert "a gap" in refused
+    assert "iotonboard journal --since 0" in refused
+    results = office.run("station", "take", stick, "--json").json_lines
+    assert [Path(one["path"]).name for one in results] == ["z.journal", "b.journal", "a.journal"]
+    overlaps = tmp_path / "overlaps.journal"
+    assert journal(state, overlaps, second) == last + 1
+    office.run("station", "take", overlaps)
+    shown = office.json("station", "show", "line7")
+    assert (shown["devices"], shown["revoked"], shown["row"]) == (5, 2, last + 1)
+    assert office.json("station", "take", late)["status"] == "known"
