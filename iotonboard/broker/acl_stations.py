@@ -41,7 +41,8 @@ class AclStations:
 
     ``acl`` is what is there, ``own`` the keys of the station (``pki.key_id``), ``siblings`` those of other stations,
     and what those of the ``withdrawn`` wrote is left out: their devices lose their topics. ``has_rules_left``: around
-    the region of one of these stand rules, which stay.
+    the region of one of these stand rules, which stay. An office speaks for several stations, whose keys are its own:
+    all of theirs gives way to what it brings.
     """
 
     def __init__(
@@ -55,7 +56,10 @@ class AclStations:
             self.has_rules_left = any(True for _ in rule_lines(main))
         self._main = None if acl is None else main
         self._blocks = {key: one for key, one in blocks.items() if key not in withdrawn}
-        self._own_block = next((key for key in self._blocks if key in own), "")
+        owns = [key for key in self._blocks if key in own]
+        is_main = _region_key(self._main or b"") in own
+        self._own_block = "" if is_main or not owns else owns[0]
+        self.absorbed = {key: self._blocks[key] for key in owns if key != self._own_block}
 
     @property
     def own(self) -> bytes | None:
@@ -63,6 +67,12 @@ class AclStations:
         if self._own_block:
             return self._blocks[self._own_block]
         return None if self._is_of_another else self._main
+
+    @property
+    def giving_way(self) -> dict[str, bytes]:
+        """What is replaced by that of the station, by the keys of the regions."""
+        own = self.own
+        return ({} if own is None else {_region_key(own): own}) | self.absorbed
 
     @property
     def _is_of_another(self) -> bool:
@@ -77,7 +87,8 @@ class AclStations:
 
     def with_own(self, key: str, acl: bytes | None) -> bytes | None:
         """The whole file, with this ACL as that of the station, whose key is ``key``; ``None`` where there is none."""
-        main, blocks = self._main, {one: text for one, text in self._blocks.items() if one != self._own_block}
+        main, leaving = self._main, {self._own_block, *self.absorbed}
+        blocks = {one: text for one, text in self._blocks.items() if one not in leaving}
         if acl is not None:
             acl, of_others = split_stations(acl)
             blocks = {one: text for one, text in of_others.items() if one not in self._own_keys} | blocks
@@ -88,6 +99,16 @@ class AclStations:
         if main is None:
             return None
         return main + b"".join(_block(one, text) for one, text in sorted(blocks.items()))
+
+
+def acls_of(key: str, acls: Iterable[bytes]) -> Iterator[bytes]:
+    """Of each of several files the ACL whose region has a key."""
+    for acl in acls:
+        main, blocks = split_stations(acl)
+        if key in blocks:
+            yield blocks[key]
+        elif _region_key(main) == key:
+            yield main
 
 
 def split_stations(acl: bytes) -> tuple[bytes, dict[str, bytes]]:

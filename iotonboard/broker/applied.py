@@ -6,8 +6,11 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from iotonboard.broker.office_part import OfficePart, parse_office_part
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+    from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,26 @@ class Station:
 
 
 @dataclass(frozen=True, slots=True)
+class Pending:
+    """Whom a station's own ACL denied here, made behind a ``row`` of its trail that the office does not know yet."""
+
+    row: int
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OfficeSeen:
+    """What the newest package of an office said.
+
+    ``gone`` are the CAs that it took out, and ``pending`` is by the key of a station's CA.
+    """
+
+    part: OfficePart
+    gone: tuple[str, ...] = ()
+    pending: Mapping[str, Pending] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Applied:
     """The newest package that was applied. ``files`` are the SHA-256 of what was put in place then.
 
@@ -29,7 +52,7 @@ class Applied:
     are devices that a region of another copy of the state denied, and no package has since. ``stations`` is the same of
     the other stations of one root whose packages were applied here, by their keys, and ``withdrawn`` are the keys of
     those that the root took back: nothing that they sign is believed again. ``cas`` are the CAs of others (SHA-256)
-    that came with it, and go with the station.
+    that came with it, and go with the station. ``offices`` are those whose packages were applied, by their keys.
     """
 
     counter: int
@@ -42,6 +65,7 @@ class Applied:
     stations: Mapping[str, Station] = field(default_factory=dict)
     withdrawn: tuple[str, ...] = ()
     cas: tuple[str, ...] = ()
+    offices: Mapping[str, OfficeSeen] = field(default_factory=dict)
 
     def of(self, key: str) -> Applied:
         """The record as it concerns the station with a key: counter, digest and denied devices are that one's."""
@@ -74,6 +98,7 @@ def render_applied(applied: Applied) -> bytes:
         "stations": {key: asdict(one) for key, one in applied.stations.items()},
         "withdrawn": list(applied.withdrawn),
         "cas": list(applied.cas),
+        "offices": {key: _office_values(one) for key, one in applied.offices.items()},
     }
     return json.dumps(values, indent=1).encode("ascii") + b"\n"
 
@@ -100,7 +125,18 @@ def parse_applied(content: bytes) -> Applied:
         stations,
         _texts(values, "withdrawn"),
         _texts(values, "cas"),
+        {str(key): _parse_office(one) for key, one in values.get("offices", {}).items()},
     )
+
+
+def _office_values(office: OfficeSeen) -> dict[str, object]:
+    pending = {key: [one.row, list(one.names)] for key, one in office.pending.items()}
+    return {"part": office.part.values(), "gone": list(office.gone), "pending": pending}
+
+
+def _parse_office(values: Mapping[str, Any]) -> OfficeSeen:
+    pending = {str(key): Pending(int(row), tuple(map(str, names))) for key, (row, names) in values["pending"].items()}
+    return OfficeSeen(parse_office_part(values["part"]), _texts(values, "gone"), pending)
 
 
 def _texts(values: Mapping[str, list[str]], key: str) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 Freshness comes from content. A list of a CA is newer by its number, and may lack a serial of the older one only where
 the package says why. The region of the ACL has a number of its own. So one stale part holds no fresh one back, and
 what others put there, a CA or its list, stays and is told. Stations below one root each have their CA, list and region
-there, and a package says nothing of those of others: but for the root's list, which takes a station out.
+there, and a package says nothing of those of others: but for the root's list, which takes a station out. An office's
+package speaks for its stations (``standing``).
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ from iotonboard.broker.foreign_mark import without_marks
 from iotonboard.broker.merge_acl import AclHere, choose_acl
 from iotonboard.broker.merge_cas import NOBODY, Cas, Withdrawn, merge_cas
 from iotonboard.broker.merge_lists import merge_lists, sort_lists
+from iotonboard.broker.merge_office import pending_of_office, pending_of_station
 from iotonboard.broker.package import ACL, CA, CRL, FILES
+from iotonboard.broker.rules_there import rules_lost
+from iotonboard.broker.standing import ALONE, Standing
 from iotonboard.pki import pem
 from iotonboard.pki.key_id import KEY_DIGITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from iotonboard.broker.applied import Applied
+    from iotonboard.broker.applied import Applied, OfficeSeen, Pending
     from iotonboard.broker.package import Package
 
 
@@ -39,7 +43,7 @@ class Merged:
     the package is older than one that an earlier package brought. ``takes_lists``: those of the package's own CAs are
     all in place. ``siblings`` are the keys of other stations below the same root, and ``withdrawn`` those of CAs that
     count no more; one of these was here where it ``shuts_out``. ``acl_before`` and ``acl_after`` are the ACL of the
-    package's own station, without those of others.
+    package's own station, without those of others. ``pending`` is whom stations denied that their office lets in.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -56,6 +60,8 @@ class Merged:
     shuts_out: bool = False
     acl_before: bytes | None = None
     acl_after: bytes = b""
+    pending: Mapping[str, Pending] = field(default_factory=dict)
+    standing: Standing = ALONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,8 @@ class Known:
 
     ``is_newest`` says that no newer package of the station was applied; the CAs with ``replaced`` keys gave way to
     others, and those with ``withdrawn`` keys count no more. ``stations`` are the keys of others whose packages were
-    applied here. ``kept`` are the ACLs of packages before, the newest first.
+    applied here. ``kept`` are the ACLs of packages before, the newest first. ``office`` is what the office said before
+    that speaks for the package's station, or whose package it is.
     """
 
     highest: Mapping[str, int]
@@ -74,6 +81,8 @@ class Known:
     replaced: Collection[str] = ()
     withdrawn: Withdrawn = NOBODY
     stations: Collection[str] = ()
+    standing: Standing = ALONE
+    office: OfficeSeen | None = None
 
 
 def find_withdrawn(
@@ -96,6 +105,8 @@ def find_withdrawn(
 
 def _taken_back(package: Package, anchors: Sequence[bytes]) -> set[str]:
     """The keys that the package of a pinned root says it took back: a broker may have another certificate of one."""
+    if package.manifest.office is not None:  # which may trust a station again
+        return set()
     is_of_root = package.manifest.key in {key_of(der) for der in anchors if certifies_cas(der)}
     return {one for one in package.manifest.gone if len(one) == KEY_DIGITS} if is_of_root else set()
 
@@ -112,6 +123,7 @@ def merge(package: Package, there: Mapping[str, bytes], known: Known) -> Merged:
         PolicyError: it holds a list that is older than one seen before, and nothing newer is here.
     """
     merged = Merged(highest=dict(known.highest), denied=known.denied, withdrawn=known.withdrawn.keys)
+    merged.standing = known.standing
     cas = _merge_cas(package, there, known, merged)
     merged.files[CRL] = merge_lists(package, there.get(CRL, b""), cas, merged)
     for label, name in (("X509 CRL", CRL), ("CERTIFICATE", CA)):
@@ -120,17 +132,34 @@ def merge(package: Package, there: Mapping[str, bytes], known: Known) -> Merged:
         if (is_tidy or not known.is_newest) and _has_the_same(label, merged.files[name], here):
             merged.files[name] = here
     # Lists and ACL are of one moment: the ACL of a package whose list is behind may give rights back, whatever it says.
-    stations = AclStations(there.get(ACL), package.own_keys, cas.siblings, known.withdrawn.keys)
+    stations = _acl_stations(package, there, known, cas)
     merged.acl_before = stations.own
     if stations.has_rules_left:
         merged.kept.append("the rules around the region of a CA that goes: look through them")
-    acl_here = AclHere(stations.own, lambda: stations.of_each(known.kept()), known.denied)
+    if package.manifest.office is not None:
+        merged.pending = pending_of_office(package, stations, known.kept, known.office)
+    elif known.office is not None:
+        merged.pending = pending_of_station(package, known.office)
+    denied = tuple({*known.denied, *known.standing.denied_before()}) if known.is_newest else known.denied
+    acl_here = AclHere(stations.own, lambda: stations.of_each(known.kept()), denied, known.standing)
     if (acl := choose_acl(package, acl_here, merged, is_newest=known.is_newest)) is not None:
         merged.acl_after = acl
-    whole = stations.with_own(package.manifest.key, acl)
+        merged.dropped += rules_lost(stations.giving_way, acl)
+    whole = stations.with_own(known.standing.ruling or package.manifest.key, acl)
     if whole is not None:
         merged.files[ACL] = whole
     return merged
+
+
+def _acl_stations(package: Package, there: Mapping[str, bytes], known: Known, cas: Cas) -> AclStations:
+    standing = known.standing
+    gone = set(package.manifest.gone) if package.manifest.office is not None else set()
+    return AclStations(
+        there.get(ACL),
+        package.own_keys | standing.replaced,
+        cas.siblings | standing.beside,
+        known.withdrawn.keys | gone,
+    )
 
 
 def _has_the_same(label: str, one: bytes, other: bytes) -> bool:
@@ -150,14 +179,14 @@ def take_as_it_is(package: Package, there: Mapping[str, bytes], known: Known) ->
     But no CA comes back that the one above it revoked.
     """
     merged = Merged(dict(there) | {name: package.files[name] for name in FILES if name in package.files})
-    merged.withdrawn = known.withdrawn.keys
+    merged.withdrawn, merged.standing = known.withdrawn.keys, known.standing
     cas = _merge_cas(package, there, known, merged, as_it_is=True)
     own = {*package.own_keys, *package.own_cas}
     merged.highest = {name: number for name, number in known.highest.items() if name.split()[-1] not in own}
     coming = sort_lists(_blocks("X509 CRL", package.files, CRL), cas.gone)[1]
     foreign = sort_lists(_blocks("X509 CRL", there, CRL), [*_blocks("CERTIFICATE", package.files, CA), *cas.gone])[1]
     merged.files[CRL] = b"".join(pem.pem_encode("X509 CRL", der) for der in (*coming, *foreign))
-    stations = AclStations(there.get(ACL), package.own_keys, cas.siblings, known.withdrawn.keys)
+    stations = _acl_stations(package, there, known, cas)
     merged.acl_before, merged.acl_after = stations.own, package.files.get(ACL, stations.own or b"")
     if (whole := stations.with_own(package.manifest.key, package.files.get(ACL, stations.own))) is not None:
         merged.files[ACL] = whole

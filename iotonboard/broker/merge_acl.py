@@ -26,18 +26,26 @@ if TYPE_CHECKING:
     from iotonboard.broker.merge import Merged
     from iotonboard.broker.package import Package
     from iotonboard.broker.region import Change
+    from iotonboard.broker.standing import Standing
 
 
 @dataclass(frozen=True, slots=True)
 class AclHere:
     """The ACL of a broker's folder, those that were ``kept`` of packages before, the newest first, and who was denied.
 
-    ``denied`` are devices that a region of another copy denied, and no package has since.
+    ``denied`` are devices that a region of another copy denied, and no package has since. ``standing`` is how the
+    package stands to offices.
     """
 
     acl: bytes | None
     kept: Callable[[], Iterable[bytes]] = tuple
     denied: tuple[str, ...] = ()
+    standing: Standing | None = None
+
+    @property
+    def is_offices(self) -> bool:
+        """Say whether the ACL is an office's, and the package one of its stations'."""
+        return self.standing is not None and bool(self.standing.ruling)
 
 
 def choose_acl(package: Package, here: AclHere, merged: Merged, *, is_newest: bool) -> bytes | None:
@@ -53,7 +61,16 @@ def choose_acl(package: Package, here: AclHere, merged: Merged, *, is_newest: bo
         return here.acl
     choice = _Choice(package, coming, here, merged, is_newest)
     chosen = choice.choose()
-    return silence(chosen, choice.denied) if chosen is not None else None
+    pending = {name for one in merged.pending.values() for name in one.names}
+    if pending := with_rights(chosen or b"", pending):
+        merged.kept.append(
+            f"{len(pending)} devices {_few(pending)} stay denied: their station knows more than its office"
+        )
+    return silence(chosen, choice.denied | pending) if chosen is not None else None
+
+
+def _few(names: Iterable[str]) -> str:
+    return f"({', '.join(sorted(names)[:5])})"
 
 
 class _Choice:
@@ -61,7 +78,8 @@ class _Choice:
 
     def __init__(self, package: Package, coming: bytes, here: AclHere, merged: Merged, is_newest: bool) -> None:  # noqa: FBT001
         self.package, self.coming, self.here, self.merged, self.is_newest = package, coming, here, merged, is_newest
-        own = {one.certificate for one in package.manifest.issuers}
+        is_office = package.manifest.office is not None
+        own = set() if is_office else {one.certificate for one in package.manifest.issuers}
         cas = pem_blocks("CERTIFICATE", package.files[CA])
         self.keys = {key_id(der) for der in cas if sha256(der).hexdigest() in own}
         self.new = self._change_of_package()
@@ -137,6 +155,9 @@ class _Choice:
             self.merged.denied = tuple(sorted(self.denied))
             return
         self.merged.denied = tuple(sorted(self.denied))
+        if self.here.is_offices:
+            self.merged.older.append("the ACL: it is the office's here, whose next package brings what this one gives")
+            return
         if self.merged.takes_lists:  # and so the same serials are revoked
             self.denied |= set(manifest.denied)
         if old and new and self._is_of_this_state(old) and new.number < old.number:
@@ -151,9 +172,10 @@ class _Choice:
             self.denied |= denied_there(there, self.here.kept(), self.coming)
         self.denied = with_rights(self.coming, self.denied)
         if self.denied:
-            shown = ", ".join(sorted(self.denied)[:5])
+            shown, standing = _few(self.denied), self.here.standing
+            who = "an office" if standing is not None and standing.giving_way else "another copy of the state"
             self.merged.kept.append(
-                f"{len(self.denied)} devices stay denied ({shown}): another copy of the state denied them; revoke them"
+                f"{len(self.denied)} devices stay denied {shown}: {who} denied them; revoke them"
                 " on the workstation, or let them in with --accept-older"
             )
         self.merged.denied = tuple(sorted(self.denied))

@@ -116,20 +116,30 @@ def _choose_own(
     if not coming or {one.der for one in coming} == {one.der for one in present}:
         return coming or present
     number, here = (max((one.facts.number for one in lists), default=0) for lists in (coming, present))
+    is_office = package.manifest.office is not None
     if not present and number < highest:
         raise PolicyError(
             f"CRL {number} of this package is older than CRL {highest}, which was here before: it would un-revoke what"
             " was revoked since",
             hint="apply the newest package; --accept-older when you know why this one must go in",
         )
-    _refuse_same_number(coming, present)
+    if not is_office:
+        _refuse_same_number(coming, present)
     if number < here:
         more = set().union(*(one.serials for one in coming)) - set().union(*(one.serials for one in present))
         what = f", and revokes {len(more)} certificates that it does not: two copies of the state are at work"
         merged.older.append(f"CRL {number} is older than CRL {here} here{what if more else ''}")
-        merged.is_behind = merged.is_behind or here <= highest
+        # An office is behind a station until its stick has come.
+        merged.is_behind = merged.is_behind or (here <= highest and not is_office)
         return present
-    _refuse_loss(package, ca, coming, present, merged)
+    try:
+        _refuse_same_number(coming, present)
+        _refuse_loss(package, ca, coming, present, merged)
+    except ConflictError as error:
+        if not is_office:
+            raise
+        merged.forked.append(error.message)  # one station's lists hold those of no other one back
+        return present
     return coming
 
 

@@ -12,7 +12,7 @@ believed, and no more of it read than the first lines, before the signature over
 whose certificate leads to a pinned CA: whoever pins a root takes the packages of its stations.
 
 Form 1 lacks what form 2 says of each CA, and so why a serial left a list, which CAs go, and which change of the ACL it
-has. The label carries the form.
+has. Form 3 is an office's: it speaks for the CAs of its stations, none of which signs it. The label carries the form.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from iotonboard.broker.ca_relations import key_of, vouched
+from iotonboard.broker.office_part import OfficePart, parse_office_part
 from iotonboard.broker.own_certificate import is_own_file
 from iotonboard.disk.reading import check_file, read_pieces
 from iotonboard.errors import PolicyError
@@ -42,13 +43,14 @@ if TYPE_CHECKING:
     from iotonboard.pki.signatures import Signer
 
 LABEL = b"iotonboard package v1\n"
-LABELS = {1: LABEL, 2: b"iotonboard package v2\n"}
-NEWEST_FORMAT = 2
+LABELS = {1: LABEL, 2: b"iotonboard package v2\n", 3: b"iotonboard package v3\n"}
+NEWEST_FORMAT = 2  # of a station
+OFFICE_FORMAT = 3
 CRL, ACL, CA = "crl.pem", "mosquitto.acl", "ca.crt"
 # A broker between two renames must meet nothing worse than a newer list beside an older ACL; and a CA whose
 # CRL is not there yet would be refused with all its devices.
 FILES = (CRL, ACL, CA)
-_MAX_HEAD = {1: 1 << 16, 2: 1 << 26}  # octets, with every serial that left a list
+_MAX_HEAD = {1: 1 << 16, 2: 1 << 26, 3: 1 << 28}  # octets, with every serial that left a list
 _MAX_SIGNATURES = 16  # words of that line
 _HINT = "nothing was touched; copy the package again, or ask for a new one ('iotonboard pack')"
 
@@ -73,7 +75,8 @@ class Manifest:
     the broker (SHA-256). ``acl_change`` is the number of the ACL's change; its region is a later one of those below the
     number ``acl_floor`` and of those of ``acl_before`` (number, row of the trail and mark; see ``region.Change``), and
     ``denied`` are the devices whose access it takes away. ``broker_version`` is the release of the broker that the
-    workstation knows of. Form 1 has none of what ``format`` stands before.
+    workstation knows of. Form 1 has none of what ``format`` stands before. ``office`` is what an office says beside,
+    and ``key`` then that of the certificate by which it is pinned.
     """
 
     counter: int
@@ -91,6 +94,7 @@ class Manifest:
     acl_before: tuple[tuple[int, int, str], ...] = ()
     denied: tuple[str, ...] = ()
     broker_version: Version = "2.0"
+    office: OfficePart | None = None
 
     def statement(self) -> bytes:
         """What is signed: the label of the form, and one line of canonical JSON: sorted keys, no blanks, ASCII."""
@@ -111,6 +115,8 @@ class Manifest:
             values |= {"acl_change": self.acl_change, "acl_floor": self.acl_floor, "acl_before": self.acl_before}
             values["denied"] = self.denied
             values["broker_version"] = self.broker_version
+        if self.office is not None:
+            values["office"] = self.office.values()
         return LABELS[self.format] + json.dumps(values, sort_keys=True, separators=(",", ":")).encode("ascii") + b"\n"
 
 
@@ -143,6 +149,11 @@ class Package:
         if self.manifest.format > 1:
             return frozenset(one.certificate for one in self.manifest.issuers)
         return frozenset(sha256(der).hexdigest() for der in pem_blocks("CERTIFICATE", self.files[CA]))
+
+    @property
+    def judged_cas(self) -> frozenset[str]:
+        """The CAs for whose devices' sake it is refused: one of an office's many stations holds no other one back."""
+        return self.own_cas if self.manifest.office is None else frozenset()
 
     @property
     def own_keys(self) -> frozenset[str]:
@@ -197,7 +208,9 @@ def read_package(path: str, anchors: Sequence[bytes]) -> Package:
         start += size
         if sha256(files[name]).hexdigest() != digest:
             raise PolicyError(f"{name} in {path!r} is damaged", hint=_HINT)
-    if manifest.format > 1:
+    if manifest.office is not None:
+        _check_office(path, manifest, anchors, seal)
+    elif manifest.format > 1:
         _check_key(path, manifest, files[CA], seal)
     return Package(manifest, sha256(seal.statement).hexdigest(), files, seal)
 
@@ -207,6 +220,18 @@ def _check_key(path: str, manifest: Manifest, cas: bytes, seal: Seal) -> None:
     own = [der for der in pem_blocks("CERTIFICATE", cas) if key_id(der) == manifest.key]
     if not any(statement_holds(der, seal.statement, one) for der in own for one in seal.signatures):
         raise PolicyError(f"{path!r} is not signed by the CA that it says it is of", hint=_HINT)
+
+
+def _check_office(path: str, manifest: Manifest, anchors: Sequence[bytes], seal: Seal) -> None:
+    """Make sure that a machine of the office signed whose package this is, and that the office itself is pinned.
+
+    A station below a pinned root speaks for no other one.
+    """
+    pinned = [der for der in anchors if key_of(der) == manifest.key]
+    if not seal.holds(pinned):
+        raise PolicyError(
+            f"{path!r} is of an office that is not trusted here", hint="check --ca: it must be the office's certificate"
+        )
 
 
 def _read_head(path: str, pieces: Iterator[bytes]) -> bytes:
@@ -280,6 +305,7 @@ def _manifest(form: int, values: Mapping[str, Any]) -> Manifest:
         acl_before=tuple((int(number), int(row), str(mark)) for number, row, mark in values["acl_before"]),
         denied=tuple(map(str, values["denied"])),
         broker_version="2.1" if values["broker_version"] == "2.1" else "2.0",
+        office=parse_office_part(values["office"]) if form == OFFICE_FORMAT else None,
     )
 
 

@@ -10,7 +10,7 @@ from iotonboard.broker.region import stream_operator_text
 from iotonboard.errors import ConflictError, PolicyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 _RULE = re.compile("(?:user .*: )?(?:topic|pattern) ")
 
@@ -34,6 +34,15 @@ def check_own_rules(there: bytes, coming: bytes, before: Iterable[bytes] = ()) -
             f"the ACL here holds a rule of its own that the package lacks: {lost!r}",
             hint="write it into the ACL on the workstation and pack again, or drop it with --replace-rules",
         )
+
+
+def rules_lost(giving_way: Mapping[str, bytes], coming: bytes) -> list[str]:
+    """What is told of rules around the regions of several stations that the one ACL in their place lacks."""
+    kept, told = set(_own_rules(coming)), []
+    for key, acl in giving_way.items() if len(giving_way) > 1 else ():
+        lost = [rule for rule in _own_rules(acl) if rule not in kept]
+        told += [f"{len(lost)} rules around the region of {key} ({lost[0]})"] if lost else []
+    return told
 
 
 def _own_rules(acl: bytes) -> list[str]:

@@ -26,6 +26,7 @@ from iotonboard.broker.problems import Problem
 from iotonboard.broker.receipt import check_receipt_place, receipt_of, write_receipt
 from iotonboard.broker.reload import find_broker, reload_broker
 from iotonboard.broker.rules_there import check_own_rules
+from iotonboard.broker.standing import stand
 from iotonboard.errors import BusyError, ConflictError, IotOnboardError, PolicyError, Unpublished
 from iotonboard.model import rfc3339
 
@@ -148,7 +149,7 @@ def _put_in_place(
     counter, changed, refused = package.manifest.counter, current != merged.files, list[Unpublished]()
     folder = destination.keep(counter, merged.files)
     try:
-        found = _check_files(folder, merged.files, request, now, current, package.own_cas)
+        found = _check_files(folder, merged.files, request, now, current, package.judged_cas)
     except BaseException:
         if applied is None or applied.counter != counter:
             destination.forget(counter)
@@ -170,7 +171,7 @@ def _put_in_place(
     except IotOnboardError as error:
         if not refused:
             own.put_back()
-            raise _put_back(request, destination, previous, current, error, now, package.own_cas) from error
+            raise _put_back(request, destination, previous, current, error, now, package.judged_cas) from error
         reloaded, refused = "", [*refused, Unpublished("reload", request.dest, error)]  # fresher than what was it is
     destination.thin(request.keep)
     ca_changed = CA in current and current[CA] != merged.files[CA]
@@ -220,8 +221,9 @@ def _merge(
             "the CA that signed this package was revoked by the CA above it: nothing of it is taken",
             hint="nothing was touched; ask for a package of a station that is in force",
         )
-    is_new = is_newest(package, applied)
-    known = known_before(package, applied, partial(destination.kept, ACL), withdrawn)
+    standing = stand(package, applied, anchors, there)
+    is_new = is_newest(package, applied, standing)
+    known = known_before(package, applied, partial(destination.kept, ACL), withdrawn, standing)
     if request.accept_older:
         return take_as_it_is(package, there, known)
     merged = merge(package, there, known)
@@ -230,7 +232,7 @@ def _merge(
             "the package has no ACL, and there is none here",
             hint="correct on the workstation what 'iotonboard pack' names, and pack again",
         )
-    if merged.files == current and (merged.is_behind or not is_new):
+    if merged.files == current and (merged.is_behind or not (is_new or standing.ruling)):
         error = ConflictError if merged.is_behind and is_new else PolicyError
         raise error(
             f"package {package.manifest.counter} is older than what was applied here"

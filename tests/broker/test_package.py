@@ -119,7 +119,7 @@ def test_files_change_places_only_with_a_signature(tmp_path: Path) -> None:
     [
         (b"", "not a package"),
         (b"PK\x03\x04", "not a package"),
-        (b"iotonboard package v3\n{}\n\n", "newer version"),
+        (b"iotonboard package v4\n{}\n\n", "newer version"),
         (LABEL + b"{" * 70000, "cut short"),
         (LABEL + b"{}\n" + b"AA== " * 30 + b"\n", "damaged"),
         (LABEL + b"{}\nAA==\n", "not signed"),
