@@ -13,8 +13,6 @@ and no more of it read than the first lines, before the signature holds of a CA 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import zlib
 from dataclasses import dataclass
@@ -22,9 +20,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from iotonboard.errors import PolicyError
+from iotonboard.exchange.signed import Signed, sign, split, statement_of
 from iotonboard.model import from_epoch, to_epoch
-from iotonboard.pki.signatures import sign_statement
-from iotonboard.pki.verifying import statement_holds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -83,7 +80,7 @@ class JournalHead:
         return self.since.row == 0
 
     def statement(self) -> bytes:
-        """What is signed: the label, and one line of canonical JSON: sorted keys, no blanks, ASCII."""
+        """What is signed."""
         values = {
             "acl": dict(self.acl),
             "created": to_epoch(self.created),
@@ -95,25 +92,13 @@ class JournalHead:
             "since": [self.since.row, self.since.hash.hex()],
             "until": [self.until.row, self.until.hash.hex()],
         }
-        return LABEL + json.dumps(values, sort_keys=True, separators=(",", ":")).encode("ascii") + b"\n"
+        return statement_of(LABEL, values)
 
 
-@dataclass(frozen=True, slots=True)
-class SignedHead:
-    """The head of a journal as it travels: what was signed, the signature, and the certificates (DER) beside it."""
+class SignedHead(Signed):
+    """The head of a journal as it travels."""
 
-    statement: bytes
-    signature: bytes
-    certificates: tuple[bytes, ...]
-
-    @property
-    def digest(self) -> str:
-        """What names the journal: SHA-256 of what was signed, lower-case hex."""
-        return sha256(self.statement).hexdigest()
-
-    def holds(self, certificate_der: bytes) -> bool:
-        """Say whether the holder of a certificate signed it."""
-        return statement_holds(certificate_der, self.statement, self.signature)
+    __slots__ = ()
 
     def read(self) -> JournalHead:
         """What it says; to be asked for once the signature holds.
@@ -122,14 +107,9 @@ class SignedHead:
             PolicyError: no version of the program writes that.
         """
         try:
-            return _read_head(json.loads(self.statement[len(LABEL) :]))
+            return _read_head(self.said)
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             raise PolicyError("the journal says what cannot be", hint=_HINT) from error
-
-    def lines(self) -> bytes:
-        """The first three lines of the file."""
-        words = map(base64.b64encode, (self.signature, *self.certificates))
-        return self.statement + b" ".join(words) + b"\n"
 
 
 def pack_part(name: str, lines: Iterable[bytes]) -> tuple[Part, bytes]:
@@ -162,8 +142,7 @@ def unpack_part(part: Part, content: bytes) -> bytes:
 
 def sign_head(head: JournalHead, signer: Signer, certificates: Sequence[bytes]) -> SignedHead:
     """Sign a head. ``certificates`` (DER): that of the CA, and those above it."""
-    statement = head.statement()
-    return SignedHead(statement, sign_statement(signer, statement), tuple(certificates))
+    return _as_head(sign(head.statement(), signer, tuple(certificates)))
 
 
 def split_head(octets: bytes) -> tuple[SignedHead, int] | None:
@@ -172,23 +151,12 @@ def split_head(octets: bytes) -> tuple[SignedHead, int] | None:
     Raises:
         PolicyError: the file is no journal, or one of a newer version.
     """
-    if not LABEL.startswith(octets[: len(LABEL)]):
-        newer = octets.startswith(LABEL[:20])
-        raise PolicyError(
-            "a newer version wrote this journal" if newer else "this is no journal",
-            hint="update the program here" if newer else "a station writes one",
-        )
-    lines = octets.split(b"\n", 3)
-    if len(lines) < 4:
-        if len(octets) > LARGEST_HEAD:
-            raise PolicyError("this is no journal: its head has no end", hint=_HINT)
-        return None
-    try:
-        signature, *certificates = (base64.b64decode(word, validate=True) for word in lines[2].split(b" "))
-    except (binascii.Error, ValueError) as error:
-        raise PolicyError("the signature of the journal cannot be read", hint=_HINT) from error
-    head = SignedHead(lines[0] + b"\n" + lines[1] + b"\n", signature, tuple(certificates))
-    return head, len(octets) - len(lines[3])
+    found = split(octets, LABEL, "journal", "a station writes one: iotonboard journal --out FILE", largest=LARGEST_HEAD)
+    return (_as_head(found[0]), found[1]) if found else None
+
+
+def _as_head(signed: Signed) -> SignedHead:
+    return SignedHead(signed.statement, signed.signature, signed.certificates)
 
 
 def _read_head(values: dict[str, Any]) -> JournalHead:
