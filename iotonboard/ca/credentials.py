@@ -14,7 +14,7 @@ from iotonboard.delivery.formats.output import Options
 from iotonboard.disk.files import PRIVATE, PUBLIC, make_private_dir, write_atomic
 from iotonboard.errors import KeyUnavailableError, NotFoundError, PolicyError
 from iotonboard.ids import in_command
-from iotonboard.model import DeviceId, rfc3339
+from iotonboard.model import DeviceId, RevocationReason, rfc3339
 from iotonboard.pki.crl import is_list_of
 from iotonboard.pki.facts import certificate_facts, is_issued_by
 from iotonboard.pki.keys import dump_key, load_key, public_key_matches
@@ -182,10 +182,14 @@ def current_certificate(state: State, device_id: str) -> CertificateRecord:
     for certificate in device.certificates:
         if certificate.revocation is None and certificate.validity.not_after >= now:
             return certificate
-    raise NotFoundError(
-        f"device {device_id!r} has no valid certificate",
-        hint=f"'iotonboard register {in_command(device_id)} --if-exists reissue' makes a new one",
-    )
+    revocation = device.certificates[0].revocation if device.certificates else None
+    why = f": it was revoked, for {revocation.reason.value}" if revocation else ""
+    hint = f"'iotonboard register {in_command(device_id)} --if-exists reissue' makes a new one"
+    if revocation and revocation.reason is RevocationReason.KEY_COMPROMISE:
+        hint += ", with a new key, for who shall be let in again: the stolen one stays shut out"
+    elif revocation and revocation.reason is RevocationReason.CERTIFICATE_HOLD:
+        hint = f"'iotonboard release {in_command(device_id)}' ends that"
+    raise NotFoundError(f"device {device_id!r} has no valid certificate{why}", hint=hint)
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,8 @@ def _told_before(session: Session, counts: dict[str, int]) -> Iterator[None]:
 def show_card(answer: Enrolled) -> None:
     """Print for a person what a device got, each fact whole on a line of its own."""
     old = rfc3339(answer.revoke_after) if answer.revoke_after else ""
-    facts = (("serial", answer.serial.hex), ("valid until", rfc3339(answer.validity.not_after)), ("old one until", old),
+    facts = (("serial", answer.serial.hex), ("fingerprint", answer.fingerprint),
+             ("valid until", rfc3339(answer.validity.not_after)), ("old one until", old),
              ("bundle", answer.bundle or ""), ("password", answer.bundle_password or ""),
              ("file", answer.exported.path if answer.exported else ""))  # fmt: skip
     output.write_card(f"{answer.device_id}\t{answer.outcome}", facts)

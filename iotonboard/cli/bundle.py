@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from iotonboard.cli import output
 from iotonboard.cli.options import BatchOption, ForceOption, IdColumnOption, OptionalDeviceArgument
 from iotonboard.cli.person import ask_secret
 from iotonboard.cli.process import keep_secrets
@@ -62,8 +63,17 @@ def open_bundle(
     from iotonboard.commands.bundle_open import extract_bundle
 
     opened = extract_bundle(bundle, out, partial(_bundle_password, session, password_file), force=force)
-    values = {"device_id": opened.device_id, "path": out, "files": list(opened.files)}
-    session.result(values, f"{opened.device_id}\t{out}\t{' '.join(opened.files)}")
+    values = {
+        "device_id": opened.device_id,
+        "path": out,
+        "fingerprint": opened.fingerprint,
+        "files": list(opened.files),
+    }
+    if output.is_for_people() and not session.json:
+        facts = (("folder", out), ("files", " ".join(opened.files)), ("fingerprint", opened.fingerprint))
+        output.write_card(str(opened.device_id or "a bundle"), facts)
+    else:
+        session.result(values, f"{opened.device_id}\t{out}\t{' '.join(opened.files)}")
     if "device.key" in opened.files:
         session.message("the key in there is not encrypted: delete it when the device has it")
     return None

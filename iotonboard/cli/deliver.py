@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,6 +50,11 @@ def deliver(
         ids = [_print(session, one) for one in told.done(delivered)]
     exit_code = told.end()
     if ids:
+        whose = shlex.quote(ids[0]) if batch is None else f"--batch {'FILE' if batch == '-' else shlex.quote(batch)}"
+        session.message(
+            "next: let who opens the bundle have its password, on another way than the bundle:"
+            f" iotonboard bundle password {whose}{' (and so on)' if batch is None and ids[1:] else ''}"
+        )
         session.message(confirm_next(ids[0] if len(ids) == 1 else None))
     return exit_code
 

@@ -8,7 +8,7 @@ import typer
 
 from iotonboard.cli import output
 from iotonboard.cli.session import Session, verb
-from iotonboard.cli.values import delivery_values
+from iotonboard.cli.values import delivery_values, delivery_words
 
 app = typer.Typer()
 
@@ -27,11 +27,15 @@ def deliveries(
     from iotonboard.commands.deliveries import list_deliveries
 
     with session.open_state() as state:
-        rows = [delivery_values(one.delivery, one.status) for one in list_deliveries(state, status)]
+        found = list(list_deliveries(state, status))
     if session.json:
-        for values in rows:
-            output.write_json("deliveries", values)
+        for one in found:
+            output.write_json("deliveries", delivery_values(one.delivery, one.status))
         return None
+    rows = (
+        {**delivery_values(one.delivery, one.status), "status": delivery_words(one.delivery, one.status)}
+        for one in found
+    )
     names = ("device_id", "status", "created_at", "expires_at", "path")
     titles = [name.replace("_", " ").upper() for name in names]
     output.write_table(titles, ([str(values[name] or "") for name in names] for values in rows), empty="no deliveries")

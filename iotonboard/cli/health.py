@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from iotonboard.cli.complete import complete_check
 from iotonboard.cli.help_command import meant
 from iotonboard.cli.session import Session, verb
 from iotonboard.errors import NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from iotonboard.health.finding import Finding
 
 app = typer.Typer()
 
@@ -57,9 +60,15 @@ def health(
         ]
         output.write_json("health", {"status": status, "checks": checks})
     else:
-        rows = [(one.name, one.status, one.message, one.hint) for one in findings]
+        rows = [(one.name, _status(one), one.message, one.hint) for one in findings]
         output.write_table(("CHECK", "STATUS", "WHAT", "WHAT TO DO"), rows, empty="no checks")
     return 9 if status is Status.FAILED else None
+
+
+def _status(finding: Finding) -> str:
+    """The word for people: nothing is well of which nothing was looked at."""
+    is_unchecked = finding.message.startswith("not checked") and output.is_for_people()
+    return "-" if is_unchecked else finding.status
 
 
 def _inspect(session: Session, *, repair: bool) -> int | None:

@@ -58,7 +58,7 @@ def labels(
         f"{output.counted(result.labels, 'label')}\t{output.counted(result.pages, 'page')}\t{' '.join(result.paths)}",
     )
     if result.labels:
-        session.message(f"next: print {' '.join(result.paths)} in its own size, fitted to no page")
+        session.message(f"next: print {' '.join(result.paths)} at its real size, 100 %: no 'fit to page'")
     return told.exit_code
 
 

@@ -109,7 +109,8 @@ def unsealed_lines(state: State) -> Iterator[str]:
     if found.added:
         yield (
             f"{in_words(found.added)} of the trail, added without the passphrase since the CA signed it last, will be"
-            " sealed by the next command that signs; 'iotonboard audit show --unsealed' shows them"
+            " sealed by the next command that signs; 'iotonboard audit show --unsealed' shows them: each change, and"
+            " what seals it. Is all of it yours?"
         )
     if found.left:
         tables = ", ".join(f"{table} {count}" for table, count in found.left.items())

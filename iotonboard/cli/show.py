@@ -11,7 +11,7 @@ from iotonboard.cli import output
 from iotonboard.cli.options import BatchOption, CertificateFilesOption, IdColumnOption, NamedDevicesArgument
 from iotonboard.cli.session import Session, verb
 from iotonboard.cli.targets import Told, either, meant_ids, named_targets
-from iotonboard.cli.values import certificate_status, certificate_values, delivery_values, device_values
+from iotonboard.cli.values import certificate_status, certificate_values, delivery_values, delivery_words, device_values
 from iotonboard.model import MQTT_PROFILE, rfc3339
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def _values(shown: Shown) -> dict[str, object]:
             {
                 **certificate_values(one.certificate, shown.now),
                 **{key: rfc3339(moment) if moment else None for key, moment in _moments(one).items()},
+                "proved": one.is_proved if one.confirmed_at else None,
                 "ca_fingerprint": one.ca_fingerprint,
                 "profile": one.profile,
                 "arrivals": [
@@ -91,7 +92,9 @@ def _print(shown: Shown) -> None:
     for one in shown.certificates:
         output.write_line("\t".join(_certificate_row(one, shown.now)))
     for delivery, status in shown.deliveries:
-        output.write_line(f"delivery\t{status}\t{rfc3339(delivery.created_at)}\t{delivery.place}")
+        output.write_line(
+            f"delivery\t{delivery_words(delivery, status)}\t{rfc3339(delivery.created_at)}\t{delivery.place}"
+        )
 
 
 def _certificate_row(one: CertificateLife, now: datetime) -> tuple[str, ...]:
@@ -102,7 +105,10 @@ def _certificate_row(one: CertificateLife, now: datetime) -> tuple[str, ...]:
         for key, moment in _moments(one).items()
         if moment
     ]
+    if one.confirmed_at:
+        moments[0] += " (proved)" if one.is_proved else " (not proved)"
     moments += [at.text for at in one.arrivals]
+    moments += [f"fingerprint {certificate.fingerprint}"] if output.is_for_people() else []
     moments += [f"profile {one.profile}"] if one.profile != MQTT_PROFILE else []
     until = f"until {rfc3339(certificate.validity.not_after)}"
     return ("certificate", certificate.serial.hex, certificate_status(certificate, now) + reason, until, *moments)

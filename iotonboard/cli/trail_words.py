@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _HASH = re.compile(r"\b[0-9A-Fa-f]{32,}\b")
 _SHOWN = 12  # hexadecimal digits of a serial or a hash: enough to tell it from the others
+_CUT = "..."
 
 
 def trail_table(rows: Iterable[AuditRow], *, full: bool) -> tuple[tuple[str, ...], Iterator[tuple[str, ...]]]:
@@ -29,7 +30,7 @@ def _texts(row: AuditRow, *, full: bool) -> tuple[str, ...]:
     if full:
         return number, moment, row.operator, row.host, row.command, row.subject, words
     who = row.operator.partition(" (")[0]
-    return number, moment, who, row.command, row.subject, _HASH.sub(lambda found: found[0][:_SHOWN], words)
+    return number, moment, who, row.command, row.subject, _HASH.sub(lambda found: found[0][:_SHOWN] + _CUT, words)
 
 
 def _words(detail: str, *, serial: str = "", is_short: bool = False) -> str:
@@ -42,10 +43,13 @@ def _words(detail: str, *, serial: str = "", is_short: bool = False) -> str:
     except ValueError:
         return detail
     if is_short and isinstance(values, dict) and isinstance(values.get("rows"), dict):
-        values["rows"] = {
-            table: len(each) if isinstance(each, dict | list) else 1 for table, each in values["rows"].items()
-        }
-    said = list(_facts(values)) if isinstance(values, dict) else [_value(values)]
+        counts = ", ".join(
+            f"{table.replace('_', ' ')} {len(each) if isinstance(each, dict | list) else 1}"
+            for table, each in values.pop("rows").items()
+        )
+        said = [f"seals what was written: {counts}", *_facts(values)]
+    else:
+        said = list(_facts(values)) if isinstance(values, dict) else [_value(values)]
     return ", ".join([f"serial {serial}", *said] if serial else said)
 
 
@@ -54,6 +58,8 @@ def _facts(values: dict[str, Any]) -> Iterator[str]:
         name = key.replace("_", " ")
         if isinstance(value, bool):
             yield name if value else f"not {name}"
+        elif key == "dated" and "revoked" in values:
+            yield f"dated {value} (early, for clocks that are behind)"
         else:
             yield f"{name} {_value(value)}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from iotonboard.cli import output
 from iotonboard.model import certificate_json, rfc3339
 
 if TYPE_CHECKING:
@@ -45,12 +46,19 @@ def certificate_status(certificate: CertificateRecord, now: datetime) -> str:
     return "active" if certificate.validity.not_after >= now else "expired"
 
 
+def delivery_words(delivery: Delivery, status: str) -> str:
+    """The status of a delivery; for people with whether the device proved that it has it, where somebody confirmed."""
+    said = {True: " (proved)", False: " (not proved)", None: ""}[delivery.is_proved]
+    return status + said if output.is_for_people() else status
+
+
 def delivery_values(delivery: Delivery, status: str) -> dict[str, object]:
     """A bundle that was handed over."""
     return {
         "device_id": delivery.device_id,
         "serial": delivery.serial.hex,
         "status": status,
+        "proved": delivery.is_proved,
         "created_at": rfc3339(delivery.created_at),
         "expires_at": rfc3339(delivery.expires_at) if delivery.expires_at else None,
         "path": delivery.place,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from iotonboard.broker.conf_check import ListenerVerdict
     from iotonboard.broker.verdict import Verdict
-    from iotonboard.commands.verify import Result
+    from iotonboard.commands.verify import DeviceResult, Request, Result
 
 app = typer.Typer()
 
@@ -91,7 +91,7 @@ def verify(
             result = verify_state(state, request, named, cert or ())
         told.refuse(*refused)
         told.count(len(named))
-    _print(session, result, f"mosquitto-{request.version}", moment)
+    _print(session, result, request, moment)
     return 9 if result.fails else told.exit_code
 
 
@@ -103,40 +103,45 @@ def _moment(text: str) -> datetime:
         raise UsageError(f"{text!r} is not a time", hint="write it as 2030-01-31T12:00:00Z") from None
 
 
-def _print(session: Session, result: Result, broker: str, moment: datetime) -> None:
-    if session.json:
-        problems = [
-            {
-                "path": one.path,
-                "code": one.code,
-                "status": "warning" if one.warning else "failed",
-                "message": one.message,
-                "at_start": one.at_start,
-                "at_reload": one.at_reload,
-            }
-            for one in result.problems
-        ]
-        devices = [
-            {
-                "device_id": one.device_id,
-                "file": one.file or None,
-                "at_start": _values(one.at_start),
-                "at_reload": _values(one.at_reload),
-                "message": _values(one.message) if one.message else None,
-                "older": [_values(verdict) for verdict in one.older],
-            }
-            for one in result.devices
-        ]
-        status = "failed" if result.fails else "ok"
-        values = {
-            "status": status,
-            "broker": broker,
-            "at": rfc3339(moment),
-            "problems": problems,
-            "devices": devices,
-            "listeners": [asdict(one) for one in result.listeners],
+def _print_json(result: Result, request: Request, moment: datetime) -> None:
+    problems = [
+        {
+            "path": one.path,
+            "code": one.code,
+            "status": "warning" if one.warning else "failed",
+            "message": one.message,
+            "at_start": one.at_start,
+            "at_reload": one.at_reload,
         }
-        output.write_json("verify", values)
+        for one in result.problems
+    ]
+    devices = [
+        {
+            "device_id": one.device_id,
+            "file": one.file or None,
+            "at_start": _values(one.at_start),
+            "at_reload": _values(one.at_reload),
+            "message": _values(one.message) if one.message else None,
+            "older": [_values(verdict) for verdict in one.older],
+            "note": one.note or None,
+        }
+        for one in result.devices
+    ]
+    status = "failed" if result.fails else "ok"
+    values = {
+        "status": status,
+        "broker": f"mosquitto-{request.version}",
+        "at": rfc3339(moment),
+        "problems": problems,
+        "devices": devices,
+        "listeners": [asdict(one) for one in result.listeners],
+    }
+    output.write_json("verify", values)
+
+
+def _print(session: Session, result: Result, request: Request, moment: datetime) -> None:
+    if session.json:
+        _print_json(result, request, moment)
         return
     for listener in result.listeners:
         output.write_line("\t".join((f"listener {listener.port} {listener.address}".rstrip(), *_enforced(listener))))
@@ -145,15 +150,37 @@ def _print(session: Session, result: Result, broker: str, moment: datetime) -> N
         what = "; ".join(f"{when}: {effect}" for when, effect in effects if effect)
         output.write_line(f"{problem.path}\t{problem.code}\t{problem.message}\t{what}")
     for device in result.devices:
-        for when, verdict in (("start", device.at_start), ("reload", device.at_reload), ("message", device.message)):
-            if verdict is not None and (when != "reload" or verdict != device.at_start):
-                output.write_line(f"{device.device_id}\t{when}\t{verdict.outcome}\t{verdict.reason}")
+        for line in _words(device, request.access) if output.is_for_people() else _fields(device):
+            output.write_line(f"{device.device_id}\t{line}")
         for verdict in device.older:
             if verdict.accepted != device.at_start.accepted:
                 fate = "accepted" if verdict.accepted else f"{verdict.outcome}: {verdict.reason}"
                 session.message(f"with an older certificate, {device.device_id} is {fate}")
+        if device.note:
+            session.message(f"warning: {device.note}")
     if not result.problems:
-        session.message("the broker takes all three files")
+        session.message("a broker can read ACL, CRL and CA file, and goes by them")
+
+
+def _fields(device: DeviceResult) -> Iterator[str]:
+    """What becomes of a device, for scripts: event, outcome and reason."""
+    for when, verdict in (("start", device.at_start), ("reload", device.at_reload), ("message", device.message)):
+        if verdict is not None and (when != "reload" or verdict != device.at_start):
+            yield f"{when}\t{verdict.outcome}\t{verdict.reason}"
+
+
+def _words(device: DeviceResult, access: str) -> Iterator[str]:
+    """The same for people."""
+    is_one = device.at_reload == device.at_start
+    for verdict, when in ((device.at_start, "starts"), (device.at_reload, "reloads")):
+        reason = verdict.reason.removeprefix("accepted ")
+        if is_one and when == "starts":
+            yield f"{verdict.outcome}\t{reason}"
+        elif not is_one:
+            yield f"{verdict.outcome} (when the broker {when})\t{reason}"
+    if device.message is not None:
+        outcome = {True: f"may {access}", False: f"may not {access}", None: f"may perhaps {access}"}
+        yield f"{outcome[device.message.accepted]}\t{device.message.reason}"
 
 
 def _enforced(listener: ListenerVerdict) -> Iterator[str]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from iotonboard.delivery.bundle import MANIFEST
-from iotonboard.delivery.bundle_reader import check_bundle, open_bundle
+from iotonboard.delivery.bundle import CERTIFICATE, MANIFEST
+from iotonboard.delivery.bundle_reader import as_printed, check_bundle, open_bundle
 from iotonboard.disk.files import create_exclusive, make_private_dir, write_atomic
 from iotonboard.disk.reading import read_file
 from iotonboard.errors import ConflictError
+from iotonboard.pki.pem import pem_decode_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,9 +23,10 @@ _MAX_BUNDLE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The device that the bundle is for, as its manifest says, and the names of its files."""
+    """The device that the bundle is for, as its manifest says, its certificate's SHA-256, and its files' names."""
 
     device_id: str | None
+    fingerprint: str
     files: tuple[str, ...]
 
 
@@ -46,7 +49,7 @@ def extract_bundle(path: str, folder: str, ask_password: Callable[[], str], *, f
             raise ConflictError(
                 f"{target!r} exists already", hint="choose another folder, or --force to replace a file"
             )
-    files = open_bundle(content, ask_password())
+    files = open_bundle(content, as_printed(ask_password()))
     make_private_dir(folder)
     for name, octets in files.items():
         target = os.path.join(folder, name)
@@ -54,4 +57,5 @@ def extract_bundle(path: str, folder: str, ask_password: Callable[[], str], *, f
             write_atomic(target, octets)
         else:
             create_exclusive(target, octets)
-    return Result(json.loads(files[MANIFEST]).get("device_id"), tuple(sorted(files)))
+    fingerprint = sha256(pem_decode_all("CERTIFICATE", files[CERTIFICATE])[0]).hexdigest()
+    return Result(json.loads(files[MANIFEST]).get("device_id"), fingerprint, tuple(sorted(files)))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
@@ -84,7 +85,9 @@ def deliver_to(
         BusyError: the disk refuses, or gave back other octets than were written.
     """
     if not os.path.isdir(folder):
-        raise NotFoundError(no_folder(folder), hint="mount the disk, or make the folder")
+        raise NotFoundError(
+            no_folder(folder), hint=f"mount the disk, or make the folder: mkdir -p {shlex.quote(folder)}"
+        )
     _make_ready(state)
     yield from for_each(targets, lambda device_id: _deliver_copy(state, device_id, unlock, folder))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.health.arrival import arrivals
-from iotonboard.store.deliveries import confirmed_at, deliveries_of
+from iotonboard.store.deliveries import confirmed_at, deliveries_of, is_proved
 from iotonboard.store.devices import device_record
 from iotonboard.store.issuers import all_issuers, issuer_of
 from iotonboard.store.overlaps import overlap_end
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CertificateLife:
-    """One certificate: who issued it, when it was confirmed and purged, and when a renewal ends it.
+    """One certificate: who issued it, when it was confirmed, by a proof or not, and purged, and when a renewal ends it.
 
     ``arrivals``: at which brokers its revocation is in force, as far as they sent receipts. ``profile``: its name.
     """
@@ -33,6 +33,7 @@ class CertificateLife:
     certificate: CertificateRecord
     ca_fingerprint: str
     confirmed_at: datetime | None
+    is_proved: bool
     purged_at: datetime | None
     revoke_after: datetime | None
     arrivals: tuple[Arrival, ...]
@@ -76,6 +77,7 @@ def _life(state: State, certificate: CertificateRecord, issuers: dict[int, str])
         certificate,
         issuers.get(issuer, ""),
         confirmed_at(store, serial),
+        is_proved(store, serial),
         purged_at(store, serial),
         None if certificate.revocation else overlap_end(store, serial),
         arrivals(store, issuer, serial, state.trusted_time()) if certificate.revocation else (),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from iotonboard.broker.check import BrokerFiles, judge_files, judge_message
 from iotonboard.broker.conf_files import judge_broker_conf
 from iotonboard.broker.pem_views import view_client
 from iotonboard.broker.problems import Problem
-from iotonboard.broker.topics import PLACEHOLDER
+from iotonboard.broker.topics import PLACEHOLDER, parse_topic_rule
 from iotonboard.disk.reading import read_file
 from iotonboard.errors import IotOnboardError, NotFoundError, PolicyError, UsageError
 from iotonboard.state.own_rules import devices_among, own_users
@@ -43,6 +44,7 @@ class Request:
 
     ``conf`` is a mosquitto.conf to judge with the files that it names; ``published`` are those that it should name.
     A file that is not named is the published one of the state; of its CA file the broker has a copy (``has_own_ca``).
+    ``templates`` are the topics that every device of the state has.
     """
 
     at: datetime
@@ -56,19 +58,21 @@ class Request:
     has_own_ca: bool = False
     conf: str = ""
     published: Mapping[str, str] = field(default_factory=dict)
+    templates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Client:
     """A certificate to judge with the issuers that are sent along, DER, and the user name that the broker takes.
 
-    ``older`` are the same of the device's other certificates that it may still use.
+    ``older`` are the same of the device's other certificates that it may still use. ``is_revoked``: as recorded.
     """
 
     name: str
     chain: tuple[bytes, ...]
     file: str = ""
     older: tuple[tuple[bytes, ...], ...] = ()
+    is_revoked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ class DeviceResult:
     """What becomes of one device after a start and after a reload, and of its message where one was asked for.
 
     ``file`` is where its certificate came from; empty for the database. ``older`` is what becomes of it at a start with
-    each of its older certificates.
+    each of its older certificates. ``note``: what is to be known of a revoked one that is let in.
     """
 
     device_id: str
@@ -85,6 +89,7 @@ class DeviceResult:
     message: Verdict | None = None
     file: str = ""
     older: tuple[Verdict, ...] = ()
+    note: str = ""
 
     @property
     def fails(self) -> bool:
@@ -124,6 +129,7 @@ def verify_state(state: State, request: Request, device_ids: Sequence[str], cert
         ca=request.ca or paths.ca_for_broker,
         has_own_ca=not (request.ca or paths.broker_ca),
         user=request.user or ("" if request.acl or request.crl else state.config.broker_reader),
+        templates=tuple(state.config["acl.topics"]),
     )
     if request.conf:
         published = {"acl": files.acl, "crl": files.crl, "ca": files.ca}
@@ -167,7 +173,7 @@ def _client_of(state: State, device: DeviceRecord, at: datetime) -> _Client:
     begun = [one for one in device.certificates if one.created_at <= at] or device.certificates[:1]
     chains = chains_behind(state.store)
     newest, *before = (_sent(state, one, chains) for one in begun if one is begun[0] or one.validity.contains(at))
-    return _Client(device.device_id, newest, older=tuple(before))
+    return _Client(device.device_id, newest, older=tuple(before), is_revoked=begun[0].revocation is not None)
 
 
 def _sent(state: State, certificate: CertificateRecord, chains: Mapping[int, tuple[bytes, ...]]) -> tuple[bytes, ...]:
@@ -246,4 +252,21 @@ def _result(
     if request.topic:
         topic = request.topic.replace(PLACEHOLDER, client.name)
         message = judge_message(judged, client.name, request.access, topic, version=request.version)
-    return DeviceResult(client.name, now.at_start, now.at_reload, message, client.file, older)
+    note = _note_of(request, judged, client, now)
+    return DeviceResult(client.name, now.at_start, now.at_reload, message, client.file, older, note)
+
+
+def _note_of(request: Request, judged: Judgement, client: _Client, now: ClientVerdicts) -> str:
+    """What is to be known of a device that is revoked here and let in all the same; empty of every other."""
+    if not client.is_revoked or not now.at_start.accepted:
+        return ""
+    note = f"{client.name!r} is revoked here, and the CRL does not say so yet: it can connect"
+    rules = [parse_topic_rule(text, template=True) for text in request.templates]
+    tried = [
+        judge_message(judged, client.name, access, re.sub("[#+]", "x", rule.topic.replace(PLACEHOLDER, client.name)))
+        for rule in rules
+        for access in ("read", "write")
+    ]
+    if judged.acl is None or not tried or any(one.accepted for one in tried):
+        return note
+    return f"{note}, and the ACL denies it its topics"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import struct
 from hashlib import sha256
 from typing import Any
@@ -27,6 +28,19 @@ _UNREADABLE = (
     AttributeError, TypeError, MemoryError,
 )  # fmt: skip
 _AES_256 = 3  # the format's number for the strength
+_LETTERS = re.compile("[0-9A-HJKMNP-TV-Z]{26}")  # of a password, which has no I, L, O and U
+_MEANT = str.maketrans("OIL", "011")
+
+
+def as_printed(password: str) -> str:
+    """A password as it was printed, where it was typed in small letters, in other groups, or an O for a 0.
+
+    Whatever cannot be one of this program's passwords stays as it is.
+    """
+    letters = re.sub(r"[\s\u2010-\u2014-]", "", password).upper().translate(_MEANT)
+    if not _LETTERS.fullmatch(letters):
+        return password
+    return "-".join((*(letters[start : start + 5] for start in range(0, 20, 5)), letters[20:]))
 
 
 def open_bundle(data: bytes, password: str) -> dict[str, bytes]:

@@ -81,7 +81,7 @@ def make_private(path: str) -> None:
         folder.give_mode(name, mode)
 
 
-def refuse_existing(path: str, *, hint: str = "choose another name, or --force to replace it") -> None:
+def refuse_existing(path: str, *, hint: str = "--force replaces it; --out FILE names another") -> None:
     """Refuse to write over something.
 
     Raises:

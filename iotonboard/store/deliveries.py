@@ -21,7 +21,10 @@ _NEWEST = 10_000  # how many rows a check looks at
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One handed-over copy. ``token`` is empty for a copy on a disk; ``outcome`` is empty while it is open."""
+    """One handed-over copy. ``token`` is empty for a copy on a disk; ``outcome`` is empty while it is open.
+
+    ``is_proved``: whether the device proved that it took the certificate; ``None`` where nobody said that it did.
+    """
 
     id: int
     device_id: str
@@ -33,6 +36,7 @@ class Delivery:
     expires_at: datetime | None
     is_written: bool
     outcome: str
+    is_proved: bool | None
 
     def status(self, now: datetime) -> str:
         """One of pending, fetched, expired, copied, failed, purged and interrupted, as it is at ``now``."""
@@ -45,17 +49,19 @@ class Delivery:
 
 _DELIVERY = (
     "SELECT y.id, d.device_id, c.serial, coalesce(y.token, ''), y.place, y.sha256, y.created_at, y.expires_at,"
-    " y.written_at IS NOT NULL, coalesce(y.outcome, '') FROM delivery y JOIN certificate c ON c.id = y.certificate"
+    " y.written_at IS NOT NULL, coalesce(y.outcome, ''), (SELECT proved FROM receipt r WHERE r.certificate = c.id)"
+    " FROM delivery y JOIN certificate c ON c.id = y.certificate"
     " JOIN device d ON d.id = c.device"
 )
 
 
 def _delivery(*row: Any) -> Delivery:
-    number, device_id, serial, token, place, digest, created, expires, written, outcome = row
+    number, device_id, serial, token, place, digest, created, expires, written, outcome, proved = row
     return Delivery(
         number, text(device_id), SerialNumber.from_octets(serial), text(token), text(place), octets(digest),
         from_epoch(created),
         from_epoch(expires) if expires is not None else None, bool(written), text(outcome),
+        None if proved is None else bool(proved),
     )  # fmt: skip
 
 
@@ -149,6 +155,12 @@ def add_receipt(store: Store, serial: SerialNumber, now: datetime, *, proved: bo
         (serial.octets, to_epoch(now), int(proved)),
     )
     return cursor.rowcount == 1
+
+
+def is_proved(store: Store, serial: SerialNumber) -> bool:
+    """Say whether a device proved that it took a certificate."""
+    query = f"SELECT proved FROM receipt WHERE certificate = {_CERTIFICATE}"
+    return bool(store.record(int, query, (serial.octets,)))
 
 
 def confirmed_at(store: Store, serial: SerialNumber) -> datetime | None:

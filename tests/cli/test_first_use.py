@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from iotonboard.cli.layout import card_lines, message_lines
@@ -133,3 +135,89 @@ def test_a_path_of_a_card_stands_below_its_label_where_it_fits_there(monkeypatch
     for length, below in ((40, False), (70, True), (90, False)):  # what fits nowhere is broken by the terminal alone
         _, line = card_lines("press-17", [("bundle folder", "/" * length)])
         assert ("\n" in line) == below
+
+
+def told_on_terminal(state: State, *words: str, **options: Any) -> str:
+    """What a person reads, with every run of blanks and line ends as one blank."""
+    raw, _, _ = on_terminal(state, *words, **options)
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", raw).split())
+
+
+def test_a_fingerprint_to_compare_is_shown_wherever_credentials_are(state: State, tmp_path: Path) -> None:
+    shown = told_on_terminal(state, "register", "press-1")
+    fingerprint = state.json("show", "press-1")["certificates"][0]["fingerprint"]
+    password = re.search(r"password (\S+)", shown)
+    assert password
+    opened = told_on_terminal(
+        state, "bundle", "open", str(state.device("press-1") / "creds.zip"), "--out", str(tmp_path / "out"),
+        answers=[password[1]],
+    )  # fmt: skip
+    for told in (shown, told_on_terminal(state, "show", "press-1"), opened):
+        assert f"fingerprint {fingerprint}" in told
+
+
+@pytest.mark.parametrize(
+    "typed", [str.lower, lambda text: text.replace("-", " "), lambda text: text.replace("-", "").replace("0", "o")]
+)
+def test_a_bundle_takes_its_password_as_people_write_it(
+    state: State, tmp_path: Path, typed: Callable[[str], str]
+) -> None:
+    (made,) = state.register("press-1")
+    state.run("bundle", "open", made["bundle"], "--out", tmp_path / "out", "--password-file", "-",
+              input=f" {typed(made['bundle_password'])} \n")  # fmt: skip
+    other = "1" if made["bundle_password"][0] != "1" else "2"
+    state.run("bundle", "open", made["bundle"], "--out", tmp_path / "no", "--password-file", "-", expect=7,
+              input=typed(other + made["bundle_password"][1:]))  # fmt: skip
+
+
+def test_a_delivery_says_how_the_password_comes_along_and_whether_its_end_was_proved(
+    state: State, tmp_path: Path
+) -> None:
+    made = state.register("press-1", "press-2")
+    hint = state.run("deliver", "press-1", "--to", tmp_path / "a disk", expect=5).stderr
+    assert f"mkdir -p '{tmp_path}/a disk'" in hint
+    assert "iotonboard bundle password press-1" in state.run("deliver", "press-1").stderr
+    state.run("deliver", "press-2")
+    state.run("confirm", "press-1")
+    state.run("confirm", "press-2", "--fingerprint", made[1]["fingerprint"])
+    told = told_on_terminal(state, "deliveries", columns=200)
+    assert "press-1 fetched (not proved)" in told
+    assert "press-2 fetched (proved)" in told
+    assert [one["proved"] for one in state.run("deliveries", "--json").json_lines] == [False, True]
+    assert re.search(r"confirmed \S+ \(proved\)", told_on_terminal(state, "show", "press-2", columns=200))
+    assert state.json("show", "press-1")["certificates"][0]["proved"] is False
+
+
+def test_what_became_of_a_device_says_what_to_do_with_it(state: State, tmp_path: Path) -> None:
+    state.register("stolen", "held")
+    state.run("revoke", "stolen", "--reason", "keyCompromise")
+    state.run("revoke", "held", "--reason", "hold")
+    said = state.run("deliver", "stolen", expect=5).stderr
+    assert "it was revoked, for keyCompromise" in said
+    assert "the stolen one stays shut out" in said
+    assert "'iotonboard release held' ends that" in state.run("deliver", "held", expect=5).stderr
+    state.run("labels", "held", "--out", tmp_path / "l.svg")
+    assert "--force replaces it" in state.run("labels", "held", "--out", tmp_path / "l.svg", expect=4).stderr
+
+
+def test_verify_speaks_to_people_in_sentences_and_of_a_revocation_that_is_not_signed(state: State) -> None:
+    state.register("in", "out", "waits")
+    state.run("revoke", "out")
+    state.run("revoke", "waits", "--defer")
+    told = told_on_terminal(state, "verify", "in", "out", "waits", "--topic", "devices/{device_id}/x", columns=200)
+    assert "in accepted as 'in' in may write" in told
+    assert "out refused its certificate is revoked by CRL 2 out may not write" in told
+    assert "'waits' is revoked here, and the CRL does not say so yet: it can connect, and the ACL denies it" in told
+    assert "in\tstart\taccepted\taccepted as 'in'\n" in state.run("verify", "in").stdout, "as scripts read it"
+    assert [one["note"] is None for one in state.json("verify", "in", "waits", expect=0)["devices"]] == [True, False]
+
+
+def test_the_trail_and_health_are_told_in_plain_words(state: State) -> None:
+    state.register("press-1")
+    state.run("revoke", "press-1")
+    told = told_on_terminal(state, "audit", "show", columns=200)
+    assert "seals what was written: certificate 1, device 1" in told
+    assert re.search(r"dated \S+ \(early, for clocks that are behind\)", told)
+    told = told_on_terminal(state, "health", columns=200)
+    assert "receipts - not checked" in told
+    assert not re.search(r" ok not checked", told)

@@ -152,7 +152,7 @@ def _passphrase_of(path: str) -> Outcome:
         return warning("the CA key has no passphrase", "type: iotonboard ca passwd")
     rounds = kdf_iterations(pem_decode_all("ENCRYPTED PRIVATE KEY", content)[0])
     if rounds == RANDOM_ITERATIONS:
-        return ok("made for a random key file")
+        return ok("a random key file: nobody guesses it")
     if rounds is None or rounds < HUMAN_ITERATIONS:
         return warning(f"the passphrase can be guessed quickly ({rounds} rounds)", "type: iotonboard ca passwd")
-    return ok(f"{rounds} rounds of PBKDF2")
+    return ok(f"each guess at it is slow: {rounds} rounds of PBKDF2")

@@ -66,7 +66,7 @@ def locks(state: State) -> Outcome:
         return ok("not tried on this system")
     if not holds:
         return failed(f"locks do not work in {os.path.dirname(state.paths.database)!r}", ELSEWHERE)
-    return ok("a child process was kept out")
+    return ok("a second process was kept from writing, as it has to be")
 
 
 def schema(state: State) -> Outcome:
@@ -82,7 +82,7 @@ def set_aside(state: State) -> Outcome:
     """No row had to be set aside because it cannot be; the first of them are named."""
     rows = list(rows_set_aside(state.store))
     if not rows:
-        return ok("none was set aside")
+        return ok("no row of an earlier version was left out")
     named = ", ".join(map(str, rows[:SHOWN_ROWS])) + (", ..." if len(rows) > SHOWN_ROWS else "")
     message = f"{len(rows)} rows could not be, and were set aside: {named}"
     return failed(message, "revoke or reissue what is named, then type: iotonboard health --repair")

@@ -55,7 +55,7 @@ def places(state: State) -> Outcome:
 def copies(state: State) -> Outcome:
     """Nothing that another copy of this state wrote was seen, or lies where this one publishes."""
     refuse_copies(state)
-    return ok("nobody else publishes as this state")
+    return ok("no second copy of this state publishes")
 
 
 def crl(state: State) -> Outcome:
