@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 from iotonboard.errors import ConflictError, PolicyError
 from iotonboard.ids import in_command
 from iotonboard.pki import facts
-from iotonboard.pki.profile_form import SERVER_AUTH, SUBJECT_ATTRIBUTES
+from iotonboard.pki.name_values import SUBJECT_ATTRIBUTES
+from iotonboard.pki.profile_form import SERVER_PURPOSES
 from iotonboard.store.certificates import broker_hosts_and_ders
 from iotonboard.store.profiles import profiled_with
 
@@ -37,7 +38,7 @@ def refuse_names_of_brokers(store: Store, filled: FilledProfile) -> None:
         PolicyError: it has.
     """
     names = {value for form, value in filled.san if form in {"dns", "ip"}}
-    if not filled.eku or SERVER_AUTH in filled.eku:
+    if not filled.eku or not SERVER_PURPOSES.isdisjoint(filled.eku):
         names |= {value for oid, value in filled.subject if oid == _COMMON_NAME}
     if not names:
         return
@@ -68,7 +69,7 @@ def refuse_names_of_devices(store: Store, names: Iterable[str], now: datetime) -
 def _names_in(der: bytes) -> set[str]:
     """The names of a device under which a TLS client could take it for a server."""
     found = facts.certificate_facts(der)
-    is_server = not found.purposes or SERVER_AUTH in found.purposes
+    is_server = not found.purposes or not SERVER_PURPOSES.isdisjoint(found.purposes)
     return {*map(_canonical, found.alt_names), *([_canonical(found.subject_cn)] if is_server else [])}
 
 

@@ -7,25 +7,21 @@ there, and issuing only fills in the values of a device (``profile_values.py``).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from iotonboard.errors import PolicyError, quoted
 from iotonboard.model import KeyType
-from iotonboard.pki import der
-from iotonboard.pki.profiles import ATTRIBUTES
+from iotonboard.pki.extra_extension import ExtraExtension, parse_extension
+from iotonboard.pki.name_values import NAME_FORMS, OID, OID_NAMES, SUBJECT_ATTRIBUTES, alt_name, subject_value
+from iotonboard.pki.profile_template import fields_of, read_template, sample_of
 
 NEVER: Final = "never"  # RFC 5280 4.1.2.5: 99991231235959Z, which IEEE 802.1AR asks for
 PROFILE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 KEYS: Final = (
     "subject", "san", "key_usage", "eku", "validity_days", "not_after", "key_types", "device_id", "extensions", "ca",
 )  # fmt: skip
-# Attribute of a subject -> its OBJECT IDENTIFIER and upper bound in characters (RFC 5280 appendix A.1).
-SUBJECT_ATTRIBUTES: Final = {
-    **{name: (oid.dotted_string, bound) for name, (oid, bound) in ATTRIBUTES.items()},
-    "serial_number": ("2.5.4.5", 64),
-}
 # keyUsage -> its bit (RFC 5280 4.2.1.3). keyCertSign and cRLSign are a CA's.
 USAGES: Final = {
     "digitalSignature": 0, "nonRepudiation": 1, "keyEncipherment": 2, "dataEncipherment": 3, "keyAgreement": 4,
@@ -33,6 +29,8 @@ USAGES: Final = {
 _CA_USAGES: Final = {"keyCertSign": 5, "cRLSign": 6}
 CLIENT_AUTH: Final = "1.3.6.1.5.5.7.3.2"
 SERVER_AUTH: Final = "1.3.6.1.5.5.7.3.1"
+# Purposes by which OpenSSL knows a server: "Server Gated Cryptography" of Microsoft and Netscape is one too.
+SERVER_PURPOSES: Final = frozenset({SERVER_AUTH, "1.3.6.1.4.1.311.10.3.3", "2.16.840.1.113730.4.1"})
 _ANY_PURPOSE: Final = "2.5.29.37.0"
 _OCSP_SIGNING: Final = "1.3.6.1.5.5.7.3.9"
 # extKeyUsage (RFC 5280 4.2.1.12) by the names that people know.
@@ -40,31 +38,8 @@ PURPOSES: Final = {
     "clientAuth": CLIENT_AUTH, "serverAuth": SERVER_AUTH, "emailProtection": "1.3.6.1.5.5.7.3.4",
     "codeSigning": "1.3.6.1.5.5.7.3.3", "timeStamping": "1.3.6.1.5.5.7.3.8", "ipsecIKE": "1.3.6.1.5.5.7.3.17",
 }  # fmt: skip
-NAME_FORMS: Final = ("dns", "ip", "uri", "email", "upn", "rid", "hardware")
-# What the program sets itself, or a CA's: no profile names them.
-_OWN_EXTENSIONS: Final = {
-    "2.5.29.14": "subjectKeyIdentifier", "2.5.29.35": "authorityKeyIdentifier", "2.5.29.19": "basicConstraints",
-    "2.5.29.15": "keyUsage", "2.5.29.37": "extKeyUsage", "2.5.29.17": "subjectAltName", "2.5.29.30": "nameConstraints",
-    "2.5.29.36": "policyConstraints", "2.5.29.54": "inhibitAnyPolicy", "2.5.29.31": "cRLDistributionPoints",
-}  # fmt: skip
-_OID: Final = re.compile(r"(?:[01]\.(?:[0-9]|[1-3][0-9])|2\.(?:0|[1-9][0-9]{0,8}))(?:\.(?:0|[1-9][0-9]{0,38}))+")
-# Names that hold an OBJECT IDENTIFIER: registeredID, and hardwareModuleName with a number (RFC 4108 section 5).
-OID_NAMES: Final = {"rid": _OID, "hardware": re.compile(rf"{_OID.pattern},.+")}
-FIELD: Final = re.compile(r"\{([^{}]*)\}")
-_KNOWN_FIELD: Final = re.compile(r"device_id|uuid|attr\.[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _MOST: Final = 16
-_MAX_EXTENSION: Final = 4096
 _CRITICAL: Final = "critical"
-
-
-@dataclass(frozen=True, slots=True)
-class ExtraExtension:
-    """An extension by its OBJECT IDENTIFIER. ``value`` is a template, of hexadecimal DER or of a text: its ``form``."""
-
-    oid: str
-    is_critical: bool
-    form: str
-    value: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +67,7 @@ class CertificateProfile:
     @property
     def may_be_a_server(self) -> bool:
         """Say whether TLS clients take it for a server's."""
-        return SERVER_AUTH in self.eku
+        return not SERVER_PURPOSES.isdisjoint(self.eku)
 
     @property
     def may_be_a_client(self) -> bool:
@@ -124,10 +99,13 @@ def parse_profile(name: str, table: object) -> CertificateProfile:
 def _profile(name: str, table: Mapping[str, Any]) -> CertificateProfile:
     usages, _ = _words("key_usage", table.get("key_usage", ["critical", "digitalSignature"]))
     purposes, eku_is_critical = _words("eku", table.get("eku", []))
-    san, _ = _words("san", table.get("san", []))
+    san, san_is_critical = _words("san", table.get("san", []))
+    subject, _ = _words("subject", table.get("subject", ["common_name={device_id}"]))
+    if subject and san_is_critical:
+        raise ValueError("san is critical exactly when the subject is empty (RFC 5280 4.2.1.6): leave critical out")
     return CertificateProfile(
         name=name,
-        subject=tuple(map(_subject_part, _words("subject", table.get("subject", ["common_name={device_id}"]))[0])),
+        subject=tuple(map(_subject_part, subject)),
         san=tuple(map(_alt_name, san)),
         key_usage=tuple(map(_usage, usages)),
         eku=tuple(map(_purpose, purposes)),
@@ -136,7 +114,7 @@ def _profile(name: str, table: Mapping[str, Any]) -> CertificateProfile:
         ends_never=_ends_never(table.get("not_after", "")),
         key_types=tuple(map(_key_type, _words("key_types", table.get("key_types", []))[0])),
         device_id=_pattern(table.get("device_id", "")),
-        extensions=tuple(map(_extension, _list("extensions", table.get("extensions", [])))),
+        extensions=tuple(map(parse_extension, _list("extensions", table.get("extensions", [])))),
         ca=_ca_name(table.get("ca", "")),
     )
 
@@ -156,36 +134,23 @@ def _words(key: str, value: object) -> tuple[list[str], bool]:
     if is_critical and key not in ("key_usage", "eku", "san"):
         raise ValueError(f"{key} is no extension, and cannot be critical")
     words = words[is_critical:]
+    if is_critical and not words:
+        raise ValueError(f"{key} is critical, and has nothing else")
     if len(set(words)) != len(words):
         raise ValueError(f"{key} names something twice")
     return words, is_critical
 
 
-def fields_of(template: str) -> list[str]:
-    """The fields of a template: ``device_id``, ``uuid``, ``attr.NAME``."""
-    return FIELD.findall(template)
-
-
-def _template(key: str, text: str) -> str:
-    for name in fields_of(text):
-        if not _KNOWN_FIELD.fullmatch(name):
-            raise ValueError(
-                f"{key} has the field {{{name[:80]}}}; there are {{device_id}}, {{attr.NAME}} and {{uuid}}"
-            )
-    if re.search(r"[{}]", FIELD.sub("", text)):
-        raise ValueError(f"{key} has a brace without its other one: {quoted(text)}")
-    if not text.strip():
-        raise ValueError(f"{key} has an empty value")
-    return text
-
-
 def _subject_part(word: str) -> tuple[str, str]:
     name, equals, template = word.partition("=")
     oid = SUBJECT_ATTRIBUTES[name][0] if name in SUBJECT_ATTRIBUTES else name
-    if not equals or not _OID.fullmatch(oid):
+    if not equals or not OID.fullmatch(oid):
         known = ", ".join(SUBJECT_ATTRIBUTES)
         raise ValueError(f"subject has {quoted(word)}; write attribute=value, an OID or one of {known}")
-    return oid, _template("subject", template)
+    read_template("subject", template)
+    if (sample := sample_of(template, "0")) is not None:
+        _check_literal("subject", subject_value, oid, sample)
+    return oid, template
 
 
 def _alt_name(word: str) -> tuple[str, str]:
@@ -194,7 +159,18 @@ def _alt_name(word: str) -> tuple[str, str]:
         raise ValueError(f"san has {quoted(word)}; write form:value, a form of {', '.join(NAME_FORMS)}")
     if not fields_of(template.partition(",")[0]) and form in OID_NAMES and not OID_NAMES[form].fullmatch(template):
         raise ValueError(f"san has {quoted(word)}; rid is an OBJECT IDENTIFIER, and hardware one, a comma and a number")
-    return form, _template("san", template)
+    read_template("san", template)
+    if (sample := sample_of(template, "1" if form in {"ip", "rid"} else "a1")) is not None:
+        _check_literal("san", alt_name, form, sample)
+    return form, template
+
+
+def _check_literal(key: str, check: Callable[[str, str], str], kind: str, sample: str) -> None:
+    """Refuse what can never be, whatever a device has."""
+    try:
+        check(kind, sample)
+    except PolicyError as error:
+        raise ValueError(f"{key}: {error.message}; {error.hint}") from None
 
 
 def _usage(word: str) -> str:
@@ -211,7 +187,7 @@ def _purpose(word: str) -> str:
         raise ValueError("eku anyExtendedKeyUsage lets a device be anything, a broker too: name what it is for")
     if oid == _OCSP_SIGNING or word == "OCSPSigning":
         raise ValueError("eku OCSPSigning lets a device speak for the CA")
-    if not _OID.fullmatch(oid):
+    if not OID.fullmatch(oid):
         raise ValueError(f"eku has {quoted(word)}; there are {', '.join(PURPOSES)}, or an OBJECT IDENTIFIER")
     return oid
 
@@ -246,44 +222,6 @@ def _pattern(value: object) -> str:
     except re.error as error:
         raise ValueError(f"device_id is no regular expression: {error}") from None
     return value
-
-
-def _extension(table: object) -> ExtraExtension:
-    if not isinstance(table, Mapping) or not {"oid"} <= table.keys() <= {"oid", "critical", "hex", "utf8"}:
-        raise ValueError("each of the extensions has oid, hex or utf8, and perhaps critical")
-    oid, is_critical = table["oid"], table.get("critical", False)
-    if not isinstance(oid, str) or not _OID.fullmatch(oid):
-        raise ValueError(f"extensions: {quoted(str(oid))} is no OBJECT IDENTIFIER")
-    if oid in _OWN_EXTENSIONS:
-        raise ValueError(f"extensions: {oid} is {_OWN_EXTENSIONS[oid]}, which no profile gives so")
-    if is_critical not in (True, False):
-        raise ValueError("extensions: critical is true or false")
-    if is_critical:
-        raise ValueError(f"extensions: {oid} is critical, so that whoever does not know it refuses the certificate")
-    if ("hex" in table) == ("utf8" in table):
-        raise ValueError(f"extensions: {oid} has either hex or utf8")
-    form = "hex" if "hex" in table else "utf8"
-    value = table[form]
-    if not isinstance(value, str) or not 1 <= len(value) <= _MAX_EXTENSION:
-        raise ValueError(f"extensions: {oid} has no value that can be taken")
-    if form == "hex" and not fields_of(value):
-        try:
-            whole_der(value)
-        except (ValueError, PolicyError):
-            raise ValueError(f"extensions: the hex of {oid} is not one whole DER value") from None
-    return ExtraExtension(oid, bool(is_critical), form, _template("extensions", value))
-
-
-def whole_der(text: str) -> bytes:
-    """The octets of a hexadecimal text that is one DER value.
-
-    Raises:
-        ValueError: it is not hexadecimal.
-        PolicyError: it is not one whole value.
-    """
-    octets = bytes.fromhex(text)
-    der.whole(octets, octets[0] if octets else der.SEQUENCE)
-    return octets
 
 
 def _ca_name(value: object) -> str:

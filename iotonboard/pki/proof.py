@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from iotonboard.pki.profile_form import SUBJECT_ATTRIBUTES
+from iotonboard.pki.name_values import SUBJECT_ATTRIBUTES
 from iotonboard.pki.profile_values import FilledProfile
 from iotonboard.pki.profiled import issue_profiled
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from iotonboard.errors import PolicyError, UsageError, did_you_mean
 from iotonboard.model import parse_moment
+from iotonboard.state import profile_lines
 from iotonboard.state.setting_table import SETTINGS
 
 if TYPE_CHECKING:
@@ -307,27 +308,17 @@ def _checked(flat: Mapping[str, object], text: str = "") -> FileContent:
     values, problems = {}, []
     for key, raw in flat.items():
         try:
-            values[key] = parse_value(key, raw, _line_of_profile(text, raw) if key == "profiles" else "file")
+            values[key] = parse_value(key, raw, "file")
         except UsageError:
             message = f"{FILE_NAME} names an unknown setting {key!r}"
             hint = did_you_mean(key, SETTINGS, "correct or remove it; 'iotonboard config show' lists them")
             problems.append(PolicyError(message, hint=hint))
         except PolicyError as error:
+            if key == "profiles":
+                place = profile_lines.where(text, raw)
+                error = PolicyError(error.message.replace("(file)", f"({place})", 1), hint=error.hint)
             problems.append(error)
     return FileContent(values, tuple(problems))
-
-
-def _line_of_profile(text: str, tables: object) -> str:
-    """Where the file has the first profile that cannot be taken: each is a table with a line of its own."""
-    for name, table in tables.items() if isinstance(tables, dict) else ():
-        try:
-            parse_value("profiles", {name: table}, "file")
-        except PolicyError:
-            found = re.search(
-                rf"""^\s*\[\s*profiles\s*\.\s*["']?{re.escape(str(name))}["']?\s*\]""", text, re.MULTILINE
-            )
-            return f"file, line {text.count(chr(10), 0, found.end()) + 1}" if found else "file"
-    return "file"
 
 
 def resolve_path(root: str, configured: str) -> str:

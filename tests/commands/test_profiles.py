@@ -86,6 +86,15 @@ def test_a_renewal_keeps_the_profile_as_it_was_unless_another_is_named(configure
     assert newest(configured, "pump-1")["profile"] == "azure"
 
 
+def test_a_renewal_keeps_a_profile_that_the_settings_have_no_more(configured: State) -> None:
+    configured.run("register", "pump-1", "--set", "plant=North")
+    (configured.path / "iotonboard.toml").write_text("")
+    configured.run("config", "accept")
+    configured.run("renew", "pump-1")
+    assert newest(configured, "pump-1")["profile"] == "pump"
+    assert "no profile 'pump'" in configured.run("renew", "pump-1", "--profile", "pump", expect=6).stderr
+
+
 def test_what_does_not_fit_a_profile_is_refused_before_a_passphrase_is_asked_for(configured: State) -> None:
     configured.run("register", "press-1", "--profile", "mqtt")
     before = configured.snapshot()
@@ -124,7 +133,7 @@ def test_a_profile_that_is_not_safe_is_named_with_its_line_and_not_followed(conf
     path = configured.path / "iotonboard.toml"
     path.write_text(PUMP.replace("clientAuth", "serverAuth"))
     told = configured.run("config", "accept", expect=6).stderr
-    assert "line 2" in told
+    assert "line 4, of [profiles.pump] in line 2" in told
     assert "'pump'" in told
     configured.run("register", "pump-1", "--set", "plant=North")
     (usage,) = (

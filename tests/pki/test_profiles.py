@@ -64,6 +64,17 @@ REFUSED: list[tuple[object, str]] = [
     ({"san": ["rid:plant"]}, "OBJECT IDENTIFIER"),
     ({"san": ["hardware:1.2.3"]}, "a comma and a number"),
     ({"san": ["dns:{attr.host}"] * 2}, "twice"),
+    *(({"san": [text]}, "cannot be") for text in (
+        "dns:*.plant.example", "dns:*.{attr.host}", "dns:a.{attr.host}:8883", "dns:a b",
+        "dns:m\u00fcnchen.example", "dns:xn--abc-.example", "dns:host.{attr.x}.5", "ip:10.0.0.256", "ip:10.0.{attr.x}",
+        "uri:http:", "uri:urn:a.b:{attr.x}", "uri:http://m\u00fcnchen/{attr.x}", "email:pump", "email:a@*.{attr.host}",
+    )),
+    ({"san": ["critical"], "subject": []}, "nothing else"),
+    ({"eku": ["critical"]}, "nothing else"),
+    ({"san": ["critical", "dns:{attr.host}"]}, "exactly when the subject is empty"),
+    ({"subject": ["common_name={device_id}", "country=Germany"]}, "Germany"),
+    ({"subject": ["common_name={device_id}", "organization=" + "a" * 65]}, "1 to 64"),
+    ({"subject": ["common_name={device_id}", "serial_number=Nr. \u00fc {attr.x}"]}, "serialNumber"),
     ({"san": [f"dns:h{number}.example" for number in range(17)]}, "at most 16"),
     ({"key_usage": ["keyCertSign"]}, "a CA's"),
     ({"key_usage": ["cRLSign"]}, "a CA's"),
@@ -83,6 +94,8 @@ REFUSED: list[tuple[object, str]] = [
     ({"eku": ["1.3.06"]}, "eku has"),
     ({"eku": ["serverAuth"], "san": ["dns:{attr.host}"]}, "pose as the broker"),
     ({"eku": ["1.3.6.1.5.5.7.3.1"], "san": ["dns:{attr.host}"]}, "pose as the broker"),
+    *(({"eku": ["clientAuth", oid], "san": ["dns:{attr.host}"]}, "pose as the broker") for oid in (
+        "1.3.6.1.4.1.311.10.3.3", "2.16.840.1.113730.4.1")),
     ({"eku": ["serverAuth"], "ca": "servers"}, "known by its san"),
     ({"subject": ["common_name={attr.host}"], "eku": ["clientAuth"]}, "commonName"),
     ({"subject": ["common_name={attr.host}"]}, "commonName"),
@@ -104,11 +117,15 @@ REFUSED: list[tuple[object, str]] = [
     ({"extensions": [{"oid": "1.2.3.4", "hex": "050000"}]}, "one whole DER"),
     ({"extensions": [{"oid": "1.2.3.4", "hex": "zz"}]}, "one whole DER"),
     ({"extensions": [{"oid": "1.2.3.4", "utf8": ""}]}, "no value"),
+    ({"extensions": [{"oid": "1.2.3.4", "utf8": "a\x07b"}]}, "not printable"),
+    *(({"extensions": [{"oid": oid, "hex": value}]}, "nobody could read") for oid, value in (
+        ("1.3.6.1.5.5.7.1.1", "0500"), ("1.3.6.1.5.5.7.1.1", "3000"), ("2.5.29.32", "0c0161"), ("2.5.29.32", "3000"),
+        ("1.3.6.1.5.5.7.1.24", "3000"))),
     ({"extensions": [{"oid": "1.2.3.4", "utf8": "x", "critical": True}]}, "is critical"),
     ({"extensions": [{"oid": "1.2.3.4", "utf8": "x", "critical": "yes"}]}, "true or false"),
     ({"extensions": [{"oid": "1.2.3.4", "utf8": "x"}] * 2}, "twice"),
     *(({"extensions": [{"oid": f"2.5.29.{arc}", "hex": "3000"}]}, "no profile gives")
-      for arc in (14, 15, 17, 19, 30, 31, 35, 37)),
+      for arc in (14, 15, 17, 19, 30, 31, 33, 35, 37, 46)),
     ({"ca": "No CA"}, "name of a CA"),
     ({"ca": 1}, "name of a CA"),
 ]  # fmt: skip
@@ -130,7 +147,7 @@ def test_a_profile_has_a_plain_name(name: str) -> None:
 def test_every_key_is_read() -> None:
     table = {
         "subject": ["serial_number={attr.sn}", "common_name={device_id}"],
-        "san": ["critical", "dns:{attr.host}"],
+        "san": ["dns:{attr.host}"],
         "key_usage": ["critical", "digitalSignature", "nonRepudiation"],
         "eku": ["critical", "clientAuth", "1.3.6.1.4.1.99999.2"],
         "validity_days": 90,
@@ -172,7 +189,9 @@ BAD_VALUES: list[tuple[dict[str, Any], str, str]] = [
     ({"subject": ["common_name={device_id}", "country={attr.x}"]}, "Germany", "subject"),
     ({"subject": ["common_name={device_id}", "country={attr.x}"]}, "de", "country"),
     ({"subject": ["common_name={device_id}", "serial_number={attr.x}"]}, "Nr. ü", "serialNumber"),
+    ({"subject": ["common_name={device_id}", "1.3.6.1.4.1.37244.2.1={attr.x}"]}, "fff1", "Matter"),
     *(({"san": ["dns:{attr.x}"]}, name, "'dns'") for name in (
+        "xn--abc-.example", "xn--a-.example", "xn--0000000000000000.example", "a.xn--" + "9" * 50,
         "*.plant.example", "a b", "münchen.example", "a_b.example", "-a.example", "a..b", "a.", "10.0.0.256", "a" * 64,
         "host\n", ".".join(["a" * 60] * 5),
     )),
@@ -185,6 +204,8 @@ BAD_VALUES: list[tuple[dict[str, Any], str, str]] = [
     ({"san": ["rid:{attr.x}"]}, "plant", "'rid'"),
     ({"san": ["upn:{attr.x}"]}, "a\x07b", "'upn'"),
     ({"extensions": [{"oid": "1.3.6.1.4.1.99999.3", "hex": "{attr.x}"}]}, "0c05", "one whole DER"),
+    ({"extensions": [{"oid": "1.3.6.1.4.1.99999.3", "utf8": "{attr.x}"}]}, "a\x1bb", "not printable"),
+    ({"extensions": [{"oid": "1.3.6.1.5.5.7.1.1", "hex": "{attr.x}"}]}, "0500", "nobody could read"),
     ({"device_id": "press-.*"}, "x", "no id for the profile"),
 ]  # fmt: skip
 
@@ -197,13 +218,14 @@ def test_a_value_that_cannot_be_is_a_bad_row(table: dict[str, Any], value: str, 
 
 def test_names_of_every_form_are_encoded_as_their_clause_says() -> None:
     found = filled({"subject": ["common_name={device_id}"], "san": [
-        "dns:{attr.host}", "ip:{attr.ip}", "ip:2001:db8::1", "uri:urn:plant-4:{attr.vendor}", "email:{attr.mail}",
+        "dns:{attr.host}", "dns:xn--mnchen-3ya.{attr.host}",
+        "ip:{attr.ip}", "ip:2001:db8::1", "uri:urn:plant-4:{attr.vendor}", "email:{attr.mail}",
         "upn:{device_id}@plant.example", "rid:1.3.6.1.4.1.99999.4", "hardware:{attr.hardware_type},{device_id}",
     ]})  # fmt: skip
     certificate = issue(found)
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     upn, hardware = names.get_values_for_type(x509.OtherName)
-    assert names.get_values_for_type(x509.DNSName) == ["pump.plant.example"]
+    assert names.get_values_for_type(x509.DNSName) == ["pump.plant.example", "xn--mnchen-3ya.pump.plant.example"]
     assert list(map(str, names.get_values_for_type(x509.IPAddress))) == ["10.0.0.7", "2001:db8::1"]
     assert names.get_values_for_type(x509.UniformResourceIdentifier) == ["urn:plant-4:acme"]
     assert names.get_values_for_type(x509.RFC822Name) == ["pump@plant.example"]
@@ -278,6 +300,7 @@ BROKEN: list[tuple[str, bytes, FilledProfile]] = [
     ("subject_values_are_legal", subject(CN, CN), PLAIN),
     ("subject_values_are_legal", subject(("2.5.4.5", der.UTF8_STRING, "ü".encode())), PLAIN),
     ("subject_values_are_legal", subject(("2.5.4.10", der.UTF8_STRING, b"a" * 65)), PLAIN),
+    ("subject_values_are_legal", subject(("1.3.6.1.4.1.37244.2.1", der.UTF8_STRING, b"zz")), PLAIN),
     ("somebody_is_named", edited(TBS, put(SAN, der.sequence(), critical=True)), PLAIN),
     ("somebody_is_named", edited(issue(UNNAMED).tbs_certificate_bytes, lambda found: found.pop(SAN) and None), UNNAMED),
     ("profile_extensions_are_exact", TBS, replace(PLAIN, extensions=())),
@@ -301,7 +324,8 @@ BROKEN: list[tuple[str, bytes, FilledProfile]] = [
      replace(PLAIN, eku=("2.5.29.37.0",))),
     ("alt_names_are_wanted", TBS, replace(PLAIN, san=(("dns", "other.example"),))),
     *(("alt_names_are_well_formed", *named(tag, content)) for tag, content in (
-        (0x82, b"*.plant.example"), (0x82, b"m\xc3\xbcnchen.example"), (0x82, b""), (0x82, b"UPPER.example"),
+        (0x82, b"*.plant.example"), (0x82, b"xn--abc-.example"), (0x82, b"xn--9.example"),
+        (0x82, b"m\xc3\xbcnchen.example"), (0x82, b""), (0x82, b"UPPER.example"),
         (0x87, b"\x0a\x00\x00"), (0x86, b"plant/pump"), (0x86, b"http://m\xc3\xbc"), (0x81, b"pump"), (0xA4, b""),
     )),
     ("ends_as_wanted", TBS, replace(PLAIN, ends_never=True)),

@@ -37,6 +37,7 @@ _HOST: Final = re.compile(rb"%b(?:\.%b)*" % (_LABEL, _LABEL))
 _SCHEME: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*:[\x21-\x7e]+")
 _MAILBOX: Final = re.compile(rb"[\x21-\x3f\x41-\x7e]{1,64}@[A-Za-z0-9.-]+")
 _PRINTABLE_ONLY: Final = {der.oid("2.5.4.5"), der.oid("2.5.4.6")}
+_MATTER: Final = {der.oid(f"1.3.6.1.4.1.37244.2.{arc}") for arc in (1, 2)}
 _PRINTABLE: Final = re.compile(r"[A-Za-z0-9 '()+,./:=?-]+")
 _BOUNDS: Final = {
     der.oid(oid): bound
@@ -64,13 +65,18 @@ def subject_is_wanted(candidate: CertificateCandidate) -> str | None:
 
 
 def subject_values_are_legal(candidate: CertificateCandidate) -> str | None:
-    """RFC 5280 appendix A.1: each attribute once, not empty, within its bound; serialNumber a PrintableString."""
+    """RFC 5280 appendix A.1: each attribute once, not empty, within its bound; serialNumber a PrintableString.
+
+    Matter 1.3 core, 6.2.2: vendor and product are four upper-case hexadecimal digits.
+    """
     seen = set()
     for identifier, value in candidate.certificate.subject:
         if identifier in seen or not 1 <= len(value) <= _BOUNDS.get(identifier, _LONGEST) or not value.isprintable():
             return "subject has an attribute twice, empty, too long or not printable"
         if identifier in _PRINTABLE_ONLY and not _PRINTABLE.fullmatch(value):
             return "subject has a serialNumber or country that is no PrintableString"
+        if identifier in _MATTER and not re.fullmatch(r"[0-9A-F]{4}", value):
+            return "subject has a vendor or product of Matter that is not four hexadecimal digits"
         seen.add(identifier)
     return None
 
@@ -158,11 +164,14 @@ def alt_names_are_wanted(candidate: CertificateCandidate) -> str | None:
 
 
 def alt_names_are_well_formed(candidate: CertificateCandidate) -> str | None:
-    """RFC 5280 4.2.1.6, RFC 9525 6.3: hosts in the preferred syntax and without wildcards, absolute URIs, mailboxes."""
+    """RFC 5280 4.2.1.6, RFC 9525 6.3: hosts in the preferred syntax and without wildcards, absolute URIs, mailboxes.
+
+    RFC 5890 2.3.2.1: a label with the prefix of international ones is Punycode of a name that is not ASCII.
+    """
     value = _octets(candidate, _ALT_NAME)
     for name in [] if value is None else der.children(value, der.whole(value)):
         content = value[name.begin : name.end] if value else b""
-        if name.tag == _DNS and not (_HOST.fullmatch(content) and len(content) <= 253):
+        if name.tag == _DNS and not (_HOST.fullmatch(content) and len(content) <= 253 and _is_international(content)):
             return "subjectAltName has a dNSName that is no host name in its ASCII form"
         if name.tag == _ADDRESS and len(content) not in (4, 16):
             return "subjectAltName has an iPAddress of neither 4 nor 16 octets"
@@ -173,6 +182,14 @@ def alt_names_are_well_formed(candidate: CertificateCandidate) -> str | None:
         if name.tag not in (_OTHER, _MAIL, _DNS, _URI, _ADDRESS, _REGISTERED):
             return "subjectAltName has a name of a form that is not issued"
     return None
+
+
+def _is_international(host: bytes) -> bool:
+    """Say whether the labels that claim to be international are."""
+    try:
+        return not any(label[4:].decode("punycode").isascii() for label in host.split(b".") if label[:4] == b"xn--")
+    except (UnicodeError, ValueError):
+        return False
 
 
 def ends_as_wanted(candidate: CertificateCandidate) -> str | None:
