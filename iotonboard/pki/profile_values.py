@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from iotonboard.errors import PolicyError
 from iotonboard.pki.extra_extension import extension_value
@@ -13,11 +13,13 @@ from iotonboard.pki.name_values import alt_name, subject_value
 from iotonboard.pki.profile_template import fields_of, filled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from iotonboard.model import KeyType
     from iotonboard.pki.profile_form import CertificateProfile
 
+_Kind = TypeVar("_Kind")
+_Checked = TypeVar("_Checked")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -56,17 +58,29 @@ def fill(
     values |= {"device_id": device_id, "uuid": _uuid(device_id, namespace)}
     return FilledProfile(
         name=profile.name,
-        subject=tuple((oid, subject_value(oid, _filled(profile, text, values))) for oid, text in profile.subject),
-        san=tuple((form, alt_name(form, _filled(profile, text, values))) for form, text in profile.san),
+        subject=tuple(
+            (oid, _checked(profile, subject_value, oid, _filled(profile, text, values)))
+            for oid, text in profile.subject
+        ),
+        san=tuple(
+            (form, _checked(profile, alt_name, form, _filled(profile, text, values))) for form, text in profile.san
+        ),
         key_usage=profile.key_usage,
         eku=profile.eku,
         eku_is_critical=profile.eku_is_critical,
         ends_never=profile.ends_never,
         extensions=tuple(
-            (each.oid, each.is_critical, extension_value(each, _filled(profile, each.value, values)))
+            (each.oid, each.is_critical, _checked(profile, extension_value, each, _filled(profile, each.value, values)))
             for each in profile.extensions
         ),
     )
+
+
+def _checked(profile: CertificateProfile, check: Callable[[_Kind, str], _Checked], kind: _Kind, text: str) -> _Checked:
+    try:
+        return check(kind, text)
+    except PolicyError as error:
+        raise PolicyError(f"profile {profile.name!r}: {error.message}", hint=error.hint) from None
 
 
 def check_key_type(profile: CertificateProfile, key_type: KeyType) -> None:
