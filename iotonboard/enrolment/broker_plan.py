@@ -13,6 +13,7 @@ from iotonboard.model import KeyType
 from iotonboard.pki.csr import parse_csr, requested_names
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.pki.hostnames import parse_host_names
+from iotonboard.state.opened_cas import opened
 from iotonboard.state.setting_sets import refuse_no_text
 from iotonboard.store.brokers import BrokerSetup, broker_in, broker_setup
 from iotonboard.store.certificates import broker_certificates, broker_hosts
@@ -20,7 +21,7 @@ from iotonboard.store.issuers import current_issuers
 from iotonboard.store.keys import key_holder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from iotonboard.pki.facts import CertificateFacts
     from iotonboard.state.state import State
@@ -70,6 +71,7 @@ def plan_broker(state: State, request: Request) -> BrokerPlan:
     Raises:
         PolicyError: a name is neither a host name nor an address, the request cannot be used, or its key is another's.
         ConflictError: a name is that of a device, which could pose as the broker.
+        StateError: the database of an added CA is gone or damaged.
     """
     store = state.store
     csr = None if request.csr is None else parse_csr(request.csr)
@@ -80,7 +82,7 @@ def plan_broker(state: State, request: Request) -> BrokerPlan:
     names = (host, *named[1:])
     if before and len(named) == 1:
         names = before.alt_names
-    refuse_names_of_devices(store, set(names).difference(before.alt_names if before else ()), state.clock())
+    _refuse_names_of_devices(state, set(names).difference(before.alt_names if before else ()))
     setup, has_key_elsewhere = _setup(state, request, host), False
     if before and not csr and not (request.key_type or request.folder or request.plain_key):
         has_key_elsewhere = not broker_certificates(store, host)[0].has_key
@@ -95,6 +97,16 @@ def plan_broker(state: State, request: Request) -> BrokerPlan:
     if setup.folder and (holder := broker_in(store, setup.folder)) not in {"", host}:
         changes = (*changes, f"broker of the folder: {holder} became {host}")
     return BrokerPlan(names, setup, key_type, spki_der, old or replace(setup, port=DEFAULT_PORT), changes)
+
+
+def _refuse_names_of_devices(state: State, names: Collection[str]) -> None:
+    """Refuse names of devices, those of added CAs too: a client that trusts both would take one for the other."""
+    if not names:
+        return
+    refuse_names_of_devices(state.store, names, state.clock())
+    with opened(state) as cas:
+        for name in cas.names:
+            refuse_names_of_devices(cas.state(name).store, names, state.clock())
 
 
 def newest_names(store: Store, host: str) -> tuple[str, ...]:

@@ -99,3 +99,19 @@ def test_a_name_is_free_once_the_certificate_has_ended_and_not_while_it_is_on_ho
     plant.run("release", "pump-1")
     plant.run("revoke", "pump-1")
     plant.run("broker", "issue", "pump.example")
+
+
+def test_a_device_of_a_ca_of_its_own_has_no_name_of_a_broker_and_no_broker_has_its_own(plant: State) -> None:
+    plant.run("ca", "add", "servers")
+    words = ("--profile", "server", "--set")
+    for host in ("broker.example", "mqtt.example", "old.example"):
+        told = plant.run("register", "pump-1", *words, f"host={host}", env=NOBODY, expect=6).stderr
+        assert "name of a broker" in told
+    told = plant.run("register", "broker.example", *words, "host=pump.example", env=NOBODY, expect=6).stderr
+    assert "name of a broker" in told
+    plant.run("register", "pump-1", *words, "host=pump.example")
+    for name in ("pump.example", "pump-1"):
+        assert "could pose" in plant.run("broker", "issue", name, env=NOBODY, expect=4).stderr
+    plant.run("revoke", "pump-1")
+    plant.run("broker", "issue", "pump.example")
+    assert "name of a broker" in plant.run("register", "pump-2", *words, "host=pump.example", expect=6).stderr
