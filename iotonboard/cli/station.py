@@ -95,12 +95,14 @@ def list_all(session: Session) -> int | None:
 @verb(app, "show", example="iotonboard station show line7")
 def show(session: Session, name: StationArgument) -> int | None:
     """Show what the office knows of a station."""
-    from iotonboard.commands.station_list import show_station
+    from iotonboard.cli.office_conflicts import conflict_lines, conflict_values
+    from iotonboard.commands.station_list import conflicts_at, show_station
 
     with open_office(session) as office:
-        one = show_station(office, name)
+        one, (conflicts, names) = show_station(office, name), conflicts_at(office, name)
     if session.json:
-        output.write_json(session.command, _values(one))
+        values = {**_values(one), "conflicts": [conflict_values(each, names) for each in conflicts]}
+        output.write_json(session.command, values)
         return None
     facts = (
         ("status", "removed" if one.is_removed else "trusted"),
@@ -114,6 +116,8 @@ def show(session: Session, name: StationArgument) -> int | None:
         ("CRL ends", _time(one.crl_ends)),
     )
     output.write_card(one.name, facts)
+    for line in conflict_lines(conflicts, names):
+        session.message(line)
     return None
 
 
@@ -136,6 +140,33 @@ def _values(one: Station) -> dict[str, object]:
         "revoked": one.note.revoked,
         "crl_ends": _time(one.crl_ends) or None,
     }
+
+
+@verb(app, "prefix", example="iotonboard station prefix line7 line7-")
+def prefix(
+    session: Session,
+    name: StationArgument,
+    text: Annotated[str, typer.Argument(metavar="PREFIX", help="How the ids of its new devices begin.")] = "",
+    none: Annotated[bool, typer.Option("--none", help="Any id again.")] = False,
+) -> int | None:
+    """Let a station register ids alone that begin so, so that no other station has them. Its next orders say it there.
+
+    Devices that are there stay.
+    """
+    from iotonboard.commands.station_prefix import prefix_station
+
+    if bool(text) == none:
+        raise UsageError("name a prefix, or --none", hint="for example: iotonboard station prefix line7 line7-")
+    with open_office(session) as office:
+        result = prefix_station(office, name, text, unlocker(session, office))
+    status = "changed" if result.is_new else "unchanged"
+    values = {"station": name, "prefix": text, "status": status, "other_ids": result.others}
+    session.result(values, f"{name}\t{text}\t{status}")
+    if result.others:
+        session.message(f"{output.counted(result.others, 'device')} of it begin otherwise, and stay as they are")
+    if result.is_new:
+        session.message("next: iotonboard order write --out DIR, and carry the file to the station")
+    return None
 
 
 @verb(app, "remove", example="iotonboard station remove line7 --yes")
@@ -162,9 +193,11 @@ def take(
 
     One that is refused stops no other; the exit code is that of the first.
     """
+    from iotonboard.cli.office_conflicts import conflict_lines, conflict_values
+    from iotonboard.commands.station_list import conflicts_at
     from iotonboard.commands.station_take import take as take_all
 
-    exit_code = 0
+    exit_code, is_any = 0, False
     with open_office(session) as office:
         for one in take_all(office, paths, unlocker(session, office)):
             if isinstance(one, tuple):
@@ -172,6 +205,12 @@ def take(
                 exit_code = exit_code or one[1].exit_code
             else:
                 _tell_taken(session, one)
+                is_any = is_any or one.is_new
+        conflicts, names = conflicts_at(office) if is_any else ([], {})
+    if conflicts and session.json:
+        output.write_json(session.command, {"conflicts": [conflict_values(one, names) for one in conflicts]})
+    for line in conflict_lines(conflicts, names):
+        session.message(line)
     return exit_code
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.errors import NotFoundError
 from iotonboard.model import from_epoch
+from iotonboard.office.conflicts import find_conflicts, station_names
 from iotonboard.store.registry.stations import StationNote, station_notes
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from iotonboard.office.decisions import Decisions, TrustedStation
     from iotonboard.office.office import Office
+    from iotonboard.store.registry.conflicts import Conflict
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,14 @@ def show_station(office: Office, name: str) -> Station:
         NotFoundError: none is called so.
     """
     return _station(station_called(office.decisions, name), station_notes(office.registry))
+
+
+def conflicts_at(office: Office, name: str = "") -> tuple[list[Conflict], dict[int, str]]:
+    """The ids that live at two stations, one of which is called so; and what stations are called, by their numbers."""
+    found, names = find_conflicts(office, office.clock()), station_names(office)
+    if name:
+        found = [one for one in found if name in (names[device.station] for device in one.devices)]
+    return found, names
 
 
 def station_called(decisions: Decisions, name: str) -> TrustedStation:

@@ -21,7 +21,7 @@ from iotonboard.pki.key_id import key_id
 from iotonboard.store.registry import merge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from iotonboard.exchange.journal import JournalHead
     from iotonboard.store.registry.registry import Registry
@@ -79,8 +79,10 @@ def _take(place: _Place, name: str, there: Rows, gone: Rows) -> None:
     elif name not in _NOT_KEPT:
         if gone:
             merge.drop_rows(registry, name, ([station, *keys] for keys in gone))
-        rows = ([station, *_made[name](place, row)] for row in there)
+        rows: Iterable[list[Any]] = ([station, *_made[name](place, row)] for row in there)
         merge.put_rows(registry, name, rows, all_are_new=place.is_full)
+    if name == "crl":
+        merge.forget_earlier_lists(registry, station)
 
 
 # -- rows of a station as a registry has them, table by table ----------------------------------------------------------

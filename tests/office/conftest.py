@@ -10,6 +10,7 @@ import pytest
 
 from support.offices import Office, make_office
 from support.postgres import Server, serve
+from support.program import State, make_state
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +33,21 @@ def office(url: str, tmp_path: Path) -> Office:
 @pytest.fixture
 def make(url: str) -> Callable[[Path], Office]:
     return partial(make_office, url=url)
+
+
+@pytest.fixture(scope="session")
+def station(tmp_path_factory: pytest.TempPathFactory) -> State:
+    """A station with four devices, one of them revoked and one on hold; whoever changes it copies it first."""
+    state = make_state(tmp_path_factory.mktemp("line7"))
+    state.register("press-1", "press-2", "Press-3", "press-4")
+    state.run("revoke", "press-2", "--reason", "keyCompromise")
+    state.run("revoke", "press-4", "--reason", "hold")
+    return state
+
+
+@pytest.fixture(scope="session")
+def other_station(tmp_path_factory: pytest.TempPathFactory) -> State:
+    """Another one, which has a device with the same name as one of ``station``'s, but for the case of letters."""
+    state = make_state(tmp_path_factory.mktemp("line8"), "--common-name", "Line 8")
+    state.register("PRESS-1", "oven-1")
+    return state

@@ -4,25 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from support.offices import Office, trust
-from support.program import State, make_state
-
-
-@pytest.fixture(scope="module")
-def station(tmp_path_factory: pytest.TempPathFactory) -> State:
-    """A station with some devices, one of them revoked and one on hold."""
-    state = make_state(tmp_path_factory.mktemp("line7"))
-    state.register("press-1", "press-2", "Press-3", "press-4")
-    state.run("revoke", "press-2", "--reason", "keyCompromise")
-    state.run("revoke", "press-4", "--reason", "hold")
-    return state
-
-
-def journal(state: State, path: Path, since: int = 0) -> int:
-    """Write a journal behind a row of the trail, and return the row that it ends with."""
-    return int(state.json("journal", "--out", path, "--since", str(since))["until"])
+from support.offices import Office, journal, trust
+from support.program import State
 
 
 def test_a_station_is_trusted_by_its_fingerprint(office: Office, station: State) -> None:
@@ -71,8 +54,9 @@ def test_a_part_of_a_history_joins_what_was_taken(office: Office, station: State
     results = office.run("station", "take", stick, "--json").json_lines
     assert [Path(one["path"]).name for one in results] == ["z.journal", "b.journal", "a.journal"]
     overlaps = tmp_path / "overlaps.journal"
-    assert journal(state, overlaps, second) == last + 1
+    newest = journal(state, overlaps, second)
+    assert newest > last
     office.run("station", "take", overlaps)
     shown = office.json("station", "show", "line7")
-    assert (shown["devices"], shown["revoked"], shown["row"]) == (5, 2, last + 1)
+    assert (shown["devices"], shown["revoked"], shown["row"]) == (5, 2, newest)
     assert office.json("station", "take", late)["status"] == "known"

@@ -53,3 +53,8 @@ def trust(office: Office, state: State, name: str) -> None:
     """Trust a station at an office."""
     fingerprint = state.json("ca", "status")["cas"][0]["ca_fingerprint"]
     office.run("station", "trust", name, state.ca_cert, "--fingerprint", fingerprint)
+
+
+def journal(state: State, path: Path, since: int = 0, **options: Any) -> int:
+    """Write a journal of a station behind a row of its trail, and return the row that it ends with."""
+    return int(state.json("journal", "--out", path, "--since", str(since), **options)["until"])

@@ -75,6 +75,15 @@ def drop_rows(registry: Registry, name: str, keys: Iterable[Sequence[object]]) -
     registry.execute_many(f"DELETE FROM {name} WHERE {condition}", keys)
 
 
+def forget_earlier_lists(registry: Registry, station: int) -> None:
+    """Keep of each CA of a station the lists of its newest generation alone."""
+    registry.execute(
+        "DELETE FROM crl WHERE station = ? AND generation < (SELECT max(n.generation) FROM crl n"
+        " WHERE n.station = crl.station AND n.issuer = crl.issuer)",
+        (station,),
+    )
+
+
 def set_chains(registry: Registry, rows: Iterable[tuple[bytes | None, int, int]]) -> None:
     """How CAs go out below a root: certificates (DERs one behind the other) or ``None``, station and issuer."""
     registry.execute_many("UPDATE issuer SET chain = ? WHERE station = ? AND id = ?", rows)

@@ -56,7 +56,7 @@ _TABLES = (
         next_update NUMBER NOT NULL, der OCTETS NOT NULL, PRIMARY KEY (station, root))""",
     """device (_OF_STATION, id NUMBER NOT NULL, device_id WORDS NOT NULL, folded WORDS NOT NULL, name WORDS NOT NULL,
         attributes WORDS NOT NULL, created_at NUMBER NOT NULL, retired_at NUMBER, PRIMARY KEY (station, id))""",
-    "INDEX device_folded ON device (folded)",
+    "INDEX device_folded ON device (folded, station)",
     "INDEX device_by_id ON device (device_id)",
     """topic (_OF_STATION, device NUMBER NOT NULL, access WORDS NOT NULL, topic WORDS NOT NULL,
         PRIMARY KEY (station, device, access, topic))""",

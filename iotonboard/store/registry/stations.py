@@ -73,3 +73,9 @@ def station_notes(registry: Registry) -> dict[int, StationNote]:
             WHERE l.station = s.id AND i.retired_at IS NULL GROUP BY l.issuer) n)
         FROM station s"""
     return {row[0]: StationNote(*row) for row in registry.rows(query)}
+
+
+def count_other_ids(registry: Registry, number: int, prefix: str) -> int:
+    """How many devices of a station that are not retired have an id that does not begin so, in lower case."""
+    query = "SELECT count(*) FROM device WHERE station = ? AND retired_at IS NULL AND substr(folded, 1, ?) <> ?"
+    return int(registry.row(query, (number, len(prefix), prefix))[0])
