@@ -60,7 +60,7 @@ def _confirm(session: Session, ca: str, fingerprint: str) -> None:
     if session.json or not is_at_a_terminal():
         raise UsageError(
             f"nothing says whose CA {ca!r} is",
-            hint="compare its fingerprint with what 'iotonboard ca status' says at the station, and name it:"
+            hint="compare its fingerprint with what 'iotonboard ca status --json' says at the station, and name it:"
             " --fingerprint HEX",
         )
     output.write_message(f"iotonboard: the CA is {ca!r}, SHA-256:")

@@ -106,6 +106,11 @@ def _chosen(anchors: list[bytes], fingerprint: str | None) -> ForeignCa:
             raise PolicyError(
                 f"the fingerprint is another one: {shown}", hint="compare once more with what the station says"
             )
+        if any(found[0].issued(other) for other in cas):
+            raise PolicyError(
+                f"that is {found[0].short_name!r}, a CA above the station's own",
+                hint="compare the station's own: it signs the journals",
+            )
         return found[0]
     lowest = [ca for ca in cas if not any(ca.issued(other) for other in cas)]
     return max(lowest or cas, key=lambda ca: ca.not_before)

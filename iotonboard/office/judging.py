@@ -13,6 +13,7 @@ from iotonboard.model import rfc3339, to_epoch
 from iotonboard.office.told_trail import Believed, read_trail, succeed
 from iotonboard.pki.key_id import key_id
 from iotonboard.store.registry.journals import journals_with_row, part_octets
+from iotonboard.store.registry.stations import issuer_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -59,7 +60,8 @@ def judge(registry: Registry, decisions: Decisions, file: JournalFile, parts: Ma
     station = station_of(decisions, file.signer)
     candidates = [station] if station else standing(decisions)
     for one in candidates:
-        believed = succeed(Believed(one.cas, one.recovery), told, (*file.signed.certificates, *issuers))
+        known = (*issuer_certificates(registry, one.id), *issuers, *file.signed.certificates)
+        believed = succeed(Believed(one.cas, one.recovery), told, known)
         if station is None and key_id(file.signer) not in map(key_id, believed.cas):
             continue
         if key_id(file.signer) != file.head.key:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from iotonboard.errors import PolicyError
 from iotonboard.exchange.journal import TRAIL, TrailPoint, unpack_part
+from iotonboard.pki.key_id import name_and_key
 from iotonboard.pki.verifying import statement_holds
 from iotonboard.store.audit import CA, chain
 from iotonboard.store.succession import VOUCHED, recovery_statement, succession_statement
@@ -22,6 +24,7 @@ _TEXTS = 6  # of a row: operator, host, command, subject, serial, detail
 _SUCCESSIONS = frozenset(
     {"init-ca", "ca rollover", "ca replace", "ca recover", "ca recovery-passphrase", "restore"}
 )  # the commands that tell of CAs (``store/audit.py``)
+_HEX = re.compile(r"(?:[0-9a-f]{2})*")
 _BROKEN = "at the station: iotonboard health --deep; nothing was taken"
 
 
@@ -78,22 +81,34 @@ class Believed:
 def succeed(before: Believed, told: ToldTrail, certificates: Iterable[bytes]) -> Believed:
     """Who is believed behind a trail: a CA that one before vouched for too, and none that ended.
 
-    ``certificates``: DER of those that may be told of.
+    ``certificates``: DER of those that may be told of, by their fingerprints. A CA is known by its key: below a root it
+    has another certificate than before.
     """
     by_fingerprint = {sha256(der).hexdigest(): der for der in (*certificates, *before.cas)}
-    cas, recovery = {sha256(der).hexdigest(): der for der in before.cas}, before.recovery
+    cas, recovery = {_key(der): der for der in before.cas}, before.recovery
     for said in told.cas:
-        new, key, by = (said.get(word) for word in ("fingerprint", "recovery", "by"))
-        if isinstance(new, str) and new in by_fingerprint:
+        new, named = by_fingerprint.get(_text(said, "fingerprint")), _text(said, "recovery")
+        if new is not None:
+            statement = succession_statement(_text(said, "fingerprint"))
             signers = (*cas.values(), *([recovery] if recovery else []))
-            if any(_signed(der, succession_statement(new), said.get(VOUCHED)) for der in signers):
-                cas[new] = by_fingerprint[new]
-        ca = cas.get(by) if isinstance(by, str) else None
-        if isinstance(key, str) and ca is not None and _signed(ca, recovery_statement(key), said.get("signature")):
-            recovery = bytes.fromhex(key)
-    ended = [said.get(word) for said in told.cas for word in ("retired", "compromised")]
-    left = tuple(der for fingerprint, der in cas.items() if fingerprint not in ended)
-    return Believed(left or before.cas, recovery)
+            if any(_signed(der, statement, said.get(VOUCHED)) for der in signers):
+                cas.setdefault(_key(new), new)
+        by = by_fingerprint.get(_text(said, "by"), b"")
+        if by and _key(by) in cas and _signed(by, recovery_statement(named), said.get("signature")):
+            recovery = bytes.fromhex(named)
+    ended = [by_fingerprint.get(_text(said, word)) for said in told.cas for word in ("retired", "compromised")]
+    gone = {_key(der) for der in ended if der is not None}
+    return Believed(tuple(der for key, der in cas.items() if key not in gone) or before.cas, recovery)
+
+
+def _text(said: Mapping[str, Any], word: str) -> str:
+    """What a row says in hexadecimal, as every word that is asked for here; empty where it is something else."""
+    value = said.get(word)
+    return value if isinstance(value, str) and _HEX.fullmatch(value) else ""
+
+
+def _key(der: bytes) -> bytes:
+    return name_and_key(der)[1]
 
 
 def _signed(der: bytes, statement: bytes, signature: object) -> bool:

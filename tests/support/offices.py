@@ -51,8 +51,17 @@ def make_office(folder: Path, url: str = "", *options: str) -> Office:
 
 def trust(office: Office, state: State, name: str) -> None:
     """Trust a station at an office."""
-    fingerprint = state.json("ca", "status")["cas"][0]["ca_fingerprint"]
-    office.run("station", "trust", name, state.ca_cert, "--fingerprint", fingerprint)
+    office.run("station", "trust", name, state.ca_cert, "--fingerprint", own_fingerprint(state))
+
+
+def own_fingerprint(state: State) -> str:
+    """SHA-256 of the certificate by which a station's CA goes out."""
+    tree = state.json("ca", "status").get("tree")
+    return str(_issuing(tree[0])["fingerprint"] if tree else state.json("ca", "status")["ca_fingerprint"])
+
+
+def _issuing(ca: dict[str, Any]) -> dict[str, Any]:
+    return ca if ca["role"] == "issuing" else _issuing(ca["below"][0])
 
 
 def journal(state: State, path: Path, since: int = 0, **options: Any) -> int:

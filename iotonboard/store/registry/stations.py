@@ -79,3 +79,8 @@ def count_other_ids(registry: Registry, number: int, prefix: str) -> int:
     """How many devices of a station that are not retired have an id that does not begin so, in lower case."""
     query = "SELECT count(*) FROM device WHERE station = ? AND retired_at IS NULL AND substr(folded, 1, ?) <> ?"
     return int(registry.row(query, (number, len(prefix), prefix))[0])
+
+
+def issuer_certificates(registry: Registry, number: int) -> list[bytes]:
+    """The own certificates (DER) of a station's CAs, of which it told."""
+    return [bytes(row[0]) for row in registry.rows("SELECT der FROM issuer WHERE station = ? ORDER BY id", (number,))]
