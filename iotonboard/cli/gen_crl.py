@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -78,7 +80,8 @@ def gen_crl(
             " un-revokes what was revoked since it was signed: keep it no longer than your visits need"
         )
     if result.is_root:
-        session.message(f"next: carry {result.path!r} to every station, and type there: iotonboard ca install FILE")
+        name = shlex.quote(os.path.basename(result.path))
+        session.message(f"next: carry {result.path!r} to every station, and type there: iotonboard ca install {name}")
     elif not reload:
         session.message(reload_next(state))
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -46,6 +47,8 @@ COMMON = {
     "share_file": (ShareOption, None),
     "added_ca": (AddedCaOption, None),
 }
+_PLACEHOLDERS = {"FILE": "a file's name", "DIR": "a folder's name"}  # in hints and help
+_PATHS = {"FILE", "DIR", "PATH"}  # what an option is called that takes one
 _OF_ANOTHER_SECRET = "ca recover"  # whose shares are of the recovery passphrase, and whose file is for the new key
 
 
@@ -59,3 +62,16 @@ def refuse_two_ways(context: typer.Context) -> None:
     is_typed = file is not None and file.name == "COMMANDLINE"
     if is_typed and context.params.get("share_file") and not context.command_path.endswith(_OF_ANOTHER_SECRET):
         raise UsageError("--share-file and --passphrase-file exclude each other", hint="choose one of them")
+
+
+def refuse_placeholders(context: typer.Context) -> None:
+    """Refuse a word that was copied from a hint, and would become the name of a file.
+
+    Raises:
+        UsageError: it stands for a name, and nothing has it for one.
+    """
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "") if parameter.metavar in _PATHS else None
+        for word in value if isinstance(value, list) else [value]:
+            if word in _PLACEHOLDERS and not os.path.lexists(word):
+                raise UsageError(f"{word!r} stands for {_PLACEHOLDERS[word]}", hint="type the real one in its place")

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
-from iotonboard.cli.general_options import refuse_two_ways
+from iotonboard.cli.general_options import refuse_placeholders, refuse_two_ways
 from iotonboard.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ class VerbCommand(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """Run it, with options that go together."""
         refuse_two_ways(ctx)
+        refuse_placeholders(ctx)
         return super().invoke(ctx)
 
     def get_help(self, ctx: Any) -> str:

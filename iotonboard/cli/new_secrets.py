@@ -67,7 +67,7 @@ class FirstSecret:
         if not (self.token or self.is_none or self.key_file or is_given):
             session.message(
                 "every command that signs asks for the passphrase; a key file spares you that, and is to be kept like"
-                " it: iotonboard ca passwd --generate-key-file FILE"
+                " it: iotonboard ca passwd --generate-key-file ./ca.pass"
             )
 
 

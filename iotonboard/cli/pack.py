@@ -58,7 +58,9 @@ def pack(
             " the broker's machine can tell an older copy of this state by the package's counter only"
         )
     package = shlex.quote(os.path.basename(out))
-    session.message(f"next: on the broker's machine, iotonboard apply {package} --ca ca.crt --dest DIR --reload HOW")
+    session.message(
+        f"next: on the broker's machine, iotonboard apply {package} --ca ca.crt --dest DIR --reload systemd:mosquitto"
+    )
     if made.unpublished:
         raise UnpublishedError(made.unpublished)
     return None

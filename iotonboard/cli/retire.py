@@ -9,7 +9,16 @@ import typer
 from iotonboard.cli import output
 from iotonboard.cli.options import BatchOption, IdColumnOption, OptionalDevicesArgument, ReloadOption, YesOption
 from iotonboard.cli.session import Session, verb
-from iotonboard.cli.targets import DAMAGED_INDEX, Told, carry_next, distinct, either, named_targets, names_of
+from iotonboard.cli.targets import (
+    DAMAGED_INDEX,
+    STAYS_CONNECTED,
+    Told,
+    carry_next,
+    distinct,
+    either,
+    named_targets,
+    names_of,
+)
 from iotonboard.errors import UnpublishedError
 
 if TYPE_CHECKING:
@@ -51,6 +60,8 @@ def retire(
         raise UnpublishedError(unpublished, reload=reload)
     if not reload and any(one.changed or one.crl_number for one in done):
         session.message(carry_next(state))
+    elif any(one.changed for one in done):
+        session.message(STAYS_CONNECTED)
     return exit_code
 
 

@@ -33,6 +33,8 @@ def test_what_is_too_long_to_be_shown_whole_is_marked_where_it_is_cut(state: Sta
 def test_a_placeholder_is_no_name(state: State) -> None:
     assert "'ID' stands for a name" in state.run("register", "ID", expect=2).stderr
     assert "'HOST' stands for a name" in state.run("broker", "issue", "HOST", expect=2).stderr
+    assert "'FILE' stands for a file's name" in state.run("pack", "--out", "FILE", expect=2).stderr
+    assert "'DIR' stands for" in state.run("export", "a", "--format", "pem", "--out", "DIR", expect=2).stderr
     state.run("register", "id")
     state.run("broker", "issue", "host")
 
@@ -120,7 +122,7 @@ def test_the_prompt_for_a_new_passphrase_fits_and_a_key_file_is_offered(tmp_path
     lines = raw.replace("\r", "").splitlines()
     assert "New CA passphrase: " in lines
     assert "New CA passphrase (again): " in lines
-    assert "iotonboard ca passwd --generate-key-file FILE" in raw
+    assert "iotonboard ca passwd --generate-key-file ./ca.pass" in raw
     assert "fingerprint" in raw
 
 

@@ -20,7 +20,12 @@ def detail_in_words(values: Mapping[str, object]) -> str:
     if isinstance(digests, dict):  # by table; nobody reads them
         count = sum(len(rows) for rows in digests.values() if isinstance(rows, dict))
         return f"seals {several(count, 'row')} of the database"
-    return "; ".join(f"{_name(key)}: {_value(value)}" for key, value in values.items())
+    return "; ".join(f"{_name(key)}: {_value(value)}{_why(key, values)}" for key, value in values.items())
+
+
+def _why(key: str, values: Mapping[str, object]) -> str:
+    """What nobody could know of a value."""
+    return " (early, for clocks that are behind)" if key == "dated" and "revoked" in values else ""
 
 
 def _name(key: str) -> str:
