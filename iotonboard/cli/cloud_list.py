@@ -33,15 +33,19 @@ def export_for_cloud(
     places = places_of(cloud, out or f"{folder_name(str(device_id))}.jsonl")
     targets, told = named_targets(session, [device_id] if device_id else None, batch, id_column), Told(session)
     once = distinct(targets)  # a cloud refuses a list that names a device twice
-    has_disabled = False
+    changed = set()
     with session.open_state() as state:
         done = list_devices(state, once, cloud, places, session.unlocker(state), force=force)
         for one in told.done(watched(session, done)):
-            has_disabled = has_disabled or bool(one.disable_lines)
+            changed |= {path for path, lines in _status_files(one, places) if lines}
             _print(session, one, cloud, places)
-    if has_disabled:
-        session.message(f"next: at AWS, update-certificate with each line of {places.disable_path}")
+    for path in sorted(changed):
+        session.message(f"next: at AWS, update-certificate with each line of {path}")
     return told.end()
+
+
+def _status_files(one: Listed, places: Places) -> tuple[tuple[str, str], ...]:
+    return (places.disable_path, one.disable_lines), (places.enable_path, one.enable_lines)
 
 
 def _print(session: Session, one: Listed, cloud: Cloud, places: Places) -> None:
@@ -52,6 +56,7 @@ def _print(session: Session, one: Listed, cloud: Cloud, places: Places) -> None:
         "path": places.path if one.lines else None,
         "status": status,
         "disable_path": places.disable_path if one.disable_lines else None,
+        "enable_path": places.enable_path if one.enable_lines else None,
     }
-    paths = "\t".join(filter(None, (values["path"], values["disable_path"])))
+    paths = "\t".join(filter(None, (values["path"], values["disable_path"], values["enable_path"])))
     session.result(values, f"{one.device_id}\t{cloud.format_name}\t{status}\t{paths}")

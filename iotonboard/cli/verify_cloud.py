@@ -32,7 +32,7 @@ def verify_cloud(
     from iotonboard.enrolment.each_device import known_devices
 
     targets, told = named_targets(session, device_ids, batch, id_column), Told(session, in_json=False)
-    files = command.judge_files(cloud, certificates)
+    files = command.judge_files(cloud, certificates, at)
     if certificates and not device_ids and batch is None:
         fails = _print(session, cloud, files, at)
     else:

@@ -58,6 +58,8 @@ def prove(state: State, code: str, path: str, validity_days: int, unlock: Unlock
         BusyError: the state is locked or the disk refuses; the same command again makes another certificate.
     """
     _check_code(state, code)
+    if os.path.lexists(path):
+        raise ConflictError(f"{path!r} exists already", hint="choose another name; a proof writes over nothing")
     check_place(path, is_folder=False, force=False)
     authority = unlock()
     with state.transaction(signing=True) as now:

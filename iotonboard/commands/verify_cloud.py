@@ -44,7 +44,7 @@ def judge_devices(state: State, cloud: Cloud, device_ids: Sequence[str], at: dat
         NotFoundError: there is no device of a name.
     """
     ca = chain_in_force(state.store, current_issuers(state.store)[0])[0]
-    yield Judged("", tuple(clouds.ca_problems(cloud, ca)), state.paths.ca_certificate)
+    yield Judged("", tuple(clouds.ca_problems(cloud, ca, at)), state.paths.ca_certificate)
     if device_ids:
         for device_id in device_ids:
             yield _judge(cloud, device_record(state.store, device_id), at)
@@ -57,13 +57,13 @@ def _judge(cloud: Cloud, device: DeviceRecord, at: datetime) -> Judged:
     problems = list(clouds.id_problems(cloud, device.device_id))
     valid = [one for one in device.certificates if one.revocation is None and one.validity.not_after >= at]
     if valid:
-        problems += clouds.certificate_problems(cloud, device.device_id, valid[0].der)
+        problems += clouds.certificate_problems(cloud, device.device_id, valid[0].der, at)
     else:
         problems.append(CloudProblem("certificate", f"{str(device.device_id)!r} has no valid certificate"))
     return Judged(device.device_id, tuple(problems))
 
 
-def judge_files(cloud: Cloud, paths: Sequence[str]) -> Iterator[Judged]:
+def judge_files(cloud: Cloud, paths: Sequence[str], at: datetime) -> Iterator[Judged]:
     """The certificates of files, each by the id in its commonName.
 
     Raises:
@@ -74,8 +74,8 @@ def judge_files(cloud: Cloud, paths: Sequence[str]) -> Iterator[Judged]:
         for der in read_certificate_file(path):
             found = certificate_facts(der)
             if found.is_ca:
-                yield Judged("", tuple(clouds.ca_problems(cloud, der)), path)
+                yield Judged("", tuple(clouds.ca_problems(cloud, der, at)), path)
                 continue
             name = found.subject_cn
-            problems = (*clouds.id_problems(cloud, name), *clouds.certificate_problems(cloud, name, der))
+            problems = (*clouds.id_problems(cloud, name), *clouds.certificate_problems(cloud, name, der, at))
             yield Judged(name, problems, path)

@@ -65,6 +65,15 @@ def certificate_facts(certificate_der: bytes) -> CertificateFacts:
         raise PolicyError("this is not a certificate that can be read") from error
 
 
+def signature_digest(certificate_der: bytes) -> str:
+    """The digest with which a certificate was signed, such as ``sha256``; empty for Ed25519, ``unknown`` otherwise."""
+    try:
+        found = x509.load_der_x509_certificate(certificate_der).signature_hash_algorithm
+    except UNREADABLE:
+        return "unknown"
+    return found.name if found else ""
+
+
 def is_issued_by(certificate_der: bytes, issuer_der: bytes) -> bool:
     """Say whether an issuer's name and key stand behind a certificate (RFC 5280 6.1.3 a, signature and name only).
 

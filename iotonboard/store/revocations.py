@@ -45,6 +45,12 @@ def remove_revocation(store: Store, serial: SerialNumber, now: datetime) -> None
     drop_revocation(store, serial)
 
 
+def released_serials(store: Store) -> frozenset[SerialNumber]:
+    """Certificates that were on hold once, and came back, whatever became of them since."""
+    query = "SELECT c.serial FROM released r JOIN certificate c ON c.id = r.certificate"
+    return frozenset(store.records(SerialNumber.from_octets, query))
+
+
 def drop_revocation(store: Store, serial: SerialNumber) -> None:
     """Forget a row that somebody made weaker, before it is recorded again."""
     store.execute(

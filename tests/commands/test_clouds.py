@@ -104,7 +104,7 @@ def test_a_proof_needs_the_key_and_writes_over_nothing(state: State, tmp_path: P
     state.run("ca", "proof", CODE, "--out", out, env={"IOTONBOARD_PASSPHRASE_FILE": None}, expect=7)
     assert not out.exists()
     assert (found := prove(state, out, "--validity-days", "30"))
-    state.run("ca", "proof", CODE, "--out", out, expect=4)
+    assert "--force" not in state.run("ca", "proof", CODE, "--out", out, expect=4).stderr
     assert x509.load_pem_x509_certificate(out.read_bytes()) == found
     state.run("ca", "proof", CODE, "--out", out, "--validity-days", "31", expect=2)
 
@@ -179,6 +179,24 @@ def test_one_device_has_a_list_too_and_an_old_list_disables_nobody(plant: State,
     plant.run(*words, "--force", cwd=tmp_path)
     assert [one["ThingName"] for one in lines(tmp_path / "press-3.jsonl")] == ["press-3"]
     assert lines(tmp_path / "press-3.disable.jsonl") == []
+    (active,) = lines(tmp_path / "press-3.enable.jsonl")
+    held = plant.json("show", "press-3")["certificates"][0]["fingerprint"]
+    assert active == {"certificateId": held, "newStatus": "ACTIVE"}
+    plant.run("revoke", "press-3")
+    plant.run(*words, "--force", cwd=tmp_path)
+    assert lines(tmp_path / "press-3.enable.jsonl") == []
+    assert [one["newStatus"] for one in lines(tmp_path / "press-3.disable.jsonl")] == ["REVOKED"]
+
+
+def test_a_device_that_came_back_from_a_hold_is_enabled_again_where_it_is(plant: State, tmp_path: Path) -> None:
+    plant.run("release", "press-3")
+    answer = plant.json("export", "press-3", "--format", "azure-import", "--out", tmp_path / "a.txt")
+    assert (answer["status"], answer["enable_path"]) == ("enabled", None)
+    (line,) = lines(tmp_path / "a.txt")
+    assert (line["importMode"], line["status"]) == ("createOrUpdate", "enabled")
+    answer = plant.json("export", "press-3", "--format", "aws-bulk", "--out", tmp_path / "b.jsonl")
+    assert answer["enable_path"] == str(tmp_path / "b.enable.jsonl")
+    assert answer["disable_path"] is None
 
 
 def test_a_row_that_the_cloud_refuses_harms_no_other(state: State, tmp_path: Path) -> None:
@@ -233,6 +251,21 @@ def test_verify_names_what_a_cloud_would_refuse(state: State, tmp_path: Path) ->
     state.run("verify", "--cloud", "gcp", env=nobody, expect=2)
     state.run("verify", "--cloud", "aws", "nobody", env=nobody, expect=5)
     assert state.snapshot() == before
+
+
+@pytest.mark.parametrize("cloud", ["aws", "azure"])
+@pytest.mark.parametrize("is_ca", [True, False])
+def test_a_certificate_of_a_file_is_held_against_its_life_and_its_digest(
+    state: State, tmp_path: Path, cloud: str, is_ca: bool
+) -> None:
+    words = [need("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", tmp_path / "key", "-subj",
+             "/CN=old-1", "-sha1", "-days", "1", "-addext", f"basicConstraints=critical,CA:{str(is_ca).upper()}",
+             "-out", tmp_path / "old.pem"]  # fmt: skip
+    subprocess.run(words, capture_output=True, check=True)
+    asked = ("verify", "--cloud", cloud, "--cert", tmp_path / "old.pem")
+    assert [one["code"] for one in state.json(*asked, expect=9)["problems"]] == ["signature"]
+    after = state.json(*asked, "--at", "2099-01-01", expect=9)["problems"]
+    assert [one["code"] for one in after] == ["certificate", "signature"]
 
 
 def test_no_cloud_takes_a_ca_with_an_ed25519_key(tmp_path: Path) -> None:
