@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from iotonboard.errors import PolicyError, quoted
 from iotonboard.ids import DeviceId as DeviceId  # noqa: PLC0414, TC001 - one of these values
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from iotonboard.errors import IotOnboardError
 
@@ -207,19 +207,36 @@ class DeviceRecord:
     retired_at: datetime | None = None
 
     def status(self, now: datetime) -> str:
-        """One of ``active``, ``expired``, ``on-hold``, ``revoked`` and ``retired``.
+        """One of ``active``, ``expired``, ``on-hold``, ``revoked`` and ``retired``."""
+        return status_of(self.retired_at, self.certificates, now)
 
-        Without a certificate that is valid or on hold the newest decides: one that a renewal left behind may have
-        expired unrevoked, and a device that was revoked since is revoked all the same.
-        """
-        if self.retired_at is not None:
-            return "retired"
-        unexpired = [certificate for certificate in self.certificates if certificate.validity.not_after >= now]
-        if any(certificate.revocation is None for certificate in unexpired):
-            return "active"
-        if any(certificate.is_held for certificate in unexpired):
-            return "on-hold"
-        return "expired" if self.certificates and self.certificates[0].revocation is None else "revoked"
+
+class Certified(Protocol):
+    """What the status of a device is read from, of a certificate."""
+
+    @property
+    def validity(self) -> Validity:
+        """For how long it is valid."""
+
+    @property
+    def revocation(self) -> RevocationRecord | None:
+        """How it was taken back, if it was."""
+
+
+def status_of(retired_at: datetime | None, certificates: Sequence[Certified], now: datetime) -> str:
+    """The status of a device by its certificates, newest first.
+
+    Without a certificate that is valid or on hold the newest decides: one that a renewal left behind may have expired
+    unrevoked, and a device that was revoked since is revoked all the same.
+    """
+    if retired_at is not None:
+        return "retired"
+    unexpired = [certificate for certificate in certificates if certificate.validity.not_after >= now]
+    if any(certificate.revocation is None for certificate in unexpired):
+        return "active"
+    if any(certificate.revocation and certificate.revocation.is_hold for certificate in unexpired):
+        return "on-hold"
+    return "expired" if certificates and certificates[0].revocation is None else "revoked"
 
 
 def certificate_json(

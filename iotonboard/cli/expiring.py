@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iotonboard.cli import output
+from iotonboard.cli.left_over import is_office
+from iotonboard.cli.office_session import open_office
 from iotonboard.cli.options import CsvOption, ExcelOption
 from iotonboard.cli.session import Session, clock, verb
 from iotonboard.cli.spreadsheet import check_form, write_csv
@@ -42,11 +44,10 @@ def expiring(
         list[str] | None, typer.Option("--cert", metavar="FILE", help="A broker's certificate, no state.")
     ] = None,
 ) -> int | None:
-    """Show what will expire: devices, brokers, CA and CRL. Exit 9 when something is due.
+    """Show what will expire: devices, brokers, CA and CRL. Exit 9 when something is due. At an office, of all stations.
 
     With --crl, --ca or --cert it watches those files alone, on a broker's machine, where there is no state.
     """
-    from iotonboard.commands.expiring import find_expiring, find_in_files
     from iotonboard.health.expiry import render_prometheus
 
     in_csv = check_form(in_json=session.json, as_csv=as_csv, for_excel=excel)
@@ -54,8 +55,17 @@ def expiring(
         raise UsageError("stdout takes one form", hint="choose one of --json, --csv, --ics - and --prometheus -")
     files = {"ics": ics, "prometheus": None if prometheus == "-" else prometheus}
     if crl or ca or cert:
+        from iotonboard.commands.expiring import find_in_files
+
         found = find_in_files({"crl": crl or (), "ca": ca or (), "cert": cert or ()}, within, clock(), **files)
+    elif is_office(session.root):
+        from iotonboard.commands.office_expiring import find_fleet_expiring
+
+        with open_office(session) as office:
+            found = find_fleet_expiring(office, within, **files)
     else:
+        from iotonboard.commands.expiring import find_expiring
+
         with session.open_state() as state:
             found = find_expiring(state, within, **files)
     if ics == "-":
@@ -68,8 +78,9 @@ def expiring(
 
 
 def _print(session: Session, due: Sequence[Expiring], *, in_csv: bool, for_excel: bool) -> None:
-    rows = [(item.kind, item.name, rfc3339(item.not_after), item.key) for item in due]
-    columns = ("kind", "name", "not_after", "key")
+    front = ("station",) if is_office(session.root) else ()
+    columns = (*front, "kind", "name", "not_after", "key")
+    rows = [(item.station, item.kind, item.name, rfc3339(item.not_after), item.key)[-len(columns) :] for item in due]
     if session.json:
         for row in rows:
             output.write_json("expiring", dict(zip(columns, row, strict=True)))

@@ -46,13 +46,18 @@ def refuse_at_this_kind(command: str, state: State) -> None:
         lead_with_chain(state)
 
 
+def is_office(root: str) -> bool:
+    """Say whether a folder is an office's."""
+    return os.path.exists(os.path.join(root, OFFICE_MARK))
+
+
 def refuse_office(root: str, command: str) -> None:
     """End a command for one CA's state in an office's folder.
 
     Raises:
         PolicyError: it is one.
     """
-    if os.path.exists(os.path.join(root, OFFICE_MARK)):
+    if is_office(root):
         raise PolicyError(
             f"this is an office, without a CA: no {command!r} here", hint="name a station's state with --state"
         )

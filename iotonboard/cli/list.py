@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from iotonboard.cli import output
-from iotonboard.cli.options import CertificateFilesOption, CsvOption, ExcelOption, NamedDevicesArgument
+from iotonboard.cli.left_over import is_office
+from iotonboard.cli.office_session import refuse_at_office, refuse_at_station
+from iotonboard.cli.options import CertificateFilesOption, CsvOption, ExcelOption, NamedDevicesArgument, StationOption
 from iotonboard.cli.session import Session, verb
 from iotonboard.cli.spreadsheet import check_form, write_csv
 from iotonboard.cli.targets import meant_ids
@@ -45,8 +47,12 @@ def list_devices(
     as_csv: CsvOption = False,
     excel: ExcelOption = False,
     certificates: CertificateFilesOption = None,
+    station: StationOption = "",
 ) -> int | None:
-    """List devices in the order of their ids, or those that are named, in the order of their names."""
+    """List devices in the order of their ids, or those that are named, in the order of their names.
+
+    At an office these are the devices of all stations.
+    """
     from iotonboard.commands.list import Filter
     from iotonboard.commands.list import list_devices as find
     from iotonboard.enrolment.request import parse_attribute
@@ -57,6 +63,16 @@ def list_devices(
     if (ids or certificates) and (old_ca or status or expiring_within is not None or attributes):
         raise UsageError("devices that are named go with no filter", hint="leave the one or the other out")
     pairs = tuple(parse_attribute(text) for text in attributes or ())
+    if is_office(session.root):
+        from iotonboard.cli.office_fleet import list_fleet
+        from iotonboard.commands.office_list import Filter as FleetFilter
+
+        refuse_at_office(old_ca=old_ca)
+        files = tuple(certificates or ())
+        chosen = FleetFilter(status, station, expiring_within, pairs, limit, tuple(ids or ()), files)
+        list_fleet(session, chosen, in_csv=in_csv, for_excel=excel)
+        return None
+    refuse_at_station(station=station)
     with session.open_state() as state:
         named = tuple(meant_ids(state, ids, certificates))
         found = find(state, Filter(status, expiring_within, pairs, limit, old_ca, named))

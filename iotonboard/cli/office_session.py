@@ -7,6 +7,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from iotonboard.cli.session import clock
+from iotonboard.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,3 +44,25 @@ def unlocker(session: Session, office: Office) -> Callable[[], OfficeKey]:
         return open_key(office.certs, secret)
 
     return functools.cache(unlock)
+
+
+def refuse_at_office(**options: object) -> None:
+    """Refuse options that make no sense at an office, by their names.
+
+    Raises:
+        UsageError: one was given.
+    """
+    if given := next((name for name, value in options.items() if value), ""):
+        raise UsageError(
+            f"--{given.replace('_', '-')} is for a station's state, not for an office", hint="leave it out"
+        )
+
+
+def refuse_at_station(*, station: str) -> None:
+    """Refuse the name of a station where there is no office.
+
+    Raises:
+        UsageError: one was given.
+    """
+    if station:
+        raise UsageError("--station is for an office, and this is none", hint="name the office's folder with --state")

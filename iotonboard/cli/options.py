@@ -41,6 +41,9 @@ NamedDevicesArgument = Annotated[
 CertificateFilesOption = Annotated[
     list[str] | None, typer.Option("--cert", metavar="FILE", help="The device whose certificate is in this file.")
 ]
+StationOption = Annotated[
+    str, typer.Option("--station", metavar="NAME", help="At an office: only what this station told.")
+]
 OptionalDevicesArgument = Annotated[
     list[str] | None, typer.Argument(metavar="[ID...]", help="Devices.", autocompletion=complete_device_id)
 ]

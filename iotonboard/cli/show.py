@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import typer
 
 from iotonboard.cli import output
-from iotonboard.cli.options import BatchOption, CertificateFilesOption, IdColumnOption, NamedDevicesArgument
+from iotonboard.cli.left_over import is_office
+from iotonboard.cli.office_session import refuse_at_office, refuse_at_station
+from iotonboard.cli.options import (
+    BatchOption,
+    CertificateFilesOption,
+    IdColumnOption,
+    NamedDevicesArgument,
+    StationOption,
+)
 from iotonboard.cli.session import Session, verb
 from iotonboard.cli.targets import Told, either, meant_ids, named_targets
 from iotonboard.cli.values import certificate_status, certificate_values, delivery_values, delivery_words, device_values
@@ -29,8 +37,16 @@ def show(
     batch: BatchOption = None,
     id_column: IdColumnOption = "",
     certificates: CertificateFilesOption = None,
+    station: StationOption = "",
 ) -> int | None:
     """Show devices, or those of a list, with all certificates and deliveries."""
+    if is_office(session.root):
+        from iotonboard.cli.office_fleet import show_fleet
+
+        refuse_at_office(batch=batch, id_column=id_column)
+        show_fleet(session, ids or (), certificates or (), station)
+        return None
+    refuse_at_station(station=station)
     from iotonboard.commands.show import show as look_up
     from iotonboard.enrolment.each_device import for_each
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
 from datetime import date, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.file_ends import BrokerMachine, ends_in_files
-from iotonboard.disk.files import PUBLIC, write_atomic
-from iotonboard.disk.reading import read_file
-from iotonboard.health.calendar import days_named, render_ics
-from iotonboard.health.expiry import REMEDIES, Expiring, render_prometheus
+from iotonboard.health.due import Due, due_of, write_found
+from iotonboard.health.expiry import REMEDIES, Expiring
 from iotonboard.pki.certificates import NEW_CA
 from iotonboard.state.ca_life import ASK_ROOT, last_longer, validity_in_force
 from iotonboard.state.cas_above import NEWER_ROOT_LIST, cas_above
@@ -28,7 +24,7 @@ from iotonboard.store.stations import newest_of_each
 from iotonboard.store.statistics import days_of_ends
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from iotonboard.model import CertificateRecord
@@ -36,35 +32,9 @@ if TYPE_CHECKING:
     from iotonboard.store.issuers import IssuerRow
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What is due, and all CAs, CRLs and brokers be they due or not, as it is ``at`` a time.
-
-    ``window`` is the longest time by which something is due. ``owner`` tells the calendars of one state, or of a
-    broker's files, from others. ``replaced`` are days on which something was to end that was replaced or revoked.
-    """
-
-    due: tuple[Expiring, ...]
-    standing: tuple[Expiring, ...]
-    at: datetime
-    window: timedelta
-    owner: str
-    replaced: frozenset[date] = frozenset()
-
-    def calendar(self, before: str = "") -> str:
-        """The calendar (RFC 5545), which cancels what the one ``before`` it names and is not so any more."""
-        ending = {item.not_after.date() for item in (*self.due, *self.standing)}
-        begin, end = (self.at - self.window).date(), (self.at + self.window).date()
-        known = days_named(before, self.owner)
-        named = {day: known.get(day, 0) for day in (*known, *self.replaced) if begin <= day <= end or day in ending}
-        due = {item.not_after.date() for item in self.due}
-        earlier = {day: sequence for day, sequence in named.items() if day in due or day not in ending}
-        return render_ics(self.due, earlier, self.at, self.owner)
-
-
 def find_expiring(
     state: State, within_days: int | None, *, ics: str | None = None, prometheus: str | None = None
-) -> Result:
+) -> Due:
     """What expires within ``within_days``, or within the days that are configured for its kind.
 
     A device counts when its last valid certificate goes, or went as many days ago at most; one that was
@@ -78,12 +48,12 @@ def find_expiring(
         return within_days if within_days is not None else int(state.config[f"expiring.{kind}_days"])
 
     now, standing = state.clock(), tuple(_standing(state))
-    due = (*_due(standing, days, now), *_due_devices(state, days("device"), now))
+    due = (*due_of(standing, days, now), *_due_devices(state, days("device"), now))
     windows = {kind: timedelta(days=days(kind)) for kind in REMEDIES}
     owner, replaced = all_issuers(state.store)[0].fingerprint[:16], frozenset[date]()
     if ics is not None:
         replaced = frozenset(days_of_ends(state.store, now, windows))
-    return _written(Result(due, standing, now, max(windows.values()), owner, replaced), ics, prometheus)
+    return write_found(Due(due, standing, now, max(windows.values()), owner, replaced), ics, prometheus)
 
 
 def find_in_files(
@@ -93,7 +63,7 @@ def find_in_files(
     *,
     ics: str | None = None,
     prometheus: str | None = None,
-) -> Result:
+) -> Due:
     """As ``find_expiring``, of files by the fields of ``BrokerMachine``, without a state: the days are default.
 
     Raises:
@@ -112,20 +82,7 @@ def find_in_files(
     )
     window = timedelta(days=max(map(days, REMEDIES)))
     owner = sha256("\n".join(sorted(item.holder for item in standing)).encode()).hexdigest()[:16]
-    return _written(Result(tuple(_due(standing, days, now)), standing, now, window, owner), ics, prometheus)
-
-
-def _written(found: Result, ics: str | None, prometheus: str | None) -> Result:
-    if ics is not None and ics != "-":
-        before = read_file(ics).decode("utf-8", "replace") if os.path.isfile(ics) else ""
-        write_atomic(ics, found.calendar(before).encode("utf-8"), PUBLIC)
-    if prometheus is not None:
-        write_atomic(prometheus, render_prometheus(found.due, found.standing).encode("utf-8"), PUBLIC)
-    return found
-
-
-def _due(standing: Iterable[Expiring], days: Callable[[str], int], now: datetime) -> Iterator[Expiring]:
-    return (item for item in standing if item.not_after <= now + timedelta(days=days(item.kind)))
+    return write_found(Due(tuple(due_of(standing, days, now)), standing, now, window, owner), ics, prometheus)
 
 
 def _due_devices(state: State, days: int, now: datetime) -> Iterator[Expiring]:

@@ -23,7 +23,7 @@ class Expiring:
 
     ``holder`` stays the same when the thing is made anew: the device, the host, or the start of the CA's fingerprint.
     ``place`` says where it is made anew, when that is not here, and ``otherwise`` what to type when it is not what its
-    kind takes.
+    kind takes. ``station``: whose it is, among several.
     """
 
     kind: str
@@ -33,6 +33,7 @@ class Expiring:
     holder: str
     place: str = ""
     otherwise: str = ""
+    station: str = ""
 
     @property
     def remedy(self) -> str:

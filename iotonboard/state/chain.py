@@ -101,14 +101,19 @@ def refuse_waiting(store: Store) -> None:
 def _judged(own_der: bytes, certificates: bytes, signature: bytes) -> tuple[bytes, ...]:
     """The certificates of a chain that is signed, or none."""
     try:
-        chain = _split(certificates)
+        chain = split_chain(certificates)
         is_own = identity(chain[0]) == identity(own_der)
     except (PolicyError, IndexError):
         return ()
     return chain if is_own and verifying.statement_holds(own_der, statement_of(chain), signature) else ()
 
 
-def _split(certificates: bytes) -> tuple[bytes, ...]:
+def split_chain(certificates: bytes) -> tuple[bytes, ...]:
+    """Take DERs apart that stand one behind the other.
+
+    Raises:
+        PolicyError: they are none.
+    """
     found, begin = [], 0
     while begin < len(certificates):
         element = der.read(certificates, begin)

@@ -68,11 +68,9 @@ _TABLES = (
     "INDEX certificate_device ON certificate (station, device)",
     "INDEX certificate_serial ON certificate (serial)",
     "INDEX certificate_not_after ON certificate (not_after)",
+    "INDEX certificate_host ON certificate (station, host) WHERE host IS NOT NULL",
     """revocation (_OF_STATION, certificate NUMBER NOT NULL, issuer NUMBER NOT NULL, revocation_date NUMBER NOT NULL,
         reason WORDS NOT NULL, not_after NUMBER NOT NULL, PRIMARY KEY (station, certificate))""",
-    # Why a serial is on no list any more: it was on hold.
-    """released (_OF_STATION, certificate NUMBER NOT NULL, released_at NUMBER NOT NULL,
-        PRIMARY KEY (station, certificate))""",
     """foreign_revocation (_OF_STATION, issuer NUMBER NOT NULL, serial OCTETS NOT NULL,
         PRIMARY KEY (station, issuer, serial))""",
     "lost_device (_OF_STATION, device_id WORDS NOT NULL, serial OCTETS NOT NULL, PRIMARY KEY (station, device_id))",
@@ -82,6 +80,7 @@ _TABLES = (
     # Revocations that the office ordered: closed once a list has come back that carries the serial.
     """revocation_order (id NUMBER PRIMARY KEY, _OF_STATION, serial OCTETS NOT NULL, device_id WORDS NOT NULL,
         reason WORDS NOT NULL, ordered_at NUMBER NOT NULL, closed_at NUMBER, crl_number NUMBER)""",
+    "INDEX revocation_order_serial ON revocation_order (serial)",
     # What stations may make, and who made what under which order (0: under none, where orders are required).
     """production_order (id NUMBER PRIMARY KEY, _OF_STATION, devices NUMBER NOT NULL, profile WORDS NOT NULL,
         until NUMBER NOT NULL, signed_at NUMBER NOT NULL, withdrawn_at NUMBER)""",
