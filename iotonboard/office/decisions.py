@@ -29,6 +29,14 @@ BEGINNING = TrailPoint(0, GENESIS)
 _AT_ONCE = frozenset({REVOKE, DISTRUST, WITHDRAW, NO_MACHINE})
 
 
+def counts_unsealed(row: TrailRow) -> bool:
+    """Say whether a row needs no seal: it decides nothing, or takes rights away.
+
+    Whoever gives trust seals it in the same transaction, so another row without a seal was planted.
+    """
+    return row.said.get(DECISION) in {None, *_AT_ONCE}
+
+
 @dataclass(frozen=True, slots=True)
 class TrustedStation:
     """A station whose CA (DER) a person compared and trusted. ``taken``: digests of its journals, in their order.

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     Rows = list[list[Any]]
 
-_NOT_KEPT = frozenset({"released"})  # which explains to the broker's side of a station why an entry is gone
-
 
 def merge_journal(registry: Registry, station: int, head: JournalHead, parts: Mapping[str, bytes]) -> dict[str, int]:
     """Merge a journal whose signature holds, in the caller's transaction; returns how many rows of each part.
@@ -76,7 +74,7 @@ def _take(place: _Place, name: str, there: Rows, gone: Rows) -> None:
         place.profiles.update({certificate: names.get(profile, "") for certificate, profile in there})
         if not place.is_full:
             merge.set_profiles(registry, [(of, station, one) for one, of in place.profiles.items()])
-    elif name not in _NOT_KEPT:
+    else:
         if gone:
             merge.drop_rows(registry, name, ([station, *keys] for keys in gone))
         rows: Iterable[list[Any]] = ([station, *_made[name](place, row)] for row in there)
@@ -129,6 +127,7 @@ _made: Mapping[str, Callable[[_Place, list[Any]], list[Any]]] = {
     "profile": _profile,
     "certificate": _certificate,
     "revocation": _as_it_is,
+    "released": _as_it_is,
     "foreign_revocation": _foreign_revocation,
     "lost_device": _as_it_is,
     "crl": _as_it_is,

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 MEMORY = "office.json"  # whose being there says that a folder is an office's
 WAIT_S = 30.0
 _LARGEST = 1 << 16
+_RESTORE = "somebody wrote into the registry: bring the newest copy back"
 _BRING_BACK = "bring it back from a backup of the office's folder"
 
 
@@ -84,6 +85,7 @@ class Office:
     reading: Reading
     caller: Caller
     clock: Callable[[], datetime]
+    begun: int = 0  # newest row of the trail when the open transaction began
 
     @property
     def decisions(self) -> Decisions:
@@ -113,6 +115,7 @@ class Office:
         """
         with self.registry.transaction():
             self.look_again()
+            self.begun = trail.head(self.registry).seq
             yield self.clock()
 
     def look_again(self) -> None:
@@ -134,6 +137,13 @@ class Office:
         """
         if self.problem is not None:
             raise self.problem
+        signed = trail.signed_head(self.registry)
+        for row in trail.rows(self.registry, signed.head.seq if signed else 0):
+            if row.seq <= self.begun and not decisions.counts_unsealed(row):
+                raise StateError(
+                    f"row {row.seq} of the office's trail gives trust and was never sealed: nobody here wrote it",
+                    hint=_RESTORE,
+                )
         newest = trail.head(self.registry)
         signature = sign_statement(key.signer, trail.head_statement(self.memory.registry, newest))
         trail.set_signed_head(self.registry, trail.MachineHead(newest, key.id, signature))

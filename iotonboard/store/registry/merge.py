@@ -43,6 +43,7 @@ TABLES = {
         once=("profile",),
     ),
     "revocation": RegistryTable(("certificate",), ("issuer", "revocation_date", "reason", "not_after")),
+    "released": RegistryTable(("certificate",), ("released_at",)),
     "foreign_revocation": RegistryTable(("issuer", "serial")),
     "lost_device": RegistryTable(("device_id",), ("serial",)),
     "crl": RegistryTable(("id",), ("issuer", "generation", "number", "this_update", "next_update", "revoked", "der")),

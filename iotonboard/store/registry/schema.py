@@ -71,6 +71,9 @@ _TABLES = (
     "INDEX certificate_host ON certificate (station, host) WHERE host IS NOT NULL",
     """revocation (_OF_STATION, certificate NUMBER NOT NULL, issuer NUMBER NOT NULL, revocation_date NUMBER NOT NULL,
         reason WORDS NOT NULL, not_after NUMBER NOT NULL, PRIMARY KEY (station, certificate))""",
+    # Why a serial is on no list any more: it was on hold.
+    """released (_OF_STATION, certificate NUMBER NOT NULL, released_at NUMBER NOT NULL,
+        PRIMARY KEY (station, certificate))""",
     """foreign_revocation (_OF_STATION, issuer NUMBER NOT NULL, serial OCTETS NOT NULL,
         PRIMARY KEY (station, issuer, serial))""",
     "lost_device (_OF_STATION, device_id WORDS NOT NULL, serial OCTETS NOT NULL, PRIMARY KEY (station, device_id))",
