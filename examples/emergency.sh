@@ -41,6 +41,6 @@ echo "== 3. The package for brokers elsewhere: apply it on each of them now"
 run pack --out "$stick/brokers.iotpkg" --force
 
 echo "== 4. For the report: who did what and when, and the head that proves it later"
-for id; do run audit show --subject "$id" || true; done >"$stick/emergency-$(date +%Y%m%dT%H%M%S).txt"
+for id; do run audit show --words --full --subject "$id" || true; done >"$stick/emergency-$(date +%Y%m%dT%H%M%S).txt"
 run audit head
 exit "$code"

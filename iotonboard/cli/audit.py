@@ -48,6 +48,9 @@ def show(
         bool, typer.Option("--all", help="All rows; else the newest 20, or what a filter finds.")
     ] = False,
     full: Annotated[bool, typer.Option("--full", help="On a terminal too, whole serials and hashes, and who.")] = False,
+    words: Annotated[
+        bool, typer.Option("--words", help="Off a terminal too, words instead of JSON: for a report.")
+    ] = False,
     unsealed: Annotated[
         bool, typer.Option("--unsealed", help="Only rows added without the passphrase since the CA signed the trail.")
     ] = False,
@@ -68,7 +71,7 @@ def show(
                 output.write_json("audit show", _values(row))
         elif in_csv:
             write_csv(_COLUMNS, map(_texts, rows), for_excel=excel)
-        elif output.is_for_people():
+        elif output.is_for_people() or words:
             columns, texts = trail_table(rows, full=full)
             output.write_table(columns, texts, empty="no such rows", is_long=not is_short)
         else:

@@ -220,6 +220,7 @@ def test_the_trail_and_health_are_told_in_plain_words(state: State) -> None:
     told = told_on_terminal(state, "audit", "show", columns=200)
     assert "seals what was written: certificate 1, device 1" in told
     assert re.search(r"dated \S+ \(early, for clocks that are behind\)", told)
+    assert re.search(r"\trevoke\tpress-1\tserial \w+\.\.\., dated ", state.run("audit", "show", "--words").stdout)
     told = told_on_terminal(state, "health", columns=200)
     assert "receipts - not checked" in told
     assert not re.search(r" ok not checked", told)
