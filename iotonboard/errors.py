@@ -112,12 +112,13 @@ class Unpublished:
 class UnpublishedError(IotOnboardError):
     """What was recorded stays, and is not, or not wholly, signed or published: the next command that can, does it.
 
-    ``reload``: the broker was to be reloaded, and has to be once more when that command has done it.
+    ``reload``: the broker was to be reloaded, and has to be once more when that command has done it. ``finish`` is what
+    to type where that is none of the usual.
     """
 
     exit_code = 8
 
-    def __init__(self, unpublished: Sequence[Unpublished], *, reload: bool = False) -> None:
+    def __init__(self, unpublished: Sequence[Unpublished], *, reload: bool = False, finish: str = "") -> None:
         self.unpublished = tuple(unpublished)
         if any(one.is_unsigned for one in self.unpublished):
             what, verb = "the change is recorded, and no CRL was signed", "gen-crl"
@@ -126,7 +127,8 @@ class UnpublishedError(IotOnboardError):
         else:
             what, verb = "the change is recorded, and not everything is published", "sync-acl"
         verb += " --reload" if reload or any(one.what == "reload" for one in self.unpublished) else ""
-        super().__init__(what, hint=f"what is recorded stays; once that is mended, type: iotonboard {verb}")
+        usual = f"once that is mended, type: iotonboard {verb}"
+        super().__init__(what, hint=f"what is recorded stays; {finish or usual}")
 
 
 class InterruptedBatchError(IotOnboardError):

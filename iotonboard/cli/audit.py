@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from iotonboard.cli import output
 from iotonboard.cli.help_command import meant
+from iotonboard.cli.left_over import is_office
+from iotonboard.cli.office_session import open_office
 from iotonboard.cli.options import CsvOption, ExcelOption
 from iotonboard.cli.session import Session, group, verb
 from iotonboard.cli.settings_problems import in_words
@@ -18,7 +20,7 @@ from iotonboard.errors import UsageError, quoted
 from iotonboard.model import rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from iotonboard.store.trail_rows import AuditRow
 
@@ -58,27 +60,49 @@ def show(
     excel: ExcelOption = False,
 ) -> int | None:
     """Show who changed what, oldest first: the newest 20 rows, or all that a filter finds."""
-    from iotonboard.commands.audit_show import Filter, last_row, select_rows
-
     in_csv = check_form(in_json=session.json, as_csv=as_csv, for_excel=excel)
     _refuse_no_verb(command)
-    chosen = Filter(subject, command, _parse_time(since), _parse_time(until), unsealed)
-    is_short = not everything and last is None and chosen == Filter()
+    wanted = subject, command, _parse_time(since), _parse_time(until), unsealed
+    is_short = not everything and last is None and not any(wanted)
+    newest = _SHOWN if is_short else last
+    form = _Form(is_short, full, words, in_csv, excel)
+    if is_office(session.root):
+        from iotonboard.commands import office_audit
+
+        with open_office(session) as office:
+            rows = office_audit.select_rows(office, office_audit.Filter(*wanted), last=newest)
+            _print(session, rows, office_audit.newest(office).seq, form)
+        return None
+    from iotonboard.commands.audit_show import Filter, last_row, select_rows
+
     with session.open_state() as state:
-        rows = select_rows(state, chosen, last=_SHOWN if is_short else last)
-        if session.json:
-            for row in rows:
-                output.write_json("audit show", _values(row))
-        elif in_csv:
-            write_csv(_COLUMNS, map(_texts, rows), for_excel=excel)
-        elif output.is_for_people() or words:
-            columns, texts = trail_table(rows, full=full)
-            output.write_table(columns, texts, empty="no such rows", is_long=not is_short)
-        else:
-            output.write_table(_COLUMNS, map(_texts, rows), empty="")
-        if is_short and (count := last_row(state)) > _SHOWN:
-            session.message(f"the newest {_SHOWN} of {count} rows; --all shows all of them")
+        _print(session, select_rows(state, Filter(*wanted), last=newest), last_row(state), form)
     return None
+
+
+class _Form(NamedTuple):
+    """How rows are shown."""
+
+    is_short: bool
+    full: bool
+    in_words: bool
+    in_csv: bool
+    for_excel: bool
+
+
+def _print(session: Session, rows: Iterator[AuditRow], count: int, form: _Form) -> None:
+    if session.json:
+        for row in rows:
+            output.write_json("audit show", _values(row))
+    elif form.in_csv:
+        write_csv(_COLUMNS, map(_texts, rows), for_excel=form.for_excel)
+    elif output.is_for_people() or form.in_words:
+        columns, texts = trail_table(rows, full=form.full)
+        output.write_table(columns, texts, empty="no such rows", is_long=not form.is_short)
+    else:
+        output.write_table(_COLUMNS, map(_texts, rows), empty="")
+    if form.is_short and count > _SHOWN:
+        session.message(f"the newest {_SHOWN} of {count} rows; --all shows all of them")
 
 
 def _refuse_no_verb(name: str) -> None:
@@ -124,10 +148,16 @@ def verify(
     head: Annotated[str, typer.Option("--head", help="A head that was written down earlier.")] = "",
 ) -> int | None:
     """Check the chain, the head that the CA signed, and one that was carried away. Exit 9 when one is broken."""
-    from iotonboard.commands.audit_verify import verify as check
+    if is_office(session.root):
+        from iotonboard.commands import office_audit
 
-    with session.open_state() as state:
-        verdict = check(state, head)
+        with open_office(session) as office:
+            verdict = office_audit.verify(office, head)
+    else:
+        from iotonboard.commands.audit_verify import verify as check
+
+        with session.open_state() as state:
+            verdict = check(state, head)
     values: dict[str, object] = {"rows": verdict.rows, "broken_row": verdict.broken_row or None}
     values |= {"problem": verdict.problem, "lost": verdict.lost, "added": verdict.added, "unsealed": verdict.unsealed}
     added = f"\t{in_words(verdict.added)} since that head" if head and verdict.added else ""
@@ -144,6 +174,14 @@ def verify(
 @verb(app, "head", example="iotonboard audit head")
 def head_of_trail(session: Session) -> int | None:
     """Print the head of the trail, to be written down: 'audit verify --head' finds what was changed since."""
+    if is_office(session.root):
+        from iotonboard.commands import office_audit
+
+        with open_office(session) as office:
+            newest = office_audit.newest(office)
+            text = office_audit.printable(newest)
+        session.result({"head": text, "seq": newest.seq, "hash": newest.hash.hex()}, text)
+        return None
     from iotonboard.commands.audit_head import audit_head
 
     with session.open_state() as state:

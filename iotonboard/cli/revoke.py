@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iotonboard.cli import output
+from iotonboard.cli.left_over import is_office
+from iotonboard.cli.office_session import refuse_at_office, refuse_at_station
 from iotonboard.cli.options import (
     BatchOption,
     IdColumnOption,
     OptionalDevicesArgument,
     ReasonOption,
     ReloadOption,
+    StationOption,
     YesOption,
 )
 from iotonboard.cli.session import Session, verb
@@ -61,11 +64,13 @@ def revoke(
     strict: Annotated[bool, typer.Option("--strict", help="Revoke nothing when one target is unknown.")] = False,
     reload: ReloadOption = False,
     yes: YesOption = False,
+    station: StationOption = "",
 ) -> int | None:
     """Revoke devices: recorded, on the CRL and out of the ACL in one step.
 
     The record comes first, and stays. What of the rest cannot be done now, for want of the key or of a disk, is named
     (exit 8, whatever else was refused), and the next command that can does it. A target that is refused stops no other.
+    An office denies devices at once, and orders their stations to revoke them: it needs no passphrase for that.
     """
     names_any = bool(ids or serials or certificates)
     check_list(session, batch, id_column)
@@ -77,6 +82,12 @@ def revoke(
             "--serial goes with one device at most", hint="revoke the other devices with a call of their own"
         )
     targets = list(_targets(session, ids or [], serials or [], batch, id_column))
+    if is_office(session.root):
+        from iotonboard.cli.office_revoke import revoke_at_office
+
+        refuse_at_office(defer=defer, unknown=unknown, reload=reload)
+        return revoke_at_office(session, targets, certificates or (), reason, station, strict=strict, yes=yes)
+    refuse_at_station(station=station)
     heads: list[str] = []
     with session.open_all(is_urgent=True) as cas:
         state = cas.around

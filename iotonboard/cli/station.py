@@ -217,9 +217,14 @@ def take(
 def _tell_taken(session: Session, one: Taken) -> None:
     status = "taken" if one.is_new else "known"
     values = {"path": one.path, "station": one.name, "status": status, "row": one.until, "rows": dict(one.rows)}
+    values["closed"] = [
+        {"order": order.id, "device_id": order.device_id, "serial": order.serial} for order in one.closed
+    ]
     what = f"{one.rows.get('device', 0)} devices, {one.rows.get('certificate', 0)} certificates," if one.is_new else ""
     what = f"{what} {one.rows.get('revocation', 0)} revocations" if one.is_new else "taken before"
     session.result(values, f"{one.name}\t{status}\t{what}\tup to row {one.until}\t{one.path}")
+    for order in one.closed:
+        session.message(f"the revocation of {order.device_id!r} is on the CRL of {one.name!r}: its order is closed")
 
 
 def _tell_refused(session: Session, refused: Refused) -> None:

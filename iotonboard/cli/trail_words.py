@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from iotonboard.store.trail_rows import AuditRow
 
-_HASH = re.compile(r"\b[0-9A-Fa-f]{32,}\b")
+_HASH = re.compile(r"\b(?:[0-9A-Fa-f]{32,}|[0-9A-Za-z+/]{100,}=*)(?!\w)")  # or octets in Base64
 _SHOWN = 12  # hexadecimal digits of a serial or a hash: enough to tell it from the others
 _CUT = "..."
 

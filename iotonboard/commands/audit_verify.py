@@ -2,33 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import PolicyError, quoted
-from iotonboard.health.trail_check import TrailFinding, check_trail
-from iotonboard.model import rfc3339
+from iotonboard.health.trail_check import TrailFinding, Verdict, check_trail, is_cut_off, is_rewritten, parse_head
 from iotonboard.store import audit
 
 if TYPE_CHECKING:
     from iotonboard.state.state import State
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What was found: ``broken_row`` is 0 and ``problem`` empty when all is well.
-
-    ``lost``: how many rows of the carried head's trail are gone for certain. ``added``: how many rows each command
-    added since that head; ``unsealed``: since the CA signed the trail last.
-    """
-
-    rows: int
-    broken_row: int
-    problem: str
-    lost: int
-    added: dict[str, int]
-    unsealed: dict[str, int]
 
 
 def verify(state: State, carried_head: str = "") -> Verdict:
@@ -37,7 +17,7 @@ def verify(state: State, carried_head: str = "") -> Verdict:
     Raises:
         PolicyError: ``carried_head`` is not one that ``audit head`` printed.
     """
-    seq, digits = _parse_head(carried_head) if carried_head else (0, "")
+    seq, digits = parse_head(carried_head) if carried_head else (0, "")
     with state.store.reading():
         found, lost, added = check_trail(state.store), 0, {}
         if digits and not (found.problem and found.broken_row <= seq):
@@ -52,24 +32,9 @@ def _against_carried(state: State, found: TrailFinding, seq: int, digits: str) -
     """Look for the carried row; returns what is wrong with it, and how many rows are gone."""
     digest = audit.hash_of(state.store, seq) if seq else audit.GENESIS
     if digest is None:
-        first, lost = found.rows + 1, seq - found.rows
-        problem = f"row {seq}, which was carried away, is gone: the tail was cut off: rows {first} to {seq} are lost"
-        return TrailFinding(found.rows, first, problem), lost
+        lost = seq - found.rows
+        return TrailFinding(found.rows, found.rows + 1, is_cut_off(seq, lost)), lost
     if digest.hex().upper().startswith(digits):
         return TrailFinding(found.rows), 0
-    after = rfc3339(moment) if (moment := audit.time_of(state.store, seq)) else "nobody knows when"
-    problem = (
-        f"row {seq} is not the one whose head was carried away: rows up to it were lost or rewritten, and others stand"
-        f" in their place (row {seq} is of {after} now)"
-    )
+    problem = is_rewritten(seq, audit.time_of(state.store, seq))
     return TrailFinding(found.rows, seq, problem), 0
-
-
-def _parse_head(text: str) -> tuple[int, str]:
-    number, _, digits = text.strip().partition(":")
-    digits = re.sub("[- ]", "", digits).upper()
-    if not re.fullmatch("[0-9]{1,18}", number) or not re.fullmatch(f"[0-9A-F]{{{audit.HEAD_DIGITS}}}", digits):
-        raise PolicyError(
-            f"{quoted(text)} is not a head of the trail", hint="type it as 'iotonboard audit head' printed it"
-        )
-    return int(number), digits

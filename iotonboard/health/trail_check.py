@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.trail_seal import seal_problem, unsigned_rows
+from iotonboard.errors import PolicyError, quoted
+from iotonboard.model import rfc3339
 from iotonboard.store import audit, trail_rows
 from iotonboard.store.issuers import own_certificates
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from iotonboard.store.store import Store
 
 
@@ -20,6 +25,22 @@ class TrailFinding:
     rows: int
     broken_row: int = 0
     problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found: ``broken_row`` is 0 and ``problem`` empty when all is well.
+
+    ``lost``: how many rows of the carried head's trail are gone for certain. ``added``: how many rows each command
+    added since that head; ``unsealed``: since the CA signed the trail last.
+    """
+
+    rows: int
+    broken_row: int
+    problem: str
+    lost: int
+    added: dict[str, int]
+    unsealed: dict[str, int]
 
 
 def check_trail(store: Store, *, newest: int | None = None) -> TrailFinding:
@@ -38,3 +59,33 @@ def check_trail(store: Store, *, newest: int | None = None) -> TrailFinding:
     unsigned = next(unsigned_rows(store, signed), 0)
     problem = f"row {unsigned} tells what is done with the CA key alone, and the CA did not sign it" if unsigned else ""
     return TrailFinding(head.seq, unsigned, problem)
+
+
+def parse_head(text: str) -> tuple[int, str]:
+    """Number and digits of a head as ``audit head`` prints it.
+
+    Raises:
+        PolicyError: it is none.
+    """
+    number, _, digits = text.strip().partition(":")
+    digits = re.sub("[- ]", "", digits).upper()
+    if not re.fullmatch("[0-9]{1,18}", number) or not re.fullmatch(f"[0-9A-F]{{{audit.HEAD_DIGITS}}}", digits):
+        raise PolicyError(
+            f"{quoted(text)} is not a head of the trail", hint="type it as 'iotonboard audit head' printed it"
+        )
+    return int(number), digits
+
+
+def is_cut_off(seq: int, lost: int) -> str:
+    """What is wrong when a row that was carried away is gone, with all behind it."""
+    first = seq - lost + 1
+    return f"row {seq}, which was carried away, is gone: the tail was cut off: rows {first} to {seq} are lost"
+
+
+def is_rewritten(seq: int, time: datetime | None) -> str:
+    """What is wrong when another row, of that time, stands in the place of one that was carried away."""
+    after = rfc3339(time) if time else "nobody knows when"
+    return (
+        f"row {seq} is not the one whose head was carried away: rows up to it were lost or rewritten, and others stand"
+        f" in their place (row {seq} is of {after} now)"
+    )

@@ -55,12 +55,22 @@ def devices_meant(
     for word in words:
         yield from _at(station, word, _named(registry, word))
     for path in certificates:
-        facts = [certificate_facts(der) for der in certificates_in(read_file(path, limit=_MAX_FILE))]
-        serials = [one.serial for one in facts if not one.is_ca]
-        if not serials:
-            raise PolicyError(f"{path!r} holds no certificate of a device", hint="give the device's device.crt")
-        for serial in serials:
+        for serial in serials_in(path):
             yield from _at(station, serial.hex, devices_with(registry, "serial", serial.octets))
+
+
+def serials_in(path: str) -> list[SerialNumber]:
+    """The serials of the certificates in a file; those of CAs beside them are passed over.
+
+    Raises:
+        NotFoundError: there is no such file.
+        PolicyError: it holds no certificate of a device.
+    """
+    facts = [certificate_facts(der) for der in certificates_in(read_file(path, limit=_MAX_FILE))]
+    serials = [one.serial for one in facts if not one.is_ca]
+    if not serials:
+        raise PolicyError(f"{path!r} holds no certificate of a device", hint="give the device's device.crt")
+    return serials
 
 
 def _at(station: str, word: str, found: list[FleetDevice]) -> list[FleetDevice]:

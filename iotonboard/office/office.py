@@ -149,8 +149,13 @@ class Office:
         trail.set_signed_head(self.registry, trail.MachineHead(newest, key.id, signature))
 
     def remember(self) -> None:
-        """Read what was decided and note the newest row that was seen, once a transaction is committed."""
+        """Read what was decided and note the newest row that was seen, once a transaction is committed.
+
+        Of a trail that is not believed nothing is noted: what this machine saw before shows it still.
+        """
         self.look_again()
+        if self.problem is not None:
+            return
         self.memory = Memory(self.memory.registry, trail.head(self.registry))
         write_memory(self.root, self.memory)
 

@@ -10,12 +10,14 @@ from iotonboard.office import decisions
 from iotonboard.office.judging import judge
 from iotonboard.office.merging import merge_journal
 from iotonboard.office.office import refuse_untrusted
+from iotonboard.office.revocations import close_listed
 from iotonboard.store.registry.journals import KeptJournal, add_journal
 from iotonboard.store.registry.stations import set_taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from iotonboard.office.decisions import RevocationOrder
     from iotonboard.office.journal_files import JournalFile
     from iotonboard.office.judging import Judged
     from iotonboard.office.key import OfficeKey
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of a journal. ``rows``: how many of each part, none where it was taken before."""
+    """What became of a journal. ``rows``: how many of each part, none where it was taken before.
+
+    ``closed``: revocations that the office ordered, and that are on the station's list now.
+    """
 
     path: str
     station: int
@@ -33,6 +38,7 @@ class Taken:
     until: int
     rows: Mapping[str, int]
     is_new: bool
+    closed: tuple[RevocationOrder, ...] = ()
 
 
 def take_journal(
@@ -55,6 +61,7 @@ def take_journal(
         refuse_untrusted(office)
         found = judge(office.registry, office.decisions, file, parts)
         station, number, rows = found.station, len(found.station.taken) + 1, dict[str, int]()
+        closed: tuple[RevocationOrder, ...] = ()
         if found.is_new:
             rows = merge_journal(office.registry, station.id, file.head, parts)
             kept = KeptJournal(station.id, number, file.signed.lines(), file.head.since.row, file.head.until.row)
@@ -62,9 +69,11 @@ def take_journal(
             add_journal(office.registry, kept, file.signed.digest, parts, created=created, now=now, machine=key.id)
             set_taken(office.registry, station.id, until.row, until.hash, created)
             office.decide(now, decisions.TAKEN, subject=station.name, **_detail(found, file, number))
+            closed = tuple(close_listed(office, station.id, now))
             office.seal(key)
     office.remember()
-    return Taken(file.path, station.id, station.name, number, file.head.until.row, rows, is_new=found.is_new)
+    until_row = file.head.until.row
+    return Taken(file.path, station.id, station.name, number, until_row, rows, is_new=found.is_new, closed=closed)
 
 
 def _detail(found: Judged, file: JournalFile, number: int) -> dict[str, Any]:

@@ -106,7 +106,8 @@ _JOINS = """JOIN station s ON s.id = d.station
     LEFT JOIN certificate c ON c.station = d.station AND c.device = d.id
     LEFT JOIN issuer i ON i.station = c.station AND i.id = c.issuer
     LEFT JOIN revocation r ON r.station = c.station AND r.certificate = c.id
-    LEFT JOIN revocation_order o ON o.station = c.station AND o.serial = c.serial AND o.closed_at IS NULL"""
+    LEFT JOIN revocation_order o ON o.station = c.station AND o.serial = c.serial AND o.closed_at IS NULL
+        AND o.id = (SELECT max(n.id) FROM revocation_order n WHERE n.station = c.station AND n.serial = c.serial)"""
 _ORDER = "ORDER BY d.folded, d.station, d.id"
 _BEGIN = ("", 0, 0)
 

@@ -85,8 +85,24 @@ def append(
 def rows(registry: Registry, since_seq: int = 0) -> Iterator[TrailRow]:
     """The rows behind one, in their order."""
     query = f"SELECT {COLUMNS} FROM trail WHERE seq > ? ORDER BY seq"
-    for seq, time, operator, host, command, subject, serial, detail, digest in registry.each_row(query, (since_seq,)):
+    yield from _rows(registry, query, (since_seq,))
+
+
+def _rows(registry: Registry, query: str, parameters: tuple[int, ...]) -> Iterator[TrailRow]:
+    for seq, time, operator, host, command, subject, serial, detail, digest in registry.each_row(query, parameters):
         yield TrailRow(seq, time, operator, host, command, subject, serial, detail, bytes(digest))
+
+
+def row_of(registry: Registry, seq: int) -> TrailRow | None:
+    """One row; ``None`` when it is not there."""
+    query = f"SELECT {COLUMNS} FROM trail WHERE seq = ?"
+    return next(iter(list(_rows(registry, query, (seq,)))), None)
+
+
+def count_by_command(registry: Registry, since_seq: int) -> dict[str, int]:
+    """How many rows each command added behind one, in their order."""
+    query = "SELECT command, count(*), min(seq) FROM trail WHERE seq > ? GROUP BY command ORDER BY 3"
+    return {command: count for command, count, _ in registry.rows(query, (since_seq,))}
 
 
 def signed_head(registry: Registry) -> MachineHead | None:
