@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+from functools import partial
+from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,8 +13,11 @@ import typer
 from iotonboard.cli.new_secrets import FirstSecret
 from iotonboard.cli.options import WeakOption
 from iotonboard.cli.session import Session, clock, verb
+from iotonboard.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from iotonboard.ca.passphrase import Passphrase
 
 app = typer.Typer()
@@ -29,6 +34,13 @@ def init_office(
         typer.Option("--generate-key-file", metavar="FILE", help="Make a random passphrase file there and use it."),
     ] = None,
     weak: WeakOption = False,
+    join: Annotated[
+        bool, typer.Option("--join", help="Work on the registry of another machine, with a key of one's own.")
+    ] = False,
+    fingerprint: Annotated[
+        str | None,
+        typer.Option("--fingerprint", metavar="HEX", help="With --join: SHA-256 of the first machine's office.crt."),
+    ] = None,
 ) -> int | None:
     """Make the state of a head office: it joins what stations tell, and has no CA.
 
@@ -42,6 +54,11 @@ def init_office(
     def passphrase(is_resumed: bool) -> Passphrase | None:
         return secret.find(f" for the office in {os.path.abspath(session.root)!r}", is_resumed=is_resumed)
 
+    if join:
+        _join(session, name, passphrase, fingerprint, generate_key_file)
+        return None
+    if fingerprint is not None:
+        raise UsageError("--fingerprint goes with --join", hint="leave it out where an office is made")
     result = command.init_office(session.root, session.environment, session.caller, clock, name, passphrase)
     values = {
         "state": result.state,
@@ -56,3 +73,25 @@ def init_office(
         f"next: iotonboard help office; what stations and brokers pin is {shlex.quote(result.certificate_path)}"
     )
     return None
+
+
+def _join(
+    session: Session,
+    name: str,
+    passphrase: Callable[[bool], Passphrase | None],
+    fingerprint: str | None,
+    key_file: str | None,
+) -> None:
+    from iotonboard.cli.office_session import confirm_fingerprint
+    from iotonboard.commands.join_office import join_office
+
+    question = "Does the first machine's office.crt say the same?"
+    ask = partial(confirm_fingerprint, session, "the office's first machine", question)
+    place, certificate = join_office(
+        session.root, session.environment, clock(), name, passphrase, fingerprint=fingerprint, confirm=ask
+    )
+    own = sha256(certificate).hexdigest()
+    values = {"state": os.path.abspath(session.root), "registry": place, "fingerprint": own, "status": "waiting"}
+    session.result(values, f"{os.path.abspath(session.root)}\twaiting {own}\t{place}")
+    session.tell_key_file(key_file)
+    session.message(f"next: at the office's first machine: iotonboard machine trust {shlex.quote(name)}")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import textwrap
 from typing import TYPE_CHECKING
 
+from iotonboard.cli import output
+from iotonboard.cli.person import answer_exactly, is_at_a_terminal
 from iotonboard.cli.session import clock
 from iotonboard.errors import UsageError
 
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
     from iotonboard.cli.session import Session
     from iotonboard.office.key import OfficeKey
     from iotonboard.office.office import Office
+
+_WIDTH = 72
 
 
 @contextlib.contextmanager
@@ -33,6 +38,23 @@ def open_office(session: Session) -> Iterator[Office]:
         if office.problem is not None:
             session.message(f"warning: {office.problem.message}; only revocations are taken ({office.problem.hint})")
         yield office
+
+
+def confirm_fingerprint(session: Session, what: str, question: str, fingerprint: str) -> None:
+    """Have a person compare a fingerprint with what is said elsewhere; a script names it.
+
+    Raises:
+        UsageError: nobody sits at a terminal, or the answer is another one.
+    """
+    if session.json or not is_at_a_terminal():
+        raise UsageError(
+            f"nobody compared {what}",
+            hint="compare the fingerprint with what is said there, and name it: --fingerprint HEX",
+        )
+    output.write_message(f"iotonboard: {what}, SHA-256:")
+    for line in textwrap.wrap(" ".join(fingerprint[begin : begin + 8] for begin in range(0, 64, 8)), _WIDTH):
+        output.write_message(f"iotonboard: {line}")
+    answer_exactly(f"{question} Type its last eight digits:", fingerprint[-8:])
 
 
 def unlocker(session: Session, office: Office) -> Callable[[], OfficeKey]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from iotonboard.cli import output
-from iotonboard.cli.office_session import open_office, unlocker
+from iotonboard.cli.office_session import confirm_fingerprint, open_office, unlocker
 from iotonboard.cli.options import YesOption
-from iotonboard.cli.person import answer_exactly, is_at_a_terminal
 from iotonboard.cli.session import Session, group, verb
 from iotonboard.errors import UsageError
 from iotonboard.model import rfc3339
@@ -29,7 +26,6 @@ app = group(
     example="iotonboard station trust line7 ca.pem",
 )
 StationArgument = Annotated[str, typer.Argument(metavar="NAME", help="What the station is called at the office.")]
-_WIDTH = 72
 
 
 @verb(app, "trust", example="iotonboard station trust line7 ca.pem --fingerprint 5e1f...")
@@ -44,29 +40,18 @@ def trust(
     """Believe the journals of a station from now on. Its CA's fingerprint is compared; a script names it."""
     from iotonboard.commands.station_trust import trust_station
 
+    def confirm(ca: str, found: str) -> None:
+        asked = "Does 'iotonboard ca status --json' at the station say the same?"
+        confirm_fingerprint(session, f"the CA {ca!r}", asked, found)
+
     with open_office(session) as office:
-        result = trust_station(
-            office, name, file, unlocker(session, office), fingerprint=fingerprint, confirm=partial(_confirm, session)
-        )
+        result = trust_station(office, name, file, unlocker(session, office), fingerprint=fingerprint, confirm=confirm)
     status = "trusted" if result.is_new else "unchanged"
     values = {"station": name, "status": status, "ca": result.ca.short_name, "ca_fingerprint": result.ca.fingerprint}
     session.result(values, f"{name}\t{status}\t{result.ca.short_name}\t{result.ca.fingerprint}")
     if result.is_new:
         session.message("next: iotonboard station take FILE, with the station's first journal")
     return None
-
-
-def _confirm(session: Session, ca: str, fingerprint: str) -> None:
-    if session.json or not is_at_a_terminal():
-        raise UsageError(
-            f"nothing says whose CA {ca!r} is",
-            hint="compare its fingerprint with what 'iotonboard ca status --json' says at the station, and name it:"
-            " --fingerprint HEX",
-        )
-    output.write_message(f"iotonboard: the CA is {ca!r}, SHA-256:")
-    for line in textwrap.wrap(" ".join(fingerprint[begin : begin + 8] for begin in range(0, 64, 8)), _WIDTH):
-        output.write_message(f"iotonboard: {line}")
-    answer_exactly("Does the station say the same? Type its last eight digits:", fingerprint[-8:])
 
 
 @verb(app, "list", example="iotonboard station list --json")
@@ -165,7 +150,7 @@ def prefix(
     if result.others:
         session.message(f"{output.counted(result.others, 'device')} of it begin otherwise, and stay as they are")
     if result.is_new:
-        session.message("next: iotonboard order write --out DIR, and carry the file to the station")
+        session.message("next: the station learns it with its next file of orders")
     return None
 
 

@@ -43,8 +43,12 @@ class OfficeKey:
         return key_id(self.chain[0])
 
 
-def make_office_key(folder: str, name: str, passphrase: Passphrase | None, now: datetime) -> tuple[bytes, ...]:
+def make_office_key(
+    folder: str, name: str, passphrase: Passphrase | None, now: datetime, above: tuple[bytes, ...] = ()
+) -> tuple[bytes, ...]:
     """Make a key and its certificate in ``folder``; a key that an interrupted call left is used. Returns the chain.
+
+    ``above``: certificates (DER) that are kept behind the machine's own.
 
     Raises:
         KeyUnavailableError: the passphrase does not open that key.
@@ -59,8 +63,8 @@ def make_office_key(folder: str, name: str, passphrase: Passphrase | None, now: 
     subject = Subject(f"{name} {key_identifier(signer.public_key())[:4].hex()}")
     serial = SerialNumber.from_random(os.urandom(20))
     der = make_ca(CaProfile(subject, is_root=True), signer, serial, Validity(now - timedelta(hours=1), now + _LIFE))
-    write_chain(folder, (der,))
-    return (der,)
+    write_chain(folder, (der, *above))
+    return (der, *above)
 
 
 def write_chain(folder: str, chain: tuple[bytes, ...]) -> None:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from iotonboard.disk.files import PRIVATE, write_atomic
 from iotonboard.disk.reading import read_file
-from iotonboard.errors import PolicyError, StateError
+from iotonboard.errors import KeyUnavailableError, PolicyError, StateError
 from iotonboard.office import decisions
 from iotonboard.office.key import read_chain
+from iotonboard.office.machines import take_certificate
 from iotonboard.office.reading_trail import Believer, Reading, read_trail
 from iotonboard.office.settings import place_of, read_settings, registry_url
 from iotonboard.pki.signatures import sign_statement
@@ -134,9 +135,15 @@ class Office:
 
         Raises:
             StateError: the trail is not the one that was signed before: nothing covers that up.
+            KeyUnavailableError: nobody trusts this machine.
         """
         if self.problem is not None:
             raise self.problem
+        if key.id not in self.decisions.machines:
+            raise KeyUnavailableError(
+                "this machine is not trusted by the office's first one, or not any more",
+                hint="there: iotonboard machine trust NAME",
+            )
         signed = trail.signed_head(self.registry)
         for row in trail.rows(self.registry, signed.head.seq if signed else 0):
             if row.seq <= self.begun and not decisions.counts_unsealed(row):
@@ -182,6 +189,7 @@ def open_office(
             )
         chain = read_chain(os.path.join(root, "certs"))
         reading = read_trail(registry, Believer(memory.registry, memory.seen, chain))
+        chain = take_certificate(os.path.join(root, "certs"), chain, reading.decisions)
         yield Office(root, settings, registry, memory, chain, reading, caller, clock)
     finally:
         registry.close()

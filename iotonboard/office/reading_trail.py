@@ -71,7 +71,7 @@ def read_trail(registry: Registry, reader: Believer, before: Reading | None = No
         found = decisions.fold((row for row in rows if row.seq > sealed_until), sealed, is_sealed=False)
     except StateError as error:
         problem, sealed = error, before.sealed
-    if problem is None and signed and not _is_sealed(reader, signed, found):
+    if problem is None and signed and not _is_sealed(reader, signed, sealed):
         problem = StateError("no trusted machine of the office sealed its trail", hint=_RESTORE)
     if problem is not None:
         return Reading(before.head, before.sealed, decisions.fold(rows, before.sealed, is_sealed=False), problem)

@@ -10,7 +10,7 @@ from support.program import State
 
 def test_a_station_is_trusted_by_its_fingerprint(office: Office, station: State) -> None:
     said = office.run("station", "trust", "line7", station.ca_cert, expect=2).stderr
-    assert "compare its fingerprint" in said
+    assert "compare the fingerprint" in said
     other = office.run("station", "trust", "line7", station.ca_cert, "--fingerprint", "ab" * 32, expect=6).stderr
     assert "the fingerprint is another one" in other
     trust(office, station, "line7")

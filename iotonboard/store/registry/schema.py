@@ -31,7 +31,7 @@ _TABLES = (
     # One row, which every change locks first: the only lock.
     "turn (id NUMBER PRIMARY KEY, taken NUMBER NOT NULL)",
     # The office's machines, each with a key of its own; ``certificate`` is signed by the first one's.
-    """machine (key WORDS PRIMARY KEY, name WORDS NOT NULL UNIQUE, certificate OCTETS NOT NULL,
+    """machine (key WORDS PRIMARY KEY, name WORDS NOT NULL, certificate OCTETS NOT NULL,
         added_at NUMBER NOT NULL, trusted_at NUMBER, removed_at NUMBER)""",
     # The office's own trail: every decision and everything that was taken, chained as a station's is.
     """trail (seq NUMBER PRIMARY KEY, time NUMBER NOT NULL, operator WORDS NOT NULL, host WORDS NOT NULL,
