@@ -72,15 +72,9 @@ def revoke(
     (exit 8, whatever else was refused), and the next command that can does it. A target that is refused stops no other.
     An office denies devices at once, and orders their stations to revoke them: it needs no passphrase for that.
     """
-    names_any = bool(ids or serials or certificates)
     check_list(session, batch, id_column)
-    _check_usage(names_any=names_any or batch is not None, defer=defer, reload=reload)
-    if unknown and not serials and batch is None:
-        raise UsageError("--unknown goes with --serial or --batch", hint="name the serial of the certificate")
-    if serials and len(ids or ()) > 1:
-        raise UsageError(
-            "--serial goes with one device at most", hint="revoke the other devices with a call of their own"
-        )
+    _check_usage(names_any=bool(ids or serials or certificates or batch is not None), defer=defer, reload=reload)
+    _check_serials(ids or [], serials or [], unknown=unknown and batch is None)
     targets = list(_targets(session, ids or [], serials or [], batch, id_column))
     if is_office(session.root):
         from iotonboard.cli.office_revoke import revoke_at_office
@@ -152,6 +146,15 @@ def _check_usage(*, names_any: bool, defer: bool, reload: bool) -> None:
         raise UsageError("nothing to revoke", hint="name devices, --serial, --cert or --batch")
     if defer and reload:
         raise UsageError("--defer publishes nothing to reload", hint="leave one of the two out")
+
+
+def _check_serials(ids: list[str], serials: list[str], *, unknown: bool) -> None:
+    if unknown and not serials:
+        raise UsageError("--unknown goes with --serial or --batch", hint="name the serial of the certificate")
+    if serials and len(ids) > 1:
+        raise UsageError(
+            "--serial goes with one device at most", hint="revoke the other devices with a call of their own"
+        )
 
 
 def _targets(
