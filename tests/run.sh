@@ -19,7 +19,8 @@ die() { printf 'tests/run.sh: error: %s\n' "$*" >&2; exit 1; }
 TOOLS="mosquitto:mosquitto mosquitto_pub:mosquitto-clients openssl:openssl certtool:gnutls-bin 7zz:7zip
        bsdtar:libarchive-tools faketime:faketime strace:strace gcc:gcc g++:g++ keytool:default-jre-headless
        chromium:chromium pdftotext:poppler-utils ssh-keygen:openssh-client softhsm2-util:softhsm2
-       freeradius:freeradius eapol_test:eapoltest swtpm:swtpm dbus-daemon:dbus-daemon tpm2-abrmd:tpm2-abrmd"
+       freeradius:freeradius eapol_test:eapoltest swtpm:swtpm dbus-daemon:dbus-daemon tpm2-abrmd:tpm2-abrmd
+       curl:curl node:nodejs"
 
 unset PYTHONWARNINGS # what pip warns of is no error
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin

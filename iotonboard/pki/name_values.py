@@ -40,13 +40,14 @@ _LABEL: Final = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 _ASCII_FORM: Final = "xn--"  # RFC 5890 2.3.2.1
 _MAILBOX: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?P<host>[A-Za-z0-9.-]+)")
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
-_URN: Final = re.compile(r"(?i:urn):[A-Za-z0-9][A-Za-z0-9-]{0,30}[A-Za-z0-9]:.+")
+# RFC 8141 section 2 knows shorter names behind urn:, without dots. OPC UA applications have their host's there.
+_URN: Final = re.compile(r"(?i:urn):[A-Za-z0-9][A-Za-z0-9._-]{0,253}:.+")
 _HINTS: Final = {
     "dns": "use a host name without a wildcard; an international one in its ASCII form",
     "ip": "use an IPv4 or IPv6 address",
     "rid": "use an OBJECT IDENTIFIER",
     "hardware": "use an OBJECT IDENTIFIER, a comma and a number",
-    "uri": "use ASCII with a scheme, such as urn:plant-4:acme:pump; what follows urn: is letters, digits and dashes",
+    "uri": "use ASCII with a scheme, such as urn:plant-4:acme:pump",
     "email": "use an address such as pump-1@plant.example",
 }  # fmt: skip
 
@@ -107,7 +108,7 @@ def _is_address(text: str) -> bool:
 
 
 def _is_uri(text: str) -> bool:
-    """RFC 5280 4.2.1.6: an absolute URI, in ASCII; a URN as RFC 8141 section 2 writes it."""
+    """RFC 5280 4.2.1.6: an absolute URI of RFC 3986, in ASCII; a URN has a namespace and a name."""
     return bool(_URI.fullmatch(text)) and (text[:4].lower() != "urn:" or bool(_URN.fullmatch(text)))
 
 

@@ -166,7 +166,7 @@ def test_a_store_for_opc_ua_has_every_ca_with_its_list_in_der(plant: State, tmp_
     names = {path.relative_to(tmp_path / "pki").as_posix() for path in (tmp_path / "pki").rglob("*.*")}
     assert names == {
         "own/certs/device.der", "own/private/device.der", "trusted/certs/ca.der", "trusted/crl/ca.crl",
-        "issuers/certs/ca.der", "issuers/crl/ca.crl",
+        "trusted/crl/ca.der", "issuers/certs/ca.der", "issuers/crl/ca.crl", "issuers/crl/ca.der",
     }  # fmt: skip
     own, trusted = tmp_path / "pki" / "own", tmp_path / "pki" / "trusted"
     public = [

@@ -18,6 +18,7 @@ import pytest
 # The program, other names it goes by, and the Debian package that holds it.
 _TOOLS = {
     "bsdtar": ((), "libarchive-tools"),
+    "curl": ((), "curl"),
     "dbus-daemon": ((), "dbus-daemon"),
     "certtool": (("gnutls-certtool",), "gnutls-bin"),
     "easyrsa": ((), "easy-rsa"),
@@ -28,6 +29,7 @@ _TOOLS = {
     "mosquitto": ((), "mosquitto"),
     "mosquitto_pub": ((), "mosquitto-clients"),
     "mosquitto_sub": ((), "mosquitto-clients"),
+    "node": (("nodejs",), "nodejs"),
     "openssl": ((), "openssl"),
     "softhsm2-util": ((), "softhsm2"),
     "ssh-keygen": ((), "openssh-client"),

@@ -1,7 +1,9 @@
 """The folders in which OPC UA applications keep certificates: own, trusted and issuers, all in DER.
 
 OPC 10000-12, section 7.8.3 (trust lists: trusted certificates with their lists, issuers with theirs). Below each as in
-the .NET stack and those that follow it, ``certs``, ``private`` and ``crl``.
+the .NET stack and those that follow it, ``certs``, ``private`` and ``crl``. A list lies there under two endings: the
+.NET stack reads ``.crl`` alone, asyncua ``.der`` alone, and each takes a revoked application in whose list it passes
+over.
 """
 
 from __future__ import annotations
@@ -37,4 +39,5 @@ def _with_lists(folder: str, cas: Iterable[bytes], crls: Mapping[bytes, bytes]) 
         stem = f"ca{number}" if number > 1 else "ca"
         yield OutputFile(f"{folder}/certs/{stem}.der", ca)
         if ca in crls:
-            yield OutputFile(f"{folder}/crl/{stem}.crl", crls[ca], ages=True)
+            for ending in ("crl", "der"):
+                yield OutputFile(f"{folder}/crl/{stem}.{ending}", crls[ca], ages=True)
