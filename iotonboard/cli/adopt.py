@@ -8,7 +8,7 @@ import typer
 
 from iotonboard.cli import output
 from iotonboard.cli.session import Session, verb
-from iotonboard.cli.targets import carry_next, name_some
+from iotonboard.cli.targets import CARRY, name_some, reload_with
 from iotonboard.errors import ConflictError, UnpublishedError, UsageError
 
 if TYPE_CHECKING:
@@ -124,6 +124,6 @@ def _tell(session: Session, state: State, result: Result, *, dry_run: bool) -> N
         session.message("nothing was recorded")
     elif result.crl_number:
         session.message(f"signed CRL {result.crl_number}")
-        session.message(carry_next(state))
+        session.message(f"{CARRY}{reload_with(state)}")
     else:
         session.message("all of it was here already")

@@ -23,6 +23,7 @@ from iotonboard.cli.options import (
     YesOption,
 )
 from iotonboard.cli.session import Session, clock, group, verb
+from iotonboard.cli.targets import reload_with
 from iotonboard.cli.token_options import (
     GenerateOption,
     KeyOption,
@@ -138,7 +139,7 @@ def rollover(
             result = command.cancel(state, session.unlocker(state))
         path = state.paths.ca_certificate
     print_standing(session, result.status, result.cas, in_tokens=result.in_tokens)
-    _tell_next_step(session, result, path)
+    _tell_next_step(session, result, path, reload_with(state))
     return None
 
 
@@ -149,7 +150,7 @@ def _confirm_new(session: Session, yes: bool, name: str, of_root: bool) -> None:
     session.confirm(f"Make a new CA beside {name!r}? {needs}", yes=yes)
 
 
-def _tell_next_step(session: Session, result: Result, path: str) -> None:
+def _tell_next_step(session: Session, result: Result, path: str, how: str) -> None:
     if result.status == "begun":
         tell_32_bits(session, "the new CA", result.cas[0].not_after)
         if not result.is_encrypted:
@@ -159,7 +160,7 @@ def _tell_next_step(session: Session, result: Result, path: str) -> None:
         elif result.of_root:
             session.message(_ASK_STATIONS)
         else:
-            session.message(f"next: copy CRL and {path} to every broker, both, then reload it")
+            session.message(f"next: copy CRL and {path} to every broker, both, then reload it{how}")
         session.message("a mistake? 'iotonboard ca rollover --cancel' takes it back while the new CA certified nothing")
         renewal = "" if result.of_root else "; iotonboard renew --old-ca"
         session.message(f"then: iotonboard backup, because earlier ones lack the new key{renewal}")
@@ -169,7 +170,7 @@ def _tell_next_step(session: Session, result: Result, path: str) -> None:
             " it back while the new CA certified nothing"
         )
     else:
-        session.message(f"next: copy {path} and CRL to every broker and reload it, then make a new backup")
+        session.message(f"next: copy {path} and CRL to every broker and reload it{how}; then make a new backup")
     for uri in result.in_tokens:
         session.message(
             f"the key of the CA that was taken out is still in its token ({uri}): delete it with the token's own tool"

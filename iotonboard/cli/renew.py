@@ -26,6 +26,7 @@ from iotonboard.cli.options import (
     IdColumnOption,
     OptionalDevicesArgument,
     ProfileOption,
+    ReloadOption,
     ValidityOption,
 )
 from iotonboard.cli.session import Session, verb
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from iotonboard.cli.batch import Told
     from iotonboard.enrolment.batch import Enrolled
     from iotonboard.enrolment.results import ResultsFile
-    from iotonboard.state.state import State
 
 app = typer.Typer()
 _ENOUGH = 2  # renewed devices, to know that there are several
@@ -91,6 +91,7 @@ def renew(
     excel: ExcelFilesOption = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first device that is refused.")] = False,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Worker processes; default: all cores.")] = None,
+    reload: ReloadOption = False,
 ) -> int | None:
     """Give devices a new certificate. The old one stays valid for an overlap, then is revoked as superseded.
 
@@ -126,6 +127,7 @@ def renew(
     answered = answering(session, passwords, is_json=session.json, for_excel=excel)
     with session.open_state() as state, answered as (password_file, stopped):
         kept = results_file(state, "renew", results, is_many=len(ids or ()) != 1, for_excel=excel, passwords=passwords)
+        reloader, before = session.reloader(state, wanted=reload, signs_first=True), command.in_force(state)
         answers = command.renew(
             state,
             targets,
@@ -138,7 +140,7 @@ def renew(
         total, ends = count_rows(batch) if batch else len(ids or ()) or None, _Ends()
         told = tell(session, answers, partial(_show, session, ends), is_json=session.json, total=total)
         _tell_summary(session, told, kept)
-        _tell_next(session, state, ends, kept, is_revoked=bool(told.counts["renewed"] and revoke_old == "now"))
+        _tell_next(session, ends, kept, carry_next(state) if command.reload_broker(state, before, reloader) else "")
         refuse_stopped(stopped, hint="run the same command again: it leaves out what was renewed already")
     return told.exit_code
 
@@ -170,11 +172,11 @@ class _Ends:
             self.last = max(moment, self.last or moment)
 
 
-def _tell_next(session: Session, state: State, ends: _Ends, kept: ResultsFile | None, *, is_revoked: bool) -> None:
+def _tell_next(session: Session, ends: _Ends, kept: ResultsFile | None, carry: str) -> None:
     if ends.new:
         tell_hand_over(session, ends.new, kept)
-    if is_revoked:
-        session.message(carry_next(state))
+    if carry:
+        session.message(carry)
     if ends.last is not None:
         what = "1 old certificate ends" if ends.count == 1 else f"{ends.count} old certificates end"
         session.message(f"next: {what} on {ends.last:%Y-%m-%d}: type iotonboard gen-crl then, and reload the broker")

@@ -22,8 +22,8 @@ AnswerT = TypeVar("AnswerT")
 
 _NAMED = 5  # devices, in a question
 DAMAGED_INDEX = "warning: an index of the database is damaged; type: iotonboard health --repair"
-_CARRY = "next: copy CRL and ACL to the broker if it runs elsewhere, then reload it"
-_WITH = ": iotonboard sync-acl --reload, or say --reload with such a command"
+CARRY = "next: copy CRL and ACL to the broker if it runs elsewhere, then reload it"
+_OR = ", or say --reload with such a command"
 HOW_TO_RELOAD = " (kill -HUP, or systemctl reload mosquitto)"
 STAYS_CONNECTED = (
     "a device that is connected stays connected until its connection ends, and the ACL mutes it; a new connection is"
@@ -82,12 +82,17 @@ def meant_ids(state: State, words: Sequence[str] | None, certificates: Sequence[
 
 def reload_next(state: State) -> str:
     """What a broker on this machine needs, in the way that was set."""
-    return f"next: reload the broker{_WITH if state.config['broker.reload'] else HOW_TO_RELOAD}"
+    return f"next: reload the broker{f'{reload_with(state)}{_OR}' if reload_with(state) else HOW_TO_RELOAD}"
 
 
 def carry_next(state: State, how: str = "") -> str:
     """What a broker needs, wherever it is; ``how`` to reload one for which no way was set."""
-    return f"{_CARRY}{_WITH if state.config['broker.reload'] else how}"
+    return f"{CARRY}{f'{reload_with(state)}{_OR}' if reload_with(state) else how}"
+
+
+def reload_with(state: State) -> str:
+    """What reloads a broker in the way that was set, behind the words that ask for it; empty where none was."""
+    return ": iotonboard sync-acl --reload" if state.config["broker.reload"] else ""
 
 
 def confirm_next(device_id: str | None, batch: str | None = None) -> str:

@@ -34,6 +34,7 @@ from iotonboard.model import KeyType, Refused, RevocationReason, SerialNumber, T
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.changes import revoke_certificates
+from iotonboard.state.publication import published_numbers, reload_behind
 from iotonboard.store.compromised import awaits_reenrolment
 from iotonboard.store.device_search import DeviceFilter, find_devices
 from iotonboard.store.devices import device_named, device_record, refuse_retired
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from iotonboard.enrolment.order_profile import ChosenProfile
     from iotonboard.model import CertificateRecord, DeviceRecord
     from iotonboard.pki.csr import Csr
+    from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
     from iotonboard.store.store import Store
 
@@ -121,6 +123,22 @@ def renew(
             yield answer
     if not is_cut and not stopped():
         call.note_ended()
+
+
+def in_force(state: State) -> tuple[int, int]:
+    """Numbers of the CRL and ACL that are published: where a call changed them, the broker must reload."""
+    return published_numbers(state)
+
+
+def reload_broker(state: State, before: tuple[int, int], reload: Reload | None) -> bool:
+    """Reload the broker behind all renewals, or say whether it must be, where ``before`` was published.
+
+    Raises:
+        UnpublishedError: it was not reloaded; what was renewed stays.
+    """
+    if reload is not None:
+        reload_behind(state, reload)
+    return reload is None and published_numbers(state) != before
 
 
 def _answers(

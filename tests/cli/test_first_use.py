@@ -224,3 +224,15 @@ def test_the_trail_and_health_are_told_in_plain_words(state: State) -> None:
     told = told_on_terminal(state, "health", columns=200)
     assert "receipts - not checked" in told
     assert not re.search(r" ok not checked", told)
+
+
+def test_a_renewal_reloads_the_broker_or_says_that_it_must(state: State, tmp_path: Path) -> None:
+    state.register("press-1")
+    assert "then reload it" in state.run("renew", "press-1", "--revoke-old", "now").stderr
+    assert "reload it" not in state.run("renew", "press-1").stderr, "no list and no rule changed"
+    read = f"cat {state.acl} {state.crl} >{tmp_path / 'read'}"
+    state.run("config", "set", "broker.reload", f'command:sh -c "{read}"')
+    assert "reload it" not in state.run("renew", "press-1", "--revoke-old", "now", "--reload").stderr
+    assert (tmp_path / "read").exists()
+    state.run("config", "set", "broker.reload", "command:false")
+    state.run("renew", "press-1", "--reload", expect=8)
