@@ -232,7 +232,7 @@ def replace_stolen(
     with session.open_state(is_urgent=True) as state:
         stolen = command.stolen_cas(state, which)
         if stolen:
-            names = ", ".join(one.fingerprint[:16] for one in stolen)
+            names = ", ".join(f"{one.fingerprint[:16]}..." for one in stolen)
             session.confirm(f"Revoke everything that the CA {names} certified, and make a new CA?", yes=yes)
         reloader = session.reloader(state, wanted=reload)
         passphrase = new.beside(is_wanted=bool(stolen) and command.needs_new_secret(state, new_ca))
@@ -251,7 +251,7 @@ def _tell_what_follows(session: Session, result: Replacement, *, is_new: bool) -
         session.message(_ASK_ROOT)
     if result.status == "was-replaced":
         session.message(
-            f"nothing more was done: CA {last.fingerprint[:16]} was replaced on {rfc3339(last.replaced_at)}. Was the"
+            f"nothing more was done: CA {last.fingerprint[:16]}... was replaced on {rfc3339(last.replaced_at)}. Was the"
             " key of the CA that issues now stolen too? Then type: iotonboard ca replace"
             f" {result.cas[0].fingerprint[:16]} --compromised"
         )

@@ -30,7 +30,7 @@ from iotonboard.cli.options import (
     ValidityOption,
 )
 from iotonboard.cli.session import Session, verb
-from iotonboard.cli.targets import carry_next, check_list, named_targets
+from iotonboard.cli.targets import carry_next, check_list, named_targets, reload_with
 from iotonboard.errors import UsageError
 from iotonboard.model import KeyType, certificate_json, rfc3339
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from iotonboard.cli.batch import Told
     from iotonboard.enrolment.batch import Enrolled
     from iotonboard.enrolment.results import ResultsFile
+    from iotonboard.state.state import State
 
 app = typer.Typer()
 _ENOUGH = 2  # renewed devices, to know that there are several
@@ -140,7 +141,8 @@ def renew(
         total, ends = count_rows(batch) if batch else len(ids or ()) or None, _Ends()
         told = tell(session, answers, partial(_show, session, ends), is_json=session.json, total=total)
         _tell_summary(session, told, kept)
-        _tell_next(session, ends, kept, carry_next(state) if command.reload_broker(state, before, reloader) else "")
+        must_reload = command.reload_broker(state, before, reloader)
+        _tell_next(session, state, ends, kept, must_reload=must_reload)
         refuse_stopped(stopped, hint="run the same command again: it leaves out what was renewed already")
     return told.exit_code
 
@@ -172,14 +174,15 @@ class _Ends:
             self.last = max(moment, self.last or moment)
 
 
-def _tell_next(session: Session, ends: _Ends, kept: ResultsFile | None, carry: str) -> None:
+def _tell_next(session: Session, state: State, ends: _Ends, kept: ResultsFile | None, *, must_reload: bool) -> None:
     if ends.new:
         tell_hand_over(session, ends.new, kept)
-    if carry:
-        session.message(carry)
+    if must_reload:
+        session.message(carry_next(state))
     if ends.last is not None:
         what = "1 old certificate ends" if ends.count == 1 else f"{ends.count} old certificates end"
-        session.message(f"next: {what} on {ends.last:%Y-%m-%d}: type iotonboard gen-crl then, and reload the broker")
+        step = "gen-crl --reload then" if reload_with(state) else "gen-crl then, and reload the broker"
+        session.message(f"next: {what} on {ends.last:%Y-%m-%d}: type iotonboard {step}")
 
 
 def _check_usage(session: Session, ids: Sequence[str], csr: str | None, *, keeps_key: bool) -> None:
