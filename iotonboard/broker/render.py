@@ -144,10 +144,15 @@ def replace_region(
         PolicyError: at the call, lines of the operator's that break the broker; while iterating, a region that is not
             what was meant.
     """
-    return frame_region(operator, _checked(region), change, version=version)
+    return frame_region(operator, checked(region), change, version=version)
 
 
-def _checked(region: Region) -> Iterator[bytes]:
+def checked(region: Region) -> Iterator[bytes]:
+    """Yield a region's pieces, each behind the strict check.
+
+    Raises:
+        PolicyError: it is not what was meant.
+    """
     check = RegionCheck(region.style, region.templates)
     for piece in region:
         check.feed(piece)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from iotonboard.cli.left_over import is_office
+from iotonboard.cli.office_session import refuse_at_office
 from iotonboard.cli.options import HereOption, ReloadOption
 from iotonboard.cli.session import Session, verb
 from iotonboard.cli.targets import reload_next
@@ -44,16 +46,18 @@ def gen_crl(
     With --calendar the file holds the lists of the next weeks too, and a broker that nobody visits moves from
     one to the next by itself. It is kept: every later revocation signs all of it anew. Its price is replay:
     whoever puts an old calendar back un-revokes, until it ends, what was revoked since; the ACL's deny remains.
+    At an office the file has the lists that its stations signed.
     """
     from iotonboard.commands.gen_crl import CalendarRequest, gen_crl_of_added
     from iotonboard.commands.gen_crl import gen_crl as sign
 
-    if every is not None and calendar is None:
-        raise UsageError("--every goes with --calendar", hint="for one list use --next-update-days")
-    if next_update_days is not None and calendar:
-        raise UsageError(
-            "--next-update-days and --calendar exclude each other", hint="a calendar's lists last 2 x --every"
-        )
+    _refuse_together(next_update_days, calendar, every)
+    if is_office(session.root):
+        from iotonboard.cli.office_give import gen_crl as give
+
+        refuse_at_office(next_update_days=next_update_days, calendar=calendar is not None, reload=reload)
+        give(session, here=here)
+        return None
     request = CalendarRequest(calendar, every) if calendar is not None else None
     with session.open_all(is_urgent=True) as cas:
         state = cas.around
@@ -85,6 +89,15 @@ def gen_crl(
     elif not reload:
         session.message(reload_next(state))
     return None
+
+
+def _refuse_together(next_update_days: int | None, calendar: int | None, every: int | None) -> None:
+    if every is not None and calendar is None:
+        raise UsageError("--every goes with --calendar", hint="for one list use --next-update-days")
+    if next_update_days is not None and calendar:
+        raise UsageError(
+            "--next-update-days and --calendar exclude each other", hint="a calendar's lists last 2 x --every"
+        )
 
 
 def _print(

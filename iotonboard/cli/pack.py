@@ -8,12 +8,14 @@ from typing import Annotated
 
 import typer
 
+from iotonboard.cli.left_over import is_office
 from iotonboard.cli.options import ForceOption
 from iotonboard.cli.session import Session, verb
-from iotonboard.errors import UnpublishedError
+from iotonboard.errors import UnpublishedError, UsageError
 from iotonboard.model import rfc3339
 
 app = typer.Typer()
+NEWEST = 2
 
 
 @verb(app, "pack", example="iotonboard pack --out /media/usb/plant4.iotpkg --passphrase-file ca.pass")
@@ -25,17 +27,25 @@ def pack(
     ] = None,
     form: Annotated[
         int, typer.Option("--format", min=1, max=2, help="Form of the package; 1 for an older 'apply'.")
-    ] = 2,
+    ] = NEWEST,
     force: ForceOption = False,
 ) -> int | None:
     """Sign new CRLs and write ACL, CRL and CA file as one signed package for a broker's machine.
 
     There 'iotonboard apply' checks it and puts it in place; it needs the CA certificate, no key and no state. That of a
-    root has no ACL: it takes the stations that the root revoked out of the broker's files.
+    root has no ACL: it takes the stations that the root revoked out of the broker's files. An office's speaks for all
+    of its stations, and brokers pin its office.crt.
     """
     from iotonboard.commands.pack import Request
     from iotonboard.commands.pack import pack as run
 
+    if is_office(session.root):
+        from iotonboard.cli.office_give import pack as give
+
+        if form != NEWEST:
+            raise UsageError("an office's packages have a form of their own", hint="leave --format out")
+        give(session, out=out, valid_days=valid_days, force=force)
+        return None
     request = Request(out, valid_days, force, form)
     with session.open_state() as state:
         made = run(state, request, session.unlocker(state))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from iotonboard.cli import output
+from iotonboard.cli.left_over import is_office
+from iotonboard.cli.office_session import refuse_at_office
 from iotonboard.cli.options import HereOption, ReloadOption
 from iotonboard.cli.session import Session, verb
 from iotonboard.cli.targets import reload_next
@@ -35,13 +37,21 @@ def sync_acl(
     here: HereOption = False,
     reload: ReloadOption = False,
 ) -> int | None:
-    """Bring the ACL's managed region to what the database says. Everything outside of it stays."""
+    """Bring the ACL's managed region to what the database says. Everything outside of it stays.
+
+    At an office it is over the devices of all stations, as their journals tell.
+    """
     from iotonboard.commands.sync_acl import sync_acl as sync
 
     if check and reload:
         raise UsageError("--check writes nothing to reload", hint="leave one of the two out")
     if here and (check or out is not None):
         raise UsageError("--here is about the configured file", hint="leave --check and --out out")
+    if is_office(session.root):
+        from iotonboard.cli.office_give import sync_acl as give
+
+        refuse_at_office(reload=reload)
+        return give(session, style=style, out=out, check=check, here=here)
     with session.open_state(is_urgent=True) as state:
         reloader = session.reloader(state, wanted=reload)
         result, unpublished = sync(state, style=style, out=out, check=check, here=here, reload=reloader)

@@ -24,6 +24,7 @@ TRUST, DISTRUST, PREFIX = "station-trusted", "station-removed", "station-prefix"
 TAKEN = "journal-taken"
 REVOKE, CLOSE = "revocation-ordered", "revocation-closed"
 ORDER, WITHDRAW = "production-signed", "production-withdrawn"
+PACKED = "packed"
 MACHINE, NO_MACHINE = "machine-trusted", "machine-removed"
 BEGINNING = TrailPoint(0, GENESIS)
 _AT_ONCE = frozenset({REVOKE, DISTRUST, WITHDRAW, NO_MACHINE})
@@ -88,13 +89,14 @@ class ProductionOrder:
 class Decisions:
     """Everything that stands. ``machines``: certificates (DER) of the office's machines by their keys.
 
-    ``unsealed``: how many rows no key has sealed yet.
+    ``counter``: of the newest package. ``unsealed``: how many rows no key has sealed yet.
     """
 
     stations: dict[int, TrustedStation] = field(default_factory=dict)
     revocations: dict[int, RevocationOrder] = field(default_factory=dict)
     production: dict[int, ProductionOrder] = field(default_factory=dict)
     machines: dict[str, bytes] = field(default_factory=dict)
+    counter: int = 0
     unsealed: int = 0
 
     def station_called(self, name: str) -> TrustedStation | None:
@@ -157,6 +159,8 @@ def _take(decisions: Decisions, row: TrailRow, said: dict[str, Any]) -> None:
     elif what == WITHDRAW:
         number = int(said["order"])
         decisions.production[number] = replace(decisions.production[number], is_withdrawn=True)
+    elif what == PACKED:
+        decisions.counter = max(decisions.counter, int(said["counter"]))
     elif what == MACHINE:
         decisions.machines[str(said["key"])] = base64.b64decode(said["certificate"], validate=True)
     elif what == NO_MACHINE:

@@ -20,6 +20,7 @@ SETTINGS: Mapping[str, str] = {
     "broker_acl_file": "mosquitto.acl",
     "broker_ca_file": "certs/ca.crt",
     "broker_crl_file": "certs/crl.pem",
+    "broker_version": "2.0",
     "database_url": "sqlite:///devices.db",
 }
 _PLAIN = ("broker_acl_file", "database_url")  # known in the environment without the program's name too

@@ -88,6 +88,11 @@ def rows(registry: Registry, since_seq: int = 0) -> Iterator[TrailRow]:
     yield from _rows(registry, query, (since_seq,))
 
 
+def newest_rows(registry: Registry) -> Iterator[TrailRow]:
+    """The rows, newest first."""
+    yield from _rows(registry, f"SELECT {COLUMNS} FROM trail ORDER BY seq DESC", ())
+
+
 def _rows(registry: Registry, query: str, parameters: tuple[int, ...]) -> Iterator[TrailRow]:
     for seq, time, operator, host, command, subject, serial, detail, digest in registry.each_row(query, parameters):
         yield TrailRow(seq, time, operator, host, command, subject, serial, detail, bytes(digest))
