@@ -132,8 +132,8 @@ def test_an_offices_files_are_over_all_stations(office: Office, pristine: dict[s
         "UPDATE device SET device_id = 'thief', folded = 'thief' WHERE device_id = 'a-1'",
         "UPDATE crl SET der = NULL",
         "INSERT INTO certificate (station, id, serial, issuer, device, host, not_before, not_after, fingerprint,"
-        " profile, created_at) SELECT station, 99, serial, issuer, device, host, not_before, not_after, fingerprint, profile,"
-        " created_at FROM certificate WHERE station = 1 AND id = (SELECT min(id) FROM certificate WHERE station = 1)",
+        " profile, created_at) SELECT station, 99, serial, issuer, device, host, not_before, not_after, fingerprint,"
+        " profile, created_at FROM certificate WHERE station = 1 AND id = 1",
         "UPDATE station SET until_row = 0",
     )
     assert office.json("sync-acl")["changed"] is False
