@@ -15,7 +15,7 @@ from iotonboard.store.devices import count_devices
 from iotonboard.store.issuers import current_issuers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from iotonboard.store.store import Store
 
@@ -26,6 +26,7 @@ ACL: Final = "mosquitto.acl"
 BROKER_FILES: Final = ("mosquitto.conf", "broker-plain.key")  # of a broker's folder; the database has the others
 _CA_KEY = re.compile(r"ca[A-Za-z0-9.-]{0,80}\.key")
 _BROKER_FILE = re.compile(rf"brokers/(?!\.{{1,2}}/)[A-Za-z0-9._-]{{1,255}}/({'|'.join(map(re.escape, BROKER_FILES))})")
+_OF_ADDED = re.compile(r"cas/([a-z0-9][a-z0-9-]{0,31})/(devices\.db|ca[A-Za-z0-9.-]{0,80}\.key)")
 _VERSION = re.compile(r"[0-9A-Za-z.+-]{1,64}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -87,13 +88,32 @@ def is_broker_file(name: str) -> bool:
     return _BROKER_FILE.fullmatch(name) is not None
 
 
+def added_file(name: str, file: str) -> str:
+    """What a file of a CA that was added to the state is called in a backup."""
+    return f"cas/{name}/{file}"
+
+
+def parts_of_added(names: Iterable[str]) -> dict[str, list[str]]:
+    """The files of each added CA in a backup, by its name."""
+    found: dict[str, list[str]] = {}
+    for match in filter(None, map(_OF_ADDED.fullmatch, sorted(names))):
+        found.setdefault(match[1], []).append(match[2])
+    return {name: files for name, files in found.items() if DATABASE in files}
+
+
+def is_key_of_added(name: str) -> bool:
+    """Say whether a file of a backup is the key of an added CA."""
+    match = _OF_ADDED.fullmatch(name)
+    return match is not None and match[2] != DATABASE
+
+
 def refuse_other_files(names: Sequence[str]) -> None:
     """Refuse names that no backup has, or has twice.
 
     Raises:
         PolicyError: there is one, or the database or every key is missing.
     """
-    others = [name for name in names if not (is_ca_key(name) or is_broker_file(name))]
+    others = [name for name in names if not (is_ca_key(name) or is_broker_file(name) or _OF_ADDED.fullmatch(name))]
     unknown = set(others) - {MANIFEST, DATABASE, CONFIG, ACL}
     if unknown or len(set(names)) != len(names):
         raise PolicyError("the backup holds files that do not belong there", hint=ANOTHER_COPY)

@@ -11,7 +11,15 @@ import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from iotonboard.ca.backup_manifest import ACL, BROKER_FILES, CONFIG, DATABASE, is_broker_file, is_ca_key
+from iotonboard.ca.backup_manifest import (
+    ACL,
+    BROKER_FILES,
+    CONFIG,
+    DATABASE,
+    is_broker_file,
+    is_ca_key,
+    is_key_of_added,
+)
 from iotonboard.ca.ca_key import load_ca_key
 from iotonboard.disk.entries import STAGING_PREFIX, STAGING_SUFFIX
 from iotonboard.disk.files import (
@@ -119,7 +127,7 @@ def refuse_plain_keys(archive: BackupArchive) -> None:
     Raises:
         PolicyError: there is one.
     """
-    for name in filter(is_ca_key, archive.names):
+    for name in (one for one in archive.names if is_ca_key(one) or is_key_of_added(one)):
         with contextlib.suppress(KeyUnavailableError):
             load_ca_key(archive.read(name), None)
             raise PolicyError(

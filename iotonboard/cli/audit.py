@@ -22,6 +22,7 @@ from iotonboard.model import rfc3339
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from iotonboard.commands.audit_verify import Verdict
     from iotonboard.store.trail_rows import AuditRow
 
 app = group("audit", "Read, verify and carry the audit trail.", example="iotonboard audit verify")
@@ -148,6 +149,7 @@ def verify(
     head: Annotated[str, typer.Option("--head", help="A head that was written down earlier.")] = "",
 ) -> int | None:
     """Check the chain, the head that the CA signed, and one that was carried away. Exit 9 when one is broken."""
+    others: dict[str, Verdict] = {}
     if is_office(session.root):
         from iotonboard.commands import office_audit
 
@@ -156,17 +158,23 @@ def verify(
     else:
         from iotonboard.commands.audit_verify import verify as check
 
-        with session.open_state() as state:
-            verdict = check(state, head)
+        with session.open_all() as cas:
+            verdict = check(cas.around, head)
+            others = {name: check(cas.state(name)) for name in cas.names}
     values: dict[str, object] = {"rows": verdict.rows, "broken_row": verdict.broken_row or None}
     values |= {"problem": verdict.problem, "lost": verdict.lost, "added": verdict.added, "unsealed": verdict.unsealed}
+    if others:
+        values["added_cas"] = [{"ca": name, "rows": one.rows, "problem": one.problem} for name, one in others.items()]
+    broken = {name: one for name, one in others.items() if one.problem}
     added = f"\t{in_words(verdict.added)} since that head" if head and verdict.added else ""
-    if not verdict.problem:
-        session.result(values, f"{verdict.rows} rows\twhole{added}")
+    lines = [f"CA {name}: {one.rows} rows\t{one.problem or 'whole'}" for name, one in others.items()]
+    if not verdict.problem and not broken:
+        session.result(values, "\n".join((f"{verdict.rows} rows\twhole{added}", *lines)))
         if verdict.unsealed:
             session.message(f"added without the passphrase since the CA signed the trail: {in_words(verdict.unsealed)}")
         return None
-    session.result(values, f"{verdict.rows} rows\tbroken at row {verdict.broken_row}\t{verdict.problem}")
+    problem = f"broken at row {verdict.broken_row}\t{verdict.problem}" if verdict.problem else "whole"
+    session.result(values, "\n".join((f"{verdict.rows} rows\t{problem}", *lines)))
     session.message("somebody changed the database; compare it with a backup ('iotonboard health --deep' names more)")
     return 9
 

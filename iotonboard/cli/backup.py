@@ -25,8 +25,8 @@ def backup(
     """
     from iotonboard.commands.backup import back_up
 
-    with session.open_state() as state:
-        made = back_up(state, file, lambda: backup_secret(session, state), noise=os.urandom(16))
+    with session.open_all() as cas:
+        made = back_up(cas, file, lambda: backup_secret(session, cas.around), noise=os.urandom(16))
     values = {
         "path": made.path,
         "sha256": made.sha256,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from functools import partial
+from itertools import chain
 from typing import Annotated
 
 import typer
@@ -35,9 +36,11 @@ def password(
 
     either(device_id, batch, "bundle password press-17")
     targets, told = named_targets(session, device_id and [device_id], batch, id_column), Told(session)
-    with session.open_state() as state:
-        unlock = session.unlocker(state)
-        for shown in told.done(for_each(targets, lambda name: show_password(state, name, unlock))):
+    with session.open_all() as cas:
+        runs = (
+            (run, partial(show_password, state, unlock=session.unlocker(state))) for state, run in cas.runs(targets)
+        )
+        for shown in told.done(chain.from_iterable(for_each(run, act) for run, act in runs)):
             values = {"device_id": shown.device_id, "serial": shown.serial.hex, "bundle_password": shown.password}
             session.result(values, shown.password if batch is None else f"{shown.device_id}\t{shown.password}")
     return told.end()

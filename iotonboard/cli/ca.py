@@ -72,8 +72,8 @@ def status(session: Session) -> int | None:
 def _show_standing(session: Session) -> int | None:
     from iotonboard.commands.ca_status import ca_status
 
-    with session.open_state() as state:
-        result = ca_status(state)
+    with session.open_all() as cas:
+        result = ca_status(cas)
     print_standing(session, result.status, result.cas, result)
     return None
 
@@ -137,9 +137,10 @@ def rollover(
             result = command.begin(state, request, ask, partial(_confirm_new, session, yes), asked)
         else:
             result = command.cancel(state, session.unlocker(state))
-        path = state.paths.ca_certificate
+        path, is_added = state.paths.ca_certificate, state.main is not None
     print_standing(session, result.status, result.cas, in_tokens=result.in_tokens)
-    _tell_next_step(session, result, path, reload_with(state))
+    how = session.added_ca or "" if is_added else reload_with(state)
+    _tell_next_step(session, result, path, how, is_added=is_added)
     return None
 
 
@@ -150,7 +151,10 @@ def _confirm_new(session: Session, yes: bool, name: str, of_root: bool) -> None:
     session.confirm(f"Make a new CA beside {name!r}? {needs}", yes=yes)
 
 
-def _tell_next_step(session: Session, result: Result, path: str, how: str) -> None:
+def _tell_next_step(session: Session, result: Result, path: str, how: str, *, is_added: bool) -> None:
+    """Say what comes next; ``how`` a broker is reloaded, or of an added CA its name."""
+    whose = "those who connect to these devices, and to no broker" if is_added else "every broker"
+    of_it = f" --ca {how}" if is_added else ""
     if result.status == "begun":
         tell_32_bits(session, "the new CA", result.cas[0].not_after)
         if not result.is_encrypted:
@@ -160,9 +164,12 @@ def _tell_next_step(session: Session, result: Result, path: str, how: str) -> No
         elif result.of_root:
             session.message(_ASK_STATIONS)
         else:
-            session.message(f"next: copy CRL and {path} to every broker, both, then reload it{how}")
-        session.message("a mistake? 'iotonboard ca rollover --cancel' takes it back while the new CA certified nothing")
-        renewal = "" if result.of_root else "; iotonboard renew --old-ca"
+            behind = "" if is_added else f", then reload it{how}"
+            session.message(f"next: copy CRL and {path} to {whose}, both{behind}")
+        session.message(
+            f"a mistake? 'iotonboard ca rollover --cancel{of_it}' takes it back while the new CA certified nothing"
+        )
+        renewal = "" if result.of_root else f"; iotonboard renew --old-ca{of_it}"
         session.message(f"then: iotonboard backup, because earlier ones lack the new key{renewal}")
     elif result.status == "under-way":
         session.message(
@@ -170,7 +177,8 @@ def _tell_next_step(session: Session, result: Result, path: str, how: str) -> No
             " it back while the new CA certified nothing"
         )
     else:
-        session.message(f"next: copy {path} and CRL to every broker and reload it{how}; then make a new backup")
+        behind = "" if is_added else f" and reload it{how}"
+        session.message(f"next: copy {path} and CRL to {whose}{behind}; then make a new backup")
     for uri in result.in_tokens:
         session.message(
             f"the key of the CA that was taken out is still in its token ({uri}): delete it with the token's own tool"
@@ -288,12 +296,12 @@ def passwd(
     Copies of the old key file, in backups for example, still open with the old passphrase.
     """
     from iotonboard.ca.passphrase import SHARES_MADE
-    from iotonboard.commands.ca_passwd import change_passphrase
+    from iotonboard.commands.ca_passwd import change_all
 
     new = changed_passphrase(session, new_passphrase_file, generate_key_file, weak=weak)
-    with session.open_state() as state:
-        had_shares = state.store.meta(SHARES_MADE) is not None
-        paths = change_passphrase(state, session.ask_passphrase, new)
+    with session.open_all() as cas:
+        had_shares = cas.around.store.meta(SHARES_MADE) is not None
+        paths = change_all(cas, session.ask_passphrase, new)
     session.result({"key_files": paths}, "\n".join(f"{path}\tnew passphrase" for path in paths))
     session.tell_key_file(generate_key_file)
     session.message("next: keep the new passphrase safe, make a new backup, and destroy the old ones")

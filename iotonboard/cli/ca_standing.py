@@ -8,7 +8,7 @@ from iotonboard.cli import output
 from iotonboard.model import rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from iotonboard.ca.levels import Node
     from iotonboard.ca.rollover_status import Standing
@@ -51,6 +51,7 @@ def print_standing(
     ``in_tokens``: URIs of keys of CAs that were taken out, for the JSON.
     """
     tree: tuple[Node, ...] = getattr(stolen, "tree", ()) if session.command == "ca status" else ()
+    added: Mapping[str, Sequence[Standing]] = getattr(stolen, "added", {})
     issuing = cas[0]
     values = {
         "status": status,
@@ -61,6 +62,7 @@ def print_standing(
         **({"tree": [_node(one) for one in tree]} if tree else {}),
         **({"keys_left_in_tokens": list(in_tokens)} if in_tokens else {}),
         "cas": [_values(one) for one in cas],
+        **({"added": [{"ca": name, **_values(one)} for name, of in added.items() for one in of]} if added else {}),
         **(_replaced_values(stolen) if stolen else {}),
     }
     if session.json:
@@ -76,6 +78,10 @@ def print_standing(
             output.write_line(
                 f"{role}\t{name}\tvalid until {not_after}\tCRL {crl}\t{devices} devices\t{brokers} brokers"
             )
+    for name, one in ((name, one) for name, of in added.items() for one in of):
+        role, *_, not_after, crl, devices, _ = _row(one)
+        words = (f"CRL {crl}", f"{devices} devices", f"--ca {name}, which no broker trusts")
+        output.write_line("\t".join((role, one.name, f"valid until {not_after}", *words)))
     if stolen and stolen.replaced:
         brokers = ", ".join(stolen.waiting_brokers) or "none"
         output.write_line(f"replaced\t{stolen.waiting_devices} devices wait\tbrokers that wait: {brokers}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Annotated
 
 import typer
@@ -47,8 +48,8 @@ def confirm(
         key = _reported(public_key) if public_key else b""
         targets = iter((Target(ids[0], fingerprint=fingerprint or "", is_reported=True, spki_sha256=key),))
     told = Told(session, in_json=False)
-    with session.open_state() as state:
-        for one in told.done(confirm_all(state, targets)):
+    with session.open_all() as cas:
+        for one in told.done(chain.from_iterable(confirm_all(state, run) for state, run in cas.runs(targets))):
             values = {
                 "device_id": one.device_id,
                 "serial": one.certificate.serial.hex,

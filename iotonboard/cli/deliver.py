@@ -41,13 +41,15 @@ def deliver(
     if to is not None and minutes is not None:
         raise UsageError("--to and --minutes exclude each other", hint="a copy on a disk has no end")
     targets, told = named_targets(session, ids, batch, id_column), Told(session)
-    with session.open_state() as state:
-        unlock = session.unlocker(state)
-        if to is None:
-            delivered = command.deliver(state, targets, unlock, minutes=minutes)
-        else:
-            delivered = command.deliver_to(state, targets, unlock, to)
-        ids = [_print(session, one) for one in told.done(delivered)]
+    with session.open_all() as cas:
+        ids = []
+        for state, run in cas.runs(targets):
+            unlock = session.unlocker(state)
+            if to is None:
+                delivered = command.deliver(state, run, unlock, minutes=minutes)
+            else:
+                delivered = command.deliver_to(state, run, unlock, to)
+            ids += [_print(session, one) for one in told.done(delivered)]
     exit_code = told.end()
     if ids:
         whose = shlex.quote(ids[0]) if batch is None else f"--batch {'FILE' if batch == '-' else shlex.quote(batch)}"

@@ -26,8 +26,9 @@ def deliveries(
     """
     from iotonboard.commands.deliveries import list_deliveries
 
-    with session.open_state() as state:
-        found = list(list_deliveries(state, status))
+    with session.open_all() as cas:
+        states = (cas.around, *map(cas.state, cas.names))
+        found = [one for state in states for one in list_deliveries(state, status)]
     if session.json:
         for one in found:
             output.write_json("deliveries", delivery_values(one.delivery, one.status))

@@ -66,8 +66,8 @@ def expiring(
     else:
         from iotonboard.commands.expiring import find_expiring
 
-        with session.open_state() as state:
-            found = find_expiring(state, within, **files)
+        with session.open_all() as cas:
+            found = find_expiring(cas, within, **files)
     if ics == "-":
         sys.stdout.write(found.calendar())
     elif prometheus == "-":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -103,7 +104,8 @@ def _export_one(session: Session, device_id: str, wanted: Wanted, path: str, *, 
 
     if path == "-":
         _refuse_stdout(session, wanted)
-    with session.open_state() as state:
+    with session.open_all() as cas:
+        state = cas.holder(device_id)
         unlock = session.unlocker(state)
         if path == "-":
             sys.stdout.buffer.write(command.export_stream(state, device_id, wanted, unlock))
@@ -125,8 +127,11 @@ def _export_list(
     if out is None or out == "-":
         raise UsageError("a list needs a folder", hint="name it with --out DIR")
     targets, told = named_targets(session, None, batch, id_column), Told(session)
-    with session.open_state() as state:
-        done = export_list(state, targets, wanted, out, session.unlocker(state), force=force)
+    with session.open_all() as cas:
+        done = chain.from_iterable(
+            export_list(state, run, wanted, out, session.unlocker(state), force=force)
+            for state, run in cas.runs(targets)
+        )
         limits = ExportLimits(session, wanted.format_name)
         for one in told.done(watched(session, done, count_rows(batch))):
             _print(session, one, wanted.format_name)

@@ -74,14 +74,14 @@ def _status(finding: Finding) -> str:
 def _inspect(session: Session, *, repair: bool) -> int | None:
     from iotonboard.commands import health as command
 
-    with session.open_state() as state:
+    with session.open_all() as cas:
         if repair:
-            repaired = command.repair(state, session.unlocker(state))
+            repaired = command.repair_all(cas, session.unlocker)
             differences = repaired.left
             if repaired.found:
                 session.message(f"{repaired.found} differences found, {len(differences)} left")
         else:
-            differences = command.find_differences(state)
+            differences = command.find_all_differences(cas)
     if session.json:
         rows = [{"kind": one.kind, "subject": one.subject, "message": one.message} for one in differences]
         output.write_json("health", {"status": "failed" if differences else "ok", "differences": rows})

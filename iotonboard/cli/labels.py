@@ -47,8 +47,8 @@ def labels(
     targets = named_targets(session, ids, batch, id_column)
     width, height = _size(page)
     sheet = Sheet(width, height, columns, rows, margin, margin, gap)
-    with session.open_state() as state:
-        result = make_labels(state, targets, sheet, out, force=force)
+    with session.open_all() as cas:
+        result = make_labels(cas, targets, sheet, out, force=force)
     told = Told(session, in_json=False)
     values = {"labels": result.labels, "pages": result.pages, "paths": list(result.paths)}
     told.refuse(*result.refused)

@@ -73,12 +73,13 @@ def list_devices(
         list_fleet(session, chosen, in_csv=in_csv, for_excel=excel)
         return None
     refuse_at_station(station=station)
-    with session.open_state() as state:
-        named = tuple(meant_ids(state, ids, certificates))
-        found = find(state, Filter(status, expiring_within, pairs, limit, old_ca, named))
+    with session.open_all() as cas:
+        named = tuple(meant_ids(cas, ids, certificates))
+        found = find(cas, Filter(status, expiring_within, pairs, limit, old_ca, named))
         if session.json:
             for one in found:
-                output.write_json("list", device_values(one.device, one.status))
+                more = {"ca": one.ca} if one.ca else {}
+                output.write_json("list", device_values(one.device, one.status) | more)
         elif in_csv:
             columns = ("device_id", "status", "not_after", "name", "attributes")
             write_csv(columns, map(_csv_columns, found), for_excel=excel)

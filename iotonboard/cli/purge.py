@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -40,13 +41,17 @@ def purge(
     if not ids and batch is None and older_than is None:
         raise UsageError("nothing to purge", hint="name devices, --batch FILE, or --older-than DAYS for all")
     targets, told = named_targets(session, ids, batch, id_column, needs_end=True), Told(session)
-    with session.open_state() as state:
-        named, refused = known_devices(state, targets)
+    with session.open_all() as cas:
+        parts = [(state, *known_devices(state, run)) for state, run in cas.runs(targets)]
+        named = [one for _, of, _ in parts for one in of]
         answers: Iterator[Purged | StillLogged] = iter(())
         session.confirm(_question(named, older_than), yes=yes or (batch is not None and not named))
-        if named or (not ids and batch is None):
-            answers = erase(state, named, older_than=older_than)
-        told.refuse(*refused)
+        if named:
+            answers = chain.from_iterable(erase(state, of, older_than=older_than) for state, of, _ in parts if of)
+        elif not ids and batch is None:
+            states = (cas.around, *map(cas.state, cas.names))
+            answers = chain.from_iterable(erase(state, (), older_than=older_than) for state in states)
+        told.refuse(*(one for *_, of in parts for one in of))
         done: Iterator[Purged | StillLogged] = told.done(answers)
         for one in done:
             if isinstance(one, StillLogged):

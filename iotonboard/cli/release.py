@@ -22,14 +22,15 @@ def release(
     reload: ReloadOption = False,
 ) -> int | None:
     """End a hold (revoke --reason certificateHold): CRL and ACL let the devices in again."""
-    from iotonboard.commands.release import release as end_hold
+    from iotonboard.commands.release import release_all as end_hold
 
     either(ids, batch, "release press-17")
     targets = distinct(named_targets(session, ids, batch, id_column))
     told = Told(session, in_json=False)
-    with session.open_state(is_urgent=True) as state:
-        unlock, reloader = session.unlocker(state), session.reloader(state, wanted=reload, signs_first=True)
-        released, unpublished = end_hold(state, targets, unlock, strict=batch is None, reload=reloader)
+    with session.open_all(is_urgent=True) as cas:
+        state = cas.around
+        reloader = session.reloader(state, wanted=reload, signs_first=True)
+        released, unpublished = end_hold(cas, targets, session.unlocker, strict=batch is None, reload=reloader)
     done = list(told.done(released))
     for one in done:
         serials = [serial.hex for serial in one.serials]

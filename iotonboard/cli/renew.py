@@ -126,15 +126,16 @@ def renew(
         call=_name_call(ids, [batch, csr], passwords or results, id_column, expiring_within, old_ca, rekey, same_key),
     )
     answered = answering(session, passwords, is_json=session.json, for_excel=excel)
-    with session.open_state() as state, answered as (password_file, stopped):
+    with session.open_all() as cas, answered as (password_file, stopped):
+        state = cas.around
         kept = results_file(state, "renew", results, is_many=len(ids or ()) != 1, for_excel=excel, passwords=passwords)
         reloader, before = session.reloader(state, wanted=reload, signs_first=True), command.in_force(state)
         answers = command.renew(
-            state,
+            cas,
             targets,
             options,
             Keeping(kept, password_file),
-            session.unlocker(state),
+            session.unlocker,
             stopped=stopped,
             start_workers=worker_starter(session, jobs),
         )

@@ -99,6 +99,8 @@ def restore(
             "a new key is for a CA whose token is lost",
             hint="name the file of its passphrase: --recovery-passphrase-file",
         )
+    if file is not None and session.added_ca:
+        raise UsageError("a backup brings all CAs of a state back", hint="leave --ca out")
     if file is None:
         if key or is_lost or check or in_place or take or plain_keys or accept_clock or format == 1:
             raise UsageError("which backup?", hint="name its file; without one, only --crl or --no-crl goes with it")

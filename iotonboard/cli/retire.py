@@ -45,11 +45,12 @@ def retire(
     either(ids, batch, "retire press-17")
     targets = distinct(named_targets(session, ids, batch, id_column, needs_end=True))
     told = Told(session, in_json=False)
-    with session.open_state(is_urgent=True) as state:
+    with session.open_all(is_urgent=True) as cas:
+        state = cas.around
         if names := names_of(targets):
             session.confirm(f"Retire {names} for good? Their ids are never given again.", yes=yes)
-        unlock, reloader = session.unlocker(state), session.reloader(state, wanted=reload)
-        retired, unpublished = end_service(state, targets, unlock, strict=batch is None, reload=reloader)
+        reloader = session.reloader(state, wanted=reload)
+        retired, unpublished = end_service(cas, targets, session.unlocker, strict=batch is None, reload=reloader)
     done = list(told.done(retired))
     for one in done:
         _print(session, one, unpublished)

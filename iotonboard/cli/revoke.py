@@ -112,7 +112,9 @@ def revoke(
     if unpublished:
         raise UnpublishedError(unpublished, reload=reload)
     if is_any:
-        _tell_next(session, state, head, is_reloaded=reload)
+        cas_meant = dict.fromkeys(one.ca for one in results if not isinstance(one, Refused))
+        for name in cas_meant if not defer else ("",):
+            _tell_next(session, cas.state(name) if name else state, head, is_reloaded=reload)
     return exit_code
 
 
@@ -121,6 +123,8 @@ def _tell_next(session: Session, state: State, head: str, *, is_reloaded: bool) 
     if head:
         session.message(f"write down the head of the trail: {head}; 'iotonboard audit verify --head' knows it again")
         session.message("next: iotonboard gen-crl, to put it on the CRL")
+    elif state.main:
+        session.message(carry_next(state))
     elif is_reloaded:
         session.message(STAYS_CONNECTED)
     else:
@@ -211,6 +215,7 @@ def _print(session: Session, one: Revoked, unpublished: Sequence[Unpublished], m
         "reason": one.reason.value,
         "revocation_date": rfc3339(one.revocation_date) if one.revocation_date else None,
         "crl_number": one.crl_number,
+        **({"ca": one.ca} if one.ca else {}),
         **more,
     }
     what = f"{output.counted(len(one.serials), 'certificate')} revoked" if one.serials else "was revoked already"

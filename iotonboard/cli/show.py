@@ -19,7 +19,14 @@ from iotonboard.cli.options import (
 )
 from iotonboard.cli.session import Session, verb
 from iotonboard.cli.targets import Told, either, meant_ids, named_targets
-from iotonboard.cli.values import certificate_status, certificate_values, delivery_values, delivery_words, device_values
+from iotonboard.cli.values import (
+    added_value,
+    certificate_status,
+    certificate_values,
+    delivery_values,
+    delivery_words,
+    device_values,
+)
 from iotonboard.model import MQTT_PROFILE, rfc3339
 
 if TYPE_CHECKING:
@@ -53,13 +60,14 @@ def show(
     if ids or not certificates:
         either(ids, batch, "show press-17")
     told = Told(session)
-    with session.open_state() as state:
-        targets = named_targets(session, meant_ids(state, ids, certificates), batch, id_column)
-        for shown in told.done(for_each(targets, partial(look_up, state))):
-            if session.json:
-                output.write_json("show", _values(shown))
-            else:
-                _print(shown)
+    with session.open_all() as cas:
+        targets = named_targets(session, meant_ids(cas, ids, certificates), batch, id_column)
+        for state, run in cas.runs(targets):
+            for shown in told.done(for_each(run, partial(look_up, state))):
+                if session.json:
+                    output.write_json("show", _values(shown) | added_value(state))
+                else:
+                    _print(shown)
     return told.end()
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import sys
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
-from iotonboard.errors import BusyError, PolicyError, UsageError
+from iotonboard.errors import BusyError, NotFoundError, PolicyError, UsageError
 from iotonboard.model import Refused, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from iotonboard.cli.session import Session
+    from iotonboard.state.opened_cas import Opened
     from iotonboard.state.state import State
 
 _HEXADECIMAL = re.compile(r"[0-9A-Fa-f:]{8,}")
@@ -65,7 +68,7 @@ def named_targets(
     return chain(map(Target, ids or ()), listed)
 
 
-def meant_ids(state: State, words: Sequence[str] | None, certificates: Sequence[str] | None) -> list[str]:
+def meant_ids(cas: Opened, words: Sequence[str] | None, certificates: Sequence[str] | None) -> list[str]:
     """The ids of devices named by id, serial or fingerprint, and of those whose certificates are in files.
 
     Raises:
@@ -76,23 +79,44 @@ def meant_ids(state: State, words: Sequence[str] | None, certificates: Sequence[
         return list(words or ())  # the usual call, which needs none of what reads certificates
     from iotonboard.enrolment.holders import device_meant, devices_in
 
-    named = [device_meant(state, word) for word in words or ()]
-    return list(dict.fromkeys((*named, *(one for path in certificates or () for one in devices_in(state, path)))))
+    named = [_first_of(cas, partial(device_meant, word=word)) for word in words or ()]
+    found = (one for path in certificates or () for one in _first_of(cas, partial(devices_in, path=path)))
+    return list(dict.fromkeys((*named, *found)))
+
+
+def _first_of(cas: Opened, look: Callable[[State], AnswerT]) -> AnswerT:
+    """What the state knows, else an added CA's; what the state says of it, where none does."""
+    try:
+        return look(cas.around)
+    except NotFoundError:
+        for state in map(cas.state, cas.names):
+            with contextlib.suppress(NotFoundError):
+                return look(state)
+        raise
 
 
 def reload_next(state: State) -> str:
-    """What a broker on this machine needs, in the way that was set."""
+    """What a broker on this machine needs, in the way that was set; nobody there may have an added CA."""
+    if state.main:
+        return _carry_lists(state)
     return f"next: reload the broker{f'{reload_with(state)}{_OR}' if reload_with(state) else HOW_TO_RELOAD}"
 
 
 def carry_next(state: State, how: str = "") -> str:
     """What a broker needs, wherever it is; ``how`` to reload one for which no way was set."""
+    if state.main:
+        return _carry_lists(state)
     return f"{CARRY}{f'{reload_with(state)}{_OR}' if reload_with(state) else how}"
 
 
 def reload_with(state: State) -> str:
     """What reloads a broker in the way that was set, behind the words that ask for it; empty where none was."""
     return ": iotonboard sync-acl --reload" if state.config["broker.reload"] else ""
+
+
+def _carry_lists(state: State) -> str:
+    """What comes behind a new list of an added CA."""
+    return f"next: copy {state.paths.crl} to those who connect to these devices, and to no broker"
 
 
 def confirm_next(device_id: str | None, batch: str | None = None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from iotonboard.cli import output
@@ -11,7 +12,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.model import CertificateRecord, DeviceRecord
+    from iotonboard.state.state import State
     from iotonboard.store.deliveries import Delivery
+
+
+def added_value(state: State) -> dict[str, object]:
+    """The name of the added CA that something is of; nothing for the CA that brokers trust."""
+    return {"ca": os.path.basename(state.paths.root)} if state.main else {}
 
 
 def device_values(device: DeviceRecord, status: str) -> dict[str, object]:

@@ -84,12 +84,13 @@ def verify(
     if is_whole and not device_ids and batch is None:
         result = verify_files(request, cert or ())
     else:
-        with session.open_state() as state:
+        with session.open_all() as cas:
             if broker is None:
-                request = replace(request, version=state.config["broker.version"])
-            named, refused = known_devices(state, targets)
-            result = verify_state(state, request, named, cert or ())
-        told.refuse(*refused)
+                request = replace(request, version=cas.around.config["broker.version"])
+            parts = [known_devices(state, run) for state, run in cas.runs(targets)]
+            named = [name for names, _ in parts for name in names]
+            result = verify_state(cas, request, named, cert or ())
+        told.refuse(*(one for _, refused in parts for one in refused))
         told.count(len(named))
     _print(session, result, request, moment)
     return 9 if result.fails else told.exit_code

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard import __version__
-from iotonboard.ca import backup_opener
+from iotonboard.ca import added_backup, backup_opener
 from iotonboard.ca.authority import seal_audit, unlock
 from iotonboard.ca.backup_manifest import ACL, BROKER_FILES, CONFIG, DATABASE, Contents, Manifest, contents_of
 from iotonboard.ca.backup_writer import write_archive
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from iotonboard.ca.authority import Authority
     from iotonboard.ca.passphrase import Passphrase
+    from iotonboard.state.opened_cas import Opened
     from iotonboard.state.state import State
 
 _COPY_PREFIX, _COPY_SUFFIX = ".backup-", ".db"
@@ -56,14 +57,17 @@ class Result:
     holds_ca_key: bool
 
 
-def back_up(state: State, path: str, ask_passphrase: Callable[[], Passphrase], *, noise: bytes) -> Result:
+def back_up(cas: Opened, path: str, ask_passphrase: Callable[[], Passphrase], *, noise: bytes) -> Result:
     """Write one consistent, encrypted file while other commands go on; ``noise`` are 16 random octets.
+
+    With the state go the CAs that were added to it.
 
     Raises:
         ConflictError: something is at ``path`` already.
         KeyUnavailableError: the passphrase does not open the CA key.
         BusyError: the disk refuses, or a CA was retired meanwhile; no partial file is left.
     """
+    state = cas.around
     try:
         refuse_existing(path, hint="choose another name for the backup")
         if not os.path.isdir(os.path.dirname(path) or "."):
@@ -71,7 +75,7 @@ def back_up(state: State, path: str, ask_passphrase: Callable[[], Passphrase], *
         passphrase = ask_passphrase()
         opened = unlock(state, passphrase)
         begun = _begin(state, opened, path)
-        result = _write(state, path, backup_opener.secret_for(state, opened, passphrase), begun, noise)
+        result = _write(cas, path, backup_opener.secret_for(state, opened, passphrase), begun, noise)
     except IotOnboardError as error:
         _record_failure(state, path, error)
         raise
@@ -109,11 +113,11 @@ def _record_success(state: State, opened: Authority, begun: datetime, made: Resu
         seal_audit(state, opened)
 
 
-def _write(state: State, path: str, secret: tuple[Passphrase, bytes], now: datetime, noise: bytes) -> Result:
+def _write(cas: Opened, path: str, secret: tuple[Passphrase, bytes], now: datetime, noise: bytes) -> Result:
+    state, left_out, (passphrase, opener) = cas.around, list[str](), secret
     _sweep_copies(state.paths.root, now)
-    copy = os.path.join(state.paths.root, f"{_COPY_PREFIX}{noise.hex()}{_COPY_SUFFIX}")
-    left_out: list[str] = []
-    passphrase, opener = secret
+    prefix = os.path.join(state.paths.root, f"{_COPY_PREFIX}{noise.hex()}")
+    copy = f"{prefix}{_COPY_SUFFIX}"
     try:
         create_exclusive(copy, b"")
         state.store.copy_to(copy)
@@ -122,13 +126,15 @@ def _write(state: State, path: str, secret: tuple[Passphrase, bytes], now: datet
             DATABASE: copy,
             **_keys(state, contents),
             **dict(_others(state, hosts, left_out)),
+            **added_backup.files_of_added(cas, prefix, left_out),
         }
         describe = functools.partial(Manifest, __version__, contents)
         write_archive(path, files, describe, passphrase, now, salt=noise, opener=opener)
     finally:
-        for suffix in ("", "-wal", "-shm"):
-            with contextlib.suppress(BusyError):  # a later backup sweeps it away
-                remove_file(copy + suffix)
+        for one in (copy, *(f"{prefix}-{name}{_COPY_SUFFIX}" for name in cas.names)):
+            for suffix in ("", "-wal", "-shm"):
+                with contextlib.suppress(BusyError):  # a later backup sweeps it away
+                    remove_file(one + suffix)
     return Result(path, _sha256(path), contents, tuple(left_out), holds_ca_key=not opener)
 
 

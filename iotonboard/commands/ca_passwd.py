@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import TYPE_CHECKING
 
@@ -9,14 +10,32 @@ from iotonboard.ca.authority import refuse_changed, seal_audit, unlock
 from iotonboard.ca.passphrase import SHARES_MADE, is_in_token, key_is_encrypted
 from iotonboard.disk.files import PRIVATE, write_atomic
 from iotonboard.disk.permissions import Placement, placement_like
-from iotonboard.errors import ConflictError, KeyUnavailableError
+from iotonboard.errors import ConflictError, IotOnboardError, KeyUnavailableError
 from iotonboard.store.issuers import current_issuers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from iotonboard.ca.passphrase import Passphrase
+    from iotonboard.state.opened_cas import Opened
     from iotonboard.state.state import State
+
+
+def change_all(cas: Opened, ask_old: Callable[[], Passphrase], ask_new: Callable[[], Passphrase]) -> list[str]:
+    """``change_passphrase`` of a state and of the CAs that were added to it, which it opens too.
+
+    What is wrong with one of these is raised behind the others; the same call again finishes it.
+    """
+    old, new = functools.cache(ask_old), functools.cache(ask_new)
+    paths, problems = change_passphrase(cas.around, old, new), list[IotOnboardError]()
+    for name in cas.names:
+        try:
+            paths += change_passphrase(cas.state(name), old, new)
+        except IotOnboardError as error:
+            problems.append(error)
+    if problems:
+        raise problems[0]
+    return paths
 
 
 def change_passphrase(state: State, ask_old: Callable[[], Passphrase], ask_new: Callable[[], Passphrase]) -> list[str]:

@@ -10,7 +10,9 @@ from iotonboard.ca.rollover_status import Replaced, Standing, replaced_cas, stan
 from iotonboard.store.compromised import count_waiting, waiting_brokers
 
 if TYPE_CHECKING:
-    from iotonboard.state.state import State
+    from collections.abc import Mapping
+
+    from iotonboard.state.opened_cas import Opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,7 @@ class Result:
     """``status``: ``none`` or ``under-way``; the CA that issues stands first.
 
     ``tree``: who certified whom. ``replaced`` are CAs whose keys were stolen; so many devices, and these brokers, have
-    no new certificate since.
+    no new certificate since. ``added``: the CAs that were added to the state, by their names.
     """
 
     status: str
@@ -27,10 +29,13 @@ class Result:
     waiting_devices: int
     waiting_brokers: tuple[str, ...]
     tree: tuple[Node, ...]
+    added: Mapping[str, tuple[Standing, ...]]
 
 
-def ca_status(state: State) -> Result:
+def ca_status(cas: Opened) -> Result:
     """Look where a rollover stands; no key is needed."""
-    cas = standings(state)
+    state = cas.around
+    own = standings(state)
     waiting = count_waiting(state.store), tuple(waiting_brokers(state.store))
-    return Result("under-way" if len(cas) > 1 else "none", cas, replaced_cas(state), *waiting, ca_tree(state))
+    status, added = "under-way" if len(own) > 1 else "none", {name: standings(cas.state(name)) for name in cas.names}
+    return Result(status, own, replaced_cas(state), *waiting, ca_tree(state), added)

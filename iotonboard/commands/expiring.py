@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from hashlib import sha256
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.file_ends import BrokerMachine, ends_in_files
 from iotonboard.health.due import Due, due_of, write_found
 from iotonboard.health.expiry import REMEDIES, Expiring
 from iotonboard.pki.certificates import NEW_CA
+from iotonboard.state.added_cas import name_of_added
 from iotonboard.state.ca_life import ASK_ROOT, last_longer, validity_in_force
 from iotonboard.state.cas_above import NEWER_ROOT_LIST, cas_above
 from iotonboard.state.chain import chain_in_force
@@ -28,31 +30,36 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.model import CertificateRecord
+    from iotonboard.state.opened_cas import Opened
     from iotonboard.state.state import State
     from iotonboard.store.issuers import IssuerRow
 
 
 def find_expiring(
-    state: State, within_days: int | None, *, ics: str | None = None, prometheus: str | None = None
+    cas: Opened, within_days: int | None, *, ics: str | None = None, prometheus: str | None = None
 ) -> Due:
     """What expires within ``within_days``, or within the days that are configured for its kind.
 
     A device counts when its last valid certificate goes, or went as many days ago at most; one that was
-    renewed does not. ``ics`` and ``prometheus`` name files that take a calendar and metrics; ``ics`` may be ``-``.
+    renewed does not. With the state go the CAs that were added to it.
+    ``ics`` and ``prometheus`` name files that take a calendar and metrics; ``ics`` may be ``-``.
 
     Raises:
         BusyError: the disk refuses.
     """
+    state = cas.around
 
     def days(kind: str) -> int:
         return within_days if within_days is not None else int(state.config[f"expiring.{kind}_days"])
 
-    now, standing = state.clock(), tuple(_standing(state))
-    due = (*due_of(standing, days, now), *_due_devices(state, days("device"), now))
+    now, states = state.clock(), [state, *map(cas.state, cas.names)]
+    standing = tuple(chain.from_iterable(map(_standing, states)))
+    devices = chain.from_iterable(_due_devices(one, days("device"), now) for one in states)
+    due = (*due_of(standing, days, now), *devices)
     windows = {kind: timedelta(days=days(kind)) for kind in REMEDIES}
     owner, replaced = all_issuers(state.store)[0].fingerprint[:16], frozenset[date]()
     if ics is not None:
-        replaced = frozenset(days_of_ends(state.store, now, windows))
+        replaced = frozenset(day for one in states for day in days_of_ends(one.store, now, windows))
     return write_found(Due(due, standing, now, max(windows.values()), owner, replaced), ics, prometheus)
 
 
@@ -103,13 +110,15 @@ def _standing(state: State) -> Iterator[Expiring]:
     for issuer in (issuing, *(row for row in old if valid_devices(state.store, row.id, state.clock()))):
         short, end = issuer.fingerprint[:16], validity_in_force(state.store, issuer).not_after
         longer = last_longer(chain_in_force(state.store, issuer))
+        if added := name_of_added(state):
+            longer = f"iotonboard ca rollover begin --ca {added}"
         yield Expiring("ca", short, issuer.fingerprint, end, holder=short, otherwise=longer)
     for issuer in (issuing, *old):
         rows = [row for row in crl_generation(state.store) if row.issuer == issuer.id]
         if rows:
             last, short = max(rows, key=lambda row: row.next_update), issuer.fingerprint[:16]
             name, key = f"CRL {last.number}", str(last.number)
-            if issuer is not issuing:
+            if issuer is not issuing or state.main:
                 name, key = f"{name} of {short}", f"{key}-{short}"
             yield Expiring("crl", name, key, last.next_update, holder=short)
     yield from _of_cas_above(state, (issuing, *old))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -13,12 +13,13 @@ from iotonboard.ca.credentials import check_certificate, credential_of, open_sec
 from iotonboard.ca.crl import sign_crls
 from iotonboard.delivery import bundle
 from iotonboard.disk.files import make_private
-from iotonboard.errors import ConflictError, KeyUnavailableError, NotFoundError, StateError
+from iotonboard.errors import ConflictError, IotOnboardError, KeyUnavailableError, NotFoundError, StateError
 from iotonboard.health.checks.table import CHECKS, run_checks
 from iotonboard.health.difference import Difference, Repair
 from iotonboard.health.inspection import inspect_state
 from iotonboard.model import RevocationReason, parse_moment
 from iotonboard.state.acl_file import mark_acl
+from iotonboard.state.added_cas import told_cas
 from iotonboard.state.changes import revoke_certificates
 from iotonboard.state.denied import read_denied
 from iotonboard.state.named_again import put_names_back
@@ -37,12 +38,13 @@ from iotonboard.store.set_aside import forget_set_aside, rows_set_aside
 from iotonboard.store.trail_replay import trail_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from iotonboard.ca.authority import Authority, Unlock
     from iotonboard.health.finding import Finding
     from iotonboard.model import SerialNumber
+    from iotonboard.state.opened_cas import Opened
     from iotonboard.state.state import State
 
 
@@ -62,6 +64,33 @@ def check(state: State, names: Sequence[str] = ()) -> list[Finding]:
 def find_differences(state: State) -> list[Difference]:
     """Everything that is not as it was recorded, by kind and subject."""
     return sorted(inspect_state(state), key=lambda one: (one.kind, one.subject, one.message))
+
+
+def find_all_differences(cas: Opened) -> list[Difference]:
+    """Those of a state, and behind them those of the CAs that were added to it."""
+    found = find_differences(cas.around)
+    for name in cas.names:
+        try:
+            found += _of_added(name, find_differences(cas.state(name)))
+        except IotOnboardError as error:
+            found.append(Difference("ca", name, error.message))
+    gone = told_cas(cas.around).keys() - cas.names
+    return [*found, *(Difference("ca", name, "the folder of this added CA is gone") for name in sorted(gone))]
+
+
+def repair_all(cas: Opened, unlocker: Callable[[State], Unlock]) -> Repaired:
+    """``repair`` a state, then the CAs that were added to it."""
+    done = repair(cas.around, unlocker(cas.around))
+    found, left = done.found, done.left
+    for name in cas.names:
+        added = cas.state(name)
+        done = repair(added, unlocker(added))
+        found, left = found + done.found, [*left, *_of_added(name, done.left)]
+    return Repaired(found, left)
+
+
+def _of_added(name: str, differences: Iterable[Difference]) -> list[Difference]:
+    return [replace(one, message=f"CA {name}: {one.message}") for one in differences]
 
 
 @dataclass(frozen=True, slots=True)

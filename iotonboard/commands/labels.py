@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from iotonboard.delivery.labels import Sheet
     from iotonboard.model import Target
+    from iotonboard.state.opened_cas import Opened
     from iotonboard.state.state import State
 
 
@@ -31,7 +32,7 @@ class Result:
     refused: tuple[Refused, ...] = ()
 
 
-def make_labels(state: State, targets: Iterable[Target | Refused], sheet: Sheet, out: str, *, force: bool) -> Result:
+def make_labels(cas: Opened, targets: Iterable[Target | Refused], sheet: Sheet, out: str, *, force: bool) -> Result:
     """Write one label for each device's newest certificate; ``out`` ends in ``.svg``, ``.png`` or ``.pdf``.
 
     A row of a list that is refused harms no other. Where no label is left, no file is written.
@@ -44,8 +45,7 @@ def make_labels(state: State, targets: Iterable[Target | Refused], sheet: Sheet,
     """
     wanted: list[labels.Label] = []
     refused: list[Refused] = []
-    for target in targets:
-        one = _label_of(state, target)
+    for one in (_label_of(state, target) for state, run in cas.runs(targets) for target in run):
         if isinstance(one, Refused):
             refused.append(one)
         else:
@@ -54,7 +54,7 @@ def make_labels(state: State, targets: Iterable[Target | Refused], sheet: Sheet,
         return Result(0, 0, (), tuple(refused))
     pages = list(labels.lay_out(wanted, sheet))
     stem, dot_kind = os.path.splitext(out)
-    files = labels.render(pages, sheet, dot_kind.removeprefix(".").lower(), state.clock())
+    files = labels.render(pages, sheet, dot_kind.removeprefix(".").lower(), cas.around.clock())
     paths = [out, *(f"{stem}-{number}{dot_kind}" for number in range(2, len(files) + 1))]
     for path in paths:
         if not force:

@@ -18,24 +18,25 @@ from iotonboard.ca.carry_out import publish_signed, sign_waiting
 from iotonboard.ca.copies import refuse_copies
 from iotonboard.ca.crl import sign_recorded
 from iotonboard.ca.recorded import refuse_final
-from iotonboard.errors import ConflictError, NotFoundError
+from iotonboard.errors import ConflictError, NotFoundError, Unpublished
 from iotonboard.ids import in_command
 from iotonboard.model import Refused, Target
+from iotonboard.state.added_targets import Part, divide
 from iotonboard.state.alone import each_alone
 from iotonboard.state.changes import release as release_certificate
 from iotonboard.state.publication import EVERYTHING, publish
-from iotonboard.store.devices import device_named, refuse_retired
+from iotonboard.store.devices import device_named, find_device, refuse_retired
 from iotonboard.store.issuers import crl_number
 from iotonboard.store.revocations import held_serials, unlisted_revocations
 from iotonboard.store.table_scan import TableScan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from iotonboard.ca.authority import Authority, Unlock
-    from iotonboard.errors import Unpublished
     from iotonboard.model import SerialNumber
+    from iotonboard.state.opened_cas import Opened
     from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
 
@@ -47,6 +48,44 @@ class Released:
     device_id: str
     serials: tuple[SerialNumber, ...]
     crl_number: int | None = None
+
+
+def release_all(
+    cas: Opened,
+    targets: Iterable[Target | Refused],
+    unlocker: Callable[[State], Unlock],
+    *,
+    strict: bool,
+    reload: Reload | None = None,
+) -> tuple[list[Released | Refused], list[Unpublished]]:
+    """``release`` devices at each CA that has them; where one has nothing on hold of them, another one may."""
+    results, unpublished = list[Released | Refused](), list[Unpublished]()
+    for part in _held_parts(divide(cas, targets)):
+        of_brokers = reload if part.state is cas.around else None
+        told, refused = release(part.state, part.targets, unlocker(part.state), strict=strict, reload=of_brokers)
+        results, unpublished = [*results, *told], [*unpublished, *refused]
+    return results, unpublished
+
+
+def _held_parts(parts: Sequence[Part]) -> list[Part]:
+    """The parts without devices that are on hold in another one alone."""
+    held = [
+        {one.device_id for one in part.targets if isinstance(one, Target) and _is_held(part.state, one.device_id)}
+        for part in parts
+    ]
+    anywhere = set().union(*held)
+    kept = [
+        Part(
+            part.state, [one for one in part.targets if isinstance(one, Refused) or one.device_id not in anywhere - of]
+        )
+        for part, of in zip(parts, held, strict=True)
+    ]
+    return [part for part in kept if part.targets]
+
+
+def _is_held(state: State, device_id: str) -> bool:
+    found = find_device(state.store, device_id)
+    return found is not None and any(held_serials(state.store, found.device_id))
 
 
 def release(

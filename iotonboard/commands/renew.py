@@ -21,7 +21,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.credentials import check_certificate
-from iotonboard.enrolment.answer_files import keep_all
+from iotonboard.enrolment.answer_files import ended, keep_each
 from iotonboard.enrolment.batch import Enrolled, Pace, Plan, run_batch
 from iotonboard.enrolment.desk import KeptKey, Order
 from iotonboard.enrolment.leading import refused_ahead
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from iotonboard.enrolment.order_profile import ChosenProfile
     from iotonboard.model import CertificateRecord, DeviceRecord
     from iotonboard.pki.csr import Csr
+    from iotonboard.state.opened_cas import Opened
     from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
     from iotonboard.store.store import Store
@@ -94,34 +95,43 @@ class _Plan(Plan):
 
 
 def renew(
-    state: State,
+    cas: Opened,
     targets: Iterable[Target | Refused] | None,
     options: Options,
     keeping: Keeping,
-    unlock: Unlock,
+    unlocker: Callable[[State], Unlock],
     *,
     stopped: Callable[[], bool] = lambda: False,
     start_workers: StartWorkers | None = None,
 ) -> Generator[Enrolled | Refused]:
     """Renew devices and yield one answer for each, in their order, once it is durable.
 
-    Without ``targets`` they are those that the options choose. A device that is refused harms no other; with
-    ``strict`` it ends the call. ``stopped`` is asked between groups; ``start_workers`` gives a long batch more cores.
+    Without ``targets`` they are those that the options choose, at the CA that brokers trust and at those that were
+    added to it. A device that is refused harms no other; with ``strict`` it ends the call. ``stopped`` is asked between
+    groups; ``start_workers`` gives a long batch more cores.
 
     Raises:
         KeyUnavailableError: the CA key cannot be opened.
         PolicyError: the clock cannot be right.
         BusyError: the state is locked or the disk refuses; what was answered is durable.
     """
-    call = Call(state, options.call)
-    asked = iter(_chosen(state, options, call.serials) if targets is None else targets)
-    answers = _answers(state, asked, options, unlock, Pace(options.strict, stopped, start_workers), call)
-    is_cut = False
-    with closing(keep_all(state, unlock, answers, keeping)) as kept:
-        for answer in kept:
-            is_cut = is_cut or (options.strict and isinstance(answer, Refused))
-            yield answer
-    if not is_cut and not stopped():
+    calls: dict[str, Call] = {}
+    pace, is_cut = Pace(options.strict, stopped, start_workers), False
+    states = chain((cas.around,), map(cas.state, cas.names))
+    runs = cas.runs(targets) if targets is not None else ((state, None) for state in states)
+    with ended(unlocker(cas.around), keeping):
+        for state, asked in runs:
+            unlock = unlocker(state)
+            call = calls.setdefault(state.paths.root, Call(state, options.call))
+            chosen = _chosen(state, options, call.serials) if asked is None else asked
+            answers = _answers(state, iter(chosen), options, unlock, pace, call)
+            with closing(keep_each(state, unlock, answers, keeping)) as kept:
+                for answer in kept:
+                    is_cut = is_cut or (options.strict and isinstance(answer, Refused))
+                    yield answer
+            if is_cut or stopped():
+                return
+    for call in calls.values():
         call.note_ended()
 
 

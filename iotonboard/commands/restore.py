@@ -15,7 +15,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.ca import backup_opener
+from iotonboard.ca import added_backup, backup_opener
 from iotonboard.ca.absorption import continue_alone, read_crls, strangers, take_up
 from iotonboard.ca.authority import seal_audit, sealer, unlock
 from iotonboard.ca.backup_archive import open_archive, open_unsealed_archive, refuse_no_backup
@@ -41,7 +41,8 @@ from iotonboard.model import whole_seconds
 from iotonboard.state.changes import believe_clock
 from iotonboard.state.erasure import erase_retired_keys
 from iotonboard.state.held_settings import wanted_settings
-from iotonboard.state.publication import publish_recorded
+from iotonboard.state.opened_cas import opened
+from iotonboard.state.publication import publish_added, publish_recorded
 from iotonboard.state.settings_seal import holds
 from iotonboard.state.share import refuse_network, refuse_without_locks
 from iotonboard.state.state import State, open_state
@@ -51,7 +52,7 @@ from iotonboard.store.pending import add_pending
 from iotonboard.store.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from iotonboard.ca.passphrase import Passphrase
@@ -152,10 +153,11 @@ def restore(
                     refuse_without_locks(state.store)
                 refuse_other_contents(archive.manifest, state.store)
                 brokers = bring_back_brokers(archive, state.store, state.paths, copied, plain_keys=request.plain_keys)
-                taken_up, number, elsewhere = _go_on(state, unpacked, request, crls, secret, lost)
+                with added_backup.added_of_backup(archive, state, copied, brokers) as added:
+                    taken_up, number, elsewhere = _go_on_all(state, added, unpacked, request, crls, secret, lost)
         put_in_place(unpacked)
-    with open_state(root, unpacked.environment, caller, clock, holds=holds) as state:
-        unpublished = publish_recorded(state)
+    with open_state(root, unpacked.environment, caller, clock, holds=holds) as state, opened(state) as cas:
+        unpublished = publish_recorded(state) + publish_added(cas)
         if lost is not None:
             erase_retired_keys(state)
         devices, others = count_devices(state.store), strangers(state, crls)
@@ -173,8 +175,25 @@ def _secret(request: Request, given: Passphrase, *, is_lost: bool) -> Secret:
     return backup_opener.find_secret(request.archive, request.token, given)
 
 
+def _go_on_all(
+    state: State,
+    added: Mapping[str, State],
+    unpacked: Unpacked,
+    request: Request,
+    crls: Sequence[bytes] | None,
+    secret: Secret,
+    lost: Lost | None,
+) -> tuple[int, int, Elsewhere]:
+    """``_go_on``, and the same for the CAs that were added to the state, each with its own lists."""
+    own = added_backup.lists_without(crls, added)
+    taken_up, number, elsewhere = _go_on(state, unpacked, request, own, secret, lost)
+    for one in added.values():
+        taken_up += added_backup.go_on(one, secret.state, crls, accept_clock=request.accept_clock)
+    return taken_up, number, elsewhere
+
+
 def _go_on(
-    state: State, unpacked: Unpacked, request: Request, crls: list[bytes] | None, secret: Secret, lost: Lost | None
+    state: State, unpacked: Unpacked, request: Request, crls: Sequence[bytes] | None, secret: Secret, lost: Lost | None
 ) -> tuple[int, int, Elsewhere]:
     """Take up what the CRLs revoke and sign the next ones; returns how many were new, and the CRL's number.
 

@@ -13,6 +13,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from iotonboard.ca.added_backup import added_of_backup
 from iotonboard.ca.authority import unlock
 from iotonboard.ca.backup_archive import damaged_files, open_archive, open_unsealed_archive, refuse_no_backup
 from iotonboard.ca.backup_manifest import refuse_other_contents
@@ -90,6 +91,10 @@ def check_backup(
             secret.settle(state)
             unlock(state, secret.state)
             brokers = bring_back_brokers(archive, store, unpacked.paths, [], plain_keys=plain_keys)
+            with added_of_backup(archive, state, [], brokers) as added:
+                for ca in added.values():
+                    _prove(ca.store)
+                    unlock(ca, secret.state)
         finally:
             store.close()
         manifest = archive.manifest

@@ -15,7 +15,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.carry_out import publish_signed, sign_waiting
-from iotonboard.model import RevocationReason
+from iotonboard.errors import Unpublished
+from iotonboard.model import Refused, RevocationReason
+from iotonboard.state.added_targets import divide
 from iotonboard.state.alone import each_alone, past_damage
 from iotonboard.state.changes import date_of_next_list, revoke_certificates
 from iotonboard.state.revocations import find_holder, revoke_recalled
@@ -25,12 +27,12 @@ from iotonboard.store.revocations import revocable, set_crl_due, unlisted_revoca
 from iotonboard.store.table_scan import TableScan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from iotonboard.ca.authority import Unlock
-    from iotonboard.errors import Unpublished
-    from iotonboard.model import Refused, SerialNumber, Target
+    from iotonboard.model import SerialNumber, Target
+    from iotonboard.state.opened_cas import Opened
     from iotonboard.state.reload import Reload
     from iotonboard.state.state import State
 
@@ -51,17 +53,35 @@ class Retired:
 
 
 def retire(
-    state: State, targets: Iterable[Target | Refused], unlock: Unlock, *, strict: bool, reload: Reload | None = None
+    cas: Opened,
+    targets: Iterable[Target | Refused],
+    unlocker: Callable[[State], Unlock],
+    *,
+    strict: bool,
+    reload: Reload | None = None,
 ) -> tuple[list[Retired | Refused], list[Unpublished]]:
-    """Retire devices; returns what became of each, and what is not published.
+    """Retire devices, at each CA that has them; returns what became of each, and what is not published.
 
-    A certificate that was revoked before keeps its reason.
+    All is recorded before a CA is unlocked. A certificate that was revoked before keeps its reason.
 
     Raises:
         IotOnboardError: with ``strict``, of the first target that is refused; nothing was recorded.
         BusyError: the state is locked or its disk refuses; nothing was recorded.
     """
-    results = past_damage(state.store, partial(_record_all, state, list(targets), strict=strict))
+    recorded = [
+        (part.state, past_damage(part.state.store, partial(_record_all, part.state, part.targets, strict=strict)))
+        for part in divide(cas, targets)
+    ]
+    results, unpublished = list[Retired | Refused](), list[Unpublished]()
+    for state, done in recorded:
+        told, refused = _carry_out(state, done, unlocker(state), reload if state is cas.around else None)
+        results, unpublished = [*results, *told], [*unpublished, *refused]
+    return results, unpublished
+
+
+def _carry_out(
+    state: State, results: list[Retired | Refused], unlock: Unlock, reload: Reload | None
+) -> tuple[list[Retired | Refused], list[Unpublished]]:
     rows, unsigned = sign_waiting(state, unlock) if unlisted_revocations(state.store) else ([], [])
     unpublished = unsigned + publish_signed(state, rows, reload=reload)
     if rows:

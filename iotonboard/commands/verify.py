@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from iotonboard.broker.region import OperatorUser
     from iotonboard.broker.verdict import Verdict
     from iotonboard.model import CertificateRecord, DeviceRecord
+    from iotonboard.state.opened_cas import Opened
     from iotonboard.state.state import State
 
 
@@ -112,8 +113,10 @@ class Result:
         return any(not one.warning for one in self.problems) or any(one.fails for one in self.devices)
 
 
-def verify_state(state: State, request: Request, device_ids: Sequence[str], certificates: Sequence[str]) -> Result:
+def verify_state(cas: Opened, request: Request, device_ids: Sequence[str], certificates: Sequence[str]) -> Result:
     """Judge the published files of a state, and what its devices and the certificates in files would meet.
+
+    What a CA that was added to the state certified is judged like any other: no broker takes it.
 
     Raises:
         UsageError: a topic without anybody to try it, or with a wildcard.
@@ -121,6 +124,7 @@ def verify_state(state: State, request: Request, device_ids: Sequence[str], cert
         PolicyError: a certificate cannot be read.
     """
     others = [client for path in certificates for client in _read_clients(path)]
+    state = cas.around
     paths = state.paths
     files = replace(
         request,
@@ -135,7 +139,8 @@ def verify_state(state: State, request: Request, device_ids: Sequence[str], cert
         published = {"acl": files.acl, "crl": files.crl, "ca": files.ca}
         files = replace(files, published=published, user=request.user, has_own_ca=False)
     unread = () if request.acl or request.crl else _unread(state)
-    devices = [_client_of(state, device_record(state.store, device_id), request.at) for device_id in device_ids]
+    holders = [(cas.holder(device_id), device_id) for device_id in device_ids]
+    devices = [_client_of(one, device_record(one.store, device_id), request.at) for one, device_id in holders]
     found = _verify(files, devices + others, lambda users: devices_among(state, users))
     return replace(found, problems=(*found.problems, *unread))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from iotonboard.enrolment.broker_names import refuse_names_of_devices
-from iotonboard.errors import NotFoundError, PolicyError, UsageError
+from iotonboard.errors import BusyError, NotFoundError, PolicyError, StateError, UsageError
 from iotonboard.model import KeyType
 from iotonboard.pki.csr import parse_csr, requested_names
 from iotonboard.pki.facts import certificate_facts
@@ -106,7 +107,8 @@ def _refuse_names_of_devices(state: State, names: Collection[str]) -> None:
     refuse_names_of_devices(state.store, names, state.clock())
     with opened(state) as cas:
         for name in cas.names:
-            refuse_names_of_devices(cas.state(name).store, names, state.clock())
+            with contextlib.suppress(StateError, BusyError):  # one that is damaged keeps no broker waiting
+                refuse_names_of_devices(cas.state(name).store, names, state.clock())
 
 
 def newest_names(store: Store, host: str) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from iotonboard.enrolment import broker_names
-from iotonboard.errors import IotOnboardError
+from iotonboard.errors import IotOnboardError, PolicyError
+from iotonboard.ids import in_command
 from iotonboard.model import MQTT_PROFILE, KeyType
 from iotonboard.pki import facts
 from iotonboard.pki.certificates import validity_for
@@ -44,6 +45,11 @@ class ChosenProfile:
                 its own.
         """
         main = state.main or state
+        if self.profile.ca and state is main and self.profile.ca in added_cas.told_cas(state):
+            raise PolicyError(
+                f"the profile {self.profile.name!r} is of the CA {self.profile.ca!r}, and a renewal stays with its CA",
+                hint=f"type: iotonboard register {in_command(device_id)} --profile {self.profile.name}",
+            )
         first_ca = facts.certificate_facts(all_issuers(main.store)[-1].der)
         filled = certificate_profiles.fill_profile(
             self.profile, device_id, attributes, first_ca.spki_sha256, added_cas.name_of_added(state)

@@ -71,14 +71,19 @@ def open_added(state: State, name: str) -> Iterator[State]:
         raise StateError(f"the database of the CA {name!r} is gone: {path!r}", hint="restore the latest backup")
     store = Store.open(path, timeout_s=state.config["busy_timeout_seconds"], now=state.clock())
     try:
-        rows = all_issuers(store)
-        if not rows or rows[-1].fingerprint != fingerprint:
+        if not first_ca_is(store, fingerprint):
             raise StateError(
                 f"{path!r} is not the database of the CA {name!r} that was added", hint="restore the latest backup"
             )
         yield state_within(state, name, store)
     finally:
         store.close()
+
+
+def first_ca_is(store: Store, fingerprint: str) -> bool:
+    """Say whether a database is that of the added CA whose first certificate has this fingerprint."""
+    rows = all_issuers(store)
+    return bool(rows) and rows[-1].fingerprint == fingerprint
 
 
 def name_of_added(state: State) -> str:

@@ -38,7 +38,7 @@ def divide(cas: Opened, targets: Iterable[Target | Refused]) -> list[Part]:
     parts = {"": Part(state)}
     for target in targets:
         try:
-            names = _holders(cas, target) if isinstance(target, Target) and cas.names else [""]
+            names = holders(cas, target) if isinstance(target, Target) and cas.names else [""]
         except IotOnboardError as error:
             names, target = [""], Refused(target.device_id, target.line, error)  # noqa: PLW2901 - in its place
         for name in names:
@@ -46,8 +46,8 @@ def divide(cas: Opened, targets: Iterable[Target | Refused]) -> list[Part]:
     return [part for part in parts.values() if part.targets] or [Part(state)]
 
 
-def _holders(cas: Opened, target: Target) -> list[str]:
-    """The CAs that have a target.
+def holders(cas: Opened, target: Target) -> list[str]:
+    """The CAs that have a target, by their names: that of the state, which is empty, first; it also where none has.
 
     Raises:
         IotOnboardError: the state does not know it, and an added CA that may cannot be opened.

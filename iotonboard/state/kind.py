@@ -26,7 +26,7 @@ _OTHERWISE = {
 _NOT_OF_AN_ADDED = frozenset(
     {"adopt", "backup", "broker", "ca add", "ca install", "ca passwd", "ca proof", "ca recover",
      "ca recovery-passphrase", "ca replace", "ca request", "ca revoke", "ca sign", "ca split", "ca token", "ca trust",
-     "config", "generations", "init-ca", "pack", "profile", "receipts", "restore", "sync-acl", "topics", "verify"}
+     "config", "generations", "init-ca", "pack", "profile", "receipts", "sync-acl", "topics", "verify"}
 )  # fmt: skip
 
 

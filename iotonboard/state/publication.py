@@ -25,6 +25,7 @@ from iotonboard.state.alone import alone, as_told, attempt
 from iotonboard.state.broker_chains import write_folder_certificates
 from iotonboard.state.chain import going_out, published_cas
 from iotonboard.state.denied import read_denied
+from iotonboard.state.layout import ADDED_CAS
 from iotonboard.state.places import (
     SEEN_ACL,
     SEEN_CRL,
@@ -49,6 +50,7 @@ from iotonboard.store.newest_lists import generation_ders, newest_generation
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from iotonboard.state.opened_cas import Opened
     from iotonboard.state.state import State
     from iotonboard.store.issuers import IssuerRow
 
@@ -88,6 +90,19 @@ def publish_recorded(state: State, *steps: Step) -> list[Unpublished]:
     if any(isinstance(one.error, DamageError) for one in refused) and damage.rebuild_unreadable(state.store):
         return publish_recorded(state, *steps)
     return refused + interrupted
+
+
+def publish_added(cas: Opened) -> list[Unpublished]:
+    """``publish_recorded`` for each CA that was added to a state; what is wrong with one holds no other back."""
+    refused: list[Unpublished] = []
+
+    def publish_one(name: str) -> None:
+        refused.extend(publish_recorded(cas.state(name)))
+
+    for name in cas.names:
+        path = os.path.join(cas.around.paths.root, ADDED_CAS, name)
+        refused += attempt("publication", path, partial(publish_one, name))
+    return refused
 
 
 def refuse_unpublished(unpublished: Sequence[Unpublished]) -> None:

@@ -47,7 +47,7 @@ class Revoked:
     ``serials`` were revoked by this call: none when all were revoked before, or have expired (then there is no date).
     ``crl_number`` is that of the CRL in force that names them; ``None`` while none was signed. ``device_id`` is empty
     where nobody knows whose certificate it is. ``is_scanned``: no index found it, so one is damaged. ``is_recalled``:
-    the audit trail led to certificates that no row of the device led to.
+    the audit trail led to certificates that no row of the device led to. ``ca``: name of the added CA that it is of.
     """
 
     device_id: str
@@ -57,6 +57,7 @@ class Revoked:
     crl_number: int | None = None
     is_scanned: bool = False
     is_recalled: bool = False
+    ca: str = ""
 
 
 # Who has the certificate of a serial that the database does not know: a device, as a list proves that this CA signed;

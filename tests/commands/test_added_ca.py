@@ -204,3 +204,141 @@ def test_its_database_is_no_state_by_itself(servers: State) -> None:
     alone = State(servers.path / "cas" / "servers", servers.passphrase_file)
     refused = alone.run("list", expect=(3, 6))
     assert "--ca" in refused.stderr
+
+
+def test_verbs_find_a_device_at_its_ca(servers: State, tmp_path: Path) -> None:
+    servers.register("m1")
+    (made,) = servers.run("register", "web-1", *SERVER, "--json").json_lines
+    listed = servers.run("list", "--json").json_lines
+    assert [(one["device_id"], one.get("ca")) for one in listed] == [("m1", None), ("web-1", "servers")]
+    shown = servers.run("show", "web-1", "m1", "--json").json_lines
+    assert [(one["device_id"], one.get("ca")) for one in shown] == [("web-1", "servers"), ("m1", None)]
+    assert servers.json("show", made["serial"])["device_id"] == "web-1"
+    servers.run("export", "web-1", "--format", "pem", "--out", tmp_path / "web-1")
+    exported = x509.load_pem_x509_certificate((tmp_path / "web-1" / "ca.crt").read_bytes())
+    assert exported.public_bytes(Encoding.DER) == own_ca(servers)
+    (tmp_path / "ids").write_text("m1\nweb-1\n")
+    paths = [
+        one["path"]
+        for one in servers.run("export", "--batch", tmp_path / "ids", "--out", tmp_path / "all", "--json").json_lines
+    ]
+    assert len(paths) == 2
+    assert servers.run("bundle", "password", "web-1").stdout.strip() == made["bundle_password"]
+    assert len(servers.run("deliver", "m1", "web-1", "--json").json_lines) == 2
+    assert len(servers.run("deliveries", "--json").json_lines) == 2
+    servers.run("confirm", "web-1", "--fingerprint", made["fingerprint"])
+    servers.run("purge", "web-1")
+    servers.run("bundle", "password", "web-1", expect=5)
+    renewed = servers.run("renew", "--expiring-within", "1000", "--revoke-old", "now", "--json").json_lines
+    assert [one["device_id"] for one in renewed] == ["m1", "web-1"]
+    assert listed_serials(servers) == {made["serial"]}
+    assert servers.json("show", "web-1")["certificates"][0]["profile"] == "server"
+    servers.run("renew", "m1", "--profile", "server", expect=6)
+    servers.run("revoke", "web-1", "--reason", "hold")
+    servers.run("release", "web-1")
+    servers.run("retire", "web-1")
+    servers.run("register", "web-1", *SERVER, expect=4)
+    assert servers.json("health", "--deep")["status"] == "ok"
+
+
+def listed_serials(state: State) -> set[str]:
+    return listed(state, of_added=True)
+
+
+def test_its_key_goes_over_to_a_new_one_by_name(servers: State) -> None:
+    servers.run("register", "web-1", *SERVER)
+    main = (servers.certs / "ca.crt").read_bytes()
+    told = servers.run("ca", "rollover", "begin", "--ca", "servers").stderr
+    assert "to no broker" in told
+    assert "reload" not in told
+    servers.run("register", "web-2", *SERVER)
+    assert (folder(servers) / "crl-old.der").exists()
+    status = servers.json("ca", "status")
+    assert [(one["ca"], one["role"], one["valid_devices"]) for one in status["added"]] == [
+        ("servers", "issuing", 1),
+        ("servers", "trusted", 1),
+    ]
+    assert status["status"] == "none"
+    servers.run("renew", "--old-ca", "--revoke-old", "now")
+    servers.run("ca", "rollover", "--retire", "--ca", "servers")
+    assert not (folder(servers) / "crl-old.der").exists()
+    assert (servers.certs / "ca.crt").read_bytes() == main
+    due = servers.run("expiring", "--within", "4000", "--json", expect=9).json_lines
+    assert [one["kind"] for one in due].count("ca") == 2
+    assert {one["name"] for one in due if one["kind"] == "device"} == {"web-1", "web-2"}
+    assert "ca rollover begin --ca servers" in servers.run("expiring", "--within", "4000", expect=9).stderr
+    assert servers.json("health", "--deep")["status"] == "ok"
+
+
+def test_a_rollover_of_the_state_s_ca_changes_nothing_for_it(servers: State) -> None:
+    servers.run("ca", "rollover", "begin")
+    servers.run("ca", "rollover", "--retire")
+    servers.run("register", "web-1", *SERVER)
+    assert servers.json("health", "--deep")["status"] == "ok"
+    assert [one["ca"] for one in servers.json("ca", "status")["added"]] == ["servers"]
+
+
+def test_one_passphrase_opens_both_and_changes_for_both(servers: State, tmp_path: Path) -> None:
+    fresh = tmp_path / "fresh"
+    paths = servers.json("ca", "passwd", "--generate-key-file", fresh)["key_files"]
+    assert [Path(path).parent for path in paths] == [servers.certs, folder(servers)]
+    servers.run("register", "web-1", *SERVER, expect=7)
+    text = fresh.read_text()
+    servers.run("register", "web-1", *SERVER, "--passphrase-file", "-", input=text)
+    servers.run("revoke", "web-1", "--passphrase-file", "-", input=text)
+
+
+def test_a_backup_brings_it_back_with_what_its_list_revokes(servers: State, tmp_path: Path) -> None:
+    servers.run("register", "web-1", *SERVER)
+    servers.run("register", "web-2", *SERVER)
+    servers.run("backup", tmp_path / "backup.zip")
+    servers.run("revoke", "web-1")
+    both = (servers.certs / "crl.pem").read_bytes() + (folder(servers) / "crl.pem").read_bytes()
+    (tmp_path / "crl.pem").write_bytes(both)
+    files = servers.json("restore", tmp_path / "backup.zip", "--check")["files"]
+    assert {"cas/servers/devices.db", "cas/servers/ca.key"} <= {one["name"] for one in files}
+    back = State(tmp_path / "back", servers.passphrase_file)
+    result = back.json("restore", tmp_path / "backup.zip", "--crl", tmp_path / "crl.pem")
+    assert result["taken_up"] == 1
+    assert back.json("show", "web-1")["status"] == "revoked"
+    assert len(listed(back, of_added=True)) == 1
+    back.run("health", "--repair")
+    back.run("register", "web-3", *SERVER)
+    assert back.json("health", "--deep")["status"] == "ok"
+    without = State(tmp_path / "without", servers.passphrase_file)
+    without.run("restore", tmp_path / "backup.zip", "--no-crl")
+    assert without.json("gen-crl")["added"][0]["crl_number"] > 1_000_000
+
+
+def test_what_is_wrong_with_it_is_told_and_holds_no_mqtt_client_back(servers: State) -> None:
+    servers.run("register", "web-1", *SERVER)
+    servers.register("m1")
+    database = servers.path / "cas" / "servers" / "devices.db"
+    content = database.read_bytes()
+    database.write_bytes(content[:4096] + b"\0" * (len(content) - 4096))
+    servers.register("m2")
+    servers.run("renew", "m1")
+    servers.run("revoke", "m1", "m2")
+    assert servers.run("revoke", "web-1", expect=3).exit_code
+    found = {one["name"]: one["status"] for one in servers.json("health", expect=9)["checks"]}
+    assert [name for name, status in found.items() if status == "failed"] == ["added-cas"]
+    assert servers.run("health", "--deep", expect=9)
+    servers.run("gen-crl", expect=8)
+    shutil.rmtree(servers.path / "cas")
+    assert "is gone" in servers.run("health", "--check", "added-cas", expect=9).stdout
+    assert "servers" in servers.run("health", "--deep", expect=9).stdout
+
+
+def test_edits_of_its_database_are_found(servers: State) -> None:
+    servers.run("register", "web-1", *SERVER)
+    edit(State(servers.path / "cas" / "servers", servers.passphrase_file), "UPDATE device SET name = 'other'")
+    assert "CA servers" in servers.run("health", "--deep", expect=9).stdout
+
+
+def test_a_broker_gets_no_name_of_a_server_and_takes_none(servers: State) -> None:
+    servers.run("register", "web-1", *SERVER)
+    servers.run("broker", "issue", "web.test", expect=4)
+    servers.register("m1")
+    servers.run("verify", "m1")
+    judged = servers.json("verify", "web-1", expect=9)["devices"]
+    assert [(one["device_id"], one["at_start"]["accepted"]) for one in judged] == [("web-1", False)]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from iotonboard.errors import IotOnboardError
 from iotonboard.health.checks import authority, devices, levels, machine, publications, settings
-from iotonboard.health.finding import Finding, Outcome, failed
+from iotonboard.health.finding import Finding, Outcome, Status, failed, ok
+from iotonboard.state.added_cas import open_added, told_cas
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,6 +26,26 @@ class Check:
     name: str
     about: str
     look: Callable[[State], Outcome]
+
+
+def _added_cas(state: State) -> Outcome:
+    """The worst that is to be said of the CAs that were added, one after the other."""
+    told, found = told_cas(state), list[Outcome]()
+    for name in told:
+        hint = f"type: iotonboard health --ca {name}"
+        try:
+            with open_added(state, name) as added:
+                findings = run_checks(added)
+            found += (
+                Outcome(one.status, f"{name}: {one.name}: {one.message}", f"{one.hint}; {hint}")
+                for one in findings
+                if one.status is not Status.OK
+            )
+        except IotOnboardError as error:
+            found.append(failed(f"{name}: {error.message}", error.hint))
+    if not found:
+        return ok(", ".join(told) if told else "none was added")
+    return min(found, key=lambda one: one.status is not Status.FAILED)
 
 
 CHECKS = (
@@ -57,13 +78,20 @@ CHECKS = (
     Check("passphrase", "the passphrase costs a guesser enough", authority.passphrase),
     Check("disk", "there is room for what comes next", machine.disk),
     Check("backup", "there is a backup, and it is not old", machine.backup),
+    Check("added-cas", "each CA that was added, which no broker trusts, is sound", _added_cas),
 )
+# What is looked at in the state around an added CA: what is for brokers, and what is the same.
+_NOT_OF_AN_ADDED = frozenset({
+    "settings", "root", "trust", "receipts", "acl", "own-rules", "broker-files", "broker-conf", "backup", "added-cas",
+})  # fmt: skip
 
 
 def run_checks(state: State, names: Iterable[str] = ()) -> list[Finding]:
     """Run the named checks, or all of them; a check that cannot run has failed."""
-    chosen = set(names)
-    return [_run(state, check) for check in CHECKS if not chosen or check.name in chosen]
+    chosen = set(names) or {check.name for check in CHECKS}
+    if state.main:
+        chosen -= _NOT_OF_AN_ADDED
+    return [_run(state, check) for check in CHECKS if check.name in chosen]
 
 
 def _run(state: State, check: Check) -> Finding:
