@@ -22,7 +22,7 @@ from iotonboard.model import rfc3339
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from iotonboard.commands.audit_verify import Verdict
+    from iotonboard.health.trail_check import Verdict
     from iotonboard.store.trail_rows import AuditRow
 
 app = group("audit", "Read, verify and carry the audit trail.", example="iotonboard audit verify")

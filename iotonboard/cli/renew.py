@@ -142,8 +142,7 @@ def renew(
         total, ends = count_rows(batch) if batch else len(ids or ()) or None, _Ends()
         told = tell(session, answers, partial(_show, session, ends), is_json=session.json, total=total)
         _tell_summary(session, told, kept)
-        must_reload = command.reload_broker(state, before, reloader)
-        _tell_next(session, state, ends, kept, must_reload=must_reload)
+        _tell_next(session, state, ends, kept, must_reload=command.reload_broker(state, before, reloader))
         refuse_stopped(stopped, hint="run the same command again: it leaves out what was renewed already")
     return told.exit_code
 
