@@ -130,14 +130,9 @@ def renew(
         state = cas.around
         kept = results_file(state, "renew", results, is_many=len(ids or ()) != 1, for_excel=excel, passwords=passwords)
         reloader, before = session.reloader(state, wanted=reload, signs_first=True), command.in_force(state)
+        keeping, starter = Keeping(kept, password_file), worker_starter(session, jobs)
         answers = command.renew(
-            cas,
-            targets,
-            options,
-            Keeping(kept, password_file),
-            session.unlocker,
-            stopped=stopped,
-            start_workers=worker_starter(session, jobs),
+            cas, targets, options, keeping, session.unlocker, stopped=stopped, start_workers=starter
         )
         total, ends = count_rows(batch) if batch else len(ids or ()) or None, _Ends()
         told = tell(session, answers, partial(_show, session, ends), is_json=session.json, total=total)
