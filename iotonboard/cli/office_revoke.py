@@ -51,7 +51,8 @@ def revoke_at_office(
     if refused and len(results) > 1:
         session.message(f"{len(refused)} of {len(results)} were refused")
     if unpublished:
-        session.message("next: iotonboard sync-acl, which denies them from now on, and pack for every broker")
+        where = "sync-acl, and pack" if any(one.what == "acl" for one in unpublished) else "pack"
+        session.message(f"next: iotonboard {where} --out FILE for every broker, which denies them then")
         raise UnpublishedError(unpublished, finish=command.FINISH)
     return reduce(exit_code_with, refused, 0)
 

@@ -1,7 +1,7 @@
 """``revoke`` at an office: deny devices at once, and order their stations to put them on their lists.
 
 1. Record the orders: one transaction, which needs the registry and what was named, and no key.
-2. The ACL denies them from now on, as soon as it is made anew.
+2. Deny them in the ACL: it is made anew, or they are silenced in it as it stands.
 
 It is not done before the station's list has come back: until then it counts as not published.
 """
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.errors import BusyError, Unpublished
 from iotonboard.model import Refused, Target
+from iotonboard.office.denying import deny_ordered
 from iotonboard.office.meant import serials_in
 from iotonboard.office.revocations import Ordered, order_revocations
 
@@ -38,7 +39,8 @@ def revoke(
     """
     results = order_revocations(office, targets, reason, station=station, strict=strict)
     open_at = dict.fromkeys(one.station for one in results if isinstance(one, Ordered) and one.is_open)
-    return results, [Unpublished("crl", f"station {name}", _waits(name)) for name in open_at]
+    refused = deny_ordered(office) if open_at else []
+    return results, [*(Unpublished("crl", f"station {name}", _waits(name)) for name in open_at), *refused]
 
 
 def _waits(station: str) -> BusyError:

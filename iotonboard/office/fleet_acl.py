@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from iotonboard.broker import region, render
 from iotonboard.broker.topics import parse_topic_rule
 from iotonboard.errors import PolicyError
-from iotonboard.model import Access, TopicRule
+from iotonboard.model import Access, SerialNumber, TopicRule
 from iotonboard.store.registry import given_out
 
 if TYPE_CHECKING:
@@ -49,7 +49,9 @@ def read_denied(fleet: Fleet, decisions: Decisions, now: datetime) -> Denied:
     same = given_out.same_names(fleet.registry, ids, now)
     conflicts = {name: rows for name, rows in same.items() if len(_homes(rows)) > 1}
     ordered = {row.device_id for rows in conflicts.values() for row in rows}
-    ordered |= {one.device_id for one in decisions.open_revocations if one.device_id}
+    for one in decisions.open_revocations:  # by the name that the order has, and by that of the certificate
+        serial = SerialNumber.from_hex(one.serial).octets
+        ordered |= {one.device_id, *given_out.ids_with(fleet.registry, one.station, serial)} - {""}
     elsewhere: dict[int, set[str]] = {one: set() for one in ids}
     for rows in same.values():
         homes = _homes(rows)

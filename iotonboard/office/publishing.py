@@ -13,7 +13,7 @@ from iotonboard.errors import BusyError, IotOnboardError, Unpublished
 from iotonboard.pki import pem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from iotonboard.office.fleet_acl import FleetAcl
     from iotonboard.office.giving import Given
@@ -25,13 +25,21 @@ _SETTINGS = {"crl": "broker_crl_file", "ca": "broker_ca_file", "acl": "broker_ac
 _LABELS = {"crl": "X509 CRL", "ca": "CERTIFICATE"}
 
 
-def publish(office: Office, given: Given, *, here: bool, acl: FleetAcl | None = None) -> list[Unpublished]:
+def publish(
+    office: Office,
+    given: Given,
+    *,
+    here: bool,
+    acl: FleetAcl | None = None,
+    only: Collection[str] = ("crl", "acl", "ca"),
+) -> list[Unpublished]:
     """Write CRL, CA file and ACL where they differ; returns what could not be. ``here``: also at a place that is empty.
 
     Whoever reads them between two renames meets nothing worse than a newer list beside an older ACL.
     """
     unpublished: list[Unpublished] = []
-    for what, write in _steps(given, acl).items():
+    steps = {what: write for what, write in _steps(given, acl).items() if what in only}
+    for what, write in steps.items():
         path = office.place(_SETTINGS[what])
         try:
             if not here:

@@ -6,16 +6,12 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from iotonboard.broker.acl import Acl, parse_acl
-from iotonboard.model import Caller
-from iotonboard.office import decisions
-from iotonboard.office.office import open_office
 from iotonboard.pki.pem import pem_blocks
 from iotonboard.store.registry.registry import Registry
 
@@ -98,19 +94,6 @@ def let_in(acl: Acl, *names: str) -> set[str]:
 
 def lists_in(path: Path) -> Iterator[x509.CertificateRevocationList]:
     return (x509.load_der_x509_crl(der) for der in pem_blocks("X509 CRL", path.read_bytes()))
-
-
-def order(plant: Plant, station: int, device_id: str) -> None:
-    """A revocation that the office orders, as its verb records it."""
-    with (
-        open_office(
-            str(plant.office.path), {}, Caller("test", "test", "test"), lambda: datetime.now(UTC).replace(microsecond=0)
-        ) as office,
-        office.transaction() as now,
-    ):
-        office.decide(
-            now, decisions.REVOKE, subject=device_id, serial="0A", order=1, station=station, reason="keyCompromise"
-        )
 
 
 def test_an_offices_files_are_over_all_stations(office: Office, pristine: dict[str, State], tmp_path: Path) -> None:
@@ -215,12 +198,31 @@ def test_the_same_id_at_two_stations_follows_the_one_where_it_lives(plant: Plant
     assert let_in(plant.sync(), "a-3") == set()
 
 
-def test_what_the_office_ordered_is_denied_at_once(plant: Plant) -> None:
+def test_what_the_office_ordered_is_denied_at_once_and_without_a_key(plant: Plant) -> None:
     plant.sync()
-    order(plant, 1, "a-1")
-    acl = plant.sync()
+    nobody = {"IOTONBOARD_PASSPHRASE_FILE": None}
+    told = plant.office.run("revoke", "a-1", "--reason", "keyCompromise", "--json", env=nobody, expect=8)
+    assert [one["what"] for one in told.json["unpublished"]] == ["crl"]
+    acl = parse_acl((plant.office.path / "mosquitto.acl").read_bytes())
     assert let_in(acl, "a-1", "a-2", "b-1") == {"a-2", "b-1"}
     assert [rule.topic for rule in acl.users["a-1"]] == ["#", "$SYS/#"]
+    assert plant.office.json("sync-acl", env=nobody)["changed"] is False
+    plant.stations["a"].register("a-9")
+    plant.take("a")  # so that the key is needed to make the file anew
+    plant.office.run("revoke", "b-1", env=nobody, expect=8)
+    acl = parse_acl((plant.office.path / "mosquitto.acl").read_bytes())
+    assert let_in(acl, "a-1", "a-2", "a-9", "b-1") == {"a-2"}
+    assert let_in(plant.sync(), "a-1", "a-2", "a-9", "b-1") == {"a-2", "a-9"}
+    (plant.office.path / "mosquitto.acl").write_text("user broken\ntopic\n")
+    told = plant.office.run("revoke", "a-2", "--json", expect=8)
+    assert [one["what"] for one in told.json["unpublished"]] == ["crl", "acl"]
+
+
+def test_an_order_denies_the_name_of_its_certificate_whatever_somebody_calls_it(plant: Plant) -> None:
+    serial = plant.stations["b"].json("show", "b-1")["certificates"][0]["serial"]
+    plant.edit("UPDATE device SET device_id = 'x-1', folded = 'x-1' WHERE device_id = 'b-1'")
+    plant.office.run("revoke", "--serial", serial, expect=8)
+    assert let_in(plant.sync(), "b-1", "b-2") == {"b-2"}
 
 
 def test_a_station_that_was_removed_goes_and_its_package_says_so(plant: Plant) -> None:

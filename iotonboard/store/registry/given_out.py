@@ -132,6 +132,13 @@ def denied_ids(registry: Registry, station: int, now: datetime, listed_since: da
     return [name for (name,) in registry.rows(query, values)]
 
 
+def ids_with(registry: Registry, station: int, serial: bytes) -> list[str]:
+    """The devices of a station that have a certificate with a serial number: one, or none."""
+    query = """SELECT d.device_id FROM certificate c JOIN device d ON d.station = c.station AND d.id = c.device
+        WHERE c.serial = ? AND c.station = ?"""
+    return [name for (name,) in registry.rows(query, (serial, station))]
+
+
 def living_ids(registry: Registry, station: int, now: datetime) -> Iterator[str]:
     """Ids of a station's devices with a valid certificate."""
     query = f"""SELECT DISTINCT d.device_id FROM certificate o
