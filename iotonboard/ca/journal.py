@@ -8,6 +8,7 @@ from iotonboard.errors import NotFoundError, StateError
 from iotonboard.exchange.journal import TRAIL, JournalHead, TrailPoint, encode_trail, pack_part, sign_head
 from iotonboard.exchange.tables import TABLES, encode_rows
 from iotonboard.pki.key_id import key_id
+from iotonboard.state.office_orders import standing_orders
 from iotonboard.store import audit, told_rows
 from iotonboard.store.trail_rows import chained
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from iotonboard.state.state import State
     from iotonboard.store.store import Store
 
+WRITTEN = "journal_written"  # single value: when one was written last
 _BROKEN = "somebody changed the database: 'iotonboard audit verify' and 'health --deep' say more"
 
 
@@ -47,10 +49,10 @@ def write_journal(
         StateError: the trail is not whole.
     """
     made = list(_parts(state.store, since.row))
-    newest, active = audit.head(state.store), authority.active
+    newest, active, orders = audit.head(state.store), authority.active, standing_orders(state)
     head = JournalHead(
         key_id(active.certificate_der), now, since, TrailPoint(newest.seq, newest.hash), _acl(state),
-        tuple(part for part, _ in made), program=program,
+        tuple(part for part, _ in made), orders.office if orders else "", orders.number if orders else 0, program,
     )  # fmt: skip
     return head, sign_head(head, active.issuer.signer, active.chain), [content for _, content in made]
 

@@ -70,6 +70,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "Office": {
         "journal": "Write what happened here since the last journal, for the office.",
+        "order": "Follow the orders of an office at a station; write them at the office.",
         "init-office": "Make the state of a head office, which joins several stations.",
         "machine": "Let further machines work on a head office's registry.",
         "station": "Trust stations at a head office, and take their journals.",

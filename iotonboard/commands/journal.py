@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING
 
 from iotonboard import __version__
 from iotonboard.ca.authority import seal_audit
-from iotonboard.ca.journal import point_at, write_journal
+from iotonboard.ca.journal import WRITTEN, point_at, write_journal
 from iotonboard.disk.beforehand import refuse_unwritable
 from iotonboard.disk.files import PUBLIC, refuse_existing, replacing
 from iotonboard.model import to_epoch
 from iotonboard.pki.key_id import key_id
+from iotonboard.state.office_orders import is_in_trail, standing_orders
 
 if TYPE_CHECKING:
     from iotonboard.ca.authority import Unlock
-    from iotonboard.exchange.journal import JournalHead
+    from iotonboard.exchange.journal import JournalHead, TrailPoint
     from iotonboard.state.state import State
 
-WRITTEN = "journal_written"  # single value: when one was written last
 SUFFIX = ".journal"
 
 
@@ -68,10 +68,10 @@ def journal(state: State, request: Request, unlock: Unlock) -> Result:
     if not (request.force or is_folder):
         refuse_existing(request.out)
     refuse_unwritable(os.path.join(request.out, SUFFIX) if is_folder else request.out)
-    point_at(state.store, request.since or 0)  # which refuses, before anybody is asked for a passphrase
+    _begin(state, request)  # which refuses, before anybody is asked for a passphrase
     authority = unlock()
     with state.transaction(signing=True) as now:
-        since = point_at(state.store, 0 if request.is_full else request.since or 0)
+        since = _begin(state, request)
         state.record(now, "journal", detail={"journal": since.row})
         state.store.set_meta(WRITTEN, to_epoch(now))
         seal_audit(state, authority)
@@ -84,3 +84,12 @@ def journal(state: State, request: Request, unlock: Unlock) -> Result:
         file.writelines((signed.lines(), *parts))
         size = file.tell()
     return Result(path, head, size)
+
+
+def _begin(state: State, request: Request) -> TrailPoint:
+    """Where the journal begins: behind what the office took, as long as that is in this trail."""
+    if request.is_full or request.since is not None:
+        return point_at(state.store, 0 if request.is_full else request.since or 0)
+    orders = standing_orders(state)
+    is_ours = orders is not None and is_in_trail(state, orders.acknowledged)
+    return orders.acknowledged if orders and is_ours else point_at(state.store, 0)

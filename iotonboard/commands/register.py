@@ -20,6 +20,7 @@ from itertools import chain, groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
+from iotonboard.enrolment import production
 from iotonboard.enrolment.admission import Admission, new_id
 from iotonboard.enrolment.answer_files import ended, keep_each
 from iotonboard.enrolment.batch import Enrolled, Pace, Plan, run_batch
@@ -248,7 +249,7 @@ def _plan(
 ) -> _Plan | Enrolled:
     """Decide what becomes of one request."""
     before = None if request.device_id else _made_before(state, call, request)
-    device_id = request.device_id or before or new_id()
+    device_id = request.device_id or before or new_id(state)
     admission.note(device_id, request.line)
     found = admission.find(device_id) if request.device_id or before else None
     admitted = admission.admit(request, device_id, found)
@@ -314,7 +315,11 @@ def _record(state: State, authority: Authority, call: Call, plan: _Plan, issued:
         refuse_retired(device_named(store, order.device_id))
         is_superseded = superseding.supersede(state, order.device_id, now)
     mark = call.mark(None if request.device_id else request.line)
-    record_certificate(state, authority, order, issued, now=now, detail=_words(plan) | mark)
+    under = production.choose_order(state, order, now) if state.config["office"] or state.config["orders"] else None
+    told = {"order": under.order} if under else {}
+    record_certificate(state, authority, order, issued, now=now, detail=_words(plan) | mark | told)
+    if under:
+        under.note(state, order.serial)
     for rule in plan.topics:
         topics.add_topic(store, order.device_id, rule)
     has_block = not plan.is_new or plan.topics or state.config["acl.style"] == "per-device"

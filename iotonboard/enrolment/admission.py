@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from iotonboard.broker.topics import parse_topic_rule
+from iotonboard.enrolment import production
 from iotonboard.enrolment.batch import Enrolled
 from iotonboard.enrolment.order_profile import choose_profile, refuse_outliving
-from iotonboard.errors import ConflictError
-from iotonboard.model import DeviceId
+from iotonboard.errors import ConflictError, PolicyError
+from iotonboard.model import MQTT_PROFILE, DeviceId
 from iotonboard.pki import csr
 from iotonboard.state import reach
 from iotonboard.store import list_duplicates, table_scan
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from iotonboard.state.own_rules import OwnRules
     from iotonboard.state.state import State
     from iotonboard.store.devices import DeviceRow
+
+PREFIX = "id_prefix"  # single value: what the office ordered that ids of new devices begin with
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +63,15 @@ class Admission:
 
         Raises:
             ConflictError: the device is there already, or stands twice in the list.
-            PolicyError: its id, a topic or its request is not allowed, it does not fit its profile, or it would outlive
-                the CA.
+            PolicyError: its id, a topic or its request is not allowed, it does not fit its profile, it would outlive
+                the CA, or no order of the office is open for it.
         """
         name, found = request.device_id, None
         if name:
             self.note(name, request.line)
             found = self.find(name)
             self.ahead[name] = found
-        device_id = name or new_id()
+        device_id = name or new_id(self.state)
         if isinstance(self.admit(request, device_id, found), Enrolled):
             return
         device = device_record(self.state.store, device_id) if found else None
@@ -76,6 +79,9 @@ class Admission:
         chosen = choose_profile(self.state, request.profile, newest)
         if chosen:
             chosen.fill(self.state, device_id, device.attributes if device else dict(request.attributes))
+        if self.state.config["office"] or self.state.config["orders"]:
+            profile = chosen.profile.name if chosen else MQTT_PROFILE
+            production.order_for(self.state, device_id, profile, self.state.trusted_time())
         refuse_outliving(self.state, chosen, request.validity_days)
         if request.csr is not None:
             csr.parse_csr(request.csr)
@@ -108,6 +114,11 @@ class Admission:
             refuse_retired(found)
             return found
         DeviceId(device_id)  # it may name an adopted device, and a new one is called otherwise
+        if not device_id.startswith(prefix := id_prefix(self.state)):
+            raise PolicyError(
+                f"ids of new devices begin with {prefix!r} here, as the office ordered",
+                hint=f"register {prefix + device_id!r}; 'iotonboard order list' shows the orders",
+            )
         if is_recalled:
             raise ConflictError(
                 f"the audit trail knows {str(device_id)!r}, and the database has no such device any more",
@@ -154,6 +165,11 @@ class Admission:
         )
 
 
-def new_id() -> DeviceId:
-    """An id that nobody has: a UUID."""
-    return DeviceId(str(uuid.uuid4()))
+def new_id(state: State) -> DeviceId:
+    """An id that nobody has: a UUID, behind what the office ordered that ids begin with."""
+    return DeviceId(id_prefix(state) + str(uuid.uuid4()))
+
+
+def id_prefix(state: State) -> str:
+    """What the ids of new devices begin with."""
+    return str(state.store.meta(PREFIX) or "")

@@ -58,6 +58,7 @@ TABLES = (
         ("id", "serial", "issuer", "device", "host", "not_before", "not_after", "der", "created_at"),
         octets=frozenset({"serial", "der"}), texts=frozenset({"host"}), optional=frozenset({"device", "host"}),
     ),
+    JournalTable("production", 1, ("certificate", "registry", "production_order"), texts=frozenset({"registry"})),
     JournalTable(
         "revocation", 1, ("certificate", "issuer", "revocation_date", "reason", "not_after"),
         texts=frozenset({"reason"}),

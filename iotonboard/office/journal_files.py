@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from iotonboard.disk.found import files_below
 from iotonboard.disk.reading import read_file, read_start
-from iotonboard.disk.walking import no_folder
 from iotonboard.errors import ConflictError, NotFoundError, PolicyError
 from iotonboard.exchange.journal import LARGEST_HEAD, JournalHead, SignedHead, split_head
 
@@ -46,24 +46,10 @@ def find_journals(paths: Iterable[str]) -> Iterator[str]:
         if not os.path.isdir(path):
             yield path
             continue
-        found = sorted(_below(path))
+        found = sorted(files_below(path, ENDING))
         if not found:
             raise NotFoundError(f"there is no journal in {path!r}", hint="a station writes one: iotonboard journal")
         yield from found
-
-
-def _below(folder: str) -> Iterator[str]:
-    """No link is followed; what begins with a dot is the system's own: a Mac leaves ``._NAME`` beside each file."""
-
-    def refuse(error: OSError) -> None:
-        reason = f"cannot read {error.filename!r}: {error.strerror}" if os.path.isdir(folder) else no_folder(folder)
-        raise NotFoundError(reason, hint="plug the stick in again, and name its folder") from None
-
-    for at, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if name.lower().endswith(ENDING) and not name.startswith("."):
-                yield os.path.join(at, name)
 
 
 def read_head(path: str) -> JournalFile:

@@ -111,6 +111,12 @@ def _certificate(place: _Place, row: list[Any]) -> list[Any]:
     return [number, serial, issuer, device, host, not_before, not_after, fingerprint, created_at, profile]
 
 
+def _production(place: _Place, row: list[Any]) -> list[Any]:
+    """Under which order of this office a certificate was made; one of another office is none."""
+    number, registry, order = row
+    return [number, order if registry == place.registry.value("id") else 0]
+
+
 def _foreign_revocation(_: _Place, row: list[Any]) -> list[Any]:
     return row[:2]
 
@@ -126,6 +132,7 @@ _made: Mapping[str, Callable[[_Place, list[Any]], list[Any]]] = {
     "topic": _as_it_is,
     "profile": _profile,
     "certificate": _certificate,
+    "production": _production,
     "revocation": _as_it_is,
     "released": _as_it_is,
     "foreign_revocation": _foreign_revocation,

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 _NOT_AT_A_ROOT = frozenset(
     {"adopt", "broker issue", "broker revoke", "bundle password", "ca install", "ca replace", "ca request",
-     "ca trust add", "confirm", "deliver", "export", "journal", "labels", "purge", "register", "release", "renew",
-     "retire", "revoke", "topics add", "topics remove", "verify"}
+     "ca trust add", "confirm", "deliver", "export", "journal", "labels", "order list", "order take",
+     "order trust", "purge", "register", "release", "renew", "retire",
+     "revoke", "topics add", "topics remove", "verify"}
 )  # fmt: skip
 _AT_A_ROOT_ALONE = frozenset({"ca revoke", "ca sign"})
 _OTHERWISE = {

@@ -137,6 +137,14 @@ def crl_url(value: object) -> str:
     return url
 
 
+def fingerprint(value: object) -> str:
+    """SHA-256 of a certificate in hex, in any spelling, or empty."""
+    digits = re.sub(r"[:\s]", "", text(value)).lower()
+    if not re.fullmatch(r"(?:[0-9a-f]{64})?", digits):
+        raise ValueError("must be the SHA-256 of a certificate: 64 hexadecimal digits")
+    return digits
+
+
 def octal(value: object) -> str:
     """A file mode, or empty."""
     if value != "" and not re.fullmatch(r"0?[0-7]{3}", text(value)):

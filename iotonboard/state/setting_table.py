@@ -44,6 +44,11 @@ def _fewer_rights(new: Any, old: Any) -> bool:
     return bool(added or gone) and all(_denies(rule) for rule in added) and not any(_denies(rule) for rule in gone)
 
 
+def _asks_for_orders(new: Any, _old: Any) -> bool:
+    """Fewer devices can be made."""
+    return bool(new)
+
+
 def _denies(rule: str) -> bool:
     return rule.startswith("deny:")
 
@@ -233,6 +238,19 @@ SETTINGS: Mapping[str, Setting] = {
             "",
             "the mosquitto.conf that 'health' and --reload judge; empty: none",
             is_sealed=False,
+        ),
+        Setting(
+            "office",
+            forms.fingerprint,
+            "",
+            "the office whose orders are followed: SHA-256 of its certificate; empty: none",
+        ),
+        Setting(
+            "orders",
+            forms.one_of("", "required"),
+            "",
+            "required: devices are made under an open order of the office alone",
+            is_tighter=_asks_for_orders,
         ),
         Setting("default_profile", forms.profile_name, MQTT_PROFILE, "the certificate profile of a new device"),
         Setting(

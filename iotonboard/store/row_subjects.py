@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
 _BY_CERTIFICATE = frozenset(
-    {"certificate", "certificate_profile", "revocation", "overlap", "purge", "released", "reenrolment"}
+    {"certificate", "certificate_profile", "production", "revocation", "overlap", "purge", "released", "reenrolment"}
 )
 _HOLDER = "SELECT coalesce(d.device_id, c.host) FROM certificate c LEFT JOIN device d ON d.id = c.device WHERE c.id = "
 _QUERIES = {
@@ -32,6 +32,8 @@ _BY_ITSELF = {
     "setting_seal": "settings",
     "compromised_ca": "ca",
     "ca_chain": "ca",
+    "office_orders": "office",
+    "production_count": "office",
     "profile": "profiles",
     "root_crl": "root",
     "trusted_ca": "trust",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import IotOnboardError
-from iotonboard.health.checks import authority, devices, levels, machine, publications, settings
+from iotonboard.health.checks import authority, devices, levels, machine, office, publications, settings
 from iotonboard.health.finding import Finding, Outcome, Status, failed, ok
 from iotonboard.state.added_cas import open_added, told_cas
 
@@ -62,6 +62,7 @@ CHECKS = (
     Check("root", "the CAs above ours, and our copy of their lists, have time left", levels.root),
     Check("ca-rollover", "a rollover that is under way can go on, or end", authority.ca_rollover),
     Check("trust", "each CA of others that is trusted has a list with time left", authority.trust),
+    Check("office", "what the office ordered is done, and it gets journals", office.office),
     Check("crl", "crl.pem is the last one signed and has time left", publications.crl),
     Check("unpublished", "no revocation or file waits to be published", publications.unpublished),
     Check("receipts", "revocations are in force where a broker's receipt came from", publications.receipts),

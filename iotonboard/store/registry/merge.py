@@ -42,6 +42,7 @@ TABLES = {
         ("serial", "issuer", "device", "host", "not_before", "not_after", "fingerprint", "created_at"),
         once=("profile",),
     ),
+    "production": RegistryTable(("certificate",), ("production_order",)),
     "revocation": RegistryTable(("certificate",), ("issuer", "revocation_date", "reason", "not_after")),
     "released": RegistryTable(("certificate",), ("released_at",)),
     "foreign_revocation": RegistryTable(("issuer", "serial")),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from iotonboard.errors import StateError
-from iotonboard.store.schema import version_1, version_2, version_3, version_4
+from iotonboard.store.schema import version_1, version_2, version_3, version_4, version_5
 
 if TYPE_CHECKING:
     import sqlite3
@@ -25,7 +25,7 @@ class Migration(Protocol):
 
 
 # Modules, which are read when there is something to do.
-MIGRATIONS: tuple[Migration, ...] = (version_1, version_2, version_3, version_4)
+MIGRATIONS: tuple[Migration, ...] = (version_1, version_2, version_3, version_4, version_5)
 
 
 def migrate(connection: sqlite3.Connection, now: int, *, create: bool) -> None:
