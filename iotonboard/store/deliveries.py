@@ -47,9 +47,10 @@ class Delivery:
         return "expired" if self.expires_at and self.expires_at <= now else "pending"
 
 
+_PROVED = "(SELECT proved FROM receipt r WHERE r.certificate = c.id)"
 _DELIVERY = (
     "SELECT y.id, d.device_id, c.serial, coalesce(y.token, ''), y.place, y.sha256, y.created_at, y.expires_at,"
-    " y.written_at IS NOT NULL, coalesce(y.outcome, ''), (SELECT proved FROM receipt r WHERE r.certificate = c.id)"
+    f" y.written_at IS NOT NULL, coalesce(y.outcome, ''), {_PROVED}"
     " FROM delivery y JOIN certificate c ON c.id = y.certificate"
     " JOIN device d ON d.id = c.device"
 )
@@ -101,8 +102,9 @@ def deliveries_of(store: Store, device_id: str) -> list[Delivery]:
 
 def open_deliveries(store: Store) -> list[Delivery]:
     """Deliveries below the outbox that were not cleared away yet, the first to expire first."""
+    # Whether one is proved is of no matter here, and outbox and repairs do without the table that tells.
     query = f"{_DELIVERY} WHERE y.token IS NOT NULL AND y.erased_at IS NULL ORDER BY y.expires_at"
-    return store.records(_delivery, query)
+    return store.records(_delivery, query.replace(_PROVED, "NULL"))
 
 
 def never_fetched(store: Store, now: datetime) -> list[str]:
