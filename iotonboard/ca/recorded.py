@@ -6,6 +6,7 @@ trail say what it was; of what is behind the last list only the trail does.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,10 @@ from iotonboard.errors import ConflictError, PolicyError
 from iotonboard.model import RevocationReason, SerialNumber, rfc3339
 from iotonboard.pki import facts
 from iotonboard.pki.crl import find_entry, listed_entries
-from iotonboard.pki.crl_entry import entry_date, serial_and_reason
+from iotonboard.pki.crl_entry import encode_entry, entry_date, serial_and_reason
+from iotonboard.pki.der import x509_time
 from iotonboard.store import audit, row_subjects
-from iotonboard.store.certificate_trail import told_of, told_since
+from iotonboard.store.certificate_trail import told_of, told_since, told_unlike_entries
 from iotonboard.store.certificates import certificate_der
 from iotonboard.store.crls import last_crl, last_listed_crl
 from iotonboard.store.issuers import current_issuers, own_certificates
@@ -25,7 +27,6 @@ from iotonboard.store.revocations import foreign_entry, recorded_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from datetime import datetime
 
     from iotonboard.state.state import State
     from iotonboard.store.certificate_trail import Told
@@ -85,7 +86,8 @@ def lost_since_list(store: Store) -> list[tuple[SerialNumber, RevocationReason, 
     # Of what was revoked; who ended a hold did so in a later row.
     said: dict[SerialNumber, list[tuple[RevocationReason, datetime]]] = {}
     is_genuine = _genuine(store)
-    for told in _behind_last_list(store):
+    since = audit.newest_list(store, until=sealed_until(store))
+    for told in told_unlike_entries(store, since, entry_forms()):
         if told.is_release and is_genuine(told):
             said.pop(told.serial, None)
         elif told.reason:
@@ -99,6 +101,15 @@ def lost_since_list(store: Store) -> list[tuple[SerialNumber, RevocationReason, 
                 lost.append((serial, reason, dated))
                 break
     return lost
+
+
+def entry_forms() -> dict[str, tuple[str, str]]:
+    """What an entry of each reason has before a serial number of 20 octets, and behind the date, in hex."""
+    serial, date, forms = SerialNumber.from_octets(b"\x7f" * 20), datetime(2032, 1, 1, tzinfo=UTC), {}
+    for reason in RevocationReason:
+        head, _, rest = encode_entry(serial, date, reason).hex().upper().partition(serial.hex)
+        forms[reason.value] = head, rest.removeprefix(x509_time(date).hex().upper())
+    return forms
 
 
 def _stands(store: Store, serial: SerialNumber, reason: RevocationReason, latest: datetime, *, by_index: bool) -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _NEEDS_KEY = frozenset(
     {"added_ca", "compromised", "counter", "crl_number", "fingerprint", "journal", "password", "released", "sealed"}
 )
+_REPAIRED = "repaired"
 
 
 def seal_problem(signed: SignedHead | None, certificates: Mapping[int, bytes]) -> str:
@@ -41,13 +42,14 @@ def seal_problem(signed: SignedHead | None, certificates: Mapping[int, bytes]) -
 
 def unsigned_rows(store: Store, signed: SignedHead | None, *, before: int | None = None) -> Iterator[int]:
     """Numbers of rows behind the signed head, up to ``before``, that the program never leaves unsigned."""
-    for row in trail_rows.rows(store, since_seq=signed.head.seq if signed else 0):
+    keys = (*_NEEDS_KEY, _REPAIRED)
+    for row in trail_rows.rows_telling(store, keys, since_seq=signed.head.seq if signed else 0):
         if before is not None and row.seq >= before:
             return
         told = row.said.keys()
         if (
             not row.hash
             or (told & _NEEDS_KEY and "adopted" not in told)
-            or (row.subject == audit.ROWS and "repaired" in told)
+            or (row.subject == audit.ROWS and _REPAIRED in told)
         ):
             yield row.seq

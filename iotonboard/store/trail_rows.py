@@ -10,11 +10,12 @@ from iotonboard.model import LATEST, from_epoch
 from iotonboard.store.audit import COLUMNS, GENESIS, chain, hash_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from datetime import datetime
 
     from iotonboard.store.store import Store
 
+_TEXTS = ("operator", "host", "command", "subject", "serial", "detail")
 _ROWS = f"SELECT {COLUMNS} FROM audit WHERE seq > ? ORDER BY seq"
 
 
@@ -48,6 +49,16 @@ class AuditRow:
 def rows(store: Store, *, since_seq: int = 0) -> Iterator[AuditRow]:
     """All rows after ``since_seq``, oldest first."""
     return store.each(_audit_row, _ROWS, (since_seq,))  # never refuses a row: who looks wants to see those behind it
+
+
+def rows_telling(store: Store, keys: Collection[str], *, since_seq: int) -> Iterator[AuditRow]:
+    """Of ``rows`` those whose detail may have one of the keys, and those that somebody damaged."""
+    has_key = " OR ".join(f"""instr(detail, '"{key}"')""" for key in keys)
+    texts = " AND ".join(f"typeof({one}) = 'text'" for one in _TEXTS)
+    can_be = f"typeof(time) = 'integer' AND time BETWEEN 0 AND {LATEST} AND typeof(hash) = 'blob' AND {texts}"
+    # A letter of a key may be written with a backslash.
+    query = f"SELECT {COLUMNS} FROM audit WHERE seq > ? AND (NOT ({can_be}) OR instr(detail, '\\') OR {has_key})"
+    return store.each(_audit_row, f"{query} ORDER BY seq", (since_seq,))
 
 
 def _audit_row(seq: int, time: int, *others: Any) -> AuditRow:
