@@ -268,7 +268,9 @@ def _tell_what_follows(session: Session, result: Replacement, *, is_new: bool) -
     if result.status != "was-replaced" and not is_new:
         session.message("warning: the new key has the passphrase of the stolen one; type: iotonboard ca passwd")
     session.message(f"the CA that issues now has the fingerprint {result.cas[0].fingerprint}")
-    if not result.waits:
+    if session.added_ca:
+        session.message("next: give the new ca.crt and crl.pem to those who connect to its devices, and to no broker")
+    elif not result.waits:
         session.message(
             "next: iotonboard pack, and apply it with --ca and the new CA's file, fingerprints compared by eye"
         )
@@ -277,6 +279,15 @@ def _tell_what_follows(session: Session, result: Replacement, *, is_new: bool) -
     if result.waiting_devices:
         path = os.path.join(last.folder, "devices.csv")
         session.message(f"next: iotonboard renew --batch {path}: {result.waiting_devices} devices have no certificate")
+    if result.also_added:
+        session.message(
+            f"was the key of the added CA {', '.join(result.also_added)} stolen too? Then type: iotonboard ca replace"
+            f" --compromised --ca {result.also_added[0]}"
+        )
+        if is_new:
+            session.message(
+                "next: iotonboard ca passwd, with the old passphrase and the new one's file, for the added CAs"
+            )
     session.message("then: iotonboard backup; the run-book 'A stolen CA key' has the rest")
 
 

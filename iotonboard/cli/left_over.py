@@ -64,7 +64,10 @@ def refuse_office(root: str, command: str) -> None:
 
 
 def finish_earlier_calls(state: State, now: datetime) -> None:
-    """Do what was left to the next command, whatever it is; most calls have nothing to do, and load nothing for it."""
+    """Do what was left to the next command, whatever it is; most calls have nothing to do, and load nothing for it.
+
+    Links that ended are taken away of the CAs too that were added to the state.
+    """
     from iotonboard.store.left_to_do import has_erasures_left, has_expired_delivery
 
     if has_expired_delivery(state.store, now):
@@ -75,6 +78,11 @@ def finish_earlier_calls(state: State, now: datetime) -> None:
         from iotonboard.state.erasure import finish_erasures
 
         finish_erasures(state)
+    folder = os.path.join(state.paths.root, "cas")
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        if os.path.lexists(os.path.join(folder, name, "outbox")):
+            with contextlib.suppress(IotOnboardError), opened_alone("", state, name):
+                pass  # it does the same there
 
 
 @contextlib.contextmanager

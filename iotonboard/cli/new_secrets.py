@@ -81,6 +81,18 @@ class NextSecret:
     weak: bool
     token: TokenUri | None
 
+    def __post_init__(self) -> None:
+        """Refuse a secret of its own for a CA that was added to a state.
+
+        Raises:
+            UsageError: that of the state opens it.
+        """
+        if self.session.added_ca and (self.token or self.file or self.key_file):
+            raise UsageError(
+                "the passphrase of the state opens the CAs that were added to it",
+                hint="leave --key, --new-passphrase-file and --generate-key-file out; see: iotonboard ca passwd",
+            )
+
     def ways(self, is_wanted: bool | None) -> Callable[[], Passphrase] | None:
         """What gives it, once it is needed; ``None`` where the one in force opens the new key too.
 

@@ -29,6 +29,7 @@ from iotonboard.model import RevocationReason
 from iotonboard.pki.crl_entry import encode_entry
 from iotonboard.pki.facts import certificate_facts, is_issued_by
 from iotonboard.state.acl_file import mark_acl
+from iotonboard.state.added_cas import refuse_token, told_cas
 from iotonboard.state.alone import attempt
 from iotonboard.state.chain import is_waiting
 from iotonboard.state.changes import date_of_next_list, revoke_certificates
@@ -85,7 +86,7 @@ class Result:
     """``status``: ``replaced``, or ``was-replaced`` where an earlier call did it; what is trusted now, and what was.
 
     So many devices, and these brokers, have no new certificate yet. ``waits``: nor has the new CA, of the root of the
-    one before.
+    one before. ``also_added``: the CAs that were added to the state, whose keys lie beside.
     """
 
     status: str
@@ -94,10 +95,17 @@ class Result:
     waiting_devices: int
     waiting_brokers: tuple[str, ...]
     waits: bool
+    also_added: tuple[str, ...] = ()
 
 
 def needs_new_secret(state: State, new: NewCa) -> bool:
-    """Say whether the new key is opened by another secret than the CA that issues: either of them lies in a token."""
+    """Say whether the new key is opened by another secret than the CA that issues: either of them lies in a token.
+
+    Raises:
+        ConflictError: it shall lie in one, and the passphrase of the state opens other CAs too.
+    """
+    if new.token is not None:
+        refuse_token(state)
     return (new.token is not None or is_in_token(state)) and secrets_asked.needs_new_secret(state, new.token)
 
 
@@ -171,7 +179,9 @@ def replace_ca(
     erase_retired_keys(state)
     waiting = count_waiting(state.store), tuple(waiting_brokers(state.store))
     status = "replaced" if rows else "was-replaced"
-    return Result(status, standings(state), replaced_cas(state), *waiting, is_waiting(state.store))
+    return Result(
+        status, standings(state), replaced_cas(state), *waiting, is_waiting(state.store), tuple(told_cas(state))
+    )
 
 
 def _given_certificates(paths: Sequence[str], rows: Sequence[IssuerRow]) -> list[tuple[int, SerialNumber]]:

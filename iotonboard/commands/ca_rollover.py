@@ -25,6 +25,7 @@ from iotonboard.ca.successor import NewCa, check_name, found_successor
 from iotonboard.errors import ConflictError
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.state.acl_file import mark_acl
+from iotonboard.state.added_cas import refuse_token
 from iotonboard.state.chain import is_waiting, refuse_waiting
 from iotonboard.state.erasure import erase_retired_keys
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
@@ -87,6 +88,8 @@ class Wanted:
 
 def wanted(state: State, request: Request) -> Wanted:
     """Say what ``begin`` needs for the new key: a secret of its own, and a recovery passphrase where there is none."""
+    if request.token is not None:
+        refuse_token(state)
     if len(current_issuers(state.store)) > 1:
         return Wanted(None, recovery=False)
     if request.token is None and not is_in_token(state):

@@ -12,7 +12,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import NotFoundError, StateError
+from iotonboard.errors import ConflictError, NotFoundError, StateError
 from iotonboard.state.config import NO_FILE, Config, Origin, Recorded, Value
 from iotonboard.state.layout import ADDED_CAS as FOLDER
 from iotonboard.state.layout import Paths
@@ -32,6 +32,19 @@ _NOT_FOR_IT = ("acl.", "broker", "ca_root_path", "crl_url", "database_url")
 def told_cas(state: State) -> dict[str, str]:
     """The CAs that the trail says were added to a state: fingerprints of their first certificates by their names."""
     return {} if state.main else told.added_cas(state.store)
+
+
+def refuse_token(state: State) -> None:
+    """Refuse a key in a token for the CA of a state to which others were added: the PIN opens none of their files.
+
+    Raises:
+        ConflictError: there are some.
+    """
+    if names := ", ".join(told_cas(state)):
+        raise ConflictError(
+            f"the passphrase of this state opens the key of the added CA {names} too, and a token's PIN would not",
+            hint="leave --key out: such a state keeps its CA key in a file",
+        )
 
 
 def paths_within(paths: Paths, name: str) -> Paths:

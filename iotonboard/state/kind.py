@@ -26,8 +26,9 @@ _OTHERWISE = {
 # What goes on for a state as a whole, is for brokers, or is for other CAs.
 _NOT_OF_AN_ADDED = frozenset(
     {"adopt", "backup", "broker", "ca add", "ca install", "ca passwd", "ca proof", "ca recover",
-     "ca recovery-passphrase", "ca replace", "ca request", "ca revoke", "ca sign", "ca split", "ca token", "ca trust",
-     "config", "generations", "init-ca", "pack", "profile", "receipts", "sync-acl", "topics", "verify"}
+     "ca recovery-passphrase", "ca request", "ca revoke", "ca sign", "ca split", "ca token", "ca trust", "config",
+     "generations", "init-ca", "journal", "office", "order", "pack", "profile", "receipts", "station", "sync-acl",
+     "topics", "verify"}
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from support.client import open_bundle
+from support.clock import fake_time
 from support.program import State
 from support.tampering import edit
 
@@ -342,3 +343,37 @@ def test_a_broker_gets_no_name_of_a_server_and_takes_none(servers: State) -> Non
     servers.run("verify", "m1")
     judged = servers.json("verify", "web-1", expect=9)["devices"]
     assert [(one["device_id"], one["at_start"]["accepted"]) for one in judged] == [("web-1", False)]
+
+
+def test_its_stolen_key_is_replaced_and_nobody_else_notices(servers: State) -> None:
+    servers.register("m1")
+    (made,) = servers.run("register", "web-1", *SERVER, "--json").json_lines
+    before = [(servers.certs / name).read_bytes() for name in ("ca.crt", "crl.pem")]
+    told = servers.run("ca", "replace", "--compromised", "--ca", "servers").stderr
+    assert "to no broker" in told
+    assert "pack" not in told
+    assert [(servers.certs / name).read_bytes() for name in ("ca.crt", "crl.pem")] == before
+    assert servers.json("show", "web-1")["status"] == "revoked"
+    renewed = servers.run("renew", "web-1", "--json").json
+    assert renewed["serial"] != made["serial"]
+    assert servers.json("show", "m1")["status"] == "active"
+    assert servers.json("health", "--deep")["status"] == "ok"
+    assert "servers" in servers.run("ca", "replace", "--compromised").stderr
+    servers.run("register", "web-2", *SERVER)
+
+
+def test_one_passphrase_stays_one(servers: State, tmp_path: Path) -> None:
+    for words in (("rollover", "begin"), ("replace", "--compromised")):
+        own = ("--ca", "servers", "--generate-key-file", tmp_path / "own")
+        assert "opens the CAs" in servers.run("ca", *words, *own, expect=2).stderr
+        token = ("--key", "pkcs11:token=t;object=ca?module-path=/lib/none.so")
+        assert "CA servers" in servers.run("ca", *words, *token, expect=4).stderr
+    assert not (tmp_path / "own").exists()
+
+
+def test_a_link_to_its_bundle_ends(servers: State) -> None:
+    servers.run("register", "web-1", *SERVER)
+    path = Path(servers.json("deliver", "web-1", "--minutes", "1")["path"])
+    assert path.exists()
+    servers.run("list", env=fake_time("+2m"))
+    assert not path.exists()
