@@ -11,7 +11,7 @@ from iotonboard.cli.office_session import confirm_fingerprint, open_office, unlo
 from iotonboard.cli.options import YesOption
 from iotonboard.cli.session import Session, group, verb
 from iotonboard.errors import UsageError
-from iotonboard.model import rfc3339
+from iotonboard.model import SerialNumber, rfc3339
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from iotonboard.commands.station_list import Station
     from iotonboard.commands.station_take import Refused
     from iotonboard.office.taking import Taken
+    from iotonboard.store.registry.put_back import Known
 
 app = group(
     "station",
     "Stations whose journals a head office takes.",
     example="iotonboard station trust line7 ca.pem",
 )
+_TOLD = 10  # lost certificates
 StationArgument = Annotated[str, typer.Argument(metavar="NAME", help="What the station is called at the office.")]
 
 
@@ -165,6 +167,46 @@ def remove(session: Session, name: StationArgument, yes: YesOption = False) -> i
     session.result({"station": name, "status": "removed"}, f"{name}\tremoved")
     session.message("next: iotonboard pack, for every broker")
     return None
+
+
+@verb(app, "put-back", example="iotonboard station put-back line7 full.journal --yes")
+def put_back(
+    session: Session,
+    name: StationArgument,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Its full journal: iotonboard journal --full.")],
+    yes: YesOption = False,
+) -> int | None:
+    """Go on with a station that was put back from an older copy, where there is no newer one.
+
+    Revocations that it does not know any more are denied and ordered again, and certificates that it lost are named.
+    """
+    from iotonboard.commands.station_put_back import put_back as run
+
+    def ask() -> None:
+        session.confirm(f"Take {name!r} as this journal tells, and forget what it told before?", yes=yes)
+
+    with open_office(session) as office:
+        result = run(office, name, file, unlocker(session, office), confirm=ask)
+    values = {
+        "station": name,
+        "row": result.until,
+        "revocations_ordered": [_lost_values(one) for one in result.ordered],
+        "certificates_lost": [_lost_values(one) for one in result.lost],
+    }
+    what = f"{output.counted(len(result.ordered), 'revocation')} ordered again"
+    session.result(values, f"{name}\tput back\tup to row {result.until}\t{what}\t{len(result.lost)} certificates lost")
+    for one in result.lost[:_TOLD]:
+        serial = SerialNumber.from_octets(one.serial).hex
+        session.message(f"warning: the station lost the certificate {serial} of {one.holder!r}")
+    if len(result.lost) > _TOLD:
+        session.message(f"warning: {len(result.lost) - _TOLD} more; --json names all")
+    if result.lost:
+        session.message("next: register these devices at the station anew, or revoke them there with --unknown")
+    return None
+
+
+def _lost_values(one: Known) -> dict[str, object]:
+    return {"id": one.holder, "serial": SerialNumber.from_octets(one.serial).hex, "reason": one.reason or None}
 
 
 @verb(app, "take", example="iotonboard station take /media/usb")

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from iotonboard.office.meant import devices_meant
-from iotonboard.office.merging import folded
+from iotonboard.office.told_rows import folded
 from iotonboard.store.registry.fleet import ca_certificates, devices_called, topics_of
 
 if TYPE_CHECKING:

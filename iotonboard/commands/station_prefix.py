@@ -12,8 +12,8 @@ from iotonboard.errors import ConflictError, NotFoundError, PolicyError
 from iotonboard.model import DeviceId
 from iotonboard.office import decisions
 from iotonboard.office.judging import standing
-from iotonboard.office.merging import folded
 from iotonboard.office.office import refuse_untrusted
+from iotonboard.office.told_rows import folded
 from iotonboard.store.registry.stations import count_other_ids, set_prefix
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from iotonboard.errors import ConflictError, PolicyError
 from iotonboard.model import DeviceId
 from iotonboard.office import decisions
 from iotonboard.office.judging import standing
-from iotonboard.office.merging import folded
 from iotonboard.office.office import refuse_untrusted
+from iotonboard.office.told_rows import folded
 from iotonboard.pki.foreign_ca import read_foreign_ca
 from iotonboard.store.registry.stations import add_station, next_station
 

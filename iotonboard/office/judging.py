@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from iotonboard.office.told_trail import ToldTrail
     from iotonboard.store.registry.registry import Registry
 
+_PUT_BACK = (
+    "bring the newest backup back at the station, or end the copy that is kept twice; where there is no newer one:"
+    " iotonboard station put-back {} FILE, with its full journal"
+)
 _ASK = "at the station: iotonboard journal --full --out FILE"
 
 
@@ -66,8 +70,35 @@ def judge(registry: Registry, decisions: Decisions, file: JournalFile, parts: Ma
             continue
         if key_id(file.signer) != file.head.key:
             raise PolicyError("the journal names another CA than the one that signed it", hint=_ASK)
-        return Judged(one, told, believed, _joins(registry, one, file.head, told))
+        is_known = file.signed.digest in one.taken
+        return Judged(one, told, believed, not is_known and _joins(registry, one, file.head, told))
     raise _unknown(decisions, file)
+
+
+def judge_put_back(
+    registry: Registry, station: TrustedStation, file: JournalFile, parts: Mapping[str, bytes]
+) -> Judged:
+    """Hold a full journal that tells another history than before against the CAs that were ever trusted.
+
+    Raises:
+        PolicyError: it is not the station's, damaged, not full, or joins what was taken.
+    """
+    told = read_trail(file.head, parts)
+    known = (*issuer_certificates(registry, station.id), *issuers_in(file.head, parts), *file.signed.certificates)
+    then, now = (
+        succeed(before, told, known)
+        for before in (Believed((station.certificate,)), Believed(station.cas, station.recovery))
+    )
+    if key_id(file.signer) not in map(key_id, (*then.cas, *now.cas)) or key_id(file.signer) != file.head.key:
+        raise PolicyError(f"this is no journal of {station.name!r}", hint=_ASK)
+    if not file.head.is_full:
+        raise PolicyError("this journal does not tell everything", hint=_ASK)
+    with contextlib.suppress(ConflictError):
+        _joins(registry, station, file.head, told)
+        raise PolicyError(
+            f"{station.name!r} was not put back: the journal joins what was taken", hint="iotonboard station take FILE"
+        )
+    return Judged(station, told, then if key_id(file.signer) in map(key_id, then.cas) else now, is_new=True)
 
 
 def issuers_in(head: JournalHead, parts: Mapping[str, bytes]) -> list[bytes]:
@@ -116,7 +147,7 @@ def _joins(registry: Registry, station: TrustedStation, head: JournalHead, told:
         raise ConflictError(
             f"{station.name!r} was put back from an older copy: it told up to row {known.row} of its trail before, and"
             f" on {rfc3339(head.created)} it ends at row {head.until.row}",
-            hint="bring the newest backup back at the station; see 'iotonboard help office', a station was put back",
+            hint=_PUT_BACK.format(station.name),
         )
     return False
 
@@ -124,7 +155,7 @@ def _joins(registry: Registry, station: TrustedStation, head: JournalHead, told:
 def _fork(station: TrustedStation, row: int) -> ConflictError:
     return ConflictError(
         f"{station.name!r} tells another history than it did before: row {row} of its trail is another one",
-        hint="an older copy was put back, or it is kept twice: see 'iotonboard help office', a station was put back",
+        hint=_PUT_BACK.format(station.name),
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from iotonboard.disk.reading import read_file
 from iotonboard.errors import NotFoundError, PolicyError, did_you_mean, quoted
 from iotonboard.model import SerialNumber
-from iotonboard.office.merging import folded
+from iotonboard.office.told_rows import folded
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.pki.given import certificates_in
 from iotonboard.store.registry.fleet import devices_called, devices_with

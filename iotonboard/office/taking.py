@@ -16,6 +16,7 @@ from iotonboard.store.registry.stations import set_taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from iotonboard.office.decisions import RevocationOrder
     from iotonboard.office.journal_files import JournalFile
@@ -63,17 +64,32 @@ def take_journal(
         station, number, rows = found.station, len(found.station.taken) + 1, dict[str, int]()
         closed: tuple[RevocationOrder, ...] = ()
         if found.is_new:
-            rows = merge_journal(office.registry, station.id, file.head, parts)
-            kept = KeptJournal(station.id, number, file.signed.lines(), file.head.since.row, file.head.until.row)
-            created, until = file.head.created, file.head.until
-            add_journal(office.registry, kept, file.signed.digest, parts, created=created, now=now, machine=key.id)
-            set_taken(office.registry, station.id, until.row, until.hash, created)
-            office.decide(now, decisions.TAKEN, subject=station.name, **_detail(found, file, number))
+            rows = keep_journal(office, found, file, parts, now, key)
             closed = tuple(close_listed(office, station.id, now))
             office.seal(key)
     office.remember()
     until_row = file.head.until.row
     return Taken(file.path, station.id, station.name, number, until_row, rows, is_new=found.is_new, closed=closed)
+
+
+def keep_journal(
+    office: Office, found: Judged, file: JournalFile, parts: Mapping[str, bytes], now: datetime, key: OfficeKey
+) -> dict[str, int]:
+    """Merge a journal, keep it beside its rows, and decide that it is taken, in the open transaction.
+
+    Returns how many rows of each part it has.
+
+    Raises:
+        PolicyError: a part is damaged, or says what no version of the program writes.
+    """
+    station, head = found.station, file.head
+    number = len(station.taken) + 1
+    rows = merge_journal(office.registry, station.id, head, parts)
+    kept = KeptJournal(station.id, number, file.signed.lines(), head.since.row, head.until.row)
+    add_journal(office.registry, kept, file.signed.digest, parts, created=head.created, now=now, machine=key.id)
+    set_taken(office.registry, station.id, head.until.row, head.until.hash, head.created)
+    office.decide(now, decisions.TAKEN, subject=station.name, **_detail(found, file, number))
+    return rows
 
 
 def _detail(found: Judged, file: JournalFile, number: int) -> dict[str, Any]:

@@ -102,6 +102,47 @@ def test_a_station_that_was_put_back_is_known_by_its_history(plain: Office, stat
     assert dump(plain) == before
 
 
+def test_a_station_without_a_newer_backup_goes_on_and_loses_no_revocation(
+    office: Office, station: State, tmp_path: Path
+) -> None:
+    (tmp_path / "copy").mkdir()
+    state = station.copy_to(tmp_path)
+    trust(office, state, "line7")
+    early = journal(state, tmp_path / "1.journal")
+    office.run("station", "take", tmp_path / "1.journal")
+    copied = state.copy_to(tmp_path / "copy")
+    (lost,) = state.register("press-5")
+    state.run("revoke", "press-1", "--reason", "keyCompromise")
+    journal(state, tmp_path / "2.journal", early)
+    office.run("station", "take", tmp_path / "2.journal")
+    full, part = tmp_path / "full.journal", tmp_path / "part.journal"
+    assert "'line7' was not put back" in _put_back(office, tmp_path / "1.journal", 6)
+    copied.register("press-6")
+    row = journal(copied, full)
+    told = office.run("station", "take", full, expect=4).stderr
+    assert "iotonboard station put-back line7 FILE" in told
+    journal(copied, part, early)
+    assert "does not tell everything" in _put_back(office, part, 6)
+    done = office.json("station", "put-back", "line7", full)
+    (revoked,) = copied.json("show", "press-1")["certificates"]
+    assert [(one["id"], one["serial"], one["reason"]) for one in done["revocations_ordered"]] == [
+        ("press-1", revoked["serial"], "keyCompromise")
+    ]
+    assert [(one["id"], one["serial"]) for one in done["certificates_lost"]] == [("press-5", lost["serial"])]
+    shown = office.json("station", "show", "line7")
+    assert (shown["devices"], shown["row"]) == (5, row)
+    # From here on its history goes on as any other; what lies on the stick from before is nothing new.
+    journal(copied, tmp_path / "3.journal", row)
+    results = office.run("station", "take", tmp_path, "--json").json_lines
+    assert {Path(one["path"]).stem: one["status"] for one in results} == {
+        "1": "known", "2": "known", "full": "known", "part": "taken", "3": "taken",
+    }  # fmt: skip
+
+
+def _put_back(office: Office, path: Path, exit_code: int) -> str:
+    return office.run("station", "put-back", "line7", path, expect=exit_code).stderr
+
+
 def test_a_call_that_was_killed_left_a_journal_whole_or_nothing(
     plain: Office, station: State, other_station: State, tmp_path: Path
 ) -> None:

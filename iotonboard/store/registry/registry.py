@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 _EXTRA = "install the extra 'postgres' (psycopg 3): see 'iotonboard help office'"
+_LOOK = "'iotonboard health' looks at it"
 _WAIT = "check that the server runs and can be reached, and try again; nothing was changed"
 
 
@@ -164,6 +165,8 @@ class Registry:
         """Every error of an engine's leaves as one of the program's."""
         try:
             yield
+        except sqlite3.IntegrityError as error:
+            raise PolicyError(f"the registry {self.place!r} refuses a value: {error}", hint=_LOOK) from error
         except sqlite3.Error as error:
             raise failures.database_error(error, self.place) from error
         except Exception as error:
@@ -217,7 +220,7 @@ def _server_error(error: Exception, place: str) -> BusyError | StateError | Poli
     text = " ".join(str(error).split())
     state = getattr(error, "sqlstate", None) or ""
     if state.startswith(("22", "23")):
-        return PolicyError(f"the registry {place!r} refuses a value: {text}", hint="'iotonboard health' looks at it")
+        return PolicyError(f"the registry {place!r} refuses a value: {text}", hint=_LOOK)
     if state.startswith("42"):
         return StateError(
             f"the registry {place!r} lacks a part, or a right: {text}", hint="see 'iotonboard help office'"
