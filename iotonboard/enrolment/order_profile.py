@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from iotonboard.enrolment import broker_names
@@ -50,9 +51,9 @@ class ChosenProfile:
                 f"the profile {self.profile.name!r} is of the CA {self.profile.ca!r}, and a renewal stays with its CA",
                 hint=f"type: iotonboard register {in_command(device_id)} --profile {self.profile.name}",
             )
-        first_ca = facts.certificate_facts(all_issuers(main.store)[-1].der)
+        first_key = _key_in(all_issuers(main.store)[-1].der)
         filled = certificate_profiles.fill_profile(
-            self.profile, device_id, attributes, first_ca.spki_sha256, added_cas.name_of_added(state)
+            self.profile, device_id, attributes, first_key, added_cas.name_of_added(state)
         )
         broker_names.refuse_names_of_brokers(main.store, filled)
         return replace(filled, crl_url=state.config["crl_url"])
@@ -73,6 +74,12 @@ class ChosenProfile:
             profile=self.fill(state, order.device_id, attributes),
             profile_content=self.content,
         )
+
+
+@lru_cache(maxsize=1)
+def _key_in(der: bytes) -> bytes:
+    """SHA-256 of the public key of the state's first CA; asked of every device of a list."""
+    return facts.certificate_facts(der).spki_sha256
 
 
 def choose_profile(state: State, named: str, newest: SerialNumber | None) -> ChosenProfile | None:

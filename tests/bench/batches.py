@@ -26,6 +26,12 @@ class Fresh:
     def register(self, *args: str | Path) -> Spent:
         return self._state.copy(self._folder / f"fresh-{next(_number)}").call("register", *args)
 
+    def register_below(self, ca: str, *args: str | Path) -> Spent:
+        """The same in a state to which a CA was added."""
+        state = self._state.copy(self._folder / f"fresh-{next(_number)}")
+        state.call("ca", "add", ca)
+        return state.call("register", *args)
+
     def bare(self, work: str, size: int) -> Spent:
         return process(sys.executable, _BARE, work, self._folder / f"bare-{next(_number)}.db", str(size))
 
@@ -34,6 +40,7 @@ def batches(state: State, folder: Path, devices: int) -> list[Case]:
     """``register --count``, as whole processes."""
     fresh, bundles = Fresh(state, folder), devices // 5
     rsa = ("--count", "200", "--key-type", "rsa-2048", "--no-bundle")
+    opcua = ("--profile", "opcua", "--set", "host=plc.example", "--set", "vendor=acme", "--set", "product=press")
     return [
         pair("batch-ec", f"`register --count {devices} --no-bundle`, EC",
              "key, signature, commits of 1 000, all cores", "<= 4.00",
@@ -45,6 +52,9 @@ def batches(state: State, folder: Path, devices: int) -> list[Case]:
              most_runs=_MOST_RUNS),
         pair("batch-rsa", f"`register {' '.join(rsa)}`", "RSA key generation, all cores", "<= 1.15",
              lambda: fresh.register(*rsa), lambda: process(sys.executable, _BARE, "rsa", "200"),
+             note="the time to find primes varies by itself", most_runs=_MOST_RUNS),
+        pair("batch-profile", f"`register {' '.join(rsa[:4])} --profile opcua`", "the same with profile `mqtt`", "<= 1.10",
+             lambda: fresh.register_below("servers", *rsa, *opcua), lambda: fresh.register_below("servers", *rsa),
              note="the time to find primes varies by itself", most_runs=_MOST_RUNS),
     ]  # fmt: skip
 
