@@ -34,7 +34,16 @@ from iotonboard.disk.files import (
 from iotonboard.disk.reading import read_file
 from iotonboard.errors import BusyError, ConflictError, KeyUnavailableError, PolicyError
 from iotonboard.pki.keys import load_key, public_key_matches
-from iotonboard.state.config import FILE_NAME, NO_FILE, Config, FileContent, Recorded, database_path, resolve
+from iotonboard.state.config import (
+    FILE_NAME,
+    NO_FILE,
+    Config,
+    FileContent,
+    Recorded,
+    database_path,
+    resolve,
+    with_checked_profiles,
+)
 from iotonboard.state.held_settings import hold_back, is_inside, split_environment
 from iotonboard.state.layout import resolve_paths
 from iotonboard.state.recorded_settings import read_recorded, read_settings
@@ -186,7 +195,8 @@ def _settings_in(database: str, file: FileContent, now: datetime) -> Config:
     """The settings of a database, as far as its CAs signed them, and of the file beside it, without an environment."""
     store = Store.open(database, timeout_s=1, now=now)
     try:
-        return resolve(file, {}, read_recorded(store, holds))
+        recorded = read_recorded(store, holds)
+        return resolve(with_checked_profiles(file, recorded), {}, recorded)
     finally:
         store.close()
 

@@ -33,7 +33,7 @@ SELDOM = frozenset((
     "iotonboard.pki.profile_form", "iotonboard.pki.profiled", "iotonboard.pki.verifying", "iotonboard.state.added_cas",
     "iotonboard.state.certificate_profiles", "iotonboard.state.chain", "iotonboard.state.erasure",
     "iotonboard.state.fetched_crl", "iotonboard.state.foreign_lists", "iotonboard.state.office_orders",
-    "iotonboard.state.outbox", "iotonboard.state.profile_lines", "iotonboard.state.reach",
+    "iotonboard.state.outbox", "iotonboard.state.profile_problems", "iotonboard.state.reach",
     "iotonboard.state.region_change", "iotonboard.state.replaced_files", "iotonboard.state.superseding",
     "iotonboard.state.trust", "iotonboard.store.added_cas", "iotonboard.store.brokers", "iotonboard.store.compromised",
     "iotonboard.store.damage", "iotonboard.store.deliveries", "iotonboard.store.failures", "iotonboard.store.keys",

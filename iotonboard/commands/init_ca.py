@@ -25,6 +25,7 @@ from iotonboard.errors import ConflictError, KeyUnavailableError, StateError, Us
 from iotonboard.pki.ca_profiles import Subject
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.pki.foreign_ca import read_foreign_ca
+from iotonboard.state import profile_problems
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.layout import resolve_paths
 from iotonboard.state.publication import EVERYTHING, publish, refuse_unpublished
@@ -115,6 +116,7 @@ def init_ca(
         BusyError: the disk refuses.
     """
     settings = load_settings(root, environment)
+    profile_problems.refuse_bad_profiles(settings["profiles"], settings.file.text)
     for problem in (*settings.file.problems, *settings.environment_problems):
         raise problem
     paths = resolve_paths(root, settings)

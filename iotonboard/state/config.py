@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from iotonboard.errors import PolicyError, UsageError, did_you_mean
 from iotonboard.model import parse_moment
-from iotonboard.state import profile_lines
+from iotonboard.state import profile_problems
 from iotonboard.state.setting_table import SETTINGS
 
 if TYPE_CHECKING:
@@ -64,12 +64,13 @@ class Value:
 class FileContent:
     """What ``iotonboard.toml`` says, value by value, and what in it cannot be taken.
 
-    ``is_whole``: it was read to its end, so what it does not name is meant to be default.
+    ``is_whole``: it was read to its end, so what it does not name is meant to be default; ``text``: all of it.
     """
 
     values: Mapping[str, Any]
     problems: tuple[PolicyError, ...] = ()
     is_whole: bool = True
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +156,19 @@ def resolve(file: FileContent, environment: Mapping[str, str], recorded: Recorde
     differing = _differing(standing, file) if recorded.sealed is not None and file.is_whole else ()
     unnoted = _unnoted(standing, recorded.noted or {}) if file.is_whole else {}
     return Config(settings, standing, file, tuple(problems), recorded, overridden, differing, unnoted)
+
+
+def with_checked_profiles(file: FileContent, recorded: Recorded) -> FileContent:
+    """The file without profiles that cannot be taken. Those that are sealed already were checked when they were."""
+    profiles = file.values.get("profiles")
+    if not profiles or profiles == (recorded.sealed or {}).get("profiles"):
+        return file
+    try:
+        profile_problems.refuse_bad_profiles(profiles, file.text)
+    except PolicyError as error:
+        values = {key: value for key, value in file.values.items() if key != "profiles"}
+        return replace(file, values=values, problems=(*file.problems, error))
+    return file
 
 
 def _differing(standing: Mapping[str, Value], file: FileContent) -> tuple[str, ...]:
@@ -314,11 +328,8 @@ def _checked(flat: Mapping[str, object], text: str = "") -> FileContent:
             hint = did_you_mean(key, SETTINGS, "correct or remove it; 'iotonboard config show' lists them")
             problems.append(PolicyError(message, hint=hint))
         except PolicyError as error:
-            if key == "profiles":
-                place = profile_lines.where(text, raw)
-                error = PolicyError(error.message.replace("(file)", f"({place})", 1), hint=error.hint)
             problems.append(error)
-    return FileContent(values, tuple(problems))
+    return FileContent(values, tuple(problems), text=text)
 
 
 def resolve_path(root: str, configured: str) -> str:

@@ -67,7 +67,8 @@ def load_settings(root: str, environment: Mapping[str, str]) -> Config:
 
 def settings_of(store: Store, root: str, environment: Mapping[str, str], holds: Holds | None) -> Config:
     """Resolve the settings of a state whose database is open; with ``holds``, only sealed ones are believed."""
-    return config.resolve(read_settings_file(root), environment, read_recorded(store, holds))
+    recorded = read_recorded(store, holds)
+    return config.resolve(config.with_checked_profiles(read_settings_file(root), recorded), environment, recorded)
 
 
 def read_recorded(store: Store, holds: Holds | None) -> Recorded:

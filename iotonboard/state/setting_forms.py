@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from iotonboard.broker import reload_method
 from iotonboard.broker.topics import parse_topic_rule
 from iotonboard.errors import PolicyError, UsageError
-from iotonboard.model import MQTT_PROFILE, parse_moment, rfc3339
-from iotonboard.pki import profile_form
+from iotonboard.model import parse_moment, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -187,16 +186,7 @@ def profile_name(value: object) -> str:
 
 
 def profiles(value: object) -> dict[str, Any]:
-    """``[profiles.NAME]`` tables, each checked (``pki/profile_form.py``)."""
+    """``[profiles.NAME]`` tables; what is in them is checked where it changes, and where one is used."""
     if not isinstance(value, dict):
         raise ValueError("is written as [profiles.NAME] tables in iotonboard.toml; then: iotonboard config accept")  # noqa: TRY004 - reported as a bad value
-    for name, table in value.items():
-        try:
-            profile_form.parse_profile(name, table)
-        except PolicyError as error:
-            raise ValueError(error.message) from None
-    if MQTT_PROFILE in value:
-        raise ValueError(
-            f"profile {MQTT_PROFILE!r} is what the broker's clients get, and is not changed: give it another name"
-        )
     return value

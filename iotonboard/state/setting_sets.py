@@ -10,7 +10,7 @@ from iotonboard.broker.topics import parse_topic_rule, pattern_topic
 from iotonboard.disk.permissions import check_plain, group_number, user_number
 from iotonboard.disk.walking import no_folder
 from iotonboard.errors import NotFoundError, PolicyError
-from iotonboard.state import certificate_profiles, places
+from iotonboard.state import certificate_profiles, places, profile_problems
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.config import of_values
 from iotonboard.state.layout import resolve_paths
@@ -37,6 +37,7 @@ def check_settings(root: str, values: Mapping[str, Any], changed: Collection[str
     for key, value in values.items():
         refuse_no_text(key, value)
     if {"default_profile", "profiles"} & set(changed):
+        profile_problems.refuse_bad_profiles(values["profiles"])
         certificate_profiles.find_profile(of_values(values), values["default_profile"])
     paths = resolve_paths(root, of_values(values))
     for key, number_of in (("broker.user", user_number), ("broker.group", group_number)):

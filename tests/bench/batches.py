@@ -53,7 +53,8 @@ def batches(state: State, folder: Path, devices: int) -> list[Case]:
         pair("batch-rsa", f"`register {' '.join(rsa)}`", "RSA key generation, all cores", "<= 1.15",
              lambda: fresh.register(*rsa), lambda: process(sys.executable, _BARE, "rsa", "200"),
              note="the time to find primes varies by itself", most_runs=_MOST_RUNS),
-        pair("batch-profile", f"`register {' '.join(rsa[:4])} --profile opcua`", "the same with profile `mqtt`", "<= 1.10",
+        pair("batch-profile", f"`register {' '.join(rsa[:4])} --profile opcua`", "the same with profile `mqtt`",
+             "<= 1.10",
              lambda: fresh.register_below("servers", *rsa, *opcua), lambda: fresh.register_below("servers", *rsa),
              note="the time to find primes varies by itself", most_runs=_MOST_RUNS),
     ]  # fmt: skip

@@ -19,6 +19,8 @@ HEAVY = {
     "importlib.metadata",
     "iotonboard.ca.recovery",
     "iotonboard.ca.tokens",
+    "iotonboard.pki.name_values",
+    "iotonboard.pki.profile_form",
     "multiprocessing",
     "pkcs11",
     "pydantic",
@@ -89,6 +91,17 @@ def test_the_help_of_a_verb_loads_nothing_heavy(state: State, verb: str) -> None
 )
 def test_what_only_looks_loads_no_cryptography(populated: State, words: str) -> None:
     assert loaded(populated, *words.split()) == {"sqlite3"}
+
+
+def test_profiles_of_the_settings_are_read_by_what_issues_by_them(populated: State) -> None:
+    (populated.path / "iotonboard.toml").write_text('[profiles.pump]\neku = ["clientAuth"]\nsan = ["dns:a.example"]\n')
+    populated.run("config", "accept")
+    form = "iotonboard.pki.profile_form"
+    for words in ("show press-1", "list", "audit show", "config show"):
+        assert loaded(populated, *words.split()) == {"sqlite3"}, words
+    for words in ("revoke press-1 --defer", "sync-acl", "gen-crl", "register press-3"):
+        assert form not in loaded(populated, *words.split()), words
+    assert form in loaded(populated, "register", "press-4", "--profile", "pump")
 
 
 @pytest.mark.parametrize("words", ["revoke press-1 --defer", "sync-acl", "sync-acl --check", "purge press-1"])

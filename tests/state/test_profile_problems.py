@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tomllib
-
 import pytest
-from iotonboard.state.config import read_text
-from iotonboard.state.profile_lines import where
+from iotonboard.errors import PolicyError
+from iotonboard.state.config import Recorded, read_text, with_checked_profiles
 
 GOOD = '[profiles.good]\neku = ["clientAuth"]\n\n'
 
@@ -32,16 +30,27 @@ GOOD = '[profiles.good]\neku = ["clientAuth"]\n\n'
 )
 def test_the_line_of_the_key_and_of_its_profile_are_told(text: str, place: str) -> None:
     good = GOOD if not text.startswith("[profiles]\n") else "# one\n\n\n"
-    content = good + text
-    assert where(content, tomllib.loads(content)["profiles"]) == place
-    (problem,) = read_text(content).problems
-    assert f"profiles ({place}): " in problem.message
+    assert place_in(good + text) == place
+
+
+def place_in(text: str) -> str:
+    (problem,) = with_checked_profiles(read_text(text), Recorded()).problems
+    found, _, _ = problem.message.removeprefix("profiles (").partition("): ")
+    return found
 
 
 def test_a_dotted_name_at_the_top_has_its_line_too() -> None:
-    text = 'cert_validity_days = 90\nprofiles.bad = { key_usage = ["cRLSign"] }\n'
-    assert where(text, tomllib.loads(text)["profiles"]) == "file, line 2"
+    assert place_in('cert_validity_days = 90\nprofiles.bad = { key_usage = ["cRLSign"] }\n') == "file, line 2"
 
 
-def test_profiles_that_are_no_tables_have_no_line() -> None:
-    assert where("profiles = 1\n", 1) == "file"
+def test_what_is_sealed_is_not_read_again_and_a_bad_one_takes_no_other_setting_along() -> None:
+    text = 'cert_validity_days = 90\n[profiles.bad]\neku = ["OCSPSigning"]\n'
+    file = read_text(text)
+    assert with_checked_profiles(file, Recorded({"profiles": file.values["profiles"]})) is file
+    assert with_checked_profiles(file, Recorded({})).values == {"cert_validity_days": 90}
+
+
+def test_profiles_that_are_no_tables_are_refused() -> None:
+    (problem,) = read_text("profiles = 1\n").problems
+    assert isinstance(problem, PolicyError)
+    assert "is written as [profiles.NAME] tables" in problem.message
