@@ -13,19 +13,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.ca.authority import refuse_changed, seal_audit, sealer
+from iotonboard.ca import tokens
+from iotonboard.ca.authority import refuse_changed, seal_audit, sealer, unlock
 from iotonboard.ca.copies import refuse_copies
 from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.founding import check_life
 from iotonboard.ca.lost_ca import open_lost, replace_lost
 from iotonboard.ca.rollover_status import Replaced, Standing, name_of, replaced_cas, standings
 from iotonboard.ca.successor import NewCa, check_name
+from iotonboard.ca.token_key import open_token_key
+from iotonboard.ca.token_uri import parse_token_uri
+from iotonboard.errors import KeyUnavailableError
+from iotonboard.pki.issuer import load_issuer
 from iotonboard.state.acl_file import mark_acl
 from iotonboard.state.erasure import erase_retired_keys
 from iotonboard.state.publication import publish_recorded, refuse_unpublished
 from iotonboard.state.settings_seal import seal_settings, standing_values
 from iotonboard.store.compromised import count_waiting, waiting_brokers
 from iotonboard.store.issuers import current_issuers
+from iotonboard.store.succession import recovered_ca
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +40,7 @@ if TYPE_CHECKING:
     from iotonboard.ca.authority import Authority
     from iotonboard.ca.passphrase import Passphrase
     from iotonboard.state.state import State
+    from iotonboard.store.issuers import IssuerRow
 
 Request = NewCa  # what the new CA shall be
 
@@ -59,6 +66,8 @@ class Result:
 def recover(state: State, request: Request, asked: Asked, confirm: Callable[[str], None]) -> Result:
     """Put a new CA in the place of those whose keys are lost: all of a state's, for one secret opens what is left.
 
+    An interrupted call is finished by the same call: it makes no second CA where that of the first one opens.
+
     ``confirm`` is asked with the name of the CA that issued.
 
     Raises:
@@ -70,17 +79,41 @@ def recover(state: State, request: Request, asked: Asked, confirm: Callable[[str
     """
     check_life(state.config, request.validity_days)
     refuse_copies(state)
-    check_name(state, request)
-    confirm(name_of(current_issuers(state.store)[0]))
+    issuing = current_issuers(state.store)[0]
+    may_be_done = recovered_ca(state.store) == issuing.fingerprint and request.name in (None, name_of(issuing))
+    if not may_be_done:
+        check_name(state, request)
+    confirm(name_of(issuing))
     opened = open_lost(state, asked.recovery())
     secret = asked.secret()
-    with state.transaction(signing=True) as now:
-        refuse_changed(state, opened)
-        _recover(state, request, opened, secret, now)
+    if not (may_be_done and _opens(state, request, issuing, secret)):
+        with state.transaction(signing=True) as now:
+            refuse_changed(state, opened)
+            _recover(state, request, opened, secret, now)
     refuse_unpublished(publish_recorded(state))
     erase_retired_keys(state)
     waiting = count_waiting(state.store), tuple(waiting_brokers(state.store))
     return Result(standings(state), replaced_cas(state), *waiting)
+
+
+def _opens(state: State, request: Request, issuing: IssuerRow, secret: Passphrase | None) -> bool:
+    """Say whether the CA that an earlier call made is the one that is asked for: it is not lost, and stays.
+
+    Raises:
+        KeyUnavailableError: the token, whose PIN is tried once, does not open.
+    """
+    place = tokens.sealed_uri(state.store, issuing.key_file)
+    if request.generate or (parse_token_uri(place) if place else None) != request.token:
+        return False
+    key = None if request.token is None else open_token_key(request.token, secret)
+    try:
+        if key is None:
+            unlock(state, secret)
+        else:
+            load_issuer(issuing.der, key.signer)  # which refuses another one
+    except KeyUnavailableError:
+        return False
+    return True
 
 
 def _recover(state: State, request: Request, opened: Authority, secret: Passphrase | None, now: datetime) -> None:

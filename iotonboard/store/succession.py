@@ -57,6 +57,13 @@ def signed_before(store: Store, ders: Iterable[bytes], row: int) -> frozenset[st
     return frozenset(one for one, end in _told(store, ders).items() if row < end)
 
 
+def recovered_ca(store: Store) -> str:
+    """Fingerprint of the CA that ``ca recover`` made, as the trail tells, where that was the newest; else empty."""
+    told = ((command, _object(detail)) for _, command, detail in store.small(audit.TOLD_CAS))
+    newest = [(command, str(one[_NEW])) for command, one in told if _NEW in one][-1:]
+    return next((fingerprint for command, fingerprint in newest if command == "ca recover"), "")
+
+
 def _told(store: Store, ders: Iterable[bytes]) -> Mapping[str, int]:
     """The CAs of this state by their fingerprints, with the row of the trail that tells of their end."""
     told = tuple((seq, command, detail) for seq, command, detail in store.small(audit.TOLD_CAS))

@@ -15,6 +15,7 @@ from support.faults import KILLED, die_at, refuse_at
 from support.invariants import check_invariants, check_published, read_crls
 from support.old_fleet import OldFleet
 from support.program import State, write_key_file
+from support.site import Site
 from support.tampering import edit
 
 _MOST_STEPS = 2000
@@ -64,6 +65,14 @@ def _leave_certificates(state: State) -> None:
     other = state.copy_to(others)
     other.register("old-1", "old-2")
     (others / "hand.acl").write_text("user old-1\ntopic read plant/config\nuser bridge\ntopic read x\n")
+
+
+def _bring_receipt(state: State) -> None:
+    """What a broker's machine says of a package that it has in place."""
+    others = state.path.parent / "others"
+    others.mkdir()
+    site = Site(state, others)
+    site.apply(site.pack(), "--receipt", str(others / "receipt"))
 
 
 def _use_new_ca_only(state: State) -> None:
@@ -117,6 +126,7 @@ CASES = {
     "adopt": Case(("adopt", "--certs", "CERTS", "--acl", "HAND"), prepare=_leave_certificates, stride=13),
     "ca trust add": Case(("ca", "trust", "add", "OLD", "--crl", "LIST"), stride=6),
     "ca trust remove": Case(("ca", "trust", "remove", "OLD"), prepare=_trust_others, again=("sync-acl",), stride=3),
+    "receipts": Case(("receipts", "RECEIPT"), prepare=_bring_receipt),
     "pack": Case(("pack", "--out", "OUT"), again=("pack", "--out", "OUT", "--force"), stride=6),
     "backup": Case(("backup", "OUT"), again=("backup", "AGAIN"), stride=4),
 }
@@ -149,6 +159,7 @@ def test_killed_at_every_step(fleet: State, tmp_path: Path, request: pytest.Fixt
         places = {"NEW": str(fresh), "OUT": str(out), "AGAIN": str(out) + "-2"}
         places |= {"OLD": str(old / "ca.crt"), "LIST": str(old / "crl-1.pem")}
         places |= {"CERTS": str(old / "state/certs/devices"), "HAND": str(old / "hand.acl")}
+        places |= {"RECEIPT": str(old / "receipt")}
         words, again = ([places.get(word, word) for word in part] for part in (case.words, case.again or case.words))
         result = state.run(*words, before=die_at(step), expect=(0, 8, KILLED) if name == "batch" else (0, KILLED))
         if result.exit_code == 0:
@@ -171,6 +182,8 @@ def test_killed_at_every_step(fleet: State, tmp_path: Path, request: pytest.Fixt
         if name == "adopt":
             assert "user bridge" in state.acl.read_text()
             assert {one["device_id"] for one in state.run("list", "--json").json_lines} == {"a", "b", "old-1", "old-2"}
+        if name == "receipts":
+            assert state.json("receipts", places["RECEIPT"])["status"] == "known"
         if name.startswith("export"):
             assert not list(out.parent.rglob("*.tmp")), "staging is left beside the export"
         if name == "backup":
