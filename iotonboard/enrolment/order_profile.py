@@ -130,8 +130,13 @@ def validity_of(
     ``ca_validity`` and ``chain`` (DER, its own first) are those of the CA that issues.
 
     Raises:
-        PolicyError: it would outlive the CA, or the CA has ended.
+        PolicyError: it would outlive the CA, or the CA has ended; or days are wanted of what has no end.
     """
+    if wanted_days and chosen and chosen.profile.ends_never:
+        raise PolicyError(
+            f"certificates of the profile {chosen.profile.name!r} have no end",
+            hint="leave --validity-days out, or name another profile",
+        )
     return validity_for(
         state.clock(),
         wanted_days or (chosen and chosen.profile.validity_days) or state.config["cert_validity_days"],

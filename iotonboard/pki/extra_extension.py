@@ -20,6 +20,8 @@ _OWN: Final = {
     "2.5.29.36": "policyConstraints", "2.5.29.54": "inhibitAnyPolicy", "2.5.29.31": "cRLDistributionPoints",
     "2.5.29.33": "policyMappings", "2.5.29.46": "freshestCRL",
 }  # fmt: skip
+# What verifiers know and may be told to insist on: certificatePolicies (RFC 5280 4.2.1.4).
+_READ_EVERYWHERE: Final = frozenset({"2.5.29.32"})
 _MAX_OCTETS: Final = 4096
 # Where the standard's own extensions are, of which none has an empty value: RFC 5280 4.2.1 and 4.2.2.
 _STANDARD: Final = ("2.5.29.", "1.3.6.1.5.5.7.1.")
@@ -52,7 +54,7 @@ def parse_extension(table: object) -> ExtraExtension:
         raise ValueError(f"extensions: {oid} is {_OWN[oid]}, which no profile gives so")
     if is_critical not in (True, False):
         raise ValueError("extensions: critical is true or false")
-    if is_critical:
+    if is_critical and oid not in _READ_EVERYWHERE:
         raise ValueError(f"extensions: {oid} is critical, so that whoever does not know it refuses the certificate")
     if ("hex" in table) == ("utf8" in table):
         raise ValueError(f"extensions: {oid} has either hex or utf8")

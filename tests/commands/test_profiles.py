@@ -116,6 +116,14 @@ def test_the_life_that_a_profile_gives_is_held_against_the_ca_s(configured: Stat
     assert "outlive its CA" in configured.run("register", "press-1", "--profile", "mqtt", expect=6).stderr
 
 
+def test_days_are_refused_for_what_has_no_end(state: State) -> None:
+    words = ("register", "node-1", "--profile", "idevid", *HARDWARE)
+    nobody = {"IOTONBOARD_PASSPHRASE_FILE": None}
+    assert "have no end" in state.run(*words, "--validity-days", "30", env=nobody, expect=6).stderr
+    state.run(*words)
+    assert "have no end" in state.run("renew", "node-1", "--validity-days", "30", env=nobody, expect=6).stderr
+
+
 def test_the_default_profile_and_its_key_type(configured: State) -> None:
     configured.run("register", "pump-1", "--set", "plant=North")
     found = certificate(configured, "pump-1").public_key()

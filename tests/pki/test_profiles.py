@@ -359,6 +359,16 @@ def test_a_subject_outside_of_what_the_root_permits_is_refused(table: dict[str, 
         lint_certificate(issue(found).tbs_certificate_bytes, Kind.PROFILED, limited, found)
 
 
-@pytest.mark.parametrize("found", [PLAIN, UNNAMED, FETCHED])
+POLICIES = filled({"eku": ["clientAuth"], "extensions": [
+    {"oid": "2.5.29.32", "critical": True, "hex": "300e300c060a2b0601040186fd320102"}]})  # fmt: skip
+
+
+def test_policies_may_be_critical_since_everybody_reads_them() -> None:
+    found = issue(POLICIES).extensions.get_extension_for_class(x509.CertificatePolicies)
+    assert found.critical
+    assert [one.policy_identifier.dotted_string for one in found.value] == ["1.3.6.1.4.1.114354.1.2"]
+
+
+@pytest.mark.parametrize("found", [PLAIN, UNNAMED, FETCHED, POLICIES])
 def test_a_good_one_breaks_no_rule(found: FilledProfile) -> None:
     lint_certificate(issue(found).tbs_certificate_bytes, Kind.PROFILED, issuer().facts, found)
