@@ -172,4 +172,5 @@ def new_id(state: State) -> DeviceId:
 
 def id_prefix(state: State) -> str:
     """What the ids of new devices begin with."""
-    return str(state.store.meta(PREFIX) or "")
+    prefix = state.store.meta(PREFIX)
+    return prefix if isinstance(prefix, str) else ""

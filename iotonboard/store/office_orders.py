@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.model import from_epoch, to_epoch
-from iotonboard.store.values import number, octets, text
+from iotonboard.model import LATEST, from_epoch, to_epoch
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.model import SerialNumber
     from iotonboard.store.store import Store
+
+_MANY = 1 << 53
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +27,18 @@ class TakenOrders:
 
 
 def taken_orders(store: Store) -> list[TakenOrders]:
-    """Those of each office, the ones that were taken last in front."""
-    query = "SELECT registry, number, taken_at, content FROM office_orders ORDER BY taken_at DESC, registry"
-    return store.records(_taken, query)
+    """Those of each office, the ones that were taken last in front; a row that cannot be is none: ``health`` names it.
+
+    So it stops nothing, and the orders can be taken again.
+    """
+    query = """SELECT registry, number, taken_at, content FROM office_orders WHERE typeof(registry) = 'text'
+        AND typeof(number) = 'integer' AND typeof(taken_at) = 'integer' AND taken_at BETWEEN 0 AND ?
+        AND typeof(content) = 'blob' ORDER BY taken_at DESC, registry"""
+    return store.records(_taken, query, (LATEST,))
 
 
-def _taken(registry: str, count: int, taken_at: int, content: bytes) -> TakenOrders:
-    return TakenOrders(text(registry), number(count), from_epoch(taken_at), octets(content))
+def _taken(registry: str, number: int, taken_at: int, content: bytes) -> TakenOrders:
+    return TakenOrders(registry, number, from_epoch(taken_at), content)
 
 
 def keep_orders(store: Store, taken: TakenOrders) -> None:
@@ -45,16 +51,17 @@ def keep_orders(store: Store, taken: TakenOrders) -> None:
 
 
 def made_under(store: Store, registry: str) -> dict[int, int]:
-    """How many devices were made under each order of an office, by the order's number."""
-    query = "SELECT production_order, made FROM production_count WHERE registry = ?"
-    return dict(store.records(lambda order, made: (number(order), number(made)), query, (registry,)))
+    """How many devices were made under each order of an office, by the order's number; many where that cannot be."""
+    query = """SELECT production_order, iif(typeof(made) = 'integer' AND made >= 0, made, ?) FROM production_count
+        WHERE registry = ?"""
+    return dict(store.rows(query, (_MANY, registry)))
 
 
 def orders_of_device(store: Store, registry: str, device_id: str) -> frozenset[int]:
     """The orders of an office under which certificates of a device were made."""
     query = """SELECT p.production_order FROM device d JOIN certificate c ON c.device = d.id
         JOIN production p ON p.certificate = c.id WHERE d.device_id = ? AND p.registry = ?"""
-    return frozenset(store.records(number, query, (device_id, registry)))
+    return frozenset(order for (order,) in store.rows(query, (device_id, registry)))
 
 
 def note_production(store: Store, serial: SerialNumber, registry: str, order: int, *, counts: bool) -> None:

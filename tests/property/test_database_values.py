@@ -18,6 +18,7 @@ from iotonboard.pki.crl import revoked_entries
 
 from support.in_process import call
 from support.old_fleet import OldFleet
+from support.orders import make_signing, production
 from support.program import State, make_state
 
 _SAMPLE = 120  # edits of the short version
@@ -78,6 +79,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> State:
     old = OldFleet(state.path.parent / "old")
     result = call(state, "ca", "trust", "add", str(old.ca), "--crl", str(old.crl()))
     assert result.exit_code == 0, result
+    _follow_an_office(state)
     with _database(state) as database:
         database.executescript(
             """INSERT INTO set_aside (source, key, subject, refused_by, is_replaced, content)
@@ -87,6 +89,18 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> State:
             INSERT INTO pending SELECT max(id), NULL FROM certificate WHERE host IS NULL;"""
         )
     return state
+
+
+def _follow_an_office(state: State) -> None:
+    folder, office = state.path.parent, make_signing()
+    orders = office.orders(state, 1, production=(production(1, 9),))
+    for words in (
+        ("order", "trust", str(office.write_certificate(folder)), "--fingerprint", office.fingerprint),
+        ("order", "take", str(office.write(folder / "a.orders", orders))),
+        ("register", "ordered"),
+    ):
+        result = call(state, *words)
+        assert result.exit_code == 0, result
 
 
 @contextlib.contextmanager
