@@ -34,4 +34,6 @@ def optional_octets(value: object) -> bytes | None:
 
 
 def _shown(value: object) -> str:
+    if value is None or isinstance(value, bytes):
+        return "nothing" if value is None else f"a blob of {len(value)} octets"
     return repr(value)[:40]
