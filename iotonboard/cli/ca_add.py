@@ -34,6 +34,9 @@ def add(
     validity_days: Annotated[
         int, typer.Option("--validity-days", min=1, max=36500, help="Life of the CA, in days.")
     ] = 3650,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="In the place of one whose database is lost, with every backup.")
+    ] = False,
 ) -> int | None:
     """Put a CA beside the one of brokers, for devices that are servers too: no broker and no MQTT device trusts it.
 
@@ -42,7 +45,7 @@ def add(
     """
     from iotonboard.commands.ca_add import Request, add_ca
 
-    request = Request(name, common_name, organization, key_type, validity_days)
+    request = Request(name, common_name, organization, key_type, validity_days, anew)
     with session.open_state() as state:
         ask = functools.cache(partial(session.passphrase_of, state))
         result = add_ca(state, request, ask, partial(session.unlock, state))

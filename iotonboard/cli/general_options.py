@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Annotated
 
@@ -10,6 +11,16 @@ import typer
 from iotonboard.errors import UsageError
 
 DEFAULT_STATE = "./iotonboard-state"
+
+
+def _complete_added_ca(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of the CAs that were added to the state."""
+    root = ctx.params.get("state") or os.environ.get("IOTONBOARD_STATE") or DEFAULT_STATE
+    with contextlib.suppress(OSError):
+        return sorted(name for name in os.listdir(os.path.join(root, "cas")) if name.startswith(incomplete))
+    return []
+
+
 StateOption = Annotated[
     str, typer.Option("--state", envvar="IOTONBOARD_STATE", metavar="DIR", help="The state directory.")
 ]
@@ -33,7 +44,13 @@ ShareOption = Annotated[
     ),
 ]
 AddedCaOption = Annotated[
-    str | None, typer.Option("--ca", metavar="NAME", help="A CA that 'ca add' put into the state, instead of its own.")
+    str | None,
+    typer.Option(
+        "--ca",
+        metavar="NAME",
+        help="A CA that 'ca add' put into the state, instead of its own.",
+        autocompletion=_complete_added_ca,
+    ),
 ]
 # A verb that works without a state does not have these.
 OF_A_STATE = frozenset({"state", "passphrase_file", "share_file", "added_ca"})

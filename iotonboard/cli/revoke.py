@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import reduce
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,7 +83,7 @@ def revoke(
         refuse_at_office(defer=defer, unknown=unknown, reload=reload)
         return revoke_at_office(session, targets, certificates or (), reason, station, strict=strict, yes=yes)
     refuse_at_station(station=station)
-    heads: list[str] = []
+    heads: dict[str, str] = {}
     with session.open_all(is_urgent=True) as cas:
         state = cas.around
         if certificates:
@@ -104,8 +105,7 @@ def revoke(
             results, unpublished = revoke_now(
                 cas, targets, reason, session.unlocker, strict=strict, whose_is=whose_is, reload=reloader
             )
-    head = " and ".join(heads)
-    exit_code = _print_all(session, results, unpublished, {"audit_head": head} if defer else {})
+    exit_code = _print_all(session, results, unpublished, heads)
     is_any = any(not isinstance(one, Refused) for one in results)
     if not targets:
         session.message("the list names no device: nothing was revoked")
@@ -113,15 +113,18 @@ def revoke(
         raise UnpublishedError(unpublished, reload=reload)
     if is_any:
         cas_meant = dict.fromkeys(one.ca for one in results if not isinstance(one, Refused))
-        for name in cas_meant if not defer else ("",):
-            _tell_next(session, cas.state(name) if name else state, head, is_reloaded=reload)
+        for name in cas_meant:
+            _tell_next(session, cas.state(name) if name else state, heads.get(name, ""), is_reloaded=reload)
     return exit_code
 
 
 def _tell_next(session: Session, state: State, head: str, *, is_reloaded: bool) -> None:
     """Say what comes behind revocations; ``head`` is the trail's behind those that are only recorded."""
     if head:
-        session.message(f"write down the head of the trail: {head}; 'iotonboard audit verify --head' knows it again")
+        of_it = f" --ca {os.path.basename(state.paths.root)}" if state.main else ""
+        session.message(
+            f"write down the head of the trail: {head}; 'iotonboard audit verify{of_it} --head' knows it again"
+        )
         session.message("next: iotonboard gen-crl, to put it on the CRL")
     elif state.main:
         session.message(carry_next(state))
@@ -186,7 +189,7 @@ def _print_all(
     session: Session,
     results: Sequence[Revoked | Refused],
     unpublished: Sequence[Unpublished],
-    more: Mapping[str, object],
+    heads: Mapping[str, str],
 ) -> int:
     """Print what became of each target; returns the exit code of those that were refused."""
     refused = [one for one in results if isinstance(one, Refused)]
@@ -194,7 +197,7 @@ def _print_all(
         if isinstance(one, Refused):
             output.write_error(one.message, one.error.hint)
         else:
-            _print(session, one, unpublished, more)
+            _print(session, one, unpublished, {"audit_head": heads[one.ca]} if one.ca in heads else {})
     if any(one.is_scanned for one in results if not isinstance(one, Refused)):
         session.message(DAMAGED_INDEX)
     for one in results:

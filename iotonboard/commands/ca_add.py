@@ -52,13 +52,17 @@ _FOUNDS: Final = "init-ca"  # by which a trail knows the first CA of its state
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the CA shall be: ``name`` as profiles call it; without a ``common_name`` it gets one that no other has."""
+    """What the CA shall be: ``name`` as profiles call it; without a ``common_name`` it gets one that no other has.
+
+    ``anew``: in the place of one whose database was lost, with every backup.
+    """
 
     name: str
     common_name: str | None
     organization: str | None
     key_type: KeyType
     validity_days: int
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +138,7 @@ def _check(state: State, request: Request) -> None:
     if is_root(state.store):
         raise PolicyError("this is a root, which has no devices", hint="add the CA at a station: name it with --state")
     if request.name in told_cas(state):
-        raise ConflictError(
-            f"there is a CA {request.name!r} already", hint=f"look at it with: iotonboard ca status --ca {request.name}"
-        )
+        _refuse_second(state, request)
     if is_in_token(state):
         raise KeyUnavailableError(
             "the CA key of this state lies in a token, whose PIN opens no file",
@@ -145,6 +147,20 @@ def _check(state: State, request: Request) -> None:
     check_life(state.config, request.validity_days)
     if request.common_name is not None:
         _refuse_taken(state, Subject(request.common_name, request.organization).common_name)
+
+
+def _refuse_second(state: State, request: Request) -> None:
+    """Refuse a CA that is there already, unless nothing is left of it and it is to be made anew."""
+    name, paths = request.name, paths_within(state.paths, request.name)
+    if os.path.exists(paths.database):
+        raise ConflictError(f"there is a CA {name!r} already", hint=f"see: iotonboard ca status --ca {name}")
+    if not request.anew:
+        raise ConflictError(
+            f"there is a CA {name!r} already, and its database is gone: {paths.database!r}",
+            hint=f"restore the latest backup; where none has it: iotonboard ca add {name} --anew",
+        )
+    if os.path.exists(key := os.path.join(paths.certs, CA_KEY_FILE)):
+        raise ConflictError(f"{key!r} is of the CA that was lost", hint="move that folder away, then run this again")
 
 
 def _refuse_taken(state: State, common_name: str) -> None:

@@ -5,10 +5,12 @@ Apart from ``revoke``, so that a call that signs nothing loads nothing to sign w
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import Unpublished
 from iotonboard.model import Refused
+from iotonboard.state.added_cas import name_of_added
 from iotonboard.state.added_targets import divide
 from iotonboard.state.publication import publish_recorded
 from iotonboard.state.revocations import Revoked, WhoseIs, record_revocations
@@ -23,23 +25,24 @@ if TYPE_CHECKING:
 
 def revoke_deferred(
     cas: Opened, targets: Sequence[Target | Refused], reason: RevocationReason, *, strict: bool, whose_is: WhoseIs
-) -> tuple[list[Revoked | Refused], list[Unpublished], list[str]]:
+) -> tuple[list[Revoked | Refused], list[Unpublished], dict[str, str]]:
     """Record revocations, then publish.
 
     Returns what became of each target, in the order of their CAs, what is not published, and the head of each CA's
-    trail: no key seals it, so who writes it down finds out when somebody takes the record away.
+    trail by its name, which is empty for that of brokers: no key seals it, so who writes it down finds out when
+    somebody takes the record away.
 
     Raises:
         IotOnboardError: with ``strict``, of the first target that is refused; nothing was recorded.
         BusyError: the state is locked or its disk refuses; nothing was recorded.
     """
-    results, unpublished, heads = list[Revoked | Refused](), list[Unpublished](), list[str]()
+    results, unpublished, heads = list[Revoked | Refused](), list[Unpublished](), dict[str, str]()
     parts = divide(cas, targets)
     for part in parts:
-        results += record_revocations(
-            part.state, part.targets, reason, strict=strict, whose_is=whose_is, is_deferred=True
-        )
-        heads.append(audit.printable_head(audit.head(part.state.store)))
+        done = record_revocations(part.state, part.targets, reason, strict=strict, whose_is=whose_is, is_deferred=True)
+        name = name_of_added(part.state)
+        results += (replace(one, ca=name) if isinstance(one, Revoked) else one for one in done)
+        heads[name] = audit.printable_head(audit.head(part.state.store))
     for part in parts:
         unpublished += publish_recorded(part.state)
     return results, unpublished, heads

@@ -27,8 +27,8 @@ _OTHERWISE = {
 _NOT_OF_AN_ADDED = frozenset(
     {"adopt", "backup", "broker", "ca add", "ca install", "ca passwd", "ca proof", "ca recover",
      "ca recovery-passphrase", "ca request", "ca revoke", "ca sign", "ca split", "ca token", "ca trust", "config",
-     "generations", "init-ca", "journal", "office", "order", "pack", "profile", "receipts", "station", "sync-acl",
-     "topics", "verify"}
+     "generations", "init-ca", "init-office", "journal", "machine", "order", "pack", "profile", "receipts",
+     "station", "sync-acl", "topics", "verify"}
 )  # fmt: skip
 
 

@@ -26,7 +26,10 @@ def added_statement(name: str, fingerprint: str) -> bytes:
 
 
 def added_cas(store: Store) -> dict[str, str]:
-    """Name -> fingerprint of the first certificate (SHA-256, lower-case hex), in the order in which they were added."""
+    """Name -> fingerprint of the first certificate (SHA-256, lower-case hex), in the order in which they were added.
+
+    Of one that was made anew, since its database was lost, the last one counts.
+    """
     found: dict[str, str] = {}
     rows = all_issuers(store)
     ders = [row.der for row in rows]
@@ -34,7 +37,7 @@ def added_cas(store: Store) -> dict[str, str]:
         name, fingerprint, signature = _said(detail)
         signers = signed_before(store, ders, seq)
         if any(_signed(store, row.der, name, fingerprint, signature) for row in rows if row.fingerprint in signers):
-            found.setdefault(name, fingerprint)
+            found[name] = fingerprint
     return found
 
 

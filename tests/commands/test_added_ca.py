@@ -328,6 +328,12 @@ def test_what_is_wrong_with_it_is_told_and_holds_no_mqtt_client_back(servers: St
     shutil.rmtree(servers.path / "cas")
     assert "is gone" in servers.run("health", "--check", "added-cas", expect=9).stdout
     assert "servers" in servers.run("health", "--deep", expect=9).stdout
+    assert "--anew" in servers.run("ca", "add", "servers", expect=4).stderr
+    servers.run("ca", "add", "servers", "--anew", expect=4)
+    shutil.rmtree(folder(servers))
+    servers.run("ca", "add", "servers", "--anew", "--key-type", "ec-p256")
+    servers.run("register", "web-1", *SERVER)
+    assert servers.json("health", "--deep")["status"] == "ok"
 
 
 def test_edits_of_its_database_are_found(servers: State) -> None:
@@ -377,3 +383,16 @@ def test_a_link_to_its_bundle_ends(servers: State) -> None:
     assert path.exists()
     servers.run("list", env=fake_time("+2m"))
     assert not path.exists()
+
+
+def test_a_deferred_revocation_names_the_head_of_its_own_trail(servers: State) -> None:
+    servers.register("m1")
+    servers.run("register", "m1", *SERVER)
+    told = servers.run("revoke", "m1", "--defer", "--json")
+    heads = {one.get("ca", ""): one["audit_head"] for one in told.json_lines}
+    servers.run("audit", "verify", "--head", heads[""])
+    servers.run("audit", "verify", "--head", heads["servers"], "--ca", "servers")
+    assert "audit verify --ca servers --head" in told.stderr
+    assert len(listed(servers, of_added=True)) == 0
+    servers.run("gen-crl")
+    assert len(listed(servers, of_added=True)) == 1
