@@ -70,12 +70,17 @@ def check(
     attributes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An attribute.")] = None,
 ) -> int | None:
     """Show what a device would get by a profile, decoded. Nothing is issued."""
-    from iotonboard.commands.profile import check_profile
+    from iotonboard.commands.profile import check_profile, is_taken_for_a_server
     from iotonboard.enrolment.request import parse_attribute
 
     with session.open_state() as state:
         decoded = check_profile(state, name, device, dict(parse_attribute(text) for text in attributes or ()))
     text = "\n".join(f"{key}\t{value}" for key, value in decoded.items())
     session.result({"profile": name, "device_id": device, "certificate": decoded}, text)
+    if is_taken_for_a_server(decoded):
+        session.message(
+            "it has no purpose, so a client that checks no host could take the device for the broker: where that is not"
+            ' meant, add eku = ["clientAuth"]'
+        )
     session.message(f"next: iotonboard register {device} --profile {name}")
     return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from iotonboard.enrolment.desk import Order
 from iotonboard.enrolment.order_profile import ChosenProfile, validity_of
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from iotonboard.pki.profile_form import CertificateProfile
     from iotonboard.state.config import Config
     from iotonboard.state.state import State
+
+_OF_BROKERS: Final = "that of the brokers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,12 @@ def check_profile(state: State, name: str, device_id: str, attributes: Mapping[s
     stand_in = make_ca(CaProfile(Subject("of no CA")), signer, order.serial, of_ca)
     public_key = generate_key(order.key_type).public_key()
     der = issue_profiled(load_issuer(stand_in, signer), public_key, order.profile, order.serial, order.validity)
-    return dict(decoded(der))
+    return {"CA": profile.ca or _OF_BROKERS, **dict(decoded(der))}
+
+
+def is_taken_for_a_server(found: Mapping[str, str]) -> bool:
+    """Whether what a device would get is below the CA of the brokers and has no purpose: it may be a server then."""
+    return found["CA"] == _OF_BROKERS and not any(key.startswith("extended key usage") for key in found)
 
 
 def _with_own_ca(profile: CertificateProfile) -> CertificateProfile:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from cryptography import x509
 
 from iotonboard.model import rfc3339
+from iotonboard.pki.facts import certificate_facts
 from iotonboard.pki.profile_form import PURPOSES
 
 if TYPE_CHECKING:
@@ -16,12 +17,14 @@ _USAGES: Final = {
     "digital_signature": "digitalSignature", "content_commitment": "nonRepudiation",
     "key_encipherment": "keyEncipherment", "data_encipherment": "dataEncipherment", "key_agreement": "keyAgreement",
 }  # fmt: skip
+_OF_EVERY: Final = (x509.BasicConstraints, x509.SubjectKeyIdentifier, x509.AuthorityKeyIdentifier)
 _PURPOSES: Final = {dotted: name for name, dotted in PURPOSES.items()}
 
 
 def decoded(certificate_der: bytes) -> Iterator[tuple[str, str]]:
     """Each field that a profile decides, with its value as text."""
     certificate = x509.load_der_x509_certificate(certificate_der)
+    yield "key", certificate_facts(certificate_der).key_type
     yield "subject", certificate.subject.rfc4514_string() or "(empty)"
     yield "not after", rfc3339(certificate.not_valid_after_utc)
     for extension in certificate.extensions:
@@ -34,8 +37,11 @@ def decoded(certificate_der: bytes) -> Iterator[tuple[str, str]]:
             yield f"extended key usage{critical}", ", ".join(found)
         elif isinstance(value, x509.SubjectAlternativeName):
             yield f"subject alternative names{critical}", ", ".join(map(_alt_name, value))
-        elif isinstance(value, x509.UnrecognizedExtension):
-            yield f"{value.oid.dotted_string}{critical}", value.value.hex()
+        elif isinstance(value, x509.CRLDistributionPoints):
+            urls = (name.value for point in value for name in point.full_name or ())
+            yield f"CRL distribution points{critical}", ", ".join(map(str, urls))
+        elif not isinstance(value, _OF_EVERY):
+            yield f"{value.oid.dotted_string}{critical}", value.public_bytes().hex()
 
 
 def _alt_name(name: x509.GeneralName) -> str:

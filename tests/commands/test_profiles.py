@@ -197,9 +197,34 @@ def test_profiles_are_listed_shown_and_tried_without_a_passphrase(configured: St
     found = configured.json("profile", "check", "wi-sun", "--device", "node-1", *HARDWARE, env=nobody)["certificate"]
     assert found["subject"] == "(empty)"
     assert found["not after"] == "9999-12-31T23:59:59Z"
+    assert (found["key"], found["CA"]) == ("ec-p256", "that of the brokers")
     configured.run("profile", "check", "wi-sun", env=nobody, expect=6)
+    assert "no purpose" in configured.run("profile", "check", "idevid", *HARDWARE, env=nobody).stderr
+    assert "no purpose" not in configured.run("profile", "check", "eap-tls", env=nobody).stderr
+    server = configured.json("profile", "check", "server", "--set", "host=a.example", env=nobody)["certificate"]
+    assert server["CA"] == "servers"
     configured.run("profile", "show", "nothing", env=nobody, expect=6)
     assert configured.snapshot() == before
+
+
+def test_every_field_of_what_would_be_issued_is_shown(configured: State) -> None:
+    path = configured.path / "iotonboard.toml"
+    policies = '{ oid = "2.5.29.32", critical = true, hex = "300e300c060a2b0601040186fd320102" }'
+    path.write_text(path.read_text() + f'extensions = [{policies}, {{ oid = "1.3.6.1.4.1.99999.3", utf8 = "A3" }}]\n')
+    configured.run("config", "accept")
+    configured.run("config", "set", "crl_url", "http://crl.plant.example/crl.der")
+    found = configured.json("profile", "check", "pump", "--set", "plant=Works")["certificate"]
+    assert found.pop("not after")
+    assert found == {
+        "CA": "that of the brokers",
+        "key": "ec-p384",
+        "subject": "O=Works,CN=device-1",
+        "key usage (critical)": "digitalSignature",
+        "extended key usage": "clientAuth",
+        "CRL distribution points": "http://crl.plant.example/crl.der",
+        "2.5.29.32 (critical)": "300e300c060a2b0601040186fd320102",
+        "1.3.6.1.4.1.99999.3": "0c024133",
+    }
 
 
 def test_what_was_kept_with_a_certificate_is_sealed(state: State) -> None:
