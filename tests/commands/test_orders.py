@@ -223,6 +223,23 @@ def test_devices_are_made_under_open_orders_and_counted(station: State, office: 
     station.run("health", "--deep")
 
 
+def test_a_ca_that_was_added_makes_devices_under_orders_that_name_their_profile(
+    station: State, office: Signing, tmp_path: Path
+) -> None:
+    station.run("ca", "add", "servers", "--key-type", "ec-p256")
+    station.run("config", "set", "orders", "required")
+    orders = office.orders(station, 1, production=(production(4, 9), production(5, 1, "server")), prefix="line7-")
+    station.run("order", "take", office.write(tmp_path / "a.orders", orders))
+    words = ("register", "--profile", "server", "--set", "host=s1.plant.example")
+    assert "begin with 'line7-'" in station.run(*words, "s1", expect=6).stderr
+    station.run(*words, "line7-s1")
+    second = station.run("register", "line7-s2", "--profile", "server", "--set", "host=s2.plant.example", expect=6)
+    assert "order 4 names no profile, which its CA asks for; order 5 is used up (1 of 1)" in second.stderr
+    station.register("line7-press")
+    assert [one["made"] for one in station.json("order", "list")["production"]] == [1, 1]
+    assert station.run("health", "--ca", "servers").exit_code == 0
+
+
 def test_orders_that_somebody_wrote_into_the_database_open_nothing(
     station: State, office: Signing, tmp_path: Path
 ) -> None:
