@@ -10,7 +10,7 @@ from iotonboard.cli import output
 from iotonboard.cli.office_session import confirm_fingerprint, open_office, unlocker
 from iotonboard.cli.options import YesOption
 from iotonboard.cli.session import Session, group, verb
-from iotonboard.errors import UsageError
+from iotonboard.errors import UnpublishedError, UsageError
 from iotonboard.model import SerialNumber, rfc3339
 
 if TYPE_CHECKING:
@@ -222,6 +222,7 @@ def take(
     """
     from iotonboard.cli.office_conflicts import conflict_lines, conflict_values
     from iotonboard.commands.station_list import conflicts_at
+    from iotonboard.commands.station_take import archive_taken
     from iotonboard.commands.station_take import take as take_all
 
     exit_code, is_any = 0, False
@@ -234,10 +235,15 @@ def take(
                 _tell_taken(session, one)
                 is_any = is_any or one.is_new
         conflicts, names = conflicts_at(office) if is_any else ([], {})
+        unpublished = archive_taken(office)
     if conflicts and session.json:
         output.write_json(session.command, {"conflicts": [conflict_values(one, names) for one in conflicts]})
     for line in conflict_lines(conflicts, names):
         session.message(line)
+    if unpublished and session.json:
+        output.write_json(session.command, {"unpublished": output.unpublished_values(unpublished)})
+    if unpublished:
+        raise UnpublishedError(unpublished, finish="once that is mended, take the same files again")
     return exit_code
 
 

@@ -4,6 +4,8 @@
 2. Take each in a transaction of its own: it is held against what the station told before, merged, kept beside its rows,
    and named in the office's trail, which is sealed.
 
+3. Write their certificates into the archive, where there is one.
+
 A file that is refused stops no other.
 """
 
@@ -11,7 +13,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import ConflictError, IotOnboardError, PolicyError
+from iotonboard.errors import BusyError, ConflictError, IotOnboardError, PolicyError, Unpublished
+from iotonboard.office.archive import archive_new
 from iotonboard.office.journal_files import JournalFile, find_journals, read_head, read_parts
 from iotonboard.office.judging import in_order, station_of
 from iotonboard.office.taking import Taken, take_journal
@@ -49,6 +52,15 @@ def take(office: Office, paths: Sequence[str], unlock: Callable[[], OfficeKey]) 
             yield file.path, error
             continue
         yield _take_one(office, file, parts, unlock)
+
+
+def archive_taken(office: Office) -> tuple[Unpublished, ...]:
+    """Write what was taken and is not in the archive yet; what the disk refuses is done by the next call."""
+    try:
+        archive_new(office)
+    except (BusyError, ConflictError, PolicyError) as error:
+        return (Unpublished("archive", office.place("archive"), error),)
+    return ()
 
 
 def _size(file: JournalFile) -> int:

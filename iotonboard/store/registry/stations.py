@@ -84,3 +84,8 @@ def count_other_ids(registry: Registry, number: int, prefix: str) -> int:
 def issuer_certificates(registry: Registry, number: int) -> list[bytes]:
     """The own certificates (DER) of a station's CAs, of which it told."""
     return [bytes(row[0]) for row in registry.rows("SELECT der FROM issuer WHERE station = ? ORDER BY id", (number,))]
+
+
+def device_names(registry: Registry, number: int) -> dict[int, str]:
+    """The ids of a station's devices, by their rows."""
+    return dict(registry.rows("SELECT id, device_id FROM device WHERE station = ?", (number,)))
