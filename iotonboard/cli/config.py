@@ -11,8 +11,9 @@ import typer
 
 from iotonboard.cli import output
 from iotonboard.cli.complete import complete_setting, complete_setting_value
+from iotonboard.cli.left_over import is_office
 from iotonboard.cli.options import ReachOption
-from iotonboard.cli.session import Session, group, verb
+from iotonboard.cli.session import Session, clock, group, verb
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +29,17 @@ app = group("config", "Show and change settings.", example="iotonboard config sh
 @verb(app, "show", example="iotonboard config show --json")
 def config_show(session: Session) -> int | None:
     """Show each setting with its value and where it came from."""
+    if is_office(session.root):
+        from iotonboard.commands import office_config
+
+        found = office_config.show_settings(session.root, session.environment)
+        if session.json:
+            values = {one.key: {"value": one.value, "source": one.source} for one in found}
+            output.write_json("config show", {"settings": values})
+        else:
+            table = ((one.key, one.value, one.source, one.about) for one in found)
+            output.write_table(("SETTING", "VALUE", "FROM", "WHAT"), table, empty="no settings")
+        return None
     from iotonboard.commands.config_show import show_settings
 
     shown, settings = show_settings(session.root, session.environment)
@@ -66,6 +78,13 @@ def config_set(
     What decides access, runs a command, or steers what is signed, published or erased needs the passphrase, unless the
     new value is tighter than the old one.
     """
+    if is_office(session.root):
+        from iotonboard.commands import office_config
+
+        place = session.root, session.environment, session.caller, clock()
+        written = office_config.set_value(*place, key, value)
+        session.result({"key": key, "value": written}, f"{key}\t{written}")
+        return None
     from iotonboard.commands.config_set import check_value, set_value
 
     check_value(key, value)  # a mistyped word needs no state

@@ -89,7 +89,8 @@ class ProductionOrder:
 class Decisions:
     """Everything that stands. ``machines``: certificates (DER) of the office's machines by their keys.
 
-    ``counter``: of the newest package. ``unsealed``: how many rows no key has sealed yet.
+    ``removed_machines``: the keys of those that count no more. ``counter``: of the newest package. ``unsealed``: how
+    many rows no key has sealed yet.
     """
 
     stations: dict[int, TrustedStation] = field(default_factory=dict)
@@ -97,6 +98,7 @@ class Decisions:
     production: dict[int, ProductionOrder] = field(default_factory=dict)
     machines: dict[str, bytes] = field(default_factory=dict)
     counter: int = 0
+    removed_machines: frozenset[str] = frozenset()
     unsealed: int = 0
 
     def station_called(self, name: str) -> TrustedStation | None:
@@ -162,9 +164,11 @@ def _take(decisions: Decisions, row: TrailRow, said: dict[str, Any]) -> None:
     elif what == PACKED:
         decisions.counter = max(decisions.counter, int(said["counter"]))
     elif what == MACHINE:
+        decisions.removed_machines -= {str(said["key"])}
         decisions.machines[str(said["key"])] = base64.b64decode(said["certificate"], validate=True)
     elif what == NO_MACHINE:
         decisions.machines.pop(str(said["key"]), None)
+        decisions.removed_machines |= {str(said["key"])}
 
 
 def _take_station(decisions: Decisions, row: TrailRow, said: dict[str, Any]) -> None:

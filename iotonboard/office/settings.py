@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from typing import TYPE_CHECKING
 
+from iotonboard.disk.files import PRIVATE, write_atomic
 from iotonboard.disk.reading import read_file
 from iotonboard.errors import PolicyError
 
@@ -16,12 +18,20 @@ FILE = "iotonboard.toml"
 _LARGEST = 1 << 20
 # Key in the file -> default. A path is relative to the office's folder.
 SETTINGS: Mapping[str, str] = {
-    "archive": "",  # folder for every certificate that is taken; empty: none
+    "archive": "",
     "broker_acl_file": "mosquitto.acl",
     "broker_ca_file": "certs/ca.crt",
     "broker_crl_file": "certs/crl.pem",
     "broker_version": "2.0",
     "database_url": "sqlite:///devices.db",
+}
+ABOUT: Mapping[str, str] = {
+    "archive": "folder for every certificate that is taken; empty: none",
+    "broker_acl_file": "where the ACL over all stations is written",
+    "broker_ca_file": "where the stations' CAs and their roots are written",
+    "broker_crl_file": "where the stations' CRLs are written",
+    "broker_version": "the brokers' Mosquitto, 2.0 or 2.1, by which the ACL is written",
+    "database_url": "the registry: sqlite:///FILE or postgresql://USER@HOST/NAME",
 }
 _PLAIN = ("broker_acl_file", "database_url")  # known in the environment without the program's name too
 
@@ -32,21 +42,43 @@ def read_settings(root: str, environment: Mapping[str, str]) -> dict[str, str]:
     Raises:
         PolicyError: the file cannot be read, or names what is no setting of an office.
     """
-    path, said = os.path.join(root, FILE), {}
-    if os.path.exists(path):
-        try:
-            said = tomllib.loads(read_file(path, limit=_LARGEST).decode("utf-8"))
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise PolicyError(f"{path!r} cannot be read: {error}", hint="mend the line") from None
+    return {key: value for key, (value, _) in read_with_sources(root, environment).items()}
+
+
+def read_with_sources(root: str, environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """As ``read_settings``, each with where it came from: ``default``, ``file`` or the name of a variable."""
+    found = {key: (value, "default") for key, value in SETTINGS.items()}
+    found |= {key: (value, "file") for key, value in read_settings_file(root).items()}
+    for key in SETTINGS:
+        names = [f"IOTONBOARD_{key.upper()}", *([key.upper()] if key in _PLAIN else [])]
+        if (name := next(filter(environment.get, names), "")) != "":
+            found[key] = (environment[name], name)
+    return found
+
+
+def read_settings_file(root: str) -> dict[str, str]:
+    """What the file says; raises as ``read_settings``."""
+    path = os.path.join(root, FILE)
+    if not os.path.exists(path):
+        return {}
+    try:
+        said = tomllib.loads(read_file(path, limit=_LARGEST).decode("utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise PolicyError(f"{path!r} cannot be read: {error}", hint="mend the line") from None
     for key, value in said.items():
         if key not in SETTINGS or not isinstance(value, str):
             raise PolicyError(f"{key!r} in {path!r} is no setting of an office", hint=f"it has: {', '.join(SETTINGS)}")
-    values = {**SETTINGS, **said}
-    for key in SETTINGS:
-        names = [f"IOTONBOARD_{key.upper()}", *([key.upper()] if key in _PLAIN else [])]
-        given = next((environment[name] for name in names if environment.get(name)), None)
-        values[key] = values[key] if given is None else given
-    return values
+    return said
+
+
+def write_settings_file(root: str, values: Mapping[str, str]) -> None:
+    """Write the file anew; a URL in it may hold a password, so it is private.
+
+    Raises:
+        BusyError: the disk refuses.
+    """
+    lines = (f"{key} = {json.dumps(value)}\n" for key, value in sorted(values.items()))  # a basic string of TOML too
+    write_atomic(os.path.join(root, FILE), "".join(lines).encode("ascii"), PRIVATE)
 
 
 def place_of(root: str, value: str) -> str:

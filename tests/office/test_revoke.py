@@ -46,7 +46,8 @@ def test_it_is_recorded_without_a_passphrase_and_counts_at_once(fleet: Office) -
     done = without_key(fleet).run("revoke", "press-2", "--reason", "keyCompromise", "--json", expect=8)
     assert done.json["station"] == "line7"
     assert done.json["status"] == "ordered"
-    assert "the CRL of the station 'line7' does not have it yet" in done.json["unpublished"][0]["error"]
+    crl, *_ = done.json["unpublished"]
+    assert "the CRL of the station 'line7' does not have it yet" in crl["error"]
     assert "iotonboard order write" in done.stderr
     shown = fleet.json("show", "press-2")
     assert (shown["status"], shown["certificates"][0]["is_ordered"]) == ("revoked", True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from iotonboard.model import from_epoch, to_epoch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from iotonboard.model import RevocationReason, SerialNumber
@@ -74,13 +74,20 @@ def lists_about(registry: Registry, station: int, serial: SerialNumber) -> Itera
         yield ListedBy(number, from_epoch(begin), from_epoch(end), bytes(der))
 
 
-def produced(registry: Registry) -> dict[int, dict[int, int]]:
-    """How many certificates each station made under each order; under 0: under none, where orders are required."""
-    found: dict[int, dict[int, int]] = {}
-    query = "SELECT station, production_order, count(*) FROM production GROUP BY station, production_order"
-    for station, order, count in registry.rows(query):
-        found.setdefault(station, {})[order] = count
-    return found
+def produced(registry: Registry) -> dict[int, int]:
+    """How many devices were made under each order, as their stations tell; a device with two certificates is one."""
+    query = """SELECT p.production_order, count(DISTINCT c.device) FROM production p
+        JOIN certificate c ON c.station = p.station AND c.id = p.certificate
+        WHERE p.production_order > 0 GROUP BY p.production_order"""
+    return dict(registry.rows(query))
+
+
+def made_without(registry: Registry, since: Mapping[int, int]) -> dict[int, int]:
+    """How many devices stations made under no order, each from a moment (epoch) on."""
+    query = """SELECT count(*) FROM device d WHERE d.station = ? AND d.created_at >= ? AND NOT EXISTS (SELECT 1
+        FROM production p JOIN certificate c ON c.station = p.station AND c.id = p.certificate
+        WHERE c.station = d.station AND c.device = d.id AND p.production_order > 0)"""
+    return {station: registry.row(query, (station, moment))[0] for station, moment in since.items()}
 
 
 def answered(registry: Registry) -> dict[int, int]:

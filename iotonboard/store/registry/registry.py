@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
@@ -47,7 +48,7 @@ class Registry:
         if engine == SQLITE:
             registry = cls(_open_sqlite(rest[1:], timeout_s, create=create), engine, rest[1:])
         elif engine == POSTGRESQL:
-            registry = cls(_open_server(url, timeout_s), engine, _without_password(url))
+            registry = cls(_open_server(url, timeout_s), engine, without_password(url))
         else:
             raise UsageError(
                 f"{engine!r} is no database that a registry can lie in", hint="sqlite:///FILE or postgresql://HOST/NAME"
@@ -212,7 +213,7 @@ def _open_server(url: str, timeout_s: float) -> Any:
         connection = psycopg.connect(url, autocommit=True, connect_timeout=max(int(timeout_s), 2))
         connection.execute(f"SET lock_timeout = '{int(timeout_s * 1000)}ms'")
     except psycopg.Error as error:
-        raise _server_error(error, _without_password(url)) from error
+        raise _server_error(error, without_password(url)) from error
     return connection
 
 
@@ -228,8 +229,9 @@ def _server_error(error: Exception, place: str) -> BusyError | StateError | Poli
     return BusyError(f"the registry {place!r} cannot be used: {text}", hint=_WAIT)
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
     """The URL as it may be shown."""
+    url = re.sub(r"(?i)([?&]\w*password=)[^&]*", r"\1...", url)
     head, at, rest = url.rpartition("@")
     user = head.rpartition("/")[2].partition(":")[0]
     return f"postgresql://{user}@{rest}" if at else url
