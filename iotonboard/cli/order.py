@@ -1,4 +1,4 @@
-"""The verb ``order``: at a station ``trust``, ``take`` and ``list``."""
+"""The verb ``order``: ``trust``, ``take`` and ``list`` at a station; ``sign``, ``withdraw``, ``write`` at an office."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iotonboard.cli import output
+from iotonboard.cli.left_over import is_office
 from iotonboard.cli.options import ReloadOption
 from iotonboard.cli.person import answer_exactly, is_at_a_terminal
 from iotonboard.cli.session import Session, group, verb
@@ -126,12 +127,58 @@ def _revoked_values(one: Revoked) -> dict[str, object]:
 
 @verb(app, "list", example="iotonboard order list --json")
 def list_all(session: Session) -> int | None:
-    """Show what was ordered, and how far it is done."""
+    """Show what was ordered, and how far it is done; at an office for all stations, as far as they told."""
+    if is_office(session.root):
+        from iotonboard.cli import office_orders
+
+        office_orders.list_all(session)
+        return None
     from iotonboard.commands.order_list import list_orders
 
     with session.open_state() as state:
         result = list_orders(state)
     _print(session, result)
+    return None
+
+
+@verb(app, "sign", example="iotonboard order sign --station line7 --devices 500 --profile mqtt --until 2030-06-30")
+def sign(
+    session: Session,
+    station: Annotated[str, typer.Option("--station", metavar="NAME", help="Which station may make them.")],
+    devices: Annotated[int, typer.Option("--devices", metavar="N", min=1, help="How many devices.")],
+    until: Annotated[str, typer.Option("--until", metavar="DATE", help="Until when, in UTC.")],
+    profile: Annotated[str, typer.Option("--profile", metavar="NAME", help="Of which profile; else of any.")] = "",
+) -> int | None:
+    """At an office: let a station make so many devices, where its setting 'orders' is 'required'."""
+    from iotonboard.cli import office_orders
+
+    office_orders.sign(session, station, devices, profile, until)
+    return None
+
+
+@verb(app, "withdraw", example="iotonboard order withdraw 3")
+def withdraw(
+    session: Session, number: Annotated[int, typer.Argument(metavar="ORDER", min=1, help="Its number.")]
+) -> int | None:
+    """At an office: end an order for production. It needs no passphrase."""
+    from iotonboard.cli import office_orders
+
+    office_orders.withdraw(session, number)
+    return None
+
+
+@verb(app, "write", example="iotonboard order write --out /media/usb")
+def write(
+    session: Session,
+    out: Annotated[str, typer.Option("--out", metavar="DIR", help="The folder, such as a stick's.")],
+    stations: Annotated[
+        list[str] | None, typer.Option("--station", metavar="NAME", help="Only for this station.")
+    ] = None,
+) -> int | None:
+    """At an office: write for each station one signed file with everything that stands; the newest counts there."""
+    from iotonboard.cli import office_orders
+
+    office_orders.write(session, out, stations or ())
     return None
 
 

@@ -46,6 +46,11 @@ def set_taken(registry: Registry, number: int, row: int, digest: bytes, created:
     )
 
 
+def set_answered(registry: Registry, number: int, order: int) -> None:
+    """Note the number of the newest orders that a station has taken, as its journal says."""
+    registry.execute("UPDATE station SET answered = ? WHERE id = ?", (order, number))
+
+
 @dataclass(frozen=True, slots=True)
 class StationNote:
     """What the registry notes of a station. Moments are epochs, ``None`` before the first journal.
