@@ -48,9 +48,6 @@ def gen_crl(
     whoever puts an old calendar back un-revokes, until it ends, what was revoked since; the ACL's deny remains.
     At an office the file has the lists that its stations signed.
     """
-    from iotonboard.commands.gen_crl import CalendarRequest, gen_crl_of_added
-    from iotonboard.commands.gen_crl import gen_crl as sign
-
     _refuse_together(next_update_days, calendar, every)
     if is_office(session.root):
         from iotonboard.cli.office_give import gen_crl as give
@@ -58,6 +55,9 @@ def gen_crl(
         refuse_at_office(next_update_days=next_update_days, calendar=calendar is not None, reload=reload)
         give(session, here=here)
         return None
+    from iotonboard.commands.gen_crl import CalendarRequest, gen_crl_of_added
+    from iotonboard.commands.gen_crl import gen_crl as sign
+
     request = CalendarRequest(calendar, every) if calendar is not None else None
     with session.open_all(is_urgent=True) as cas:
         state = cas.around

@@ -36,9 +36,6 @@ def pack(
     root has no ACL: it takes the stations that the root revoked out of the broker's files. An office's speaks for all
     of its stations, and brokers pin its office.crt.
     """
-    from iotonboard.commands.pack import Request
-    from iotonboard.commands.pack import pack as run
-
     if is_office(session.root):
         from iotonboard.cli.office_give import pack as give
 
@@ -46,6 +43,9 @@ def pack(
             raise UsageError("an office's packages have a form of their own", hint="leave --format out")
         give(session, out=out, valid_days=valid_days, force=force)
         return None
+    from iotonboard.commands.pack import Request
+    from iotonboard.commands.pack import pack as run
+
     request = Request(out, valid_days, force, form)
     with session.open_state() as state:
         made = run(state, request, session.unlocker(state))

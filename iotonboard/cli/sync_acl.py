@@ -41,8 +41,6 @@ def sync_acl(
 
     At an office it is over the devices of all stations, as their journals tell.
     """
-    from iotonboard.commands.sync_acl import sync_acl as sync
-
     if check and reload:
         raise UsageError("--check writes nothing to reload", hint="leave one of the two out")
     if here and (check or out is not None):
@@ -52,6 +50,8 @@ def sync_acl(
 
         refuse_at_office(reload=reload)
         return give(session, style=style, out=out, check=check, here=here)
+    from iotonboard.commands.sync_acl import sync_acl as sync
+
     with session.open_state(is_urgent=True) as state:
         reloader = session.reloader(state, wanted=reload)
         result, unpublished = sync(state, style=style, out=out, check=check, here=here, reload=reloader)

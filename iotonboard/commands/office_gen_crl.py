@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.office.giving import open_given, told
+from iotonboard.office.giving import open_given
 from iotonboard.office.publishing import publish
 
 if TYPE_CHECKING:
@@ -43,6 +43,6 @@ def gen_crl(office: Office, unlock: Callable[[], OfficeKey], *, here: bool = Fal
     """
     with open_given(office, unlock) as given:
         unpublished = publish(office, given, here=here)
-        lists = tuple((station.name, one.about) for station, one in given.lists)
+        lists = tuple((station.name, one) for station, one in given.lists)
         unread = next(iter(given.unread.values()), None)
-        return Result(office.place("broker_crl_file"), lists, tuple(told(given)), tuple(unpublished), unread)
+        return Result(office.place("broker_crl_file"), lists, tuple(given.problems), tuple(unpublished), unread)

@@ -18,7 +18,7 @@ from iotonboard.disk.files import PUBLIC, refuse_existing, replacing
 from iotonboard.errors import IotOnboardError, PolicyError, Unpublished
 from iotonboard.model import to_epoch
 from iotonboard.office import decisions
-from iotonboard.office.giving import office_key, open_given, told
+from iotonboard.office.giving import office_key, open_given
 from iotonboard.office.office import refuse_untrusted
 from iotonboard.office.publishing import publish
 
@@ -67,7 +67,7 @@ def pack(
     key = unlock()
     counter = _count(office, key)
     with open_given(office, lambda: key) as given:
-        unpublished = publish(office, given, here=False)
+        unpublished = publish(office, given)
         files, left_out = _files(office, given)
         manifest = _manifest(office, given, files, counter, valid_days)
         chain = dict.fromkeys((*key.chain, *office.chain))
@@ -77,7 +77,7 @@ def pack(
         conflicts = sorted({row.device_id for rows in given.denied.conflicts.values() for row in rows})
         unpublished = [*left_out, *(one for one in unpublished if one.what != "acl" or not left_out)]
         unread = next(iter(given.unread.values()), None)
-        return Result(out, manifest, size, tuple(unpublished), tuple(told(given)), tuple(conflicts), unread)
+        return Result(out, manifest, size, tuple(unpublished), tuple(given.problems), tuple(conflicts), unread)
 
 
 def _count(office: Office, key: OfficeKey) -> int:
@@ -107,7 +107,7 @@ def _files(office: Office, given: Given) -> tuple[dict[str, bytes], list[Unpubli
 
 
 def _manifest(office: Office, given: Given, files: dict[str, bytes], counter: int, valid_days: int | None) -> Manifest:
-    numbers = [one.about.number for _, one in given.lists]
+    numbers = [one.number for _, one in given.lists]
     expires = min(given.now + timedelta(days=valid_days or DEFAULT_VALID_DAYS), _end(given))
     made = Manifest(counter, given.now, given.now - _SKEW, expires, max(numbers, default=0), describe(files))
     return replace(made, format=OFFICE_FORMAT, key=office_key(office), **given.words())
@@ -115,4 +115,4 @@ def _manifest(office: Office, given: Given, files: dict[str, bytes], counter: in
 
 def _end(given: Given) -> datetime:
     """When the last station has no current list left: one that was not visited ends nobody else's."""
-    return max(one.about.next_update for _, one in given.lists)
+    return max(one.next_update for _, one in given.lists)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.broker.render import style_warning
 from iotonboard.errors import IotOnboardError
-from iotonboard.office.giving import open_given, told
+from iotonboard.office.giving import open_given
 from iotonboard.office.publishing import publish, put_acl
 from iotonboard.store.registry.given_out import count_devices
 
@@ -74,7 +74,7 @@ def sync_acl(
             changed = True  # publishing says what is wrong with it
         unpublished: list[Unpublished] = []
         if is_published and not check:
-            unpublished = publish(office, given, here=here, acl=acl)
+            unpublished = publish(office, given, here=here, acl=acl, acl_differs=changed)
         elif changed and not check:
             put_acl(given, acl, path)
         devices = sum(count_devices(given.fleet.registry, one.id) for one in given.fleet.stations)
@@ -88,7 +88,7 @@ def sync_acl(
             changed,
             warning,
             tuple(conflicts),
-            (*told(given), *acl.problems),
+            (*given.problems, *acl.problems),
             tuple(unpublished),
             next(iter(given.unread.values()), None),
         )

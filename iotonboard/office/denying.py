@@ -28,7 +28,7 @@ def deny_ordered(office: Office) -> list[Unpublished]:
     path = office.place("broker_acl_file")
     try:
         with open_given(office, _no_key) as given:
-            return publish(office, given, here=False, only=("acl",))
+            return publish(office, given, only=("acl",))
     except IotOnboardError:
         try:
             _silence(office, path)

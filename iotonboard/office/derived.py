@@ -46,12 +46,14 @@ _LARGEST = 1 << 16
 class Derived:
     """The registry that was derived. ``heads``: by the station's number, the newest journal that is in it.
 
-    ``problems``: of each station whose newer journals could not be verified, its name and why.
+    ``problems``: of each station whose newer journals could not be verified, its name and why. ``digest`` is that of
+    the file.
     """
 
     registry: Registry
     heads: Mapping[int, JournalHead]
     problems: Mapping[str, StateError]
+    digest: str
 
 
 @contextlib.contextmanager
@@ -65,7 +67,7 @@ def open_derived(office: Office, unlock: Callable[[], OfficeKey]) -> Iterator[De
     """
     refuse_untrusted(office)
     path = os.path.join(office.root, FILE)
-    if not _is_believed(office, path):
+    if not (digest := _believed(office, path)):
         _forget(path)
     stations, problems = list(office.decisions.stations.values()), dict[str, StateError]()
     with contextlib.closing(_open(path)) as registry:
@@ -77,14 +79,17 @@ def open_derived(office: Office, unlock: Callable[[], OfficeKey]) -> Iterator[De
             except StateError as error:
                 if not one.is_removed:
                     problems[one.name] = error
+        if behind:
+            with registry.transaction():
+                given_out.note_same_names(registry)
         heads = {one.id: head for one in stations if (head := _newest(registry, one))}
     if key is not None:
-        _seal(office, path, key)
+        digest = _seal(office, path, key)
     for one in stations:
         if one.name in problems and one.id not in heads:
             raise problems[one.name]
     with contextlib.closing(_open(path)) as registry:
-        yield Derived(registry, heads, problems)
+        yield Derived(registry, heads, problems, digest)
 
 
 def _open(path: str) -> Registry:
@@ -102,22 +107,25 @@ def _forget(path: str) -> None:
 # -- whether the file is the one that was left ------------------------------------------------------------------------
 
 
-def _is_believed(office: Office, path: str) -> bool:
+def _believed(office: Office, path: str) -> str:
+    """The digest of the file, where it is the one that this machine's key signed; empty where it is not."""
     beside = (f"{path}{end}" for end in _BESIDE)
     if not os.path.isfile(path) or any(os.path.exists(one) and os.path.getsize(one) for one in beside):
-        return False
+        return ""
     try:
         said = json.loads(read_file(os.path.join(office.root, SEAL), limit=_LARGEST))
         digest, signature = str(said["sha256"]), bytes.fromhex(said["signature"])
     except (ValueError, KeyError, TypeError, IotOnboardError):
-        return False
-    return _digest(path) == digest and statement_holds(office.chain[0], _statement(office, digest), signature)
+        return ""
+    is_signed = statement_holds(office.chain[0], _statement(office, digest), signature)
+    return digest if is_signed and _digest(path) == digest else ""
 
 
-def _seal(office: Office, path: str, key: OfficeKey) -> None:
+def _seal(office: Office, path: str, key: OfficeKey) -> str:
     digest = _digest(path)
     said = {"sha256": digest, "signature": sign_statement(key.signer, _statement(office, digest)).hex()}
     write_atomic(os.path.join(office.root, SEAL), json.dumps(said).encode("ascii") + b"\n", PRIVATE)
+    return digest
 
 
 def _digest(path: str) -> str:

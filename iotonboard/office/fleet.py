@@ -25,15 +25,6 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class SignedList:
-    """A list of a CA, with its octets."""
-
-    issuer: int
-    about: List
-    der: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Station:
     """A station that goes out. ``chains``: of each CA in force (its row) its certificates, its own first (DER).
 
@@ -43,7 +34,7 @@ class Station:
     trusted: TrustedStation
     head: JournalHead
     chains: Mapping[int, tuple[bytes, ...]]
-    lists: tuple[SignedList, ...]
+    lists: tuple[List, ...]
     keys: tuple[str, ...]
     retired: tuple[bytes, ...]
 
@@ -93,10 +84,10 @@ def read_fleet(derived: Derived, decisions: Decisions) -> Fleet:
         if head is None:
             problems.append((trusted.name, _nothing_of(trusted)))
             continue
-        made.append(_station(registry, trusted, head, problems))
+        made.append(_station(registry, trusted, head))
     above = _root_lists(registry, made)
     every = list(dict.fromkeys(der for one in made for chain in one.chains.values() for der in chain))
-    taken_back, keys = revoked_above(every, above)
+    taken_back, keys = revoked_above(every, above) if above else ((), set[str]())
     out = [one for one in made if _stands(one, taken_back, keys)]
     problems += [(one.name, _taken_back(one.name)) for one in made if one not in out]
     leaving = [one for one in decisions.stations.values() if one.id not in {there.id for there in out}]
@@ -117,26 +108,26 @@ def _taken_back(name: str) -> PolicyError:
     )
 
 
-def _station(
-    registry: Registry, trusted: TrustedStation, head: JournalHead, problems: list[tuple[str, IotOnboardError]]
-) -> Station:
+def _station(registry: Registry, trusted: TrustedStation, head: JournalHead) -> Station:
     cas = given_out.issuers(registry, trusted.id)
     chains = {one.id: _chain(one) for one in cas if not one.is_retired}
-    lists = []
-    for about in given_out.newest_lists(registry, trusted.id):
-        der = given_out.list_der(registry, trusted.id, about.id)
-        own = chains.get(about.issuer)
-        if own is None:
-            continue  # of a CA that ended
-        if list_facts(der, own[0]) is None:
-            error = PolicyError(
-                f"CRL {about.number} of {trusted.name!r} is not signed by its CA", hint="fetch a journal"
-            )
-            problems.append((trusted.name, error))
-        else:
-            lists.append(SignedList(about.issuer, about, der))
+    lists = tuple(one for one in given_out.newest_lists(registry, trusted.id) if one.issuer in chains)
     keys = tuple(dict.fromkeys(one.key for one in cas))
-    return Station(trusted, head, chains, tuple(lists), keys, tuple(one.der for one in cas if one.is_retired))
+    return Station(trusted, head, chains, lists, keys, tuple(one.der for one in cas if one.is_retired))
+
+
+def signed_list(registry: Registry, station: Station, one: List) -> bytes:
+    """The octets (DER) of a list of a station.
+
+    Raises:
+        PolicyError: its CA did not sign them.
+    """
+    der = given_out.list_der(registry, station.id, one.id)
+    if list_facts(der, station.chains[one.issuer][0]) is None:
+        raise PolicyError(
+            f"CRL {one.number} of {station.name!r} is not signed by its CA", hint="fetch a newer journal of it"
+        )
+    return der
 
 
 def _chain(issuer: Issuer) -> tuple[bytes, ...]:

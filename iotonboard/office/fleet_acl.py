@@ -69,7 +69,7 @@ def _homes(rows: Iterable[SameName]) -> set[int]:
 
 
 def _denied_of(fleet: Fleet, station: Station, elsewhere: set[str], now: datetime) -> Iterator[str]:
-    begun = [one.about.this_update for one in station.lists if one.about.this_update <= now]
+    begun = [one.this_update for one in station.lists if one.this_update <= now]
     listed_since = min(now, max(begun, default=now))
     names = given_out.denied_ids(fleet.registry, station.id, now, listed_since)
     return filterfalse(elsewhere.__contains__, names)

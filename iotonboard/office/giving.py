@@ -17,7 +17,7 @@ from iotonboard.disk.reading import holds, read_pieces
 from iotonboard.errors import PolicyError
 from iotonboard.model import SerialNumber
 from iotonboard.office.derived import open_derived
-from iotonboard.office.fleet import read_fleet
+from iotonboard.office.fleet import read_fleet, signed_list
 from iotonboard.office.fleet_acl import FleetAcl, read_denied
 from iotonboard.office.region import changes
 from iotonboard.pki import pem
@@ -32,10 +32,11 @@ if TYPE_CHECKING:
     from iotonboard.broker.region import Change
     from iotonboard.broker.render import Style
     from iotonboard.errors import IotOnboardError, StateError
-    from iotonboard.office.fleet import Fleet, SignedList, Station
+    from iotonboard.office.fleet import Fleet, Station
     from iotonboard.office.fleet_acl import Denied
     from iotonboard.office.key import OfficeKey
     from iotonboard.office.office import Office
+    from iotonboard.store.registry.given_out import List
 
 _EXPLAINED = timedelta(days=2 * 366)  # a broker that nobody visited for longer is told why no serial left its list
 
@@ -44,7 +45,8 @@ _EXPLAINED = timedelta(days=2 * 366)  # a broker that nobody visited for longer 
 class Given:
     """What goes out at ``now``. ``changes``: which changes the region of the ACL was, the one that it is first.
 
-    ``unread``: by a station's name, why its newer journals could not be verified; the other ``problems`` beside.
+    ``unread``: by a station's name, why its newer journals could not be verified. ``mark`` is another one whenever the
+    lists or the CAs can be others. ``problems``: by a station's name, what keeps something of it from going out.
     """
 
     fleet: Fleet
@@ -53,16 +55,23 @@ class Given:
     version: Version
     now: datetime
     unread: Mapping[str, StateError]
+    mark: str
+    problems: list[tuple[str, IotOnboardError]]
 
     @property
-    def lists(self) -> list[tuple[Station, SignedList]]:
+    def lists(self) -> list[tuple[Station, List]]:
         """Every list, with the station that it is of."""
         return [(station, one) for station in self.fleet.stations for one in station.lists]
 
     def crl_pem(self) -> bytes:
-        """The CRL file: each station's lists, then those of the CAs above."""
-        ders = [*(one.der for _, one in self.lists), *self.fleet.root_lists]
-        return b"".join(pem.pem_encode("X509 CRL", der) for der in dict.fromkeys(ders))
+        """The CRL file: each station's lists, then those of the CAs above; one that its CA did not sign is told."""
+        ders = []
+        for station, one in self.lists:
+            try:
+                ders.append(signed_list(self.fleet.registry, station, one))
+            except PolicyError as error:
+                self.problems.append((station.name, error))
+        return b"".join(pem.pem_encode("X509 CRL", der) for der in dict.fromkeys((*ders, *self.fleet.root_lists)))
 
     def ca_pem(self) -> bytes:
         """The CA file."""
@@ -98,7 +107,7 @@ class Given:
         )
 
     def _issuer(self, station: Station, issuer: int, certificate: bytes) -> IssuerPart:
-        number = min((one.about.number for one in station.lists if one.issuer == issuer), default=0)
+        number = min((one.number for one in station.lists if one.issuer == issuer), default=0)
         left = given_out.left_serials(self.fleet.registry, station.id, issuer, self.now - _EXPLAINED, self.now)
         reasons = {SerialNumber.from_octets(serial).hex: why for serial, why in left.items()}
         return IssuerPart(sha256(certificate).hexdigest(), number, reasons)
@@ -142,7 +151,8 @@ def open_given(office: Office, unlock: Callable[[], OfficeKey]) -> Iterator[Give
         raise PolicyError("no station is trusted yet: there is nothing to give out", hint="iotonboard station trust")
     with open_derived(office, unlock) as derived:
         now, fleet = office.clock(), read_fleet(derived, office.decisions)
-        yield Given(fleet, read_denied(fleet, office.decisions, now), tuple(found), version, now, derived.problems)
+        denied, mark = read_denied(fleet, office.decisions, now), f"{derived.digest} {found[0].mark}"
+        yield Given(fleet, denied, tuple(found), version, now, derived.problems, mark, list(fleet.problems))
 
 
 def version_of(text: str) -> Version:
@@ -154,11 +164,6 @@ def version_of(text: str) -> Version:
     if text in ("2.0", "2.1"):
         return "2.1" if text == "2.1" else "2.0"
     raise PolicyError(f"'broker_version' cannot be {text!r}", hint="it is 2.0 or 2.1")
-
-
-def told(given: Given) -> list[tuple[str, IotOnboardError]]:
-    """Of each station what keeps something of it from going out."""
-    return list(given.fleet.problems)
 
 
 def office_key(office: Office) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import filterfalse, groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -18,15 +19,21 @@ if TYPE_CHECKING:
 
 _UNREVOKED = "NOT EXISTS (SELECT 1 FROM revocation v WHERE v.station = {0}.station AND v.certificate = {0}.id)"
 _VALID = f"o.not_after >= ? AND {_UNREVOKED.format('o')}"
-# Devices of a station whose every certificate is revoked; computed from the revocations, which are few.
+# Devices of a station whose every certificate is revoked; computed from the revocations, which are few: SQLite takes
+# the tables of a CROSS JOIN in their order.
 _FULLY_REVOKED = f"""SELECT c.device FROM revocation r
-    JOIN certificate c ON c.station = r.station AND c.id = r.certificate
-    WHERE r.station = ? AND c.device IS NOT NULL AND r.not_after >= ? AND NOT EXISTS (
+    CROSS JOIN certificate c WHERE c.station = r.station AND c.id = r.certificate
+    AND r.station = ? AND c.device IS NOT NULL AND r.not_after >= ? AND NOT EXISTS (
         SELECT 1 FROM certificate o WHERE o.station = c.station AND o.device = c.device AND {_VALID})"""
 # A device whose certificate was revoked that its station has no row of, while it has no valid one of it either.
 _LOST = f"""SELECT l.device_id FROM lost_device l WHERE l.station = ? AND NOT EXISTS (SELECT 1 FROM device d
-    JOIN certificate o ON o.station = d.station AND o.device = d.id
-    WHERE d.station = l.station AND d.device_id = l.device_id AND {_VALID})"""
+    CROSS JOIN certificate o WHERE o.station = d.station AND o.device = d.id
+    AND d.station = l.station AND d.device_id = l.device_id AND {_VALID})"""
+_DEVICES = _FULLY_REVOKED.replace("SELECT c.device", "SELECT DISTINCT c.station, c.device")
+_DENIED = f"""SELECT d.device_id FROM ({_DEVICES}) f CROSS JOIN device d WHERE d.station = f.station AND d.id = f.device
+    UNION {_LOST}"""
+_SAME = "same names"
+_FEW = 10_000  # ids that are worth keeping in memory, so that SQLite need not look for each of a million
 
 
 def make_fast(registry: Registry) -> None:
@@ -118,18 +125,21 @@ def permitted_ids(registry: Registry, station: int, now: datetime) -> Iterator[s
 
     But for the retired, and those with a revoked certificate and no valid one.
     """
-    query = f"""SELECT device_id FROM device WHERE station = ? AND retired_at IS NULL AND id NOT IN ({_FULLY_REVOKED})
-        AND device_id NOT IN ({_LOST}) ORDER BY id"""
     moment = to_epoch(now)
-    return map(itemgetter(0), registry.each_row(query, (station, station, 0, moment, station, moment)))
+    every = "SELECT device_id FROM device WHERE station = ? AND retired_at IS NULL{} ORDER BY id"
+    few = registry.rows(f"SELECT device_id FROM ({_DENIED}) LIMIT {_FEW + 1}", (station, 0, moment, station, moment))
+    if len(few) > _FEW:  # too many for the memory
+        query = every.format(f" AND id NOT IN ({_FULLY_REVOKED}) AND device_id NOT IN ({_LOST})")
+        return map(itemgetter(0), registry.each_row(query, (station, station, 0, moment, station, moment)))
+    left_out = frozenset(map(itemgetter(0), few))
+    return filterfalse(left_out.__contains__, map(itemgetter(0), registry.each_row(every.format(""), (station,))))
 
 
 def denied_ids(registry: Registry, station: int, now: datetime, listed_since: datetime) -> list[str]:
     """Ids of a station's devices with a listed revocation and no valid certificate, in the order of their octets."""
-    query = f"""SELECT device_id FROM device WHERE station = ? AND id IN ({_FULLY_REVOKED}) UNION {_LOST} ORDER BY 1"""
     moment = to_epoch(now)
-    values = (station, station, to_epoch(listed_since), moment, station, moment)
-    return [name for (name,) in registry.rows(query, values)]
+    values = (station, to_epoch(listed_since), moment, station, moment)
+    return [name for (name,) in registry.rows(f"{_DENIED} ORDER BY 1", values)]
 
 
 def ids_with(registry: Registry, station: int, serial: bytes) -> list[str]:
@@ -172,12 +182,21 @@ class SameName:
     lives: bool
 
 
+def note_same_names(registry: Registry) -> None:
+    """Note which ids several stations have, in the caller's transaction: to find them takes a look at every device."""
+    rows = registry.rows("SELECT folded FROM device GROUP BY folded HAVING min(station) <> max(station)")
+    registry.set_value(_SAME, json.dumps([name for (name,) in rows]))
+
+
 def same_names(registry: Registry, stations: Collection[int], now: datetime) -> dict[str, list[SameName]]:
-    """The devices of several of some stations that brokers may take for one, by what their ids have in common."""
-    twice = "SELECT folded FROM device GROUP BY folded HAVING min(station) <> max(station)"
+    """The devices of several of some stations that brokers may take for one, by what their ids have in common.
+
+    Of those that were noted.
+    """
     query = f"""SELECT d.folded, d.station, d.device_id, d.retired_at IS NULL AND EXISTS (SELECT 1 FROM certificate o
             WHERE o.station = d.station AND o.device = d.id AND {_VALID})
-        FROM device d WHERE d.folded IN ({twice}) ORDER BY d.folded, d.station, d.id"""
-    rows = registry.rows(query, (to_epoch(now),))
+        FROM device d WHERE d.folded = ? ORDER BY d.station, d.id"""
+    names = json.loads(registry.value(_SAME) or "[]")
+    rows = (row for name in names for row in registry.rows(query, (to_epoch(now), name)))
     found = [SameName(one, station, name, bool(lives)) for one, station, name, lives in rows if station in stations]
     return {name: list(same) for name, same in groupby(found, key=lambda one: one.folded)}
