@@ -25,7 +25,7 @@ def export_for_cloud(
 ) -> int:
     """Write the list, and tell of each device in it. The exit code is that of a list."""
     from iotonboard.cli.progress import watched
-    from iotonboard.commands.cloud_list import list_devices, places_of
+    from iotonboard.commands.cloud_list import list_devices, of_one_ca, places_of
     from iotonboard.ids import folder_name
 
     if out == "-" or (out is None and batch is not None):
@@ -34,8 +34,10 @@ def export_for_cloud(
     targets, told = named_targets(session, [device_id] if device_id else None, batch, id_column), Told(session)
     once = distinct(targets)  # a cloud refuses a list that names a device twice
     changed = set()
-    with session.open_state() as state:
-        done = list_devices(state, once, cloud, places, session.unlocker(state), force=force)
+    with session.open_all() as cas:
+        state = cas.holder(device_id) if device_id else cas.around
+        of_one = once if device_id else of_one_ca(cas, once)
+        done = list_devices(state, of_one, cloud, places, session.unlocker(state), force=force)
         for one in told.done(watched(session, done)):
             changed |= {path for path, lines in _status_files(one, places) if lines}
             _print(session, one, cloud, places)

@@ -29,19 +29,19 @@ def verify_cloud(
 ) -> int:
     """Print what the cloud would refuse; 9 where it would refuse anything."""
     from iotonboard.commands import verify_cloud as command
-    from iotonboard.enrolment.each_device import known_devices
 
     targets, told = named_targets(session, device_ids, batch, id_column), Told(session, in_json=False)
     files = command.judge_files(cloud, certificates, at)
     if certificates and not device_ids and batch is None:
         fails = _print(session, cloud, files, at)
     else:
-        with session.open_state() as state:
-            named, refused = known_devices(state, targets)
-            told.refuse(*refused)
-            told.count(len(named))
-            is_empty = batch is not None and not (named or device_ids)
-            judged = () if is_empty else command.judge_devices(state, cloud, named, at)
+        with session.open_all() as cas:
+            if batch is None and not device_ids:
+                judged = command.judge_all(cas, cloud, at)
+            else:
+                judged, refused = command.judge_named(cas, cloud, targets, at)
+                told.refuse(*refused)
+                told.count(sum(bool(one.device_id) for one in judged))
             fails = _print(session, cloud, chain(judged, files), at)
     return 9 if fails else told.exit_code
 

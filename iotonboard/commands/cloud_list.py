@@ -22,6 +22,7 @@ from iotonboard.enrolment.leading import refused_ahead
 from iotonboard.errors import BusyError, IotOnboardError, NotFoundError, PolicyError, StateError
 from iotonboard.ids import in_command
 from iotonboard.model import Refused
+from iotonboard.state.added_cas import name_of_added
 from iotonboard.state.chain import chain_in_force
 from iotonboard.store.devices import device_record
 from iotonboard.store.issuers import current_issuers
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from iotonboard.ca.authority import Authority, Unlock
     from iotonboard.delivery.cloud_table import Cloud
     from iotonboard.model import CertificateRecord, DeviceRecord, SerialNumber, Target
+    from iotonboard.state.opened_cas import Opened
     from iotonboard.state.state import State
 
 
@@ -63,6 +65,21 @@ def places_of(cloud: Cloud, path: str) -> Places:
         return Places(path)
     stem, suffix = os.path.splitext(path)
     return Places(path, f"{stem}.disable{suffix}", f"{stem}.enable{suffix}")
+
+
+def of_one_ca(cas: Opened, targets: Iterable[Target | Refused]) -> Iterator[Target | Refused]:
+    """The targets of the state's CA, whose certificate a cloud is given with a list; those of others are refused."""
+    for state, run in cas.runs(targets):
+        for target in run:
+            if state is cas.around or isinstance(target, Refused):
+                yield target
+                continue
+            name = name_of_added(state)
+            error = PolicyError(
+                f"{target.device_id!r} is of the CA {name!r}, and a list is of one CA",
+                hint=f"into another file, with: iotonboard export --ca {name}",
+            )
+            yield Refused(target.device_id, target.line, error)
 
 
 def list_devices(

@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING
 from iotonboard.broker.certificate_file import read_certificate_file
 from iotonboard.delivery import clouds
 from iotonboard.delivery.clouds import CloudProblem
+from iotonboard.enrolment.each_device import known_devices
 from iotonboard.pki.facts import certificate_facts
+from iotonboard.state.added_targets import divide
 from iotonboard.state.chain import chain_in_force
 from iotonboard.store.device_search import DeviceFilter, find_devices
 from iotonboard.store.devices import device_record
 from iotonboard.store.issuers import current_issuers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from iotonboard.delivery.cloud_table import Cloud
-    from iotonboard.model import DeviceRecord
+    from iotonboard.model import DeviceRecord, Refused, Target
+    from iotonboard.state.opened_cas import Opened
     from iotonboard.state.state import State
 
 
@@ -35,6 +38,29 @@ class Judged:
     def is_accepted(self) -> bool:
         """Say whether nothing speaks against it."""
         return not self.problems
+
+
+def judge_all(cas: Opened, cloud: Cloud, at: datetime) -> list[Judged]:
+    """Every CA of the state and its devices."""
+    return [one for state in (cas.around, *map(cas.state, cas.names)) for one in judge_devices(state, cloud, (), at)]
+
+
+def judge_named(
+    cas: Opened, cloud: Cloud, targets: Iterable[Target | Refused], at: datetime
+) -> tuple[list[Judged], list[Refused]]:
+    """Devices that are named, and the CAs that they are of; and rows of a list that are refused.
+
+    Raises:
+        NotFoundError: a device that was named on the command line is not there.
+    """
+    judged: list[Judged] = []
+    refused: list[Refused] = []
+    for part in divide(cas, targets):
+        named, bad = known_devices(part.state, part.targets)
+        refused += bad
+        if named:
+            judged += judge_devices(part.state, cloud, named, at)
+    return judged, refused
 
 
 def judge_devices(state: State, cloud: Cloud, device_ids: Sequence[str], at: datetime) -> Iterator[Judged]:

@@ -253,6 +253,26 @@ def test_verify_names_what_a_cloud_would_refuse(state: State, tmp_path: Path) ->
     assert state.snapshot() == before
 
 
+def test_devices_of_an_added_ca_have_a_list_of_their_own(state: State, tmp_path: Path) -> None:
+    state.run("ca", "add", "servers", "--key-type", "ec-p256")
+    state.run("register", "web.1", "--profile", "server", "--set", "host=web.example")
+    state.run("register", "web-2", "--profile", "server", "--set", "host=web-2.example")
+    state.register("press-1")
+    found = state.json("verify", "--cloud", "aws", expect=9)
+    assert [(one["device_id"], one["code"]) for one in found["problems"]] == [("web.1", "id")]
+    assert sorted(one["device_id"] for one in found["devices"]) == ["press-1", "web-2", "web.1"]
+    state.run("verify", "--cloud", "aws", "web-2", "press-1")
+    state.run("verify", "--cloud", "aws", "nobody", expect=5)
+    (tmp_path / "ids").write_text("press-1\nweb-2\n")
+    words = ("export", "--batch", tmp_path / "ids", "--format", "aws-bulk", "--out", tmp_path / "all.jsonl")
+    answers = state.run(*words, "--json", expect=6).json_lines
+    assert [one["status"] for one in answers] == ["enabled", "failed"]
+    assert "--ca servers" in answers[1]["error"]["hint"]
+    state.run("export", "web-2", "--format", "aws-bulk", "--out", tmp_path / "web.jsonl")
+    assert [one["ThingName"] for one in lines(tmp_path / "web.jsonl")] == ["web-2"]
+    state.run("export", "web-2", "--ca", "servers", "--format", "azure-import", "--out", tmp_path / "web.txt")
+
+
 @pytest.mark.parametrize("cloud", ["aws", "azure"])
 @pytest.mark.parametrize("is_ca", [True, False])
 def test_a_certificate_of_a_file_is_held_against_its_life_and_its_digest(
