@@ -52,10 +52,12 @@ def refuse_copies(state: State) -> None:
     region_change.refuse_other_copy(state)
     for crls in () if is_as_left(state, Place.CRL) else foreign_lists.unknown_crls(state).values():
         number = max(crl.any_crl_facts(der).number for der in crls)
-        raise region_change.other_copy_error(f"it signed CRL {number} in {state.paths.crl!r}")
+        raise region_change.other_copy_error(state, f"it signed CRL {number} in {state.paths.crl!r}")
     change = _region_in_place(state)
     if change is not None and not region_change.is_foreign(state, change) and not region_change.is_own(state, change):
-        raise region_change.other_copy_error(f"it wrote change {change.number} of the ACL into {state.paths.acl!r}")
+        raise region_change.other_copy_error(
+            state, f"it wrote change {change.number} of the ACL into {state.paths.acl!r}"
+        )
 
 
 def _region_in_place(state: State) -> Change | None:

@@ -141,6 +141,10 @@ class Admission:
             table_scan.TableScan(self.state.store, read_through=0).make_found(device_id)
         gets_own_rules = self.users.grants(device_id, is_meant=self.own_rules)
         topics = tuple(parse_topic_rule(text) for text in request.topics)
+        if topics and self.state.main:
+            raise PolicyError(
+                f"{str(device_id)!r} is no client of the broker by this certificate", hint="leave --topic out"
+            )
         if topics and not self.reach:
             reach.others_of(self.state).refuse_reaching(topics, device_id)
         return Admitted(topics, found is None, gets_own_rules)

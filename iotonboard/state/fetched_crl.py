@@ -37,6 +37,8 @@ def write_fetched(state: State) -> None:
 
 def write_der(state: State) -> None:
     """Write the newest lists of an added CA in DER too, which is what servers read: a file for each of its CAs."""
+    if is_away(state, Place.CRL):  # which is told of the other file
+        return
     first: dict[int, bytes] = {}
     for row in crl_generation(state.store):
         first.setdefault(row.issuer, row.der or b"")

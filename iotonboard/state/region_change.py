@@ -10,6 +10,7 @@ so with 'restore --crl'.
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,15 +43,17 @@ def refuse_other_copy(state: State) -> None:
         ConflictError: another copy was seen at work.
     """
     if seen := other_copy(state):
-        raise other_copy_error(seen)
+        raise other_copy_error(state, seen)
 
 
-def other_copy_error(seen: str) -> ConflictError:
+def other_copy_error(state: State, seen: str) -> ConflictError:
     """The refusal, with what the other copy was seen to have written."""
+    of_it = f" --ca {os.path.basename(state.paths.root)}" if state.main else ""
+    whose = "of this CA" if state.main else "of any broker"
     return ConflictError(
         f"another copy of this state is at work: {seen}",
-        hint="revoking goes on; stop the other copy, then type 'iotonboard restore --crl FILE' where work goes on, with"
-        " the newest crl.pem of any broker",
+        hint=f"revoking goes on; stop the other copy, then type 'iotonboard restore --crl FILE{of_it}' where work goes"
+        f" on, with the newest crl.pem {whose}",
     )
 
 

@@ -396,3 +396,35 @@ def test_a_deferred_revocation_names_the_head_of_its_own_trail(servers: State) -
     assert len(listed(servers, of_added=True)) == 0
     servers.run("gen-crl")
     assert len(listed(servers, of_added=True)) == 1
+
+
+def test_it_gives_no_topics(servers: State) -> None:
+    servers.run("register", "web-1", *SERVER, "--topic", "read:plant/x", expect=6)
+    servers.run("register", "web-1", *SERVER)
+    servers.run("topics", "add", "web-1", "read:plant/x", expect=5)
+
+
+def test_a_disk_that_is_away_holds_the_list_back_and_nothing_else(servers: State) -> None:
+    servers.run("register", "web-1", *SERVER)
+    folder(servers).rename(servers.path.parent / "away")
+    told = servers.run("revoke", "web-1", expect=8).stderr
+    assert "is missing" in told
+    assert "crl.der" not in told
+    servers.register("m1")
+    (servers.path.parent / "away").rename(folder(servers))
+    assert servers.json("gen-crl")["added"][0]["revoked"] == 1
+
+
+def test_another_copy_of_it_is_seen_and_its_revocations_are_taken_up(servers: State, tmp_path: Path) -> None:
+    servers.run("register", "web-1", *SERVER)
+    (tmp_path / "other").mkdir()
+    other = servers.copy_to(tmp_path / "other")
+    other.run("revoke", "web-1")
+    shutil.copy(folder(other) / "crl.pem", folder(servers) / "crl.pem")
+    refused = servers.run("register", "web-2", *SERVER, expect=4)
+    assert "restore --crl FILE --ca servers" in refused.stderr
+    servers.register("m1")
+    servers.run("restore", "--crl", folder(other) / "crl.pem", "--ca", "servers")
+    assert servers.json("show", "web-1")["status"] == "revoked"
+    servers.run("register", "web-2", *SERVER)
+    servers.run("restore", "backup.zip", "--no-crl", "--ca", "servers", expect=2)
