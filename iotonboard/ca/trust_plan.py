@@ -18,6 +18,7 @@ from iotonboard.pki import pem
 from iotonboard.pki.crl import check_crl, entries_of_any_writer
 from iotonboard.pki.foreign_ca import ForeignCa, has_authority_key_id, read_foreign_ca, read_foreign_crl, signed_by
 from iotonboard.state.chain import chain_in_force
+from iotonboard.state.opened_cas import opened
 from iotonboard.state.trust import crls_above, recorded_trust
 from iotonboard.store.issuers import all_issuers, current_issuers
 from iotonboard.store.newest_lists import generation_ders
@@ -91,7 +92,7 @@ def _given_cas(state: State, ders: Iterable[bytes], now: datetime) -> list[Forei
     current = {*_own(state), *(row.der for row in current_issuers(state.store))}
     before = {row.der for row in all_issuers(state.store)} - current
     own_keys = {read_foreign_ca(der).spki_der for der in current | before}
-    found = []
+    found, added_keys = [], _keys_of_added(state)
     for der in dict.fromkeys(ders):
         if der in current:
             continue
@@ -99,6 +100,11 @@ def _given_cas(state: State, ders: Iterable[bytes], now: datetime) -> list[Forei
         if der in before or ca.spki_der in own_keys:
             what = "was retired here" if der in before else "has the key of a CA of this state"
             raise ConflictError(f"{ca.name!r} {what}", hint="'iotonboard ca status' shows the CAs of this state")
+        if ca.spki_der in added_keys:
+            raise ConflictError(
+                f"{ca.name!r} was added to this state for servers: one of its devices could pose as the broker",
+                hint="no broker may trust it; devices that speak MQTT get a certificate of the profile mqtt beside",
+            )
         if ca.problem:
             raise PolicyError(f"{ca.name!r}: {ca.problem}", hint="name the certificate of the CA that issued")
         if not ca.not_before <= now < ca.not_after:
@@ -106,6 +112,17 @@ def _given_cas(state: State, ders: Iterable[bytes], now: datetime) -> list[Forei
             raise PolicyError(f"{ca.name!r} is valid from {when} only", hint="its devices are refused everywhere")
         found.append(ca)
     return found
+
+
+def _keys_of_added(state: State) -> set[bytes]:
+    """The public keys of all CAs that were added to the state (SubjectPublicKeyInfo, DER).
+
+    Raises:
+        StateError: one cannot be opened, so that nobody knows its keys.
+    """
+    with opened(state) as cas:
+        rows = [row for name in cas.names for row in all_issuers(cas.state(name).store)]
+    return {read_foreign_ca(row.der).spki_der for row in rows}
 
 
 def _own(state: State) -> list[bytes]:

@@ -151,9 +151,10 @@ def _refuse_clashes(paths: Paths) -> None:
     database = [paths.database + suffix for suffix in ("", "-journal", "-shm", "-wal")]
     published = (paths.ca_certificate, paths.acl, paths.crl, *filter(None, [paths.broker_ca]), *paths.fetched_crl)
     files = [os.path.normcase(path) for path in (*database, paths.config, *published)]
+    added = tuple(os.path.normcase(os.path.join(path, ADDED_CAS, "")) for path in (paths.root, paths.certs))
     for path in files:
         is_key = os.path.dirname(path) == os.path.normcase(paths.certs) and path.endswith(".key")
-        if path in folders or is_key or files.count(path) > 1:
+        if path in folders or is_key or path.startswith(added) or files.count(path) > 1:
             raise PolicyError(
                 f"{path!r} would be used for two things",
                 hint="database_url, broker_acl_file, broker_crl_file and broker_ca_file need files of their own:"

@@ -428,3 +428,17 @@ def test_another_copy_of_it_is_seen_and_its_revocations_are_taken_up(servers: St
     assert servers.json("show", "web-1")["status"] == "revoked"
     servers.run("register", "web-2", *SERVER)
     servers.run("restore", "backup.zip", "--no-crl", "--ca", "servers", expect=2)
+
+
+def test_no_broker_gets_it_by_another_way(servers: State, tmp_path: Path) -> None:
+    """Not as a CA of others, whatever certificate of its key is named, nor by a setting that names its files."""
+    given = tmp_path / "given"
+    shutil.copytree(folder(servers), given)
+    servers.run("ca", "trust", "add", given / "ca.crt", "--crl", given / "crl.pem", expect=4)
+    servers.run("ca", "rollover", "begin", "--ca", "servers")
+    servers.run("ca", "trust", "add", folder(servers) / "ca.crt", "--crl", folder(servers) / "crl.pem", expect=4)
+    for key in ("broker_ca_file", "broker_crl_file", "broker_acl_file", "database_url"):
+        for name in ("certs/cas/servers/ca.crt", "certs/cas/servers/ca.key", "certs/cas/x", "cas/servers/devices.db"):
+            value = f"sqlite:///{name}" if key == "database_url" else name
+            servers.run("config", "set", key, value, expect=(3, 4, 6))
+    assert servers.json("health", "--deep")["status"] == "ok"
