@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import NotFoundError, StateError
-from iotonboard.exchange.journal import TRAIL, JournalHead, TrailPoint, encode_trail, pack_part, sign_head
+from iotonboard.exchange.journal import NO_ACL, TRAIL, JournalHead, TrailPoint, encode_trail, pack_part, sign_head
 from iotonboard.exchange.tables import TABLES, encode_rows
 from iotonboard.pki.key_id import key_id
 from iotonboard.state.office_orders import standing_orders
@@ -58,6 +58,8 @@ def write_journal(
 
 
 def _acl(state: State) -> dict[str, object]:
+    if state.main:
+        return {"style": NO_ACL, "topics": []}
     return {"style": state.config["acl.style"], "topics": list(state.config["acl.topics"])}
 
 

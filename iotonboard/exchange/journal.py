@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 LABEL = b"iotonboard journal v1\n"
 TRAIL = "trail"  # the part that comes first: rows of the audit trail, as they are hashed, with their hashes
+NO_ACL = "none"  # style of a CA that no broker trusts: one that was added to a station
 LARGEST_HEAD = 1 << 20  # octets
 _LARGEST_PART = 1 << 32  # octets, of a part that is not compressed
 _HINT = "nothing was taken; copy the journal again, or have the station write it anew"
@@ -60,8 +61,8 @@ class JournalHead:
 
     It tells what happened behind the row ``since`` of the station's trail, up to the row ``until``. ``key`` is the CA
     (``pki.key_id``) that signs it. ``acl`` is how the station's ACL is made: ``style`` and ``topics``, templates as in
-    the settings. ``office`` and ``order``: the office and the number of its newest orders that the station took, empty
-    and 0 before the first.
+    the settings; ``NO_ACL`` of a CA whose devices no broker knows. ``office`` and ``order``: the office and the number
+    of its newest orders that the station took, empty and 0 before the first.
     """
 
     key: str

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.broker.ca_relations import list_facts, revoked_above
 from iotonboard.errors import PolicyError, StateError
+from iotonboard.exchange.journal import NO_ACL
 from iotonboard.office.judging import standing
 from iotonboard.pki.key_id import key_id, same_ca
 from iotonboard.state.chain import split_chain
@@ -53,6 +54,7 @@ class Station:
 class Fleet:
     """What goes out. ``root_lists`` are of the CAs above the stations' (DER).
 
+    ``apart``: stations, by their numbers, whose CA no broker trusts: nothing of them goes out.
     ``gone``: the CAs that go, by their keys and the SHA-256 of their certificates. ``leaving``: stations that were
     removed, or that a root took back. ``problems``: by a station's name, what keeps something of it from going out.
     """
@@ -60,6 +62,7 @@ class Fleet:
     registry: Registry
     stations: tuple[Station, ...]
     leaving: tuple[TrustedStation, ...]
+    apart: frozenset[int]
     root_lists: tuple[bytes, ...]
     gone: tuple[str, ...]
     problems: tuple[tuple[str, IotOnboardError], ...]
@@ -79,7 +82,8 @@ def read_fleet(derived: Derived, decisions: Decisions) -> Fleet:
     """
     registry, problems = derived.registry, list[tuple[str, "IotOnboardError"]](derived.problems.items())
     made = list[Station]()
-    for trusted in standing(decisions):
+    apart = frozenset(number for number, head in derived.heads.items() if head.acl["style"] == NO_ACL)
+    for trusted in (one for one in standing(decisions) if one.id not in apart):
         head = derived.heads.get(trusted.id)
         if head is None:
             problems.append((trusted.name, _nothing_of(trusted)))
@@ -90,8 +94,10 @@ def read_fleet(derived: Derived, decisions: Decisions) -> Fleet:
     taken_back, keys = revoked_above(every, above) if above else ((), set[str]())
     out = [one for one in made if _stands(one, taken_back, keys)]
     problems += [(one.name, _taken_back(one.name)) for one in made if one not in out]
-    leaving = [one for one in decisions.stations.values() if one.id not in {there.id for there in out}]
-    return Fleet(registry, tuple(out), tuple(leaving), tuple(above), _gone(registry, out, leaving), tuple(problems))
+    leaving = [one for one in decisions.stations.values() if one.id not in {there.id for there in out} | apart]
+    return Fleet(
+        registry, tuple(out), tuple(leaving), apart, tuple(above), _gone(registry, out, leaving), tuple(problems)
+    )
 
 
 def _nothing_of(station: TrustedStation) -> StateError:

@@ -49,7 +49,8 @@ def read_denied(fleet: Fleet, decisions: Decisions, now: datetime) -> Denied:
     same = given_out.same_names(fleet.registry, ids, now)
     conflicts = {name: rows for name, rows in same.items() if len(_homes(rows)) > 1}
     ordered = {row.device_id for rows in conflicts.values() for row in rows}
-    for one in decisions.open_revocations:  # by the name that the order has, and by that of the certificate
+    # By the name that the order has, and by that of the certificate.
+    for one in (each for each in decisions.open_revocations if each.station not in fleet.apart):
         serial = SerialNumber.from_hex(one.serial).octets
         ordered |= {one.device_id, *given_out.ids_with(fleet.registry, one.station, serial)} - {""}
     elsewhere: dict[int, set[str]] = {one: set() for one in ids}

@@ -6,11 +6,13 @@ import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from iotonboard.exchange.journal import NO_ACL
 from iotonboard.office import decisions
 from iotonboard.office.judging import judge
 from iotonboard.office.merging import merge_journal
 from iotonboard.office.office import refuse_untrusted
 from iotonboard.office.revocations import close_listed
+from iotonboard.store.audit import AuditHead
 from iotonboard.store.registry.journals import KeptJournal, add_journal
 from iotonboard.store.registry.stations import set_taken
 
@@ -87,7 +89,8 @@ def keep_journal(
     rows = merge_journal(office.registry, station.id, head, parts)
     kept = KeptJournal(station.id, number, file.signed.lines(), head.since.row, head.until.row)
     add_journal(office.registry, kept, file.signed.digest, parts, created=head.created, now=now, machine=key.id)
-    set_taken(office.registry, station.id, head.until.row, head.until.hash, head.created)
+    until, has_acl = AuditHead(head.until.row, head.until.hash), head.acl["style"] != NO_ACL
+    set_taken(office.registry, station.id, until, head.created, has_acl=has_acl)
     office.decide(now, decisions.TAKEN, subject=station.name, **_detail(found, file, number))
     return rows
 

@@ -55,7 +55,8 @@ def conflicts(registry: Registry, stations: Collection[int], now: datetime) -> l
     query = f"""SELECT d.folded, d.station, d.device_id, d.name, d.created_at, c.serial, c.not_before, c.not_after,
             c.created_at
         FROM device d JOIN certificate c ON c.station = d.station AND c.device = d.id
-        WHERE d.folded IN ({_TWICE}) AND d.retired_at IS NULL AND c.not_after >= ?
+        WHERE d.folded IN ({_TWICE}) AND d.station IN (SELECT id FROM station WHERE has_acl = 1)
+        AND d.retired_at IS NULL AND c.not_after >= ?
         AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.station = c.station AND r.certificate = c.id)
         ORDER BY d.folded, d.station, d.id, c.id"""
     found = (row for row in registry.rows(query, (to_epoch(now),)) if row[1] in stations)

@@ -41,7 +41,7 @@ _TABLES = (
     # A note of what the trail decided; ``certificate``: of the CA that was trusted by its fingerprint.
     """station (id NUMBER PRIMARY KEY, name WORDS NOT NULL, certificate OCTETS NOT NULL, prefix WORDS NOT NULL,
         trusted_at NUMBER NOT NULL, removed_at NUMBER, until_row NUMBER NOT NULL, until_hash OCTETS NOT NULL,
-        answered NUMBER NOT NULL, created NUMBER)""",
+        answered NUMBER NOT NULL, created NUMBER, has_acl NUMBER NOT NULL)""",
     "UNIQUE INDEX station_name ON station (name) WHERE removed_at IS NULL",
     # Journals as they came: their first three lines, and their parts beside.
     """journal (_OF_STATION, number NUMBER NOT NULL, digest WORDS NOT NULL, head OCTETS NOT NULL,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.model import to_epoch
-from iotonboard.store.audit import GENESIS
+from iotonboard.store.audit import GENESIS, AuditHead
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,8 +22,8 @@ def next_station(registry: Registry) -> int:
 def add_station(registry: Registry, number: int, name: str, certificate: bytes, now: datetime) -> None:
     """Note a station that is trusted from now on, of which nothing was taken, in the caller's transaction."""
     registry.execute(
-        "INSERT INTO station (id, name, certificate, prefix, trusted_at, until_row, until_hash, answered)"
-        " VALUES (?, ?, ?, '', ?, 0, ?, 0)",
+        "INSERT INTO station (id, name, certificate, prefix, trusted_at, until_row, until_hash, answered, has_acl)"
+        " VALUES (?, ?, ?, '', ?, 0, ?, 0, 1)",
         (number, name, certificate, to_epoch(now), GENESIS),
     )
 
@@ -38,11 +38,14 @@ def set_prefix(registry: Registry, number: int, prefix: str) -> None:
     registry.execute("UPDATE station SET prefix = ? WHERE id = ?", (prefix, number))
 
 
-def set_taken(registry: Registry, number: int, row: int, digest: bytes, created: datetime) -> None:
-    """Note up to which row of a station's trail its journals are taken, and when the newest was written."""
+def set_taken(registry: Registry, number: int, until: AuditHead, created: datetime, *, has_acl: bool) -> None:
+    """Note up to which row of a station's trail its journals are taken, and when the newest was written.
+
+    ``has_acl``: brokers know its devices; not those of a CA that was added to a station.
+    """
     registry.execute(
-        "UPDATE station SET until_row = ?, until_hash = ?, created = ? WHERE id = ?",
-        (row, digest, to_epoch(created), number),
+        "UPDATE station SET until_row = ?, until_hash = ?, created = ?, has_acl = ? WHERE id = ?",
+        (until.seq, until.hash, to_epoch(created), int(has_acl), number),
     )
 
 
