@@ -27,7 +27,7 @@ _OTHERWISE = {
 _NOT_OF_AN_ADDED = frozenset(
     {"adopt", "backup", "broker", "ca add", "ca install", "ca passwd", "ca proof", "ca recover",
      "ca recovery-passphrase", "ca request", "ca revoke", "ca sign", "ca split", "ca token", "ca trust", "config",
-     "generations", "init-ca", "init-office", "journal", "machine", "order", "pack", "profile", "receipts",
+     "generations", "init-ca", "init-office", "machine", "order trust", "pack", "profile", "receipts",
      "station", "sync-acl", "topics", "verify"}
 )  # fmt: skip
 
