@@ -98,14 +98,17 @@ def check_profile(state: State, name: str, device_id: str, attributes: Mapping[s
     validity = validity_of(state, chosen, None, of_ca, chain)
     order = Order(DeviceId(device_id), 0, SerialNumber.from_random(os.urandom(20)), validity, KeyType.EC_P256)
     order = chosen.apply(state, order, {**known, **attributes}, None)
-    if order.profile is None:
+    filled = order.profile
+    if filled is None:
         raise PolicyError(f"the profile {name!r} fills nothing in")
-    if not profile.ca:
-        check_permitted(subject_name(order.profile), chain[0])
+    if profile.ca:
+        filled = replace(filled, crl_url="")  # its lists are others
+    else:
+        check_permitted(subject_name(filled), chain[0])
     signer = SoftwareSigner(generate_key(KeyType.EC_P256))
     stand_in = make_ca(CaProfile(Subject("of no CA")), signer, order.serial, of_ca)
     public_key = generate_key(order.key_type).public_key()
-    der = issue_profiled(load_issuer(stand_in, signer), public_key, order.profile, order.serial, order.validity)
+    der = issue_profiled(load_issuer(stand_in, signer), public_key, filled, order.serial, order.validity)
     return {"CA": profile.ca or _OF_BROKERS, **dict(decoded(der))}
 
 

@@ -225,6 +225,8 @@ def test_every_field_of_what_would_be_issued_is_shown(configured: State) -> None
         "2.5.29.32 (critical)": "300e300c060a2b0601040186fd320102",
         "1.3.6.1.4.1.99999.3": "0c024133",
     }
+    server = configured.json("profile", "check", "server", "--set", "host=a.example")["certificate"]
+    assert "CRL distribution points" not in server  # the setting is of the other CA's lists
 
 
 def test_what_was_kept_with_a_certificate_is_sealed(state: State) -> None:
