@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from iotonboard.ca.authority import refuse_changed, seal_audit
 from iotonboard.delivery.export_places import check_place
 from iotonboard.disk.files import PUBLIC, create_exclusive
+from iotonboard.enrolment.broker_names import is_name_of_broker
 from iotonboard.errors import ConflictError, PolicyError, quoted
 from iotonboard.model import KeyType, SerialNumber, rfc3339
 from iotonboard.pki import pem
@@ -23,7 +24,7 @@ from iotonboard.pki.facts import certificate_facts
 from iotonboard.pki.keys import generate_key
 from iotonboard.pki.proof import issue_proof
 from iotonboard.state.ca_life import last_longer
-from iotonboard.store.certificates import broker_hosts
+from iotonboard.state.opened_cas import opened
 from iotonboard.store.devices import find_device
 from iotonboard.store.issuers import current_issuers
 
@@ -95,8 +96,10 @@ def _check_code(state: State, code: str) -> None:
             "AWS and Azure take no CA with an Ed25519 key",
             hint="iotonboard ca rollover begin --key-type ec-p256 makes one that they take",
         )
-    found = find_device(state.store, code)
-    if found is not None:
-        raise ConflictError(f"{str(found.device_id)!r} is a device", hint="a code of a cloud is no device's id")
-    if code.casefold() in (ca.subject_cn.casefold(), *map(str.casefold, broker_hosts(state.store))):
+    with opened(state) as cas:
+        for store in (state.store, *(cas.state(name).store for name in cas.names)):
+            if found := find_device(store, code):
+                raise ConflictError(f"{str(found.device_id)!r} is a device", hint="a code of a cloud is no device's id")
+    around = state.main or state
+    if code.casefold() == ca.subject_cn.casefold() or is_name_of_broker(around.store, code):
         raise ConflictError(f"{code!r} is the name of a broker or of the CA", hint="give the code of the cloud")

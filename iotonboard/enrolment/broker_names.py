@@ -42,13 +42,17 @@ def refuse_names_of_brokers(store: Store, filled: FilledProfile) -> None:
         names |= {value for oid, value in filled.subject if oid == _COMMON_NAME}
     if not names:
         return
-    taken = _names_of(tuple(broker_hosts_and_ders(store)))
     for name in names:
-        if _canonical(name) in taken:
+        if is_name_of_broker(store, name):
             raise PolicyError(
                 f"{name!r} is the name of a broker, or was: a device that is called so could pose as it",
                 hint="give the device a name of its own; 'iotonboard broker list' names the brokers",
             )
+
+
+def is_name_of_broker(store: Store, name: str) -> bool:
+    """Say whether a broker has the name or address, or had it, in whatever form it is written."""
+    return _canonical(name) in _names_of(tuple(broker_hosts_and_ders(store)))
 
 
 def refuse_names_of_devices(store: Store, names: Iterable[str], now: datetime) -> None:

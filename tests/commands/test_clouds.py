@@ -87,11 +87,15 @@ def test_no_server_and_no_client_takes_a_proof(state: State, tmp_path: Path, pur
         ("press-1", 4),
         ("PRESS-1", 4),
         ("localhost", 4),
+        ("MQTT", 4),
+        ("web-1", 4),
     ],
 )
 def test_what_is_no_code_or_somebody_s_name_is_refused(state: State, tmp_path: Path, code: str, exit_code: int) -> None:
     state.register("press-1")
-    state.run("broker", "issue", "localhost")
+    state.run("broker", "issue", "localhost", "mqtt")
+    state.run("ca", "add", "servers", "--key-type", "ec-p256")
+    state.run("register", "web-1", "--profile", "server", "--set", "host=web.example")
     before = state.snapshot()
     state.run("ca", "proof", code, "--out", tmp_path / "proof.pem", expect=exit_code)
     assert state.snapshot() == before
