@@ -22,7 +22,7 @@ BUILT_IN: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
         "OPC 10000-6 section 6.2.2 and OPC 10000-12 (Basic256Sha256)",
         {
             "subject": ["common_name={device_id}"],
-            "san": ["uri:urn:{device_id}:{attr.vendor}:{attr.product}", "dns:{attr.host}"],
+            "san": ["uri:urn:{device_id}:{attr.vendor}:{attr.product}", "host:{attr.host}"],
             "key_usage": ["critical", "digitalSignature", "nonRepudiation", "keyEncipherment", "dataEncipherment"],
             "eku": ["serverAuth", "clientAuth"],
             "key_types": ["rsa-2048", "rsa-3072", "rsa-4096"],
@@ -34,7 +34,7 @@ BUILT_IN: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
         "RFC 9525 section 6; CA/Browser Forum BR 6.3.2 (browsers take at most 397 days)",
         {
             "subject": ["common_name={device_id}"],
-            "san": ["dns:{attr.host}"],
+            "san": ["host:{attr.host}"],
             "eku": ["serverAuth", "clientAuth"],
             "validity_days": 397,
             "ca": "servers",

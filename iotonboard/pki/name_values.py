@@ -17,7 +17,8 @@ SUBJECT_ATTRIBUTES: Final = {
     **{name: (oid.dotted_string, bound) for name, (oid, bound) in ATTRIBUTES.items()},
     "serial_number": ("2.5.4.5", 64),
 }
-NAME_FORMS: Final = ("dns", "ip", "uri", "email", "upn", "rid", "hardware")
+HOST: Final = "host"  # a host name or an address, and in the certificate what it is
+NAME_FORMS: Final = (HOST, "dns", "ip", "uri", "email", "upn", "rid", "hardware")
 OID: Final = re.compile(r"(?:[01]\.(?:[0-9]|[1-3][0-9])|2\.(?:0|[1-9][0-9]{0,8}))(?:\.(?:0|[1-9][0-9]{0,38}))+")
 # Names that hold an OBJECT IDENTIFIER: registeredID, and hardwareModuleName with a number (RFC 4108 section 5).
 OID_NAMES: Final = {"rid": OID, "hardware": re.compile(rf"{OID.pattern},.+")}
@@ -65,6 +66,13 @@ def subject_value(oid: str, value: str) -> str:
     if pattern and not pattern.fullmatch(value):
         raise PolicyError(f"{quoted(value)} cannot be {what}", hint=hint)
     return value
+
+
+def form_of(form: str, value: str) -> str:
+    """The form in which a value stands in a certificate: of a host, that of a name or of an address."""
+    if form != HOST:
+        return form
+    return "ip" if _is_address(value) else "dns"
 
 
 def alt_name(form: str, value: str) -> str:

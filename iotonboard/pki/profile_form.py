@@ -14,7 +14,7 @@ from typing import Any, Final
 from iotonboard.errors import PolicyError, quoted
 from iotonboard.model import KeyType
 from iotonboard.pki.extra_extension import ExtraExtension, parse_extension
-from iotonboard.pki.name_values import NAME_FORMS, OID, OID_NAMES, SUBJECT_ATTRIBUTES, alt_name, subject_value
+from iotonboard.pki.name_values import NAME_FORMS, OID, OID_NAMES, SUBJECT_ATTRIBUTES, alt_name, form_of, subject_value
 from iotonboard.pki.profile_template import fields_of, read_template, sample_of
 
 NEVER: Final = "never"  # RFC 5280 4.1.2.5: 99991231235959Z, which IEEE 802.1AR asks for
@@ -161,7 +161,7 @@ def _alt_name(word: str) -> tuple[str, str]:
         raise ValueError(f"san has {quoted(word)}; rid is an OBJECT IDENTIFIER, and hardware one, a comma and a number")
     read_template("san", template)
     if (sample := sample_of(template, "1" if form in {"ip", "rid"} else "a1")) is not None:
-        _check_literal("san", alt_name, form, sample)
+        _check_literal("san", alt_name, form_of(form, sample), sample)
     return form, template
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from iotonboard.errors import PolicyError
 from iotonboard.pki.extra_extension import extension_value
-from iotonboard.pki.name_values import alt_name, subject_value
+from iotonboard.pki.name_values import alt_name, form_of, subject_value
 from iotonboard.pki.profile_template import fields_of, filled
 
 if TYPE_CHECKING:
@@ -62,9 +62,7 @@ def fill(
             (oid, _checked(profile, subject_value, oid, _filled(profile, text, values)))
             for oid, text in profile.subject
         ),
-        san=tuple(
-            (form, _checked(profile, alt_name, form, _filled(profile, text, values))) for form, text in profile.san
-        ),
+        san=tuple(_name(profile, form, _filled(profile, text, values)) for form, text in profile.san),
         key_usage=profile.key_usage,
         eku=profile.eku,
         eku_is_critical=profile.eku_is_critical,
@@ -74,6 +72,11 @@ def fill(
             for each in profile.extensions
         ),
     )
+
+
+def _name(profile: CertificateProfile, form: str, text: str) -> tuple[str, str]:
+    kind = form_of(form, text)
+    return kind, _checked(profile, alt_name, kind, text)
 
 
 def _checked(profile: CertificateProfile, check: Callable[[_Kind, str], _Checked], kind: _Kind, text: str) -> _Checked:

@@ -59,15 +59,15 @@ REFUSED: list[tuple[object, str]] = [
     ({"subject": ["common_name= "]}, "empty value"),
     ({"subject": []}, "nobody is named"),
     ({"subject": [7]}, "list of texts"),
-    ({"san": ["host:x"]}, "san has 'host:x'"),
+    ({"san": ["name:x"]}, "san has 'name:x'"),
     ({"san": ["dns"]}, "san has 'dns'"),
     ({"san": ["rid:plant"]}, "OBJECT IDENTIFIER"),
     ({"san": ["hardware:1.2.3"]}, "a comma and a number"),
     ({"san": ["dns:{attr.host}"] * 2}, "twice"),
     *(({"san": [text]}, "cannot be") for text in (
-        "dns:*.plant.example", "dns:*.{attr.host}", "dns:a.{attr.host}:8883", "dns:a b",
-        "dns:m\u00fcnchen.example", "dns:xn--abc-.example", "dns:host.{attr.x}.5", "ip:10.0.0.256", "ip:10.0.{attr.x}",
-        "uri:http:", "uri:urn:-:{attr.x}", "uri:http://m\u00fcnchen/{attr.x}", "email:pump", "email:a@*.{attr.host}",
+        "dns:*.plant.example", "dns:*.{attr.host}", "host:*.{attr.host}", "host:10.0.0.256", "dns:a.{attr.host}:8883",
+        "dns:a b", "dns:m\u00fcnchen.example", "dns:xn--abc-.example", "dns:host.{attr.x}.5", "ip:10.0.0.256",
+        "ip:10.0.{attr.x}", "uri:http:", "uri:urn:-:{attr.x}", "uri:http://m\u00fcnchen/{attr.x}", "email:pump", "email:a@*.{attr.host}",
     )),
     ({"san": ["critical"], "subject": []}, "nothing else"),
     ({"eku": ["critical"]}, "nothing else"),
@@ -233,6 +233,16 @@ def test_names_of_every_form_are_encoded_as_their_clause_says() -> None:
     assert hardware.type_id.dotted_string == "1.3.6.1.5.5.7.8.4"
     assert hardware.value == der.sequence(der.oid("1.3.6.1.4.1.99999.1"), der.octet_string(b"pump-1"))
     assert names.get_values_for_type(x509.RegisteredID)[0].dotted_string == "1.3.6.1.4.1.99999.4"
+
+
+@pytest.mark.parametrize(
+    ("host", "form"), [("pump.example", "dns"), ("10.0.0.7", "ip"), ("2001:DB8::7", "ip"), ("Pump", "dns")]
+)
+def test_a_host_stands_there_as_what_it_is(host: str, form: str) -> None:
+    found = filled({"san": ["host:{attr.host}"], "eku": ["clientAuth"]}, host=host)
+    assert [kind for kind, _ in found.san] == [form]
+    names = issue(found).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert [str(name.value) for name in names] == [host.lower()]
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
