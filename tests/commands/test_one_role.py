@@ -22,6 +22,8 @@ OPENING = [
     ("bundle", "password", "b"),
     ("gen-crl",),
     ("pack", "--out", "package"),
+    ("journal", "--out", "a.journal"),
+    ("config", "set", "office", "ab" * 32),
     ("backup", "backup.zip"),
     ("config", "set", "acl.topics", "read:plant/x"),
     ("config", "set", "broker.reload", "command:true"),

@@ -39,6 +39,7 @@ VERBS: tuple[tuple[str, str, str], ...] = (
     ("gen-crl", "certs/crl.pem", ""),
     ("sync-acl --out OUT", "OUT", ""),
     ("pack --out OUT", "OUT", ""),
+    ("journal --out OUT", "OUT", ""),
     ("apply PACK --ca CA --dest DEST --user root", "DEST/crl.pem", ""),
     ("config set cert_validity_days 30", "", ""),
     ("config write", "iotonboard.toml", ""),
