@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from iotonboard.errors import NotFoundError, StateError
@@ -13,7 +15,7 @@ from iotonboard.store import audit, told_rows
 from iotonboard.store.trail_rows import chained
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from iotonboard.ca.authority import Authority
@@ -38,23 +40,37 @@ def point_at(store: Store, row: int) -> TrailPoint:
     return TrailPoint(row, found)
 
 
-def write_journal(
-    state: State, authority: Authority, now: datetime, since: TrailPoint, program: str
-) -> tuple[JournalHead, SignedHead, list[bytes]]:
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """What a journal says of itself, that as it is ``signed``, and its parts' octets.
+
+    ``left_out``: how many rows of which table are not as the trail says they are, and so are not told.
+    """
+
+    head: JournalHead
+    signed: SignedHead
+    parts: tuple[bytes, ...]
+    left_out: Mapping[str, int]
+
+
+def write_journal(state: State, authority: Authority, now: datetime, since: TrailPoint, program: str) -> Journal:
     """A journal from ``since`` to the newest row, inside the caller's transaction, which sealed the trail.
 
-    Returns what it says of itself, that as it is signed, and its parts' octets. ``program``: the version that writes.
+    ``program``: the version that writes. Nothing is signed that somebody else wrote into the database: such rows are
+    left out.
 
     Raises:
         StateError: the trail is not whole.
     """
-    made = list(_parts(state.store, since.row))
+    left_out: dict[str, int] = {}
+    made = list(_parts(state.store, since.row, left_out))
     newest, active, orders = audit.head(state.store), authority.active, standing_orders(state)
     head = JournalHead(
         key_id(active.certificate_der), now, since, TrailPoint(newest.seq, newest.hash), _acl(state),
         tuple(part for part, _ in made), orders.office if orders else "", orders.number if orders else 0, program,
     )  # fmt: skip
-    return head, sign_head(head, active.issuer.signer, active.chain), [content for _, content in made]
+    signed = sign_head(head, active.issuer.signer, active.chain)
+    return Journal(head, signed, tuple(content for _, content in made), left_out)
 
 
 def _acl(state: State) -> dict[str, object]:
@@ -63,17 +79,17 @@ def _acl(state: State) -> dict[str, object]:
     return {"style": state.config["acl.style"], "topics": list(state.config["acl.topics"])}
 
 
-def _parts(store: Store, since: int) -> Iterator[tuple[Part, bytes]]:
-    """The trail, then each table of which there is something to tell."""
+def _parts(store: Store, since: int, left_out: dict[str, int]) -> Iterator[tuple[Part, bytes]]:
+    """The trail, then each table of which there is something to tell; a full journal has nothing that is gone."""
     yield pack_part(TRAIL, encode_trail(_whole_trail(store, since)))
-    changed = told_rows.changed_since(store, [table.name for table in TABLES], since_seq=since) if since else {}
+    digests = told_rows.digests_since(store, [table.name for table in TABLES], since_seq=since)
     for table in TABLES:
-        place = store, table.name, table.columns, table.needs
-        if since:
-            rows, gone = told_rows.named_rows(*place, changed[table.name], table.keys)
-            part, content = pack_part(table.name, encode_rows(rows, gone))
-        else:
-            part, content = pack_part(table.name, encode_rows(told_rows.all_rows(*place)))
+        told, said = told_rows.Told(), digests.pop(table.name)
+        rows = told_rows.rows_as_told(store, table.name, table.columns, table.needs, said, told, are_all=not since)
+        lines = chain(encode_rows(rows), encode_rows((), told.gone if since else ()))
+        part, content = pack_part(table.name, lines)
+        if told.left_out:
+            left_out[table.name] = told.left_out
         if part.rows:
             yield part, content
 

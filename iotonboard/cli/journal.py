@@ -48,8 +48,14 @@ def journal(
         "full": head.is_full,
         "size": made.size,
         "rows": {part.name: part.rows for part in head.parts},
+        "left_out": dict(made.left_out),
     }
     rows = f"rows {head.since.row + 1} to {head.until.row}"
     session.result(values, f"{made.path}\t{rows} of the trail\t{made.size} octets")
+    if made.left_out:
+        counts = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in made.left_out.items())
+        session.message(
+            f"warning: rows are not as the audit trail says, and are not told: {counts}; type: iotonboard health --deep"
+        )
     session.message(f"next: carry {shlex.quote(made.path)} to the office, which takes it")
     return None

@@ -20,10 +20,11 @@ from iotonboard.ca.journal import WRITTEN, point_at, write_journal
 from iotonboard.disk.beforehand import refuse_unwritable
 from iotonboard.disk.files import PUBLIC, refuse_existing, replacing
 from iotonboard.model import to_epoch
-from iotonboard.pki.key_id import key_id
 from iotonboard.state.office_orders import is_in_trail, standing_orders
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from iotonboard.ca.authority import Unlock
     from iotonboard.exchange.journal import JournalHead, TrailPoint
     from iotonboard.state.state import State
@@ -46,11 +47,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The journal; ``size`` in octets."""
+    """The journal; ``size`` in octets, ``left_out`` as in ``ca.journal``."""
 
     path: str
     head: JournalHead
     size: int
+    left_out: Mapping[str, int]
 
 
 def journal(state: State, request: Request, unlock: Unlock) -> Result:
@@ -75,15 +77,15 @@ def journal(state: State, request: Request, unlock: Unlock) -> Result:
         state.record(now, "journal", detail={"journal": since.row})
         state.store.set_meta(WRITTEN, to_epoch(now))
         seal_audit(state, authority)
-        head, signed, parts = write_journal(state, authority, now, since, __version__)
-        name = f"{key_id(authority.active.certificate_der)}-{head.until.row}{SUFFIX}"
+        made = write_journal(state, authority, now, since, __version__)
+        name = f"{made.head.key}-{made.head.until.row}{SUFFIX}"
         path = os.path.join(request.out, name) if is_folder else request.out
         if not request.force:
             refuse_existing(path)
     with replacing(path, PUBLIC) as file:
-        file.writelines((signed.lines(), *parts))
+        file.writelines((made.signed.lines(), *made.parts))
         size = file.tell()
-    return Result(path, head, size)
+    return Result(path, made.head, size, made.left_out)
 
 
 def _begin(state: State, request: Request) -> TrailPoint:

@@ -70,7 +70,7 @@ TABLES = (
     JournalTable(
         "lost_device", 1, ("device_id", "serial"), octets=frozenset({"serial"}), texts=frozenset({"device_id"})
     ),
-    # Lists that were signed and are not thinned out: the one in force, and those of the calendar.
+    # The lists that were signed last: the one in force, and those of the calendar.
     JournalTable(
         "crl", 1, ("id", "issuer", "generation", "number", "this_update", "next_update", "revoked", "der"),
         octets=frozenset({"der"}), needs="der",

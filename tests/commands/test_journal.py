@@ -65,6 +65,17 @@ def test_an_increment_tells_what_changed_behind_a_row_and_what_is_gone(state: St
     assert second["size"] < first["size"]
 
 
+def test_of_lists_only_those_that_were_signed_last_travel(state: State, tmp_path: Path) -> None:
+    """Each earlier one is as large, and there is one for each revocation."""
+    state.register("press-17")
+    since = write(state, tmp_path)["until"]
+    for _ in range(3):
+        state.run("gen-crl", "--calendar", "2", "--every", "7")
+    for options in (("--since", str(since)), ("--full",)):
+        journal = read(state, write(state, tmp_path, *options)["path"])
+        assert [row["number"] for row in journal.rows("crl")] == [6, 7]
+
+
 def test_nothing_secret_stands_in_a_journal(tmp_path: Path) -> None:
     state = make_state(tmp_path)
     (created,) = state.register("press-17")
@@ -95,6 +106,34 @@ def test_a_journal_is_written_only_of_a_trail_that_is_whole(state: State, tmp_pa
     assert "row 4 of the trail" in refused.stderr
     assert not list(tmp_path.glob("*.journal"))
     assert write(state, tmp_path / "a.journal", "--since", "4")["since"] == 4
+
+
+def test_what_somebody_else_wrote_into_the_database_is_not_told(state: State, tmp_path: Path) -> None:
+    """Neither what was changed, nor that something is gone."""
+    state.register("press-17", "press-18", "press-19")
+    state.run("topics", "add", "press-17", "read:plant/all")
+    first = write(state, tmp_path / "first.journal")
+    state.run("topics", "add", "press-18", "read:plant/all")
+    state.run("revoke", "press-19")
+    since = str(first["until"])
+    assert (first["left_out"], write(state, tmp_path / "b.journal", "--since", since)["left_out"]) == ({}, {})
+    with sqlite3.connect(state.path / "devices.db") as database:
+        database.execute("UPDATE topic SET topic = 'plant/secret' WHERE device = 2")
+        database.execute("UPDATE device SET device_id = 'press-99' WHERE device_id = 'press-17'")
+        database.execute("DELETE FROM revocation")
+        database.execute("INSERT INTO topic VALUES (1, 'write', 'plant/planted')")
+    later = state.run("journal", "--out", tmp_path / "c.journal", "--since", since, "--json")
+    # The topic of before is gone, and the one in its place is none that the trail knows.
+    assert later.json["left_out"] == {"topic": 1, "revocation": 1}
+    assert "not as the audit trail says" in later.stderr
+    journal = read(state, tmp_path / "c.journal")
+    assert (journal.rows("topic"), journal.rows("revocation")) == ([], [])
+    assert (journal.gone("topic"), journal.gone("revocation")) == ([], [])
+    full = write(state, tmp_path / "d.journal", "--full")
+    assert full["left_out"] == {"device": 1, "topic": 3, "revocation": 1}
+    told = read(state, tmp_path / "d.journal")
+    assert [row["device_id"] for row in told.rows("device")] == ["press-18", "press-19"]
+    assert [row["topic"] for row in told.rows("topic")] == ["plant/all"]
 
 
 @pytest.mark.parametrize(
