@@ -35,7 +35,8 @@ class Pending:
 class OfficeSeen:
     """What the newest package of an office said.
 
-    ``gone`` are the CAs that it took out, and ``pending`` is by the key of a station's CA.
+    ``gone`` are the CAs that it took out, and its own machines that count no more; ``pending`` is by the key of a
+    station's CA.
     """
 
     part: OfficePart

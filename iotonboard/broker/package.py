@@ -72,11 +72,12 @@ class Manifest:
     """What a package says of itself.
 
     ``counter`` only ever rises, for the CA ``key`` (``pki.key_id``) that issues. ``gone`` are CAs that are to go from
-    the broker (SHA-256). ``acl_change`` is the number of the ACL's change; its region is a later one of those below the
-    number ``acl_floor`` and of those of ``acl_before`` (number, row of the trail and mark; see ``region.Change``), and
-    ``denied`` are the devices whose access it takes away. ``broker_version`` is the release of the broker that the
-    workstation knows of. Form 1 has none of what ``format`` stands before. ``office`` is what an office says beside,
-    and ``key`` then that of the certificate by which it is pinned.
+    the broker (SHA-256, or by their keys; of an office its machines too). ``acl_change`` is the number of the ACL's
+    change; its region is a later one of those below the number ``acl_floor`` and of those of ``acl_before`` (number,
+    row of the trail and mark; see ``region.Change``), and ``denied`` are the devices whose access it takes away.
+    ``broker_version`` is the release of the broker that the workstation knows of. Form 1 has none of what ``format``
+    stands before. ``office`` is what an office says beside, and ``key`` then that of the certificate by which it is
+    pinned.
     """
 
     counter: int

@@ -81,6 +81,12 @@ def stand(package: Package, applied: Applied | None, anchors: Sequence[bytes], t
         change = change_of(package.files.get(ACL, b""))
         rows = dict.fromkeys(package.own_keys, change.row if change else 0)
         return Standing(ruling, {} if ruling else speaking, frozenset(others) - frozenset(speaking), rows)
+    before = known.get(package.manifest.key)
+    if before is not None and not package.seal.holds(anchors, before.gone):
+        raise PolicyError(
+            "the office removed the machine that signed this package: nothing of it is taken",
+            hint="nothing was touched; ask at the office",
+        )
     if package.manifest.key in map(key_of, cas):
         raise PolicyError("a CA is no office: nothing of this package is taken", hint="pin the office's certificate")
     if twice := [key for key in speaking if key in pinned]:

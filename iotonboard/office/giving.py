@@ -47,6 +47,7 @@ class Given:
 
     ``unread``: by a station's name, why its newer journals could not be verified. ``mark`` is another one whenever the
     lists or the CAs can be others. ``problems``: by a station's name, what keeps something of it from going out.
+    ``removed_machines``: the keys of the office's own that count no more.
     """
 
     fleet: Fleet
@@ -57,6 +58,7 @@ class Given:
     unread: Mapping[str, StateError]
     mark: str
     problems: list[tuple[str, IotOnboardError]]
+    removed_machines: tuple[str, ...]
 
     @property
     def lists(self) -> list[tuple[Station, List]]:
@@ -120,7 +122,7 @@ class Given:
         )
         return {
             "issuers": self.issuers(),
-            "gone": self.fleet.gone,
+            "gone": (*self.fleet.gone, *self.removed_machines),
             "acl_change": newest.number,
             "acl_floor": self.changes[-1].number,
             "acl_before": tuple((one.number, one.row, one.mark) for one in self.changes[1:]),
@@ -151,8 +153,17 @@ def open_given(office: Office, unlock: Callable[[], OfficeKey]) -> Iterator[Give
         raise PolicyError("no station is trusted yet: there is nothing to give out", hint="iotonboard station trust")
     with open_derived(office, unlock) as derived:
         now, fleet = office.clock(), read_fleet(derived, office.decisions)
-        denied, mark = read_denied(fleet, office.decisions, now), f"{derived.digest} {found[0].mark}"
-        yield Given(fleet, denied, tuple(found), version, now, derived.problems, mark, list(fleet.problems))
+        yield Given(
+            fleet,
+            read_denied(fleet, office.decisions, now),
+            tuple(found),
+            version,
+            now,
+            derived.problems,
+            f"{derived.digest} {found[0].mark}",
+            list(fleet.problems),
+            tuple(sorted(office.decisions.removed_machines)),
+        )
 
 
 def version_of(text: str) -> Version:
