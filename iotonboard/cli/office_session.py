@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import textwrap
 from typing import TYPE_CHECKING
 
 from iotonboard.cli import output
@@ -46,6 +45,8 @@ def confirm_fingerprint(session: Session, what: str, question: str, fingerprint:
     Raises:
         UsageError: nobody sits at a terminal, or the answer is another one.
     """
+    import textwrap
+
     if session.json or not is_at_a_terminal():
         raise UsageError(
             f"nobody compared {what}",
