@@ -128,7 +128,7 @@ def read_denied(state: State, now: datetime, *, is_to_tell: bool = False) -> Den
 
 
 def _renamed(unknown: Sequence[Suspect]) -> set[str]:
-    """Names of devices that none of their certificates has, and what these are called."""
+    """Names of devices that none of their certificates has, and what these are called; "" of those without any."""
     names: dict[str, set[str]] = {}
     for one in unknown:
         names.setdefault(one.holder, set()).add(_named(one.der)[1])

@@ -9,6 +9,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from iotonboard.model import to_epoch
+from iotonboard.store.values import can_be_device_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -24,9 +25,16 @@ _FULLY_REVOKED = """SELECT c.device FROM revocation r JOIN certificate c ON c.id
         SELECT 1 FROM certificate i CROSS JOIN unrevoked_certificate o ON o.id = +i.id
             WHERE i.device = c.device AND +o.device = c.device AND o.not_after >= :now
                 AND o.id NOT IN (SELECT value FROM json_each(:others)))"""
+# Devices that the trail says are denied by name alone, whatever became of their rows. A digest that ends so is of none.
+_TOLD = f"""SELECT name FROM (SELECT j.key AS name, j.value AS said, max(a.seq)
+        FROM audit a, json_each(iif(json_valid(a.detail), a.detail, '{{}}'), '$.rows.lost_device') j
+        WHERE a.subject = 'rows' AND instr(a.detail, '"lost_device":') GROUP BY j.key)
+    WHERE said NOT GLOB '*>' AND said NOT GLOB '*,null]' AND said <> '' AND name <> '' AND {can_be_device_id("name")}"""
+FORGOTTEN = f"{_TOLD} AND name NOT IN (SELECT device_id FROM lost_device)"
 # A device whose certificate was revoked that this state has no row of, while it has no valid one of it either.
-_LOST = """SELECT l.device_id FROM lost_device l WHERE NOT EXISTS (SELECT 1 FROM device d
-    JOIN unrevoked_certificate c ON c.device = d.id WHERE d.device_id = l.device_id AND c.not_after >= :now)"""
+_LOST = f"""SELECT l.device_id FROM (SELECT device_id FROM lost_device UNION {_TOLD}) l WHERE NOT EXISTS (
+    SELECT 1 FROM device d JOIN unrevoked_certificate c ON c.device = d.id
+    WHERE d.device_id = l.device_id AND c.not_after >= :now)"""
 _FEW = 10_000  # ids that are worth keeping in memory, so that SQLite need not look for each of a million
 
 

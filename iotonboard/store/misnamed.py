@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotonboard.model import to_epoch
+from iotonboard.store.acl_members import FORGOTTEN
 from iotonboard.store.values import text
 
 if TYPE_CHECKING:
@@ -62,10 +63,12 @@ _VALID = f"""SELECT {_COLUMNS}, x'' FROM certificate c JOIN device d ON d.id = c
     AND NOT coalesce({_NAMED} AND {_NUMBERED}, 0)"""
 _WITH_TOPICS = f"""SELECT {_COLUMNS}, x'' FROM certificate c JOIN device d ON d.id = c.device
     WHERE c.device IN (SELECT device FROM topic) AND NOT coalesce({_NAMED}, 0)"""
-# Names under which the trail knows no certificate, in a state in which it costs nothing to look at all.
+# Names under which the trail knows no certificate, in a state in which it costs nothing to look at all; and devices
+# that the trail says are denied by name alone, and no row says any more.
 _UNKNOWN = f"""SELECT {_COLUMNS}, x'' FROM device d JOIN certificate c ON c.device = d.id
     WHERE d.retired_at IS NULL AND (SELECT max(id) FROM device) <= {_MOST} AND d.device_id NOT GLOB 'set-aside-*'
-    AND NOT EXISTS (SELECT 1 FROM audit a WHERE a.subject = d.device_id AND a.serial <> '')"""
+    AND NOT EXISTS (SELECT 1 FROM audit a WHERE a.subject = d.device_id AND a.serial <> '')
+    UNION ALL SELECT 0, name, 1, x'', x'', x'' FROM ({FORGOTTEN})"""
 _OF_DEVICE = f"""SELECT {_COLUMNS}, x'' FROM unrevoked_certificate c JOIN device d ON d.id = c.device
     WHERE d.device_id = :name AND c.not_after >= :now"""
 
@@ -76,8 +79,9 @@ def certificate_suspects(
     """Revoked certificates whose row may lead to somebody else, or that have no row any more; valid ones; unknown ones.
 
     The valid ones are of devices of which another one was revoked, and may be somebody else's. The unknown ones are of
-    devices under whose names the trail tells of none; of all devices where they are few enough. ``ca_names``:
-    commonNames of CAs, which stand in each certificate.
+    devices under whose names the trail tells of none, of all devices where they are few enough; those without octets
+    are of devices that lost the row by which they are denied. ``ca_names``: commonNames of CAs, which stand in each
+    certificate.
     """
     parts = (_REVOKED, _VALID, *([_UNKNOWN] if with_unknown else []))
     query = " UNION ALL ".join(f"SELECT {kind}, * FROM ({part} LIMIT {_MOST})" for kind, part in enumerate(parts))

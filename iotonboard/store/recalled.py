@@ -149,9 +149,10 @@ def _digest(value: object) -> str | None:
 
 
 def put_back(store: Store) -> None:
-    """Let topic rules, overlaps and retired devices be as the trail says again, inside the caller's transaction.
+    """Let topic rules, overlaps, lost and retired devices be as the trail says again, inside the caller's transaction.
 
-    A rule is the key of its row, the end of an overlap is told by the renewal, and the digest of a row proves both.
+    A rule is the key of its row, the end of an overlap is told by the renewal, the certificate of a lost device by its
+    revocation, and the digest of a row proves each.
     """
     for key in unlike_trail(store, "topic"):
         parts = key.split(" ", 2)
@@ -159,6 +160,8 @@ def put_back(store: Store) -> None:
             store.execute(_PUT_TOPIC if _said(store, "topic", key) else _FORGET_TOPIC, parts)
     for key in unlike_trail(store, "overlap"):
         _put_overlap_back(store, key, _said(store, "overlap", key))
+    for key in unlike_trail(store, "lost_device"):
+        _put_lost_back(store, key, _said(store, "lost_device", key))
     retired = """SELECT max(a.time) FROM audit a WHERE a.subject = device_id AND a.detail = '{"retired":true}'"""
     store.execute(f"UPDATE device SET retired_at = ({retired}) WHERE retired_at IS NULL AND ({retired}) IS NOT NULL")
 
@@ -171,6 +174,16 @@ def _said(store: Store, table: str, key: str) -> str | None:
     """The digest that the trail has of a row; ``None``: it says that there is none, or nothing."""
     row = store.row(f"SELECT value FROM ({_SAID.format(table=table)}) WHERE key = ?", (key,))
     return (_digest(row[0]) if row else None) or None
+
+
+def _put_lost_back(store: Store, device_id: str, said: str | None) -> None:
+    store.execute("DELETE FROM lost_device WHERE device_id = ?", (device_id,))
+    query = "SELECT DISTINCT serial FROM audit WHERE subject = ? AND serial <> ''"
+    for serial in store.records(str, query, (device_id,)):
+        with suppress(PolicyError):
+            octets = SerialNumber.from_hex(serial).octets
+            if digest_of((device_id, octets)) == said:
+                store.execute("INSERT INTO lost_device VALUES (?, ?)", (device_id, octets))
 
 
 def _put_overlap_back(store: Store, key: str, said: str | None) -> None:

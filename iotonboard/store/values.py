@@ -37,3 +37,16 @@ def _shown(value: object) -> str:
     if value is None or isinstance(value, bytes):
         return "nothing" if value is None else f"a blob of {len(value)} octets"
     return repr(value)[:40]
+
+
+def can_be_device_id(name: str) -> str:
+    """SQL that says whether a text ``name`` can be a device's id: as ``DeviceId.adopted``, as far as SQL can."""
+    rules = (
+        f"length({name}) <= 64",
+        f"{name} NOT GLOB '*[+#/%]*'",
+        f"{name} NOT GLOB ('*[' || char(1) || '-' || char(31) || char(127) || ']*')",
+        f"{name} NOT GLOB ' *'",
+        f"{name} NOT GLOB '* '",
+        f"{name} NOT GLOB '$*'",
+    )
+    return " AND ".join(rules)

@@ -6,6 +6,7 @@ A check and not a ``STRICT`` table, which needs SQLite 3.37: RHEL 9 has 3.34. Ev
 from __future__ import annotations
 
 from iotonboard.model import EARLIEST, LATEST
+from iotonboard.store.values import can_be_device_id
 
 _LONGEST_TEXT = 1 << 20  # longer than any name, path or detail
 _LONGEST_OCTETS = 1 << 24  # longer than any certificate, key or bundle
@@ -93,15 +94,7 @@ def device_id(constraints: str) -> str:
 
 def any_device_id(constraints: str) -> str:
     """The id of a device, adopted or not: as ``model.DeviceId.adopted``, as far as SQL can say it."""
-    rules = (
-        "length(device_id) <= 64",
-        "device_id NOT GLOB '*[+#/%]*'",
-        "device_id NOT GLOB ('*[' || char(1) || '-' || char(31) || char(127) || ']*')",
-        "device_id NOT GLOB ' *'",
-        "device_id NOT GLOB '* '",
-        "device_id NOT GLOB '$*'",
-    )
-    return text("device_id", 1, 256, constraints, also=" AND ".join(rules))
+    return text("device_id", 1, 256, constraints, also=can_be_device_id("device_id"))
 
 
 def is_number(name: str, least: int, most: int = (1 << 63) - 1) -> str:
