@@ -52,9 +52,10 @@ def sync_acl(
         return give(session, style=style, out=out, check=check, here=here)
     from iotonboard.commands.sync_acl import sync_acl as sync
 
-    with session.open_state(is_urgent=True) as state:
+    with session.open_all(is_urgent=True) as cas:
+        state = cas.around
         reloader = session.reloader(state, wanted=reload)
-        result, unpublished = sync(state, style=style, out=out, check=check, here=here, reload=reloader)
+        result, unpublished = sync(cas, style=style, out=out, check=check, here=here, reload=reloader)
     _print(session, result, unpublished, check=check)
     if unpublished:
         raise UnpublishedError(unpublished, reload=reload)

@@ -16,14 +16,14 @@ from iotonboard.state.acl_file import acl_is_current, mark_acl, tell_edits, writ
 from iotonboard.state.alone import attempt
 from iotonboard.state.denied import read_denied
 from iotonboard.state.places import Place, begin_here
-from iotonboard.state.publication import EVERYTHING, publish_acl, publish_recorded
+from iotonboard.state.publication import EVERYTHING, publish_acl, publish_added, publish_recorded
 from iotonboard.state.region_change import refuse_other_copy
 from iotonboard.store.devices import count_devices
 
 if TYPE_CHECKING:
     from iotonboard.errors import Unpublished
+    from iotonboard.state.opened_cas import Opened
     from iotonboard.state.reload import Reload
-    from iotonboard.state.state import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Result:
 
 
 def sync_acl(
-    state: State,
+    cas: Opened,
     *,
     style: str | None = None,
     out: str | None = None,
@@ -49,6 +49,8 @@ def sync_acl(
 ) -> tuple[Result, list[Unpublished]]:
     """Write the ACL's managed region anew when it differs; returns what it holds then, and what is not published.
 
+    With it goes what else is recorded and not published, of the CAs too that were added to the state.
+
     ``here``: also where nothing of this CA is any more, as it is when a disk is away.
 
     Raises:
@@ -57,6 +59,7 @@ def sync_acl(
         ConflictError: another style is asked for where another copy of this state wrote the region, which stays.
         BusyError: the state is locked or its disk refuses.
     """
+    state = cas.around
     path = out or state.paths.acl
     is_published = out is None and style is None
     if style is not None and out is None:
@@ -77,7 +80,7 @@ def sync_acl(
         elif changed and not check:
             write_acl(state, path, now, denied, style=style)
     steps = [step for step in EVERYTHING if is_published or step is not publish_acl]
-    unpublished = [] if check else publish_recorded(state, *steps)
+    unpublished = [] if check else publish_recorded(state, *steps) + publish_added(cas)
     unpublished += tell_edits(state, denied.told, unpublished)
     if reload is not None:
         unpublished += attempt("reload", str(state.config["broker.reload"]), reload)

@@ -404,6 +404,14 @@ def test_it_gives_no_topics(servers: State) -> None:
     servers.run("topics", "add", "web-1", "read:plant/x", expect=5)
 
 
+def test_sync_acl_publishes_what_is_missing_of_it(servers: State) -> None:
+    servers.run("register", "web-1", *SERVER)
+    for name in ("crl.pem", "crl.der", "ca.crt"):
+        (folder(servers) / name).unlink()
+    servers.run("sync-acl")
+    assert {"crl.pem", "crl.der", "ca.crt"} <= {path.name for path in folder(servers).iterdir()}
+
+
 def test_a_disk_that_is_away_holds_the_list_back_and_nothing_else(servers: State) -> None:
     servers.run("register", "web-1", *SERVER)
     folder(servers).rename(servers.path.parent / "away")
