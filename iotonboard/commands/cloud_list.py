@@ -22,7 +22,7 @@ from iotonboard.enrolment.leading import refused_ahead
 from iotonboard.errors import BusyError, IotOnboardError, NotFoundError, PolicyError, StateError
 from iotonboard.ids import in_command
 from iotonboard.model import Refused
-from iotonboard.state.added_cas import name_of_added
+from iotonboard.state.added_targets import name_of_added
 from iotonboard.state.chain import chain_in_force
 from iotonboard.store.devices import device_record
 from iotonboard.store.issuers import current_issuers

@@ -11,7 +11,7 @@ from iotonboard.broker.file_ends import BrokerMachine, ends_in_files
 from iotonboard.health.due import Due, due_of, write_found
 from iotonboard.health.expiry import REMEDIES, Expiring
 from iotonboard.pki.certificates import NEW_CA
-from iotonboard.state.added_cas import name_of_added
+from iotonboard.state.added_targets import name_of_added
 from iotonboard.state.ca_life import ASK_ROOT, last_longer, validity_in_force
 from iotonboard.state.cas_above import NEWER_ROOT_LIST, cas_above
 from iotonboard.state.chain import chain_in_force

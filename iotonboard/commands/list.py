@@ -8,7 +8,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from iotonboard.model import Target
-from iotonboard.state.added_cas import name_of_added
+from iotonboard.state.added_targets import name_of_added
 from iotonboard.store.device_search import DeviceFilter, find_devices
 from iotonboard.store.devices import device_record
 from iotonboard.store.issuers import devices_behind

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 from iotonboard.ca.carry_out import publish_signed, sign_waiting
 from iotonboard.errors import IotOnboardError, Unpublished
 from iotonboard.model import Refused
-from iotonboard.state.added_cas import name_of_added
-from iotonboard.state.added_targets import divide
+from iotonboard.state.added_targets import divide, name_of_added
 from iotonboard.state.revocations import Revoked, WhoseIs, record_revocations
 from iotonboard.store.issuers import crl_number
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from iotonboard.errors import Unpublished
 from iotonboard.model import Refused
-from iotonboard.state.added_cas import name_of_added
-from iotonboard.state.added_targets import divide
+from iotonboard.state.added_targets import divide, name_of_added
 from iotonboard.state.publication import publish_recorded
 from iotonboard.state.revocations import Revoked, WhoseIs, record_revocations
 from iotonboard.store import audit

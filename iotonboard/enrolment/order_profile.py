@@ -13,7 +13,7 @@ from iotonboard.ids import in_command
 from iotonboard.model import MQTT_PROFILE, KeyType
 from iotonboard.pki import facts
 from iotonboard.pki.certificates import validity_for
-from iotonboard.state import added_cas, certificate_profiles
+from iotonboard.state import added_cas, added_targets, certificate_profiles
 from iotonboard.state.ca_life import last_longer, validity_in_force
 from iotonboard.state.chain import chain_in_force
 from iotonboard.store import profiles
@@ -53,7 +53,7 @@ class ChosenProfile:
             )
         first_key = _key_in(all_issuers(main.store)[-1].der)
         filled = certificate_profiles.fill_profile(
-            self.profile, device_id, attributes, first_key, added_cas.name_of_added(state)
+            self.profile, device_id, attributes, first_key, added_targets.name_of_added(state)
         )
         broker_names.refuse_names_of_brokers(main.store, filled)
         return replace(filled, crl_url=state.config["crl_url"])
@@ -97,7 +97,7 @@ def choose_profile(state: State, named: str, newest: SerialNumber | None) -> Cho
     name = named or state.config["default_profile"]
     if name == MQTT_PROFILE:
         if state.main:
-            certificate_profiles.refuse_other_ca(MQTT_PROFILE, "", added_cas.name_of_added(state))
+            certificate_profiles.refuse_other_ca(MQTT_PROFILE, "", added_targets.name_of_added(state))
         return None
     profile = certificate_profiles.find_profile(state.config, name)
     return ChosenProfile(profile, certificate_profiles.content_of(state.config, name))

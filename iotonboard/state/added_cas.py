@@ -99,11 +99,6 @@ def first_ca_is(store: Store, fingerprint: str) -> bool:
     return bool(rows) and rows[-1].fingerprint == fingerprint
 
 
-def name_of_added(state: State) -> str:
-    """Name of the added CA that a state is of; empty for a state that stands alone."""
-    return os.path.basename(state.paths.root) if state.main else ""
-
-
 def _settings(around: Config) -> Config:
     """The settings of an added CA: those of the state around it, without what is not for it."""
     left = {key: Value(one.default, Origin.DEFAULT) for key, one in SETTINGS.items() if key.startswith(_NOT_FOR_IT)}

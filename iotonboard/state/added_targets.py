@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from iotonboard.state.opened_cas import Opened
     from iotonboard.state.state import State
     from iotonboard.store.store import Store
+
+
+def name_of_added(state: State) -> str:
+    """Name of the added CA that a state is of; empty for a state that stands alone."""
+    return os.path.basename(state.paths.root) if state.main else ""
 
 
 @dataclass(frozen=True, slots=True)
