@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.state.added_cas import open_added, told_cas
 from iotonboard.state.office_orders import (
     OFFICE,
     ORDERS,
@@ -60,26 +58,17 @@ class Result:
 def list_orders(state: State) -> Result:
     """Look up what was ordered."""
     orders, now = standing_orders(state), state.trusted_time()
-    made = _made(state, orders.office) if orders else Counter[int]()
+    made = made_under(state.store, orders.office) if orders else {}
     ordered, waiting = (orders.revocations, waiting_revocations(state, orders)) if orders else ((), [])
     taken = orders.acknowledged.row if orders and is_in_trail(state, orders.acknowledged) else 0
     return Result(
         str(state.config[OFFICE]),
         state.config[ORDERS] == REQUIRED,
         orders,
-        tuple(_production(one, made[one.id], now) for one in (orders.production if orders else ())),
+        tuple(_production(one, made.get(one.id, 0), now) for one in (orders.production if orders else ())),
         tuple(Revocation(one, "waiting" if one in waiting else "recorded") for one in ordered),
         head(state.store).seq - taken,
     )
-
-
-def _made(state: State, registry: str) -> Counter[int]:
-    """How many devices were made under each order, by the CAs that were added too."""
-    made = Counter(made_under(state.store, registry))
-    for name in told_cas(state):
-        with open_added(state, name) as added:
-            made.update(made_under(added.store, registry))
-    return made
 
 
 def _production(order: OrderedProduction, made: int, now: datetime) -> Production:

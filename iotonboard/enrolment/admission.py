@@ -176,5 +176,5 @@ def new_id(state: State) -> DeviceId:
 
 def id_prefix(state: State) -> str:
     """What the ids of new devices begin with."""
-    prefix = (state.main or state).store.meta(PREFIX)
+    prefix = state.store.meta(PREFIX)
     return prefix if isinstance(prefix, str) else ""

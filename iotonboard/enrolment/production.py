@@ -44,34 +44,33 @@ def order_for(state: State, device_id: str, profile: str, now: datetime) -> Made
     """The open order that ends first under which a device of a profile may be made; ``None``: under none.
 
     A device that was made under one before, and gets another certificate, does not count again. A CA that was added to
-    the state makes devices under orders alone that name the profile: so no order is counted in two databases.
+    the state has orders of its own.
 
     Raises:
         PolicyError: orders are required, and none is open.
     """
-    orders = standing_orders(state.main or state)
+    orders = standing_orders(state)
     if orders:
         made, before = made_under(state.store, orders.office), orders_of_device(state.store, orders.office, device_id)
-        profiles = frozenset({profile} if state.main else {profile, ""})
         for one in sorted(orders.production, key=lambda one: (one.until, one.id)):
             is_counted = one.id in before
-            if _closed(one, profiles, now, 0 if is_counted else made.get(one.id, 0)) is None:
+            if _closed(one, profile, now, 0 if is_counted else made.get(one.id, 0)) is None:
                 return MadeUnder(orders.office, one.id, not is_counted)
     if state.config[ORDERS] != REQUIRED:
         return None
     if not orders or not orders.production:
         raise PolicyError("devices are made under an order of the office alone, and none was taken", hint=_ASK)
     newest = sorted(orders.production, key=lambda one: one.id)[-_MOST_TOLD:]
-    told = "; ".join(f"order {one.id} {_closed(one, profiles, now, made.get(one.id, 0))}" for one in newest)
+    told = "; ".join(f"order {one.id} {_closed(one, profile, now, made.get(one.id, 0))}" for one in newest)
     raise PolicyError(f"no order of the office is open for a device of profile {profile!r}: {told}", hint=_ASK)
 
 
-def _closed(order: OrderedProduction, profiles: frozenset[str], now: datetime, made: int) -> str | None:
+def _closed(order: OrderedProduction, profile: str, now: datetime, made: int) -> str | None:
     """Why nothing is made under an order any more, or not this; ``None``: it is open for it."""
     if order.is_withdrawn:
         return "was withdrawn"
     if now >= order.until:
         return f"ended on {rfc3339(order.until)}"
-    if order.profile not in profiles:
-        return f"is for profile {order.profile!r}" if order.profile else "names no profile, which its CA asks for"
+    if order.profile not in ("", profile):
+        return f"is for profile {order.profile!r}"
     return f"is used up ({made} of {order.devices})" if made >= order.devices else None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from iotonboard.exchange.journal import TrailPoint
+from iotonboard.pki import pem
 from iotonboard.pki.key_id import key_id
 
 from support.invariants import read_crls
@@ -223,21 +224,24 @@ def test_devices_are_made_under_open_orders_and_counted(station: State, office: 
     station.run("health", "--deep")
 
 
-def test_a_ca_that_was_added_makes_devices_under_orders_that_name_their_profile(
-    station: State, office: Signing, tmp_path: Path
-) -> None:
+def test_a_ca_that_was_added_has_orders_of_its_own(station: State, office: Signing, tmp_path: Path) -> None:
     station.run("ca", "add", "servers", "--key-type", "ec-p256")
     station.run("config", "set", "orders", "required")
-    orders = office.orders(station, 1, production=(production(4, 9), production(5, 1, "server")), prefix="line7-")
-    station.run("order", "take", office.write(tmp_path / "a.orders", orders))
-    words = ("register", "--profile", "server", "--set", "host=s1.plant.example")
-    assert "begin with 'line7-'" in station.run(*words, "s1", expect=6).stderr
-    station.run(*words, "line7-s1")
-    second = station.run("register", "line7-s2", "--profile", "server", "--set", "host=s2.plant.example", expect=6)
-    assert "order 4 names no profile, which its CA asks for; order 5 is used up (1 of 1)" in second.stderr
-    station.register("line7-press")
-    assert [one["made"] for one in station.json("order", "list")["production"]] == [1, 1]
-    assert station.run("health", "--ca", "servers").exit_code == 0
+    (der,) = pem.pem_blocks("CERTIFICATE", (station.certs / "cas" / "servers" / "ca.crt").read_bytes())
+    ordered = (production(4, 1),)
+    office.write(tmp_path / "main.orders", office.orders(station, 1, production=ordered))
+    own = office.orders(station, 1, production=ordered, station=key_id(der), prefix="s-")
+    office.write(tmp_path / "own.orders", own)
+    station.run("order", "take", tmp_path)
+    words = ("--profile", "server", "--set", "host=s1.plant.example")
+    assert "none was taken" in station.run("register", "s-1", *words, expect=6).stderr
+    station.run("order", "take", tmp_path, "--ca", "servers")
+    assert "begin with 's-'" in station.run("register", "t-1", *words, expect=6).stderr
+    station.run("register", "s-1", *words)
+    assert "used up (1 of 1)" in station.run("register", "s-2", *words, expect=6).stderr
+    station.register("press")
+    assert [one["made"] for one in station.json("order", "list")["production"]] == [1]
+    assert station.json("journal", "--out", tmp_path, "--ca", "servers")["rows"]["production"] == 1
 
 
 def test_orders_that_somebody_wrote_into_the_database_open_nothing(

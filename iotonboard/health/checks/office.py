@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from iotonboard.ca.journal import WRITTEN
 from iotonboard.health.finding import Outcome, failed, ok, warning
 from iotonboard.model import rfc3339
+from iotonboard.state.added_cas import name_of_added
 from iotonboard.state.office_orders import OFFICE, ORDERS, is_in_trail, standing_orders, waiting_revocations
 from iotonboard.store import audit
 
@@ -45,7 +46,8 @@ def _journal(state: State, orders: Orders | None) -> Outcome:
     if written is None or written < state.trusted_time() - _OLD:
         when = f"is of {rfc3339(written)}" if written else "was not written yet"
         message = f"the newest journal {when}; the office lacks {behind} rows of the trail"
-        return warning(message, "type: iotonboard journal --out FILE, and carry it there")
+        which = f" --ca {name_of_added(state)}" if state.main else ""
+        return warning(message, f"type: iotonboard journal --out FILE{which}, and carry it there")
     if orders is None:
         return ok("no orders were taken of the office yet")
     return ok(f"orders {orders.number}, the newest journal of {rfc3339(written)}")

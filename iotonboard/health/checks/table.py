@@ -84,7 +84,6 @@ CHECKS = (
 # What is looked at in the state around an added CA: what is for brokers, and what is the same.
 _NOT_OF_AN_ADDED = frozenset({
     "settings", "root", "trust", "receipts", "acl", "own-rules", "broker-files", "broker-conf", "backup", "added-cas",
-    "office",
 })  # fmt: skip
 
 
