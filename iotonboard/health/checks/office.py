@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from iotonboard.ca.journal import WRITTEN
 from iotonboard.health.finding import Outcome, failed, ok, warning
 from iotonboard.model import rfc3339
-from iotonboard.state.added_cas import name_of_added
+from iotonboard.state.added_targets import name_of_added
 from iotonboard.state.office_orders import OFFICE, ORDERS, is_in_trail, standing_orders, waiting_revocations
 from iotonboard.store import audit
 
