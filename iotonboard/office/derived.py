@@ -184,7 +184,6 @@ def _catch_up(office: Office, registry: Registry, station: TrustedStation) -> No
                 merge_journal(registry, station.id, head, octets)
             except PolicyError as error:
                 raise _gone(station, journal.number) from error
-            given_out.keep_newest_lists(registry, station.id)
             registry.set_value(_name(station), signed.lines().decode("ascii"))
 
 

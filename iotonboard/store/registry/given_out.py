@@ -47,14 +47,6 @@ def note_station(registry: Registry, number: int, certificate: bytes, now: datet
         add_station(registry, number, str(number), certificate, now)
 
 
-def keep_newest_lists(registry: Registry, station: int) -> None:
-    """Forget the lists of a station that were replaced, in the caller's transaction."""
-    registry.execute(
-        "DELETE FROM crl WHERE station = ? AND generation < (SELECT max(generation) FROM crl WHERE station = ?)",
-        (station, station),
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Issuer:
     """A CA of a station by its row: its certificate, and those (DERs one behind the other) of how it goes out."""
