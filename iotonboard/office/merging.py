@@ -71,7 +71,7 @@ def _take(place: _Place, name: str, there: Rows, gone: Rows) -> None:
         if not place.is_full:
             merge.set_profiles(registry, [(of, station, one) for one, of in place.profiles.items()])
     else:
-        told = Telling(place.profiles, str(registry.value("id")))
+        told = Telling(place.profiles, str(registry.value("id")) if name == "production" else "")
         if gone:
             merge.drop_rows(registry, name, ([station, *keys] for keys in gone))
         rows: Iterable[list[Any]] = ([station, *MADE[name](told, row)] for row in there)

@@ -116,7 +116,7 @@ class Office:
         """
         with self.registry.transaction():
             self.look_again()
-            self.begun = trail.head(self.registry).seq
+            self.begun = self.reading.newest.seq
             yield self.clock()
 
     def look_again(self) -> None:
@@ -163,8 +163,9 @@ class Office:
         self.look_again()
         if self.problem is not None:
             return
-        self.memory = Memory(self.memory.registry, trail.head(self.registry))
-        write_memory(self.root, self.memory)
+        if self.problem is None:  # else what is there is not what was seen, and stays known as that
+            self.memory = Memory(self.memory.registry, self.reading.newest)
+            write_memory(self.root, self.memory)
 
 
 @contextlib.contextmanager

@@ -25,17 +25,22 @@ if TYPE_CHECKING:
 _RESTORE = "an older copy of the registry was put back, or somebody changed it: bring the newest one back"
 
 
+_NONE = AuditHead(0, GENESIS)
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What was decided, up to a sealed row and in all. ``problem``: why the trail is not believed.
 
     ``sealed``: what the rows up to ``head`` decided, from which the next reading goes on; it is never changed.
+    ``newest``: the row that was read last.
     """
 
     head: AuditHead
     sealed: Decisions
     decisions: Decisions
     problem: StateError | None = None
+    newest: AuditHead = _NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,7 @@ class Believer:
 def read_trail(registry: Registry, reader: Believer, before: Reading | None = None) -> Reading:
     """Read what was decided since the reading ``before``, or from the beginning."""
     if before is None or before.problem is not None:
-        before = Reading(AuditHead(0, GENESIS), decisions.Decisions(), decisions.Decisions())
+        before = Reading(_NONE, decisions.Decisions(), decisions.Decisions())
     signed = trail.signed_head(registry)
     sealed_until, rows, previous, problem = signed.head.seq if signed else 0, list[trail.TrailRow](), before.head, None
     for row in trail.rows(registry, before.head.seq):
@@ -74,8 +79,10 @@ def read_trail(registry: Registry, reader: Believer, before: Reading | None = No
     if problem is None and signed and not _is_sealed(reader, signed, sealed):
         problem = StateError("no trusted machine of the office sealed its trail", hint=_RESTORE)
     if problem is not None:
-        return Reading(before.head, before.sealed, decisions.fold(rows, before.sealed, is_sealed=False), problem)
-    return Reading(signed.head if signed else before.head, sealed, found)
+        return Reading(
+            before.head, before.sealed, decisions.fold(rows, before.sealed, is_sealed=False), problem, previous
+        )
+    return Reading(signed.head if signed else before.head, sealed, found, None, previous)
 
 
 def _has(start: AuditHead, rows: Sequence[trail.TrailRow], head: AuditHead) -> bool:

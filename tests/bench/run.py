@@ -27,6 +27,8 @@ from size import crl, large
 from tokens import token
 from verify import verify
 
+from office import offices
+
 
 def groups(state: State, folder: Path, states: Path, options: argparse.Namespace) -> dict[str, list[Case]]:
     """Every line that can be measured, by its group, in the order of the table."""
@@ -41,6 +43,7 @@ def groups(state: State, folder: Path, states: Path, options: argparse.Namespace
         "memory": memory(state, folder, 5000 if quick else 50_000),
         "size": large(state, states, folder, devices),
         "verify": verify(state, states, folder, tuple(size for size in (100_000, 1_000_000) if size <= devices)),
+        "office": offices(state, states, folder, 10 if quick else 100),
         "crl": [crl(state, states, folder, size) for size in (100_000, 1_000_000) if size <= devices],
     }
 

@@ -49,8 +49,8 @@ class Server:
 
 
 @contextlib.contextmanager
-def serve() -> Iterator[Server]:
-    """Start a server that keeps nothing safe, and stop it behind the block."""
+def serve(*, durable: bool = False) -> Iterator[Server]:
+    """Start a server that keeps nothing safe, unless it is to be ``durable``, and stop it behind the block."""
     user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
     folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
     if user:
@@ -58,7 +58,8 @@ def serve() -> Iterator[Server]:
     data, port = folder / "data", free_port()
     try:
         _run(*user, program("initdb"), "-D", data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8")
-        options = f"-p {port} -k {folder} -h 127.0.0.1 -c fsync=off -c full_page_writes=off -c max_connections=30"
+        kept = "" if durable else " -c fsync=off -c full_page_writes=off"
+        options = f"-p {port} -k {folder} -h 127.0.0.1 -c max_connections=30{kept}"
         control = program("pg_ctl")
         _run(*user, control, "-D", data, "-o", options, "-l", folder / "log", "-w", "start")
         try:

@@ -45,8 +45,7 @@ def add_journal(
         ),
     )  # fmt: skip
     query = "INSERT INTO journal_part (station, number, name, octets) VALUES (?, ?, ?, ?)"
-    for name, octets in parts.items():
-        registry.execute(query, (kept.station, kept.number, name, octets))
+    registry.execute_many(query, [(kept.station, kept.number, name, octets) for name, octets in parts.items()])
 
 
 def journals(registry: Registry, station: int, *, behind: int = 0) -> list[KeptJournal]:

@@ -11,7 +11,7 @@ import os
 import re
 import sqlite3
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from iotonboard.errors import BusyError, PolicyError, StateError, UsageError
 from iotonboard.store import failures
@@ -30,8 +30,11 @@ _WAIT = "check that the server runs and can be reached, and try again; nothing w
 class Registry:
     """One connection. ``engine`` is ``sqlite`` or ``postgresql``; ``place`` names it without its password."""
 
-    def __init__(self, connection: _Connection, engine: str, place: str) -> None:
+    def __init__(self, connection: Any, engine: str, place: str) -> None:
         self._connection, self.engine, self.place = connection, engine, place
+        self._gathers = False
+        self._gathered: list[tuple[str, Sequence[Sequence[object]]]] = []
+        self._named = 0
 
     @classmethod
     def open(cls, url: str, *, timeout_s: float, create: bool = False) -> Self:
@@ -90,29 +93,48 @@ class Registry:
             BusyError: another office holds it for too long, or the connection broke: nothing was changed.
         """
         self.execute("BEGIN IMMEDIATE" if self.engine == SQLITE else "BEGIN")
+        self._gathers = self.engine == POSTGRESQL
         try:
             if not is_new:
                 self.execute("UPDATE turn SET taken = taken + 1 WHERE id = 1")
             yield
+            self._send()
+            self._gathers = False
             self.execute("COMMIT")
         except BaseException:
-            with contextlib.suppress(BusyError, StateError):
+            self._gathered.clear()
+            self._gathers = False
+            with contextlib.suppress(BusyError, StateError, PolicyError):
                 self.execute("ROLLBACK")
             raise
 
     # -- statements: for the modules of the store alone ---------------------------------------------------------------
 
     def execute(self, statement: str, parameters: Sequence[object] = ()) -> None:
-        """Run one statement; errors as everywhere here."""
+        """Run one statement; errors as everywhere here, in a server's transaction behind the next query."""
+        if self._gathers:
+            self._gathered.append((self._spelled(statement), [parameters]))
+            return
         with self._told():
             self._connection.execute(self._spelled(statement), parameters)
 
     def execute_many(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
-        """Run one statement for many rows."""
+        """Run one statement for many rows; errors as of ``execute``."""
+        if self._gathers:
+            self._gathered.append((self._spelled(statement), list(rows)))
+            return
         with self._told():
             cursor = self._connection.cursor()
             cursor.executemany(self._spelled(statement), rows)
             cursor.close()
+
+    def _send(self) -> None:
+        """Send a server what was gathered in one go: each statement by itself would wait for its answer."""
+        gathered, self._gathered = self._gathered, []
+        if gathered:
+            with self._told(), self._connection.pipeline(), self._connection.cursor() as cursor:
+                for statement, rows in gathered:
+                    cursor.executemany(statement, rows)
 
     def insert_many(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Insert many rows of which none is there yet, the fastest way that the engine has."""
@@ -120,14 +142,23 @@ class Registry:
         if self.engine == SQLITE:
             self.execute_many(f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(columns))})", rows)
             return
-        with self._told(), self._cursor() as cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
+        self._send()
+        with (
+            self._told(),
+            self._connection.cursor() as cursor,
+            cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy,
+        ):
             for row in rows:
                 copy.write_row(row)
 
     def each_row(self, query: str, parameters: Sequence[object] = ()) -> Iterator[Any]:
-        """The rows of a query one by one, for those that do not fit into memory."""
+        """The rows of a query one by one, for those that do not fit into memory; a server keeps them meanwhile."""
+        self._send()
         with self._told():
-            cursor = self._cursor()
+            cursor = self._connection.cursor()
+            if self.engine == POSTGRESQL:
+                self._named += 1
+                cursor = self._connection.cursor(f"rows_{self._named}", withhold=True)
             try:
                 cursor.execute(self._spelled(query), parameters)
                 for row in cursor:  # noqa: UP028 - the cursor is closed behind it
@@ -137,7 +168,13 @@ class Registry:
 
     def rows(self, query: str, parameters: Sequence[object] = ()) -> list[Any]:
         """All rows of a query."""
-        return list(self.each_row(query, parameters))
+        self._send()
+        with self._told():
+            cursor = self._connection.cursor()
+            try:
+                return list(cursor.execute(self._spelled(query), parameters))
+            finally:
+                cursor.close()
 
     def row(self, query: str, parameters: Sequence[object] = ()) -> Any:
         """The first row of a query, or ``None``."""
@@ -154,9 +191,6 @@ class Registry:
             "INSERT INTO registry (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
             (key, value),
         )
-
-    def _cursor(self) -> Any:
-        return self._connection.cursor()
 
     def _spelled(self, statement: str) -> str:
         return statement if self.engine == SQLITE else statement.replace("%", "%%").replace("?", "%s")
@@ -176,16 +210,6 @@ class Registry:
             raise
 
 
-class _Connection(Protocol):
-    """What both libraries have in common (PEP 249)."""
-
-    def execute(self, statement: str, parameters: Sequence[object], /) -> Any: ...
-
-    def cursor(self) -> Any: ...
-
-    def close(self) -> None: ...
-
-
 def _open_sqlite(path: str, timeout_s: float, *, create: bool) -> sqlite3.Connection:
     if not create and not os.path.exists(path):
         raise StateError(f"there is no registry {path!r}", hint="'iotonboard init-office' makes one")
@@ -196,7 +220,7 @@ def _open_sqlite(path: str, timeout_s: float, *, create: bool) -> sqlite3.Connec
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA cache_size = -65536")
+        connection.execute("PRAGMA cache_size = -16384")
     except sqlite3.Error as error:
         raise failures.database_error(error, path) from error
     except OSError as error:

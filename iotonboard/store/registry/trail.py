@@ -10,7 +10,7 @@ from iotonboard.model import to_epoch
 from iotonboard.store.audit import COLUMNS, GENESIS, AuditHead, chain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from iotonboard.model import Caller
@@ -85,23 +85,24 @@ def append(
 def rows(registry: Registry, since_seq: int = 0) -> Iterator[TrailRow]:
     """The rows behind one, in their order."""
     query = f"SELECT {COLUMNS} FROM trail WHERE seq > ? ORDER BY seq"
-    yield from _rows(registry, query, (since_seq,))
+    found = registry.rows(query, (since_seq,)) if since_seq else registry.each_row(query, (0,))  # all may be many
+    yield from map(_row, found)
 
 
 def newest_rows(registry: Registry) -> Iterator[TrailRow]:
     """The rows, newest first."""
-    yield from _rows(registry, f"SELECT {COLUMNS} FROM trail ORDER BY seq DESC", ())
+    yield from map(_row, registry.each_row(f"SELECT {COLUMNS} FROM trail ORDER BY seq DESC"))
 
 
-def _rows(registry: Registry, query: str, parameters: tuple[int, ...]) -> Iterator[TrailRow]:
-    for seq, time, operator, host, command, subject, serial, detail, digest in registry.each_row(query, parameters):
-        yield TrailRow(seq, time, operator, host, command, subject, serial, detail, bytes(digest))
+def _row(row: Sequence[Any]) -> TrailRow:
+    seq, time, operator, host, command, subject, serial, detail, digest = row
+    return TrailRow(seq, time, operator, host, command, subject, serial, detail, bytes(digest))
 
 
 def row_of(registry: Registry, seq: int) -> TrailRow | None:
     """One row; ``None`` when it is not there."""
     query = f"SELECT {COLUMNS} FROM trail WHERE seq = ?"
-    return next(iter(list(_rows(registry, query, (seq,)))), None)
+    return next(map(_row, registry.rows(query, (seq,))), None)
 
 
 def count_by_command(registry: Registry, since_seq: int) -> dict[str, int]:
