@@ -16,6 +16,7 @@ from support.journals import read_journal
 from support.orders import NOTHING, Signing, make_signing, newest_point, production, revocation
 from support.program import State
 from support.stations import make_works
+from support.terminal import on_terminal
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,19 @@ def test_an_office_is_trusted_by_its_fingerprint_alone(state: State, office: Sig
     assert "does not trust" in state.run("order", "take", orders, expect=6).stderr
     assert state.json("order", "list")["orders"] is None
     state.run("health", "--deep")
+
+
+def test_a_person_is_shown_the_office_and_types_its_digits(state: State, office: Signing, tmp_path: Path) -> None:
+    file = str(office.write_certificate(tmp_path))
+    raw, _, code = on_terminal(state, "order", "trust", file, answers=["yes"], columns=200)
+    assert (code, office.fingerprint[:8] in raw) == (2, True), raw
+    raw, _, code = on_terminal(state, "order", "trust", file, answers=[office.fingerprint[-8:]], columns=200)
+    assert code == 0, raw
+    other = make_signing()
+    (tmp_path / "other").mkdir()
+    file = str(other.write_certificate(tmp_path / "other"))
+    raw, _, code = on_terminal(state, "order", "trust", file, answers=[other.fingerprint[-8:]], columns=200)
+    assert (code, f"takes the place of the office {office.fingerprint[:8]}" in raw) == (0, True), raw
 
 
 def test_what_is_no_office_is_not_trusted(state: State, tmp_path: Path) -> None:
