@@ -271,6 +271,38 @@ def test_orders_that_somebody_wrote_into_the_database_open_nothing(
     assert "office" in station.run("health", "--deep", expect=9).stdout
 
 
+def test_health_names_what_the_office_lacks_and_what_is_not_done(state: State, office: Signing, tmp_path: Path) -> None:
+    def look() -> tuple[str, str]:
+        (found,) = state.run("health", "--check", "office", "--json", expect=(0, 9)).json["checks"]
+        return found["status"], found["message"]
+
+    assert look() == ("ok", "this station follows no office")
+    state.run("config", "set", "orders", "required")
+    assert look()[0] == "warning"
+    state.run("config", "set", "orders", "")
+    (one,) = state.register("press-17")
+    office.trusted_by(state, tmp_path)
+    assert "was not written yet" in look()[1]
+    state.run("journal", "--out", tmp_path)
+    assert look() == ("ok", "no orders were taken of the office yet")
+    ordered = (revocation(1, one["serial"], "press-17"),)
+    orders = office.write(tmp_path / "a.orders", office.orders(state, 1, revocations=ordered))
+    state.run("order", "take", orders)
+    assert look()[0] == "ok"
+    with sqlite3.connect(state.path / "devices.db") as database:
+        database.execute("UPDATE meta SET value = value - 20 * 86400 WHERE key = 'journal_written'")
+    assert "the office lacks" in look()[1]
+    state.run("journal", "--out", tmp_path)
+    with sqlite3.connect(state.path / "devices.db") as database:
+        database.execute("DELETE FROM revocation")
+    assert look() == ("failed", "the office ordered to revoke 'press-17', and that is not recorded here")
+    state.run("order", "take", orders)
+    assert look()[0] == "ok"
+    point = TrailPoint(900, bytes(range(32)))
+    state.run("order", "take", office.write(tmp_path / "b.orders", office.orders(state, 2, acknowledged=point)))
+    assert look() == ("failed", "the office took row 900 of a trail that is not in this state")
+
+
 def test_a_root_follows_no_office(office: Signing, tmp_path: Path) -> None:
     works = make_works(tmp_path)
     for words in (("trust", office.write_certificate(tmp_path)), ("take", tmp_path), ("list",)):
