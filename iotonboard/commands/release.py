@@ -60,7 +60,7 @@ def release_all(
 ) -> tuple[list[Released | Refused], list[Unpublished]]:
     """``release`` devices at each CA that has them; where one has nothing on hold of them, another one may."""
     results, unpublished = list[Released | Refused](), list[Unpublished]()
-    for part in _held_parts(divide(cas, targets)):
+    for part in _held_parts(divide(cas, targets).parts):
         of_brokers = reload if part.state is cas.around else None
         told, refused = release(part.state, part.targets, unlocker(part.state), strict=strict, reload=of_brokers)
         results, unpublished = [*results, *told], [*unpublished, *refused]

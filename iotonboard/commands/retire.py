@@ -15,7 +15,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from iotonboard.ca.carry_out import publish_signed, sign_waiting
-from iotonboard.errors import Unpublished
 from iotonboard.model import Refused, RevocationReason
 from iotonboard.state.added_targets import divide
 from iotonboard.state.alone import each_alone, past_damage
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iotonboard.ca.authority import Unlock
+    from iotonboard.errors import Unpublished
     from iotonboard.model import SerialNumber, Target
     from iotonboard.state.opened_cas import Opened
     from iotonboard.state.reload import Reload
@@ -68,11 +68,12 @@ def retire(
         IotOnboardError: with ``strict``, of the first target that is refused; nothing was recorded.
         BusyError: the state is locked or its disk refuses; nothing was recorded.
     """
+    divided = divide(cas, targets)
     recorded = [
         (part.state, past_damage(part.state.store, partial(_record_all, part.state, part.targets, strict=strict)))
-        for part in divide(cas, targets)
+        for part in divided.parts
     ]
-    results, unpublished = list[Retired | Refused](), list[Unpublished]()
+    results, unpublished = list[Retired | Refused](), divided.unasked
     for state, done in recorded:
         told, refused = _carry_out(state, done, unlocker(state), reload if state is cas.around else None)
         results, unpublished = [*results, *told], [*unpublished, *refused]

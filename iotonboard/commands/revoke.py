@@ -49,12 +49,13 @@ def revoke(
         KeyUnavailableError: the CA key is missing or the passphrase does not open it, and no revocation waits for it.
         BusyError: the state is locked or its disk refuses; nothing was recorded.
     """
-    parts = divide(cas, targets)
+    divided = divide(cas, targets)
+    parts = divided.parts
     recorded = [
         (part.state, record_revocations(part.state, part.targets, reason, strict=strict, whose_is=whose_is))
         for part in parts
     ]
-    results, unpublished = list[Revoked | Refused](), list[Unpublished]()
+    results, unpublished = list[Revoked | Refused](), divided.unasked
     for state, done in recorded:
         try:
             told, refused = _carry_out(state, done, unlocker(state), reload if state is cas.around else None)

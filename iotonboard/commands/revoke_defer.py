@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import Unpublished
 from iotonboard.model import Refused
 from iotonboard.state.added_targets import divide, name_of_added
 from iotonboard.state.publication import publish_recorded
@@ -18,6 +17,7 @@ from iotonboard.store import audit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from iotonboard.errors import Unpublished
     from iotonboard.model import RevocationReason, Target
     from iotonboard.state.opened_cas import Opened
 
@@ -35,8 +35,9 @@ def revoke_deferred(
         IotOnboardError: with ``strict``, of the first target that is refused; nothing was recorded.
         BusyError: the state is locked or its disk refuses; nothing was recorded.
     """
-    results, unpublished, heads = list[Revoked | Refused](), list[Unpublished](), dict[str, str]()
-    parts = divide(cas, targets)
+    results, heads = list[Revoked | Refused](), dict[str, str]()
+    divided = divide(cas, targets)
+    parts, unpublished = divided.parts, divided.unasked
     for part in parts:
         done = record_revocations(part.state, part.targets, reason, strict=strict, whose_is=whose_is, is_deferred=True)
         name = name_of_added(part.state)

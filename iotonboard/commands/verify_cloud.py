@@ -55,7 +55,7 @@ def judge_named(
     """
     judged: list[Judged] = []
     refused: list[Refused] = []
-    for part in divide(cas, targets):
+    for part in divide(cas, targets).parts:
         named, bad = known_devices(part.state, part.targets)
         refused += bad
         if named:

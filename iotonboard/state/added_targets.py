@@ -7,8 +7,9 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from iotonboard.errors import IotOnboardError
+from iotonboard.errors import IotOnboardError, Unpublished
 from iotonboard.model import Refused, SerialNumber, Target
+from iotonboard.state.layout import ADDED_CAS
 from iotonboard.store import table_scan
 from iotonboard.store.certificates import has_certificate
 from iotonboard.store.devices import find_device
@@ -35,21 +36,51 @@ class Part:
     targets: list[Target | Refused] = field(default_factory=list)
 
 
-def divide(cas: Opened, targets: Iterable[Target | Refused]) -> list[Part]:
+@dataclass(frozen=True, slots=True)
+class Divided:
+    """The parts, and of each added CA that could not be asked whether it has a device, why: it is told."""
+
+    parts: list[Part]
+    unasked: list[Unpublished]
+
+
+def divide(cas: Opened, targets: Iterable[Target | Refused]) -> Divided:
     """Targets by the CA that they are of, that of the state first; a device of several is meant in each.
 
-    What nobody knows is left to the state, which says so; where an added CA cannot be opened, that is said instead.
+    Damaged indexes hide none: rows and trails are asked too. What nobody knows is left to the state, which says so.
     """
-    state = cas.around
+    state, unasked = cas.around, dict[str, Unpublished]()
     parts = {"": Part(state)}
     for target in targets:
-        try:
-            names = holders(cas, target) if isinstance(target, Target) and cas.names else [""]
-        except IotOnboardError as error:
-            names, target = [""], Refused(target.device_id, target.line, error)  # noqa: PLW2901 - in its place
-        for name in names:
+        names = [""]
+        if isinstance(target, Target) and cas.names:
+            names, problems = _all_holders(cas, target)
+            unasked |= problems
+            if not names and problems:
+                error = next(iter(problems.values())).error
+                target, names = Refused(target.device_id, target.line, error), [""]  # noqa: PLW2901 - in its place
+        for name in names or [""]:
             parts.setdefault(name, Part(cas.state(name) if name else state)).targets.append(target)
-    return [part for part in parts.values() if part.targets] or [Part(state)]
+    return Divided([part for part in parts.values() if part.targets] or [Part(state)], list(unasked.values()))
+
+
+def _all_holders(cas: Opened, target: Target) -> tuple[list[str], dict[str, Unpublished]]:
+    """Every CA that has a target, by name; and those that cannot be asked."""
+    found, problems = list[str](), dict[str, Unpublished]()
+    for name in ("", *cas.names):
+        if target.serial and found:  # one CA alone made that
+            break
+        try:
+            store = cas.state(name).store if name else cas.around.store
+            if _knows(store, target) or _once_knew(store, target):
+                found.append(name)
+        except IotOnboardError as error:
+            if not name:
+                found.append(name)  # which says it itself
+            else:
+                path = os.path.join(cas.around.paths.root, ADDED_CAS, name)
+                problems[name] = Unpublished("crl", path, error, is_unsigned=True)
+    return found, problems
 
 
 def holders(cas: Opened, target: Target) -> list[str]:

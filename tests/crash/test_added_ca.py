@@ -11,7 +11,7 @@ from cryptography import x509
 
 from support.faults import KILLED, die_at, refuse_at
 from support.invariants import check_invariants
-from support.program import State
+from support.program import State, write_key_file
 
 ADD = ("ca", "add", "servers", "--key-type", "ec-p256")
 SERVER = ("--profile", "server", "--set", "host=web.test")
@@ -30,7 +30,7 @@ def check_added(state: State, *, with_key: bytes = b"") -> None:
 
 def test_add_killed_at_every_step(pristine: State, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     killed = 0
-    for step in range(1, _MOST_STEPS, 1 if request.config.getoption("--long") else 37):
+    for step in range(1, _MOST_STEPS, 1 if request.config.getoption("--long") else 61):
         (tmp_path / str(step)).mkdir()
         state = pristine.copy_to(tmp_path / str(step))
         if state.run(*ADD, before=die_at(step), expect=(0, KILLED)).exit_code == 0:
@@ -86,5 +86,25 @@ def test_a_command_of_both_killed_at_every_step(
             for folder in (state.certs, state.certs / "cas" / "servers"):
                 assert len(list(x509.load_pem_x509_crl((folder / "crl.pem").read_bytes()))) == 1, folder
         assert state.json("health", "--deep")["status"] == "ok"
+        shutil.rmtree(state.path.parent)
+    assert killed >= 2
+
+
+def test_a_new_passphrase_killed_at_every_step(pristine: State, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """The same call again gives it to both keys, whichever had it already."""
+    prepared = pristine.copy_to(tmp_path)
+    prepared.run(*ADD)
+    fresh = tmp_path / "fresh"
+    write_key_file(fresh)
+    killed = 0
+    for step in range(1, _MOST_STEPS, 1 if request.config.getoption("--long") else 7):
+        (tmp_path / str(step)).mkdir()
+        state = prepared.copy_to(tmp_path / str(step))
+        words = ("ca", "passwd", "--new-passphrase-file", fresh)
+        if state.run(*words, before=die_at(step), expect=(0, KILLED)).exit_code == 0:
+            break
+        killed += 1
+        state.run(*words)
+        check_added(State(state.path, fresh))
         shutil.rmtree(state.path.parent)
     assert killed >= 2
