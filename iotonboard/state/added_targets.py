@@ -55,10 +55,11 @@ def divide(cas: Opened, targets: Iterable[Target | Refused]) -> Divided:
         names = [""]
         if isinstance(target, Target) and cas.names:
             names, problems = _all_holders(cas, target)
-            unasked |= problems
-            if not names and problems:
+            if names:
+                unasked |= problems
+            elif problems:
                 error = next(iter(problems.values())).error
-                target, names = Refused(target.device_id, target.line, error), [""]  # noqa: PLW2901 - in its place
+                target = Refused(target.device_id, target.line, error)  # noqa: PLW2901 - in its place
         for name in names or [""]:
             parts.setdefault(name, Part(cas.state(name) if name else state)).targets.append(target)
     return Divided([part for part in parts.values() if part.targets] or [Part(state)], list(unasked.values()))
