@@ -50,7 +50,8 @@ def confirm_fingerprint(session: Session, what: str, question: str, fingerprint:
     if session.json or not is_at_a_terminal():
         raise UsageError(
             f"nobody compared {what}",
-            hint="compare the fingerprint with what is said there, and name it: --fingerprint HEX",
+            hint="compare the fingerprint with what is said there, and name it: --fingerprint HEX; --yes where that was"
+            " done",
         )
     output.write_message(f"iotonboard: {what}, SHA-256:")
     for line in textwrap.wrap(" ".join(fingerprint[begin : begin + 8] for begin in range(0, 64, 8)), _WIDTH):

@@ -79,6 +79,7 @@ ReasonOption = Annotated[
 ]
 WeakOption = Annotated[bool, typer.Option("--weak", help="Take a short or common passphrase all the same.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Answer yes to what is asked on a terminal.")]
+ComparedOption = Annotated[bool, typer.Option("--yes", help="The fingerprint was compared before: do not ask.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 ExcelOption = Annotated[bool, typer.Option("--excel", help="Print CSV as Excel wants it.")]

@@ -10,7 +10,7 @@ import typer
 
 from iotonboard.cli import output
 from iotonboard.cli.left_over import is_office
-from iotonboard.cli.options import ReloadOption
+from iotonboard.cli.options import ComparedOption, ReloadOption
 from iotonboard.cli.person import answer_exactly, is_at_a_terminal
 from iotonboard.cli.session import Session, group, verb
 from iotonboard.cli.targets import reload_next
@@ -33,6 +33,7 @@ def trust(
     fingerprint: Annotated[
         str | None, typer.Option("--fingerprint", metavar="HEX", help="SHA-256 of it, as the office says it.")
     ] = None,
+    yes: ComparedOption = False,
 ) -> int | None:
     """At a station: follow the orders of an office from now on. Its fingerprint is compared; a script names it.
 
@@ -43,7 +44,7 @@ def trust(
 
     with session.open_state() as state:
         result = trust_office(
-            state, file, session.unlocker(state), fingerprint=fingerprint, confirm=partial(_confirm, session)
+            state, file, session.unlocker(state), fingerprint=fingerprint, confirm=partial(_confirm, session, yes)
         )
     status = "unchanged" if result.fingerprint == result.before else "trusted"
     values = {"office": result.fingerprint, "status": status, "before": result.before or None}
@@ -55,11 +56,14 @@ def trust(
     return None
 
 
-def _confirm(session: Session, name: str, fingerprint: str, before: str) -> None:
+def _confirm(session: Session, is_compared: bool, name: str, fingerprint: str, before: str) -> None:
+    if is_compared:
+        return
     if session.json or not is_at_a_terminal():
         raise UsageError(
             f"nothing says whose office {name!r} is",
-            hint="compare its fingerprint with what 'iotonboard init-office' said, and name it: --fingerprint HEX",
+            hint="compare its fingerprint with what 'iotonboard init-office' said, and name it: --fingerprint HEX;"
+            " --yes where that was done",
         )
     if before:
         output.write_message(f"iotonboard: it takes the place of the office {before}")

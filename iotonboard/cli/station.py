@@ -8,7 +8,7 @@ import typer
 
 from iotonboard.cli import output
 from iotonboard.cli.office_session import confirm_fingerprint, open_office, unlocker
-from iotonboard.cli.options import YesOption
+from iotonboard.cli.options import ComparedOption, YesOption
 from iotonboard.cli.session import Session, group, verb
 from iotonboard.errors import UnpublishedError, UsageError
 from iotonboard.model import SerialNumber, rfc3339
@@ -38,13 +38,15 @@ def trust(
     fingerprint: Annotated[
         str | None, typer.Option("--fingerprint", metavar="HEX", help="SHA-256 of it, as the station says it.")
     ] = None,
+    yes: ComparedOption = False,
 ) -> int | None:
     """Believe the journals of a station from now on. Its CA's fingerprint is compared; a script names it."""
     from iotonboard.commands.station_trust import trust_station
 
     def confirm(ca: str, found: str) -> None:
         asked = "Does 'iotonboard ca status --json' at the station say the same?"
-        confirm_fingerprint(session, f"the CA {ca!r}", asked, found)
+        if not yes:
+            confirm_fingerprint(session, f"the CA {ca!r}", asked, found)
 
     with open_office(session) as office:
         result = trust_station(office, name, file, unlocker(session, office), fingerprint=fingerprint, confirm=confirm)
@@ -102,7 +104,11 @@ def show(session: Session, name: StationArgument) -> int | None:
         ("certificates", f"{one.note.certificates}, {one.note.revoked} revoked"),
         ("CRL ends", _time(one.crl_ends)),
     )
-    output.write_card(one.name, facts)
+    if output.is_for_people():
+        output.write_card(one.name, facts)
+    else:
+        for label, value in (("station", one.name), *facts):
+            output.write_line(f"{label}\t{value}")
     for line in conflict_lines(conflicts, names):
         session.message(line)
     return None

@@ -12,15 +12,18 @@ from support.offices import Office, trust
 from support.program import make_state
 
 
+def _fingerprint(path: Path) -> str:
+    return sha256(pem_blocks("CERTIFICATE", path.read_bytes())[0]).hexdigest()
+
+
 def test_their_journal_is_one_of_its_own_and_nothing_of_it_goes_to_brokers(office: Office, tmp_path: Path) -> None:
     station = make_state(tmp_path)
     station.register("press-1", "press-2")
     station.run("ca", "add", "servers")
     station.run("register", "press-2", "cell-1", "--profile", "server", "--set", "host=cell-1.plant.example")
     servers = station.certs / "cas" / "servers" / "ca.crt"
-    fingerprint = sha256(pem_blocks("CERTIFICATE", servers.read_bytes())[0]).hexdigest()
     trust(office, station, "line-1")
-    office.run("station", "trust", "line-1-servers", servers, "--fingerprint", fingerprint)
+    office.run("station", "trust", "line-1-servers", servers, "--fingerprint", _fingerprint(servers))
     station.run("journal", "--out", tmp_path / "own.journal")
     station.run("journal", "--out", tmp_path / "servers.journal", "--ca", "servers")
     taken = office.run("station", "take", tmp_path / "own.journal", tmp_path / "servers.journal")
@@ -41,3 +44,11 @@ def test_their_journal_is_one_of_its_own_and_nothing_of_it_goes_to_brokers(offic
     assert "cell-1" not in (office.path / "mosquitto.acl").read_text()
     office.run("revoke", "press-2", "--station", "line-1-servers", expect=8)
     assert "deny" not in (office.path / "mosquitto.acl").read_text()
+    office.run("order", "write", "--out", tmp_path)
+    servers_crl = x509.load_pem_x509_crl((servers.parent / "crl.pem").read_bytes())
+    station.run("order", "trust", office.certificate, "--fingerprint", _fingerprint(office.certificate))
+    station.run("order", "take", tmp_path, "--ca", "servers")
+    newer = x509.load_pem_x509_crl((servers.parent / "crl.pem").read_bytes())
+    assert (len(servers_crl), len(newer)) == (0, 1)
+    station.run("journal", "--out", tmp_path / "again.journal", "--ca", "servers")
+    assert "1 revocation" in office.run("station", "take", tmp_path / "again.journal").stdout
