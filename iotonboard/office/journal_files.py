@@ -6,7 +6,6 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iotonboard.disk.found import files_below
 from iotonboard.disk.reading import read_file, read_start
 from iotonboard.errors import ConflictError, NotFoundError, PolicyError
 from iotonboard.exchange.journal import LARGEST_HEAD, JournalHead, SignedHead, split_head
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 ENDING = ".journal"
+_OF_THE_SYSTEM = frozenset({"lost+found", "System Volume Information", "$RECYCLE.BIN"})
 _DAMAGED = "nothing of it was taken; copy the journal again, or have the station write it anew"
 
 
@@ -39,6 +39,8 @@ class JournalFile:
 def find_journals(paths: Iterable[str]) -> Iterator[str]:
     """The files that are named, and of folders every file in and below them whose name ends in ``.journal``.
 
+    A folder below that cannot be read is given as it is: whoever reads it as a file says so.
+
     Raises:
         NotFoundError: a folder has none, or cannot be read.
     """
@@ -46,10 +48,30 @@ def find_journals(paths: Iterable[str]) -> Iterator[str]:
         if not os.path.isdir(path):
             yield path
             continue
-        found = sorted(files_below(path, ENDING))
+        try:
+            os.scandir(path).close()
+        except OSError as error:
+            raise NotFoundError(f"cannot read {path!r}: {error.strerror}", hint="plug the stick in again") from None
+        found = sorted(_below(path))
         if not found:
             raise NotFoundError(f"there is no journal in {path!r}", hint="a station writes one: iotonboard journal")
         yield from found
+
+
+def _below(folder: str) -> list[str]:
+    """No link is followed; what begins with a dot is the system's own: a Mac leaves ``._NAME`` beside each file."""
+    unreadable, found = list[str](), list[str]()
+
+    def note(error: OSError) -> None:
+        if os.path.basename(error.filename) not in _OF_THE_SYSTEM:
+            unreadable.append(error.filename)
+
+    for at, folders, names in os.walk(folder, onerror=note):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [
+            os.path.join(at, name) for name in names if name.lower().endswith(ENDING) and not name.startswith(".")
+        ]
+    return found + unreadable
 
 
 def read_head(path: str) -> JournalFile:
