@@ -44,7 +44,7 @@ from iotonboard.state.publication import (
     reload_behind,
     try_reload,
 )
-from iotonboard.store import topics
+from iotonboard.store import devices, topics
 from iotonboard.store.acl_members import is_lost_device
 from iotonboard.store.devices import add_device, device_named, device_record, find_device, refuse_retired
 
@@ -97,6 +97,7 @@ class _Plan(Plan):
     topics: tuple[TopicRule, ...]
     is_new: bool
     gets_own_rules: bool
+    attributes: dict[str, str]
 
 
 def register(
@@ -259,9 +260,13 @@ def _plan(
     newest = device.certificates[0].serial if device and device.certificates else None
     chosen = choose_profile(state, request.profile, newest)
     order = _order(state, authority, request, device_id, chosen, with_bundle=options.with_bundle)
+    attributes = dict(request.attributes)
     if chosen:
-        order = chosen.apply(state, order, device.attributes if device else dict(request.attributes), request.key_type)
-    return _Plan(order, request, admitted.topics, admitted.is_new, admitted.gets_own_rules)
+        attributes = {**(device.attributes if device else {}), **attributes}
+        order = chosen.apply(state, order, attributes, request.key_type)
+    if device and (not chosen or attributes == device.attributes):
+        attributes = {}  # they stay as they are
+    return _Plan(order, request, admitted.topics, admitted.is_new, admitted.gets_own_rules, attributes)
 
 
 def _made_before(state: State, call: Call, request: Request) -> DeviceId | None:
@@ -298,8 +303,8 @@ def _order(
 def _words(plan: _Plan) -> dict[str, object]:
     """What the trail tells of a device beside its certificate."""
     request = plan.request
-    told: dict[str, object] = {"name": request.name, "attributes": dict(request.attributes)} if plan.is_new else {}
-    told |= {"topics": list(request.topics), "own_rules": plan.gets_own_rules}
+    told: dict[str, object] = {"name": request.name} if plan.is_new else {}
+    told |= {"attributes": plan.attributes, "topics": list(request.topics), "own_rules": plan.gets_own_rules}
     return {key: value for key, value in told.items() if value}
 
 
@@ -310,9 +315,11 @@ def _record(state: State, authority: Authority, call: Call, plan: _Plan, issued:
     refuse_used_key(state, order, issued)
     is_superseded = False
     if plan.is_new:
-        add_device(store, order.device_id, request.name, dict(request.attributes), now)
+        add_device(store, order.device_id, request.name, plan.attributes, now)
     else:
         refuse_retired(device_named(store, order.device_id))
+        if plan.attributes:  # which its profile needs, now and at its renewals
+            devices.set_attributes(store, order.device_id, plan.attributes)
         is_superseded = superseding.supersede(state, order.device_id, now)
     mark = call.mark(None if request.device_id else request.line)
     under = production.choose_order(state, order, now) if state.config["office"] or state.config["orders"] else None

@@ -78,7 +78,7 @@ class Admission:
         newest = device.certificates[0].serial if device and device.certificates else None
         chosen = choose_profile(self.state, request.profile, newest)
         if chosen:
-            chosen.fill(self.state, device_id, device.attributes if device else dict(request.attributes))
+            chosen.fill(self.state, device_id, {**(device.attributes if device else {}), **dict(request.attributes)})
         if self.state.config["office"] or self.state.config["orders"]:
             profile = chosen.profile.name if chosen else MQTT_PROFILE
             production.order_for(self.state, device_id, profile, self.state.trusted_time())

@@ -108,6 +108,7 @@ def _filled(profile: CertificateProfile, template: str, values: Mapping[str, str
             attribute = name.removeprefix("attr.")
             raise PolicyError(
                 f"the profile {profile.name!r} needs the attribute {attribute!r}",
-                hint=f"add --set {attribute}=VALUE, or a column {attribute!r}",
+                hint=f"add --set {attribute}=VALUE, or a column {attribute!r}; to 'register --if-exists reissue' where"
+                " the device is there",
             )
     return filled(template, values)

@@ -102,6 +102,12 @@ def add_device(
         ) from None
 
 
+def set_attributes(store: Store, device_id: str, attributes: Mapping[str, str]) -> None:
+    """Give a device that is there its attributes anew, inside the caller's transaction."""
+    text = _attributes_text(dict(attributes))
+    store.execute("UPDATE device SET attributes = ? WHERE device_id = ?", (text, str(device_id)))
+
+
 def set_retired(store: Store, device_id: str, now: datetime, *, by_index: bool = True) -> None:
     """Mark a device as retired, inside the caller's transaction; ``by_index`` as for ``find_device``."""
     scan = "" if by_index else "NOT INDEXED"

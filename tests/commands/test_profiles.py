@@ -95,6 +95,21 @@ def test_a_renewal_keeps_a_profile_that_the_settings_have_no_more(configured: St
     assert "no profile 'pump'" in configured.run("renew", "pump-1", "--profile", "pump", expect=6).stderr
 
 
+def test_a_device_that_is_there_gets_the_attributes_that_its_new_profile_needs(state: State) -> None:
+    state.run("register", "node-1", "--set", "line=A3", "--name", "Node")
+    told = state.run("renew", "node-1", "--profile", "idevid", expect=6).stderr
+    assert "register --if-exists reissue" in told
+    again = ("register", "node-1", "--if-exists", "reissue")
+    state.run(*again, "--set", "line=B1")  # without a profile that asks for them they stay
+    assert state.json("show", "node-1")["attributes"] == {"line": "A3"}
+    state.run(*again, "--profile", "idevid", *HARDWARE)
+    assert state.json("show", "node-1")["attributes"] == {"line": "A3", "hardware_type": "1.3.6.1.4.1.99999.1"}
+    state.run("renew", "node-1")
+    assert newest(state, "node-1")["profile"] == "idevid"
+    assert '"hardware_type":"1.3.6.1.4.1.99999.1"' in state.run("audit", "show", "--all").stdout
+    assert state.json("health", "--deep")["status"] == "ok"
+
+
 def test_what_does_not_fit_a_profile_is_refused_before_a_passphrase_is_asked_for(configured: State) -> None:
     configured.run("register", "press-1", "--profile", "mqtt")
     before = configured.snapshot()

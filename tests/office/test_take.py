@@ -60,3 +60,15 @@ def test_a_part_of_a_history_joins_what_was_taken(office: Office, station: State
     shown = office.json("station", "show", "line7")
     assert (shown["devices"], shown["revoked"], shown["row"]) == (5, 2, newest)
     assert office.json("station", "take", late)["status"] == "known"
+
+
+def test_a_device_that_came_to_a_profile_has_its_new_attributes(office: Office, station: State, tmp_path: Path) -> None:
+    state = station.copy_to(tmp_path)
+    trust(office, state, "line7")
+    first = journal(state, tmp_path / "1.journal")
+    office.run("station", "take", tmp_path / "1.journal")
+    words = ("--profile", "idevid", "--set", "hardware_type=1.3.6.1.4.1.99999.1")
+    state.run("register", "press-1", "--if-exists", "reissue", *words)
+    journal(state, tmp_path / "2.journal", first)
+    office.run("station", "take", tmp_path / "2.journal")
+    assert office.json("show", "press-1")["attributes"] == {"hardware_type": "1.3.6.1.4.1.99999.1"}
