@@ -43,6 +43,7 @@ def take(office: Office, paths: Sequence[str], unlock: Callable[[], OfficeKey]) 
             files.append(read_head(path))
         except IotOnboardError as error:
             yield path, error
+    is_any_full = False
     for file in in_order(files):
         try:
             if station_of(office.decisions, file.signer) is None and _size(file) > _LARGEST_UNKNOWN:
@@ -51,7 +52,11 @@ def take(office: Office, paths: Sequence[str], unlock: Callable[[], OfficeKey]) 
         except IotOnboardError as error:
             yield file.path, error
             continue
-        yield _take_one(office, file, parts, unlock)
+        taken = _take_one(office, file, parts, unlock)
+        is_any_full = is_any_full or (isinstance(taken, Taken) and taken.is_new and file.head.is_full)
+        yield taken
+    if is_any_full:
+        office.registry.learn()
 
 
 def archive_taken(office: Office) -> tuple[Unpublished, ...]:
