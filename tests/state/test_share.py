@@ -79,7 +79,7 @@ def test_what_init_ca_found_there_stays(tmp_path: Path, without_locks: dict[str,
 
 def test_on_a_disk_of_this_machine_a_child_is_kept_out(state: State) -> None:
     (found,) = state.json("health", "--check", "locks")["checks"]
-    assert (found["status"], found["message"]) == ("ok", "a child process was kept out")
+    assert (found["status"], found["message"]) == ("ok", "a second process was kept from writing, as it has to be")
 
 
 # A line of /proc/self/mountinfo for each, and what lies there.
