@@ -99,6 +99,12 @@ def _row(row: Sequence[Any]) -> TrailRow:
     return TrailRow(seq, time, operator, host, command, subject, serial, detail, bytes(digest))
 
 
+def rows_about(registry: Registry, subject: str) -> Iterator[TrailRow]:
+    """The rows about something, in their order."""
+    query = f"SELECT {COLUMNS} FROM trail WHERE subject = ? ORDER BY seq"
+    yield from map(_row, registry.each_row(query, (subject,)))
+
+
 def row_of(registry: Registry, seq: int) -> TrailRow | None:
     """One row; ``None`` when it is not there."""
     query = f"SELECT {COLUMNS} FROM trail WHERE seq = ?"
