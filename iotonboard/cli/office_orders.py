@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from iotonboard.cli.session import Session
-    from iotonboard.commands.office_order_list import Ordered, Production, Revocation
+    from iotonboard.office.ordered import Ordered, Production, Revocation
 
 _CARRY = "next: iotonboard order write --out DIR, and at the station: iotonboard order take DIR"
 

@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from typing import TYPE_CHECKING
-from xml.etree.ElementTree import tostring
 
 from iotonboard.health.finding import Status
 from iotonboard.health.report import charts
 from iotonboard.health.report.charts import Series
 from iotonboard.health.report.markup import element
-from iotonboard.health.report.words import attribute_in_words, several
+from iotonboard.health.report.parts import STATUS_COLOURS, audit_rows, checks_table, document, section, tiles
+from iotonboard.health.report.words import attribute_in_words
 from iotonboard.model import rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator
     from xml.etree.ElementTree import Element
 
-    from iotonboard.health.finding import Finding
     from iotonboard.health.report.facts import Above, Facts
-
-_STATUS_COLOURS = {"active": "good", "on-hold": "warning", "expired": "warning", "revoked": "bad", "retired": "quiet"}
-_MARKS = {Status.WARNING: "!", Status.FAILED: "✗"}
-# No script, no font, no picture and no other file: the page may lie beside hostile ones on a stick.
-_SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def render_page(facts: Facts) -> str:
-    """Write the whole page. Texts that people gave are escaped; the style is ``page.css`` beside this file."""
-    style = resources.files(__package__).joinpath("page.css").read_text("utf-8")
-    head = element(
-        "head", {},
-        element("meta", {"charset": "utf-8"}),
-        element("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}),
-        element("meta", {"http-equiv": "Content-Security-Policy", "content": _SECURITY_POLICY}),
-        element("title", {}, f"{facts.title} - {rfc3339(facts.made_at)}"),
-        element("style", {}, style),
-    )  # fmt: skip
-    grid = element("div", {"class": "grid"}, *_sections(facts))
-    body = element("body", {}, element("main", {}, _header(facts), _tiles(facts), grid))
-    page = element("html", {"lang": "en"}, head, body)
-    return f"<!doctype html>\n{tostring(page, 'unicode', method='html')}\n"
+    """Write the whole page."""
+    return document(facts.title, facts.made_at, _header(facts), _tiles(facts), _sections(facts))
 
 
 def _header(facts: Facts) -> Element:
@@ -60,25 +41,20 @@ def _above(ca: Above) -> Element:
 
 def _tiles(facts: Facts) -> Element:
     problems = sum(check.status is not Status.OK for check in facts.checks)
-    tiles = [("devices", facts.devices), *((count.label, count.number) for count in facts.statuses if count.number)]
-    tiles += [("on the CRL", facts.listed), ("checks to look at", problems)]
-    shown = [element("div", {"class": "tile"}, element("b", {}, f"{number:,}"), label) for label, number in tiles]
-    return element("div", {"class": "tiles"}, *shown)
+    numbers = [("devices", facts.devices), *((count.label, count.number) for count in facts.statuses if count.number)]
+    numbers += [("on the CRL", facts.listed), ("checks to look at", problems)]
+    return tiles(numbers)
 
 
 def _sections(facts: Facts) -> Iterator[Element]:
-    yield _section("What needs attention", [_checks(facts.checks)], wide=True)
-    colours = [_STATUS_COLOURS.get(count.label, "series-1") for count in facts.statuses]
-    yield _section("Fleet by status", [charts.bars(facts.statuses, "Devices by status", colours)])
-    yield _section("Fleet by attribute", _attributes(facts))
-    yield _section("Registrations and revocations, by month", [_past(facts)])
-    yield _section("Expiring and not renewed yet, by month", [_coming(facts)])
-    yield _section("CRLs", _crls(facts), wide=True)
-    yield _section("Latest changes", _audit(facts), wide=True)
-
-
-def _section(title: str, content: Iterable[Element], *, wide: bool = False) -> Element:
-    return element("section", {"class": "wide"} if wide else {}, element("h2", {}, title), *content)
+    yield section("What needs attention", [checks_table(facts.checks)], wide=True)
+    colours = [STATUS_COLOURS.get(count.label, "series-1") for count in facts.statuses]
+    yield section("Fleet by status", [charts.bars(facts.statuses, "Devices by status", colours)])
+    yield section("Fleet by attribute", _attributes(facts))
+    yield section("Registrations and revocations, by month", [_past(facts)])
+    yield section("Expiring and not renewed yet, by month", [_coming(facts)])
+    yield section("CRLs", _crls(facts), wide=True)
+    yield section("Latest changes", audit_rows(facts.audit, facts.audit_rows, facts.audit_head), wide=True)
 
 
 def _attributes(facts: Facts) -> Iterator[Element]:
@@ -114,47 +90,3 @@ def _crls(facts: Facts) -> Iterator[Element]:
     if facts.crls_to_come:
         said += f" {facts.crls_to_come:,} more to come."
     yield element("p", {"class": "soft"}, said)
-
-
-def _checks(checks: Sequence[Finding]) -> Element:
-    failing = [check for check in checks if check.status is not Status.OK]
-    if not failing:
-        return element("p", {}, element("span", {"class": "mark"}, "✓"), f" All {len(checks)} checks are well.")
-    rows = []
-    for check in failing:
-        colour = "failed" if check.status is Status.FAILED else "attention"
-        mark = f"{_MARKS[check.status]} {check.status}"
-        rows.append(((f"mark {colour}", mark), ("", check.name), ("wrap", check.message), ("wrap", check.hint)))
-    return _table(("", "check", "what", "what to do"), rows)
-
-
-def _audit(facts: Facts) -> Iterator[Element]:
-    yield element("p", {"class": "soft"}, "Head of the trail: ", element("span", {"class": "mono"}, facts.audit_head))
-    rows = [
-        (
-            ("", str(line.seq)),
-            ("keep", rfc3339(line.time)),
-            ("wrap", line.operator),
-            ("", line.command),
-            ("wrap", line.subject),
-            ("wrap", line.detail),
-        )
-        for line in facts.audit
-    ]
-    yield _table(("row", "time", "who", "verb", "about", "detail"), rows)
-    if more := facts.audit_rows - len(rows):
-        text = f"{several(facts.audit_rows, 'row')}, the newest {len(rows)} shown, {more:,} more: iotonboard audit show"
-        yield element("p", {"class": "soft"}, text)
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[tuple[str, str]]]) -> Element:
-    """A table of cells, each with its class and text. On a narrow screen a row is a card, whose cells are labelled."""
-    head = element("tr", {}, *(element("th", {}, column) for column in columns))
-    body = (
-        element("tr", {}, *(_cell(*cell, column) for column, cell in zip(columns, row, strict=True))) for row in rows
-    )
-    return element("table", {"class": "cards"}, element("thead", {}, head), element("tbody", {}, *body))
-
-
-def _cell(kind: str, text: str, column: str) -> Element:
-    return element("td", {"class": kind, "data-column": column}, text)
