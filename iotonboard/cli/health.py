@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from iotonboard.cli import output
 from iotonboard.cli.complete import complete_check
-from iotonboard.cli.help_command import meant
+from iotonboard.cli.findings import print_checks, print_differences, print_findings, refuse_unknown
 from iotonboard.cli.left_over import is_office
 from iotonboard.cli.office_session import refuse_at_office
 from iotonboard.cli.session import Session, verb
-from iotonboard.errors import NotFoundError, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from iotonboard.health.difference import Difference
-    from iotonboard.health.finding import Finding
-
-if TYPE_CHECKING:
-    from iotonboard.health.finding import Finding
+from iotonboard.errors import UsageError
 
 app = typer.Typer()
 
@@ -64,40 +54,6 @@ def health(
     return print_findings(session, findings)
 
 
-def print_checks(session: Session, checks: Sequence[tuple[str, str]]) -> None:
-    """Print what checks there are."""
-    if session.json:
-        output.write_json("health", {"checks": [{"name": name, "about": about} for name, about in checks]})
-    else:
-        output.write_table(("CHECK", "WHAT"), checks, empty="no checks")
-
-
-def refuse_unknown(checks: Sequence[str], names: Sequence[str]) -> None:
-    """Refuse a check that there is not.
-
-    Raises:
-        NotFoundError: one is none of ``names``.
-    """
-    if unknown := next((name for name in checks if name not in names), ""):
-        raise NotFoundError(f"there is no check {unknown!r}", hint=meant(unknown, names, "iotonboard health --list"))
-
-
-def print_findings(session: Session, findings: Sequence[Finding]) -> int | None:
-    """Print what was found; returns the exit code."""
-    from iotonboard.health.finding import Status, worst
-
-    status = worst(findings)
-    if session.json:
-        checks = [
-            {"name": one.name, "status": one.status, "message": one.message, "hint": one.hint} for one in findings
-        ]
-        output.write_json("health", {"status": status, "checks": checks})
-    else:
-        rows = [(one.name, one.status, one.message, one.hint) for one in findings]
-        output.write_table(("CHECK", "STATUS", "WHAT", "WHAT TO DO"), rows, empty="no checks")
-    return 9 if status is Status.FAILED else None
-
-
 def _inspect(session: Session, *, repair: bool) -> int | None:
     from iotonboard.commands import health as command
 
@@ -112,16 +68,3 @@ def _inspect(session: Session, *, repair: bool) -> int | None:
     if differences and not repair:
         session.message("hint: 'iotonboard health --repair' rewrites what can be rebuilt; a backup has the rest")
     return print_differences(session, differences)
-
-
-def print_differences(session: Session, differences: Sequence[Difference]) -> int | None:
-    """Print what is not as it was recorded; returns the exit code."""
-    if session.json:
-        rows = [{"kind": one.kind, "subject": one.subject, "message": one.message} for one in differences]
-        output.write_json("health", {"status": "failed" if differences else "ok", "differences": rows})
-    elif differences:
-        lines = ((one.kind, one.subject, one.message) for one in differences)
-        output.write_table(("KIND", "WHERE", "WHAT"), lines, empty="no differences")
-    else:
-        output.write_line("everything is as it was recorded")
-    return 9 if differences else None

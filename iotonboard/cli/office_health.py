@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iotonboard.cli.health import print_checks, print_differences, print_findings, refuse_unknown
+from iotonboard.cli.findings import print_checks, print_differences, print_findings, refuse_unknown
 from iotonboard.cli.office_session import open_office, unlocker
 from iotonboard.errors import BusyError, StateError
 

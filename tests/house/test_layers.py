@@ -173,6 +173,7 @@ BESIDE_COMMANDS = {
     "iotonboard.health.checks.table": "names the checks",
     "iotonboard.health.expiry": "shows what expires",
     "iotonboard.health.finding": "names the verdicts",
+    "iotonboard.health.report.fleet_page": "draws the report of an office",
     "iotonboard.health.report.page": "draws the report",
     "iotonboard.disk.permissions": "knows whether a user is there",
     "iotonboard.pki.built_in_profiles": "names the profiles",
