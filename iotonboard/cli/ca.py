@@ -176,6 +176,8 @@ def _tell_next_step(session: Session, result: Result, path: str, how: str, *, is
             "a rollover is under way; nothing was made. 'iotonboard ca rollover --retire' ends it, and '--cancel' takes"
             " it back while the new CA certified nothing"
         )
+    elif result.of_root:
+        session.message("next: carry the new list to every station: iotonboard ca install FILE; then make a new backup")
     else:
         behind = "" if is_added else f" and reload it{how}"
         session.message(f"next: copy {path} and CRL to {whose}{behind}; then make a new backup")

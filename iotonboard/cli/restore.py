@@ -125,7 +125,12 @@ def _go_on(session: Session, crl: str | None) -> int | None:
     _tell_strangers(session, result.strangers)
     if result.unpublished:
         raise UnpublishedError(result.unpublished)
-    session.message("next: carry the new CRL and ACL to the brokers; 'iotonboard health --repair' writes device files")
+    if result.of_root:
+        session.message("next: carry the new list to every station: iotonboard ca install FILE")
+    else:
+        session.message(
+            "next: carry the new CRL and ACL to the brokers; 'iotonboard health --repair' writes device files"
+        )
     return None
 
 
@@ -238,6 +243,10 @@ def _tell(session: Session, result: Result) -> None:
         session.message(f"not brought back: {words}")
     for name in result.ignored:
         session.message(f"warning: {name} was not followed, and the next command follows it: unset it for this state")
+    if result.of_root:
+        session.message("next: carry the new list to every station (iotonboard ca install FILE), and make a new backup")
+        session.message("a station that was certified after the backup: let it request again, and sign that")
+        return
     session.message(f"next: 'iotonboard health --repair --state {result.state}' writes the devices' files")
     if result.held:
         session.message("where this state takes the old one's place: what was not taken over, then 'iotonboard pack'")

@@ -184,7 +184,8 @@ def cancel(state: State, unlock_ca: Unlock) -> Result:
         seal_audit(state, left)
     refuse_unpublished(publish(state, *EVERYTHING))
     erase_retired_keys(state)
-    return replace(_result(state, "cancelled", is_encrypted=key_is_encrypted(state)), in_tokens=in_tokens)
+    result = _result(state, "cancelled", is_encrypted=key_is_encrypted(state))
+    return replace(result, of_root=is_root(state.store), in_tokens=in_tokens)
 
 
 def _refuse_to_cancel(state: State) -> IssuerRow:

@@ -48,6 +48,7 @@ from iotonboard.state.share import refuse_network, refuse_without_locks
 from iotonboard.state.state import State, open_state
 from iotonboard.store.certificates import broker_certificates, broker_hosts
 from iotonboard.store.devices import count_devices
+from iotonboard.store.kind import is_root
 from iotonboard.store.pending import add_pending
 from iotonboard.store.store import Store
 
@@ -100,7 +101,7 @@ class Result:
 
     ``held``: settings that were not taken over. ``ignored``: variables of the environment that were not followed.
     ``left_out``: what else did not come back, in words. ``elsewhere``: what the ACL in place says, and no list does.
-    ``strangers``: see ``absorption.strangers``.
+    ``strangers``: see ``absorption.strangers``. ``of_root``: it is a root's.
     """
 
     state: str
@@ -113,6 +114,7 @@ class Result:
     ignored: tuple[str, ...]
     left_out: tuple[str, ...]
     unpublished: tuple[Unpublished, ...]
+    of_root: bool
 
 
 def restore(
@@ -160,11 +162,9 @@ def restore(
         unpublished = publish_recorded(state) + publish_added(cas)
         if lost is not None:
             erase_retired_keys(state)
-        devices, others = count_devices(state.store), strangers(state, crls)
-    left_out = (*unpacked.left_out, *brokers)
-    held, ignored = unpacked.held, unpacked.ignored
-    counts = devices, taken_up, number
-    return Result(os.path.abspath(root), *counts, elsewhere, others, held, ignored, left_out, tuple(unpublished))
+        devices, others, of_root = count_devices(state.store), strangers(state, crls), is_root(state.store)
+    told = elsewhere, others, unpacked.held, unpacked.ignored, (*unpacked.left_out, *brokers)
+    return Result(os.path.abspath(root), devices, taken_up, number, *told, tuple(unpublished), of_root)
 
 
 def _secret(request: Request, given: Passphrase, *, is_lost: bool) -> Secret:

@@ -19,6 +19,7 @@ from iotonboard.ca.crl import sign_crls
 from iotonboard.ca.denied_elsewhere import Elsewhere, hold_denied
 from iotonboard.state.publication import publish_recorded
 from iotonboard.store.devices import count_devices
+from iotonboard.store.kind import is_root
 
 if TYPE_CHECKING:
     from iotonboard.ca.authority import Unlock
@@ -31,6 +32,7 @@ class Result:
     """The state that goes on. ``taken_up`` counts revocations that it did not know.
 
     ``elsewhere``: what the other copy's ACL says, and no list does. ``strangers``: see ``absorption.strangers``.
+    ``of_root``: it is a root's.
     """
 
     state: str
@@ -40,6 +42,7 @@ class Result:
     elsewhere: Elsewhere
     strangers: tuple[str, ...]
     unpublished: tuple[Unpublished, ...]
+    of_root: bool
 
 
 def restore_crl(state: State, crl: str | None, unlock: Unlock) -> Result:
@@ -66,4 +69,5 @@ def restore_crl(state: State, crl: str | None, unlock: Unlock) -> Result:
     unpublished = publish_recorded(state)
     devices = count_devices(state.store)
     others = strangers(state, crls)
-    return Result(state.paths.root, devices, taken_up, row.number, elsewhere, others, tuple(unpublished))
+    counts, of_root = (devices, taken_up, row.number), is_root(state.store)
+    return Result(state.paths.root, *counts, elsewhere, others, tuple(unpublished), of_root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,16 @@ def test_a_root_whose_clock_is_far_ahead_says_so_and_not_that_its_list_ended(roo
     assert not out.exists()
     told = root.run("ca", "sign", request, "--out", out, env=fake_time("+500d"), expect=6)
     assert "the list of this root has ended" in told.stderr
+
+
+def test_what_is_said_at_a_root_is_of_stations_and_of_no_device_or_broker(root: State, tmp_path: Path) -> None:
+    root.run("ca", "rollover", "begin")
+    said = root.run("ca", "rollover", "--cancel").stderr
+    root.run("backup", tmp_path / "b.zip")
+    words = ("restore", tmp_path / "b.zip", "--state", tmp_path / "again", "--crl", root.crl)
+    said += root.run(*words).stderr + root.run("restore", "--crl", root.crl).stderr
+    assert said.count("to every station") == 3
+    assert not {"device", "broker", "brokers", "ACL", "pack"} & set(re.findall(r"\w+", said)), said
 
 
 def test_a_root_s_successor_is_a_root_and_the_old_one_stays_while_stations_need_it(root: State, tmp_path: Path) -> None:
