@@ -53,7 +53,8 @@ class Applied:
     are devices that a region of another copy of the state denied, and no package has since. ``stations`` is the same of
     the other stations of one root whose packages were applied here, by their keys, and ``withdrawn`` are the keys of
     those that the root took back: nothing that they sign is believed again. ``cas`` are the CAs of others (SHA-256)
-    that came with it, and go with the station. ``offices`` are those whose packages were applied, by their keys.
+    that came with it, and go with the station. ``offices`` are those whose packages were applied, by their keys,
+    and ``seen`` is whom the newest packages of stations denied, behind which rows of their trails.
     """
 
     counter: int
@@ -67,6 +68,7 @@ class Applied:
     withdrawn: tuple[str, ...] = ()
     cas: tuple[str, ...] = ()
     offices: Mapping[str, OfficeSeen] = field(default_factory=dict)
+    seen: Mapping[str, Pending] = field(default_factory=dict)
 
     def of(self, key: str) -> Applied:
         """The record as it concerns the station with a key: counter, digest and denied devices are that one's."""
@@ -100,6 +102,7 @@ def render_applied(applied: Applied) -> bytes:
         "withdrawn": list(applied.withdrawn),
         "cas": list(applied.cas),
         "offices": {key: _office_values(one) for key, one in applied.offices.items()},
+        "seen": _pending_values(applied.seen),
     }
     return json.dumps(values, indent=1).encode("ascii") + b"\n"
 
@@ -127,17 +130,24 @@ def parse_applied(content: bytes) -> Applied:
         _texts(values, "withdrawn"),
         _texts(values, "cas"),
         {str(key): _parse_office(one) for key, one in values.get("offices", {}).items()},
+        _parse_pending(values.get("seen", {})),
     )
 
 
 def _office_values(office: OfficeSeen) -> dict[str, object]:
-    pending = {key: [one.row, list(one.names)] for key, one in office.pending.items()}
-    return {"part": office.part.values(), "gone": list(office.gone), "pending": pending}
+    return {"part": office.part.values(), "gone": list(office.gone), "pending": _pending_values(office.pending)}
+
+
+def _pending_values(pending: Mapping[str, Pending]) -> dict[str, object]:
+    return {key: [one.row, list(one.names)] for key, one in pending.items()}
+
+
+def _parse_pending(values: Mapping[str, Any]) -> dict[str, Pending]:
+    return {str(key): Pending(int(row), tuple(map(str, names))) for key, (row, names) in values.items()}
 
 
 def _parse_office(values: Mapping[str, Any]) -> OfficeSeen:
-    pending = {str(key): Pending(int(row), tuple(map(str, names))) for key, (row, names) in values["pending"].items()}
-    return OfficeSeen(parse_office_part(values["part"]), _texts(values, "gone"), pending)
+    return OfficeSeen(parse_office_part(values["part"]), _texts(values, "gone"), _parse_pending(values["pending"]))
 
 
 def _texts(values: Mapping[str, list[str]], key: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from iotonboard.broker.applied import Applied, OfficeSeen, Station
 from iotonboard.broker.ca_relations import key_of, sibling_keys
 from iotonboard.broker.destination import digests
 from iotonboard.broker.merge import Known
+from iotonboard.broker.merge_office import denied_by
 from iotonboard.broker.package import CA, FILES
 from iotonboard.broker.standing import ALONE
 from iotonboard.pki.pem import pem_blocks
@@ -21,6 +22,7 @@ from iotonboard.pki.pem import pem_blocks
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from iotonboard.broker.applied import Pending
     from iotonboard.broker.merge import Merged
     from iotonboard.broker.merge_cas import Withdrawn
     from iotonboard.broker.package import Package
@@ -67,6 +69,7 @@ def known_before(
         stations=applied.others_than(package.own_keys),
         standing=standing,
         office=applied.offices.get(standing.ruling or package.manifest.key),
+        seen=applied.seen,
     )
 
 
@@ -97,6 +100,7 @@ def record_of(package: Package, applied: Applied | None, merged: Merged, there: 
         withdrawn,
         _others_in(package),
         _offices(package, applied, merged),
+        _seen(package, applied),
     )
 
 
@@ -110,16 +114,15 @@ def _record_of_older(package: Package, older: Applied, merged: Merged) -> Applie
             {**older.stations, key: mine} if key and (known is None or counter >= known.counter) else older.stations
         )
         offices = {**older.offices, ruling: replace(office, pending=merged.pending)}
-        return replace(older, stations=stations, offices=offices)
+        return replace(older, stations=stations, offices=offices, seen=_seen(package, older))
     if key not in older.stations:
         return replace(older, denied=merged.denied)
     return replace(older, stations={**older.stations, key: replace(older.stations[key], denied=merged.denied)})
 
 
 def _offices(package: Package, applied: Applied | None, merged: Merged) -> dict[str, OfficeSeen]:
-    """The offices whose regions are here, with what they said."""
-    before, left = (applied.offices if applied else {}), merged.standing.replaced
-    known = {key: one for key, one in before.items() if key not in left}
+    """What offices said: also one that is pinned no more, for what it denied stays denied."""
+    known = dict(applied.offices if applied else {})
     office = package.manifest.office
     if office is not None:
         known[package.manifest.key] = OfficeSeen(office, package.manifest.gone, merged.pending)
@@ -131,6 +134,15 @@ def _others_in(package: Package) -> tuple[str, ...]:
     ders = pem_blocks("CERTIFICATE", package.files[CA])
     above = sibling_keys(ders, package.own_keys)
     return tuple(sha256(der).hexdigest() for der in ders if key_of(der) not in package.own_keys | above)
+
+
+def _seen(package: Package, applied: Applied | None) -> dict[str, Pending]:
+    """Whom stations' own packages denied."""
+    found = dict(applied.seen if applied else {})
+    key, told = package.manifest.key, denied_by(package)
+    if package.manifest.office is None and key and told.row >= found.get(key, told).row:
+        found[key] = told
+    return found
 
 
 def _other_stations(package: Package, applied: Applied | None, merged: Merged) -> dict[str, Station]:

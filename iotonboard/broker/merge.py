@@ -71,7 +71,7 @@ class Known:
     ``is_newest`` says that no newer package of the station was applied; the CAs with ``replaced`` keys gave way to
     others, and those with ``withdrawn`` keys count no more. ``stations`` are the keys of others whose packages were
     applied here. ``kept`` are the ACLs of packages before, the newest first. ``office`` is what the office said before
-    that speaks for the package's station, or whose package it is.
+    that speaks for the package's station, or whose package it is; ``seen`` is whom stations' own packages denied.
     """
 
     highest: Mapping[str, int]
@@ -83,6 +83,7 @@ class Known:
     stations: Collection[str] = ()
     standing: Standing = ALONE
     office: OfficeSeen | None = None
+    seen: Mapping[str, Pending] = field(default_factory=dict)
 
 
 def find_withdrawn(
@@ -137,7 +138,7 @@ def merge(package: Package, there: Mapping[str, bytes], known: Known) -> Merged:
     if stations.has_rules_left:
         merged.kept.append("the rules around the region of a CA that goes: look through them")
     if package.manifest.office is not None:
-        merged.pending = pending_of_office(package, stations, known.kept, known.office)
+        merged.pending = pending_of_office(package, stations, known.kept, known.office, known.seen)
     elif known.office is not None:
         merged.pending = pending_of_station(package, known.office)
     denied = tuple({*known.denied, *known.standing.denied_before()}) if known.is_newest else known.denied

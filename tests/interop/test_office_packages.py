@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -331,3 +332,50 @@ def test_a_station_whose_list_ended_holds_no_other_one_back(site: Site, office: 
     said = json.loads(site.apply(office.pack("one"), "--json", env=fake_time("+10d")))
     assert any("CRL" in one for one in said["warnings"])
     assert let_in(site) == {"a-1", "a-2", "b-2"}
+
+
+@pytest.mark.parametrize("seed", [1, 8])
+def test_no_order_in_which_packages_come_gives_a_right_back(
+    site: Site, office: MadeOffice, a: State, b: State, seed: int
+) -> None:
+    """Stations and office pack, packages of all ages come, pins change: what was once taken away here stays away."""
+    chance, stations = random.Random(seed), {"a": a, "b": b}  # noqa: S311 - the same steps in every run
+    live = {"a": ["a-1", "a-2", *a_few(a, "a")], "b": ["b-1", "b-2", *a_few(b, "b")]}
+    every = {name for names in live.values() for name in names}
+    revoked: dict[str, set[str]] = {"a": set(), "b": set()}
+    ordered: set[str] = set()
+    packages: list[tuple[Path, set[str]]] = []
+    away: set[str] = set()
+    for step in range(14):
+        name = chance.choice("ab")
+        if chance.random() < 0.5 and len(live[name]) > 1:
+            gone = live[name].pop()
+            stations[name].run("revoke", gone)
+            revoked[name].add(gone)
+        if chance.random() < 0.4:
+            office.take(name, stations[name])
+        if chance.random() < 0.2:
+            ordered.add(chance.choice(live[name]))
+        if chance.random() < 0.5:
+            told_of = {one for each in office.known.values() for one in each.denied}
+            packages.append((office.pack(f"p-{step}", ordered=tuple(ordered)), told_of | ordered))
+        else:
+            packages.append((pack(stations[name], site, f"p-{step}"), set(revoked[name])))
+        pin(site, *chance.choice([(office.crt,), (office.crt, a.ca_cert, b.ca_cert), (stations[name].ca_cert,)]))
+        package, denied = chance.choice(packages[-3:])
+        result = a.run(*site.words(package, "--json"), expect=(0, 4, 6), env={"IOTONBOARD_STATE": None})
+        if result.exit_code == 0:
+            away |= denied
+        if (site.dest / "mosquitto.acl").exists():
+            assert not let_in(site, *every) & away, step
+    for name, state in stations.items():
+        office.take(name, state)
+    pin(site, office.crt)
+    site.apply(office.pack("last", ordered=tuple(ordered)))
+    assert let_in(site, *every) == {name for names in live.values() for name in names} - ordered
+
+
+def a_few(state: State, prefix: str) -> list[str]:
+    names = [f"{prefix}-{number}" for number in (3, 4, 5)]
+    state.register(*names)
+    return names
