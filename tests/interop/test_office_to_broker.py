@@ -160,3 +160,26 @@ def test_a_station_that_its_root_took_back_goes(tmp_path: Path) -> None:
     applied(site, office, "one")
     assert cas(site) == ["Station B", "Works Root"]
     assert let_in(site, "a-1", "b-1") == {"b-1"}
+
+
+def test_the_package_of_a_root_takes_a_station_out_at_its_offices_broker_too(tmp_path: Path) -> None:
+    works, office = make_works(tmp_path), make_office(tmp_path / "hq")
+    stations = {name: make_station(tmp_path / name, f"Station {name.upper()}") for name in "ab"}
+    for name, state in stations.items():
+        works.certify(state)
+        state.register(f"{name}-1")
+        trust(office, state, name)
+        journal(state, tmp_path / f"{name}.journal")
+        office.run("station", "take", tmp_path / f"{name}.journal")
+    (tmp_path / "site").mkdir()
+    site = Site(stations["b"], tmp_path / "site")
+    site.ca = tmp_path / "pinned.pem"
+    site.ca.write_bytes(office.certificate.read_bytes() + works.root.ca_cert.read_bytes())
+    applied(site, office, "one")
+    works.root.run("ca", "revoke", "Station A", "--reason", "keyCompromise", "--yes")
+    works.root.run("pack", "--out", tmp_path / "of-root")
+    site.apply(tmp_path / "of-root")
+    assert cas(site) == ["Station B", "Works Root"]
+    applied(site, office, "two")  # no journal has the root's new list yet
+    assert cas(site) == ["Station B", "Works Root"]
+    assert let_in(site, "b-1") == {"b-1"}
