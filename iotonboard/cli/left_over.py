@@ -58,9 +58,9 @@ def refuse_office(root: str, command: str) -> None:
         PolicyError: it is one.
     """
     if is_office(root):
-        raise PolicyError(
-            f"this is an office, without a CA: no {command!r} here", hint="name a station's state with --state"
-        )
+        copy = "copy its folder, and what its registry lies in: iotonboard help office"
+        hint = copy if command in {"backup", "restore"} else "name a station's state with --state"
+        raise PolicyError(f"this is an office, without a CA: no {command!r} here", hint=hint)
 
 
 def finish_earlier_calls(state: State, now: datetime) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iotonboard.cli import output
+from iotonboard.cli.left_over import refuse_office
 from iotonboard.cli.new_secrets import FirstSecret
 from iotonboard.cli.options import GenerateKeyOption
 from iotonboard.cli.passphrases import find_pins, read_recovery
@@ -83,6 +84,7 @@ def restore(
     Without a backup: go on with the state in place where an older copy of it was at work. What the CRL revokes is taken
     up, and from then on this copy is the one that counts.
     """
+    refuse_office(session.root, session.command)
     from iotonboard.commands.restore import Request
 
     if check and (crl is not None or no_crl or in_place or take):

@@ -14,7 +14,7 @@ from iotonboard.office.office import refuse_untrusted
 from iotonboard.office.revocations import close_listed
 from iotonboard.store.audit import AuditHead
 from iotonboard.store.registry.journals import KeptJournal, add_journal
-from iotonboard.store.registry.stations import set_taken
+from iotonboard.store.registry.stations import set_answered, set_taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -91,6 +91,8 @@ def keep_journal(
     add_journal(office.registry, kept, file.signed.digest, parts, created=head.created, now=now, machine=key.id)
     until, has_acl = AuditHead(head.until.row, head.until.hash), head.acl["style"] != NO_ACL
     set_taken(office.registry, station.id, until, head.created, has_acl=has_acl)
+    if head.office == office.memory.registry:
+        set_answered(office.registry, station.id, head.order)
     office.decide(now, decisions.TAKEN, subject=station.name, **_detail(found, file, number))
     return rows
 

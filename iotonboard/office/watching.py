@@ -62,9 +62,10 @@ def _trail(office: Office, _: datetime) -> Iterator[_Told]:
     if office.problem is not None:
         yield FAILED, office.problem.message, office.problem.hint
     elif office.decisions.unsealed:
-        rows = office.decisions.unsealed
+        count = office.decisions.unsealed
+        rows = "1 row" if count == 1 else f"{count} rows"
         hint = "look at them: iotonboard audit show --unsealed; the next command with the key seals them"
-        yield WARNING, f"{rows} rows of the trail are not sealed", hint
+        yield WARNING, f"{rows} of the trail, without a seal", hint
     else:
         yield OK, f"the trail is whole and sealed up to row {trail.head(office.registry).seq}", ""
 
@@ -135,15 +136,15 @@ def _revocations(office: Office, _: datetime) -> Iterator[_Told]:
     for one in office.decisions.open_revocations:
         message = f"the revocation of {one.device_id!r}, of {rfc3339(from_epoch(one.time))}, is not on the CRL of"
         yield FAILED, f"{message} {names.get(one.station, '?')!r}", _CARRY
-    yield OK, f"{len(office.decisions.revocations)} revocations were ordered, and all are on their stations' CRLs", ""
+    yield OK, "every revocation that was ordered is on its station's CRL", ""
 
 
-def _orders(office: Office, _: datetime) -> Iterator[_Told]:
+def _orders(office: Office, now: datetime) -> Iterator[_Told]:
     written, taken = _written(office), answered(office.registry)
     for one in standing(office.decisions):
-        number = written.get(one.name, 0)
-        if number > taken.get(one.id, 0):
-            message = f"{one.name!r} did not say that it took the orders {number}"
+        number, time = written.get(one.name, (0, 0))
+        if number > taken.get(one.id, 0) and from_epoch(time) < now - _OLD:
+            message = f"{one.name!r} did not say that it took the orders {number}, of {rfc3339(from_epoch(time))}"
             yield WARNING, message, "iotonboard order take and journal at the station; station take here"
     first: dict[int, int] = {}
     for order in office.decisions.production.values():
@@ -155,13 +156,13 @@ def _orders(office: Office, _: datetime) -> Iterator[_Told]:
     yield OK, "the stations took their newest orders, and made nothing without one", ""
 
 
-def _written(office: Office) -> dict[str, int]:
-    """The number of the newest orders that were written for each station."""
-    found: dict[str, int] = {}
+def _written(office: Office) -> dict[str, tuple[int, int]]:
+    """Number and time of the newest orders that were written for each station."""
+    found: dict[str, tuple[int, int]] = {}
     for row in trail.rows_about(office.registry, "orders"):
         stations = row.said.get("stations")
         if isinstance(stations, list):
-            found |= dict.fromkeys(map(str, stations), row.seq)
+            found |= dict.fromkeys(map(str, stations), (row.seq, row.time))
     return found
 
 

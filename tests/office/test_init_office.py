@@ -29,6 +29,8 @@ def test_an_office_has_a_key_and_a_registry_and_no_ca(office: Office) -> None:
     told = office.run("register", "press-1", expect=6).stderr
     assert "this is an office, without a CA: no 'register' here" in told
     assert "there is a state" in office.run("init-office", expect=4).stderr
+    for words in (("backup", "x.zip"), ("restore", "x.zip")):
+        assert "copy its folder" in office.run(*words, expect=6).stderr
 
 
 def test_a_registry_belongs_to_one_office(office: Office, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from support.clock import fake_time
 from support.offices import Office, trust
 from support.program import State, make_state
 
@@ -45,6 +46,8 @@ def test_a_revocation_goes_and_comes_back(office: Office, tmp_path: Path) -> Non
     (closed,) = office.json("order", "list")["revocations"]
     assert (closed["status"], closed["device_id"]) == ("closed", "press-1")
     assert "was revoked already" in office.run("revoke", "press-1").stdout
+    later = office.run("health", "--check", "orders", env=fake_time("+15d"))
+    assert "ok" in later.stdout  # the journal said which orders the station took
 
 
 def test_an_order_for_production_is_counted_by_the_station_and_told(office: Office, tmp_path: Path) -> None:
