@@ -71,5 +71,5 @@ def remove(session: Session, name: MachineArgument, yes: YesOption = False) -> i
         session.confirm(f"Remove the machine {name!r}? It signs nothing for the office any more.", yes=yes)
         remove_machine(office, name)
     session.result({"machine": name, "status": "removed"}, f"{name}\tremoved")
-    session.message("next: stations and brokers learn it with their next orders and packages")
+    session.message("next: iotonboard order write --out DIR, and iotonboard pack: stations and brokers learn it so")
     return None

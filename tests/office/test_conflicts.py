@@ -40,7 +40,7 @@ def test_prefixes_keep_ids_apart(office: Office, station: State, other_station: 
         journal(one, tmp_path / f"{name}.journal")
     office.run("station", "take", tmp_path)
     told = office.run("station", "prefix", "line7", "Press-")
-    assert "learns it with its next file of orders" in told.stderr
+    assert "iotonboard order write --out DIR" in told.stderr
     assert office.json("station", "prefix", "line7", "Press-") == {
         "schema": 1, "command": "station prefix", "station": "line7", "prefix": "Press-", "status": "unchanged",
         "other_ids": 0,
