@@ -156,7 +156,7 @@ def prefix(
     values = {"station": name, "prefix": text, "status": status, "other_ids": result.others}
     session.result(values, f"{name}\t{text}\t{status}")
     if result.others:
-        session.message(f"{output.counted(result.others, 'device')} of it with another beginning: they stay as they are")
+        session.message(f"{output.counted(result.others, 'device')} of it with another beginning stay")
     if result.is_new:
         session.message("next: iotonboard order write --out DIR, and carry the file to the station")
     return None
