@@ -138,7 +138,8 @@ class Registry:
 
     def learn(self) -> None:
         """Let the engine look at how its tables are filled by now, once many rows came: its plans go by that."""
-        self.execute("PRAGMA optimize" if self.engine == SQLITE else "ANALYZE")
+        with contextlib.suppress(BusyError):  # it is no more than advice
+            self.execute("PRAGMA optimize" if self.engine == SQLITE else "ANALYZE")
 
     def insert_many(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Insert many rows of which none is there yet, the fastest way that the engine has."""
