@@ -28,9 +28,12 @@ def open_office(session: Session) -> Iterator[Office]:
     Raises:
         StateError: there is none, or its registry is another one.
         PolicyError: this is the state of a station or a root.
+        UsageError: a CA is named with ``--ca``.
     """
     from iotonboard.office import office as offices
 
+    if session.added_ca:
+        raise UsageError("an office has no CAs of its own", hint="leave --ca out, or name a station's state")
     session.work_as_owner()
     offices.refuse_elsewhere(session.root, session.command)
     with offices.open_office(session.root, session.environment, session.caller, clock) as office:

@@ -103,7 +103,7 @@ def write_unpublished(error: UnpublishedError) -> None:
     write_error(error.message)
     for one in error.unpublished[:_TOLD]:
         write_message(f"iotonboard: not done: {one.what}: {one.error.message}")
-        if one.error.hint:
+        if one.error.hint and one.error.hint not in error.hint:
             write_message(f"iotonboard: hint: {one.error.hint}")
     if left := len(error.unpublished[_TOLD:]):
         write_message(f"iotonboard: not done: {left} more; --json names all of them")

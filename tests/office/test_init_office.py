@@ -28,6 +28,7 @@ def test_an_office_has_a_key_and_a_registry_and_no_ca(office: Office) -> None:
     assert not (office.path / "certs" / "ca.key").exists()
     told = office.run("register", "press-1", expect=6).stderr
     assert "this is an office, without a CA: no 'register' here" in told
+    assert "has no CAs of its own" in office.run("list", "--ca", "servers", expect=2).stderr
     assert "there is a state" in office.run("init-office", expect=4).stderr
     for words in (("backup", "x.zip"), ("restore", "x.zip")):
         assert "copy its folder" in office.run(*words, expect=6).stderr
