@@ -24,6 +24,7 @@ from iotonboard.office.settings import place_of, read_settings, registry_url
 from iotonboard.pki.signatures import sign_statement
 from iotonboard.store.audit import AuditHead
 from iotonboard.store.registry import trail
+from iotonboard.store.registry.damage import damaged_value
 from iotonboard.store.registry.registry import Registry
 
 if TYPE_CHECKING:
@@ -37,7 +38,10 @@ if TYPE_CHECKING:
 MEMORY = "office.json"  # whose being there says that a folder is an office's
 WAIT_S = 30.0
 _LARGEST = 1 << 16
+# What a value leads to that nobody expects there; where the registry holds none, it is a defect of the program.
+_IMPOSSIBLE = (ArithmeticError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
 _RESTORE = "somebody wrote into the registry: bring the newest copy back"
+_MEND = "bring the newest copy of the registry back, or put that value right"
 _BRING_BACK = "bring it back from a backup of the office's folder"
 
 
@@ -192,6 +196,10 @@ def open_office(
         reading = read_trail(registry, Believer(memory.registry, memory.seen, chain))
         chain = take_certificate(os.path.join(root, "certs"), chain, reading.decisions)
         yield Office(root, settings, registry, memory, chain, reading, caller, clock)
+    except _IMPOSSIBLE as error:
+        if found := damaged_value(registry):
+            raise StateError(f"the registry {registry.place!r} holds what cannot be in {found}", hint=_MEND) from error
+        raise
     finally:
         registry.close()
 

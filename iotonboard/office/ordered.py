@@ -63,15 +63,19 @@ def list_orders(office: Office) -> Ordered:
         status = "withdrawn" if one.is_withdrawn else "ended" if one.until <= to_epoch(now) else "open"
         status = "used up" if status == "open" and count >= one.devices else status
         until = from_epoch(one.until)
-        production.append(Production(one.id, names[one.station], one.devices, count, one.profile, until, status))
+        production.append(
+            Production(one.id, names.get(one.station, "?"), one.devices, count, one.profile, until, status)
+        )
     revocations = [
         Revocation(
-            one.id, names[one.station], one.device_id, one.serial, one.reason, from_epoch(one.time),
+            one.id, names.get(one.station, "?"), one.device_id, one.serial, one.reason, from_epoch(one.time),
             one.closed_by or None,
         )
         for one in found.revocations.values()
     ]  # fmt: skip
-    without = {names[station]: count for station, count in made_without(office.registry, _first(found)).items()}
+    without = {
+        names.get(station, "?"): count for station, count in made_without(office.registry, _first(found)).items()
+    }
     return Ordered(tuple(production), tuple(revocations), without)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from iotonboard.pki.pem import pem_blocks
 from iotonboard.store.registry import trail
 from iotonboard.store.registry.registry import Registry
 
-from support.offices import Office
+from support.offices import Office, make_office, trust
 from support.program import State, make_state
 
 
@@ -41,3 +42,23 @@ def test_a_decision_that_was_planted_is_not_sealed_with_the_next_one(
     words = "station", "trust", "line7", station.ca_cert, "--fingerprint", fingerprint
     assert "gives trust and was never sealed" in office.run(*words, expect=3).stderr
     assert "thief" not in office.run("station", "list").stdout
+
+
+@pytest.mark.parametrize(
+    ("edit", "verb", "exit_code"),
+    [
+        ("UPDATE machine SET added_at = 'soon'", ("machine", "list"), 3),
+        ("UPDATE station SET answered = 'never', until_row = x'00'", ("health",), 9),
+        ("UPDATE trail SET hash = 5, time = 'now'", ("list",), 0),
+        ("UPDATE trail_head SET hash = -1, signature = 'x'", ("gen-crl",), 3),
+    ],
+)
+def test_a_value_that_cannot_be_is_named_and_is_no_defect(
+    tmp_path: Path, station: State, edit: str, verb: tuple[str, ...], exit_code: int
+) -> None:
+    office = make_office(tmp_path)
+    trust(office, station, "line7")
+    with sqlite3.connect(office.path / "devices.db") as database:
+        database.execute(edit)
+    told = office.run(*verb, expect=exit_code)
+    assert "cannot be in the column" in told.stdout + told.stderr or "office's trail" in told.stderr

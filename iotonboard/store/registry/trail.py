@@ -38,14 +38,17 @@ class TrailRow:
         """The detail; empty where it is none."""
         try:
             said = json.loads(self.detail)
-        except ValueError:
+        except (ValueError, TypeError, RecursionError):
             return {}
         return said if isinstance(said, dict) else {}
 
     def follows(self, previous: bytes) -> bool:
         """Say whether this is the row that was appended behind one with that hash."""
         texts = (self.operator, self.host, self.command, self.subject, self.serial, self.detail)
-        return chain(previous, self.seq, self.time, *texts) == self.hash
+        try:
+            return chain(previous, self.seq, self.time, *texts) == self.hash
+        except (TypeError, ValueError):  # of types that no row has
+            return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,12 @@ class MachineHead:
 def head(registry: Registry) -> AuditHead:
     """Number and hash of the newest row."""
     row = registry.row("SELECT seq, hash FROM trail ORDER BY seq DESC LIMIT 1")
-    return AuditHead(0, GENESIS) if row is None else AuditHead(row[0], bytes(row[1]))
+    return AuditHead(0, GENESIS) if row is None else AuditHead(row[0], _digest(row[1]))
+
+
+def _digest(value: object) -> bytes:
+    """A hash or a signature; of what is none, one that fits nothing, so that the trail is not believed."""
+    return value if isinstance(value, bytes) else b""
 
 
 def append(
@@ -96,7 +104,7 @@ def newest_rows(registry: Registry) -> Iterator[TrailRow]:
 
 def _row(row: Sequence[Any]) -> TrailRow:
     seq, time, operator, host, command, subject, serial, detail, digest = row
-    return TrailRow(seq, time, operator, host, command, subject, serial, detail, bytes(digest))
+    return TrailRow(seq, time, operator, host, command, subject, serial, detail, _digest(digest))
 
 
 def rows_about(registry: Registry, subject: str) -> Iterator[TrailRow]:
@@ -120,7 +128,7 @@ def count_by_command(registry: Registry, since_seq: int) -> dict[str, int]:
 def signed_head(registry: Registry) -> MachineHead | None:
     """The head that was signed last."""
     row = registry.row("SELECT seq, hash, machine, signature FROM trail_head ORDER BY seq DESC LIMIT 1")
-    return None if row is None else MachineHead(AuditHead(row[0], bytes(row[1])), row[2], bytes(row[3]))
+    return None if row is None else MachineHead(AuditHead(row[0], _digest(row[1])), row[2], _digest(row[3]))
 
 
 def set_signed_head(registry: Registry, signed: MachineHead) -> None:
