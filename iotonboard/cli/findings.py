@@ -45,9 +45,15 @@ def print_findings(session: Session, findings: Sequence[Finding]) -> int | None:
         ]
         output.write_json("health", {"status": status, "checks": checks})
     else:
-        rows = [(one.name, one.status, one.message, one.hint) for one in findings]
+        rows = [(one.name, _status(one), one.message, one.hint) for one in findings]
         output.write_table(("CHECK", "STATUS", "WHAT", "WHAT TO DO"), rows, empty="no checks")
     return 9 if status is Status.FAILED else None
+
+
+def _status(finding: Finding) -> str:
+    """The word for people: nothing is well of which nothing was looked at."""
+    is_unchecked = finding.message.startswith("not checked") and output.is_for_people()
+    return "-" if is_unchecked else finding.status
 
 
 def print_differences(session: Session, differences: Sequence[Difference]) -> int | None:

@@ -68,6 +68,7 @@ def test_verify_tells_what_the_brokers_user_makes_of_the_rights(
     state.run("broker", "issue", *BROKER_NAMES, "--plain-key")
     with tempfile.TemporaryDirectory() as root:
         Path(root).chmod(0o755)
+        shutil.chown(root, "nobody")  # who writes its pid there
         files = Path(root, "published")
         files.mkdir(mode=0o755)
         acl, crl = Path(shutil.copy(state.acl, files)), Path(shutil.copy(state.crl, files))
@@ -75,6 +76,8 @@ def test_verify_tells_what_the_brokers_user_makes_of_the_rights(
         for path in own.values():
             shutil.chown(path, "nobody")
         moved = {str(path): str(place) for path, place in (*own.items(), (state.acl, acl), (state.crl, crl))}
+        pid = "mosquitto.pid"
+        moved[str(state.certs / "brokers" / BROKER_NAMES[0] / pid)] = str(Path(root, pid))
         broker = Broker(state, tmp_path / "broker", replace=moved, user="nobody")
         try:
             if event == "reload":
