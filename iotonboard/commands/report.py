@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from iotonboard.disk.files import PRIVATE, refuse_existing, write_atomic
+from iotonboard.errors import IotOnboardError
 from iotonboard.health.checks.table import run_checks
-from iotonboard.health.report.facts import Above, Attribute, AuditLine, Count, CrlSpan, Facts, Month
+from iotonboard.health.report.facts import Above, Added, Attribute, AuditLine, Count, CrlSpan, Facts, Month
 from iotonboard.health.report.page import render_page
 from iotonboard.health.report.words import detail_in_words
 from iotonboard.model import LATEST, from_epoch
 from iotonboard.pki.facts import certificate_facts
 from iotonboard.state.ca_life import validity_in_force
 from iotonboard.state.cas_above import CaAbove, cas_above
+from iotonboard.state.opened_cas import opened
 from iotonboard.state.trust import sealed_trust
 from iotonboard.store import audit, trail_rows
 from iotonboard.store.crls import crl_generation, replaced_crls
@@ -71,6 +74,7 @@ def _gather(state: State) -> Facts:
             ca_not_after=validity_in_force(state.store, issuer).not_after,
             ca_fingerprint=issuer.fingerprint,
             above=tuple(_above(one) for one in cas_above(state.store, current_issuers(state.store))),
+            added=tuple(_added(state)),
             statuses=statuses,
             attributes=tuple(_attribute(state, name, devices) for name in names[:_ATTRIBUTES]),
             more_attributes=tuple(names[_ATTRIBUTES:]),
@@ -88,6 +92,23 @@ def _gather(state: State) -> Facts:
 
 def _above(ca: CaAbove) -> Above:
     return Above(ca.name, ca.not_after, ca.fingerprint, ca.crl.next_update if ca.crl else None)
+
+
+def _added(state: State) -> Iterator[Added]:
+    """The CAs that were added, as far as they can be opened; of the others a check tells."""
+    with opened(state) as cas:
+        for name in cas.names:
+            with suppress(IotOnboardError):
+                yield _added_ca(name, cas.state(name), state.clock())
+
+
+def _added_ca(name: str, state: State, now: datetime) -> Added:
+    store = state.store
+    newest = current_issuers(store)[0]
+    lists = (row for row in crl_generation(store, with_der=False) if row.issuer == newest.id)
+    ends = max((row.next_update for row in lists), default=None)
+    devices = sum(count_statuses(store, now).values())
+    return Added(name, devices, newest.validity.not_after, ends, newest.fingerprint)
 
 
 def _statuses(state: State, now: datetime) -> tuple[Count, ...]:

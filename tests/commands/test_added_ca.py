@@ -434,6 +434,16 @@ def test_a_disk_that_is_away_holds_the_list_back_and_nothing_else(servers: State
     assert servers.json("gen-crl")["added"][0]["revoked"] == 1
 
 
+def test_the_page_of_the_state_tells_of_it_and_it_has_one_of_its_own(servers: State, tmp_path: Path) -> None:
+    servers.run("register", "cell-9", "--profile", "server", "--set", "host=cell-9.plant.example")
+    (added,) = servers.json("report", "--out", tmp_path / "page.html")["added"]
+    assert (added["name"], added["devices"]) == ("servers", 1)
+    assert "report --ca servers" in (tmp_path / "page.html").read_text()
+    assert servers.json("report", "--ca", "servers", "--out", tmp_path / "own.html")["added"] == []
+    (servers.path / "cas" / "servers" / "devices.db").unlink()
+    assert servers.json("report", "--out", tmp_path / "again.html")["added"] == []
+
+
 def test_another_copy_of_it_is_seen_and_its_revocations_are_taken_up(servers: State, tmp_path: Path) -> None:
     servers.run("register", "web-1", *SERVER)
     (tmp_path / "other").mkdir()

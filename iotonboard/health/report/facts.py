@@ -92,6 +92,20 @@ class Above:
 
 
 @dataclass(frozen=True, slots=True)
+class Added:
+    """A CA that was added to the state, by its ``name``, and how many devices it has; ``list_ends``: when its CRL does.
+
+    Its page is one of its own (``report --ca NAME``).
+    """
+
+    name: str
+    devices: int
+    not_after: datetime
+    list_ends: datetime | None
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything on the page, and of what is not on it how much that is.
 
@@ -106,6 +120,7 @@ class Facts:
     ca_not_after: datetime
     ca_fingerprint: str
     above: tuple[Above, ...]
+    added: tuple[Added, ...]
     statuses: tuple[Count, ...]
     attributes: tuple[Attribute, ...]
     more_attributes: tuple[str, ...]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from xml.etree.ElementTree import Element
 
-    from iotonboard.health.report.facts import Above, Facts
+    from iotonboard.health.report.facts import Above, Added, Facts
 
 
 def render_page(facts: Facts) -> str:
@@ -28,7 +28,9 @@ def _header(facts: Facts) -> Element:
     ca = f"{facts.ca_name}, valid until {rfc3339(facts.ca_not_after)}"
     fingerprint = element("span", {"class": "mono wrap"}, facts.ca_fingerprint)
     made = element("div", {"class": "soft"}, f"Made on {rfc3339(facts.made_at)}. {ca}, fingerprint ", fingerprint)
-    return element("header", {}, element("h1", {}, facts.title), made, *map(_above, facts.above))
+    return element(
+        "header", {}, element("h1", {}, facts.title), made, *map(_above, facts.above), *map(_added, facts.added)
+    )
 
 
 def _above(ca: Above) -> Element:
@@ -37,6 +39,15 @@ def _above(ca: Above) -> Element:
     fingerprint = element("span", {"class": "mono wrap"}, ca.fingerprint)
     said = f"Below {ca.name}, valid until {rfc3339(ca.not_after)}; {ends}. Fingerprint "
     return element("div", {"class": "soft"}, said, fingerprint)
+
+
+def _added(ca: Added) -> Element:
+    """A CA beside, whose devices are on a page of their own."""
+    ends = f"its list lasts until {rfc3339(ca.list_ends)}" if ca.list_ends else "it has no list"
+    fingerprint = element("span", {"class": "mono wrap"}, ca.fingerprint)
+    said = f"Beside it the CA {ca.name!r} for {ca.devices} devices that no broker knows (report --ca {ca.name}),"
+    life = f" valid until {rfc3339(ca.not_after)}; {ends}. Fingerprint "
+    return element("div", {"class": "soft"}, said, life, fingerprint)
 
 
 def _tiles(facts: Facts) -> Element:
