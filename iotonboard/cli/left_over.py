@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from iotonboard.store.store import Store
 
 
-OFFICE_MARK = "office.json"  # a file that lies in the folder of an office alone
+OFFICE_MARKS = "office.json", "certs/office.crt"  # files that lie in the folder of an office alone
 _CERTIFIES = frozenset({"adopt", "broker issue", "ca proof", "register", "renew"})
 _HANDS_OUT = frozenset({"export", "register", "renew"})
 
@@ -47,8 +47,12 @@ def refuse_at_this_kind(command: str, state: State) -> None:
 
 
 def is_office(root: str) -> bool:
-    """Say whether a folder is an office's."""
-    return os.path.exists(os.path.join(root, OFFICE_MARK))
+    """Say whether a folder is an office's: not a station's into which somebody put such a file."""
+    if not any(os.path.exists(os.path.join(root, mark)) for mark in OFFICE_MARKS):
+        return False
+    from iotonboard.store.kind import is_stations
+
+    return not is_stations(os.path.join(root, "devices.db"))
 
 
 def refuse_office(root: str, command: str) -> None:

@@ -39,7 +39,7 @@ def revoke_at_office(
 
     if len(targets) + len(certificates) > 1 and (names := names_of(targets) or "certificates"):
         session.confirm(f"Revoke {names}?", yes=yes)
-    with open_office(session) as office:
+    with open_office(session, is_urgent=True) as office:
         targets += command.targets_in(certificates)
         results, unpublished = command.revoke(office, targets, reason, station=station, strict=strict)
     refused = [one for one in results if isinstance(one, Refused)]

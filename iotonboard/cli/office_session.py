@@ -22,8 +22,10 @@ _WIDTH = 72
 
 
 @contextlib.contextmanager
-def open_office(session: Session) -> Iterator[Office]:
+def open_office(session: Session, *, is_urgent: bool = False) -> Iterator[Office]:
     """Open the office for the time of the command; that its trail is not believed is told.
+
+    ``is_urgent``: also past files of its folder that are gone or cannot be read.
 
     Raises:
         StateError: there is none, or its registry is another one.
@@ -36,7 +38,8 @@ def open_office(session: Session) -> Iterator[Office]:
         raise UsageError("an office has no CAs of its own", hint="leave --ca out, or name a station's state")
     session.work_as_owner()
     offices.refuse_elsewhere(session.root, session.command)
-    with offices.open_office(session.root, session.environment, session.caller, clock) as office:
+    place = session.root, session.environment, session.caller, clock
+    with offices.open_office(*place, is_urgent=is_urgent) as office:
         if office.problem is not None:
             session.message(f"warning: {office.problem.message}; only revocations are taken ({office.problem.hint})")
         yield office

@@ -18,7 +18,7 @@ from iotonboard.disk.files import make_private_dir
 from iotonboard.errors import ConflictError
 from iotonboard.office import decisions
 from iotonboard.office.key import KEY_FILE, make_office_key, open_key
-from iotonboard.office.office import WAIT_S, Memory, is_office, write_memory
+from iotonboard.office.office import MEMORY, WAIT_S, Memory, write_memory
 from iotonboard.office.settings import read_settings, registry_url
 from iotonboard.pki.key_id import key_id
 from iotonboard.pki.signatures import sign_statement
@@ -66,7 +66,7 @@ def init_office(
         UsageError: the registry's URL cannot be.
     """
     root = os.path.abspath(root)
-    if is_office(root) or os.path.lexists(os.path.join(root, "certs", "ca.key")):
+    if os.path.exists(os.path.join(root, MEMORY)) or os.path.lexists(os.path.join(root, "certs", "ca.key")):
         raise ConflictError(
             f"there is a state in {root!r} already", hint="use it, or choose another folder with --state"
         )

@@ -17,7 +17,7 @@ from iotonboard.errors import ConflictError, StateError
 from iotonboard.model import rfc3339
 from iotonboard.office.key import KEY_FILE, make_office_key
 from iotonboard.office.machines import check_fingerprint, check_machine_name
-from iotonboard.office.office import WAIT_S, Memory, is_office, write_memory
+from iotonboard.office.office import MEMORY, WAIT_S, Memory, write_memory
 from iotonboard.office.reading_trail import Believer, read_trail
 from iotonboard.office.settings import read_settings, registry_url
 from iotonboard.pki.key_id import key_id
@@ -55,7 +55,7 @@ def join_office(
         BusyError: the disk or the server refuses.
     """
     root, certs = os.path.abspath(root), os.path.join(os.path.abspath(root), "certs")
-    if is_office(root) or os.path.lexists(os.path.join(certs, "ca.key")):
+    if os.path.exists(os.path.join(root, MEMORY)) or os.path.lexists(os.path.join(certs, "ca.key")):
         raise ConflictError(
             f"there is a state in {root!r} already", hint="use it, or choose another folder with --state"
         )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from iotonboard.disk.files import PRIVATE, write_atomic
+from iotonboard.disk.files import PRIVATE, remove_file, write_atomic
 from iotonboard.disk.reading import read_file, read_pieces
 from iotonboard.errors import IotOnboardError, PolicyError, StateError
 from iotonboard.exchange.journal import split_head
@@ -100,8 +100,7 @@ def _open(path: str) -> Registry:
 
 def _forget(path: str) -> None:
     for name in (path, *(f"{path}{end}" for end in (*_BESIDE, "-shm"))):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
+        remove_file(name)
 
 
 # -- whether the file is the one that was left ------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from iotonboard.model import SerialNumber
 from iotonboard.office.derived import open_derived
 from iotonboard.office.fleet import read_fleet, signed_list
 from iotonboard.office.fleet_acl import FleetAcl, read_denied
+from iotonboard.office.office import refuse_untrusted
 from iotonboard.office.region import changes
 from iotonboard.pki import pem
 from iotonboard.pki.key_id import key_id
@@ -147,6 +148,7 @@ def open_given(office: Office, unlock: Callable[[], OfficeKey]) -> Iterator[Give
         KeyUnavailableError: the office's key does not open.
         BusyError: the disk or the registry refuses.
     """
+    refuse_untrusted(office)
     version = version_of(office.settings["broker_version"])
     found = changes(office)
     if not found:

@@ -11,18 +11,19 @@ import contextlib
 import json
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from iotonboard.disk.files import PRIVATE, write_atomic
 from iotonboard.disk.reading import read_file
-from iotonboard.errors import KeyUnavailableError, PolicyError, StateError
+from iotonboard.errors import IotOnboardError, KeyUnavailableError, NotFoundError, PolicyError, StateError
 from iotonboard.office import decisions
-from iotonboard.office.key import read_chain
+from iotonboard.office.key import CERTIFICATE_FILE, read_chain
 from iotonboard.office.machines import take_certificate
 from iotonboard.office.reading_trail import Believer, Reading, read_trail
 from iotonboard.office.settings import place_of, read_settings, registry_url
 from iotonboard.pki.signatures import sign_statement
-from iotonboard.store.audit import AuditHead
+from iotonboard.store.audit import GENESIS, AuditHead
 from iotonboard.store.registry import trail
 from iotonboard.store.registry.damage import damaged_value
 from iotonboard.store.registry.registry import Registry
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from iotonboard.office.decisions import Decisions
     from iotonboard.office.key import OfficeKey
 
+Value = TypeVar("Value")
 MEMORY = "office.json"  # whose being there says that a folder is an office's
 WAIT_S = 30.0
 _LARGEST = 1 << 16
@@ -46,8 +48,9 @@ _BRING_BACK = "bring it back from a backup of the office's folder"
 
 
 def is_office(root: str) -> bool:
-    """Say whether a folder is an office's."""
-    return os.path.exists(os.path.join(root, MEMORY))
+    """Say whether a folder is an office's, also where its memory was lost."""
+    certificate = os.path.join(root, "certs", CERTIFICATE_FILE)
+    return any(map(os.path.exists, (os.path.join(root, MEMORY), certificate)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,9 @@ def read_memory(root: str) -> Memory:
     try:
         said = json.loads(read_file(path, limit=_LARGEST))
         return Memory(str(said["registry"]), AuditHead(int(said["seq"]), bytes.fromhex(said["hash"])))
+    except NotFoundError as error:
+        hint = f"{_BRING_BACK}; where 'iotonboard init-office' was interrupted, run it again"
+        raise StateError(f"{path!r} is gone", hint=hint) from error
     except (ValueError, KeyError, TypeError) as error:
         raise StateError(f"{path!r} cannot be read", hint=_BRING_BACK) from error
 
@@ -91,6 +97,7 @@ class Office:
     caller: Caller
     clock: Callable[[], datetime]
     begun: int = 0  # newest row of the trail when the open transaction began
+    lacking: StateError | None = None  # a file of the folder that an urgent command went past
 
     @property
     def decisions(self) -> Decisions:
@@ -100,7 +107,7 @@ class Office:
     @property
     def problem(self) -> StateError | None:
         """Why the trail is not believed, where it is not; then only revocations are taken, and nothing is signed."""
-        return self.reading.problem
+        return self.lacking or self.reading.problem
 
     @property
     def certs(self) -> str:
@@ -165,18 +172,45 @@ class Office:
         Of a trail that is not believed nothing is noted: what this machine saw before shows it still.
         """
         self.look_again()
-        if self.problem is not None:
-            return
         if self.problem is None:  # else what is there is not what was seen, and stays known as that
             self.memory = Memory(self.memory.registry, self.reading.newest)
             write_memory(self.root, self.memory)
 
 
+class Files:
+    """The files of an office's folder. ``lacking``: the first that an urgent command went past, in words."""
+
+    def __init__(self, root: str, *, is_urgent: bool) -> None:
+        self.root, self.is_urgent = root, is_urgent
+        self.lacking: StateError | None = None
+
+    def read(self, ask: Callable[[], Value], otherwise: Callable[[], Value]) -> Value:
+        """What a file says; to an urgent command ``otherwise`` where it cannot be read."""
+        try:
+            return ask()
+        except IotOnboardError as error:
+            if not self.is_urgent:
+                raise
+            self.lacking = self.lacking or StateError(error.message, hint=error.hint)
+            return otherwise()
+
+
+def _open_registry(root: str, url: str, files: Files) -> Registry:
+    try:
+        return Registry.open(registry_url(root, url), timeout_s=WAIT_S)
+    except StateError:
+        if files.lacking is not None:  # which would have named another one
+            raise files.lacking from None
+        raise
+
+
 @contextlib.contextmanager
 def open_office(
-    root: str, environment: Mapping[str, str], caller: Caller, clock: Callable[[], datetime]
+    root: str, environment: Mapping[str, str], caller: Caller, clock: Callable[[], datetime], *, is_urgent: bool = False
 ) -> Iterator[Office]:
     """Open an office for the time of a command.
+
+    An ``is_urgent`` one goes on past files of the folder that are gone or cannot be read: it needs the registry alone.
 
     Raises:
         StateError: there is none, its registry is another one, or an older copy.
@@ -185,17 +219,23 @@ def open_office(
     """
     if not is_office(root):
         raise StateError(f"there is no office in {root!r}", hint="'iotonboard init-office' makes one")
-    settings, memory = read_settings(root, environment), read_memory(root)
-    registry = Registry.open(registry_url(root, settings["database_url"]), timeout_s=WAIT_S)
+    files = Files(root, is_urgent=is_urgent)
+    settings = files.read(
+        partial(read_settings, root, environment), partial(read_settings, root, environment, past=True)
+    )
+    registry = _open_registry(root, settings["database_url"], files)
     try:
+        unknown = Memory(registry.value("id") or "", AuditHead(0, GENESIS))
+        memory = files.read(partial(read_memory, root), lambda: unknown)
         if registry.value("id") != memory.registry:
             raise StateError(
                 f"{registry.place!r} is another office's registry", hint="check DATABASE_URL, or the office's folder"
             )
-        chain = read_chain(os.path.join(root, "certs"))
+        chain = files.read(partial(read_chain, os.path.join(root, "certs")), tuple[bytes, ...])
         reading = read_trail(registry, Believer(memory.registry, memory.seen, chain))
-        chain = take_certificate(os.path.join(root, "certs"), chain, reading.decisions)
-        yield Office(root, settings, registry, memory, chain, reading, caller, clock)
+        if chain:
+            chain = take_certificate(os.path.join(root, "certs"), chain, reading.decisions)
+        yield Office(root, settings, registry, memory, chain, reading, caller, clock, lacking=files.lacking)
     except _IMPOSSIBLE as error:
         if found := damaged_value(registry):
             raise StateError(f"the registry {registry.place!r} holds what cannot be in {found}", hint=_MEND) from error

@@ -5,6 +5,7 @@ An order needs the registry and what was named, nothing else: no key, and no tra
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,8 @@ def order_revocations(
             if strict and isinstance(found, Refused):
                 raise found.error
             results.append(found)
-    office.remember()
+    with suppress(IotOnboardError):  # what is ordered stands in the registry, and is denied whatever this machine notes
+        office.remember()
     return results
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from typing import TYPE_CHECKING
 
 from iotonboard.disk.files import PRIVATE, write_atomic
 from iotonboard.disk.reading import read_file
-from iotonboard.errors import PolicyError
+from iotonboard.errors import IotOnboardError, PolicyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,22 +34,23 @@ ABOUT: Mapping[str, str] = {
     "broker_version": "the brokers' Mosquitto, 2.0 or 2.1, by which the ACL is written",
     "database_url": "the registry: sqlite:///FILE or postgresql://USER@HOST/NAME",
 }
+_DATABASE = re.compile(r"""^\s*(database_url)\s*=\s*(["'])(.*?)\2""", re.MULTILINE)
 _PLAIN = ("broker_acl_file", "database_url")  # known in the environment without the program's name too
 
 
-def read_settings(root: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """Every setting by its key.
+def read_settings(root: str, environment: Mapping[str, str], *, past: bool = False) -> dict[str, str]:
+    """Every setting by its key. ``past``: without what of the file cannot be, and of a broken one its database alone.
 
     Raises:
         PolicyError: the file cannot be read, or names what is no setting of an office.
     """
-    return {key: value for key, (value, _) in read_with_sources(root, environment).items()}
+    return {key: value for key, (value, _) in read_with_sources(root, environment, past=past).items()}
 
 
-def read_with_sources(root: str, environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+def read_with_sources(root: str, environment: Mapping[str, str], *, past: bool = False) -> dict[str, tuple[str, str]]:
     """As ``read_settings``, each with where it came from: ``default``, ``file`` or the name of a variable."""
     found = {key: (value, "default") for key, value in SETTINGS.items()}
-    found |= {key: (value, "file") for key, value in read_settings_file(root).items()}
+    found |= {key: (value, "file") for key, value in read_settings_file(root, past=past).items()}
     for key in SETTINGS:
         names = [f"IOTONBOARD_{key.upper()}", *([key.upper()] if key in _PLAIN else [])]
         if (name := next(filter(environment.get, names), "")) != "":
@@ -56,15 +58,25 @@ def read_with_sources(root: str, environment: Mapping[str, str]) -> dict[str, tu
     return found
 
 
-def read_settings_file(root: str) -> dict[str, str]:
-    """What the file says; raises as ``read_settings``."""
+def read_settings_file(root: str, *, past: bool = False) -> dict[str, str]:
+    """What the file says; ``past`` and errors as ``read_settings``."""
     path = os.path.join(root, FILE)
     if not os.path.exists(path):
         return {}
+    text = ""
     try:
-        said = tomllib.loads(read_file(path, limit=_LARGEST).decode("utf-8"))
+        text = read_file(path, limit=_LARGEST).decode("utf-8", "replace" if past else "strict")
+        said = tomllib.loads(text)
+    except IotOnboardError:
+        if not past:
+            raise
+        return {}
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        if past:
+            return {key: value for key, _, value in _DATABASE.findall(text)}
         raise PolicyError(f"{path!r} cannot be read: {error}", hint="mend the line") from None
+    if past:
+        return {key: value for key, value in said.items() if key in SETTINGS and isinstance(value, str)}
     for key, value in said.items():
         if key not in SETTINGS or not isinstance(value, str):
             raise PolicyError(f"{key!r} in {path!r} is no setting of an office", hint=f"it has: {', '.join(SETTINGS)}")

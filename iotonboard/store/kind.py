@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import sqlite3
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iotonboard.store import audit
@@ -50,3 +54,14 @@ def _is_told(details: tuple[object, ...]) -> bool:
         if isinstance(said, dict) and said.get(BELOW_ROOT) is True:
             return True
     return False
+
+
+def is_stations(path: str) -> bool:
+    """Say whether a file is the database of a CA's state, and not an office's registry; looked at without a change."""
+    if not os.path.isfile(path):
+        return False
+    try:
+        with contextlib.closing(sqlite3.connect(Path(os.path.abspath(path)).as_uri() + "?mode=ro", uri=True)) as found:
+            return found.execute("SELECT 1 FROM sqlite_master WHERE name = 'audit'").fetchone() is not None
+    except sqlite3.Error:
+        return False

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from support.offices import Office, trust
+from support.offices import Office, make_office, trust
 from support.program import State, make_state
 
 
@@ -100,3 +101,37 @@ def test_files_lists_and_serials_name_certificates(
     assert result.json["device_id"] == "press-2"
     assert "'press-99'" in result.stderr
     assert "--defer is for a station's state" in fleet.run("revoke", "press-2", "--defer", expect=2).stderr
+
+
+def test_no_file_of_the_folder_stands_in_its_way(tmp_path: Path, stations: tuple[State, State, Path]) -> None:
+    line7, _, stick = stations
+    made = make_office(tmp_path)
+    trust(made, line7, "line7")
+    made.run("station", "take", stick, expect=6)  # one of another station lies beside it
+    made.run("sync-acl")
+    for number, (name, content) in enumerate(
+        (
+            ("office.json", "bad"),
+            ("office.json", None),
+            ("certs/office.crt", None),
+            ("iotonboard.toml", "broker_version = ["),
+            ("iotonboard.toml", "unknown = 1"),
+            ("derived.db", ""),
+        )
+    ):
+        office = Office(tmp_path / str(number), made.passphrase_file)
+        shutil.copytree(made.path, office.path)
+        path = office.path / name
+        path.unlink(missing_ok=True)
+        if content is not None:
+            path.write_text(content)
+        assert without_key(office).run("revoke", "press-2", "--json", expect=8).json["status"] == "ordered", name
+        assert "user press-2\ntopic deny #" in (office.path / "mosquitto.acl").read_text(), name
+
+
+def test_a_file_of_an_office_in_a_station_s_folder_makes_none_of_it(
+    tmp_path: Path, stations: tuple[State, State, Path]
+) -> None:
+    station = stations[0].copy_to(tmp_path)
+    (station.path / "office.json").write_text("{}")
+    assert station.json("revoke", "press-3")["crl_number"] == 2
